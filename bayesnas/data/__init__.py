@@ -1,1 +1,16 @@
-"""Data sets as tensors."""
+"""Data sets as tensors: by name, from files, from arrays.
+
+Example:
+    >>> import bayesnas.data
+    >>> data = bayesnas.data.load("digits")
+    >>> data.train.x.shape, data.test.y.dtype
+    (torch.Size([1437, 64]), torch.int64)
+"""
+
+from bayesnas.data.arrays import from_arrays
+from bayesnas.data.catalogue import available, load
+from bayesnas.data.info import DataInfo
+from bayesnas.data.split import DataSet, Split
+from bayesnas.data.standardisation import Standardisation
+
+__all__ = ["DataInfo", "DataSet", "Split", "Standardisation", "available", "from_arrays", "load"]

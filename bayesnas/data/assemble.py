@@ -1,0 +1,171 @@
+"""From the numbers of a source to a checked, split and standardised data set."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from bayesnas.data.checks import as_labels, check_finite, check_rows, infer_task
+from bayesnas.data.holdout import check_fractions, check_seed, hold_out
+from bayesnas.data.info import DataInfo, Part, Task, check_task
+from bayesnas.data.split import DataSet, Split
+from bayesnas.data.standardisation import Standardisation
+
+DEFAULT_TEST = 0.2
+
+Parts = dict[Part, tuple[Tensor, Tensor]]
+
+
+@dataclass(frozen=True, eq=False)
+class Raw:
+    """A data set as its source gives it: parts of numbers, and what the source says of them.
+
+    Args:
+        name: of the data set.
+        parts: `(x, y)` by part; "train" always, "validation" and "test" where the source has them.
+        task: None where the type of y decides.
+        class_names: None where the source has no names.
+        feature_names: likewise.
+        image_shape: `(channels, height, width)` where rows are images.
+    """
+
+    name: str
+    parts: Parts
+    task: Task | None = None
+    class_names: Sequence[str] | None = None
+    feature_names: Sequence[str] | None = None
+    image_shape: tuple[int, ...] | None = None
+
+
+def assemble(
+    raw: Raw, *, test: float | None, validation: float, seed: int, standardise: bool
+) -> DataSet:
+    """Check, split and standardise.
+
+    Args:
+        raw: what the source gives.
+        test: fraction of the rows held out for testing; None: 0.2 where the source has no test
+            part.
+        validation: fraction of the rows held out for validation; where the source has a test
+            part, of the rows of its training part.
+        seed: of the split.
+        standardise: by mean and scale of the training part.
+
+    Raises:
+        ValueError: x, y, a fraction or the seed is not as it should be, or a fraction is given
+            for a part that the source brings.
+    """
+    test = _fraction(raw, "test", test, DEFAULT_TEST)
+    validation = _fraction(raw, "validation", validation or None, 0.0)
+    check_fractions(test, validation)
+    check_seed(seed)
+    task = infer_task(raw.parts["train"][1]) if raw.task is None else raw.task
+    check_task(task)
+    parts, classes = _checked(raw, task)
+    n = len(parts["train"][0])
+    parts = _take(parts, "test", math.ceil(test * n), seed, task)
+    parts = _take(parts, "validation", math.ceil(validation * n), seed, task)
+    standardisation = _fit_standardisation(parts["train"], task) if standardise else None
+    splits = {
+        part: _split(raw, part, x, y, task, classes, standardisation)
+        for part, (x, y) in parts.items()
+    }
+    return DataSet(raw.name, splits["train"], splits.get("validation"), splits.get("test"))
+
+
+def _fraction(raw: Raw, part: Part, given: float | None, default: float) -> float:
+    """The fraction to hold out: none where the source brings the part."""
+    if part not in raw.parts:
+        return default if given is None else given
+    if given is not None:
+        raise ValueError(f"{raw.name} brings its own {part} part: leave {part}= out, got {given!r}")
+    return 0.0
+
+
+def _checked(raw: Raw, task: Task) -> tuple[Parts, int | None]:
+    """Parts with finite x and, for a classification, int64 labels; and the number of classes."""
+    classes = None if raw.class_names is None or task == "regression" else len(raw.class_names)
+    parts: Parts = {}
+    for part, (x, y) in raw.parts.items():
+        try:
+            check_rows(x, y)
+            check_finite("x", x)
+            if task == "classification":
+                y = as_labels(y, classes)
+            else:
+                check_finite("y", y)
+        except ValueError as error:
+            where = f"{part}: " if len(raw.parts) > 1 else ""
+            raise ValueError(f"{where}{error}") from error
+        parts[part] = (x, y)
+    _check_shapes(parts)
+    if task == "classification" and classes is None:
+        classes = _count_classes(torch.cat([y for _, y in parts.values()]))
+    return parts, classes
+
+
+def _check_shapes(parts: Parts) -> None:
+    shapes = {part: list(x.shape[1:]) for part, (x, _) in parts.items()}
+    if any(shape != shapes["train"] for shape in shapes.values()):
+        raise ValueError(f"rows of x must have one shape in all parts, got {shapes}")
+
+
+def _count_classes(labels: Tensor) -> int:
+    """C where the labels are exactly 0…C−1; a gap is an error, since it is mostly a quantity."""
+    present = labels.unique()
+    classes = int(present[-1]) + 1
+    if len(present) == classes:
+        return classes
+    absent = sorted(set(range(min(classes, len(present) + 1))) - set(present.tolist()))[0]
+    raise ValueError(
+        f"labels y must be 0..C-1, got {len(present)} different ones up to {classes - 1} "
+        f"and none equal to {absent}; give class_names= where a class may have no row, "
+        "or task='regression' where y is a quantity"
+    )
+
+
+def _take(parts: Parts, part: Part, count: int, seed: int, task: Task) -> Parts:
+    """Move `count` rows of the training part to a part of their own."""
+    if count == 0:
+        return parts
+    x, y = parts["train"]
+    stay, held = hold_out(len(x), count, seed, y if task == "classification" else None)
+    return {**parts, "train": (x[stay], y[stay]), part: (x[held], y[held])}
+
+
+def _fit_standardisation(train: tuple[Tensor, Tensor], task: Task) -> Standardisation:
+    x, y = train
+    return Standardisation.fit(x, y if task == "regression" else None)
+
+
+def _split(
+    raw: Raw,
+    part: Part,
+    x: Tensor,
+    y: Tensor,
+    task: Task,
+    classes: int | None,
+    standardisation: Standardisation | None,
+) -> Split:
+    if standardisation is not None:
+        x, y = standardisation.apply(x), standardisation.apply_y(y)
+    info = DataInfo(
+        name=raw.name,
+        part=part,
+        task=task,
+        n=len(x),
+        classes=classes,
+        class_names=_names(raw.class_names) if task == "classification" else None,
+        feature_names=_names(raw.feature_names),
+        image_shape=raw.image_shape,
+        standardisation=standardisation,
+    )
+    return Split.of(Split(x, y, info))
+
+
+def _names(names: Sequence[str] | None) -> tuple[str, ...] | None:
+    return None if names is None else tuple(map(str, names))

@@ -1,0 +1,127 @@
+"""Data sets by name or by file."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from pathlib import Path
+
+from bayesnas.data import embedded, images
+from bayesnas.data.assemble import Raw, assemble
+from bayesnas.data.files import read_csv, read_npz
+from bayesnas.data.info import Task
+from bayesnas.data.root import data_root
+from bayesnas.data.split import DataSet
+
+TABLES = {"diabetes": embedded.diabetes, "breast-cancer": embedded.breast_cancer}
+IMAGES = {"mnist": images.mnist, "fashion-mnist": images.fashion_mnist, "cifar10": images.cifar10}
+SUFFIXES = (".npz", ".csv")
+
+
+def available() -> dict[str, str]:
+    """The data sets that `load` knows by name, with a line on each.
+
+    Example:
+        >>> available()["digits"]
+        '1,797 handwritten digits, 8 × 8 pixels, divided by 16 to lie in [0, 1].'
+    """
+    readers = {"digits": embedded.digits, **TABLES, **IMAGES}
+    return {name: (reader.__doc__ or "").splitlines()[0] for name, reader in readers.items()}
+
+
+def load(
+    name_or_path: str | os.PathLike[str] = "digits",
+    *,
+    root: str | os.PathLike[str] | None = None,
+    test: float | None = None,
+    validation: float = 0.0,
+    seed: int = 0,
+    standardise: bool = False,
+    flatten: bool | None = None,
+    task: Task | None = None,
+    target: str | None = None,
+    download: bool = True,
+) -> DataSet:
+    """A data set as float32 and int64 tensors, in parts.
+
+    By name, `available()` lists them, or a file of your own: a `.npz` with arrays `x, y` (or
+    `x_train, y_train, x_test, y_test, x_validation, y_validation`, the last four optional), or a
+    `.csv` with a column to predict.
+
+    Args:
+        name_or_path: a name, or a path that ends in `.npz` or `.csv`.
+        root: folder of downloaded sets; None: the environment variable BAYESNAS_DATA, then the
+            user's cache folder.
+        test: fraction of the rows held out for testing; None: 0.2 where the set brings no test
+            part. 0.0: no such part.
+        validation: fraction of the training rows held out for validation; 0.0: no such part.
+        seed: of the split, which is stratified for a classification.
+        standardise: give x (and y of a regression) mean 0 and standard deviation 1 on the
+            training part. What was subtracted and divided by is in `data.info.standardisation`.
+        flatten: images as `[n, c·h·w]` (True) or `[n, c, h, w]` (False); None: flat for digits,
+            not for the others. True flattens the rows of a `.npz` too.
+        task: of a file: "classification" or "regression"; None: by the type of the targets.
+        target: the column of a `.csv` to predict; None: the last.
+        download: get missing files from the network.
+
+    Raises:
+        ValueError: an unknown name (with the nearest), a truncated file, an option that does not
+            go with the data set, and all that `from_arrays` refuses.
+        FileNotFoundError: files are missing; says which, and where to put them.
+
+    Example:
+        >>> data = load("digits")
+        >>> data.train
+        Split(digits train: x [1437, 64], y [1437], 10 classes)
+        >>> load("diabetes", standardise=True).info.standardisation.y_mean[0] > 0
+        True
+    """
+    name = os.fspath(name_or_path)
+    if name.lower().endswith(SUFFIXES):
+        path = Path(name).expanduser()
+        if not path.is_file():
+            raise FileNotFoundError(f"there is no data file {path}")
+        try:
+            raw = _read_file(path, task, target, flatten)
+            return assemble(
+                raw, test=test, validation=validation, seed=seed, standardise=standardise
+            )
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
+    raw = _read_named(name, data_root(root), download, flatten)
+    for option, value in (("task", task), ("target", target)):
+        if value is not None:
+            raise ValueError(f"{option} goes with a file of your own, got {value!r} for {name!r}")
+    return assemble(raw, test=test, validation=validation, seed=seed, standardise=standardise)
+
+
+def _read_file(path: Path, task: Task | None, target: str | None, flatten: bool | None) -> Raw:
+    if path.suffix.lower() == ".csv":
+        if flatten is not None:
+            raise ValueError(f"flatten goes with images, got {flatten} for a table")
+        return read_csv(path, task, target)
+    if target is not None:
+        raise ValueError(f"target names a column of a .csv, got {target!r} for a .npz")
+    return read_npz(path, task, flatten)
+
+
+def _read_named(name: str, root: Path, download: bool, flatten: bool | None) -> Raw:
+    if name == "digits":
+        return embedded.digits(flatten)
+    if name in IMAGES:
+        return IMAGES[name](root, download, flatten)
+    if name not in TABLES:
+        raise ValueError(_unknown(name))
+    if flatten is not None:
+        raise ValueError(f"flatten goes with images, got {flatten} for {name!r}")
+    return TABLES[name]()
+
+
+def _unknown(name: str) -> str:
+    known = list(available())
+    nearest = difflib.get_close_matches(name.lower().replace("_", "-"), known, n=3, cutoff=0.5)
+    hint = f"; nearest: {', '.join(nearest)}" if nearest else ""
+    return (
+        f"unknown data set {name!r}{hint}. Known: {', '.join(known)}, "
+        f"or a path that ends in {' or '.join(SUFFIXES)}"
+    )

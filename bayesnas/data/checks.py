@@ -1,0 +1,96 @@
+"""What x and y have to be before anything is fitted to them."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from bayesnas.data.info import Task
+
+
+def infer_task(y: Tensor) -> Task:
+    """Classification for whole-number and boolean types of y, regression for floating ones."""
+    return "regression" if y.is_floating_point() else "classification"
+
+
+def check_rows(x: Tensor, y: Tensor) -> None:
+    """Raises ValueError unless x is `[n, ...]` and y `[n]` or `[n, k]` with one n above 0."""
+    if x.ndim < 2 or y.ndim < 1:
+        raise ValueError(
+            "x must have shape [n, features] (or images [n, c, h, w]) and y [n], "
+            f"got {list(x.shape)} and {list(y.shape)}"
+        )
+    if len(x) != len(y):
+        raise ValueError(f"x and y must have the same length, got {len(x)} and {len(y)} rows")
+    if x.numel() == 0 or y.numel() == 0:
+        raise ValueError(
+            "x and y must hold at least one row and one feature, "
+            f"got shapes {list(x.shape)} and {list(y.shape)}"
+        )
+
+
+def check_finite(name: str, values: Tensor) -> None:
+    """Raises ValueError that names the first row in which `values` is NaN or infinite.
+
+    Example:
+        >>> check_finite("x", torch.tensor([[0.0, 1.0], [2.0, float("nan")]]))
+        Traceback (most recent call last):
+        ...
+        ValueError: x must be finite, got nan at [1, 1] (1 value is NaN or infinite)
+    """
+    finite = torch.isfinite(values)
+    if bool(finite.all()):
+        return
+    places = torch.nonzero(~finite)
+    place = places[0].tolist()
+    count = "1 value is" if len(places) == 1 else f"{len(places)} values are"
+    raise ValueError(
+        f"{name} must be finite, got {values[tuple(place)].item()} at {place} "
+        f"({count} NaN or infinite)"
+    )
+
+
+def as_labels(y: Tensor, classes: int | None = None) -> Tensor:
+    """Labels as int64, after checking that they are whole and in 0…C−1.
+
+    Args:
+        y: `[n]` labels of any numeric type.
+        classes: C; None asks only that no label is negative.
+
+    Raises:
+        ValueError: y is not `[n]`, or a label is not whole or out of range.
+
+    Example:
+        >>> as_labels(torch.tensor([0.0, 2.0]), classes=3)
+        tensor([0, 2])
+        >>> as_labels(torch.tensor([0, 3]), classes=3)
+        Traceback (most recent call last):
+        ...
+        ValueError: labels y must be in 0..2, got 3 in row 1
+    """
+    if y.ndim != 1:
+        raise ValueError(f"labels y must have shape [n], one a row, got {list(y.shape)}")
+    if y.is_floating_point():
+        check_finite("y", y)
+        whole = y == y.round()
+        if not bool(whole.all()):
+            row = int(torch.nonzero(~whole)[0])
+            raise ValueError(f"labels y must be whole numbers, got {y[row].item()} in row {row}")
+    labels = y.long()
+    outside = labels < 0 if classes is None else (labels < 0) | (labels >= classes)
+    if bool(outside.any()):
+        row = int(torch.nonzero(outside)[0])
+        allowed = "0 or above" if classes is None else f"in 0..{classes - 1}"
+        raise ValueError(f"labels y must be {allowed}, got {labels[row].item()} in row {row}")
+    return labels
+
+
+def as_targets(y: Tensor) -> Tensor:
+    """Targets of a regression as float32, after checking that they are finite.
+
+    Raises:
+        ValueError: a target is NaN, infinite, or too large for float32.
+    """
+    targets = y.float()
+    check_finite("y", targets)
+    return targets

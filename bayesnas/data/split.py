@@ -1,0 +1,165 @@
+"""One part of a data set, and the parts together."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from bayesnas.data.checks import as_labels, as_targets, check_finite, check_rows, infer_task
+from bayesnas.data.info import DataInfo, Task
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Split:
+    """One part of a data set: inputs, targets, and what is known of them.
+
+    It unpacks, `x, y = split`, and `len(split)` is n.
+
+    Args:
+        x: inputs, float32 `[n, d]` or images `[n, c, h, w]`.
+        y: int64 labels `[n]`, or float32 targets `[n]` or `[n, k]`.
+        info: name, part, task, classes and the like.
+
+    Raises:
+        ValueError: x and y are empty or of different length.
+
+    Example:
+        >>> split = Split.of((torch.zeros(3, 2), torch.tensor([0, 1, 1])))
+        >>> split
+        Split(arrays all: x [3, 2], y [3], 2 classes)
+        >>> x, y = split
+        >>> len(split), split.info.task
+        (3, 'classification')
+    """
+
+    x: Tensor
+    y: Tensor
+    info: DataInfo
+
+    def __post_init__(self) -> None:
+        check_rows(self.x, self.y)
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return iter((self.x, self.y))
+
+    def __repr__(self) -> str:
+        kind = self.info.task if self.info.classes is None else f"{self.info.classes} classes"
+        shapes = f"x {list(self.x.shape)}, y {list(self.y.shape)}"
+        return f"Split({self.info.name} {self.info.part}: {shapes}, {kind})"
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over shape, type and bytes of x and of y: the same numbers, the same value.
+
+        It doesn't depend on the device. Computed at the first reading, then kept.
+        """
+        digest = hashlib.sha256()
+        for values in (self.x, self.y):
+            array = values.detach().cpu().contiguous().numpy()
+            digest.update(f"{array.dtype.str} {array.shape};".encode())
+            digest.update(array.data)
+        return digest.hexdigest()
+
+    def to(self, device: torch.device | str) -> Split:
+        """The same part with x and y on another device."""
+        return dataclasses.replace(self, x=self.x.to(device), y=self.y.to(device))
+
+    @classmethod
+    def of(
+        cls,
+        data: Split | tuple[Tensor, Tensor],
+        *,
+        task: Task | None = None,
+        classes: int | None = None,
+    ) -> Split:
+        """A checked part from a part or from a pair of tensors.
+
+        Args:
+            data: a Split, or `(x, y)` with x `[n, ...]`.
+            task: "classification" or "regression"; None: that of the Split, or by the type of y
+                (whole numbers and booleans are labels).
+            classes: C, which labels have to stay below; None: that of the Split, or one more than
+                the largest label.
+
+        Returns:
+            A Split with float32 x and int64 or float32 y, everything finite and in range.
+
+        Raises:
+            ValueError: no rows, different lengths, NaN or infinite values, labels that are not
+                whole or not in 0…C−1.
+            TypeError: `data` is neither a Split nor a pair of tensors.
+        """
+        x, y, info = _unpack(data)
+        check_rows(x, y)
+        x = x.float()
+        check_finite("x", x)
+        if task is None:
+            task = infer_task(y) if info is None else info.task
+        if task == "regression":
+            y, classes = as_targets(y), None
+        else:
+            known = info.classes if classes is None and info is not None else classes
+            y = as_labels(y, known)
+            classes = int(y.max()) + 1 if known is None else known
+        if info is None:
+            info = DataInfo("arrays", "all", task, n=len(x), classes=classes)
+        elif (info.task, info.classes, info.n) != (task, classes, len(x)):
+            names = info.class_names if info.classes == classes else None
+            info = dataclasses.replace(
+                info, task=task, classes=classes, class_names=names, n=len(x)
+            )
+        return cls(x, y, info)
+
+
+@dataclass(frozen=True, eq=False)
+class DataSet:
+    """A data set in parts.
+
+    Args:
+        name: of the data set.
+        train: what is fitted to.
+        validation: what early stopping looks at; None where there is no such part.
+        test: what results are reported on; None where there is no such part.
+
+    Example:
+        >>> import bayesnas.data
+        >>> data = bayesnas.data.load("digits", validation=0.1)
+        >>> len(data.train), len(data.validation), len(data.test)
+        (1257, 180, 360)
+    """
+
+    name: str
+    train: Split
+    validation: Split | None = None
+    test: Split | None = None
+
+    @property
+    def info(self) -> DataInfo:
+        """What is known of the training part."""
+        return self.train.info
+
+
+def _unpack(
+    data: Split | tuple[Tensor, Tensor],
+) -> tuple[Tensor, Tensor, DataInfo | None]:
+    if isinstance(data, Split):
+        return data.x, data.y, data.info
+    if (
+        isinstance(data, (tuple, list))
+        and len(data) == 2
+        and all(isinstance(part, Tensor) for part in data)
+    ):
+        return data[0], data[1], None
+    raise TypeError(
+        "data must be a part of a data set (data.train) or a pair (x, y) of tensors, "
+        f"got {type(data).__name__}"
+    )
