@@ -2,13 +2,12 @@
 #   make demo    fit a Bayesian network to the digits and draw its report
 #   make test    the test suite
 
-PYTHON ?=
-VENV ?= .venv
+PYTHON ?= python3 python3.13 python3.12 python3.11 python
 DEMO ?= runs/demo
 DEMO_FIT ?= gaussian-net --data digits --hidden 100 --epochs 100
 
-bin := $(VENV)/bin
-ready := $(VENV)/.bayesnas-installed
+bin := .venv/bin
+ready := .venv/.bayesnas-installed
 
 # One torch thread a test process: pytest-xdist already uses every core.
 pytest := OMP_NUM_THREADS=1 $(bin)/pytest -n auto --maxprocesses 4
@@ -39,14 +38,14 @@ format: $(ready)
 types: wheel
 	rm -rf build/types
 	$(bin)/python -m pip install --quiet --no-deps --target build/types dist/*.whl
-	cd build/types && MYPYPATH=. $(abspath $(bin))/mypy --config-file $(CURDIR)/pyproject.toml -p bayesnas
+	top=$$PWD; cd build/types && "$$top/$(bin)/mypy" --config-file "$$top/pyproject.toml" -p bayesnas
 
 wheel: $(ready)
 	rm -rf dist build/lib build/bdist.*
 	$(bin)/python -m build --wheel
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
 	find bayesnas models inference tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamp is written last, so an interrupted set-up starts over. A command may exist and still
@@ -56,16 +55,15 @@ $(ready): pyproject.toml
 	usable='import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))'; \
 	if ! $(bin)/python -m pip --version >/dev/null 2>&1; then \
 	  found=; \
-	  for candidate in $(or $(PYTHON),python3 python3.13 python3.12 python3.11 python); do \
+	  for candidate in $(PYTHON); do \
 	    if "$$candidate" -c "$$usable" >/dev/null 2>&1; then found=$$candidate; break; fi; \
 	  done; \
 	  if [ -z "$$found" ]; then \
-	    echo "No Python >= 3.11 with venv among: $(or $(PYTHON),python3 python3.13 python3.12 python3.11 python)." >&2; \
-	    echo "Name one: make PYTHON=/path/to/python3" >&2; \
+	    echo "No Python >= 3.11 with venv among: $(PYTHON). Name one: make PYTHON=..." >&2; \
 	    exit 1; \
 	  fi; \
-	  echo "Setting up $(VENV) with $$found ($$($$found --version))"; \
-	  "$$found" -m venv $(VENV); \
+	  echo "Setting up .venv with $$found ($$($$found --version))"; \
+	  "$$found" -m venv .venv; \
 	fi
 	$(bin)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@

@@ -13,6 +13,9 @@ from bayesnas.data.arrays import as_number_tensor, as_target_tensor
 from bayesnas.data.assemble import Parts, Raw
 from bayesnas.data.info import Part, Task
 
+# What zipfile, zlib and numpy raise at one or another broken byte.
+_DAMAGE = (EOFError, OSError, RuntimeError, ValueError, zipfile.BadZipFile, zlib.error)
+
 
 def read_npz(path: Path, task: Task | None, flatten: bool | None) -> Raw:
     """A file of numpy arrays `x, y`, or `x_train, y_train` with `_test` and `_validation` parts.
@@ -62,16 +65,18 @@ def read_csv(path: Path, task: Task | None, target: str | None) -> Raw:
 
 
 def _read_arrays(path: Path) -> dict[str, np.ndarray[Any, Any]]:
-    try:
-        # np.load leaves a file that it opened itself open where it raises.
-        with path.open("rb") as file:
+    # np.load leaves a file that it opened itself open where it raises.
+    with path.open("rb") as file:
+        try:
             archive = np.load(file, allow_pickle=False)
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise ValueError("a single array")
             with archive:
                 return {key: np.atleast_1d(archive[key]) for key in archive.files}
-    except (EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(f"the file must be a whole .npz of plain arrays, got: {error}") from error
+        except _DAMAGE as error:
+            raise ValueError(
+                f"the file must be a whole .npz of plain arrays, got: {error}"
+            ) from error
 
 
 def _part_keys(path: Path, found: set[str]) -> dict[Part, str]:

@@ -40,7 +40,7 @@ def test_three_parts_share_no_row_and_leave_none_out():
     data = from_arrays(X, LABELS, test=0.2, validation=0.1, seed=1)
     parts = [rows_of(p) for p in (data.train, data.validation, data.test)]
     assert [len(p) for p in parts] == [35, 5, 10]
-    assert sorted(sum(parts, [])) == list(range(50))
+    assert sorted(row for part in parts for row in part) == list(range(50))
     assert [p.info.part for p in (data.train, data.validation, data.test)] == [
         "train",
         "validation",
