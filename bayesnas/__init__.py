@@ -1,0 +1,28 @@
+"""Bayesian structure selection in Pyro: which parts of a network should exist at all.
+
+>>> import bayesnas as bn
+>>> data = bn.data.load("digits")
+>>> model = bn.models.GaussianNet(bn.nn.mlp([64, 20, 10]), prior_scale=0.3)
+>>> post = bn.fit(model, data.train, kl_weight=1.0, epochs=3, lr=1e-2)
+>>> sorted(post.evaluate(data.test))
+['accuracy', 'ece', 'elbo', 'elbo_error', 'expected_log_lik', 'kl', 'nll']
+"""
+
+from importlib.metadata import version as _version
+
+from bayesnas import data, distributions, inference, models, nn
+from bayesnas.inference import Posterior, fit, load
+
+__version__ = _version("bayesnas")
+
+__all__ = [
+    "Posterior",
+    "__version__",
+    "data",
+    "distributions",
+    "fit",
+    "inference",
+    "load",
+    "models",
+    "nn",
+]

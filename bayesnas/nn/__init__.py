@@ -1,0 +1,15 @@
+"""Networks and the distributions on their weights."""
+
+from bayesnas.nn.gaussian_tensor import GaussianTensor
+from bayesnas.nn.hypernet import VariationalParameters
+from bayesnas.nn.layers import StochasticLayers, is_linear_or_convolution
+from bayesnas.nn.mlp import convnet, mlp
+
+__all__ = [
+    "GaussianTensor",
+    "StochasticLayers",
+    "VariationalParameters",
+    "convnet",
+    "is_linear_or_convolution",
+    "mlp",
+]

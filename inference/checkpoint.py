@@ -1,0 +1,83 @@
+"""Checkpoints of a running fit: one file, replaced in one step."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from bayesnas.inference.files import read_tensors, write_tensors
+from bayesnas.inference.training import Training
+
+CHECKPOINT = "checkpoint.safetensors"
+
+
+@dataclass
+class ChainRecord:
+    """What is kept of a chain: parameters and buffers, and its history.
+
+    Attributes:
+        state: ``state_dict`` of the fitted model, on the CPU.
+        history: ``[steps, 4]``: loss, expected log-likelihood, KL, KL weight.
+        validation_nll: mean negative log-likelihood on the validation part, an epoch each.
+    """
+
+    state: dict[str, Tensor]
+    history: Tensor
+    validation_nll: list[float]
+
+    def tensors(self, prefix: str) -> dict[str, Tensor]:
+        """State and history under names that begin with ``prefix``."""
+        named = {f"{prefix}state/{name}": value for name, value in self.state.items()}
+        return named | {f"{prefix}history": self.history}
+
+    @classmethod
+    def read(cls, prefix: str, tensors: dict[str, Tensor], nll: list[float]) -> ChainRecord:
+        """Read what :meth:`tensors` named."""
+        below = f"{prefix}state/"
+        state = {k.removeprefix(below): v for k, v in tensors.items() if k.startswith(below)}
+        return cls(state, tensors[f"{prefix}history"], nll)
+
+
+def write_checkpoint(folder: Path, finished: Sequence[ChainRecord], training: Training) -> bool:
+    """Write where a fit stands; a full disk warns, keeps the last checkpoint, and goes on.
+
+    Returns:
+        whether it was written.
+    """
+    tensors, values = training.state()
+    for index, record in enumerate(finished):
+        tensors |= record.tensors(f"chain{index}/")
+    metadata = {
+        "chain": training.chain,
+        "training": values,
+        "finished": [record.validation_nll for record in finished],
+    }
+    try:
+        write_tensors(folder / CHECKPOINT, tensors, metadata)
+    except OSError as error:
+        warnings.warn(
+            f"{error}; the fit goes on, and the checkpoint before this one (if any) is intact",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return False
+    return True
+
+
+def read_checkpoint(folder: Path) -> tuple[list[ChainRecord], dict[str, Tensor], dict[str, Any]]:
+    """Read a checkpoint: finished chains, tensors and values of the running one.
+
+    Raises:
+        ValueError: naming the file, where it is cut off.
+    """
+    tensors, metadata = read_tensors(folder / CHECKPOINT)
+    finished = [
+        ChainRecord.read(f"chain{index}/", tensors, nll)
+        for index, nll in enumerate(metadata["finished"])
+    ]
+    return finished, tensors, {**metadata["training"], "chain": metadata["chain"]}

@@ -1,0 +1,51 @@
+"""Ctrl-C that waits for the end of a step, so that nothing is half done."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType, TracebackType
+from typing import Any
+
+
+class DeferredInterrupt:
+    """Hold back the first SIGINT inside the block; a second one interrupts at once.
+
+    Outside the main thread, where Python delivers no signals, it does nothing.
+
+    >>> with DeferredInterrupt() as interrupt:
+    ...     interrupt.received()
+    False
+    """
+
+    def __init__(self) -> None:
+        """Start with no signal received."""
+        self._received = False
+        self._previous: Any = None
+        self._installed = False
+
+    def received(self) -> bool:
+        """Whether a SIGINT came."""
+        return self._received
+
+    def __enter__(self) -> DeferredInterrupt:
+        """Take over SIGINT, in the main thread."""
+        if threading.current_thread() is threading.main_thread():
+            self._previous = signal.signal(signal.SIGINT, self._handle)
+            self._installed = True
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Give SIGINT back."""
+        if self._installed:
+            signal.signal(signal.SIGINT, self._previous)
+
+    def _handle(self, signum: int, frame: FrameType | None) -> None:
+        if self._received:
+            raise KeyboardInterrupt
+        self._received = True

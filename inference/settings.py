@@ -1,0 +1,136 @@
+"""The settings of a fit: checked once, stored with the run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+Schedule = str | Callable[[float], float]
+
+_SCHEDULES: dict[str, Callable[[float], float]] = {
+    "constant": lambda progress: 1.0,
+    "cosine": lambda progress: 0.5 * (1.0 + math.cos(math.pi * progress)),
+}
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """What decides the numbers of a fit, besides model and data.
+
+    Attributes:
+        kl_weight: λ of the bound E_q log p − λ KL.
+        steps: optimiser steps of one chain.
+        batch_size: examples a step.
+        lr: learning rate at the start.
+        schedule: name of the learning-rate schedule, ``"custom"`` for a function.
+        clip: largest absolute value of a gradient entry, None for no clipping.
+        restarts: independent chains.
+        patience: epochs without a better validation NLL before a chain stops, or None.
+        seed: of everything random.
+        optimizer: name of the optimiser class.
+    """
+
+    kl_weight: float
+    steps: int
+    batch_size: int
+    lr: float
+    schedule: str
+    clip: float | None
+    restarts: int
+    patience: int | None
+    seed: int
+    optimizer: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """All settings, as JSON values."""
+        return asdict(self)
+
+
+def make_settings(
+    *,
+    examples: int,
+    kl_weight: float,
+    epochs: int | None,
+    steps: int | None,
+    batch_size: int,
+    lr: float,
+    schedule: Schedule,
+    clip: float | None,
+    restarts: int,
+    patience: int | None,
+    seed: int,
+    optimizer: str,
+) -> FitSettings:
+    """Check the arguments of a fit; every error names its argument.
+
+    Raises:
+        ValueError: for a value out of range, or both or neither of ``epochs`` and ``steps``.
+    """
+    check_kl_weight(kl_weight)
+    whole("batch_size", batch_size, 1)
+    whole("restarts", restarts, 1)
+    whole("seed", seed, 0)
+    positive("lr", lr)
+    if clip is not None:
+        positive("clip", clip)
+    if patience is not None:
+        whole("patience", patience, 1)
+    if (epochs is None) == (steps is None):
+        raise ValueError(f"give either epochs or steps, got epochs={epochs!r} and steps={steps!r}")
+    if steps is None:
+        whole("epochs", epochs, 1)
+        steps = int(epochs or 0) * -(-examples // min(batch_size, examples))
+    whole("steps", steps, 1)
+    learning_rate_factor(schedule, 0.0)
+    return FitSettings(
+        kl_weight=float(kl_weight),
+        steps=int(steps),
+        batch_size=int(batch_size),
+        lr=float(lr),
+        schedule=schedule if isinstance(schedule, str) else "custom",
+        clip=None if clip is None else float(clip),
+        restarts=int(restarts),
+        patience=patience,
+        seed=int(seed),
+        optimizer=optimizer,
+    )
+
+
+def learning_rate_factor(schedule: Schedule, progress: float) -> float:
+    """Factor on the learning rate after a fraction ``progress`` in [0, 1) of the steps.
+
+    >>> learning_rate_factor("cosine", 0.5)
+    0.5...
+    """
+    if callable(schedule):
+        return float(schedule(progress))
+    if schedule not in _SCHEDULES:
+        raise ValueError(
+            f"schedule must be one of {sorted(_SCHEDULES)} or a function of the fraction done, "
+            f"got {schedule!r}"
+        )
+    return _SCHEDULES[schedule](progress)
+
+
+def check_kl_weight(kl_weight: object) -> None:
+    """Raise ValueError unless λ is a finite number ≥ 0."""
+    if not _is_number(kl_weight) or not 0 <= float(kl_weight) < math.inf:  # type: ignore[arg-type]
+        raise ValueError(f"kl_weight must be a finite number >= 0, got {kl_weight!r}")
+
+
+def whole(name: str, value: object, least: int) -> None:
+    """Raise ValueError unless ``value`` is a whole number of at least ``least``."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ValueError(f"{name} must be a whole number >= {least}, got {value!r}")
+
+
+def positive(name: str, value: object) -> None:
+    """Raise ValueError unless ``value`` is a finite number > 0."""
+    if not _is_number(value) or not 0 < float(value) < math.inf:  # type: ignore[arg-type]
+        raise ValueError(f"{name} must be a finite number > 0, got {value!r}")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -1,0 +1,257 @@
+"""Training of one chain: steps of stochastic gradient ascent on the λ-weighted bound."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bayesnas.inference.batches import Batches
+from bayesnas.inference.handlers import kl_weighted
+from bayesnas.inference.objective import BoundTerms, bound_terms
+from bayesnas.inference.session import RandomStream, pyro_session
+from bayesnas.inference.settings import FitSettings, Schedule, learning_rate_factor
+from bayesnas.models.base import BayesianModel
+from bayesnas.models.pyro_pair import PyroPair
+
+OptimizerFactory = Callable[..., torch.optim.Optimizer]
+
+HISTORY = ("loss", "expected_log_lik", "kl", "kl_weight")
+"""What is recorded of every step; loss is −𝓛, all are full-sample estimates in nats."""
+
+
+class NonFiniteLossError(ArithmeticError):
+    """The bound became NaN or infinite; the message names step, λ and site."""
+
+
+class Training:
+    """The state of one chain's training, advanced a number of steps at a time.
+
+    Args:
+        model: trained in place; on the device of the data.
+        x: inputs ``[n, ...]``.
+        y: targets ``[n, ...]``.
+        settings: of the fit.
+        chain: index of the chain; with the seed it decides all that is random.
+        optimizer: builds the optimiser from parameters and ``lr=``.
+        schedule: learning-rate schedule.
+    """
+
+    def __init__(
+        self,
+        model: BayesianModel,
+        x: Tensor,
+        y: Tensor,
+        settings: FitSettings,
+        chain: int,
+        optimizer: OptimizerFactory,
+        schedule: Schedule,
+    ) -> None:
+        """Draw the initial parameters and set up the optimiser; see the class."""
+        seeds = np.random.SeedSequence([settings.seed, chain]).generate_state(2)
+        self.model = model
+        self.settings = settings
+        self.chain = chain
+        self.step = 0
+        self.stopped = False
+        self.batches = Batches(x, y, settings.batch_size, int(seeds[0]))
+        self.stream = RandomStream(int(seeds[1]), x.device)
+        self._schedule = schedule
+        with pyro_session(self.stream, validate=True):
+            first = self.batches.at(0)
+            model.train()
+            model.prepare(*first)
+            model.reset()
+            self._try_out(*first)
+        parameters = [p for p in model.parameters() if p.requires_grad]
+        if not parameters:
+            raise ValueError("model must have parameters to train, got none")
+        self.optimizer = _build_optimizer(optimizer, parameters, settings.lr)
+        self.history = torch.full((settings.steps, len(HISTORY)), torch.nan, device=x.device)
+        self.validation_nll: list[float] = []
+        self.best_state: dict[str, Tensor] | None = None
+
+    def _try_out(self, x: Tensor, y: Tensor) -> None:
+        """Run the pair once with Pyro's checks on; the random state is not advanced by it."""
+        if _own_elbo(self.model) is not None:
+            return
+        before = {name: value.clone() for name, value in self.model.state_dict().items()}
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            bound_terms(self.model, x, y)
+        self.model.load_state_dict(before)  # running statistics of normalisation layers
+
+    @property
+    def finished(self) -> bool:
+        """Whether no step is left, by count or by early stopping."""
+        return self.stopped or self.step >= self.settings.steps
+
+    @property
+    def epochs_done(self) -> float:
+        """Passes over the sample so far."""
+        return self.step / self.batches.per_epoch
+
+    def advance(self, count: int, interrupted: Callable[[], bool] = lambda: False) -> None:
+        """Take up to ``count`` steps; fewer at the end, or once ``interrupted()``.
+
+        Raises:
+            NonFiniteLossError: at the first step whose bound is NaN or infinite.
+        """
+        stop = min(self.step + count, self.settings.steps)
+        recorded: list[BoundTerms] = []
+        first = self.step
+        self.model.train()
+        with pyro_session(self.stream):
+            while self.step < stop and not interrupted():
+                recorded.append(self._take_step())
+                self.step += 1
+        self._record(first, recorded)
+
+    def _take_step(self) -> BoundTerms:
+        x, y = self.batches.at(self.step)
+        factor = learning_rate_factor(self._schedule, self.step / self.settings.steps)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.settings.lr * factor
+        self.optimizer.zero_grad(set_to_none=True)
+        terms, bound = self._bound(x, y)
+        # Per example, so that learning rate and clipping mean the same for any sample size.
+        (-bound / self.batches.size).backward()  # type: ignore[no-untyped-call]
+        if self.settings.clip is not None:
+            torch.nn.utils.clip_grad_value_(self.model.parameters(), self.settings.clip)
+        self.optimizer.step()
+        return BoundTerms(_detached(terms.log_lik), _detached(terms.kl))
+
+    def _bound(self, x: Tensor, y: Tensor) -> tuple[BoundTerms, Tensor]:
+        scale = self.batches.size / len(x)
+        kl_weight = self.settings.kl_weight
+        elbo = _own_elbo(self.model)
+        if elbo is None:
+            terms = bound_terms(self.model, x, y, data_scale=scale)
+            return terms, terms.bound(kl_weight)
+        model = kl_weighted(self.model.model, kl_weight, scale)
+        guide = kl_weighted(self.model.guide, kl_weight, scale)
+        bound = -elbo.differentiable_loss(model, guide, x, y)
+        return BoundTerms({"elbo": bound}, {}), bound
+
+    def _record(self, first: int, recorded: list[BoundTerms]) -> None:
+        if not recorded:
+            return
+        kl_weight = self.settings.kl_weight
+        log_lik = torch.stack([terms.expected_log_lik() for terms in recorded])
+        kl = torch.stack([terms.kl_divergence().to(log_lik) for terms in recorded])
+        loss = kl_weight * kl - log_lik
+        rows = torch.stack([loss, log_lik, kl, torch.full_like(kl, kl_weight)], dim=1)
+        finite = torch.isfinite(rows).all(dim=1)
+        if not bool(finite.all()):
+            index = int((~finite).nonzero()[0])
+            raise NonFiniteLossError(
+                _non_finite_message(first + index, self.chain, kl_weight, recorded[index])
+            )
+        self.history[first : first + len(rows)] = rows
+
+    def end_epoch(self, validation_nll: float, patience: int | None) -> None:
+        """Note an epoch's validation NLL; keep the best state, and stop once patience is out."""
+        self.validation_nll.append(validation_nll)
+        if patience is None:
+            return
+        best = int(np.nanargmin([*self.validation_nll, np.inf]))
+        if best == len(self.validation_nll) - 1:
+            state = self.model.state_dict()
+            self.best_state = {name: value.detach().clone() for name, value in state.items()}
+        self.stopped = len(self.validation_nll) - 1 - best >= patience
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """All that the next steps depend on: tensors by name, and JSON values."""
+        tensors = {f"model/{name}": value for name, value in self.model.state_dict().items()}
+        optimizer, values = _flat_optimizer_state(self.optimizer)
+        tensors |= optimizer
+        tensors |= {f"random/{name}": value for name, value in self.stream.state.items()}
+        tensors["history"] = self.history[: self.step]
+        for name, value in (self.best_state or {}).items():
+            tensors[f"best/{name}"] = value
+        return tensors, {
+            "step": self.step,
+            "stopped": self.stopped,
+            "validation_nll": self.validation_nll,
+            "optimizer": values,
+        }
+
+    def load_state(self, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
+        """Go on from what :meth:`state` gave.
+
+        Raises:
+            ValueError: where the state is not of this model.
+        """
+        try:
+            self.model.load_state_dict(_below("model/", tensors))
+        except RuntimeError as error:
+            raise ValueError(f"the checkpoint is of another model: {error}") from error
+        _restore_optimizer(self.optimizer, tensors, values["optimizer"])
+        self.stream.state = _below("random/", tensors)
+        self.step = int(values["step"])
+        self.stopped = bool(values["stopped"])
+        self.validation_nll = list(values["validation_nll"])
+        self.history[: self.step] = tensors["history"].to(self.history.device)
+        self.best_state = _below("best/", tensors) or None
+
+
+def _own_elbo(model: BayesianModel) -> Any:
+    return model.elbo if isinstance(model, PyroPair) else None
+
+
+def _build_optimizer(
+    factory: OptimizerFactory, parameters: list[torch.nn.Parameter], lr: float
+) -> torch.optim.Optimizer:
+    if factory is torch.optim.Adam:
+        return torch.optim.Adam(parameters, lr=lr, fused=True)
+    return factory(parameters, lr=lr)
+
+
+def _detached(terms: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value.detach() for name, value in terms.items()}
+
+
+def _non_finite_message(step: int, chain: int, kl_weight: float, terms: BoundTerms) -> str:
+    for name, value in terms.log_lik.items():
+        if not torch.isfinite(value):
+            return (
+                f"the log-likelihood of site {name!r} is {value.item()} at step {step} of chain "
+                f"{chain} with kl_weight={kl_weight:g}; a smaller lr or clip= may help"
+            )
+    for name, value in terms.kl.items():
+        if not torch.isfinite(value):
+            return (
+                f"the KL divergence of site {name!r} is {value.item()} at step {step} of chain "
+                f"{chain} with kl_weight={kl_weight:g}; a smaller lr or clip= may help"
+            )
+    return f"the loss overflows at step {step} of chain {chain} with kl_weight={kl_weight:g}"
+
+
+def _flat_optimizer_state(
+    optimizer: torch.optim.Optimizer,
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    tensors, scalars = {}, {}
+    for index, state in optimizer.state_dict()["state"].items():
+        for name, value in state.items():
+            if isinstance(value, Tensor):
+                tensors[f"optimizer/{index}/{name}"] = value
+            else:
+                scalars[f"{index}/{name}"] = value
+    return tensors, scalars
+
+
+def _restore_optimizer(
+    optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor], scalars: Mapping[str, Any]
+) -> None:
+    state: dict[int, dict[str, Any]] = {}
+    for path, value in {**_below("optimizer/", tensors), **scalars}.items():
+        index, name = path.split("/", 1)
+        state.setdefault(int(index), {})[name] = value
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
+def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

@@ -1,0 +1,61 @@
+"""The zoo: one file a structure prior, and the registry that names them all."""
+
+from __future__ import annotations
+
+import difflib
+
+from bayesnas.models.base import BayesianModel, ModelRecord
+from bayesnas.models.gaussian import GaussianNet
+from bayesnas.models.pyro_pair import PyroPair
+
+_ZOO: dict[str, ModelRecord] = {
+    "gaussian-net": ModelRecord(
+        title="Mean-field Gaussian posterior on the weights of any network",
+        reference="Graves 2011; Blundell et al. 2015; Grebenkova, Bakhteev, Strijov 2021",
+        structural="weights: 1 − relative density, and what pruning by it removes",
+        cls=GaussianNet,
+    ),
+    "pyro-pair": ModelRecord(
+        title="Any Pyro model and guide of your own",
+        reference="Bingham et al. 2019 (Pyro)",
+        structural="whatever its sites are",
+        cls=PyroPair,
+    ),
+}
+
+
+def available() -> dict[str, ModelRecord]:
+    """Models of the zoo by their command-line name: title, reference, what is structural.
+
+    >>> available()["gaussian-net"].cls.__name__
+    'GaussianNet'
+    """
+    return dict(_ZOO)
+
+
+def zoo_class(name: str) -> type[BayesianModel]:
+    """Class of a model by its command-line name or its class name.
+
+    Raises:
+        ValueError: for an unknown name, with the nearest ones.
+
+    >>> zoo_class("gaussian-net") is zoo_class("GaussianNet")
+    True
+    """
+    by_name = {key: record.cls for key, record in _ZOO.items()}
+    by_name |= {record.cls.__name__: record.cls for record in _ZOO.values()}
+    if name in by_name:
+        return by_name[name]
+    near = difflib.get_close_matches(name, by_name, n=2, cutoff=0.4)
+    hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
+    raise ValueError(f"model must be one of {sorted(_ZOO)}, got {name!r}{hint}")
+
+
+__all__ = [
+    "BayesianModel",
+    "GaussianNet",
+    "ModelRecord",
+    "PyroPair",
+    "available",
+    "zoo_class",
+]

@@ -1,0 +1,150 @@
+"""The contract of a model of the zoo: p(y, w, Γ | x) and its guide, as plain Pyro."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import pyro
+import torch
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+OBSERVED = "y"
+"""Name of the observed site."""
+
+DATA_PLATE = "data"
+"""Name of the plate over examples; sites in it are scaled up when a minibatch is seen."""
+
+
+@dataclass(frozen=True)
+class ModelRecord:
+    """What the zoo says of one of its models.
+
+    Attributes:
+        title: a line on what it is.
+        reference: the source, authors and year.
+        structural: which part of the structure its posterior speaks of.
+        cls: the class.
+    """
+
+    title: str
+    reference: str
+    structural: str
+    cls: type[BayesianModel]
+
+
+class BayesianModel(nn.Module):
+    """A joint density p(y, w, Γ | x) and a guide q(w, Γ), both plain Pyro functions.
+
+    A subclass defines :meth:`model` and :meth:`guide`, which sample the same latent sites, and
+    creates all its parameters in its constructor. The targets are observed at the site
+    ``"y"`` inside ``pyro.plate("data", len(x))``; anything drawn once an example stands in
+    that plate too. That is all that ``bayesnas.fit`` needs; the other methods say more about
+    a model and have defaults.
+
+    Attributes:
+        task: ``"classification"`` or ``"regression"``, None for a model of either.
+    """
+
+    task: Literal["classification", "regression"] | None = None
+
+    def model(self, x: Tensor, y: Tensor | None = None) -> Any:
+        """Sample p(w, Γ) and p(y | x, w, Γ), the latter observed where ``y`` is given."""
+        raise TypeError(f"{type(self).__name__} does not define model(x, y)")
+
+    def guide(self, x: Tensor, y: Tensor | None = None) -> Any:
+        """Sample q(w, Γ): the latent sites of :meth:`model`."""
+        raise TypeError(f"{type(self).__name__} does not define guide(x, y)")
+
+    def reset(self) -> None:
+        """Draw the initial variational parameters anew from torch's global random state."""
+
+    def prepare(self, x: Tensor, y: Tensor) -> None:
+        """See a first batch before any training; a place to create what depends on its shape."""
+
+    def check(self, x: Tensor, y: Tensor, classes: int | None = None) -> None:
+        """Raise ValueError where data does not fit the model; called before any training.
+
+        Args:
+            x: all inputs, ``[n, ...]``.
+            y: all targets, ``[n, ...]``.
+            classes: number of classes where the data set states it.
+        """
+
+    def config(self) -> dict[str, Any]:
+        """Constructor arguments as JSON values, for a saved run.
+
+        Raises:
+            TypeError: where the model can't be described without pickle; the message says how
+                to load the run all the same.
+        """
+        raise TypeError(
+            f"a {type(self).__name__} can't be rebuilt from a saved run by itself: "
+            "pass an equally built one to bayesnas.load(path, model=...)"
+        )
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> BayesianModel:
+        """Rebuild a model from what :meth:`config` gave."""
+        return cls(**config)
+
+    def describe(self) -> str:
+        """A few words for captions and progress bars."""
+        return type(self).__name__
+
+    def site_dims(self) -> dict[str, tuple[str, ...]]:
+        """Names of the dims of every latent site that has more than one value."""
+        return {}
+
+    def weight_posteriors(self) -> dict[str, tuple[Tensor, Tensor]]:
+        """Mean and standard deviation of every prunable weight, by site; none by default."""
+        return {}
+
+    def keep_masks(self) -> dict[str, Tensor]:
+        """Which weights are kept, boolean, by site of :meth:`weight_posteriors`."""
+        return {
+            site: torch.ones_like(loc, dtype=torch.bool)
+            for site, (loc, _) in self.weight_posteriors().items()
+        }
+
+    def set_keep_masks(self, masks: Mapping[str, Tensor]) -> None:
+        """Remove the weights whose mask is false: they become exactly zero."""
+        raise TypeError(f"{type(self).__name__} has no weights to prune")
+
+    def parametric_complexity(self) -> Tensor | None:
+        """min over the prior's hyperparameters of KL(q ‖ p), in nats; None where not known."""
+        return None
+
+    def structure(self) -> xr.Dataset:
+        """What the posterior says of the structure: values in [0, 1] with named dims."""
+        import xarray as xr
+
+        return xr.Dataset()
+
+    def plain_module(self) -> nn.Module:
+        """A plain ``torch.nn.Module`` with the posterior means in place of the weights."""
+        raise TypeError(f"{type(self).__name__} has no plain network to take away")
+
+    def register_with_pyro(self) -> None:
+        """Hand the parameters to Pyro's global store, for ``pyro.infer.SVI``.
+
+        Under ``pyro.settings.set(module_local_params=True)`` (our own fits among them) the
+        parameters stay the module's and the store is left alone.
+
+        Raises:
+            RuntimeError: if the store holds another model's parameters under this name.
+        """
+        if pyro.settings.get("module_local_params"):
+            return
+        name = type(self).__name__
+        for parameter, value in self.named_parameters():
+            stored = pyro.param(f"{name}$$${parameter}", value)
+            if stored.data_ptr() != value.data_ptr():
+                raise RuntimeError(
+                    f"Pyro's parameter store already holds another {name}: call "
+                    "pyro.clear_param_store() before training a second one with pyro.infer.SVI"
+                )

@@ -1,0 +1,269 @@
+"""Mean-field Gaussian posterior on the weights of any network (Graves 2011; Blundell 2015)."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pyro
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from bayesnas.complexity import smallest_gaussian_kl
+from bayesnas.distributions import GaussianWeights
+from bayesnas.likelihood import make_likelihood
+from bayesnas.models.base import DATA_PLATE, OBSERVED, BayesianModel
+from bayesnas.nn.hypernet import VariationalParameters
+from bayesnas.nn.keep import KeepMasks
+from bayesnas.nn.layers import StochasticLayers, is_linear_or_convolution, reset_deterministic
+from bayesnas.nn.spec import build, describe, summary
+from bayesnas.pruning import relative_density
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+PriorScale = float | str | Sequence[float] | Mapping[str, float]
+
+
+class GaussianNet(BayesianModel):
+    r"""A network whose weights and biases have independent Gaussian priors and posteriors.
+
+    .. math:: p(w) = \prod_i N(w_i; 0, s^2),\quad q(w) = \prod_i N(w_i; \mu_i, \sigma_i^2)
+
+    The network is any ``torch.nn.Module``; every parameter of the layers that ``stochastic``
+    picks becomes a Pyro site of its own name (``layer1.weight``). The other layers keep point
+    estimates, trained by maximum likelihood.
+
+    Args:
+        net: the network; it is copied and never changed.
+        prior_scale: prior standard deviation s: one number; one a stochastic layer, as a
+            sequence in the order of ``net.named_modules()`` or a dict by layer name; or
+            ``"learned"``, one a layer by type-II maximum likelihood.
+        likelihood: ``"categorical"``, ``"bernoulli"`` or ``"gaussian"``.
+        noise_scale: for ``"gaussian"``: standard deviation of the noise, None to learn it.
+        estimator: ``"local"`` samples the outputs of linear and convolution layers (local
+            reparameterisation), ``"weight"`` samples the weights once a batch.
+        stochastic: which layers get a distribution, ``(name, module) -> bool``; by default
+            every linear and convolution layer, so normalisation layers stay deterministic.
+        initial_loc: ``"random"`` draws the initial means by each layer's own
+            ``reset_parameters`` under the seed of the fit; ``"net"`` starts at the weights of
+            ``net``, for a trained one.
+        initial_scale: initial posterior standard deviation.
+
+    Raises:
+        ValueError: naming the argument, what came and what was expected.
+
+    >>> import torch, bayesnas as bn
+    >>> model = bn.models.GaussianNet(bn.nn.mlp([4, 8, 3]), prior_scale=0.5)
+    >>> list(model.site_dims())
+    ['layer1.weight', 'layer1.bias', 'layer2.weight', 'layer2.bias']
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        *,
+        prior_scale: PriorScale = 1.0,
+        likelihood: str = "categorical",
+        noise_scale: float | None = None,
+        estimator: str = "local",
+        stochastic: Callable[[str, nn.Module], bool] = is_linear_or_convolution,
+        initial_loc: str = "random",
+        initial_scale: float = 0.02,
+    ) -> None:
+        """Build prior, guide and likelihood around a copy of ``net``; see the class."""
+        super().__init__()
+        _check_choice("estimator", estimator, ("local", "weight"))
+        _check_choice("initial_loc", initial_loc, ("random", "net"))
+        _check_positive("initial_scale", initial_scale)
+        self.estimator = estimator
+        self.initial_loc = initial_loc
+        self.initial_scale = float(initial_scale)
+        self.likelihood = make_likelihood(likelihood, noise_scale)
+        self.task = self.likelihood.task
+        self.net = copy.deepcopy(net)
+        self.layers = StochasticLayers(self.net, stochastic)
+        self._custom_rule = stochastic is not is_linear_or_convolution
+        self._prior_argument = prior_scale
+        self._create_prior(prior_scale)
+        self._create_posterior()
+
+    def _create_prior(self, prior_scale: PriorScale) -> None:
+        scales = _layer_scales(prior_scale, self.layers.names)
+        log_scale = torch.tensor(scales, dtype=torch.float32).log()
+        if isinstance(prior_scale, str):
+            self.log_prior_scale = nn.Parameter(log_scale)
+        else:
+            self.register_buffer("log_prior_scale", log_scale)
+
+    def _create_posterior(self) -> None:
+        initial = {}
+        for site, value in self.layers.initial.items():
+            initial[f"{site}.loc"] = value
+            initial[f"{site}.log_scale"] = torch.full_like(value, self.initial_scale).log()
+        self.variational = VariationalParameters(initial)
+        self.keep = KeepMasks(self.layers.shapes)
+
+    def model(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """Sample w ~ p(w) and y ~ p(y | f(x; w)); returns the network's outputs."""
+        self.register_with_pyro()
+        weights = {site: pyro.sample(site, self.prior(site)) for site in self.layers.shapes}
+        output: Tensor = functional_call(self.net, weights, (x,))
+        target = None if y is None else self.likelihood.target(y)
+        with pyro.plate(DATA_PLATE, x.shape[0], dim=-1):
+            pyro.sample(OBSERVED, self.likelihood(output), obs=target)
+        return output
+
+    def guide(self, x: Tensor, y: Tensor | None = None) -> None:
+        """Sample w ~ q(w)."""
+        self.register_with_pyro()
+        for site in self.layers.shapes:
+            pyro.sample(site, self.posterior(site))
+
+    def prior(self, site: str) -> GaussianWeights:
+        """Prior of one weight tensor."""
+        scale = self.log_prior_scale[self.layers.layer_index[site]].exp()
+        return GaussianWeights(
+            scale.new_zeros(()), scale, shape=self.layers.shapes[site], keep=self.keep[site]
+        )
+
+    def posterior(self, site: str) -> GaussianWeights:
+        """Guide of one weight tensor."""
+        return GaussianWeights(
+            self.variational[f"{site}.loc"],
+            self.variational[f"{site}.log_scale"].exp(),
+            keep=self.keep[site],
+            local=self.estimator == "local",
+        )
+
+    def reset(self) -> None:
+        """Draw the initial means (unless ``initial_loc="net"``) and reset the scales."""
+        if self.initial_loc == "random":
+            reset_deterministic(self.net, self.layers)
+            for site, value in self.layers.redraw().items():
+                self.variational.assign(f"{site}.loc", value)
+        for site, shape in self.layers.shapes.items():
+            log_scale = torch.full(shape, self.initial_scale).log()
+            self.variational.assign(f"{site}.log_scale", log_scale)
+
+    def check(self, x: Tensor, y: Tensor, classes: int | None = None) -> None:
+        """Run the posterior-mean network on two examples and compare its output with ``y``."""
+        module = self.plain_module().eval()
+        try:
+            with torch.no_grad():
+                output = module(x[:2])
+        except RuntimeError as error:
+            raise ValueError(
+                f"net does not take inputs x of shape {['n', *x.shape[1:]]}: {error}"
+            ) from error
+        self.likelihood.check(output.shape, y, classes)
+
+    def site_dims(self) -> dict[str, tuple[str, ...]]:
+        """Named dims of every weight tensor, e.g. ``("layer1.out", "layer1.in")``."""
+        return dict(self.layers.dims)
+
+    def weight_posteriors(self) -> dict[str, tuple[Tensor, Tensor]]:
+        """Mean and standard deviation of every weight, by site."""
+        found = {site: self.posterior(site) for site in self.layers.shapes}
+        return {site: (q.loc.detach(), q.scale.detach()) for site, q in found.items()}
+
+    def keep_masks(self) -> dict[str, Tensor]:
+        """Which weights are kept, by site."""
+        return self.keep.masks()
+
+    def set_keep_masks(self, masks: Mapping[str, Tensor]) -> None:
+        """Remove the weights whose mask is false: exactly zero, and out of the KL."""
+        self.keep.assign(masks)
+
+    def parametric_complexity(self) -> Tensor:
+        """KL(q ‖ p) in nats at the best prior scale of every layer, s² = mean(μ² + σ²)."""
+        layers: dict[int, list[GaussianWeights]] = {}
+        for site, layer in self.layers.layer_index.items():
+            layers.setdefault(layer, []).append(self.posterior(site))
+        return (
+            torch.stack([smallest_gaussian_kl(layer) for layer in layers.values()]).sum().detach()
+        )
+
+    def structure(self) -> xr.Dataset:
+        """1 − ρ of every weight, ρ = exp(−μ²/2σ²) the relative density; 0 where removed.
+
+        Near 1 the posterior is far from zero in units of its width: the weight matters.
+        """
+        import xarray as xr
+
+        variables = {}
+        for site, (loc, scale) in self.weight_posteriors().items():
+            mask = self.keep[site]
+            relevance = 1.0 - relative_density(loc, scale)
+            relevance = relevance if mask is None else relevance * mask
+            variables[site] = (self.layers.dims[site], relevance.cpu().numpy())
+        return xr.Dataset(variables, attrs={"quantity": "1 - relative density exp(-mu²/2sigma²)"})
+
+    def plain_module(self) -> nn.Module:
+        """A copy of the network with the posterior means as ordinary parameters."""
+        means = {site: self.posterior(site).mean.detach() for site in self.layers.shapes}
+        return self.layers.filled(self.net, means)
+
+    def config(self) -> dict[str, Any]:
+        """Constructor arguments as JSON values; TypeError for a net that has no description."""
+        if self._custom_rule:
+            return super().config()
+        prior = self._prior_argument
+        return {
+            "net": describe(self.plain_module()),
+            "prior_scale": prior if isinstance(prior, (int, float, str)) else self._prior_list(),
+            "estimator": self.estimator,
+            "initial_loc": self.initial_loc,
+            "initial_scale": self.initial_scale,
+            **self.likelihood.config(),
+        }
+
+    def _prior_list(self) -> list[float]:
+        return [float(scale) for scale in self.log_prior_scale.exp()]
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> GaussianNet:
+        """Rebuild from what :meth:`config` gave."""
+        return cls(build(config["net"]), **{k: v for k, v in config.items() if k != "net"})
+
+    def describe(self) -> str:
+        """Name and network, e.g. ``GaussianNet 784–50–10``."""
+        return f"GaussianNet {summary(self.plain_module())}"
+
+
+def _layer_scales(prior_scale: PriorScale, layers: Sequence[str]) -> list[float]:
+    """Prior scale of every layer; raises where the argument doesn't say one for each."""
+    if isinstance(prior_scale, str):
+        _check_choice("prior_scale", prior_scale, ("learned",))
+        return [1.0] * len(layers)
+    if isinstance(prior_scale, Mapping):
+        if set(prior_scale) != set(layers):
+            raise ValueError(
+                f"prior_scale must name every stochastic layer {list(layers)}, "
+                f"got {sorted(prior_scale)}"
+            )
+        scales = [prior_scale[name] for name in layers]
+    elif isinstance(prior_scale, Sequence):
+        if len(prior_scale) != len(layers):
+            raise ValueError(
+                f"prior_scale must have one value for each of the {len(layers)} stochastic "
+                f"layers {list(layers)}, got {len(prior_scale)}"
+            )
+        scales = list(prior_scale)
+    else:
+        scales = [prior_scale] * len(layers)
+    for scale in scales:
+        _check_positive("prior_scale", scale)
+    return [float(scale) for scale in scales]
+
+
+def _check_positive(name: str, value: object) -> None:
+    if not isinstance(value, (int, float)) or not 0 < value < float("inf"):
+        raise ValueError(f"{name} must be a finite number > 0, got {value!r}")
+
+
+def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {list(choices)}, got {value!r}")

@@ -1,0 +1,138 @@
+"""A user's own Pyro model and guide, brought into the fits of this package."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pyro
+import torch
+from pyro import poutine
+from pyro.infer import ELBO
+from pyro.poutine.messenger import Messenger
+from torch import Tensor, nn
+from torch.distributions import Transform, constraints, transform_to
+
+from bayesnas.models.base import BayesianModel
+
+
+class PyroPair(BayesianModel):
+    """Any Pyro model and guide as a model of the zoo.
+
+    Both are called with ``(x, y)``; ``y`` is None when predictions are drawn. They are written
+    for the rows they are given: ``bayesnas.fit`` multiplies observed sites, and all that
+    stands in ``pyro.plate("data", ...)``, by N / B when it shows them B of N rows. Parameters
+    made by ``pyro.param``, by a ``PyroModule`` or by an autoguide on its first call become
+    this module's own; Pyro's global store is not touched. Networks belong to the pair when
+    the functions are modules, or bound methods of one (``PyroPair(vae.model, vae.guide)``).
+
+    Args:
+        model_fn: the model, a function or an ``nn.Module``.
+        guide_fn: the guide, likewise, or an autoguide.
+        elbo: a Pyro ELBO with ``differentiable_loss`` to train with, e.g. ``Trace_ELBO()`` for
+            guides that are not reparameterised; by default our own closed-form bound.
+
+    >>> import pyro, torch, bayesnas as bn, pyro.distributions as dist
+    >>> def model(x, y=None):
+    ...     w = pyro.sample("w", dist.Normal(0.0, 1.0))
+    ...     with pyro.plate("data", len(x)):
+    ...         pyro.sample("y", dist.Normal(w * x, 1.0), obs=y)
+    >>> def guide(x, y=None):
+    ...     loc = pyro.param("loc", torch.tensor(0.0))
+    ...     pyro.sample("w", dist.Normal(loc, 0.1))
+    >>> post = bn.fit(bn.models.PyroPair(model, guide), (torch.ones(8), torch.ones(8)), steps=3)
+    >>> pyro.get_param_store().keys()
+    dict_keys([])
+    """
+
+    def __init__(
+        self,
+        model_fn: Callable[..., Any],
+        guide_fn: Callable[..., Any],
+        *,
+        elbo: ELBO | None = None,
+    ) -> None:
+        """Keep the pair; nn.Modules among them become submodules."""
+        super().__init__()
+        for name, fn in (("model_fn", model_fn), ("guide_fn", guide_fn)):
+            if not callable(fn):
+                raise TypeError(f"{name} must be a function or a module, got {type(fn).__name__}")
+            owner = getattr(fn, "__self__", None)
+            if isinstance(owner, nn.Module):  # a bound method brings its module along
+                self.add_module(f"{name}_owner", owner)
+        self.model_fn = model_fn
+        self.guide_fn = guide_fn
+        self.elbo = elbo
+        self.own = nn.ParameterDict()
+        self._transforms: dict[str, Transform] = {}
+        self._module_parameters: set[str] = set()
+
+    def model(self, x: Tensor, y: Tensor | None = None) -> Any:
+        """Call the user's model with this module's own parameters."""
+        with pyro.settings.context(module_local_params=True), _OwnParameters(self):
+            return self.model_fn(x, y)
+
+    def guide(self, x: Tensor, y: Tensor | None = None) -> Any:
+        """Call the user's guide with this module's own parameters."""
+        with pyro.settings.context(module_local_params=True), _OwnParameters(self):
+            return self.guide_fn(x, y)
+
+    def prepare(self, x: Tensor, y: Tensor) -> None:
+        """Run guide and model once, so that every parameter exists before training."""
+        with torch.no_grad():
+            guide_trace = poutine.trace(self.guide).get_trace(x, y)
+            poutine.replay(self.model, trace=guide_trace)(x, y)
+
+    def reset(self) -> None:
+        """Call ``reset_parameters`` wherever the user's own modules have it."""
+        for module in self.modules():
+            if module is not self and hasattr(module, "reset_parameters"):
+                module.reset_parameters()
+
+    def parameter_value(self, name: str, initial: Any, constraint: constraints.Constraint) -> Any:
+        """Value of ``pyro.param(name, initial, constraint)``, created at its first call.
+
+        Raises:
+            KeyError: for a parameter that is asked for without an initial value.
+            ValueError: for ``pyro.module`` of a module this pair does not own.
+        """
+        if _MODULE_DIVIDER in name:
+            return self._submodule_parameter(name, initial)
+        key = name.replace(".", "/")
+        if key not in self._transforms:
+            if initial is None:
+                raise KeyError(f"pyro.param({name!r}) has no initial value")
+            start = initial() if callable(initial) else torch.as_tensor(initial)
+            transform = transform_to(constraint)
+            self._transforms[key] = transform
+            with torch.no_grad():
+                self.own[key] = nn.Parameter(transform.inv(start.detach()).clone())
+        return self._transforms[key](self.own[key])
+
+    def _submodule_parameter(self, name: str, value: Any) -> Any:
+        if name not in self._module_parameters:
+            if not any(value is parameter for parameter in self.parameters()):
+                raise ValueError(
+                    f"pyro.module({name.split(_MODULE_DIVIDER)[0]!r}, ...) names a module that "
+                    "model_fn and guide_fn only close over: give them as an nn.Module or as "
+                    "bound methods of one, so that every fit can train its own copy"
+                )
+            self._module_parameters.add(name)
+        return value
+
+
+_MODULE_DIVIDER = "$$$"  # pyro.module names its parameters "module$$$parameter"
+
+
+class _OwnParameters(Messenger):  # type: ignore[misc]
+    """Answer ``pyro.param`` from a :class:`PyroPair` instead of the global store."""
+
+    def __init__(self, pair: PyroPair) -> None:
+        super().__init__()
+        self.pair = pair
+
+    def _pyro_param(self, msg: Any) -> None:
+        name, initial, *_ = (*msg["args"], None)
+        constraint = msg["kwargs"].get("constraint", constraints.real)
+        msg["value"] = self.pair.parameter_value(name, initial, constraint)
+        msg["done"] = True
