@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -118,9 +119,16 @@ class Standardisation:
         missing = {"x_mean", "x_scale"} - values.keys()
         if missing:
             raise ValueError(f"a stored standardisation lacks {', '.join(sorted(missing))}")
-        names = [field.name for field in dataclasses.fields(cls)]
-        found = {name: values.get(name) for name in names}
-        return cls(**{n: None if v is None else tuple(map(float, v)) for n, v in found.items()})
+        return cls(
+            x_mean=_floats(values["x_mean"]),
+            x_scale=_floats(values["x_scale"]),
+            y_mean=None if values.get("y_mean") is None else _floats(values["y_mean"]),
+            y_scale=None if values.get("y_scale") is None else _floats(values["y_scale"]),
+        )
+
+
+def _floats(values: Iterable[float]) -> tuple[float, ...]:
+    return tuple(float(value) for value in values)
 
 
 def _check(name: str, mean: tuple[float, ...], scale: tuple[float, ...]) -> None:
