@@ -10,9 +10,10 @@ import pytest
 
 
 @pytest.fixture(autouse=True)
-def fixed_seed():
-    """The same random numbers in a test whatever ran before it."""
+def fresh_start():
+    """The same random numbers and an empty parameter store, whatever test ran before."""
     pyro.set_rng_seed(0)
+    pyro.clear_param_store()
 
 
 @pytest.fixture

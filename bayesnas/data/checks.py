@@ -14,12 +14,9 @@ def infer_task(y: Tensor) -> Task:
 
 
 def check_rows(x: Tensor, y: Tensor) -> None:
-    """Raises ValueError unless x is `[n, ...]` and y `[n]` or `[n, k]` with one n above 0."""
-    if x.ndim < 2 or y.ndim < 1:
-        raise ValueError(
-            "x must have shape [n, features] (or images [n, c, h, w]) and y [n], "
-            f"got {list(x.shape)} and {list(y.shape)}"
-        )
+    """Raises ValueError unless x and y are `[n, ...]` with one n above 0."""
+    if x.ndim < 1 or y.ndim < 1:
+        raise ValueError(f"x and y must have rows, got shapes {list(x.shape)} and {list(y.shape)}")
     if len(x) != len(y):
         raise ValueError(f"x and y must have the same length, got {len(x)} and {len(y)} rows")
     if x.numel() == 0 or y.numel() == 0:

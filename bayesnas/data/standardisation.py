@@ -16,9 +16,9 @@ class Standardisation:
     """Maps inputs, and the targets of a regression, to mean 0 and standard deviation 1.
 
     x' = (x - x_mean) / x_scale, with one mean and one scale for each index of dimension 1 of x:
-    each column of a table `[n, d]`, each channel of images `[n, c, h, w]`. Scales are population
-    standard deviations (divisor n); what is constant has scale 1. A target `[n]` has one mean and
-    one scale, a target `[n, k]` has k of them.
+    each column of a table `[n, d]`, each channel of images `[n, c, h, w]`, and one of either for
+    x `[n]`. Scales are population standard deviations (divisor n); what is constant has scale 1.
+    A target `[n]` has one mean and one scale, a target `[n, k]` has k of them.
 
     Args:
         x_mean: d means.
@@ -58,10 +58,7 @@ class Standardisation:
             y: targets `[n]` or `[n, k]`; None leaves targets as they are.
         """
         x_mean, x_scale = _moments(x)
-        if y is None:
-            return cls(x_mean, x_scale)
-        y_mean, y_scale = _moments(y[:, None] if y.ndim == 1 else y)
-        return cls(x_mean, x_scale, y_mean, y_scale)
+        return cls(x_mean, x_scale) if y is None else cls(x_mean, x_scale, *_moments(y))
 
     def apply(self, x: Tensor) -> Tensor:
         """Standardised inputs, in the floating type of x.
@@ -72,9 +69,9 @@ class Standardisation:
         Raises:
             ValueError: dimension 1 of x is not d.
         """
-        if x.ndim < 2 or x.shape[1] != len(self.x_mean):
-            expected = f"[n, {len(self.x_mean)}, ...]"
-            raise ValueError(f"x must have shape {expected}, got {list(x.shape)}")
+        width = len(self.x_mean)
+        if x.shape[1:2] != (width,) and not (x.ndim == width == 1):
+            raise ValueError(f"x must have shape [n, {width}, ...], got {list(x.shape)}")
         shape = (-1, *(1,) * (x.ndim - 2))
         mean, scale = (
             torch.tensor(v, dtype=torch.float64, device=x.device).reshape(shape)
@@ -142,6 +139,7 @@ def _moments(values: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and scale for each index of dimension 1; scikit-learn decides what is constant."""
     from sklearn.preprocessing import StandardScaler
 
+    values = values[:, None] if values.ndim == 1 else values
     table = values.detach().cpu().double().movedim(1, -1).reshape(-1, values.shape[1])
     scaler = StandardScaler().fit(table.numpy())
     return tuple(scaler.mean_.tolist()), tuple(scaler.scale_.tolist())

@@ -173,7 +173,7 @@ def with_value(value, dtype=float):
         (X, [*LABELS[:-1].tolist(), "two"], {}, "all numbers or all text, got 0, row 0"),
         (X, ["a"] * 49 + [None], {}, "all numbers or all text, got None, row 49"),
         (X, ["a", "b"] * 25, {"class_names": ["a", "b"]}, "class_names goes with labels 0"),
-        (X[:, 0], LABELS, {}, r"x must have shape \[n, features\]"),
+        (X[0, 0], LABELS, {}, r"x and y must have rows, got shapes \[\] and \[50\]"),
         ([[1.0, 2.0], [3.0]], [0, 1], {}, "x must be a rectangular array"),
         (X.astype(str), LABELS, {}, "x must hold real numbers, got an array of <U"),
         (X.astype(complex), LABELS, {}, "x must hold real numbers, got an array of complex128"),

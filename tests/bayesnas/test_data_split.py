@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from bayesnas.data import DataInfo, Split, Standardisation, load
+from bayesnas.data import DataInfo, Split, Standardisation, from_arrays, load
 
 
 def pair(n=4, d=3):
@@ -40,6 +40,13 @@ def test_the_type_of_y_decides_the_task_unless_it_is_given():
     assert targets.info.classes is None
 
 
+def test_x_may_be_one_number_a_row():
+    x, y = torch.arange(4.0), torch.arange(4.0)
+    assert Split.of((x, y)).x.shape == (4,)
+    scaled = from_arrays(x, y, test=0.0, standardise=True)
+    np.testing.assert_allclose(scaled.train.x, (x - 1.5) / np.std([0, 1, 2, 3]), rtol=1e-6)
+
+
 def test_a_split_passes_through_with_its_info():
     train = load("digits").train
     again = Split.of(train)
@@ -61,7 +68,7 @@ def test_a_split_taken_as_more_classes_loses_the_names_of_fewer():
         (lambda x, y: (x[:3], y), r"same length, got 3 and 4 rows"),
         (lambda x, y: (x[:0], y[:0]), r"at least one row and one feature, got shapes \[0, 3\]"),
         (lambda x, y: (x[:, :0], y), r"at least one row and one feature"),
-        (lambda x, y: (x[:, 0], y), r"\[n, features\].*got \[4\] and \[4\]"),
+        (lambda x, y: (x[0, 0], y), r"must have rows, got shapes \[\] and \[4\]"),
         (
             lambda x, y: (x.index_fill(0, torch.tensor(2), float("nan")), y),
             r"nan at \[2, 0\] \(3 v",
