@@ -14,7 +14,7 @@ from torch import Tensor
 from bayesnas.data import Split
 from bayesnas.inference.checkpoint import ChainRecord
 from bayesnas.inference.evaluation import mean_nll
-from bayesnas.inference.interrupt import DeferredInterrupt
+from bayesnas.inference.interrupt import DeferredInterrupt, InterruptedFitWarning
 from bayesnas.inference.posterior import Posterior, load
 from bayesnas.inference.progress import Progress
 from bayesnas.inference.runs import RunDescription, RunFolder
@@ -288,7 +288,7 @@ class _Loop:
         warnings.warn(
             f"interrupted at step {training.step} of {self.settings.steps} of chain "
             f"{training.chain}: this is the posterior as it stood",
-            RuntimeWarning,
+            InterruptedFitWarning,
             stacklevel=4,
         )
 

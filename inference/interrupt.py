@@ -8,6 +8,10 @@ from types import FrameType, TracebackType
 from typing import Any
 
 
+class InterruptedFitWarning(RuntimeWarning):
+    """A fit was stopped by Ctrl-C and returned as it stood."""
+
+
 class DeferredInterrupt:
     """Hold back the first SIGINT inside the block; a second one interrupts at once.
 

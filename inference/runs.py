@@ -201,7 +201,7 @@ def _same_run(path: Path, run: RunDescription) -> str:
     asked = run.to_dict(held["status"])
     for part in ("settings", "model", "data"):
         for name, value in asked[part].items():
-            if held[part].get(name) != value and name != "reason":
+            if held[part].get(name) != value and name not in ("reason", "source"):
                 raise ValueError(
                     f"resume: the run in {path} has {part} {name}={_short(held[part].get(name))}, "
                     f"got {name}={_short(value)}"

@@ -10,7 +10,17 @@ Example:
 from bayesnas.data.arrays import from_arrays
 from bayesnas.data.catalogue import available, load
 from bayesnas.data.info import DataInfo
+from bayesnas.data.source import DataSource
 from bayesnas.data.split import DataSet, Split
 from bayesnas.data.standardisation import Standardisation
 
-__all__ = ["DataInfo", "DataSet", "Split", "Standardisation", "available", "from_arrays", "load"]
+__all__ = [
+    "DataInfo",
+    "DataSet",
+    "DataSource",
+    "Split",
+    "Standardisation",
+    "available",
+    "from_arrays",
+    "load",
+]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import os
 from pathlib import Path
@@ -11,7 +12,8 @@ from bayesnas.data.assemble import Raw, assemble
 from bayesnas.data.files import read_csv, read_npz
 from bayesnas.data.info import Task
 from bayesnas.data.root import data_root
-from bayesnas.data.split import DataSet
+from bayesnas.data.source import DataSource
+from bayesnas.data.split import DataSet, Split
 
 TABLES = {"diabetes": embedded.diabetes, "breast-cancer": embedded.breast_cancer}
 IMAGES = {"mnist": images.mnist, "fashion-mnist": images.fashion_mnist, "cifar10": images.cifar10}
@@ -83,16 +85,44 @@ def load(
             raise FileNotFoundError(f"there is no data file {path}")
         try:
             raw = _read_file(path, task, target, flatten)
-            return assemble(
+            data = assemble(
                 raw, test=test, validation=validation, seed=seed, standardise=standardise
             )
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
-    raw = _read_named(name, data_root(root), download, flatten)
-    for option, value in (("task", task), ("target", target)):
-        if value is not None:
-            raise ValueError(f"{option} goes with a file of your own, got {value!r} for {name!r}")
-    return assemble(raw, test=test, validation=validation, seed=seed, standardise=standardise)
+        name = str(path.absolute())
+    else:
+        raw = _read_named(name, data_root(root), download, flatten)
+        for option, value in (("task", task), ("target", target)):
+            if value is not None:
+                raise ValueError(
+                    f"{option} goes with a file of your own, got {value!r} for {name!r}"
+                )
+        data = assemble(raw, test=test, validation=validation, seed=seed, standardise=standardise)
+    source = DataSource(
+        name_or_path=name,
+        root=None if root is None else str(data_root(root)),
+        test=None if test is None else float(test),
+        validation=float(validation),
+        seed=int(seed),
+        standardise=bool(standardise),
+        flatten=None if flatten is None else bool(flatten),
+        task=task,
+        target=target,
+    )
+    return _with_source(data, source)
+
+
+def _with_source(data: DataSet, source: DataSource) -> DataSet:
+    def told(part: Split) -> Split:
+        return dataclasses.replace(part, info=dataclasses.replace(part.info, source=source))
+
+    return DataSet(
+        data.name,
+        told(data.train),
+        None if data.validation is None else told(data.validation),
+        None if data.test is None else told(data.test),
+    )
 
 
 def _read_file(path: Path, task: Task | None, target: str | None, flatten: bool | None) -> Raw:

@@ -6,6 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+from bayesnas.data.source import DataSource
 from bayesnas.data.standardisation import Standardisation
 
 Task = Literal["classification", "regression"]
@@ -26,6 +27,7 @@ class DataInfo:
         feature_names: a name for each column of x, where there are names.
         image_shape: `(channels, height, width)` of a row that is an image, also where x is flat.
         standardisation: what x (and y of a regression) were divided by; None: as they came.
+        source: what `load` was told; None where the numbers did not come from it.
 
     Raises:
         ValueError: an unknown part or task, classes that do not go with the task, or a number of
@@ -46,6 +48,7 @@ class DataInfo:
     feature_names: tuple[str, ...] | None = None
     image_shape: tuple[int, ...] | None = None
     standardisation: Standardisation | None = None
+    source: DataSource | None = None
 
     def __post_init__(self) -> None:
         if self.part not in get_args(Part):
@@ -66,7 +69,7 @@ class DataInfo:
         values: dict[str, Any] = {}
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if isinstance(value, Standardisation):
+            if isinstance(value, Standardisation | DataSource):
                 value = value.to_dict()
             values[field.name] = list(value) if isinstance(value, tuple) else value
         return values
@@ -87,6 +90,8 @@ class DataInfo:
         found = {n: tuple(v) if isinstance(v, list) else v for n, v in found.items()}
         if found.get("standardisation") is not None:
             found["standardisation"] = Standardisation.from_dict(found["standardisation"])
+        if found.get("source") is not None:
+            found["source"] = DataSource.from_dict(found["source"])
         return cls(**found)
 
 
