@@ -4,6 +4,7 @@ from bayesnas.nn.gaussian_tensor import GaussianTensor
 from bayesnas.nn.hypernet import VariationalParameters
 from bayesnas.nn.layers import StochasticLayers, is_linear_or_convolution
 from bayesnas.nn.mlp import convnet, mlp
+from bayesnas.nn.netfile import load_net, save_net
 
 __all__ = [
     "GaussianTensor",
@@ -11,5 +12,7 @@ __all__ = [
     "VariationalParameters",
     "convnet",
     "is_linear_or_convolution",
+    "load_net",
     "mlp",
+    "save_net",
 ]
