@@ -22,7 +22,7 @@ class Split:
     It unpacks, `x, y = split`, and `len(split)` is n.
 
     Args:
-        x: inputs, float32 `[n, d]` or images `[n, c, h, w]`.
+        x: inputs, float32 `[n, d]`, images `[n, c, h, w]`, or one number a row `[n]`.
         y: int64 labels `[n]`, or float32 targets `[n]` or `[n, k]`.
         info: name, part, task, classes and the like.
 
