@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +10,8 @@ import pyro
 import torch
 from pyro import poutine
 from pyro.infer import ELBO
+from pyro.infer.autoguide import AutoGuide
+from pyro.nn import PyroModule
 from pyro.poutine.messenger import Messenger
 from torch import Tensor, nn
 from torch.distributions import Transform, constraints, transform_to
@@ -45,6 +48,9 @@ class PyroPair(BayesianModel):
     dict_keys([])
     """
 
+    model_fn: Callable[..., Any]
+    guide_fn: Callable[..., Any]
+
     def __init__(
         self,
         model_fn: Callable[..., Any],
@@ -57,15 +63,31 @@ class PyroPair(BayesianModel):
         for name, fn in (("model_fn", model_fn), ("guide_fn", guide_fn)):
             if not callable(fn):
                 raise TypeError(f"{name} must be a function or a module, got {type(fn).__name__}")
+            setattr(self, name, fn)
             owner = getattr(fn, "__self__", None)
             if isinstance(owner, nn.Module):  # a bound method brings its module along
                 self.add_module(f"{name}_owner", owner)
-        self.model_fn = model_fn
-        self.guide_fn = guide_fn
+        for module in self.modules():
+            if isinstance(module, PyroModule) and not hasattr(module._pyro_context, "param_state"):
+                # Built under global parameters; ours are local, which needs a store of its own.
+                module._pyro_context.param_state = {"params": {}, "constraints": {}}
         self.elbo = elbo
         self.own = nn.ParameterDict()
         self._transforms: dict[str, Transform] = {}
         self._module_parameters: set[str] = set()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> PyroPair:
+        """Copy functions and parameters; an autoguide keeps its model, which it would drop."""
+        # An autoguide's __getstate__ empties the guide itself of its model, not just the copy.
+        guides = [module for module in self.modules() if isinstance(module, AutoGuide)]
+        kept = [(guide._model, guide.master) for guide in guides]
+        duplicate = type(self).__new__(type(self))
+        memo[id(self)] = duplicate
+        duplicate.__dict__.update(copy.deepcopy(self.__dict__, memo))
+        for guide, (model, master) in zip(guides, kept, strict=True):
+            guide._model, guide.master = model, master
+            memo[id(guide)]._model = copy.deepcopy(model, memo)
+        return duplicate
 
     def model(self, x: Tensor, y: Tensor | None = None) -> Any:
         """Call the user's model with this module's own parameters."""
@@ -132,6 +154,8 @@ class _OwnParameters(Messenger):  # type: ignore[misc]
         self.pair = pair
 
     def _pyro_param(self, msg: Any) -> None:
+        if msg["fn"] != pyro.get_param_store().get_param:
+            return  # a PyroModule answers for its parameters itself
         name, initial, *_ = (*msg["args"], None)
         constraint = msg["kwargs"].get("constraint", constraints.real)
         msg["value"] = self.pair.parameter_value(name, initial, constraint)

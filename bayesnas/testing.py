@@ -1,0 +1,203 @@
+"""The contract that every model of the zoo keeps, as a test class to inherit.
+
+>>> import torch, bayesnas as bn
+>>> from bayesnas.testing import ModelContract
+>>> class TestMyModel(ModelContract):
+...     def make_model(self):
+...         return bn.models.GaussianNet(bn.nn.mlp([4, 6, 3]))
+...     def make_data(self):
+...         return torch.randn(20, 4), torch.arange(20) % 3
+
+pytest then runs the tests below on ``MyModel``.
+"""
+
+from __future__ import annotations
+
+import abc
+from pathlib import Path
+
+import pyro
+import pytest
+import torch
+from pyro import poutine
+from pyro.optim import Adam
+from torch import Tensor
+
+import bayesnas as bn
+from bayesnas.inference.handlers import DrawnWeights
+from bayesnas.inference.objective import bound_terms, split_sites
+from bayesnas.inference.session import RandomStream, pyro_session
+from bayesnas.models.base import BayesianModel
+
+Data = tuple[Tensor, Tensor]
+
+
+class ModelContract(abc.ABC):
+    """What a model must keep; inherit as ``TestX`` and define the two makers.
+
+    Attributes:
+        steps: optimiser steps of the fits.
+        kl_draws: draws behind the Monte Carlo KL.
+        svi: whether ``model.model`` and ``model.guide`` train under plain ``pyro.infer.SVI``.
+    """
+
+    steps = 8
+    kl_draws = 400
+    svi = True
+
+    @abc.abstractmethod
+    def make_model(self) -> BayesianModel:
+        """Return a small model, not fitted; built equally at every call."""
+
+    @abc.abstractmethod
+    def make_data(self) -> Data:
+        """Return a few examples ``(x, y)`` that the model takes."""
+
+    def fit(self, **options: object) -> bn.Posterior:
+        """Fit a fresh model for a few steps."""
+        defaults: dict[str, object] = {"steps": self.steps, "batch_size": 8, "lr": 1e-2}
+        options = {**defaults, "device": "cpu", "progress": False, **options}
+        return bn.fit(self.make_model(), self.make_data(), **options)  # type: ignore[arg-type]
+
+    def prepared_model(self) -> tuple[BayesianModel, Tensor, Tensor]:
+        """Return a model that has seen data, with that data, as a fit has it before step 0."""
+        model, (x, y) = self.make_model(), self.make_data()
+        with pyro_session(RandomStream(0, x.device), validate=True):
+            model.prepare(x, y)
+            model.reset()
+        return model, x, y
+
+    def test_the_state_dict_is_complete_before_the_first_call(self) -> None:
+        """A new model's parameters are all there: the names don't grow by using it."""
+        names = list(self.make_model().state_dict())
+        post = self.fit()
+        assert list(post.model.state_dict()) == names
+
+    def test_model_and_guide_sample_the_same_latent_sites(self) -> None:
+        """Site for site, with the same shapes, and the targets observed."""
+        model, x, y = self.prepared_model()
+        with pyro_session(RandomStream(0, x.device)):
+            guide, _ = split_sites(poutine.trace(model.guide).get_trace(x, y))
+            latent, observed = split_sites(poutine.trace(model.model).get_trace(x, y))
+        guide = {n: s for n, s in guide.items() if not s["infer"].get("is_auxiliary")}
+        assert observed
+        assert {n: s["value"].shape for n, s in guide.items()} == {
+            n: s["value"].shape for n, s in latent.items()
+        }
+
+    @pytest.mark.parametrize("kl_weight", [0.0, 1e-3, 1.0, 1e3])
+    def test_gradients_are_finite(self, kl_weight: float) -> None:
+        """Every parameter's gradient of the λ-weighted bound is finite, and one is not zero."""
+        model, x, y = self.prepared_model()
+        with pyro_session(RandomStream(0, x.device)):
+            bound = bound_terms(model, x, y, data_scale=3.0).bound(kl_weight)
+            bound.backward()  # type: ignore[no-untyped-call]
+        gradients = [p.grad for p in model.parameters() if p.grad is not None]
+        assert gradients
+        assert all(bool(torch.isfinite(gradient).all()) for gradient in gradients)
+        assert any(bool((gradient != 0).any()) for gradient in gradients)
+
+    def test_the_kl_equals_its_monte_carlo_estimate(self) -> None:
+        """The KL of the bound is the mean of log q − log p, within five standard errors."""
+        model = self.fit().model
+        x, y = self.make_data()
+        closed, sampled = [], []
+        with torch.no_grad(), pyro_session(RandomStream(1, x.device)):
+            for _ in range(self.kl_draws):
+                closed.append(float(bound_terms(model, x, y).kl_divergence()))
+                sampled.append(_log_ratio(model, x, y))
+        exact = torch.tensor(closed, dtype=torch.float64)
+        estimate = torch.tensor(sampled, dtype=torch.float64)
+        spread = (exact.var() + estimate.var()).div(self.kl_draws).sqrt()
+        assert abs(exact.mean() - estimate.mean()) < 5 * spread + 1e-5 * exact.mean().abs()
+
+    def test_two_fits_with_one_seed_agree_exactly(self) -> None:
+        """Bit for bit, in parameters and in history; another seed gives other numbers."""
+        first, second, other = self.fit(seed=3), self.fit(seed=3), self.fit(seed=4)
+        for name, value in first.model.state_dict().items():
+            assert torch.equal(value, second.model.state_dict()[name]), name
+        assert first.history().equals(second.history())
+        assert not first.history().equals(other.history())
+
+    def test_a_fit_leaves_no_trace(self) -> None:
+        """The model given, Pyro's store and torch's random state are as they were."""
+        model, data = self.make_model(), self.make_data()
+        before = {name: value.clone() for name, value in model.state_dict().items()}
+        stored, random = set(pyro.get_param_store().keys()), torch.get_rng_state()
+        bn.fit(model, data, steps=2, device="cpu", progress=False)
+        assert all(torch.equal(value, before[n]) for n, value in model.state_dict().items())
+        assert set(pyro.get_param_store().keys()) == stored
+        assert torch.equal(torch.get_rng_state(), random)
+
+    def test_save_and_load_round_trip(self, tmp_path: Path) -> None:
+        """A loaded run has the same parameters, history and predictions."""
+        post, (x, _) = self.fit(), self.make_data()
+        post.save(tmp_path / "run")
+        loaded = bn.load(tmp_path / "run", model=self._model_for_loading(post), device="cpu")
+        for name, value in post.model.state_dict().items():
+            assert torch.equal(value, loaded.model.state_dict()[name]), name
+        assert post.history().equals(loaded.history())
+        assert torch.equal(post.predict(x, draws=3), loaded.predict(x, draws=3))
+
+    def test_export_round_trip(self, tmp_path: Path) -> None:
+        """The ArviZ tree has chains, draws and named dims, and survives netCDF."""
+        import xarray as xr
+
+        post = self.fit(restarts=2)
+        tree = post.to_arviz(draws=5, data=self.make_data())
+        tree.to_netcdf(tmp_path / "post.nc")
+        with xr.open_datatree(tmp_path / "post.nc") as read:
+            assert read["posterior"].sizes["chain"] == 2
+            assert read["posterior"].sizes["draw"] == 5
+            for name, values in tree["posterior"].data_vars.items():
+                assert read["posterior"][name].equals(values)
+                assert values.dims[2:] == post.model.site_dims().get(str(name), values.dims[2:])
+            assert set(tree.children) <= set(read.children)
+
+    def test_structure_has_named_dims_and_values_in_the_unit_interval(self) -> None:
+        """One variable a structural site, no default dim names, no value outside [0, 1]."""
+        structure = self.fit().structure()
+        for variable in structure.data_vars.values():
+            assert float(variable.min()) >= 0.0
+            assert float(variable.max()) <= 1.0
+            assert not any(str(dim).startswith("dim_") for dim in variable.dims)
+
+    def test_plain_pyro_trains_it(self) -> None:
+        """``pyro.infer.SVI`` on ``model.model`` and ``model.guide`` changes the parameters."""
+        if not self.svi:
+            pytest.skip("the model says that it does not train under pyro.infer.SVI")
+        model, (x, y) = self.make_model(), self.make_data()
+        before = {name: value.clone() for name, value in model.named_parameters()}
+        pyro.clear_param_store()
+        with torch.random.fork_rng(devices=[]):
+            svi = pyro.infer.SVI(
+                model.model, model.guide, Adam({"lr": 1e-2}), pyro.infer.TraceMeanField_ELBO()
+            )
+            losses = [svi.step(x, y) for _ in range(3)]
+        pyro.clear_param_store()
+        assert all(loss == loss for loss in losses)
+        assert any(not torch.equal(p, before[name]) for name, p in model.named_parameters())
+
+    def _model_for_loading(self, post: bn.Posterior) -> BayesianModel | None:
+        """Return a model to load into where a run can't rebuild its own."""
+        try:
+            post.model.config()
+        except TypeError:
+            return self.make_model()
+        return None
+
+
+def _log_ratio(model: BayesianModel, x: Tensor, y: Tensor) -> float:
+    """log q − log p at one draw, summed over all latent sites."""
+    with DrawnWeights():
+        guide_trace = poutine.trace(model.guide).get_trace(x, y)
+    model_trace = poutine.trace(poutine.replay(model.model, trace=guide_trace)).get_trace(x, y)
+    latent, _ = split_sites(model_trace)
+    log_q = sum(
+        float(site["fn"].log_prob(site["value"]).double().sum())
+        for site in split_sites(guide_trace)[0].values()
+    )
+    log_p = sum(
+        float(site["fn"].log_prob(site["value"]).double().sum()) for site in latent.values()
+    )
+    return log_q - log_p

@@ -1,0 +1,124 @@
+"""Fits of Bayesian linear regression against its exact tempered posterior."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+import bayesnas as bn
+
+NOISE, PRIOR = 0.5, 2.0
+KL_WEIGHTS = (0.5, 1.0, 2.0, 10.0)
+
+
+def regression_data(correlated: bool) -> tuple[Tensor, Tensor]:
+    """120 examples of 4 features whose coefficients stand well clear of the noise."""
+    generator = torch.Generator().manual_seed(3)
+    x = torch.randn(120, 4, generator=generator)
+    if correlated:
+        x[:, 1] = 0.7 * x[:, 0] + 0.3 * x[:, 1]
+    noise = NOISE * torch.randn(120, generator=generator)
+    return x, x @ torch.tensor([1.0, -2.0, 0.7, 1.5]) + 0.8 + noise
+
+
+def exact_mean_field(x: Tensor, y: Tensor, kl_weight: float) -> tuple[Tensor, Tensor, float]:
+    """Mean, variances and bound of the best mean-field Gaussian, in closed form.
+
+    The tempered posterior has precision P = XᵀX/(λσ²) + I/s² and mean P⁻¹Xᵀy/(λσ²); the best
+    mean-field Gaussian has its mean and the variances 1/diag(P).
+    """
+    design = torch.cat([x, torch.ones(len(x), 1)], dim=1).double()
+    gram, target = design.T @ design, y.double()
+    precision = gram / (kl_weight * NOISE**2) + torch.eye(len(gram)) / PRIOR**2
+    mean = torch.linalg.solve(precision, design.T @ target / (kl_weight * NOISE**2))
+    variance = 1 / precision.diagonal()
+    squares = (target - design @ mean).square().sum() + (gram.diagonal() * variance).sum()
+    log_lik = -0.5 * squares / NOISE**2 - len(x) * math.log(NOISE * math.sqrt(2 * math.pi))
+    ratio = variance / PRIOR**2
+    kl = 0.5 * (ratio + mean.square() / PRIOR**2 - 1 - ratio.log()).sum()
+    return mean, variance, float(log_lik - kl_weight * kl)
+
+
+def linear_net(**options: object) -> bn.models.GaussianNet:
+    return bn.models.GaussianNet(
+        bn.nn.mlp([4, 1]),
+        prior_scale=PRIOR,
+        likelihood="gaussian",
+        noise_scale=NOISE,
+        **options,  # type: ignore[arg-type]
+    )
+
+
+def fitted_moments(post: bn.Posterior) -> tuple[Tensor, Tensor]:
+    weights = post.model.weight_posteriors()
+    loc = torch.cat([weights["layer1.weight"][0].flatten(), weights["layer1.bias"][0]])
+    scale = torch.cat([weights["layer1.weight"][1].flatten(), weights["layer1.bias"][1]])
+    return loc.double(), scale.double().square()
+
+
+@pytest.mark.parametrize("kl_weight", KL_WEIGHTS)
+def test_fit_reaches_the_exact_mean_field_optimum(kl_weight: float) -> None:
+    x, y = regression_data(correlated=True)
+    post = bn.fit(
+        linear_net(), (x, y), kl_weight=kl_weight, steps=1500, batch_size=120, lr=0.03, seed=1
+    )
+    mean, variance, bound = exact_mean_field(x, y, kl_weight)
+    loc, fitted_variance = fitted_moments(post)
+    assert torch.allclose(loc, mean, rtol=0.01, atol=0)
+    assert torch.allclose(fitted_variance, variance, rtol=0.05, atol=0)
+    fitted = bn.inference.evaluation.evaluate(post.model, x, y, kl_weight, draws=1000, seed=0)
+    assert fitted["elbo"] == pytest.approx(bound, rel=0.005)
+    assert fitted["elbo"] <= bound + 4 * fitted["elbo_error"]
+
+
+def test_weight_sampling_reaches_the_same_optimum() -> None:
+    x, y = regression_data(correlated=False)
+    post = bn.fit(
+        linear_net(estimator="weight"), (x, y), steps=2000, batch_size=120, lr=0.03, seed=1
+    )
+    mean, _, _ = exact_mean_field(x, y, 1.0)
+    assert torch.allclose(fitted_moments(post)[0], mean, rtol=0.01, atol=0)
+
+
+def test_minibatches_reach_the_same_optimum() -> None:
+    x, y = regression_data(correlated=False)
+    post = bn.fit(linear_net(), (x, y), kl_weight=2.0, epochs=500, batch_size=32, lr=0.02, seed=1)
+    mean, variance, _ = exact_mean_field(x, y, 2.0)
+    loc, fitted_variance = fitted_moments(post)
+    assert torch.allclose(loc, mean, rtol=0.02, atol=0)
+    assert torch.allclose(fitted_variance, variance, rtol=0.1, atol=0)
+
+
+def test_kl_weight_zero_is_least_squares() -> None:
+    x, y = regression_data(correlated=True)
+    post = bn.fit(linear_net(), (x, y), kl_weight=0.0, steps=1500, batch_size=120, lr=0.03, seed=1)
+    design = torch.cat([x, torch.ones(len(x), 1)], dim=1)
+    least_squares = torch.linalg.lstsq(design, y[:, None]).solution.flatten().double()
+    assert torch.allclose(fitted_moments(post)[0], least_squares, rtol=0.01, atol=0)
+
+
+def test_pareto_k_tells_the_tempered_target_from_the_posterior() -> None:
+    """An orthogonal design, where the mean-field optimum is the tempered posterior itself."""
+    x, _ = regression_data(correlated=False)
+    basis = torch.linalg.qr(torch.cat([x, torch.ones(len(x), 1)], dim=1).double()).Q
+    x = (basis[:, :4] * math.sqrt(len(x))).float()
+    x = x - x.mean(0)
+    y = x @ torch.tensor([1.0, -2.0, 0.7, 1.5]) + 0.8
+    y = y + NOISE * torch.randn(120, generator=torch.Generator().manual_seed(4))
+    post = bn.fit(linear_net(), (x, y), kl_weight=0.1, steps=3000, batch_size=120, lr=0.03, seed=1)
+    assert post.pareto_k((x, y), draws=2000) < 0.5
+    assert post.pareto_k((x, y), draws=2000, kl_weight=1.0) > 0.7
+
+
+def test_learned_noise_scale_is_the_maximum_likelihood_one() -> None:
+    """At λ = 0 the noise variance is the mean squared residual of least squares."""
+    x, y = regression_data(correlated=False)
+    model = bn.models.GaussianNet(bn.nn.mlp([4, 1]), likelihood="gaussian", initial_scale=1e-3)
+    post = bn.fit(model, (x, y), kl_weight=0.0, steps=2000, batch_size=120, lr=0.03, seed=1)
+    design = torch.cat([x, torch.ones(len(x), 1)], dim=1)
+    residual = y - design @ torch.linalg.lstsq(design, y[:, None]).solution.flatten()
+    learned = post.model.likelihood.noise_scale.item()  # type: ignore[union-attr]
+    assert learned == pytest.approx(residual.square().mean().sqrt().item(), rel=0.01)
