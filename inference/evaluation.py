@@ -116,7 +116,7 @@ def kl_of(model: BayesianModel, x: Tensor, y: Tensor, draws: int, seed: int) -> 
         weights_kl, local_kl = 0.0, 0.0
         for rows, labels in zip(batches, targets, strict=True):
             with torch.no_grad(), pyro_session(stream):
-                terms = bound_terms(model, rows, labels)
+                terms = bound_terms(model, rows, labels, differentiable=False)
             local_kl += sum(float(terms.kl[name]) for name in terms.local)
             weights_kl = sum(float(kl) for n, kl in terms.kl.items() if n not in terms.local)
         total += weights_kl + local_kl

@@ -45,11 +45,16 @@ class BoundTerms:
 
 
 def bound_terms(
-    model: BayesianModel, x: Tensor, y: Tensor | None, *, data_scale: float = 1.0
+    model: BayesianModel,
+    x: Tensor,
+    y: Tensor | None,
+    *,
+    data_scale: float = 1.0,
+    differentiable: bool = True,
 ) -> BoundTerms:
-    """Run guide and model once and collect the terms of the bound.
+    r"""Run guide and model once and collect the terms of the bound.
 
-    .. math:: \\mathcal L(\\lambda) = E_{q(w)} \\log p(y | x, w) - \\lambda\\, KL(q(w) \\| p(w))
+    .. math:: \mathcal L(\lambda) = E_{q(w)} \log p(y | x, w) - \lambda\, KL(q(w) \| p(w))
 
     The Kullback–Leibler term of a site is taken in closed form given the sites it depends on,
     which is right wherever model and guide draw their sites in the same dependency structure
@@ -60,10 +65,12 @@ def bound_terms(
         x: inputs ``[b, ...]`` of a batch.
         y: targets ``[b, ...]``.
         data_scale: N / b, so that sums over the batch stand for sums over the sample.
+        differentiable: whether gradients of the terms are wanted, which only a reparameterised
+            guide gives.
 
     Raises:
-        ValueError: where a latent site of the guide is not reparameterised, or where model and
-            guide do not sample the same latent sites.
+        ValueError: where gradients are wanted and a latent site of the guide is not
+            reparameterised, or where model and guide do not sample the same latent sites.
 
     >>> import torch, bayesnas as bn
     >>> net = bn.models.GaussianNet(bn.nn.mlp([4, 8, 3]))
@@ -76,6 +83,8 @@ def bound_terms(
         model_trace = poutine.trace(poutine.replay(model.model, trace=guide_trace)).get_trace(x, y)
     latent, observed = split_sites(model_trace)
     auxiliary = _check_same_sites(latent, guide_trace)
+    if differentiable:
+        _check_reparameterised(guide_trace)
     log_lik = {name: _log_prob_sum(site) for name, site in observed.items()}
     kl = {name: _site_kl(guide_trace.nodes[name], site) for name, site in latent.items()}
     kl |= {name: _log_prob_sum(guide_trace.nodes[name]) for name in auxiliary}
@@ -110,6 +119,16 @@ def _check_same_sites(latent: dict[str, Any], guide_trace: Any) -> list[str]:
     return sorted(auxiliary)
 
 
+def _check_reparameterised(guide_trace: Any) -> None:
+    for name, site in split_sites(guide_trace)[0].items():
+        if not site["fn"].has_rsample:
+            raise ValueError(
+                f"the guide's site {name!r} is not reparameterised ({type(site['fn']).__name__}): "
+                "bring an ELBO that has a score-function term, "
+                "PyroPair(model, guide, elbo=pyro.infer.Trace_ELBO())"
+            )
+
+
 def _log_prob_sum(site: Any, value: Tensor | None = None) -> Tensor:
     log_prob = site["fn"].log_prob(site["value"] if value is None else value)
     return _total(scale_and_mask(log_prob, site["scale"], site["mask"]))
@@ -119,12 +138,6 @@ def _site_kl(guide_site: Any, model_site: Any) -> Tensor:
     try:
         divergence = kl_divergence(guide_site["fn"], model_site["fn"])
     except NotImplementedError:
-        if not guide_site["fn"].has_rsample:
-            raise ValueError(
-                f"the guide's site {guide_site['name']!r} is not reparameterised "
-                f"({type(guide_site['fn']).__name__}): bring an ELBO that has a score-function "
-                "term, PyroPair(model, guide, elbo=pyro.infer.Trace_ELBO())"
-            ) from None
         return _log_prob_sum(guide_site) - _log_prob_sum(model_site, guide_site["value"])
     return _total(scale_and_mask(divergence, guide_site["scale"], guide_site["mask"]))
 
