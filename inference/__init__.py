@@ -1,10 +1,12 @@
 """How a model is fitted, read and saved."""
 
-from bayesnas.inference.fit import StepEvent, fit
+from bayesnas.inference.fit import fit
 from bayesnas.inference.handlers import kl_weighted
+from bayesnas.inference.nonfinite import NonFiniteLossError
+from bayesnas.inference.loop import StepEvent
+from bayesnas.inference.nonfinite import NonFiniteLossError
 from bayesnas.inference.objective import BoundTerms, bound_terms
 from bayesnas.inference.posterior import Posterior, load
-from bayesnas.inference.training import NonFiniteLossError
 
 __all__ = [
     "BoundTerms",
