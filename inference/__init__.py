@@ -2,7 +2,6 @@
 
 from bayesnas.inference.fit import fit
 from bayesnas.inference.handlers import kl_weighted
-from bayesnas.inference.nonfinite import NonFiniteLossError
 from bayesnas.inference.loop import StepEvent
 from bayesnas.inference.nonfinite import NonFiniteLossError
 from bayesnas.inference.objective import BoundTerms, bound_terms

@@ -27,10 +27,10 @@ class Batches:
 
     def __init__(self, x: Tensor, y: Tensor, batch_size: int, seed: int) -> None:
         """Keep the data; see the class."""
-        self._x, self._y = x, y
+        self._x, self._y = x.detach(), y.detach()
         self._seed = seed
         self._epoch = -1
-        self._permuted = (x, y)
+        self._permuted = (self._x, self._y)
         self.size = len(x)
         self.batch_size = min(batch_size, self.size)
         self.per_epoch = -(-self.size // self.batch_size)

@@ -73,11 +73,21 @@ def read_checkpoint(folder: Path) -> tuple[list[ChainRecord], dict[str, Tensor],
     """Read a checkpoint: finished chains, tensors and values of the running one.
 
     Raises:
-        ValueError: naming the file, where it is cut off.
+        ValueError: naming the file, where it is cut off or no checkpoint.
     """
     tensors, metadata = read_tensors(folder / CHECKPOINT)
-    finished = [
-        ChainRecord.read(f"chain{index}/", tensors, nll)
-        for index, nll in enumerate(metadata["finished"])
+    try:
+        finished = read_records(tensors, metadata["finished"])
+        values = {**metadata["training"], "chain": int(metadata["chain"])}
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{folder / CHECKPOINT} is no checkpoint of a fit: {error!r}") from error
+    return finished, tensors, values
+
+
+def read_records(
+    tensors: dict[str, Tensor], validation_nll: Sequence[list[float]]
+) -> list[ChainRecord]:
+    """Chains written as ``chain0/...``, ``chain1/...``, as many as have a validation history."""
+    return [
+        ChainRecord.read(f"chain{index}/", tensors, nll) for index, nll in enumerate(validation_nll)
     ]
-    return finished, tensors, {**metadata["training"], "chain": metadata["chain"]}

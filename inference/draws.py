@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from bayesnas.export import pareto_k, tempered_log_weights, to_datatree
+from bayesnas.inference.description import RunDescription
 from bayesnas.inference.predictive import (
     Draw,
     conditional_samples,
@@ -19,7 +20,7 @@ from bayesnas.inference.predictive import (
     means_and_log_likelihoods,
     posterior_draws,
 )
-from bayesnas.inference.runs import Example, RunDescription
+from bayesnas.inference.runs import Example
 from bayesnas.inference.session import RandomStream
 from bayesnas.inference.training import HISTORY
 from bayesnas.models.base import OBSERVED, BayesianModel

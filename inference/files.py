@@ -16,11 +16,14 @@ from torch import Tensor
 def write_atomically(path: Path, content: bytes) -> None:
     """Replace ``path`` by ``content`` in one step; a crash leaves the old file or the new one.
 
+    What is not complete yet lies beside it as ``.<name>.partial``, which no reader looks at;
+    the next writing of ``path`` begins it anew.
+
     Raises:
         OSError: naming the path, where the disk is full or the folder can't be written; the
             file that was there is untouched.
     """
-    partial = path.with_name(f".{path.name}.partial")
+    partial = partial_of(path)
     try:
         with partial.open("wb") as stream:
             stream.write(content)
@@ -32,9 +35,23 @@ def write_atomically(path: Path, content: bytes) -> None:
         raise OSError(error.errno, f"could not write {path}: {error.strerror}") from error
 
 
+def partial_of(path: Path) -> Path:
+    """Where a file lies until it is complete."""
+    return path.with_name(f".{path.name}.partial")
+
+
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
-    """Write tensors and JSON metadata as one safetensors file, atomically."""
-    plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    """Write tensors and JSON metadata as one safetensors file, atomically.
+
+    Tensors that share memory (tied weights) are written once each.
+    """
+    plain: dict[str, Tensor] = {}
+    storages: set[int] = set()
+    for name, tensor in tensors.items():
+        value = tensor.detach().cpu().contiguous()
+        storage = value.untyped_storage().data_ptr()
+        plain[name] = value.clone() if storage in storages else value  # the format has no sharing
+        storages.add(storage)
     header = {"bayesnas": json.dumps(metadata)}
     write_atomically(path, safetensors.torch.save(plain, header))
 
@@ -48,10 +65,12 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         with safetensors.safe_open(path, framework="pt") as stream:
             header = stream.metadata() or {}
-            tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
-        return tensors, json.loads(header["bayesnas"])
+            # Copies: the tensors given lie in the file, which somebody may write over.
+            tensors = {name: stream.get_tensor(name).clone() for name in stream.keys()}  # noqa: SIM118
+        metadata = json.loads(header["bayesnas"])
     except (safetensors.SafetensorError, KeyError, ValueError) as error:
         raise ValueError(f"{path} is truncated or not a file of a bayesnas run: {error}") from error
+    return tensors, _checked_object(path, metadata)
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
@@ -67,8 +86,12 @@ def read_json(path: Path) -> dict[str, Any]:
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:  # of JSON, or of UTF-8
         raise ValueError(f"{path} is truncated or not JSON: {error}") from error
+    return _checked_object(path, content)
+
+
+def _checked_object(path: Path, content: Any) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ValueError(f"{path} must hold a JSON object, got {type(content).__name__}")
     return content

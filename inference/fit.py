@@ -3,52 +3,23 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
-from bayesnas.data import Split
-from bayesnas.inference.checkpoint import ChainRecord
-from bayesnas.inference.evaluation import mean_nll
-from bayesnas.inference.interrupt import DeferredInterrupt, InterruptedFitWarning
+from bayesnas.inference.description import RunDescription, state_hash
+from bayesnas.inference.inputs import Data, check_alike, checked_data
+from bayesnas.inference.loop import Loop, StepEvent
+from bayesnas.inference.optimizers import OptimizerFactory, try_out_optimizer
 from bayesnas.inference.posterior import Posterior, load
-from bayesnas.inference.progress import Progress
-from bayesnas.inference.runs import RunDescription, RunFolder
+from bayesnas.inference.runs import RunFolder
 from bayesnas.inference.session import resolve_device
-from bayesnas.inference.settings import FitSettings, Schedule, make_settings, whole
-from bayesnas.inference.training import OptimizerFactory, Training
+from bayesnas.inference.settings import Schedule, make_settings, whole
+from bayesnas.inference.training import Training
 from bayesnas.models.base import BayesianModel
-
-Data = Split | tuple[Tensor, Tensor]
-
-_STEPS_BETWEEN_LOOKS = 50  # at the progress bar, Ctrl-C and finiteness
-
-
-@dataclass(frozen=True)
-class StepEvent:
-    """What an ``on_step`` hook is told after a step.
-
-    Attributes:
-        chain: index of the chain.
-        step: steps taken by this chain.
-        loss: −𝓛 of the step, a full-sample estimate in nats.
-        expected_log_lik: its log-likelihood term.
-        kl: its KL term, not weighted.
-        kl_weight: λ.
-        model: the model being trained; looking is free, changing it is not.
-    """
-
-    chain: int
-    step: int
-    loss: float
-    expected_log_lik: float
-    kl: float
-    kl_weight: float
-    model: BayesianModel
 
 
 def fit(
@@ -95,7 +66,8 @@ def fit(
         schedule: ``"cosine"`` (down to 0), ``"constant"``, or a function of the fraction of
             steps done, in [0, 1), that gives a factor on ``lr``.
         clip: clip every gradient entry, of the loss per example, to [−clip, clip].
-        optimizer: makes the optimiser: ``optimizer(parameters, lr=lr)``.
+        optimizer: makes the optimiser: ``optimizer(parameters, lr=lr)``. The schedule scales
+            the learning rate of each of its groups.
         restarts: independent fits from different starts; the chains of the export.
         validation: data to measure the mean negative log-likelihood on after every epoch.
         patience: stop a chain after so many epochs without a better one, and return its best
@@ -105,16 +77,22 @@ def fit(
         progress: show a bar, where stderr is a terminal.
         on_step: called after every step with a :class:`StepEvent`.
         out: folder of the run, for checkpoints and the result; it must not hold another run.
-        checkpoint_every: steps between checkpoints in ``out``.
-        resume: go on from the checkpoint in ``out``; the numbers are those of an unbroken fit.
+        checkpoint_every: steps between checkpoints in ``out``; the end of a chain that is not
+            the last makes one too.
+        resume: go on from the checkpoint in ``out`` with the same arguments, from the start
+            where there is none yet; the numbers are those of an unbroken fit on the same
+            machine. A finished run is loaded. A function given as ``schedule`` is taken to be
+            the same.
 
     Returns:
         the fitted :class:`Posterior`. After Ctrl-C without ``out``, the posterior as it
         stands, with a warning.
 
     Raises:
-        ValueError: before any training, naming an argument that does not fit.
+        ValueError, TypeError: before any training, naming an argument that does not fit.
         FileExistsError: if ``out`` holds a run and ``resume`` is false.
+        OSError: before any training, where ``out`` can't be written. Later a full disk only
+            warns, and the posterior is returned.
         NonFiniteLossError: at the first step whose bound is NaN or infinite.
         KeyboardInterrupt: after Ctrl-C with ``out``, once the checkpoint is written.
 
@@ -130,13 +108,15 @@ def fit(
     >>> post.evaluate(data.test)["accuracy"] > 0.5
     True
     """
+    _check_arguments(model, on_step, out, checkpoint_every, resume)
+    model = copy.deepcopy(model)  # what becomes of the caller's is no matter from here on
     where = resolve_device(device)
-    train, held_out = _checked(model, data, "data"), None
-    if validation is not None:
-        held_out = _checked(model, validation, "validation").to(where)
+    train = checked_data(model, data, "data")
+    held_out = None if validation is None else checked_data(model, validation, "validation")
+    if held_out is not None:
+        check_alike(train, held_out)
     elif patience is not None:
         raise ValueError("patience needs validation=, data that is not trained on")
-    whole("checkpoint_every", checkpoint_every, 1)
     settings = make_settings(
         examples=len(train),
         kl_weight=kl_weight,
@@ -149,19 +129,62 @@ def fit(
         restarts=restarts,
         patience=patience,
         seed=seed,
-        optimizer=getattr(optimizer, "__name__", type(optimizer).__name__),
     )
-    run = RunDescription(model, settings, train.info, train.fingerprint if out else "")
-    folder = None if out is None else RunFolder.claim(out, run, resume=resume)
+    loop = Loop(
+        model,
+        train.to(where),
+        None if held_out is None else held_out.to(where),
+        settings,
+        optimizer,
+        schedule,
+        on_step,
+        int(checkpoint_every),
+    )
+    first = loop.chain(0)
+    chosen = try_out_optimizer(optimizer, first.parameters, settings.lr, saved=out is not None)
+    run = RunDescription(
+        model,
+        dataclasses.replace(settings, optimizer=chosen),
+        train.info,
+        train.fingerprint,
+        "" if held_out is None else held_out.fingerprint,
+        _start(first, where),
+    )
+    folder = None if out is None else RunFolder.open(out, run, resume=resume)
     if folder is not None and folder.finished:
+        folder.tidy()
         return load(folder.path, model=model, device=where)
-    loop = _Loop(model, train.to(where), held_out, settings, optimizer, schedule, folder)
-    loop.on_step, loop.checkpoint_every = on_step, checkpoint_every
-    records = loop.run(progress)
-    posterior = Posterior.restore(run, records, (train.x[:2], train.y[:2]), where)
+    if folder is not None:
+        folder.begin()
+    records = loop.run(first, folder, progress)
+    example = (train.x[:2].clone(), train.y[:2].clone())
+    posterior = Posterior.restore(run, records, example, where)
     if folder is not None:
         _save_result(folder, posterior)
     return posterior
+
+
+def _check_arguments(
+    model: BayesianModel,
+    on_step: Callable[[StepEvent], None] | None,
+    out: str | Path | None,
+    checkpoint_every: int,
+    resume: bool,
+) -> None:
+    if not isinstance(model, BayesianModel):
+        raise TypeError(
+            "model must be one of bayesnas.models, such as GaussianNet(net), "
+            f"got {type(model).__name__}"
+        )
+    if on_step is not None and not callable(on_step):
+        raise TypeError(f"on_step must be a function of a StepEvent, got {on_step!r}")
+    if resume and out is None:
+        raise ValueError("resume needs out=, the folder of the run to go on with")
+    whole("checkpoint_every", checkpoint_every, 1)
+
+
+def _start(chain: Training, device: torch.device) -> str:
+    return f"{device.type}:{state_hash(chain.model.state_dict())}"
 
 
 def _save_result(folder: RunFolder, posterior: Posterior) -> None:
@@ -174,134 +197,3 @@ def _save_result(folder: RunFolder, posterior: Posterior) -> None:
             RuntimeWarning,
             stacklevel=3,
         )
-
-
-def _checked(model: BayesianModel, data: Data, name: str) -> Split:
-    try:
-        split = Split.of(data, task=None if isinstance(data, Split) else model.task)
-    except (TypeError, ValueError) as error:
-        raise type(error)(f"{name}: {error}") from error
-    if model.task is not None and split.info.task != model.task:
-        raise ValueError(
-            f"{name}: the model's likelihood is for {model.task}, got data for {split.info.task}"
-        )
-    # Of a bare pair the number of classes is only known from below.
-    classes = split.info.classes if isinstance(data, Split) else None
-    example = copy.deepcopy(model).cpu()
-    example.check(split.x.cpu(), split.y.cpu(), classes)
-    return split
-
-
-class _Loop:
-    """The chains of a fit, one after the other, with all that happens between steps."""
-
-    on_step: Callable[[StepEvent], None] | None = None
-    checkpoint_every = 500
-
-    def __init__(
-        self,
-        model: BayesianModel,
-        train: Split,
-        validation: Split | None,
-        settings: FitSettings,
-        optimizer: OptimizerFactory,
-        schedule: Schedule,
-        folder: RunFolder | None,
-    ) -> None:
-        self.model, self.train, self.validation = model, train, validation
-        self.settings, self.optimizer, self.schedule = settings, optimizer, schedule
-        self.folder = folder
-        self.finished: list[ChainRecord] = []
-
-    def run(self, progress: bool) -> list[ChainRecord]:
-        current = self._start()
-        total = self.settings.steps * self.settings.restarts
-        bar = Progress(progress, total, self.model.describe(), self._done(current))
-        try:
-            with DeferredInterrupt() as interrupt:
-                while len(self.finished) < self.settings.restarts:
-                    current = current or self._chain(len(self.finished))
-                    self._train(current, bar, interrupt.received)
-                    self.finished.append(_record(current))
-                    if interrupt.received():
-                        self._stop_early(current)
-                        break
-                    current = None
-        finally:
-            bar.close()
-        return self.finished
-
-    def _start(self) -> Training | None:
-        """Take up a checkpoint where there is one."""
-        checkpoint = self.folder.checkpoint() if self.folder is not None else None
-        if checkpoint is None:
-            return None
-        self.finished, tensors, values = checkpoint
-        training = self._chain(int(values["chain"]))
-        training.load_state(tensors, values)
-        return training
-
-    def _chain(self, index: int) -> Training:
-        model = copy.deepcopy(self.model).to(self.train.x.device)
-        return Training(model, *self.train, self.settings, index, self.optimizer, self.schedule)
-
-    def _train(self, training: Training, bar: Progress, interrupted: Callable[[], bool]) -> None:
-        while not training.finished and not interrupted():
-            before = training.step
-            training.advance(self._steps_until_next_event(training), interrupted)
-            if training.step == before:
-                continue
-            if self.validation is not None and training.step % training.batches.per_epoch == 0:
-                self._validate(training)
-            if self.on_step is not None:
-                self.on_step(_event(training))
-            if self.folder is not None and training.step % self.checkpoint_every == 0:
-                self.folder.write_checkpoint(self.finished, training)
-            bar.update(self._done(training), training)
-
-    def _steps_until_next_event(self, training: Training) -> int:
-        if self.on_step is not None:
-            return 1
-        periods = [_STEPS_BETWEEN_LOOKS, self.checkpoint_every]
-        if self.validation is not None:
-            periods.append(training.batches.per_epoch)
-        return min(period - training.step % period for period in periods)
-
-    def _validate(self, training: Training) -> None:
-        assert self.validation is not None
-        nll = mean_nll(training.model, *self.validation, seed=self.settings.seed)
-        training.end_epoch(nll, self.settings.patience)
-
-    def _done(self, training: Training | None) -> int:
-        chain_steps = 0 if training is None else training.step
-        return self.settings.steps * len(self.finished) + chain_steps
-
-    def _stop_early(self, training: Training) -> None:
-        if training.finished and len(self.finished) == self.settings.restarts:
-            return
-        if self.folder is not None:
-            self.folder.write_checkpoint(self.finished[:-1], training)
-            raise KeyboardInterrupt(
-                f"stopped at step {training.step} of chain {training.chain}; "
-                f"resume=True goes on from {self.folder.path}"
-            )
-        warnings.warn(
-            f"interrupted at step {training.step} of {self.settings.steps} of chain "
-            f"{training.chain}: this is the posterior as it stood",
-            InterruptedFitWarning,
-            stacklevel=4,
-        )
-
-
-def _event(training: Training) -> StepEvent:
-    loss, log_lik, kl, kl_weight = training.history[training.step - 1].tolist()
-    return StepEvent(training.chain, training.step, loss, log_lik, kl, kl_weight, training.model)
-
-
-def _record(training: Training) -> ChainRecord:
-    state = training.best_state or training.model.state_dict()
-    return ChainRecord(
-        {name: value.detach().cpu().clone() for name, value in state.items()},
-        training.history[: training.step].cpu(),
-        training.validation_nll,
-    )

@@ -45,9 +45,14 @@ class DeferredInterrupt:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Give SIGINT back."""
-        if self._installed:
-            signal.signal(signal.SIGINT, self._previous)
+        """Give SIGINT back; a fit around this one (in whose hook it ran) is stopped as well."""
+        if not self._installed:
+            return
+        # None stands for a handler that was not installed from Python: it can't be named.
+        signal.signal(signal.SIGINT, self._previous or signal.SIG_DFL)
+        outer = getattr(self._previous, "__self__", None)
+        if self._received and isinstance(outer, DeferredInterrupt):
+            outer._received = True
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:
         if self._received:

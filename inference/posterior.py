@@ -14,11 +14,12 @@ from bayesnas.compaction import compact
 from bayesnas.complexity import nats_to_bits
 from bayesnas.data import DataInfo, Split
 from bayesnas.inference.checkpoint import ChainRecord
+from bayesnas.inference.description import RunDescription
 from bayesnas.inference.draws import Chain, draws_to_datatree, padded_history, tempered_pareto_k
 from bayesnas.inference.evaluation import evaluate, kl_of
 from bayesnas.inference.predictive import conditional_means, posterior_draws
 from bayesnas.inference.pruning_curve import PRUNING_FRACTIONS, pruned, pruning_curve
-from bayesnas.inference.runs import Example, RunDescription, RunFolder, read_run
+from bayesnas.inference.runs import Example, RunFolder, read_run
 from bayesnas.inference.session import RandomStream, pyro_session, resolve_device
 from bayesnas.inference.settings import FitSettings, check_kl_weight, whole
 from bayesnas.inference.training import HISTORY
@@ -322,7 +323,7 @@ class Posterior:
             FileExistsError: if the folder holds a run.
             OSError: where it can't be written.
         """
-        RunFolder.claim(path, self.run).finish(self.records(), self.example)
+        RunFolder.open(path, self.run).finish(self.records(), self.example)
 
     def _tensors(self, data: Data) -> Example:
         split = Split.of(data, task=None if isinstance(data, Split) else self.model.task)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import datetime
-import importlib.metadata
+import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +15,20 @@ from bayesnas.inference.checkpoint import (
     CHECKPOINT,
     ChainRecord,
     read_checkpoint,
+    read_records,
     write_checkpoint,
 )
-from bayesnas.inference.files import read_json, read_tensors, write_json, write_tensors
+from bayesnas.inference.description import (
+    RunDescription,
+    check_format,
+    check_same_model,
+    check_same_run,
+)
+from bayesnas.inference.files import partial_of, read_json, read_tensors, write_json, write_tensors
 from bayesnas.inference.settings import FitSettings
 from bayesnas.inference.training import Training
 from bayesnas.models import zoo_class
 from bayesnas.models.base import BayesianModel
-
-FORMAT = 1
-"""Version of the run format; a run of a later one is refused."""
 
 RUN = "run.json"
 RESULT = "posterior.safetensors"
@@ -34,59 +36,32 @@ RESULT = "posterior.safetensors"
 Example = tuple[Tensor, Tensor]
 
 
-@dataclass
-class RunDescription:
-    """What was fitted on what.
-
-    Attributes:
-        model: the model, not fitted.
-        settings: of the fit.
-        data: name, task, classes, standardisation of the training data.
-        fingerprint: hash of the training data.
-    """
-
-    model: BayesianModel
-    settings: FitSettings
-    data: DataInfo
-    fingerprint: str
-
-    def to_dict(self, status: str) -> dict[str, Any]:
-        """The content of ``run.json``."""
-        return {
-            "format": FORMAT,
-            "status": status,
-            "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            "versions": {name: importlib.metadata.version(name) for name in _LIBRARIES},
-            "model": _describe_model(self.model),
-            "settings": self.settings.to_dict(),
-            "data": self.data.to_dict(),
-            "fingerprint": self.fingerprint,
-        }
-
-
-_LIBRARIES = ("bayesnas", "torch", "pyro-ppl")
-
-
 class RunFolder:
     """A folder that belongs to one run.
+
+    ``run.json`` says from the first step on what is fitted on what; a run is finished when its
+    status says so, which is written after the result.
 
     Attributes:
         path: the folder.
         finished: whether the run in it is done.
     """
 
-    def __init__(self, path: Path, run: RunDescription, finished: bool = False) -> None:
-        """Hold a folder; see :meth:`claim`."""
-        self.path, self.finished = path, finished
-        self._run = run
+    def __init__(self, path: Path, run: RunDescription, held: dict[str, Any] | None) -> None:
+        """Hold a folder; see :meth:`open`."""
+        self.path = path
+        self.finished = held is not None and held["status"] == "finished"
+        self._content = run.to_dict("running") if held is None else held
+        self._holds_run = held is not None
 
     @classmethod
-    def claim(cls, out: str | Path, run: RunDescription, *, resume: bool = False) -> RunFolder:
-        """Take a folder for a run, or take up the run in it.
+    def open(cls, out: str | Path, run: RunDescription, *, resume: bool = False) -> RunFolder:
+        """Look whether a folder can take a run, or holds it already; nothing is written.
 
         Raises:
             FileExistsError: if it holds a run and ``resume`` is false.
             NotADirectoryError: if it is a file.
+            FileNotFoundError: if it holds parts of a run that say nothing of what was fitted.
             ValueError: if the run in it is another one; the message says in what.
         """
         path = Path(out)
@@ -94,9 +69,7 @@ class RunFolder:
             raise NotADirectoryError(f"out must be a folder, got the file {path}")
         held = [name for name in (RUN, RESULT, CHECKPOINT) if (path / name).exists()]
         if not held:
-            path.mkdir(parents=True, exist_ok=True)
-            write_json(path / RUN, run.to_dict("running"))
-            return cls(path, run)
+            return cls(path, run, None)
         if not resume:
             raise FileExistsError(
                 f"out: {path} already holds a run ({', '.join(held)}); "
@@ -104,30 +77,67 @@ class RunFolder:
             )
         if RUN not in held:
             raise FileNotFoundError(f"out: {path} holds {', '.join(held)} but no {RUN}")
-        return cls(path, run, _same_run(path, run) == "finished")
+        content = read_json(path / RUN)
+        check_same_run(path / RUN, content, run)
+        return cls(path, run, content)
+
+    def begin(self) -> None:
+        """Create the folder and say in it what is being fitted.
+
+        Raises:
+            OSError: where it can't be written; then it is as it was.
+        """
+        if self._holds_run:
+            return
+        with self._left_as_it_was_on_failure():
+            write_json(self.path / RUN, self._content)
+        self._holds_run = True
 
     def checkpoint(self) -> tuple[list[ChainRecord], dict[str, Tensor], dict[str, Any]] | None:
         """Last checkpoint, or None where there is none yet."""
         return read_checkpoint(self.path) if (self.path / CHECKPOINT).exists() else None
 
     def write_checkpoint(self, finished: Sequence[ChainRecord], training: Training) -> bool:
-        """Write where the fit stands; see :func:`~bayesnas.inference.checkpoint.write_checkpoint`."""
+        """Write where the fit stands; see :mod:`bayesnas.inference.checkpoint`."""
         return write_checkpoint(self.path, finished, training)
 
     def finish(self, records: Sequence[ChainRecord], example: Example) -> None:
         """Write the result; only then is the run finished and the checkpoint removed.
 
         Raises:
-            OSError: where it can't be written; the checkpoint is intact.
+            OSError: where it can't be written; a checkpoint is intact, and a folder that held
+                no run holds none.
         """
         tensors = {"example/x": example[0], "example/y": example[1]}
         for index, record in enumerate(records):
             tensors |= record.tensors(f"chain{index}/")
         nll = [record.validation_nll for record in records]
-        write_tensors(self.path / RESULT, tensors, {"validation_nll": nll})
-        write_json(self.path / RUN, self._run.to_dict("finished"))
-        (self.path / CHECKPOINT).unlink(missing_ok=True)
+        with contextlib.nullcontext() if self._holds_run else self._left_as_it_was_on_failure():
+            write_tensors(self.path / RESULT, tensors, {"validation_nll": nll})
+            write_json(self.path / RUN, {**self._content, "status": "finished"})
         self.finished = True
+        self.tidy()
+
+    def tidy(self) -> None:
+        """Remove what a finished run has no use for: its checkpoint, files cut off by a kill."""
+        # What can't be removed does no harm: a finished run is never read from it.
+        with contextlib.suppress(OSError):
+            (self.path / CHECKPOINT).unlink(missing_ok=True)
+            for name in (RUN, RESULT, CHECKPOINT):
+                partial_of(self.path / name).unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def _left_as_it_was_on_failure(self) -> Any:
+        new = not self.path.exists()
+        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            yield
+        except OSError:
+            with contextlib.suppress(OSError):  # the first error tells more
+                (self.path / RESULT).unlink(missing_ok=True)
+                if new:
+                    self.path.rmdir()
+            raise
 
 
 def read_run(
@@ -141,77 +151,58 @@ def read_run(
 
     Raises:
         FileNotFoundError: naming what is missing; for an interrupted run, how to go on.
-        ValueError: for a truncated file, or a run of a later version.
+        ValueError: for a truncated or damaged file, a run of a later version, or another model.
     """
     folder = Path(path)
     if not (folder / RUN).exists():
         raise FileNotFoundError(f"{folder} holds no run: {RUN} is missing")
     content = read_json(folder / RUN)
-    _check_format(folder, content)
+    check_format(folder / RUN, content)
     if content["status"] != "finished":
-        at = "before its first checkpoint" if not (folder / CHECKPOINT).exists() else "midway"
+        at = "midway" if (folder / CHECKPOINT).exists() else "before its first checkpoint"
         raise FileNotFoundError(
-            f"the run in {folder} was interrupted {at}: {RESULT} is missing; fit with the same "
+            f"the run in {folder} was interrupted {at}, its result is missing; fit with the same "
             "arguments, out= and resume=True to go on"
         )
     if not (folder / RESULT).exists():
         raise FileNotFoundError(f"{folder / RESULT} is missing")
-    run = RunDescription(
-        model if model is not None else _rebuild_model(folder, content["model"]),
-        FitSettings(**content["settings"]),
-        DataInfo.from_dict(content["data"]),
-        content["fingerprint"],
-    )
+    run = _read_description(folder / RUN, content, model)
     tensors, metadata = read_tensors(folder / RESULT)
-    records = [
-        ChainRecord.read(f"chain{index}/", tensors, nll)
-        for index, nll in enumerate(metadata["validation_nll"])
-    ]
-    return run, records, (tensors["example/x"], tensors["example/y"])
-
-
-def _describe_model(model: BayesianModel) -> dict[str, Any]:
     try:
-        return {"class": type(model).__name__, "config": model.config()}
-    except TypeError as reason:
-        return {"class": type(model).__name__, "config": None, "reason": str(reason)}
+        records = read_records(tensors, metadata["validation_nll"])
+        return run, records, (tensors["example/x"], tensors["example/y"])
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{folder / RESULT} is no result of a fit: it lacks {error}") from error
 
 
-def _rebuild_model(folder: Path, content: dict[str, Any]) -> BayesianModel:
-    if content["config"] is None:
-        raise ValueError(f"{folder}: {content['reason']}")
-    with torch.random.fork_rng(devices=[]):
-        return zoo_class(content["class"]).from_config(content["config"])
-
-
-def _check_format(folder: Path, content: dict[str, Any]) -> None:
-    found = content.get("format")
-    if found != FORMAT:
-        version = content.get("versions", {}).get("bayesnas", "unknown")
-        raise ValueError(
-            f"the run in {folder} has format {found!r} (written by bayesnas {version}); this "
-            f"bayesnas {importlib.metadata.version('bayesnas')} reads format {FORMAT}"
+def _read_description(
+    path: Path, content: dict[str, Any], model: BayesianModel | None
+) -> RunDescription:
+    if model is None:
+        model = _rebuild_model(path, content["model"])
+    else:
+        check_same_model(path, content["model"], model)
+    try:
+        return RunDescription(
+            model,
+            FitSettings(**content["settings"]),
+            DataInfo.from_dict(content["data"]),
+            content["fingerprint"],
+            content["validation"],
+            content["start"],
         )
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} is damaged: {error}") from error
 
 
-def _same_run(path: Path, run: RunDescription) -> str:
-    """Status of the run in ``path``; raises where it is not ``run``."""
-    held = read_json(path / RUN)
-    _check_format(path, held)
-    asked = run.to_dict(held["status"])
-    for part in ("settings", "model", "data"):
-        for name, value in asked[part].items():
-            if held[part].get(name) != value and name not in ("reason", "source"):
-                raise ValueError(
-                    f"resume: the run in {path} has {part} {name}={_short(held[part].get(name))}, "
-                    f"got {name}={_short(value)}"
-                )
-    if held["fingerprint"] != run.fingerprint:
-        raise ValueError(f"resume: the run in {path} was on other training data")
-    status: str = held["status"]
-    return status
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
+def _rebuild_model(path: Path, held: dict[str, Any]) -> BayesianModel:
+    if held.get("config") is None:
+        raise ValueError(f"{path}: {held.get('reason', 'the model is not described')}")
+    try:
+        with torch.random.fork_rng(devices=[]):
+            return zoo_class(held["class"]).from_config(held["config"])
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{path}: the {held.get('class')} can't be rebuilt from its description ({error}); "
+            "pass an equally built one to bayesnas.load(path, model=...)"
+        ) from error

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pyro
 import torch
 from torch import Tensor
+
+# Pyro's handlers and settings and torch's generators belong to the process, not to a thread.
+_ONE_AT_A_TIME = threading.RLock()
 
 
 class RandomStream:
@@ -31,23 +35,35 @@ class RandomStream:
     def __init__(self, seed: int, device: torch.device) -> None:
         """Seed the stream; see the class."""
         self._device = device
-        caller = self._capture()
-        torch.random.default_generator.manual_seed(seed)
+        self.state = {"cpu": torch.Generator().manual_seed(seed).get_state()}
         if device.type == "cuda":
-            torch.cuda.manual_seed_all(seed)
-        self.state = self._capture()
-        self._install(caller)
+            self.state["cuda"] = torch.Generator(device).manual_seed(seed).get_state()
 
     @contextmanager
     def active(self) -> Iterator[None]:
         """Draw from this stream inside the block, and from the caller's again after it."""
-        caller = self._capture()
-        self._install(self.state)
+        with _ONE_AT_A_TIME:
+            caller = self._capture()
+            self._install(self.state)
+            try:
+                yield
+            finally:
+                self.state = self._capture()
+                self._install(caller)
+
+    def now(self) -> dict[str, Tensor]:
+        """State of the generators at this moment: inside :meth:`active`, where the stream is."""
+        return self._capture()
+
+    @contextmanager
+    def rewound(self, state: dict[str, Tensor]) -> Iterator[None]:
+        """Draw inside the block what was drawn after ``state``, and go on from here after it."""
+        here = self._capture()
+        self._install(state)
         try:
             yield
         finally:
-            self.state = self._capture()
-            self._install(caller)
+            self._install(here)
 
     def _capture(self) -> dict[str, Tensor]:
         state = {"cpu": torch.get_rng_state()}
@@ -65,13 +81,23 @@ class RandomStream:
 def pyro_session(stream: RandomStream, *, validate: bool = False) -> Iterator[None]:
     """Run Pyro code with its parameters local, its store untouched and ``stream`` in use.
 
+    Everything is as before afterwards, whatever happens inside. Sessions of several threads
+    wait for each other.
+
     Args:
         stream: the random state to draw from.
         validate: have Pyro and torch check shapes and supports; slow, for the first batch.
     """
     with (
-        pyro.settings.context(module_local_params=True),
-        pyro.validation_enabled(validate),
+        _ONE_AT_A_TIME,
+        # Not pyro.validation_enabled, which takes torch's flag to equal Pyro's on leaving.
+        pyro.settings.context(
+            module_local_params=True,
+            validate_distributions_pyro=validate,
+            validate_distributions_torch=validate,
+            validate_infer=validate,
+            validate_poutine=validate,
+        ),
         pyro.get_param_store().scope(),
         stream.active(),
     ):
@@ -93,6 +119,8 @@ def resolve_device(device: str | torch.device) -> torch.device:
         found = torch.device(device)
     except (RuntimeError, TypeError) as error:
         raise ValueError(f"device must be 'auto', 'cpu' or 'cuda', got {device!r}") from error
+    if found.type not in ("cpu", "cuda"):
+        raise ValueError(f"device must be 'auto', 'cpu' or 'cuda', got {str(device)!r}")
     if found.type == "cuda" and not torch.cuda.is_available():
         raise ValueError(
             f"device must be one that is there: got {str(device)!r}, but torch finds no GPU "

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any
+from numbers import Integral, Real
+from typing import Any, TypeGuard
 
 Schedule = str | Callable[[float], float]
 
@@ -29,7 +30,7 @@ class FitSettings:
         restarts: independent chains.
         patience: epochs without a better validation NLL before a chain stops, or None.
         seed: of everything random.
-        optimizer: name of the optimiser class.
+        optimizer: class of the optimiser, and its settings where they are not the default.
     """
 
     kl_weight: float
@@ -61,9 +62,8 @@ def make_settings(
     restarts: int,
     patience: int | None,
     seed: int,
-    optimizer: str,
 ) -> FitSettings:
-    """Check the arguments of a fit; every error names its argument.
+    """Check the arguments of a fit; every error names its argument. The optimiser is open yet.
 
     Raises:
         ValueError: for a value out of range, or both or neither of ``epochs`` and ``steps``.
@@ -71,7 +71,7 @@ def make_settings(
     check_kl_weight(kl_weight)
     whole("batch_size", batch_size, 1)
     whole("restarts", restarts, 1)
-    whole("seed", seed, 0)
+    whole("seed", seed, 0, _LARGEST_SEED)
     positive("lr", lr)
     if clip is not None:
         positive("clip", clip)
@@ -92,20 +92,31 @@ def make_settings(
         schedule=schedule if isinstance(schedule, str) else "custom",
         clip=None if clip is None else float(clip),
         restarts=int(restarts),
-        patience=patience,
+        patience=None if patience is None else int(patience),
         seed=int(seed),
-        optimizer=optimizer,
+        optimizer="",
     )
+
+
+_LARGEST_SEED = 2**63 - 1  # that torch takes
 
 
 def learning_rate_factor(schedule: Schedule, progress: float) -> float:
     """Factor on the learning rate after a fraction ``progress`` in [0, 1) of the steps.
 
+    Raises:
+        ValueError: for an unknown name, or a function that gives no finite number >= 0.
+
     >>> learning_rate_factor("cosine", 0.5)
     0.5...
     """
     if callable(schedule):
-        return float(schedule(progress))
+        factor = schedule(progress)
+        if not _is_number(factor) or not 0 <= factor < math.inf:
+            raise ValueError(
+                f"schedule must give a finite factor >= 0, got {factor!r} at {progress:g}"
+            )
+        return float(factor)
     if schedule not in _SCHEDULES:
         raise ValueError(
             f"schedule must be one of {sorted(_SCHEDULES)} or a function of the fraction done, "
@@ -116,21 +127,27 @@ def learning_rate_factor(schedule: Schedule, progress: float) -> float:
 
 def check_kl_weight(kl_weight: object) -> None:
     """Raise ValueError unless λ is a finite number ≥ 0."""
-    if not _is_number(kl_weight) or not 0 <= float(kl_weight) < math.inf:  # type: ignore[arg-type]
+    if not _is_number(kl_weight) or not 0 <= kl_weight < math.inf:
         raise ValueError(f"kl_weight must be a finite number >= 0, got {kl_weight!r}")
 
 
-def whole(name: str, value: object, least: int) -> None:
+def whole(name: str, value: object, least: int, most: int | None = None) -> None:
     """Raise ValueError unless ``value`` is a whole number of at least ``least``."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ValueError(f"{name} must be a whole number >= {least}, got {value!r}")
+    if (
+        not isinstance(value, Integral)
+        or isinstance(value, bool)
+        or value < least
+        or (most is not None and value > most)
+    ):
+        span = f">= {least}" if most is None else f"from {least} to {most}"
+        raise ValueError(f"{name} must be a whole number {span}, got {value!r}")
 
 
 def positive(name: str, value: object) -> None:
     """Raise ValueError unless ``value`` is a finite number > 0."""
-    if not _is_number(value) or not 0 < float(value) < math.inf:  # type: ignore[arg-type]
+    if not _is_number(value) or not 0 < value < math.inf:
         raise ValueError(f"{name} must be a finite number > 0, got {value!r}")
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, Real) and not isinstance(value, bool)

@@ -11,20 +11,21 @@ from torch import Tensor
 
 from bayesnas.inference.batches import Batches
 from bayesnas.inference.handlers import kl_weighted
+from bayesnas.inference.nonfinite import check_parameters, check_sites, check_terms
 from bayesnas.inference.objective import BoundTerms, bound_terms
+from bayesnas.inference.optimizers import (
+    OptimizerFactory,
+    build_optimizer,
+    optimizer_state,
+    restore_optimizer,
+)
 from bayesnas.inference.session import RandomStream, pyro_session
 from bayesnas.inference.settings import FitSettings, Schedule, learning_rate_factor
 from bayesnas.models.base import BayesianModel
 from bayesnas.models.pyro_pair import PyroPair
 
-OptimizerFactory = Callable[..., torch.optim.Optimizer]
-
 HISTORY = ("loss", "expected_log_lik", "kl", "kl_weight")
 """What is recorded of every step; loss is −𝓛, all are full-sample estimates in nats."""
-
-
-class NonFiniteLossError(ArithmeticError):
-    """The bound became NaN or infinite; the message names step, λ and site."""
 
 
 class Training:
@@ -66,20 +67,21 @@ class Training:
             model.prepare(*first)
             model.reset()
             self._try_out(*first)
-        parameters = [p for p in model.parameters() if p.requires_grad]
-        if not parameters:
+        self.parameters = [p for p in model.parameters() if p.requires_grad]
+        if not self.parameters:
             raise ValueError("model must have parameters to train, got none")
-        self.optimizer = _build_optimizer(optimizer, parameters, settings.lr)
+        self.optimizer = build_optimizer(optimizer, self.parameters, settings.lr)
+        self._start_lr = [group["lr"] for group in self.optimizer.param_groups]
         self.history = torch.full((settings.steps, len(HISTORY)), torch.nan, device=x.device)
         self.validation_nll: list[float] = []
         self.best_state: dict[str, Tensor] | None = None
 
     def _try_out(self, x: Tensor, y: Tensor) -> None:
-        """Run the pair once with Pyro's checks on; the random state is not advanced by it."""
+        """Run the pair once with Pyro's checks on; the chain goes on as if it had not run."""
         if _own_elbo(self.model) is not None:
             return
         before = {name: value.clone() for name, value in self.model.state_dict().items()}
-        with torch.random.fork_rng(devices=[]), torch.no_grad():
+        with RandomStream(0, x.device).active(), torch.no_grad():
             bound_terms(self.model, x, y)
         self.model.load_state_dict(before)  # running statistics of normalisation layers
 
@@ -112,14 +114,14 @@ class Training:
     def _take_step(self) -> BoundTerms:
         x, y = self.batches.at(self.step)
         factor = learning_rate_factor(self._schedule, self.step / self.settings.steps)
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.settings.lr * factor
+        for group, start in zip(self.optimizer.param_groups, self._start_lr, strict=True):
+            group["lr"] = start * factor
         self.optimizer.zero_grad(set_to_none=True)
         terms, bound = self._bound(x, y)
         # Per example, so that learning rate and clipping mean the same for any sample size.
         (-bound / self.batches.size).backward()  # type: ignore[no-untyped-call]
         if self.settings.clip is not None:
-            torch.nn.utils.clip_grad_value_(self.model.parameters(), self.settings.clip)
+            torch.nn.utils.clip_grad_value_(self.parameters, self.settings.clip)
         self.optimizer.step()
         return BoundTerms(_detached(terms.log_lik), _detached(terms.kl))
 
@@ -132,7 +134,11 @@ class Training:
             return terms, terms.bound(kl_weight)
         model = kl_weighted(self.model.model, kl_weight, scale)
         guide = kl_weighted(self.model.guide, kl_weight, scale)
+        before = self.stream.now()
         bound = -elbo.differentiable_loss(model, guide, x, y)
+        if not torch.isfinite(bound):
+            with torch.no_grad(), self.stream.rewound(before):
+                check_sites(model, guide, x, y, self._where(self.step))
         return BoundTerms({"elbo": bound}, {}), bound
 
     def _record(self, first: int, recorded: list[BoundTerms]) -> None:
@@ -146,10 +152,19 @@ class Training:
         finite = torch.isfinite(rows).all(dim=1)
         if not bool(finite.all()):
             index = int((~finite).nonzero()[0])
-            raise NonFiniteLossError(
-                _non_finite_message(first + index, self.chain, kl_weight, recorded[index])
-            )
+            check_terms(recorded[index], self._where(first + index))
         self.history[first : first + len(rows)] = rows
+
+    def _where(self, index: int) -> str:
+        kl_weight = self.settings.kl_weight
+        return f"at step {index + 1} of chain {self.chain} with kl_weight={kl_weight:g}"
+
+    def check_parameters(self) -> None:
+        """Raise NonFiniteLossError where the last step left a parameter NaN or infinite.
+
+        The loss of the step before it says nothing of that.
+        """
+        check_parameters(self.model.named_parameters(), self._where(self.step - 1))
 
     def end_epoch(self, validation_nll: float, patience: int | None) -> None:
         """Note an epoch's validation NLL; keep the best state, and stop once patience is out."""
@@ -165,8 +180,8 @@ class Training:
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """All that the next steps depend on: tensors by name, and JSON values."""
         tensors = {f"model/{name}": value for name, value in self.model.state_dict().items()}
-        optimizer, values = _flat_optimizer_state(self.optimizer)
-        tensors |= optimizer
+        optimizer, values = optimizer_state(self.optimizer)
+        tensors |= {f"optimizer/{name}": value for name, value in optimizer.items()}
         tensors |= {f"random/{name}": value for name, value in self.stream.state.items()}
         tensors["history"] = self.history[: self.step]
         for name, value in (self.best_state or {}).items():
@@ -188,7 +203,7 @@ class Training:
             self.model.load_state_dict(_below("model/", tensors))
         except RuntimeError as error:
             raise ValueError(f"the checkpoint is of another model: {error}") from error
-        _restore_optimizer(self.optimizer, tensors, values["optimizer"])
+        restore_optimizer(self.optimizer, _below("optimizer/", tensors), values["optimizer"])
         self.stream.state = _below("random/", tensors)
         self.step = int(values["step"])
         self.stopped = bool(values["stopped"])
@@ -201,56 +216,8 @@ def _own_elbo(model: BayesianModel) -> Any:
     return model.elbo if isinstance(model, PyroPair) else None
 
 
-def _build_optimizer(
-    factory: OptimizerFactory, parameters: list[torch.nn.Parameter], lr: float
-) -> torch.optim.Optimizer:
-    if factory is torch.optim.Adam:
-        return torch.optim.Adam(parameters, lr=lr, fused=True)
-    return factory(parameters, lr=lr)
-
-
 def _detached(terms: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: value.detach() for name, value in terms.items()}
-
-
-def _non_finite_message(step: int, chain: int, kl_weight: float, terms: BoundTerms) -> str:
-    for name, value in terms.log_lik.items():
-        if not torch.isfinite(value):
-            return (
-                f"the log-likelihood of site {name!r} is {value.item()} at step {step} of chain "
-                f"{chain} with kl_weight={kl_weight:g}; a smaller lr or clip= may help"
-            )
-    for name, value in terms.kl.items():
-        if not torch.isfinite(value):
-            return (
-                f"the KL divergence of site {name!r} is {value.item()} at step {step} of chain "
-                f"{chain} with kl_weight={kl_weight:g}; a smaller lr or clip= may help"
-            )
-    return f"the loss overflows at step {step} of chain {chain} with kl_weight={kl_weight:g}"
-
-
-def _flat_optimizer_state(
-    optimizer: torch.optim.Optimizer,
-) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    tensors, scalars = {}, {}
-    for index, state in optimizer.state_dict()["state"].items():
-        for name, value in state.items():
-            if isinstance(value, Tensor):
-                tensors[f"optimizer/{index}/{name}"] = value
-            else:
-                scalars[f"{index}/{name}"] = value
-    return tensors, scalars
-
-
-def _restore_optimizer(
-    optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor], scalars: Mapping[str, Any]
-) -> None:
-    state: dict[int, dict[str, Any]] = {}
-    for path, value in {**_below("optimizer/", tensors), **scalars}.items():
-        index, name = path.split("/", 1)
-        state.setdefault(int(index), {})[name] = value
-    groups = optimizer.state_dict()["param_groups"]
-    optimizer.load_state_dict({"state": state, "param_groups": groups})
 
 
 def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

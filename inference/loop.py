@@ -1,0 +1,219 @@
+"""The loop of a fit: chains one after the other, and what happens between their steps."""
+
+from __future__ import annotations
+
+import copy
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bayesnas.data import Split
+from bayesnas.inference.checkpoint import ChainRecord
+from bayesnas.inference.evaluation import mean_nll
+from bayesnas.inference.interrupt import DeferredInterrupt
+from bayesnas.inference.optimizers import OptimizerFactory
+from bayesnas.inference.progress import Progress
+from bayesnas.inference.runs import RunFolder
+from bayesnas.inference.settings import FitSettings, Schedule
+from bayesnas.inference.training import Training
+from bayesnas.models.base import BayesianModel
+
+_SECONDS_BETWEEN_LOOKS = 0.5  # at the progress bar and at the finiteness of the losses
+_MOST_STEPS_BETWEEN_LOOKS = 200
+
+
+@dataclass(frozen=True)
+class StepEvent:
+    """What an ``on_step`` hook is told after a step.
+
+    Attributes:
+        chain: index of the chain.
+        step: steps taken by this chain.
+        loss: −𝓛 of the step, a full-sample estimate in nats.
+        expected_log_lik: its log-likelihood term.
+        kl: its KL term, not weighted.
+        kl_weight: λ.
+        model: the model being trained; looking is free, changing it is not.
+    """
+
+    chain: int
+    step: int
+    loss: float
+    expected_log_lik: float
+    kl: float
+    kl_weight: float
+    model: BayesianModel
+
+
+class Loop:
+    """All chains of a fit.
+
+    Args:
+        model: not changed; every chain trains a copy.
+        train: training data, on the device of the fit.
+        validation: data to measure after every epoch, or None.
+        settings: of the fit.
+        optimizer: makes the optimiser of a chain.
+        schedule: learning-rate schedule.
+        on_step: hook, called after every step.
+        checkpoint_every: steps between checkpoints.
+    """
+
+    def __init__(
+        self,
+        model: BayesianModel,
+        train: Split,
+        validation: Split | None,
+        settings: FitSettings,
+        optimizer: OptimizerFactory,
+        schedule: Schedule,
+        on_step: Callable[[StepEvent], None] | None,
+        checkpoint_every: int,
+    ) -> None:
+        """Keep what the chains need; see the class."""
+        self.model, self.train, self.validation = model, train, validation
+        self.settings, self.optimizer, self.schedule = settings, optimizer, schedule
+        self.on_step, self.checkpoint_every = on_step, checkpoint_every
+        self.finished: list[ChainRecord] = []
+        self._folder: RunFolder | None = None
+        self._steps_at_once = 1
+
+    def chain(self, index: int) -> Training:
+        """Start a chain; nothing of it depends on the chains before.
+
+        Raises:
+            ValueError: where model, guide and data do not fit together.
+        """
+        model = copy.deepcopy(self.model).to(self.train.x.device)
+        training = Training(model, *self.train, self.settings, index, self.optimizer, self.schedule)
+        if self.validation is not None and index == 0:  # what can't be validated fails here
+            mean_nll(model, self.validation.x[:2], self.validation.y[:2], seed=0, draws=1)
+        return training
+
+    def run(self, first: Training, folder: RunFolder | None, progress: bool) -> list[ChainRecord]:
+        """Train every chain.
+
+        Args:
+            first: chain 0, not trained yet.
+            folder: where checkpoints go, and come from where there is one; or None.
+            progress: show a bar.
+
+        Returns:
+            the finished chains; after Ctrl-C without a folder also the one it stopped.
+
+        Raises:
+            KeyboardInterrupt: after Ctrl-C with a folder, once the checkpoint is written.
+        """
+        self._folder = folder
+        current: Training | None = self._resumed(first)
+        total = self.settings.steps * self.settings.restarts
+        bar = Progress(progress, total, self.model.describe(), self._done(current))
+        try:
+            with DeferredInterrupt() as interrupt:
+                while len(self.finished) < self.settings.restarts:
+                    current = current or self.chain(len(self.finished))
+                    self._train(current, bar, interrupt.received)
+                    if interrupt.received() and not self._is_last_step(current):
+                        self._stop_early(current)
+                        break
+                    self._end_chain(current)
+                    current = None
+        finally:
+            bar.close()
+        return self.finished
+
+    def _resumed(self, first: Training) -> Training:
+        """Take up a checkpoint where there is one."""
+        checkpoint = None if self._folder is None else self._folder.checkpoint()
+        if checkpoint is None:
+            return first
+        self.finished, tensors, values = checkpoint
+        training = first if values["chain"] == 0 else self.chain(values["chain"])
+        training.load_state(tensors, values)
+        return training
+
+    def _train(self, training: Training, bar: Progress, interrupted: Callable[[], bool]) -> None:
+        while not training.finished and not interrupted():
+            before, began = training.step, time.monotonic()
+            training.advance(self._steps_until_next_event(training), interrupted)
+            self._note_speed(training.step - before, time.monotonic() - began)
+            if training.step == before:
+                continue
+            if self.validation is not None and training.step % training.batches.per_epoch == 0:
+                self._validate(training)
+            if self.on_step is not None:
+                self.on_step(_event(training))
+            if training.step % self.checkpoint_every == 0:
+                self._write_checkpoint(training)
+            bar.update(self._done(training), training)
+
+    def _note_speed(self, steps: int, seconds: float) -> None:
+        # How many steps go at once changes when one looks, never the numbers.
+        possible = int(steps * _SECONDS_BETWEEN_LOOKS / max(seconds, 1e-9))
+        self._steps_at_once = min(max(possible, 1), _MOST_STEPS_BETWEEN_LOOKS)
+
+    def _steps_until_next_event(self, training: Training) -> int:
+        if self.on_step is not None:
+            return 1
+        periods = [self.checkpoint_every]
+        if self.validation is not None:
+            periods.append(training.batches.per_epoch)
+        return min(self._steps_at_once, *(period - training.step % period for period in periods))
+
+    def _validate(self, training: Training) -> None:
+        assert self.validation is not None
+        nll = mean_nll(training.model, *self.validation, seed=self.settings.seed)
+        training.end_epoch(nll, self.settings.patience)
+
+    def _done(self, training: Training) -> int:
+        return self.settings.steps * len(self.finished) + training.step
+
+    def _write_checkpoint(self, training: Training) -> bool:
+        if self._folder is None:
+            return False
+        training.check_parameters()
+        return self._folder.write_checkpoint(self.finished, training)
+
+    def _end_chain(self, training: Training) -> None:
+        training.check_parameters()
+        last = len(self.finished) + 1 == self.settings.restarts
+        if not last and training.step % self.checkpoint_every != 0:
+            self._write_checkpoint(training)
+        self.finished.append(_record(training))
+
+    def _is_last_step(self, training: Training) -> bool:
+        return training.finished and len(self.finished) + 1 == self.settings.restarts
+
+    def _stop_early(self, training: Training) -> None:
+        where = f"at step {training.step} of {self.settings.steps} of chain {training.chain}"
+        if self._folder is None:
+            self.finished.append(_record(training))
+            warnings.warn(
+                f"interrupted {where}: this is the posterior as it stood",
+                RuntimeWarning,
+                stacklevel=4,
+            )
+        elif self._write_checkpoint(training):
+            raise KeyboardInterrupt(
+                f"stopped {where}; resume=True goes on from {self._folder.path}"
+            )
+        else:
+            raise KeyboardInterrupt(
+                f"stopped {where}, which could not be written to {self._folder.path}; "
+                "resume=True goes on from the checkpoint before, if there is one"
+            )
+
+
+def _event(training: Training) -> StepEvent:
+    loss, log_lik, kl, kl_weight = training.history[training.step - 1].tolist()
+    return StepEvent(training.chain, training.step, loss, log_lik, kl, kl_weight, training.model)
+
+
+def _record(training: Training) -> ChainRecord:
+    state = training.best_state or training.model.state_dict()
+    return ChainRecord(
+        {name: value.detach().cpu().clone() for name, value in state.items()},
+        training.history[: training.step].cpu(),
+        training.validation_nll,
+    )
