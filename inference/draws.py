@@ -68,10 +68,13 @@ def draws_to_datatree(
     data: Example | None,
     var_names: Sequence[str] | None,
     seed: int,
+    *,
+    is_training_data: bool = False,
 ) -> xr.DataTree:
     """Draw from every chain and build the ArviZ tree; see ``Posterior.to_arviz``.
 
-    Memory: the arrays that are returned, and one draw.
+    Memory: the arrays that are returned, and one draw. ``is_training_data`` says that ``data``
+    is what the model was fitted to, so that the tempered log target can be formed.
 
     Raises:
         ValueError: for a name in ``var_names`` that is no latent site.
@@ -89,6 +92,7 @@ def draws_to_datatree(
             log_q[c, d] = _total(draw.log_q)
             if data is not None:
                 _record_targets(targets, c, d, model, draw, data, samples)
+    log_likelihood = targets.arrays.get("log_likelihood")
     observed = None if data is None else {OBSERVED: data[1].cpu().numpy()}
     return to_datatree(
         posterior=posterior.arrays,
@@ -96,6 +100,7 @@ def draws_to_datatree(
         log_prior=prior.arrays,
         log_q=log_q,
         kl_weight=run.settings.kl_weight,
+        log_lik_total=log_likelihood.sum(-1) if is_training_data and log_likelihood is not None else None,
         log_likelihood=_named(targets, "log_likelihood"),
         posterior_predictive=_named(targets, "posterior_predictive"),
         observed_data=observed,
@@ -133,7 +138,7 @@ def _record_targets(
 ) -> None:
     x, y = data
     _, log_lik = means_and_log_likelihoods(model, x, y, draw)
-    targets.put("log_likelihood", chain, index, log_lik)
+    targets.put("log_likelihood", chain, index, log_lik.double())
     sample = conditional_samples(model, x, draw, stream)
     targets.put("posterior_predictive", chain, index, sample.to(y.dtype))
 

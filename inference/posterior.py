@@ -271,14 +271,22 @@ class Posterior:
         Args:
             draws: draws a chain.
             data: adds posterior_predictive, log_likelihood (pointwise, unscaled),
-                observed_data and constant_data for its rows.
+                observed_data and constant_data for its rows; for the training data also the
+                tempered log target ``lp`` in sample_stats.
             var_names: sites to export; all by default. log_prior and log_q stay complete.
             seed: of the draws.
         """
         whole("draws", draws, 1)
-        tensors = None if data is None else self._tensors(data)
+        split = None if data is None else self._split(data)
         return draws_to_datatree(
-            self._chains, self.run, self.example, draws, tensors, var_names, seed
+            self._chains,
+            self.run,
+            self.example,
+            draws,
+            None if split is None else self._on_device(split),
+            var_names,
+            seed,
+            is_training_data=split is not None and split.fingerprint == self.run.fingerprint,
         )
 
     def to_inference_data(self, draws: int = 500, data: Data | None = None, **options: Any) -> Any:
@@ -326,10 +334,18 @@ class Posterior:
         RunFolder.open(path, self.run).finish(self.records(), self.example)
 
     def _tensors(self, data: Data) -> Example:
+        return self._on_device(self._split(data))
+
+    def _split(self, data: Data) -> Split:
         split = Split.of(data, task=None if isinstance(data, Split) else self.model.task)
         self._check_inputs(split.x)
-        x, y = self.example
-        return split.x.to(x.device), split.y.to(y)
+        return split
+
+    def _on_device(self, split: Split) -> Example:
+        like_x, like_y = self.example
+        x, y = split.x.to(like_x.device), split.y.to(like_y)
+        self.model.check(x, y)
+        return x, y
 
     def _check_inputs(self, x: Tensor) -> None:
         expected = self.example[0].shape[1:]
