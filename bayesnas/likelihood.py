@@ -78,7 +78,8 @@ class Bernoulli(Likelihood):
     def forward(self, output: Tensor) -> dist.TorchDistribution:
         """Bernoulli with logits ``[n]``, or ``[n, k]`` as one event."""
         logits = output.squeeze(-1) if output.ndim == 2 and output.shape[-1] == 1 else output
-        return dist.Bernoulli(logits=logits).to_event(logits.ndim - 1)
+        found: dist.TorchDistribution = dist.Bernoulli(logits=logits).to_event(logits.ndim - 1)
+        return found
 
     def target(self, y: Tensor) -> Tensor:
         """Zeros and ones as floating-point numbers."""
@@ -125,7 +126,8 @@ class Gaussian(Likelihood):
     def forward(self, output: Tensor) -> dist.TorchDistribution:
         """Normal with means ``[n]``, or ``[n, k]`` as one event."""
         loc = output.squeeze(-1) if output.ndim == 2 and output.shape[-1] == 1 else output
-        return dist.Normal(loc, self.noise_scale).to_event(loc.ndim - 1)
+        found: dist.TorchDistribution = dist.Normal(loc, self.noise_scale).to_event(loc.ndim - 1)
+        return found
 
     def check(self, output_shape: torch.Size, y: Tensor, classes: int | None = None) -> None:
         """Targets of the shape of the outputs."""

@@ -13,7 +13,7 @@ from bayesnas.models.base import DATA_PLATE, OBSERVED
 from bayesnas.nn.gaussian_tensor import drawn
 
 
-class DataScale(Messenger):  # type: ignore[misc]
+class DataScale(Messenger):
     """Scale up what a minibatch shows: observed sites and all that stands in the data plate.
 
     Args:
@@ -33,7 +33,7 @@ class DataScale(Messenger):  # type: ignore[misc]
             msg["scale"] = msg["scale"] * self.scale
 
 
-class KLWeight(Messenger):  # type: ignore[misc]
+class KLWeight(Messenger):
     """Scale the log density of the latent sites by λ.
 
     Around both model and guide it turns any ELBO into E_q log p(y | w) − λ KL(q ‖ p). Unlike
@@ -53,7 +53,7 @@ class KLWeight(Messenger):  # type: ignore[misc]
             msg["scale"] = msg["scale"] * self.kl_weight
 
 
-class DrawnWeights(Messenger):  # type: ignore[misc]
+class DrawnWeights(Messenger):
     """Make every latent site a plain tensor: weights that would stay distributions are drawn."""
 
     def _pyro_post_sample(self, msg: Any) -> None:
@@ -61,7 +61,7 @@ class DrawnWeights(Messenger):  # type: ignore[misc]
             msg["value"] = drawn(msg["value"])
 
 
-class GuideMeans(Messenger):  # type: ignore[misc]
+class GuideMeans(Messenger):
     """Set every latent site of a guide to the mean of its distribution instead of a draw."""
 
     def _pyro_sample(self, msg: Any) -> None:
@@ -70,7 +70,7 @@ class GuideMeans(Messenger):  # type: ignore[misc]
             msg["done"] = True
 
 
-class FixedValues(Messenger):  # type: ignore[misc]
+class FixedValues(Messenger):
     """Set latent sites to given values; they stay latent, unlike under ``poutine.condition``.
 
     Args:
@@ -88,7 +88,7 @@ class FixedValues(Messenger):  # type: ignore[misc]
             msg["done"] = True
 
 
-class UnsampledTargets(Messenger):  # type: ignore[misc]
+class UnsampledTargets(Messenger):
     """Give the site of the targets its mean instead of a sample nobody asked for."""
 
     def _pyro_sample(self, msg: Any) -> None:

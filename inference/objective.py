@@ -94,7 +94,8 @@ def bound_terms(
 
 def split_sites(trace: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """Latent and observed sites of a trace, by name; plates' subsamples are neither."""
-    latent, observed = {}, {}
+    latent: dict[str, Any] = {}
+    observed: dict[str, Any] = {}
     for name, site in trace.nodes.items():
         if site["type"] == "sample" and not site_is_subsample(site):
             (observed if site["is_observed"] else latent)[name] = site

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pyro
 import torch
@@ -235,17 +235,18 @@ class GaussianNet(BayesianModel):
 
 def _layer_scales(prior_scale: PriorScale, layers: Sequence[str]) -> list[float]:
     """Prior scale of every layer; raises where the argument doesn't say one for each."""
+    scales: list[float]
     if isinstance(prior_scale, str):
         _check_choice("prior_scale", prior_scale, ("learned",))
-        return [1.0] * len(layers)
-    if isinstance(prior_scale, Mapping):
+        scales = [1.0] * len(layers)
+    elif isinstance(prior_scale, Mapping):
         if set(prior_scale) != set(layers):
             raise ValueError(
                 f"prior_scale must name every stochastic layer {list(layers)}, "
                 f"got {sorted(prior_scale)}"
             )
         scales = [prior_scale[name] for name in layers]
-    elif isinstance(prior_scale, Sequence):
+    elif isinstance(prior_scale, (list, tuple)):
         if len(prior_scale) != len(layers):
             raise ValueError(
                 f"prior_scale must have one value for each of the {len(layers)} stochastic "
@@ -253,7 +254,7 @@ def _layer_scales(prior_scale: PriorScale, layers: Sequence[str]) -> list[float]
             )
         scales = list(prior_scale)
     else:
-        scales = [prior_scale] * len(layers)
+        scales = [cast(float, prior_scale)] * len(layers)
     for scale in scales:
         _check_positive("prior_scale", scale)
     return [float(scale) for scale in scales]

@@ -108,8 +108,9 @@ class PyroPair(BayesianModel):
     def reset(self) -> None:
         """Call ``reset_parameters`` wherever the user's own modules have it."""
         for module in self.modules():
-            if module is not self and hasattr(module, "reset_parameters"):
-                module.reset_parameters()
+            reset = getattr(module, "reset_parameters", None)
+            if callable(reset):
+                reset()
 
     def parameter_value(self, name: str, initial: Any, constraint: constraints.Constraint) -> Any:
         """Value of ``pyro.param(name, initial, constraint)``, created at its first call.
@@ -124,7 +125,7 @@ class PyroPair(BayesianModel):
         if key not in self._transforms:
             if initial is None:
                 raise KeyError(f"pyro.param({name!r}) has no initial value")
-            start = initial() if callable(initial) else torch.as_tensor(initial)
+            start = torch.as_tensor(initial() if callable(initial) else initial)
             transform = transform_to(constraint)
             self._transforms[key] = transform
             with torch.no_grad():
@@ -146,7 +147,7 @@ class PyroPair(BayesianModel):
 _MODULE_DIVIDER = "$$$"  # pyro.module names its parameters "module$$$parameter"
 
 
-class _OwnParameters(Messenger):  # type: ignore[misc]
+class _OwnParameters(Messenger):
     """Answer ``pyro.param`` from a :class:`PyroPair` instead of the global store."""
 
     def __init__(self, pair: PyroPair) -> None:
@@ -156,7 +157,7 @@ class _OwnParameters(Messenger):  # type: ignore[misc]
     def _pyro_param(self, msg: Any) -> None:
         if msg["fn"] != pyro.get_param_store().get_param:
             return  # a PyroModule answers for its parameters itself
-        name, initial, *_ = (*msg["args"], None)
+        name, initial = (tuple(msg["args"]) + (None,))[:2]
         constraint = msg["kwargs"].get("constraint", constraints.real)
         msg["value"] = self.pair.parameter_value(name, initial, constraint)
         msg["done"] = True

@@ -5,12 +5,14 @@ from __future__ import annotations
 import torch
 from pyro.distributions import TorchDistribution
 from torch import Tensor
-from torch.distributions import constraints, register_kl
+from torch.distributions import Distribution, constraints, register_kl
 
 from bayesnas.nn.gaussian_tensor import GaussianTensor
 
+Shape = torch.Size | list[int] | tuple[int, ...]
 
-class GaussianWeights(TorchDistribution):  # type: ignore[misc]
+
+class GaussianWeights(TorchDistribution):
     r"""Independent :math:`w_i \sim N(\mu_i, \sigma_i^2)`; the event is the whole tensor.
 
     Entries where ``keep`` is false are removed from the model: they are 0 with probability
@@ -71,14 +73,15 @@ class GaussianWeights(TorchDistribution):  # type: ignore[misc]
         return self._masked(self.scale.square().expand(self.event_shape))
 
     def expand(
-        self, batch_shape: torch.Size, _instance: GaussianWeights | None = None
+        self, batch_shape: Shape, _instance: Distribution | None = None
     ) -> TorchDistribution:
         """Return the same distribution for an empty batch shape, else pyro's expansion."""
         if len(batch_shape) == 0:
             return self
-        return super().expand(batch_shape)
+        expanded: TorchDistribution = super().expand(torch.Size(batch_shape))
+        return expanded
 
-    def rsample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008
+    def rsample(self, sample_shape: Shape = ()) -> Tensor:
         """Draw weights, differentiable in ``loc`` and ``scale``.
 
         Returns:
@@ -89,7 +92,9 @@ class GaussianWeights(TorchDistribution):  # type: ignore[misc]
         if self.local and not sample_shape:
             return GaussianTensor(loc.expand(self.event_shape), scale.expand(self.event_shape))
         noise = torch.randn(
-            self._extended_shape(sample_shape), dtype=loc.dtype, device=self.scale.device
+            self._extended_shape(torch.Size(sample_shape)),
+            dtype=loc.dtype,
+            device=self.scale.device,
         )
         return loc + scale * noise
 
@@ -111,7 +116,7 @@ class GaussianWeights(TorchDistribution):  # type: ignore[misc]
 _HALF_LOG_TWO_PI = 0.9189385332046727
 
 
-@register_kl(GaussianWeights, GaussianWeights)
+@register_kl(GaussianWeights, GaussianWeights)  # type: ignore[untyped-decorator]
 def _kl_gaussian_weights(q: GaussianWeights, p: GaussianWeights) -> Tensor:
     variance_ratio = (q.scale / p.scale).square()
     shift = ((q.loc - p.loc) / p.scale).square()

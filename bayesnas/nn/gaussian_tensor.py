@@ -103,7 +103,7 @@ class GaussianTensor(torch.Tensor):
         self._consumed = True
         return self
 
-    def __repr__(self, *, tensor_contents: object = None) -> str:
+    def __repr__(self, *, tensor_contents: Any = None) -> str:
         """Show shape and type; the values are not drawn for it."""
         return f"GaussianTensor(shape={tuple(self.shape)}, dtype={self.dtype})"
 
@@ -128,7 +128,7 @@ class GaussianTensor(torch.Tensor):
         return func(*args, **{key: _drawn(value) for key, value in kwargs.items()})
 
     @classmethod
-    def __torch_dispatch__(
+    def __torch_dispatch__(  # type: ignore[override]  # torch types its disabled form
         cls,
         func: Callable[..., Any],
         types: tuple[type, ...],

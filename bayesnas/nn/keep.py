@@ -33,7 +33,7 @@ class KeepMasks(nn.Module):
         for site, name in self._names.items():
             self.register_buffer(name, torch.ones(shapes[site], dtype=torch.bool))
         self._any_removed = False
-        self.register_load_state_dict_post_hook(KeepMasks._refresh)
+        self.register_load_state_dict_post_hook(KeepMasks._refresh)  # type: ignore[no-untyped-call]
 
     def __getitem__(self, site: str) -> Tensor | None:
         """Mask of a site, or None while no weight of any site is removed."""

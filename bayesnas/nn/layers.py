@@ -106,8 +106,7 @@ class StochasticLayers:
                 value = self.initial.get(site, clone._buffers.pop(leaf))
                 assert value is not None
                 clone.register_parameter(leaf, nn.Parameter(value.clone()))
-            if hasattr(clone, "reset_parameters"):
-                clone.reset_parameters()
+            _reset(clone)
             for leaf, site in sites.items():
                 if site in self.initial:
                     fresh[site] = clone.get_parameter(leaf).detach()
@@ -135,8 +134,14 @@ def reset_deterministic(net: nn.Module, layers: StochasticLayers) -> None:
     """Call ``reset_parameters`` of every module that is not stochastic and has one."""
     stochastic = set(layers.names)
     for name, module in net.named_modules():
-        if name not in stochastic and hasattr(module, "reset_parameters"):
-            module.reset_parameters()
+        if name not in stochastic:
+            _reset(module)
+
+
+def _reset(module: nn.Module) -> None:
+    reset = getattr(module, "reset_parameters", None)
+    if callable(reset):
+        reset()
 
 
 def _dims(name: str, module: nn.Module, leaf: str, ndim: int) -> tuple[str, ...]:
