@@ -1,0 +1,127 @@
+"""The documentation runs: its code, its commands, its links."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import bayesnas as bn
+from bayesnas.testing import ModelContract
+
+TOP = Path(__file__).resolve().parent.parent
+README = TOP / "README.md"
+PAGES = [README, TOP / "CHANGELOG.md", *sorted((TOP / "docs").rglob("*.md"))]
+
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+
+
+def fenced(page, language):
+    """Line of the fence and content of every block in that language."""
+    text = page.read_text(encoding="utf-8")
+    return [
+        (text.count("\n", 0, match.start()) + 1, match.group(2))
+        for match in FENCE.finditer(text)
+        if match.group(1) == language
+    ]
+
+
+def prose(page):
+    return FENCE.sub("", page.read_text(encoding="utf-8"))
+
+
+def python_of(page):
+    """All Python of a page as one source whose line numbers are those of the page."""
+    source = ""
+    for line, code in fenced(page, "python"):
+        source += "\n" * (line - source.count("\n")) + code
+    return source
+
+
+def relative(page):
+    return page.relative_to(TOP).as_posix()
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if fenced(p, "python")], ids=relative)
+def test_python_blocks_run(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    exec(compile(python_of(page), str(page), "exec"), {"__name__": page.stem})
+
+
+def test_the_own_model_passes_the_contract_that_its_page_shows(tmp_path):
+    """As its reader would do it: the page's code in a test file, run by pytest."""
+    source = python_of(TOP / "docs" / "own-model.md")
+    (tmp_path / "test_own_model.py").write_text(source, encoding="utf-8")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error"]
+    command += ["-W", "ignore:\\s*ArviZ is undergoing:FutureWarning", "test_own_model.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    contract = [name for name in dir(ModelContract) if name.startswith("test_")]
+    passed = re.search(r"(\d+) passed", done.stdout)
+    assert passed
+    assert int(passed.group(1)) >= len(contract)
+
+
+def links_of(page):
+    return [link for link in LINK.findall(prose(page)) if not re.match(r"[a-z]+:", link)]
+
+
+def anchors_of(page):
+    """What GitHub makes of the headings."""
+    headings = HEADING.findall(prose(page))
+    kept = (re.sub(r"[^\w\- ]", "", heading.strip().lower()) for heading in headings)
+    return {heading.replace(" ", "-") for heading in kept}
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if links_of(p)], ids=relative)
+def test_relative_links_lead_somewhere(page):
+    for link in links_of(page):
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.is_relative_to(TOP), link
+        assert target.exists(), link
+        if anchor:
+            assert anchor in anchors_of(target), link
+
+
+def test_every_page_is_linked_from_the_readme():
+    linked = {(TOP / link.partition("#")[0]).resolve() for link in links_of(README)}
+    assert set(PAGES) - {README} <= linked
+
+
+def test_the_files_that_the_architecture_names_are_there():
+    """A name without a folder is in the folder of the name before it."""
+    page = TOP / "docs" / "architecture.md"
+    folder, named = TOP, re.findall(r"`([\w/]+\.py)`", prose(page))
+    assert named
+    for name in named:
+        folder = (TOP / name).parent if "/" in name else folder
+        assert (folder / Path(name).name).is_file(), name
+
+
+def commands_of(page):
+    """Lines after a prompt in the console blocks, continuation lines joined."""
+    text = "".join(content for _, content in fenced(page, "console")).replace("\\\n", " ")
+    return [
+        line.removeprefix("$ ").split(" #")[0] for line in text.splitlines() if line[:2] == "$ "
+    ]
+
+
+def test_make_targets_exist():
+    makefile = (TOP / "Makefile").read_text(encoding="utf-8")
+    pages = (command for page in PAGES for command in commands_of(page))
+    targets = [command.split()[1] for command in pages if command.startswith("make ")]
+    assert {"demo", "test"} <= set(targets)
+    for target in targets:
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+def test_every_model_of_the_zoo_is_in_the_readme():
+    text = README.read_text(encoding="utf-8")
+    for name, record in bn.models.available().items():
+        assert f"`{record.cls.__name__}`" in text, name
