@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from bayesnas.data import Split
 from bayesnas.inference.checkpoint import ChainRecord
 from bayesnas.inference.evaluation import mean_nll
-from bayesnas.inference.interrupt import DeferredInterrupt
+from bayesnas.inference.interrupt import DeferredInterrupt, InterruptedFitWarning
 from bayesnas.inference.optimizers import OptimizerFactory
 from bayesnas.inference.progress import Progress
 from bayesnas.inference.runs import RunFolder
@@ -191,7 +191,7 @@ class Loop:
             self.finished.append(_record(training))
             warnings.warn(
                 f"interrupted {where}: this is the posterior as it stood",
-                RuntimeWarning,
+                InterruptedFitWarning,
                 stacklevel=4,
             )
         elif self._write_checkpoint(training):
