@@ -17,6 +17,7 @@ TOP = Path(__file__).resolve().parent.parent
 FOLDERS = ("bayesnas", "models", "inference")
 FILES = sorted(file for folder in FOLDERS for file in (TOP / folder).rglob("*.py"))
 VOCABULARY, MODELS, INFERENCE, FACE = range(4)
+FACE_NAMES = ("__init__", "__main__", "_cli", "_findings", "cli", "report", "testing")
 
 
 def pyproject():
@@ -74,7 +75,7 @@ def rank_of_module(name):
         raise AssertionError(f"{name} is only importable as bayesnas.{name}")
     if parts[0] != "bayesnas":
         return None
-    if len(parts) == 1 or parts[1] in ("cli", "testing"):
+    if len(parts) == 1 or parts[1] in FACE_NAMES:
         return FACE
     return {"models": MODELS, "inference": INFERENCE}.get(parts[1], VOCABULARY)
 
@@ -83,7 +84,7 @@ def rank_of_file(file):
     parts = file.relative_to(TOP).with_suffix("").parts
     if parts[0] != "bayesnas":
         return {"models": MODELS, "inference": INFERENCE}[parts[0]]
-    return FACE if parts[1] in ("__init__", "cli", "testing") else VOCABULARY
+    return FACE if parts[1] in FACE_NAMES else VOCABULARY
 
 
 def imported_modules(source):

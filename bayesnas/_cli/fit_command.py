@@ -1,0 +1,248 @@
+"""``bayesnas fit``: fit a model to data."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import math
+from pathlib import Path
+from typing import Any
+
+import bayesnas as bn
+from bayesnas._cli.options import (
+    add_data_options,
+    add_device_option,
+    add_draws_option,
+    add_output_options,
+    load_data,
+    prior_scale,
+    settings_of,
+    widths,
+)
+from bayesnas._cli.output import Outcome, metrics_table, note
+from bayesnas._findings import judged_part, parts_of, steps_taken
+from bayesnas.data import DataSet, Split
+from bayesnas.inference.files import read_json
+from bayesnas.inference.posterior import Posterior
+from bayesnas.inference.runs import RUN
+from bayesnas.inference.settings import whole
+from bayesnas.models import BayesianModel, GaussianNet, zoo_class
+
+DEFAULT_EPOCHS = 50
+
+_DESCRIPTION = """
+Fit a model by maximising E_q log p(D|w) - λ KL(q||p), sums over the whole sample and all weights.
+Prints metrics of the training and the test part. With --out, the folder keeps checkpoints and the
+result; without, nothing is written.
+"""
+_EXAMPLE = """
+example:
+  bayesnas fit gaussian-net --data mnist --hidden 50 --kl-weight 1 --epochs 25 --out runs/a
+"""
+_SETTINGS = (
+    "kl_weight",
+    "steps",
+    "batch_size",
+    "lr",
+    "schedule",
+    "clip",
+    "restarts",
+    "patience",
+    "seed",
+    "device",
+    "out",
+    "checkpoint_every",
+    "resume",
+)
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Describe the command."""
+    parser = commands.add_parser(
+        "fit",
+        help="fit a model to data",
+        description=_DESCRIPTION,
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("model", help="name of a model, see `bayesnas models`")
+    _add_folder_options(parser)
+    add_draws_option(parser)
+    add_output_options(parser)
+    add_data_options(parser, default="digits")
+    _add_model_options(parser)
+    _add_training_options(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> Outcome:
+    """Fit, evaluate, and say where the run is."""
+    whole("draws", args.draws, 0)
+    cls = zoo_class(args.model)
+    if cls is not GaussianNet:
+        raise ValueError(f"model {args.model!r} takes functions of your own: fit it from Python")
+    if args.resume and args.out is None:
+        raise ValueError("resume needs out, the folder of the run to go on with")
+    data = load_data(args)
+    model = _gaussian_net(args, data)
+    note(f"{model.describe()} on {_describe(data)}", args.quiet)
+    post = _fit(args, model, data)
+    judged = {"train": data.train} | dict([judged_part(data)])
+    metrics = {name: post.evaluate(part, draws=args.draws) for name, part in judged.items()}
+    saved = args.out is not None and read_json(args.out / RUN)["status"] == "finished"
+    return _outcome(args, post, data, metrics, saved)
+
+
+def _fit(args: argparse.Namespace, model: BayesianModel, data: DataSet) -> Posterior:
+    settings = settings_of(args, _SETTINGS)
+    if args.steps is None:
+        settings["epochs"] = DEFAULT_EPOCHS if args.epochs is None else args.epochs
+    return bn.fit(
+        model, data.train, validation=data.validation, progress=not args.quiet, **settings
+    )
+
+
+def _outcome(
+    args: argparse.Namespace,
+    post: Posterior,
+    data: DataSet,
+    metrics: dict[str, dict[str, float]],
+    saved: bool,
+) -> Outcome:
+    lines = [
+        f"{post.model.describe()} on {data.name}, λ = {post.kl_weight:g}, "
+        f"{steps_taken(post):,} steps, seed {post.settings.seed}",
+        metrics_table(post, metrics),
+    ]
+    if saved:
+        lines.append(f"saved in {args.out}; next: bayesnas report {args.out}")
+    elif args.out is None:
+        note("nothing is saved: give a folder with --out to keep the fit", args.quiet)
+    else:
+        note(f"bayesnas: error: the fit is done but not saved in {args.out}, see above")
+    content = {
+        "model": post.model.describe(),
+        "data": {"name": data.name, **{name: len(part) for name, part in parts_of(data).items()}},
+        "settings": post.settings.to_dict(),
+        "steps": steps_taken(post),
+        "chains": post.chains,
+        "best_chain": post.best,
+        "draws": args.draws,
+        "metrics": metrics,
+        "out": str(args.out) if saved else None,
+    }
+    return Outcome("\n".join(lines), content, exit_code=0 if saved or args.out is None else 1)
+
+
+def _gaussian_net(args: argparse.Namespace, data: DataSet) -> BayesianModel:
+    likelihood = args.likelihood
+    if likelihood is None:
+        likelihood = "gaussian" if data.info.task == "regression" else "categorical"
+    hidden = list(itertools.chain.from_iterable(args.hidden))
+    inputs, outputs = math.prod(data.train.x.shape[1:]), _outputs(data.train, likelihood)
+    return bn.models.GaussianNet(
+        bn.nn.mlp([inputs, *hidden, outputs], args.activation),
+        prior_scale=args.prior_scale,
+        likelihood=likelihood,
+        noise_scale=args.noise_scale,
+        estimator=args.estimator,
+    )
+
+
+def _outputs(train: Split, likelihood: str) -> int:
+    """Width of the last layer."""
+    if likelihood == "categorical" and train.info.classes is not None:
+        return train.info.classes
+    return math.prod(train.y.shape[1:])
+
+
+def _describe(data: DataSet) -> str:
+    sizes = ", ".join(f"{len(part):,} {name}" for name, part in parts_of(data).items())
+    return f"{data.name}: {sizes}"
+
+
+def _add_folder_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="folder for checkpoints and the result; it must not hold another run",
+    )
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with the interrupted run in --out, the other options as they were",
+    )
+    parser.add_argument(
+        "--checkpoint-every",
+        type=int,
+        default=500,
+        metavar="STEPS",
+        help="steps between checkpoints (%(default)s)",
+    )
+
+
+def _add_model_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("model")
+    group.add_argument(
+        "--hidden",
+        nargs="+",
+        type=widths,
+        default=[[100]],
+        metavar="WIDTH",
+        help="units of every hidden layer, as in '300 100' or '300,100'; none: linear (100)",
+    )
+    group.add_argument("--activation", default="relu", help="between the layers (%(default)s)")
+    group.add_argument(
+        "--prior-scale",
+        type=prior_scale,
+        default=1.0,
+        metavar="SCALE",
+        help="prior standard deviation: a number, one a layer '1,0.5', or learned (%(default)s)",
+    )
+    group.add_argument(
+        "--likelihood",
+        choices=("categorical", "bernoulli", "gaussian"),
+        help="(categorical for classes, gaussian for a regression)",
+    )
+    group.add_argument(
+        "--noise-scale",
+        type=float,
+        metavar="SCALE",
+        help="standard deviation of the noise of a gaussian likelihood (learned)",
+    )
+    group.add_argument(
+        "--estimator",
+        choices=("local", "weight"),
+        default="local",
+        help="sample the outputs of layers, or the weights once a batch (%(default)s)",
+    )
+
+
+def _add_training_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("training")
+    group.add_argument(
+        "--kl-weight", type=float, default=1.0, metavar="λ", help="0: maximum likelihood (1)"
+    )
+    length = group.add_mutually_exclusive_group()
+    length.add_argument(
+        "--epochs", type=int, metavar="N", help=f"passes over the sample ({DEFAULT_EPOCHS})"
+    )
+    length.add_argument("--steps", type=int, metavar="N", help="optimiser steps, in their place")
+    numbers: list[tuple[str, type, Any, str]] = [
+        ("--batch-size", int, 256, "examples a step (%(default)s)"),
+        ("--lr", float, 1e-3, "learning rate at the start (%(default)s)"),
+        ("--clip", float, None, "clip every gradient entry to this (no clipping)"),
+        ("--restarts", int, 1, "independent fits; the best one is evaluated (%(default)s)"),
+        ("--patience", int, None, "stop after so many epochs no better on the validation part"),
+        ("--seed", int, 0, "of the fit (%(default)s)"),
+    ]
+    for name, kind, default, text in numbers:
+        group.add_argument(name, type=kind, default=default, metavar="N", help=text)
+    group.add_argument(
+        "--schedule",
+        choices=("cosine", "constant"),
+        default="cosine",
+        help="of the learning rate (%(default)s)",
+    )
+    add_device_option(parser)

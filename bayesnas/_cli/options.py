@@ -1,0 +1,142 @@
+"""Options that several commands share, and the types of their values."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+import bayesnas as bn
+from bayesnas.data import DataSet
+from bayesnas.inference.settings import whole
+
+_DATA_OPTIONS = ("root", "target", "task", "test", "validation", "split_seed", "standardise")
+
+
+def add_data_options(parser: argparse.ArgumentParser, *, default: str | None) -> None:
+    """The data set, and how it is read and split; see ``bayesnas.data.load``.
+
+    Args:
+        parser: gets the options.
+        default: name of the data set where none is given; None: the one of the run.
+    """
+    group = parser.add_argument_group("data")
+    where = "as stored with the run" if default is None else default
+    group.add_argument(
+        "--data",
+        default=default,
+        metavar="NAME|PATH",
+        help=f"{', '.join(bn.data.available())}, or a .npz or .csv file (default: {where})",
+    )
+    group.add_argument(
+        "--root",
+        metavar="DIR",
+        help="folder of downloaded sets (default: BAYESNAS_DATA, or the user's cache)",
+    )
+    group.add_argument("--target", metavar="COLUMN", help="column of a .csv to predict (the last)")
+    group.add_argument(
+        "--task", choices=("classification", "regression"), help="of a file (by its targets)"
+    )
+    group.add_argument(
+        "--test",
+        type=float,
+        metavar="FRACTION",
+        help="rows held out for testing (0.2, or the part that the set brings)",
+    )
+    group.add_argument(
+        "--validation", type=float, metavar="FRACTION", help="rows held out for validation (none)"
+    )
+    group.add_argument("--split-seed", type=int, metavar="N", help="of the split (0)")
+    group.add_argument(
+        "--standardise",
+        action="store_true",
+        default=None,
+        help="give every input, and the target of a regression, mean 0 and variance 1",
+    )
+
+
+def load_data(args: argparse.Namespace) -> DataSet:
+    """The data set that the options name."""
+    if args.split_seed is not None:
+        whole("split_seed", args.split_seed, 0)
+    return bn.data.load(
+        args.data,
+        root=args.root,
+        target=args.target,
+        task=args.task,
+        test=args.test,
+        validation=args.validation or 0.0,
+        seed=args.split_seed or 0,
+        standardise=bool(args.standardise),
+    )
+
+
+def data_options_given(args: argparse.Namespace) -> list[str]:
+    """Options of :func:`add_data_options` besides ``--data`` that stand on the command line."""
+    given = [name for name in _DATA_OPTIONS if getattr(args, name) is not None]
+    return [f"--{name.replace('_', '-')}" for name in given]
+
+
+def add_draws_option(parser: argparse.ArgumentParser) -> None:
+    """How many draws of the weights metrics are averaged over."""
+    parser.add_argument(
+        "--draws",
+        type=int,
+        default=32,
+        metavar="N",
+        help="draws of the weights behind the metrics; 0: posterior means (%(default)s)",
+    )
+
+
+def add_output_options(parser: argparse.ArgumentParser) -> None:
+    """How a command speaks."""
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--quiet", action="store_true", help="no progress and no messages")
+
+
+def add_device_option(parser: argparse.ArgumentParser) -> None:
+    """Where to compute."""
+    parser.add_argument(
+        "--device", default="auto", help="auto (a GPU where there is one), cpu, cuda (%(default)s)"
+    )
+
+
+def widths(text: str) -> list[int]:
+    """Widths from ``"300,100"``; none from ``"none"``.
+
+    >>> widths("300,100"), widths("none")
+    ([300, 100], [])
+    """
+    if text == "none":
+        return []
+    return [_whole(word) for word in text.split(",")]
+
+
+def prior_scale(text: str) -> float | list[float] | str:
+    """A prior scale: a number, one a layer with commas between, or ``learned``.
+
+    >>> prior_scale("0.1"), prior_scale("1,0.5"), prior_scale("learned")
+    (0.1, [1.0, 0.5], 'learned')
+    """
+    if text == "learned":
+        return text
+    try:
+        scales = [float(word) for word in text.split(",")]
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(
+            f"must be a number, one a layer with commas between, or 'learned', got {text!r}"
+        ) from error
+    return scales[0] if len(scales) == 1 else scales
+
+
+def settings_of(args: argparse.Namespace, names: tuple[str, ...]) -> dict[str, Any]:
+    """Options by name, as keyword arguments."""
+    return {name: getattr(args, name) for name in names}
+
+
+def _whole(word: str) -> int:
+    try:
+        return int(word)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(
+            f"must be whole numbers, as in '300 100' or '300,100', or 'none', got {word!r}"
+        ) from error

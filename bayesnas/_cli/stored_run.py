@@ -1,0 +1,77 @@
+"""A saved run together with the data that it was fitted on."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import bayesnas as bn
+from bayesnas._cli.options import (
+    add_data_options,
+    add_device_option,
+    add_draws_option,
+    add_output_options,
+    data_options_given,
+    load_data,
+)
+from bayesnas._cli.output import note
+from bayesnas.data import DataSet
+from bayesnas.inference.posterior import Posterior
+from bayesnas.inference.settings import whole
+
+
+def add_run_options(parser: argparse.ArgumentParser) -> None:
+    """The folder of the run, and where its data is if the run does not say so."""
+    parser.add_argument("run_folder", metavar="RUN", type=Path, help="folder of a finished run")
+    add_draws_option(parser)
+    add_device_option(parser)
+    add_output_options(parser)
+    add_data_options(parser, default=None)
+
+
+def open_run(args: argparse.Namespace) -> tuple[Posterior, DataSet]:
+    """Load a run, and its data by the way it was loaded for the fit.
+
+    Raises:
+        ValueError: the run does not say where its data came from and ``--data`` doesn't either,
+            or the training data is not what the run was fitted on.
+    """
+    whole("draws", args.draws, 0)
+    post = bn.load(args.run_folder, device=args.device)
+    data = _load_data(args, post)
+    _check_fingerprint(args, post, data)
+    return post, data
+
+
+def _load_data(args: argparse.Namespace, post: Posterior) -> DataSet:
+    if args.data is not None:
+        return load_data(args)
+    others = [option for option in data_options_given(args) if option != "--root"]
+    if others:
+        raise ValueError(f"{', '.join(others)} must come with --data NAME|PATH")
+    source = post.data.source
+    if source is None:
+        raise ValueError(
+            f"the run in {args.run_folder} was fitted on {post.data.name!r}, which no name or file "
+            "stands for: give the data with --data NAME|PATH"
+        )
+    arguments = source.to_dict()
+    if args.root is not None:
+        arguments["root"] = args.root
+    return bn.data.load(**arguments)
+
+
+def _check_fingerprint(args: argparse.Namespace, post: Posterior, data: DataSet) -> None:
+    expected = post.run.fingerprint
+    if not expected:
+        note(
+            f"the run in {args.run_folder} keeps no fingerprint of its training data: "
+            f"{data.name} is taken for it unchecked",
+            args.quiet,
+        )
+    elif data.train.fingerprint != expected:
+        raise ValueError(
+            f"the training part of {data.name} ({len(data.train):,} rows) is not what the run in "
+            f"{args.run_folder} was fitted on ({post.data.n:,} rows of {post.data.name}): "
+            f"its fingerprint is {data.train.fingerprint[:12]}…, expected {expected[:12]}…"
+        )

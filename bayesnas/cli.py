@@ -1,0 +1,60 @@
+"""The command line: ``bayesnas models | fit | prune | report``.
+
+Results go to stdout, as text or with ``--json`` as one JSON object; progress, messages and errors
+go to stderr. Exit status: 0; 1 where a fit fails midway or can't be saved; 2 for bad input; 130
+after Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+import bayesnas as bn
+from bayesnas._cli import fit_command, models_command, prune_command, report_command
+from bayesnas._cli.errors import guarded
+from bayesnas._cli.output import Outcome, to_json
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Args:
+        argv: its words; those of the process by default.
+
+    Returns:
+        The exit status.
+
+    Raises:
+        SystemExit: for ``--help``, ``--version``, and words that make no command.
+
+    >>> main(["models"])
+    gaussian-net
+      Mean-field Gaussian posterior on the weights of any network
+    ...
+    0
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    args = build_parser().parse_args(words)
+
+    def command() -> int:
+        outcome: Outcome = args.run(args)
+        print(to_json(outcome.content) if args.json else outcome.text, flush=True)
+        return outcome.exit_code
+
+    return guarded(command, args, words)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of all commands."""
+    parser = argparse.ArgumentParser(
+        prog="bayesnas",
+        description="Bayesian neural networks with priors over structure.",
+        epilog="bayesnas COMMAND --help says more of a command.",
+    )
+    parser.add_argument("--version", action="version", version=f"bayesnas {bn.__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for command in (models_command, fit_command, prune_command, report_command):
+        command.add_parser(commands)
+    return parser
