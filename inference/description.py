@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from bayesnas.data import DataInfo
+from bayesnas.inference.session import random_state_kept
 from bayesnas.inference.settings import FitSettings
 from bayesnas.models.base import BayesianModel
 
@@ -65,7 +66,8 @@ def describe_model(model: BayesianModel) -> dict[str, Any]:
     """Class and constructor arguments of a model, or the reason why it has no description."""
     name = type(model).__name__
     try:
-        config = model.config()
+        with random_state_kept():  # a description is tried out by building from it
+            config = model.config()
     except TypeError as reason:
         return {"class": name, "config": None, "reason": str(reason)}
     try:
@@ -114,7 +116,8 @@ def check_same_run(path: Path, held: Mapping[str, Any], run: RunDescription) -> 
     asked = run.to_dict(held["status"])
     for part in ("settings", "data"):
         for name, value in asked[part].items():
-            if held[part].get(name) != value:
+            # The same numbers may come from another place: fingerprints tell.
+            if held[part].get(name) != value and name != "source":
                 raise ValueError(
                     f"resume: {path} has {part} {name}={_short(held[part].get(name))}, "
                     f"got {name}={_short(value)}"

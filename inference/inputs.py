@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import copy
 
-import torch
 from torch import Tensor
 
 from bayesnas.data import Split
+from bayesnas.inference.session import random_state_kept
 from bayesnas.models.base import BayesianModel
 
 Data = Split | tuple[Tensor, Tensor]
@@ -34,7 +34,7 @@ def checked_data(model: BayesianModel, data: Data, name: str) -> Split:
             )
         # Of a bare pair the number of classes is only known from below.
         classes = split.info.classes if isinstance(data, Split) else None
-        with torch.random.fork_rng(devices=[]):
+        with random_state_kept():
             copy.deepcopy(model).cpu().check(split.x.cpu(), split.y.cpu(), classes)
     except (TypeError, ValueError) as error:
         raise type(error)(f"{name}: {error}") from error

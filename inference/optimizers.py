@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from bayesnas.inference.session import random_state_kept
+
 OptimizerFactory = Callable[..., torch.optim.Optimizer]
 
 
@@ -49,7 +51,7 @@ def try_out_optimizer(
     copies = [nn.Parameter(value.detach().clone()) for value in parameters]
     for value in copies:
         value.grad = torch.zeros_like(value)
-    with torch.random.fork_rng(devices=[]):
+    with random_state_kept():
         optimizer = _made(factory, copies, lr)
         optimizer.step()
     if saved:

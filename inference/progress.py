@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
+
 import torch
 from tqdm import tqdm
 
 from bayesnas.inference.evaluation import accuracy_of_means
 from bayesnas.inference.training import Training
+
+_SECONDS_BETWEEN_FIGURES = 0.5
 
 
 class Progress:
@@ -30,21 +35,27 @@ class Progress:
             dynamic_ncols=True,
         )
         self._last = done
+        self._next_figures = 0.0
 
     def update(self, done: int, training: Training) -> None:
         """Show the state after ``done`` steps of all chains."""
-        if not self._bar.disable and training.step > 0:
-            figures = {"loss": f"{training.history[training.step - 1, 0].item():.0f}"}
-            with torch.no_grad():
-                accuracy = accuracy_of_means(
-                    training.model, *training.batches.at(training.step - 1)
-                )
-            if accuracy is not None:
-                figures["accuracy"] = f"{accuracy:.3f}"
-            self._bar.set_postfix(figures, refresh=False)
+        now = time.monotonic()
+        if not self._bar.disable and training.step > 0 and now >= self._next_figures:
+            self._bar.set_postfix(_figures(training), refresh=False)
+            self._next_figures = now + _SECONDS_BETWEEN_FIGURES
         self._bar.update(done - self._last)
         self._last = done
 
     def close(self) -> None:
         """Leave the bar as it stands."""
         self._bar.close()
+
+
+def _figures(training: Training) -> dict[str, str]:
+    figures = {"loss": f"{training.history[training.step - 1, 0].item():.0f}"}
+    # A pair of the user's may have no site of targets or no means: it trains all the same.
+    with torch.no_grad(), contextlib.suppress(ValueError, NotImplementedError):
+        accuracy = accuracy_of_means(training.model, *training.batches.at(training.step - 1))
+        if accuracy is not None:
+            figures["accuracy"] = f"{accuracy:.3f}"
+    return figures

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from bayesnas.data import DataInfo
@@ -25,6 +24,7 @@ from bayesnas.inference.description import (
     check_same_run,
 )
 from bayesnas.inference.files import partial_of, read_json, read_tensors, write_json, write_tensors
+from bayesnas.inference.session import random_state_kept
 from bayesnas.inference.settings import FitSettings
 from bayesnas.inference.training import Training
 from bayesnas.models import zoo_class
@@ -199,7 +199,7 @@ def _rebuild_model(path: Path, held: dict[str, Any]) -> BayesianModel:
     if held.get("config") is None:
         raise ValueError(f"{path}: {held.get('reason', 'the model is not described')}")
     try:
-        with torch.random.fork_rng(devices=[]):
+        with random_state_kept():
             return zoo_class(held["class"]).from_config(held["config"])
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(

@@ -78,6 +78,13 @@ class RandomStream:
 
 
 @contextmanager
+def random_state_kept() -> Iterator[None]:
+    """Leave torch's random state on the CPU as it was, whatever is drawn inside the block."""
+    with RandomStream(0, torch.device("cpu")).active():
+        yield
+
+
+@contextmanager
 def pyro_session(stream: RandomStream, *, validate: bool = False) -> Iterator[None]:
     """Run Pyro code with its parameters local, its store untouched and ``stream`` in use.
 

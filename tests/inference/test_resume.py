@@ -1,0 +1,135 @@
+"""A fit that is killed goes on to exactly the numbers of one that is not."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+KILLED, DONE = -9, 0
+FITS = ("plain", "restarts", "regression", "pair")
+SCRIPT = Path(__file__).with_name("killable_fits.py")
+
+
+@pytest.fixture(scope="module")
+def unbroken(fit_processes, tmp_path_factory):
+    """Result of every fit that nothing disturbs, and how many seconds it took."""
+    folder = tmp_path_factory.mktemp("unbroken")
+
+    def run(name: str) -> tuple[bytes, float]:
+        answer = fit_processes(name, folder / name)
+        assert answer["status"] == DONE, fit_processes.log.read_text()
+        return (folder / name / "posterior.safetensors").read_bytes(), answer["seconds"]
+
+    return {name: run(name) for name in FITS}
+
+
+@pytest.mark.parametrize("name", FITS)
+def test_killed_at_a_step(fit_processes, unbroken, tmp_path, name):
+    statuses = [fit_processes(name, tmp_path / "a", {"step": step})["status"] for step in (1, 9, 4)]
+    assert statuses == [KILLED] * 3
+    assert fit_processes.finish(name, tmp_path / "a") == unbroken[name][0]
+
+
+@pytest.mark.parametrize(
+    ("name", "stride"),
+    [
+        ("plain", 1),
+        ("restarts", 4),
+        *(pytest.param(name, 1, marks=pytest.mark.slow) for name in FITS[1:]),
+    ],
+)
+def test_killed_at_what_is_done_to_a_file(fit_processes, unbroken, tmp_path, name, stride):
+    """Half-written files, the moments around every replacement, the last save, the clean-up."""
+    held = []
+    for event in range(1, 200, stride):
+        out = tmp_path / str(event)
+        if fit_processes(name, out, {"files": event})["status"] == DONE:
+            break
+        held.append(_held(out))
+        assert fit_processes.finish(name, out) == unbroken[name][0], f"event {event}: {held[-1]}"
+        assert sorted(path.name for path in out.iterdir()) == ["posterior.safetensors", "run.json"]
+    else:
+        pytest.fail("the fit never ended")
+    if stride > 1:
+        return
+    # What the kills left behind: that they hit where they were meant to.
+    assert set() in held
+    for left in (
+        {".run.json.partial"},
+        {"run.json", ".checkpoint.safetensors.partial"},
+        {"run.json", "checkpoint.safetensors", ".checkpoint.safetensors.partial"},
+        {"run.json", "checkpoint.safetensors", ".posterior.safetensors.partial"},
+        {"run.json", "checkpoint.safetensors", "posterior.safetensors", ".run.json.partial"},
+        {"run.json", "checkpoint.safetensors", "posterior.safetensors", "finished"},
+    ):
+        assert left in held
+
+
+def _held(out: Path) -> set[str]:
+    names = {path.name for path in out.iterdir()} if out.exists() else set()
+    if "run.json" in names and json.loads((out / "run.json").read_text())["status"] == "finished":
+        names.add("finished")
+    return names
+
+
+def test_killed_again_and_again(fit_processes, unbroken, tmp_path):
+    out = tmp_path / "a"
+    for step in (8, 7, 6, 5, 5):  # every time a checkpoint further, at least
+        assert fit_processes("restarts", out, {"step": step})["status"] == KILLED
+    assert fit_processes.finish("restarts", out) == unbroken["restarts"][0]
+
+
+def test_killed_by_the_clock(fit_processes, unbroken, tmp_path):
+    result, seconds = unbroken["restarts"]
+    times = random.Random(0)
+    for attempt in range(3):
+        out = tmp_path / str(attempt)
+        fit_processes("restarts", out, {"seconds": times.uniform(0, seconds)})
+        assert fit_processes.finish("restarts", out) == result
+
+
+@pytest.mark.slow
+def test_killed_at_20_random_instants_of_a_life(fit_processes, tmp_path):
+    """The whole life of a process: interpreter, imports, training, checkpoints, final save."""
+    order = json.dumps({"fit": "long", "out": str(tmp_path / "unbroken")})
+    begin = fit_processes.finish("long", tmp_path / "forked")
+    whole = _seconds(order)
+    result = (tmp_path / "unbroken" / "posterior.safetensors").read_bytes()
+    assert result == begin
+    start_up = whole - fit_processes("long", tmp_path / "again")["seconds"]
+    times = random.Random(20)
+    # A fifth of the kills in the start-up, which is most of the life, the others in the fit.
+    instants = [times.uniform(0, start_up) for _ in range(4)]
+    instants += [times.uniform(start_up, whole) for _ in range(16)]
+    killed, with_checkpoint = 0, 0
+    for attempt, instant in enumerate(instants):
+        out = tmp_path / str(attempt)
+        order = json.dumps({"fit": "long", "out": str(out)})
+        killed += _killed_after(instant, order)
+        with_checkpoint += (out / "checkpoint.safetensors").exists()
+        assert fit_processes.finish("long", out) == result, f"killed after {instant} s"
+    found = f"{killed} of 20 killed before their end, {with_checkpoint} of them with a checkpoint"
+    sys.stdout.write(f"{found}\n")
+    assert killed >= 12, found
+    assert with_checkpoint >= 5, found
+
+
+def _seconds(order: str) -> float:
+    began = time.monotonic()
+    subprocess.run([sys.executable, str(SCRIPT), "--now", order], check=True)
+    return time.monotonic() - began
+
+
+def _killed_after(seconds: float, order: str) -> bool:
+    process = subprocess.Popen([sys.executable, str(SCRIPT), "--now", order])
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+    return process.wait() == KILLED
