@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import bayesnas as bn
+from bayesnas.cli import build_parser
 from bayesnas.testing import ModelContract
 
 TOP = Path(__file__).resolve().parent.parent
@@ -110,6 +112,21 @@ def commands_of(page):
     return [
         line.removeprefix("$ ").split(" #")[0] for line in text.splitlines() if line[:2] == "$ "
     ]
+
+
+COMMANDS = sorted({c for page in PAGES for c in commands_of(page) if c.startswith("bayesnas ")})
+
+
+def test_the_pages_show_every_command():
+    assert {command.split()[1] for command in COMMANDS} >= {"models", "fit", "prune", "report"}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_commands_can_be_parsed(command):
+    args = build_parser().parse_args(shlex.split(command)[1:])
+    assert args.command == command.split()[1]
+    if args.command == "fit":
+        assert args.model in bn.models.available()
 
 
 def test_make_targets_exist():
