@@ -4,7 +4,7 @@
 
 PYTHON ?= python3 python3.13 python3.12 python3.11 python
 DEMO ?= runs/demo
-DEMO_FIT ?= gaussian-net --data digits --hidden 100 --epochs 100
+DEMO_FIT ?= gaussian-net --data digits --hidden 100 --epochs 100 --lr 0.01
 
 bin := .venv/bin
 ready := .venv/.bayesnas-installed

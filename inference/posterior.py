@@ -348,6 +348,8 @@ class Posterior:
         return x, y
 
     def _check_inputs(self, x: Tensor) -> None:
+        if not isinstance(x, Tensor):
+            raise TypeError(f"x must be a torch tensor, got {type(x).__name__}")
         expected = self.example[0].shape[1:]
         if x.shape[1:] != expected or len(x) == 0:
             raise ValueError(

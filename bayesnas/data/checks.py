@@ -85,9 +85,11 @@ def as_labels(y: Tensor, classes: int | None = None) -> Tensor:
 def as_targets(y: Tensor) -> Tensor:
     """Targets of a regression as float32, after checking that they are finite.
 
+    One target an example is `[n]`, also where it came as `[n, 1]`.
+
     Raises:
         ValueError: a target is NaN, infinite, or too large for float32.
     """
     targets = y.float()
     check_finite("y", targets)
-    return targets
+    return targets.squeeze(1) if targets.ndim == 2 and targets.shape[1] == 1 else targets

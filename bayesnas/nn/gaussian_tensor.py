@@ -103,7 +103,9 @@ class GaussianTensor(torch.Tensor):
         self._consumed = True
         return self
 
-    def __repr__(self, *, tensor_contents: Any = None) -> str:
+    def __repr__(  # type: ignore[override]  # torch leaves its own untyped
+        self, *, tensor_contents: Any = None
+    ) -> str:
         """Show shape and type; the values are not drawn for it."""
         return f"GaussianTensor(shape={tuple(self.shape)}, dtype={self.dtype})"
 

@@ -102,3 +102,17 @@ def test_the_wrong_number_of_draws_is_named(post: bn.Posterior) -> None:
         post.evaluate(classes_data(), draws=-1)
     with pytest.raises(ValueError, match="draws must be a whole number >= 1, got 0"):
         post.predict(classes_data()[0], draws=0)
+
+
+def test_a_column_of_targets_is_a_vector() -> None:
+    x, _ = classes_data()
+    y = x.sum(1)
+    model = bn.models.GaussianNet(bn.nn.mlp([4, 1]), likelihood="gaussian", noise_scale=0.5)
+    column = bn.fit(model, (x, y[:, None]), steps=5, progress=False)
+    vector = bn.fit(model, (x, y), steps=5, progress=False)
+    assert column.evaluate((x, y[:, None])) == vector.evaluate((x, y))
+
+
+def test_inputs_that_are_no_tensor_are_named(post: bn.Posterior) -> None:
+    with pytest.raises(TypeError, match="x must be a torch tensor, got ndarray"):
+        post.predict(classes_data()[0].numpy())  # type: ignore[arg-type]
