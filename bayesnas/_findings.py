@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from bayesnas.complexity import nats_to_bits
 from bayesnas.data import DataSet, Split
 from bayesnas.inference.evaluation import predictive, reliability
 from bayesnas.inference.posterior import Posterior
@@ -114,15 +115,21 @@ def measure(post: Posterior, data: DataSet, *, draws: int = 32) -> Findings:
     part, judged = judged_part(data)
     prunable = bool(post.model.weight_posteriors())
     regression = judged.info.task == "regression"
+    metrics = {
+        name: post.evaluate(parts[name], draws=draws) for name in dict.fromkeys(("train", part))
+    }
+    complexity = post.complexity(draws=max(draws, 1))
+    # What post.complexity(data.train) adds, from draws that are evaluated already.
+    complexity["mdl_bits"] = nats_to_bits(
+        complexity["kl_nats"] - metrics["train"]["expected_log_lik"]
+    )
     return Findings(
         post=post,
         sizes={name: len(split) for name, split in parts.items()},
         part=part,
         draws=draws,
-        metrics={
-            name: post.evaluate(parts[name], draws=draws) for name in dict.fromkeys(("train", part))
-        },
-        complexity=post.complexity(data.train, draws=max(draws, 1)),
+        metrics=metrics,
+        complexity=complexity,
         history=post.history(),
         pruning=post.pruning_curve(judged) if prunable else None,
         calibration=None if regression else _calibration(post, judged, draws),

@@ -8,6 +8,7 @@ after Ctrl-C.
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 from collections.abc import Sequence
 
@@ -35,6 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     ...
     0
     """
+    if argv is None:
+        _write_whatever_the_terminal_can()
     words = list(sys.argv[1:] if argv is None else argv)
     args = build_parser().parse_args(words)
 
@@ -44,6 +47,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return outcome.exit_code
 
     return guarded(command, args, words)
+
+
+def _write_whatever_the_terminal_can() -> None:
+    """Show a question mark where a terminal has no λ, rather than failing."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def build_parser() -> argparse.ArgumentParser:

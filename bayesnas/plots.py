@@ -30,6 +30,7 @@ from bayesnas._axes import (
     percent,
     write_note,
 )
+from bayesnas._bins import jeffreys, log_edges, windows
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -44,10 +45,6 @@ _CRITERIA = {  # label, colour, marker, line
     "magnitude": (r"magnitude $|\mu|$", GREEN, "^", "-."),
     "random": ("at random", ORANGE, "s", "--"),
 }
-_WINDOWS = 120  # of a history: enough for a curve, few enough to smooth it
-_DECADES = 4  # of signal-to-noise shown below the largest
-
-Doubles = npt.NDArray[np.float64]
 
 
 def plot_history(history: xr.Dataset, ax: Axes | None = None) -> Axes:
@@ -78,7 +75,7 @@ def plot_history(history: xr.Dataset, ax: Axes | None = None) -> Axes:
     lowest = np.inf
     for label, (values, colour, line) in terms.items():
         for chain in np.atleast_2d(np.asarray(values, dtype=np.float64)):
-            step, mean, low, high = _windows(chain)
+            step, mean, low, high = windows(chain)
             lowest = min(lowest, mean.min(initial=np.inf))
             ax.plot(step, mean, color=colour, linestyle=line, label=label)
             if label.startswith("loss"):
@@ -115,8 +112,15 @@ def plot_pruning_curve(
     ax = axes_or_new(ax)
     for by in curve["by"].values:
         label, colour, marker, line = _CRITERIA.get(str(by), (str(by), GREY, "x", ":"))
-        values = curve[metric].sel(by=by)
-        ax.plot(curve["fraction"], values, color=colour, marker=marker, linestyle=line, label=label)
+        ax.plot(
+            curve["fraction"],
+            curve[metric].sel(by=by),
+            color=colour,
+            marker=marker,
+            linestyle=line,
+            label=label,
+            fillstyle="none" if by == "magnitude" else "full",  # shows what lies below it
+        )
     if metric == "accuracy":
         ax.set_ylim(0, 1.02)
         percent(ax, "y")
@@ -165,7 +169,7 @@ def plot_calibration(
     filled = s > 0
     c, a, s = c[filled], a[filled], s[filled]
     if examples is not None:
-        ax.vlines(c, *_jeffreys(a, s * examples), color=BLUE, alpha=0.45, linewidth=2)
+        ax.vlines(c, *jeffreys(a, s * examples), color=BLUE, alpha=0.45, linewidth=2)
     ax.plot(c, a, color=BLUE, marker="o", linestyle="none", clip_on=False)
     write_note(ax, f"ECE {float(np.sum(s * np.abs(a - c))):.3f}")
     ax.set_xlim(0, 1.01)
@@ -244,7 +248,7 @@ def plot_signal_to_noise(
             f"ratios must hold finite numbers >= 0, got {wrong[0] if len(wrong) else 'none'}"
         )
     ax = axes_or_new(ax)
-    edges = _log_edges(pooled, fewest=min(map(len, values.values())))
+    edges = log_edges(pooled, fewest=min(map(len, values.values())))
     for (name, r), colour in zip(values.items(), _layer_colours(len(values)), strict=True):
         counts, _ = np.histogram(np.clip(r, edges[0], edges[-1]), bins=edges)
         ax.stairs(counts / len(r), edges, color=colour, linewidth=1.4)
@@ -261,43 +265,6 @@ def plot_signal_to_noise(
     ax.set_xlabel(r"signal-to-noise ratio $|\mu|/\sigma$")
     ax.set_ylabel("share of the layer's weights")
     return ax
-
-
-def _windows(values: Doubles) -> tuple[Doubles, Doubles, Doubles, Doubles]:
-    """Middle step, mean, 5 % and 95 % quantiles of consecutive windows; NaN at the end dropped."""
-    finite = values[np.isfinite(values)]
-    steps = np.arange(1, len(finite) + 1, dtype=np.float64)
-    count = max(min(_WINDOWS, len(finite)), 1)
-    parts = [part for part in np.array_split(finite, count) if len(part)]
-    middles = [part.mean() for part in np.array_split(steps, count) if len(part)]
-    return (
-        np.array(middles),
-        np.array([part.mean() for part in parts]),
-        np.array([np.quantile(part, 0.05) for part in parts]),
-        np.array([np.quantile(part, 0.95) for part in parts]),
-    )
-
-
-def _jeffreys(accuracy: Doubles, counts: Doubles) -> tuple[Doubles, Doubles]:
-    """Central 90 % of Beta(k + 1/2, n − k + 1/2) for k of n right (Brown, Cai, DasGupta 2001)."""
-    from scipy.stats import beta
-
-    right, wrong = accuracy * counts, (1 - accuracy) * counts
-    low, high = beta.ppf([[0.05], [0.95]], right + 0.5, wrong + 0.5)
-    return np.minimum(low, accuracy), np.maximum(high, accuracy)
-
-
-def _log_edges(ratios: Doubles, fewest: int) -> Doubles:
-    """Bin edges over four to five decades, from a power of ten to above the largest ratio.
-
-    Args:
-        ratios: of all layers.
-        fewest: weights of the smallest layer, for which more bins than this would be noise.
-    """
-    largest = max(float(ratios.max()), 1e-12)
-    low = 10.0 ** np.floor(np.log10(largest) - _DECADES)
-    bins = int(np.clip(3 * np.sqrt(fewest), 16, 40))
-    return np.geomspace(low, 1.2 * largest, bins + 1)
 
 
 def _layer_colours(count: int) -> list[Any]:
@@ -320,4 +287,8 @@ def _layer_legend(ax: Axes, marked: float | None) -> None:
     if marked is not None:
         handles += ax.plot([], [], color=BLACK, linestyle=":", linewidth=1)
         labels += [f"{100 * marked:g} % of all lie left"]
-    ax.legend(handles, labels, title=title, alignment="left", loc="upper left")
+    # Beside the first bin, which is high where many weights are near zero.
+    beside = (0.05, 1.0)
+    ax.legend(
+        handles, labels, title=title, alignment="left", loc="upper left", bbox_to_anchor=beside
+    )

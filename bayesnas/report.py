@@ -6,11 +6,11 @@ import io
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import bayesnas as bn
 from bayesnas import plots
-from bayesnas._findings import LEVEL, Findings, measure, steps_taken, target_scale
+from bayesnas._findings import LEVEL, Array, Findings, measure, steps_taken, target_scale
 from bayesnas.data import DataSet
 from bayesnas.inference.files import write_atomically
 from bayesnas.inference.posterior import Posterior
@@ -26,7 +26,7 @@ SUFFIXES = (".png", ".pdf", ".svg")
 
 _SIZE = (9.6, 7.4)  # inches
 _CAPTION_WIDTH = 138  # characters
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "font.size": 10,
     "axes.titlesize": 11,
     "axes.titleweight": "bold",
@@ -94,6 +94,8 @@ def report_figure(findings: Findings) -> Figure:
         for ax, letter, (title, draw) in zip(axes, "abcd", panels, strict=False):
             draw(ax)
             ax.set_title(f"{letter}  {title}")
+        for ax in axes[len(panels) :]:
+            ax.remove()
         figure.text(0.02, below - 0.04 / height, text, va="top", fontsize=9, linespacing=1.35)
         # Sizes and positions are settled under our style, not under the one at saving.
         figure.draw_without_rendering()
@@ -157,9 +159,9 @@ def _panels(findings: Findings) -> list[tuple[str, Callable[[Axes], object]]]:
     bins, rows = findings.calibration, findings.predictions
     if bins is not None:
         n = findings.sizes[findings.part]
-        panels.append((title, lambda ax: plots.plot_calibration(*bins, ax=ax, examples=n)))
+        panels.append((title, lambda ax: _calibration_panel(bins, n, ax)))
     if rows is not None:
-        panels.append((title, lambda ax: plots.plot_predictions(*rows, ax=ax, level=LEVEL)))
+        panels.append((title, lambda ax: _predictions_panel(rows, ax)))
     ratios = findings.signal_to_noise
     if sum(map(len, ratios.values())):
         panels.append(
@@ -172,6 +174,16 @@ def _pruning_panel(post: Posterior, curve: xr.Dataset, ax: Axes) -> None:
     plots.plot_pruning_curve(curve, ax)
     if target_scale(post) is not None:
         ax.set_ylabel("standardised rmse of the means")
+
+
+def _calibration_panel(bins: Array, examples: int, ax: Axes) -> None:
+    confidence, accuracy, share = bins
+    plots.plot_calibration(confidence, accuracy, share, ax, examples=examples)
+
+
+def _predictions_panel(rows: Array, ax: Axes) -> None:
+    predicted, observed, low, high = rows
+    plots.plot_predictions(predicted, observed, low, high, ax, level=LEVEL)
 
 
 def _adjective(part: str) -> str:

@@ -49,22 +49,15 @@ def in_option_words(message: str, options: Sequence[str]) -> str:
     '--batch-size must be a whole number >= 1, got 0'
     >>> in_option_words("give another folder, or resume=True to go on", ["resume"])
     'give another folder, or --resume to go on'
+    >>> in_option_words("a smaller lr or clip= may help with kl_weight=2", ["kl_weight", "clip"])
+    'a smaller lr or --clip may help with --kl-weight=2'
     """
     for name in options:
         flag = f"--{name.replace('_', '-')}"
         message = re.sub(rf"^{name}(?= must| needs|:)", flag, message)
-        message = re.sub(rf"(?<![\w/.=-]){name}=(True\b)?", _Flag(flag), message)
+        message = re.sub(rf"(?<![\w/.=-]){name}=(True\b|(?=[\s,.;)]|$))", flag, message)
+        message = re.sub(rf"(?<![\w/.=-]){name}=", f"{flag}=", message)
     return message
-
-
-class _Flag:
-    """``resume=True`` becomes ``--resume``, and ``likelihood=`` becomes ``--likelihood=``."""
-
-    def __init__(self, flag: str) -> None:
-        self.flag = flag
-
-    def __call__(self, match: re.Match[str]) -> str:
-        return self.flag if match[1] else f"{self.flag}="
 
 
 def _options(args: argparse.Namespace) -> list[str]:

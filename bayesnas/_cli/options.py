@@ -134,9 +134,8 @@ def settings_of(args: argparse.Namespace, names: tuple[str, ...]) -> dict[str, A
 
 
 def _whole(word: str) -> int:
-    try:
-        return int(word)
-    except ValueError as error:
+    if not (word.isdecimal() and int(word) >= 1):
         raise argparse.ArgumentTypeError(
-            f"must be whole numbers, as in '300 100' or '300,100', or 'none', got {word!r}"
-        ) from error
+            f"must be whole numbers >= 1, as in '300 100' or '300,100', or 'none', got {word!r}"
+        )
+    return int(word)

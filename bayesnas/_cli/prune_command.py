@@ -13,6 +13,7 @@ from bayesnas._cli.stored_run import add_run_options, open_run
 from bayesnas._findings import judged_part
 from bayesnas.data import DataSet
 from bayesnas.inference.posterior import Posterior
+from bayesnas.inference.runs import RUN
 from bayesnas.nn.netfile import check_net_path, save_net
 
 _DESCRIPTION = """
@@ -60,7 +61,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run(args: argparse.Namespace) -> Outcome:
     """Prune, save what is asked for, and compare."""
     if args.compact is not None:
-        check_net_path(args.compact)
+        check_net_path(args.compact, "compact")
+    if args.out is not None and (args.out / RUN).exists():
+        raise FileExistsError(f"out: {args.out} holds another run; give a new folder")
     post, data = open_run(args)
     if not post.model.weight_posteriors():
         raise ValueError(f"the {post.model.describe()} in {args.run_folder} has no weights")

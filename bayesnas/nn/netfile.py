@@ -20,8 +20,12 @@ SUFFIXES = (".safetensors", ".pt2")
 _HEADER = "bayesnas.net"
 
 
-def check_net_path(path: str | os.PathLike[str]) -> Path:
+def check_net_path(path: str | os.PathLike[str], argument: str = "path") -> Path:
     """The path, if a network can be written there.
+
+    Args:
+        path: to be written.
+        argument: what errors call it.
 
     Raises:
         ValueError: it ends in neither ``.safetensors`` nor ``.pt2``.
@@ -30,7 +34,7 @@ def check_net_path(path: str | os.PathLike[str]) -> Path:
     """
     found = Path(path)
     if found.suffix not in SUFFIXES:
-        raise ValueError(f"path must end in {' or '.join(SUFFIXES)}, got {str(path)!r}")
+        raise ValueError(f"{argument} must end in {' or '.join(SUFFIXES)}, got {str(path)!r}")
     if found.exists():
         raise FileExistsError(f"{found} is there already; give another path")
     if not found.parent.is_dir():
