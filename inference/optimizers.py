@@ -19,49 +19,14 @@ OptimizerFactory = Callable[..., torch.optim.Optimizer]
 def build_optimizer(
     factory: OptimizerFactory, parameters: Sequence[nn.Parameter], lr: float
 ) -> torch.optim.Optimizer:
-    """Make the optimiser, ``factory(parameters, lr=lr)``; Adam in its fused form."""
-    if factory is torch.optim.Adam:
-        return torch.optim.Adam(parameters, lr=lr, fused=True)
-    return factory(list(parameters), lr=lr)
-
-
-def try_out_optimizer(
-    factory: OptimizerFactory, parameters: Sequence[nn.Parameter], lr: float, *, saved: bool
-) -> str:
-    """Take a step with copies of the parameters, and describe the optimiser.
-
-    Args:
-        factory: makes an optimiser from parameters and ``lr=``.
-        parameters: of the model; they are copied and never changed.
-        lr: learning rate.
-        saved: whether its state has to go into checkpoints.
-
-    Returns:
-        its class and the settings that are not the class's own defaults.
+    """Make the optimiser, ``factory(parameters, lr=lr)``; Adam in its fused form.
 
     Raises:
         TypeError: where the factory makes no optimiser that steps without a closure.
-        ValueError: where the factory refuses its arguments, or the state can't be saved.
-
-    >>> import functools, torch
-    >>> factory = functools.partial(torch.optim.SGD, momentum=0.9)
-    >>> try_out_optimizer(factory, [torch.nn.Parameter(torch.zeros(2))], 0.1, saved=True)
-    'SGD(momentum=0.9)'
+        ValueError: where the factory refuses its arguments.
     """
-    copies = [nn.Parameter(value.detach().clone()) for value in parameters]
-    for value in copies:
-        value.grad = torch.zeros_like(value)
-    with random_state_kept():
-        optimizer = _made(factory, copies, lr)
-        optimizer.step()
-    if saved:
-        _check_state(optimizer)
-    return _description(optimizer)
-
-
-def _made(
-    factory: OptimizerFactory, parameters: Sequence[nn.Parameter], lr: float
-) -> torch.optim.Optimizer:
+    if factory is torch.optim.Adam:
+        return torch.optim.Adam(parameters, lr=lr, fused=True)
     try:
         optimizer = factory(list(parameters), lr=lr)
     except (TypeError, ValueError) as error:
@@ -81,6 +46,39 @@ def _made(
             f"{type(optimizer).__name__}, which calls a closure"
         )
     return optimizer
+
+
+def try_out_optimizer(
+    factory: OptimizerFactory, parameters: Sequence[nn.Parameter], lr: float, *, saved: bool
+) -> str:
+    """Take a step with copies of the parameters, and describe the optimiser.
+
+    Args:
+        factory: makes an optimiser from parameters and ``lr=``.
+        parameters: of the model; they are copied and never changed.
+        lr: learning rate.
+        saved: whether its state has to go into checkpoints.
+
+    Returns:
+        its class and the settings that are not the class's own defaults.
+
+    Raises:
+        ValueError: where the state has to be saved and can't be.
+
+    >>> import functools, torch
+    >>> factory = functools.partial(torch.optim.SGD, momentum=0.9)
+    >>> try_out_optimizer(factory, [torch.nn.Parameter(torch.zeros(2))], 0.1, saved=True)
+    'SGD(momentum=0.9)'
+    """
+    copies = [nn.Parameter(value.detach().clone()) for value in parameters]
+    for value in copies:
+        value.grad = torch.zeros_like(value)
+    with random_state_kept():
+        optimizer = build_optimizer(factory, copies, lr)
+        optimizer.step()
+    if saved:
+        _check_state(optimizer)
+    return _description(optimizer)
 
 
 def _check_state(optimizer: torch.optim.Optimizer) -> None:
@@ -103,7 +101,7 @@ def _description(optimizer: torch.optim.Optimizer) -> str:
     changed = [
         f"{name}={value!r}"
         for name, value in sorted(optimizer.defaults.items())
-        if name != "lr" and name in own and repr(value) != repr(own[name].default)
+        if name not in ("lr", "fused") and name in own and repr(value) != repr(own[name].default)
     ]
     return type(optimizer).__name__ + (f"({', '.join(changed)})" if changed else "")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 
 import torch
@@ -53,9 +52,10 @@ class Progress:
 
 def _figures(training: Training) -> dict[str, str]:
     figures = {"loss": f"{training.history[training.step - 1, 0].item():.0f}"}
-    # A pair of the user's may have no site of targets or no means: it trains all the same.
-    with torch.no_grad(), contextlib.suppress(ValueError, NotImplementedError):
-        accuracy = accuracy_of_means(training.model, *training.batches.at(training.step - 1))
+    # A pair of the user's, of no stated task, need not be able to predict in order to be trained.
+    if training.model.task == "classification":
+        with torch.no_grad():
+            accuracy = accuracy_of_means(training.model, *training.batches.at(training.step - 1))
         if accuracy is not None:
             figures["accuracy"] = f"{accuracy:.3f}"
     return figures

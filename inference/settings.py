@@ -117,7 +117,7 @@ def learning_rate_factor(schedule: Schedule, progress: float) -> float:
                 f"schedule must give a finite factor >= 0, got {factor!r} at {progress:g}"
             )
         return float(factor)
-    if schedule not in _SCHEDULES:
+    if not isinstance(schedule, str) or schedule not in _SCHEDULES:
         raise ValueError(
             f"schedule must be one of {sorted(_SCHEDULES)} or a function of the fraction done, "
             f"got {schedule!r}"

@@ -154,7 +154,7 @@ class GaussianNet(BayesianModel):
         try:
             with torch.no_grad():
                 output = module(x[:2])
-        except RuntimeError as error:
+        except (IndexError, RuntimeError, TypeError, ValueError) as error:
             raise ValueError(
                 f"net does not take inputs x of shape {['n', *x.shape[1:]]}: {error}"
             ) from error

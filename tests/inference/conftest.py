@@ -15,6 +15,7 @@ import torch
 
 import bayesnas as bn
 
+SHORT = {"steps": 6, "batch_size": 8}
 SCRIPT = Path(__file__).with_name("killable_fits.py")
 # One thread, and no GPU: a process whose autograd has threads can't be forked.
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
@@ -90,3 +91,63 @@ def _numbers(post: bn.Posterior) -> dict[str, bytes]:
 def numbers() -> Any:
     """Function from a posterior to the bytes of all its parameters, buffers and histories."""
     return _numbers
+
+
+@pytest.fixture
+def folders(net, xy, tmp_path):
+    """A folder that is not there, one that is empty, one with a user's file, one with a run."""
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("keep")
+    bn.fit(net, xy, out=tmp_path / "run", **SHORT)
+    return [tmp_path / name for name in ("new", "empty", "mine", "run")]
+
+
+@pytest.fixture
+def snapshot(tmp_path):
+    """Function that gives all files of the test and their bytes."""
+
+    def take():
+        return {
+            path.relative_to(tmp_path): path.read_bytes() if path.is_file() else None
+            for path in tmp_path.rglob("*")
+        }
+
+    return take
+
+
+@pytest.fixture
+def refused(net, xy, folders, snapshot, monkeypatch):
+    """Calls fit with every output folder; it has to raise, train nothing and write nothing."""
+
+    def forbid(*arguments, **options):
+        raise AssertionError("a step was taken")
+
+    def check(error, message, model=net, data=xy, **options):
+        options = SHORT | options
+        before = snapshot()
+        with monkeypatch.context() as patched:
+            patched.setattr(bn.inference.training.Training, "advance", forbid)
+            for out in (None, *folders[:3]):
+                with pytest.raises(error, match=message):
+                    bn.fit(model, data, **options, **({} if out is None else {"out": out}))
+                assert snapshot() == before
+            with pytest.raises((error, FileExistsError)):  # whichever is seen first
+                bn.fit(model, data, out=folders[3], **options)
+            with pytest.raises(error):
+                bn.fit(model, data, out=folders[3], resume=True, **options)
+            assert snapshot() == before
+
+    return check
+
+
+@pytest.fixture
+def edit():
+    """Function that changes what the ``run.json`` of a run says."""
+
+    def edit_description(run, change):
+        content = json.loads((run / "run.json").read_text())
+        change(content)
+        (run / "run.json").write_text(json.dumps(content))
+
+    return edit_description
