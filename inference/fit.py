@@ -157,7 +157,7 @@ def fit(
     if folder is not None:
         folder.begin()
     records = loop.run(first, folder, progress)
-    example = (train.x[:2].clone(), train.y[:2].clone())
+    example = (train.x[:2].detach().clone(), train.y[:2].detach().clone())
     posterior = Posterior.restore(run, records, example, where)
     if folder is not None:
         _save_result(folder, posterior)

@@ -86,7 +86,8 @@ class Loop:
             ValueError: where model, guide and data do not fit together.
         """
         model = copy.deepcopy(self.model).to(self.train.x.device)
-        training = Training(model, *self.train, self.settings, index, self.optimizer, self.schedule)
+        x, y = self.train
+        training = Training(model, x, y, self.settings, index, self.optimizer, self.schedule)
         if self.validation is not None and index == 0:  # what can't be validated fails here
             mean_nll(model, self.validation.x[:2], self.validation.y[:2], seed=0, draws=1)
         return training
@@ -106,19 +107,19 @@ class Loop:
             KeyboardInterrupt: after Ctrl-C with a folder, once the checkpoint is written.
         """
         self._folder = folder
-        current: Training | None = self._resumed(first)
+        current = self._resumed(first)
         total = self.settings.steps * self.settings.restarts
         bar = Progress(progress, total, self.model.describe(), self._done(current))
         try:
             with DeferredInterrupt() as interrupt:
-                while len(self.finished) < self.settings.restarts:
-                    current = current or self.chain(len(self.finished))
-                    self._train(current, bar, interrupt.received)
-                    if interrupt.received() and not self._is_last_step(current):
-                        self._stop_early(current)
-                        break
+                self._train(current, bar, interrupt.received)
+                while not (interrupt.received() and self._is_stopped(current)):
                     self._end_chain(current)
-                    current = None
+                    if len(self.finished) == self.settings.restarts:
+                        return self.finished
+                    current = self.chain(len(self.finished))
+                    self._train(current, bar, interrupt.received)
+                self._stop_early(current)
         finally:
             bar.close()
         return self.finished
@@ -182,8 +183,8 @@ class Loop:
             self._write_checkpoint(training)
         self.finished.append(_record(training))
 
-    def _is_last_step(self, training: Training) -> bool:
-        return training.finished and len(self.finished) + 1 == self.settings.restarts
+    def _is_stopped(self, training: Training) -> bool:
+        return not training.finished or len(self.finished) + 1 < self.settings.restarts
 
     def _stop_early(self, training: Training) -> None:
         where = f"at step {training.step} of {self.settings.steps} of chain {training.chain}"

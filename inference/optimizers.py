@@ -73,7 +73,7 @@ def try_out_optimizer(
     copies = [nn.Parameter(value.detach().clone()) for value in parameters]
     for value in copies:
         value.grad = torch.zeros_like(value)
-    with random_state_kept():
+    with random_state_kept(copies[0].device):
         optimizer = build_optimizer(factory, copies, lr)
         optimizer.step()
     if saved:

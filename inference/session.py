@@ -13,6 +13,8 @@ from torch import Tensor
 # Pyro's handlers and settings and torch's generators belong to the process, not to a thread.
 _ONE_AT_A_TIME = threading.RLock()
 
+_CPU = torch.device("cpu")
+
 
 class RandomStream:
     """A random state of our own that is swapped in for torch's global one while in use.
@@ -78,9 +80,13 @@ class RandomStream:
 
 
 @contextmanager
-def random_state_kept() -> Iterator[None]:
-    """Leave torch's random state on the CPU as it was, whatever is drawn inside the block."""
-    with RandomStream(0, torch.device("cpu")).active():
+def random_state_kept(device: torch.device = _CPU) -> Iterator[None]:
+    """Leave torch's random state as it was, whatever is drawn inside the block.
+
+    Args:
+        device: device whose state is kept besides the CPU's.
+    """
+    with RandomStream(0, device).active():
         yield
 
 

@@ -133,12 +133,8 @@ def check_kl_weight(kl_weight: object) -> None:
 
 def whole(name: str, value: object, least: int, most: int | None = None) -> None:
     """Raise ValueError unless ``value`` is a whole number of at least ``least``."""
-    if (
-        not isinstance(value, Integral)
-        or isinstance(value, bool)
-        or value < least
-        or (most is not None and value > most)
-    ):
+    number = int(value) if isinstance(value, Integral) and not isinstance(value, bool) else None
+    if number is None or number < least or (most is not None and number > most):
         span = f">= {least}" if most is None else f"from {least} to {most}"
         raise ValueError(f"{name} must be a whole number {span}, got {value!r}")
 

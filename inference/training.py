@@ -119,7 +119,7 @@ class Training:
         self.optimizer.zero_grad(set_to_none=True)
         terms, bound = self._bound(x, y)
         # Per example, so that learning rate and clipping mean the same for any sample size.
-        (-bound / self.batches.size).backward()  # type: ignore[no-untyped-call]
+        (-bound / self.batches.size).backward()
         if self.settings.clip is not None:
             torch.nn.utils.clip_grad_value_(self.parameters, self.settings.clip)
         self.optimizer.step()

@@ -119,7 +119,7 @@ def arguments(name: str) -> dict[str, Any]:
             **{"steps": 14, "batch_size": 9, "lr": 0.05, "restarts": 2, "checkpoint_every": 3},
         }
     if name == "long":  # for kills by the clock: most of its life it writes or trains
-        return arguments("restarts") | {"epochs": 12, "patience": 12, "lr": 0.05}
+        return arguments("restarts") | {"epochs": 40, "patience": 40, "lr": 0.05}
     raise ValueError(f"no fit is called {name!r}")
 
 
