@@ -22,7 +22,7 @@ def nats_to_bits(nats: float) -> float:
 
 
 def smallest_gaussian_kl(posteriors: Sequence[GaussianWeights]) -> Tensor:
-    r"""min over s of Σ KL(N(μ, σ²) ‖ N(0, s²)) over the kept weights of the posteriors.
+    r"""Min over s of Σ KL(N(μ, σ²) ‖ N(0, s²)) over the kept weights of the posteriors.
 
     The parametric complexity of a layer whose prior is a centred Gaussian of any scale: the
     minimum is at :math:`s^2 = \mathrm{mean}(\mu^2 + \sigma^2)`.

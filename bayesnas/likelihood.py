@@ -70,7 +70,7 @@ class Categorical(Likelihood):
 
 
 class Bernoulli(Likelihood):
-    """y ∈ {0, 1} with probability σ(f), f of shape ``[n]``, ``[n, 1]`` or, many labels, ``[n, k]``."""
+    """y ∈ {0, 1} with probability σ(f), f of shape ``[n]``, ``[n, 1]`` or ``[n, k]``."""
 
     name = "bernoulli"
     task = "classification"

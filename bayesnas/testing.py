@@ -189,7 +189,7 @@ class ModelContract(abc.ABC):
 
 
 def _log_ratio(model: BayesianModel, x: Tensor, y: Tensor) -> float:
-    """log q − log p at one draw, summed over all latent sites."""
+    """Log q − log p at one draw, summed over all latent sites."""
     with DrawnWeights():
         guide_trace = poutine.trace(model.guide).get_trace(x, y)
     model_trace = poutine.trace(poutine.replay(model.model, trace=guide_trace)).get_trace(x, y)

@@ -100,7 +100,9 @@ def draws_to_datatree(
         log_prior=prior.arrays,
         log_q=log_q,
         kl_weight=run.settings.kl_weight,
-        log_lik_total=log_likelihood.sum(-1) if is_training_data and log_likelihood is not None else None,
+        log_lik_total=log_likelihood.sum(-1)
+        if is_training_data and log_likelihood is not None
+        else None,
         log_likelihood=_named(targets, "log_likelihood"),
         posterior_predictive=_named(targets, "posterior_predictive"),
         observed_data=observed,

@@ -136,7 +136,7 @@ def _target_sites(
 
 
 def log_priors(model: BayesianModel, x: Tensor, draw: Draw) -> dict[str, Tensor]:
-    """log p(w) of every shared latent site at a draw, in nats."""
+    """Log p(w) of every shared latent site at a draw, in nats."""
     sites, _ = split_sites(model_trace(model, x, draw))
     return {name: sites[name]["fn"].log_prob(value).sum() for name, value in draw.values.items()}
 

@@ -116,7 +116,7 @@ class BayesianModel(nn.Module):
         raise TypeError(f"{type(self).__name__} has no weights to prune")
 
     def parametric_complexity(self) -> Tensor | None:
-        """min over the prior's hyperparameters of KL(q ‖ p), in nats; None where not known."""
+        """Min over the prior's hyperparameters of KL(q ‖ p), in nats; None where not known."""
         return None
 
     def structure(self) -> xr.Dataset:

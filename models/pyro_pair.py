@@ -157,7 +157,7 @@ class _OwnParameters(Messenger):
     def _pyro_param(self, msg: Any) -> None:
         if msg["fn"] != pyro.get_param_store().get_param:
             return  # a PyroModule answers for its parameters itself
-        name, initial = (tuple(msg["args"]) + (None,))[:2]
+        name, initial = (*msg["args"], None, None)[:2]
         constraint = msg["kwargs"].get("constraint", constraints.real)
         msg["value"] = self.pair.parameter_value(name, initial, constraint)
         msg["done"] = True

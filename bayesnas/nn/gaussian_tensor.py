@@ -72,7 +72,7 @@ class GaussianTensor(torch.Tensor):
     _consumed: bool
 
     @staticmethod
-    def __new__(cls, loc: Tensor, scale: Tensor) -> GaussianTensor:
+    def __new__(cls: type[GaussianTensor], loc: Tensor, scale: Tensor) -> GaussianTensor:
         """Make the storage-less wrapper that stands for the weight."""
         wrapper: GaussianTensor = torch.Tensor._make_wrapper_subclass(
             cls, loc.shape, dtype=loc.dtype, device=loc.device
@@ -123,6 +123,9 @@ class GaussianTensor(torch.Tensor):
             with torch._C.DisableTorchFunctionSubclass():
                 return func(*args, **kwargs)
         if func in _LAYERS:
+            if "input" in kwargs:
+                args, kwargs = (kwargs["input"], *args), {**kwargs}
+                del kwargs["input"]
             return _apply_layer(func, *args, **kwargs)
         if func in (Tensor.mul, torch.mul) and not kwargs:
             return _scaled(*args)
@@ -167,20 +170,20 @@ def _scaled(left: Any, right: Any) -> Tensor:
 
 def _apply_layer(
     layer: Callable[..., Tensor],
-    input: Tensor,
+    x: Tensor,
     weight: Tensor,
     bias: Tensor | None = None,
     *args: Any,
     **kwargs: Any,
 ) -> Tensor:
-    """Sample ``layer(input, weight, bias)`` given the input, weight and bias integrated out."""
-    input = _drawn(input)
+    """Sample ``layer(x, weight, bias)`` given x, with weight and bias integrated out."""
+    x = _drawn(x)
     if not isinstance(weight, GaussianTensor):  # only the bias is random
-        return layer(input, weight, _drawn(bias), *args, **kwargs)
+        return layer(x, weight, _drawn(bias), *args, **kwargs)
     weight.consume()
     bias_loc, bias_variance = bias, None
     if isinstance(bias, GaussianTensor):
         bias_loc, bias_variance = bias.consume().loc, bias.scale.square()
-    mean = layer(input, weight.loc, bias_loc, *args, **kwargs)
-    variance = layer(input.square(), weight.scale.square(), bias_variance, *args, **kwargs)
+    mean = layer(x, weight.loc, bias_loc, *args, **kwargs)
+    variance = layer(x.square(), weight.scale.square(), bias_variance, *args, **kwargs)
     return mean + variance.clamp_min(_SMALLEST_VARIANCE).sqrt() * torch.randn_like(mean)

@@ -1,6 +1,6 @@
 """Bayesian linear regression: fits against the exact tempered posterior, and k̂.
 
-    python tests/benchmarks/linear_regression.py
+python tests/benchmarks/linear_regression.py
 """
 
 from __future__ import annotations
@@ -53,7 +53,9 @@ def fit(x: Tensor, y: Tensor, kl_weight: float) -> bn.Posterior:
 def main() -> None:
     """Print two Markdown tables."""
     x, y = examples(orthogonal=False)
-    print("| λ | 𝓛 exact mean-field | 𝓛 fitted (± standard error) | off by | means off by at most |")
+    print(
+        "| λ | 𝓛 exact mean-field | 𝓛 fitted (± standard error) | off by | means off by at most |"
+    )
     print("|---|---|---|---|---|")
     for kl_weight in (0.5, 1.0, 2.0, 10.0):
         post = fit(x, y, kl_weight)

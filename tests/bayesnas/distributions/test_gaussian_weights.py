@@ -41,7 +41,9 @@ def test_kl_equals_quadrature() -> None:
     for scale in (1e-3, 0.02, 0.5, 1.0, 3.0):
         for loc in (0.0, 0.1, -2.0):
             q = GaussianWeights(torch.tensor([loc]).double(), torch.tensor([scale]).double())
-            p = GaussianWeights(torch.tensor(0.0).double(), torch.tensor(0.5).double(), q.event_shape)
+            p = GaussianWeights(
+                torch.tensor(0.0).double(), torch.tensor(0.5).double(), q.event_shape
+            )
             grid = torch.linspace(loc - 12 * scale, loc + 12 * scale, 20001).double()[:, None]
             log_q, log_p = q.log_prob(grid), p.log_prob(grid)
             expected = torch.trapezoid(log_q.exp() * (log_q - log_p), grid[:, 0])

@@ -122,6 +122,13 @@ def test_any_other_operation_draws_once() -> None:
     assert "GaussianTensor(shape=(2, 3)" in repr(gaussian)
 
 
+def test_arguments_may_be_named() -> None:
+    loc, scale = weight(2, 3)[0], torch.zeros(2, 3)
+    x = torch.ones(1, 3)
+    out = F.linear(input=x, weight=GaussianTensor(loc, scale), bias=torch.ones(2))
+    assert torch.allclose(out, F.linear(x, loc, torch.ones(2)))
+
+
 def test_a_random_bias_beside_a_fixed_weight_is_drawn() -> None:
     bias = GaussianTensor(torch.zeros(5), torch.ones(5))
     out = F.linear(torch.zeros(2, 4), torch.zeros(5, 4), bias)
