@@ -26,6 +26,8 @@ import bayesnas as bn
 from bayesnas.inference.handlers import DrawnWeights
 from bayesnas.inference.objective import bound_terms, split_sites
 from bayesnas.inference.session import RandomStream, pyro_session
+from bayesnas.inference.settings import FitSettings
+from bayesnas.inference.step import Step
 from bayesnas.models.base import BayesianModel
 
 Data = tuple[Tensor, Tensor]
@@ -95,6 +97,19 @@ class ModelContract(abc.ABC):
         assert gradients
         assert all(bool(torch.isfinite(gradient).all()) for gradient in gradients)
         assert any(bool((gradient != 0).any()) for gradient in gradients)
+
+    @pytest.mark.parametrize("kl_weight", [0.03, 40.0])
+    def test_the_traced_step_equals_the_eager_one(self, kl_weight: float) -> None:
+        """Terms and gradients of a step recorded at λ = 1 hold at another λ, within 1e-6."""
+        model, x, y = self.prepared_model()
+        stream = RandomStream(0, x.device)
+        settings = FitSettings(
+            kl_weight=1.0, steps=1, batch_size=len(x), lr=1e-3, schedule="constant", clip=None,
+            restarts=1, patience=None, seed=0, optimizer="Adam", compile="trace",
+        )  # fmt: skip
+        step = Step(model, torch.optim.Adam, settings, len(x), stream, lambda: "in a test")
+        with pyro_session(stream):
+            assert step.difference(x, y, kl_weight) < 1e-6
 
     def test_the_kl_equals_its_monte_carlo_estimate(self) -> None:
         """The KL of the bound is the mean of log q − log p, within five standard errors."""

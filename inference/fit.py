@@ -39,6 +39,7 @@ def fit(
     patience: int | None = None,
     seed: int = 0,
     device: str | torch.device = "auto",
+    compile: str | bool = "auto",
     progress: bool = True,
     on_step: Callable[[StepEvent], None] | None = None,
     out: str | Path | None = None,
@@ -74,6 +75,10 @@ def fit(
             epoch; needs ``validation``.
         seed: of everything random.
         device: ``"auto"`` (a GPU where there is one), ``"cpu"``, ``"cuda"``.
+        compile: ``"trace"`` records a step once as plain tensor operations, ``"inductor"``
+            also compiles it (some seconds, once), False runs every step through Pyro;
+            ``"auto"`` decides by the number of steps. The numbers agree to rounding. What
+            can't be recorded runs through Pyro, and the log of ``bayesnas`` says so.
         progress: show a bar, where stderr is a terminal.
         on_step: called after every step with a :class:`StepEvent`.
         out: folder of the run, for checkpoints and the result; it must not hold another run.
@@ -129,6 +134,7 @@ def fit(
         restarts=restarts,
         patience=patience,
         seed=seed,
+        compile=compile,
     )
     loop = Loop(
         model,

@@ -31,6 +31,7 @@ class FitSettings:
         patience: epochs without a better validation NLL before a chain stops, or None.
         seed: of everything random.
         optimizer: class of the optimiser, and its settings where they are not the default.
+        compile: how steps are taken: ``"eager"``, ``"trace"`` or ``"inductor"``.
     """
 
     kl_weight: float
@@ -43,6 +44,7 @@ class FitSettings:
     patience: int | None
     seed: int
     optimizer: str
+    compile: str
 
     def to_dict(self) -> dict[str, Any]:
         """All settings, as JSON values."""
@@ -62,6 +64,7 @@ def make_settings(
     restarts: int,
     patience: int | None,
     seed: int,
+    compile: str | bool,
 ) -> FitSettings:
     """Check the arguments of a fit; every error names its argument. The optimiser is open yet.
 
@@ -95,7 +98,26 @@ def make_settings(
         patience=None if patience is None else int(patience),
         seed=int(seed),
         optimizer="",
+        compile=_compile_mode(compile, int(steps) * int(restarts)),
     )
+
+
+def _compile_mode(compile: str | bool, steps: int) -> str:
+    if compile is False:
+        return "eager"
+    if compile not in ("auto", "trace", "inductor"):
+        raise ValueError(f"compile must be 'auto', 'trace', 'inductor' or False, got {compile!r}")
+    if compile != "auto":
+        return str(compile)
+    if steps >= _STEPS_WORTH_COMPILING:
+        return "inductor"
+    return "trace" if steps >= _STEPS_WORTH_TRACING else "eager"
+
+
+# Tracing takes about a second and compiling five to twenty; a step of a small net then takes
+# three quarters and a third of its time (docs/benchmarks.md).
+_STEPS_WORTH_TRACING = 1_000
+_STEPS_WORTH_COMPILING = 8_000
 
 
 _LARGEST_SEED = 2**63 - 1  # that torch takes

@@ -10,17 +10,16 @@ import torch
 from torch import Tensor
 
 from bayesnas.inference.batches import Batches
-from bayesnas.inference.handlers import kl_weighted
-from bayesnas.inference.nonfinite import check_parameters, check_sites, check_terms
-from bayesnas.inference.objective import BoundTerms, bound_terms
+from bayesnas.inference.nonfinite import check_parameters, check_terms
+from bayesnas.inference.objective import bound_terms
 from bayesnas.inference.optimizers import (
     OptimizerFactory,
-    build_optimizer,
     optimizer_state,
     restore_optimizer,
 )
 from bayesnas.inference.session import RandomStream, pyro_session
 from bayesnas.inference.settings import FitSettings, Schedule, learning_rate_factor
+from bayesnas.inference.step import Step
 from bayesnas.models.base import BayesianModel
 from bayesnas.models.pyro_pair import PyroPair
 
@@ -67,23 +66,26 @@ class Training:
             model.prepare(*first)
             model.reset()
             self._try_out(*first)
-        self.parameters = [p for p in model.parameters() if p.requires_grad]
-        if not self.parameters:
-            raise ValueError("model must have parameters to train, got none")
-        self.optimizer = build_optimizer(optimizer, self.parameters, settings.lr)
-        self._start_lr = [group["lr"] for group in self.optimizer.param_groups]
+        self._take = Step(
+            model, optimizer, settings, len(x), self.stream, lambda: self._where(self.step)
+        )
         self.history = torch.full((settings.steps, len(HISTORY)), torch.nan, device=x.device)
         self.validation_nll: list[float] = []
         self.best_state: dict[str, Tensor] | None = None
 
     def _try_out(self, x: Tensor, y: Tensor) -> None:
         """Run the pair once with Pyro's checks on; the chain goes on as if it had not run."""
-        if _own_elbo(self.model) is not None:
+        if isinstance(self.model, PyroPair) and self.model.elbo is not None:
             return
         before = {name: value.clone() for name, value in self.model.state_dict().items()}
         with RandomStream(0, x.device).active(), torch.no_grad():
             bound_terms(self.model, x, y)
         self.model.load_state_dict(before)  # running statistics of normalisation layers
+
+    @property
+    def parameters(self) -> list[torch.nn.Parameter]:
+        """The trainable parameters."""
+        return self._take.parameters
 
     @property
     def finished(self) -> bool:
@@ -102,7 +104,7 @@ class Training:
             NonFiniteLossError: at the first step whose bound is NaN or infinite.
         """
         stop = min(self.step + count, self.settings.steps)
-        recorded: list[BoundTerms] = []
+        recorded: list[Tensor] = []
         first = self.step
         self.model.train()
         with pyro_session(self.stream):
@@ -111,48 +113,23 @@ class Training:
                 self.step += 1
         self._record(first, recorded)
 
-    def _take_step(self) -> BoundTerms:
+    def _take_step(self) -> Tensor:
         x, y = self.batches.at(self.step)
         factor = learning_rate_factor(self._schedule, self.step / self.settings.steps)
-        for group, start in zip(self.optimizer.param_groups, self._start_lr, strict=True):
-            group["lr"] = start * factor
-        self.optimizer.zero_grad(set_to_none=True)
-        terms, bound = self._bound(x, y)
-        # Per example, so that learning rate and clipping mean the same for any sample size.
-        (-bound / self.batches.size).backward()
-        if self.settings.clip is not None:
-            torch.nn.utils.clip_grad_value_(self.parameters, self.settings.clip)
-        self.optimizer.step()
-        return BoundTerms(_detached(terms.log_lik), _detached(terms.kl))
+        return self._take(x, y, factor)
 
-    def _bound(self, x: Tensor, y: Tensor) -> tuple[BoundTerms, Tensor]:
-        scale = self.batches.size / len(x)
-        kl_weight = self.settings.kl_weight
-        elbo = _own_elbo(self.model)
-        if elbo is None:
-            terms = bound_terms(self.model, x, y, data_scale=scale)
-            return terms, terms.bound(kl_weight)
-        model = kl_weighted(self.model.model, kl_weight, scale)
-        guide = kl_weighted(self.model.guide, kl_weight, scale)
-        before = self.stream.now()
-        bound = -elbo.differentiable_loss(model, guide, x, y)
-        if not torch.isfinite(bound):
-            with torch.no_grad(), self.stream.rewound(before):
-                check_sites(model, guide, x, y, self._where(self.step))
-        return BoundTerms({"elbo": bound}, {}), bound
-
-    def _record(self, first: int, recorded: list[BoundTerms]) -> None:
+    def _record(self, first: int, recorded: list[Tensor]) -> None:
         if not recorded:
             return
-        kl_weight = self.settings.kl_weight
-        log_lik = torch.stack([terms.expected_log_lik() for terms in recorded])
-        kl = torch.stack([terms.kl_divergence().to(log_lik) for terms in recorded])
+        kl_weight, split = self.settings.kl_weight, len(self._take.log_lik_sites)
+        terms = torch.stack(recorded)
+        log_lik, kl = terms[:, :split].sum(1), terms[:, split:].sum(1)
         loss = kl_weight * kl - log_lik
         rows = torch.stack([loss, log_lik, kl, torch.full_like(kl, kl_weight)], dim=1)
         finite = torch.isfinite(rows).all(dim=1)
         if not bool(finite.all()):
             index = int((~finite).nonzero()[0])
-            check_terms(recorded[index], self._where(first + index))
+            check_terms(self._take.named(recorded[index]), self._where(first + index))
         self.history[first : first + len(rows)] = rows
 
     def _where(self, index: int) -> str:
@@ -180,7 +157,7 @@ class Training:
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """All that the next steps depend on: tensors by name, and JSON values."""
         tensors = {f"model/{name}": value for name, value in self.model.state_dict().items()}
-        optimizer, values = optimizer_state(self.optimizer)
+        optimizer, values = optimizer_state(self._take.optimizer)
         tensors |= {f"optimizer/{name}": value for name, value in optimizer.items()}
         tensors |= {f"random/{name}": value for name, value in self.stream.state.items()}
         tensors["history"] = self.history[: self.step]
@@ -203,21 +180,14 @@ class Training:
             self.model.load_state_dict(_below("model/", tensors))
         except RuntimeError as error:
             raise ValueError(f"the checkpoint is of another model: {error}") from error
-        restore_optimizer(self.optimizer, _below("optimizer/", tensors), values["optimizer"])
+        optimizer = _below("optimizer/", tensors)
+        restore_optimizer(self._take.optimizer, optimizer, values["optimizer"])
         self.stream.state = _below("random/", tensors)
         self.step = int(values["step"])
         self.stopped = bool(values["stopped"])
         self.validation_nll = list(values["validation_nll"])
         self.history[: self.step] = tensors["history"].to(self.history.device)
         self.best_state = _below("best/", tensors) or None
-
-
-def _own_elbo(model: BayesianModel) -> Any:
-    return model.elbo if isinstance(model, PyroPair) else None
-
-
-def _detached(terms: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: value.detach() for name, value in terms.items()}
 
 
 def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

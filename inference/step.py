@@ -1,0 +1,259 @@
+"""One training step: eager, traced once to plain tensor operations, or compiled."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bayesnas.inference.flat import flatten_parameters
+from bayesnas.inference.handlers import kl_weighted
+from bayesnas.inference.nonfinite import check_sites
+from bayesnas.inference.objective import BoundTerms, bound_terms
+from bayesnas.inference.optimizers import OptimizerFactory, build_optimizer
+from bayesnas.inference.session import RandomStream
+from bayesnas.inference.settings import FitSettings
+from bayesnas.inference.traced import BETAS, Graph, StepFunction, compiled, trace
+from bayesnas.models.base import BayesianModel
+from bayesnas.models.pyro_pair import PyroPair
+
+_LOG = logging.getLogger("bayesnas")
+_TOLERANCE = 1e-4  # of traced against eager gradients, relative in norm
+
+
+class Step:
+    """Takes the training steps of one model.
+
+    In the modes ``"trace"`` and ``"inductor"`` model, guide and bound are run through Pyro once
+    for every shape of batch and recorded as a function of tensors, which then takes the steps;
+    ``"inductor"`` compiles the one for full batches. The recorded step is compared with the
+    eager one, loss and every gradient, at a λ it was not recorded at; where they differ, or a
+    model can't be recorded, the steps stay eager and a line in the log of ``bayesnas`` says so.
+
+    Args:
+        model: trained in place.
+        factory: makes the optimiser.
+        settings: of the fit.
+        examples: size N of the sample.
+        stream: random state in use while steps are taken.
+        where: describes a step, for error messages.
+
+    Attributes:
+        parameters: the trainable parameters.
+        optimizer: over one flat tensor for Adam, else over the parameters.
+        log_lik_sites, kl_sites: what the entries of a step's result are.
+    """
+
+    def __init__(
+        self,
+        model: BayesianModel,
+        factory: OptimizerFactory,
+        settings: FitSettings,
+        examples: int,
+        stream: RandomStream,
+        where: Callable[[], str],
+    ) -> None:
+        """Flatten the parameters and make the optimiser; see the class."""
+        self.parameters = [p for p in model.parameters() if p.requires_grad]
+        if not self.parameters:
+            raise ValueError("model must have parameters to train, got none")
+        self._model, self._settings, self._examples = model, settings, examples
+        self._stream, self._where = stream, where
+        self._flats = flatten_parameters(self.parameters)
+        self._adam = factory is torch.optim.Adam
+        trained = [flat.values for _, flat in self._flats] if self._adam else self.parameters
+        self.optimizer = build_optimizer(factory, trained, settings.lr)
+        self._start_lr = [group["lr"] for group in self.optimizer.param_groups]
+        self._graphs: dict[tuple[torch.Size, ...], Graph | None] = {}
+        self._traceable = settings.compile != "eager"
+        self.log_lik_sites: list[str] = []
+        self.kl_sites: list[str] = []
+
+    def __call__(self, x: Tensor, y: Tensor, factor: float) -> Tensor:
+        """Take a step on a batch.
+
+        Args:
+            x: inputs ``[b, ...]``.
+            y: targets ``[b, ...]``.
+            factor: of the learning-rate schedule.
+
+        Returns:
+            the terms of the bound, ``[sites]``: full-sample estimates in nats.
+        """
+        for group, start in zip(self.optimizer.param_groups, self._start_lr, strict=True):
+            group["lr"] = start * factor
+        graph = self._graph(x, y)
+        if graph is None:
+            row = self._eager(x, y, self._settings.kl_weight)
+            self.optimizer.step()
+        elif self._adam:
+            row = graph(*self._tensors(x, y, self._next_scalars()))
+        else:
+            row = graph(*self._tensors(x, y, self._scalars(0.0, 1.0)))
+            self.optimizer.step()
+        return row
+
+    def named(self, row: Tensor) -> BoundTerms:
+        """Return the result of a step by site."""
+        split = len(self.log_lik_sites)
+        return BoundTerms(
+            dict(zip(self.log_lik_sites, row[:split], strict=True)),
+            dict(zip(self.kl_sites, row[split:], strict=True)),
+        )
+
+    # Eager --------------------------------------------------------------------------------
+
+    def _eager(self, x: Tensor, y: Tensor, kl_weight: float) -> Tensor:
+        """Write the gradients; return the terms."""
+        for _, flat in self._flats:
+            flat.gradient.zero_()
+        terms, bound = self._bound(x, y, kl_weight)
+        # Per example, so that learning rate and clipping mean the same for any sample size.
+        (-bound / self._examples).backward()
+        if self._settings.clip is not None:
+            for _, flat in self._flats:
+                flat.gradient.clamp_(-self._settings.clip, self._settings.clip)
+        self.log_lik_sites, self.kl_sites = list(terms.log_lik), list(terms.kl)
+        rows = [*terms.log_lik.values(), *terms.kl.values()]
+        return torch.stack([value.detach().to(x.device) for value in rows])
+
+    def _bound(self, x: Tensor, y: Tensor, kl_weight: float) -> tuple[BoundTerms, Tensor]:
+        scale = self._examples / len(x)
+        elbo: Any = self._model.elbo if isinstance(self._model, PyroPair) else None
+        if elbo is None:
+            terms = bound_terms(self._model, x, y, data_scale=scale)
+            return terms, terms.bound(kl_weight)
+        model = kl_weighted(self._model.model, kl_weight, scale)
+        guide = kl_weighted(self._model.guide, kl_weight, scale)
+        before = self._stream.now()
+        bound: Tensor = -elbo.differentiable_loss(model, guide, x, y)
+        if not torch.isfinite(bound):
+            with torch.no_grad(), self._stream.rewound(before):
+                check_sites(model, guide, x, y, self._where())
+        return BoundTerms({"elbo": bound}, {}), bound
+
+    # Traced -------------------------------------------------------------------------------
+
+    def _graph(self, x: Tensor, y: Tensor) -> Graph | None:
+        key = (x.shape, y.shape)
+        if key not in self._graphs and self._traceable:
+            try:
+                self._graphs[key] = self._traced(x, y)
+            except Exception as error:  # whatever a user's model does that tracing can't follow
+                self._stay_eager(f"it can't be traced ({type(error).__name__}: {error})")
+        return self._graphs.get(key) if self._traceable else None
+
+    def _traced(self, x: Tensor, y: Tensor) -> Graph | None:
+        function = StepFunction(
+            self._model, self._flats, self._examples, self._settings.clip, self._adam
+        )
+        self._function = function
+        tensors = self._tensors(x, y, self._scalars(1e-3, 1.0))
+        with self._unchanged():
+            recorded = trace(function, tensors)
+        self.log_lik_sites, self.kl_sites = function.log_lik_sites, function.kl_sites
+        full = len(x) == min(self._settings.batch_size, self._examples)
+        compile_it = self._settings.compile == "inductor" and full
+        graph: Graph = compiled(recorded) if compile_it else recorded
+        difference = self._difference(graph, x, y, 1.5 * self._settings.kl_weight + 0.25)
+        if difference > _TOLERANCE:
+            self._stay_eager(f"the traced step differs from the eager one by {difference:.1e}")
+            return None
+        return graph
+
+    def difference(self, x: Tensor, y: Tensor, kl_weight: float) -> float:
+        """Largest relative difference between the recorded step and the eager one at a λ.
+
+        Args:
+            x: inputs of a batch.
+            y: its targets.
+            kl_weight: λ, any.
+
+        Returns:
+            max over the terms of the bound and over the gradients of ‖traced − eager‖ /
+            ‖eager‖, under one random state; nothing is changed by asking.
+
+        Raises:
+            ValueError: if the step of such a batch is not recorded.
+        """
+        graph = self._graph(x, y)
+        if graph is None:
+            raise ValueError("compile must be 'trace' or 'inductor' to compare with eager steps")
+        return self._difference(graph, x, y, kl_weight)
+
+    def _difference(self, graph: Graph, x: Tensor, y: Tensor, kl_weight: float) -> float:
+        with self._unchanged():
+            terms = self._eager(x, y, kl_weight)
+            eager = [terms, *(flat.gradient.clone() for _, flat in self._flats)]
+        scalars = self._scalars(0.0, 1.0)
+        scalars[0] = kl_weight
+        tensors = [tensor.clone() for tensor in self._tensors(x, y, scalars)]
+        with self._unchanged():
+            terms = graph(*tensors)
+        count = len(self._flats)
+        traced = [terms, *tensors[count : 2 * count]]
+        return max(_relative(a, b) for a, b in zip(traced, eager, strict=True))
+
+    def _tensors(self, x: Tensor, y: Tensor, scalars: Tensor) -> list[Tensor]:
+        moments = [self._moments(flat.values) for _, flat in self._flats]
+        return [
+            *(flat.values.data for _, flat in self._flats),
+            *(flat.gradient for _, flat in self._flats),
+            *(first for first, _ in moments),
+            *(second for _, second in moments),
+            *self._function.buffers(),
+            x,
+            y,
+            scalars,
+        ]
+
+    def _moments(self, values: nn.Parameter) -> tuple[Tensor, Tensor]:
+        """Adam's moments of a flat tensor, in the optimiser's own state."""
+        if not self._adam:
+            return values.data, values.data  # not read
+        state = self.optimizer.state[values]
+        if not state:
+            state["step"] = torch.zeros((), device=values.device)
+            state["exp_avg"] = torch.zeros_like(values.data)
+            state["exp_avg_sq"] = torch.zeros_like(values.data)
+        return state["exp_avg"], state["exp_avg_sq"]
+
+    def _next_scalars(self) -> Tensor:
+        """Count a step of Adam and return λ, its step size and its second bias correction."""
+        for _, flat in self._flats:
+            self._moments(flat.values)
+            step = self.optimizer.state[flat.values]["step"]
+            step += 1
+        taken = float(step)
+        lr = self.optimizer.param_groups[0]["lr"]
+        return self._scalars(lr / (1 - BETAS[0] ** taken), math.sqrt(1 - BETAS[1] ** taken))
+
+    def _scalars(self, step_size: float, correction: float) -> Tensor:
+        values = [self._settings.kl_weight, step_size, correction]
+        return torch.tensor(values, device=self.parameters[0].device)
+
+    @contextmanager
+    def _unchanged(self) -> Iterator[None]:
+        """Run something and put random state, gradients and buffers back as they were."""
+        before = self._stream.now()
+        held = [flat.gradient for _, flat in self._flats] + self._function.buffers()
+        copies = [tensor.clone() for tensor in held]
+        with self._stream.rewound(before):
+            yield
+        for tensor, copy in zip(held, copies, strict=True):
+            tensor.copy_(copy)
+
+    def _stay_eager(self, reason: str) -> None:
+        self._traceable = False
+        _LOG.warning("%s trains step by step in eager mode: %s", self._model.describe(), reason)
+
+
+def _relative(found: Tensor, expected: Tensor) -> float:
+    size = max(float(expected.norm()), 1e-12)
+    difference = float((found - expected).norm()) / size
+    return difference if difference == difference else math.inf

@@ -1,0 +1,157 @@
+"""The bound and its gradient as one traced function of tensors, compiled on demand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from bayesnas.inference.flat import FlatParameters
+from bayesnas.inference.objective import BoundTerms, bound_terms
+from bayesnas.models.base import BayesianModel
+
+Graph = Callable[..., Any]
+
+BETAS = (0.9, 0.999)
+EPSILON = 1e-8
+
+
+class BoundModule(nn.Module):
+    """The terms of the bound as the forward pass of a module, for ``functional_call``."""
+
+    def __init__(self, model: BayesianModel) -> None:
+        """Hold the model."""
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor, y: Tensor, data_scale: float) -> BoundTerms:
+        """Run guide and model once."""
+        return bound_terms(self.model, x, y, data_scale=data_scale)
+
+
+class StepFunction:
+    """One training step as a pure function of tensors, for tracing.
+
+    ``(flat values, flat gradients, Adam's moments, buffers, x, y, scalars)`` go in; the terms
+    of the bound, one a site, come out, and gradients, parameters and moments are written in
+    place. ``scalars`` are λ, the step size and Adam's second bias correction, so none of them
+    is part of the trace.
+
+    Args:
+        model: model and guide.
+        flats: its parameters, from :func:`~bayesnas.inference.flat.flatten_parameters`.
+        examples: size N of the sample.
+        clip: largest absolute value of a gradient entry, or None.
+        adam: whether the update is part of the step; else only the gradient is written.
+    """
+
+    def __init__(
+        self,
+        model: BayesianModel,
+        flats: Sequence[tuple[Sequence[int], FlatParameters]],
+        examples: int,
+        clip: float | None,
+        adam: bool,
+    ) -> None:
+        """Name parameters and buffers; see the class."""
+        self._module = BoundModule(model)
+        self._flats = flats
+        self._examples, self._clip, self._adam = examples, clip, adam
+        names = [name for name, p in self._module.named_parameters() if p.requires_grad]
+        self._names = [[names[index] for index in indices] for indices, _ in flats]
+        persistent = self._module.state_dict(keep_vars=True)
+        self._buffers = [
+            name
+            for name, value in self._module.named_buffers()
+            if name in persistent and value.dtype != torch.bool
+        ]
+        self.log_lik_sites: list[str] = []
+        self.kl_sites: list[str] = []
+
+    def buffers(self) -> list[Tensor]:
+        """Return the buffers a forward pass may change, such as running statistics."""
+        return [self._module.get_buffer(name) for name in self._buffers]
+
+    def __call__(self, *tensors: Tensor) -> Tensor:
+        """Take a step; see the class for the arguments, in that order."""
+        count = len(self._flats)
+        values, gradients = tensors[:count], tensors[count : 2 * count]
+        first_moments, second_moments = (
+            tensors[2 * count : 3 * count],
+            tensors[3 * count : 4 * count],
+        )
+        *buffers, x, y, scalars = tensors[4 * count :]
+        kl_weight, step_size, correction = scalars.unbind()
+        leaves = [value.detach().requires_grad_() for value in values]
+        terms = self._terms(leaves, buffers, x, y)
+        self.log_lik_sites, self.kl_sites = list(terms.log_lik), list(terms.kl)
+        loss = -terms.bound(kl_weight) / self._examples
+        found = torch.autograd.grad(loss, leaves, allow_unused=True, materialize_grads=True)
+        for index, gradient in enumerate(found):
+            clipped = gradient if self._clip is None else gradient.clamp(-self._clip, self._clip)
+            gradients[index].copy_(clipped)
+            if self._adam:
+                adam_update(
+                    values[index],
+                    clipped,
+                    first_moments[index],
+                    second_moments[index],
+                    step_size,
+                    correction,
+                )
+        rows = [*terms.log_lik.values(), *terms.kl.values()]
+        return torch.stack([value.detach().to(x.device) for value in rows])
+
+    def _terms(
+        self, leaves: Sequence[Tensor], buffers: Sequence[Tensor], x: Tensor, y: Tensor
+    ) -> BoundTerms:
+        state: dict[str, Tensor] = dict(zip(self._buffers, buffers, strict=True))
+        for names, (_, flat), leaf in zip(self._names, self._flats, leaves, strict=True):
+            state |= zip(names, flat.split(leaf), strict=True)
+        found: BoundTerms = functional_call(self._module, state, (x, y, self._examples / len(x)))
+        return found
+
+
+def adam_update(
+    values: Tensor,
+    gradient: Tensor,
+    first_moment: Tensor,
+    second_moment: Tensor,
+    step_size: Tensor,
+    correction: Tensor,
+) -> None:
+    """Update parameters and moments in place by Adam (Kingma, Ba 2015), as torch's does.
+
+    Args:
+        values: parameters ``[P]``.
+        gradient: ``[P]``.
+        first_moment: ``[P]``.
+        second_moment: ``[P]``.
+        step_size: lr / (1 − β₁ᵗ).
+        correction: √(1 − β₂ᵗ).
+    """
+    first_moment.lerp_(gradient, 1 - BETAS[0])
+    second_moment.mul_(BETAS[1]).addcmul_(gradient, gradient, value=1 - BETAS[1])
+    values.sub_(step_size * first_moment / (second_moment.sqrt() / correction + EPSILON))
+
+
+def trace(function: StepFunction, tensors: Sequence[Tensor]) -> torch.fx.GraphModule:
+    """Trace a step on copies of its arguments: what runs later is only tensor operations.
+
+    Raises:
+        RuntimeError: where the model looks at a value (data-dependent control flow).
+    """
+    copies = [tensor.detach().clone() for tensor in tensors]
+    return make_fx(function)(*copies)
+
+
+def compiled(graph: torch.fx.GraphModule) -> Graph:
+    """Compile a traced step with inductor; random numbers stay those of the eager run."""
+    found: Graph = torch.compile(
+        graph, backend="inductor", dynamic=False, options={"fallback_random": True}
+    )
+    return found

@@ -1,0 +1,148 @@
+"""The ways to take a training step that the step benchmark compares."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pyro
+import pyro.distributions as dist
+import torch
+import torch.nn.functional as F
+from step_nets import NETS, PLAIN, PRIOR, HandLayer, batch, hand_layers
+from torch import Tensor
+from torch.distributions import constraints
+from torch.func import functional_call
+
+import bayesnas as bn
+from bayesnas.inference.session import RandomStream, pyro_session
+from bayesnas.inference.settings import FitSettings
+from bayesnas.inference.step import Step
+
+EXAMPLES = 60_000
+COMPILE = {"fallback_random": True}  # inductor's own random numbers are slow on a CPU
+
+Taken = Callable[[], object]
+
+
+def by_hand(net: str, estimator: str, compiled: bool) -> Taken:
+    """Plain torch: Bayesian layers, closed-form KL, Adam; loss and update compiled or not."""
+    module = NETS[net](hand_layers(estimator == "local"))
+    layers = [m for m in module.modules() if isinstance(m, HandLayer)]
+    x, y = batch(net)
+
+    def loss(x: Tensor, y: Tensor) -> Tensor:
+        kl = sum(layer.kl() for layer in layers)
+        return F.cross_entropy(module(x), y) + kl / EXAMPLES
+
+    optimizer = torch.optim.Adam(module.parameters(), lr=1e-3, fused=True)
+    measured = torch.compile(loss, dynamic=False, options=COMPILE) if compiled else loss
+
+    def step() -> None:
+        optimizer.zero_grad()
+        measured(x, y).backward()
+        optimizer.step()
+
+    return step
+
+
+def ours(net: str, estimator: str, mode: str) -> Taken:
+    """The step of ``bayesnas.fit``."""
+    model = bn.models.GaussianNet(NETS[net](PLAIN), prior_scale=PRIOR, estimator=estimator)
+    stream = RandomStream(0, torch.device("cpu"))
+    settings = FitSettings(
+        kl_weight=1.0, steps=1, batch_size=256, lr=1e-3, schedule="constant", clip=None,
+        restarts=1, patience=None, seed=0, optimizer="Adam", compile=mode,
+    )  # fmt: skip
+    taken = Step(model, torch.optim.Adam, settings, EXAMPLES, stream, lambda: "")
+    x, y = batch(net)
+
+    def step() -> None:
+        with pyro_session(stream):
+            taken(x, y, 1.0)
+
+    return step
+
+
+def pyro_svi(net: str) -> Taken:
+    """``pyro.infer.SVI`` with TraceMeanField_ELBO, weights sampled."""
+    module = NETS[net](PLAIN)
+    shapes = {name: p.shape for name, p in module.named_parameters() if "mix" not in name}
+    x, y = batch(net)
+
+    def model(x: Tensor, y: Tensor) -> None:
+        weights = {
+            name: pyro.sample(name, dist.Normal(0.0, PRIOR).expand(shape).to_event(len(shape)))
+            for name, shape in shapes.items()
+        }
+        with pyro.plate("data", EXAMPLES, subsample=x):
+            logits = functional_call(module, weights, (x,))
+            pyro.sample("y", dist.Categorical(logits=logits), obs=y)
+
+    def guide(x: Tensor, y: Tensor) -> None:
+        for name, shape in shapes.items():
+            start = dict(module.named_parameters())[name].detach().clone()
+            loc = pyro.param(f"{name}.loc", start)
+            scale = pyro.param(
+                f"{name}.scale", torch.full(shape, 0.018), constraint=constraints.positive
+            )
+            pyro.sample(name, dist.Normal(loc, scale).to_event(len(shape)))
+
+    pyro.clear_param_store()
+    svi = pyro.infer.SVI(
+        model, guide, pyro.optim.Adam({"lr": 1e-3}), pyro.infer.TraceMeanField_ELBO()
+    )
+
+    def step() -> None:
+        svi.step(x, y)
+
+    return step
+
+
+def numpyro_svi(loop: int | None) -> Taken:
+    """NumPyro's SVI of the 784–100–10 net, weights sampled: a jitted step, or a compiled loop."""
+    import jax
+    import jax.numpy as jnp
+    import numpyro
+    import numpyro.distributions as ndist
+    from numpyro.infer import SVI, TraceMeanField_ELBO
+
+    x, y = (jnp.asarray(part.numpy()) for part in batch("mlp"))
+    shapes = {"w1": (784, 100), "b1": (100,), "w2": (100, 10), "b2": (10,)}
+
+    def model(x: jax.Array, y: jax.Array) -> None:
+        w = {
+            name: numpyro.sample(name, ndist.Normal(0.0, PRIOR).expand(shape).to_event(len(shape)))
+            for name, shape in shapes.items()
+        }
+        logits = jax.nn.relu(x @ w["w1"] + w["b1"]) @ w["w2"] + w["b2"]
+        with numpyro.plate("data", EXAMPLES, subsample_size=len(x)):
+            numpyro.sample("y", ndist.Categorical(logits=logits), obs=y)
+
+    def guide(x: jax.Array, y: jax.Array) -> None:
+        for index, (name, shape) in enumerate(shapes.items()):
+            start = 0.05 * jax.random.normal(jax.random.PRNGKey(index), shape)
+            loc = numpyro.param(f"{name}_loc", start)
+            scale = numpyro.param(
+                f"{name}_scale", jnp.full(shape, 0.018), constraint=ndist.constraints.positive
+            )
+            numpyro.sample(name, ndist.Normal(loc, scale).to_event(len(shape)))
+
+    svi = SVI(model, guide, numpyro.optim.Adam(1e-3), TraceMeanField_ELBO())
+    state = svi.init(jax.random.PRNGKey(0), x, y)
+    held = [state]
+    update = jax.jit(svi.update)
+
+    def step() -> None:
+        held[0], loss = update(held[0], x, y)
+        loss.block_until_ready()
+
+    def many(state: object) -> tuple[object, jax.Array]:
+        return jax.lax.scan(lambda s, _: svi.update(s, x, y), state, length=loop)
+
+    scanned = jax.jit(many)
+
+    def steps() -> None:
+        held[0], losses = scanned(held[0])
+        losses.block_until_ready()
+
+    return step if loop is None else steps
