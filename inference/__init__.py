@@ -2,10 +2,11 @@
 
 from bayesnas.inference.fit import fit
 from bayesnas.inference.handlers import kl_weighted
+from bayesnas.inference.loading import load
 from bayesnas.inference.loop import StepEvent
 from bayesnas.inference.nonfinite import NonFiniteLossError
 from bayesnas.inference.objective import BoundTerms, bound_terms
-from bayesnas.inference.posterior import Posterior, load
+from bayesnas.inference.posterior import Posterior
 
 __all__ = [
     "BoundTerms",

@@ -12,9 +12,10 @@ import torch
 
 from bayesnas.inference.description import RunDescription, state_hash
 from bayesnas.inference.inputs import Data, check_alike, checked_data
+from bayesnas.inference.loading import load
 from bayesnas.inference.loop import Loop, StepEvent
 from bayesnas.inference.optimizers import OptimizerFactory, try_out_optimizer
-from bayesnas.inference.posterior import Posterior, load
+from bayesnas.inference.posterior import Posterior
 from bayesnas.inference.runs import RunFolder
 from bayesnas.inference.session import resolve_device
 from bayesnas.inference.settings import Schedule, make_settings, whole

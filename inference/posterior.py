@@ -19,7 +19,7 @@ from bayesnas.inference.draws import Chain, draws_to_datatree, padded_history, t
 from bayesnas.inference.evaluation import evaluate, kl_of
 from bayesnas.inference.predictive import conditional_means, posterior_draws
 from bayesnas.inference.pruning_curve import PRUNING_FRACTIONS, pruned, pruning_curve
-from bayesnas.inference.runs import Example, RunFolder, read_run
+from bayesnas.inference.runs import Example, RunFolder
 from bayesnas.inference.session import RandomStream, pyro_session, resolve_device
 from bayesnas.inference.settings import FitSettings, check_kl_weight, whole
 from bayesnas.inference.training import HISTORY
@@ -364,35 +364,6 @@ class Posterior:
             f"Posterior({self.model.describe()} on {self.data.name}, "
             f"kl_weight={self.kl_weight:g}{chains})"
         )
-
-
-def load(
-    path: str | Path, *, model: BayesianModel | None = None, device: str | torch.device = "auto"
-) -> Posterior:
-    """Load a finished run.
-
-    Args:
-        path: folder that ``fit(out=...)`` or ``Posterior.save`` wrote.
-        model: an equally built model, for networks that can't be described without pickle.
-        device: where the posterior lies.
-
-    Raises:
-        FileNotFoundError: naming what is missing.
-        ValueError: for a truncated file, a run of another format, or a model that needs
-            ``model=``.
-
-    >>> import torch, bayesnas as bn
-    >>> data = (torch.zeros(8, 4), torch.arange(8) % 3)
-    >>> bn.fit(bn.models.GaussianNet(bn.nn.mlp([4, 5, 3])), data, steps=2).save("run")
-    >>> bn.load("run")
-    Posterior(GaussianNet 4–5–3 on arrays, kl_weight=1)
-    """
-    where = resolve_device(device)
-    run, records, example = read_run(path, model)
-    try:
-        return Posterior.restore(run, records, example, where)
-    except RuntimeError as error:
-        raise ValueError(f"the run in {path} is of another model: {error}") from error
 
 
 def _restored(model: BayesianModel, record: ChainRecord, example: Example) -> BayesianModel:

@@ -50,6 +50,7 @@ _SETTINGS = (
     "patience",
     "seed",
     "device",
+    "compile",
     "out",
     "checkpoint_every",
     "resume",
@@ -95,6 +96,7 @@ def run(args: argparse.Namespace) -> Outcome:
 
 def _fit(args: argparse.Namespace, model: BayesianModel, data: DataSet) -> Posterior:
     settings = settings_of(args, _SETTINGS)
+    settings["compile"] = False if args.compile == "off" else args.compile
     if args.steps is None:
         settings["epochs"] = DEFAULT_EPOCHS if args.epochs is None else args.epochs
     return bn.fit(
@@ -244,5 +246,11 @@ def _add_training_options(parser: argparse.ArgumentParser) -> None:
         choices=("cosine", "constant"),
         default="cosine",
         help="of the learning rate (%(default)s)",
+    )
+    group.add_argument(
+        "--compile",
+        choices=("auto", "trace", "inductor", "off"),
+        default="auto",
+        help="how steps are taken; auto decides by their number (%(default)s)",
     )
     add_device_option(parser)
