@@ -18,7 +18,7 @@ from bayesnas.inference.objective import BoundTerms, bound_terms
 from bayesnas.inference.optimizers import OptimizerFactory, build_optimizer
 from bayesnas.inference.session import RandomStream
 from bayesnas.inference.settings import FitSettings
-from bayesnas.inference.traced import BETAS, Graph, StepFunction, compiled, trace
+from bayesnas.inference.traced import BETAS, RecordedStep, StepFunction, record
 from bayesnas.models.base import BayesianModel
 from bayesnas.models.pyro_pair import PyroPair
 
@@ -69,7 +69,7 @@ class Step:
         trained = [flat.values for _, flat in self._flats] if self._adam else self.parameters
         self.optimizer = build_optimizer(factory, trained, settings.lr)
         self._start_lr = [group["lr"] for group in self.optimizer.param_groups]
-        self._graphs: dict[tuple[torch.Size, ...], Graph | None] = {}
+        self._graphs: dict[tuple[torch.Size, ...], RecordedStep | None] = {}
         self._traceable = settings.compile != "eager"
         self.log_lik_sites: list[str] = []
         self.kl_sites: list[str] = []
@@ -139,7 +139,7 @@ class Step:
 
     # Traced -------------------------------------------------------------------------------
 
-    def _graph(self, x: Tensor, y: Tensor) -> Graph | None:
+    def _graph(self, x: Tensor, y: Tensor) -> RecordedStep | None:
         key = (x.shape, y.shape)
         if key not in self._graphs and self._traceable:
             try:
@@ -148,23 +148,23 @@ class Step:
                 self._stay_eager(f"it can't be traced ({type(error).__name__}: {error})")
         return self._graphs.get(key) if self._traceable else None
 
-    def _traced(self, x: Tensor, y: Tensor) -> Graph | None:
+    def _traced(self, x: Tensor, y: Tensor) -> RecordedStep | None:
         function = StepFunction(
             self._model, self._flats, self._examples, self._settings.clip, self._adam
         )
         self._function = function
         tensors = self._tensors(x, y, self._scalars(1e-3, 1.0))
         with self._unchanged():
-            recorded = trace(function, tensors)
+            recorded = record(function, tensors)
         self.log_lik_sites, self.kl_sites = function.log_lik_sites, function.kl_sites
         full = len(x) == min(self._settings.batch_size, self._examples)
-        compile_it = self._settings.compile == "inductor" and full
-        graph: Graph = compiled(recorded) if compile_it else recorded
-        difference = self._difference(graph, x, y, 1.5 * self._settings.kl_weight + 0.25)
+        if self._settings.compile == "inductor" and full:
+            recorded.compile()
+        difference = self._difference(recorded, x, y, 1.5 * self._settings.kl_weight + 0.25)
         if difference > _TOLERANCE:
             self._stay_eager(f"the traced step differs from the eager one by {difference:.1e}")
             return None
-        return graph
+        return recorded
 
     def difference(self, x: Tensor, y: Tensor, kl_weight: float) -> float:
         """Largest relative difference between the recorded step and the eager one at a λ.
@@ -186,7 +186,7 @@ class Step:
             raise ValueError("compile must be 'trace' or 'inductor' to compare with eager steps")
         return self._difference(graph, x, y, kl_weight)
 
-    def _difference(self, graph: Graph, x: Tensor, y: Tensor, kl_weight: float) -> float:
+    def _difference(self, graph: RecordedStep, x: Tensor, y: Tensor, kl_weight: float) -> float:
         with self._unchanged():
             terms = self._eager(x, y, kl_weight)
             eager = [terms, *(flat.gradient.clone() for _, flat in self._flats)]

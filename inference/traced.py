@@ -14,8 +14,6 @@ from bayesnas.inference.flat import FlatParameters
 from bayesnas.inference.objective import BoundTerms, bound_terms
 from bayesnas.models.base import BayesianModel
 
-Graph = Callable[..., Any]
-
 BETAS = (0.9, 0.999)
 EPSILON = 1e-8
 
@@ -139,19 +137,82 @@ def adam_update(
     values.sub_(step_size * first_moment / (second_moment.sqrt() / correction + EPSILON))
 
 
-def trace(function: StepFunction, tensors: Sequence[Tensor]) -> torch.fx.GraphModule:
-    """Trace a step on copies of its arguments: what runs later is only tensor operations.
+class RecordedStep:
+    """A step as a graph of tensor operations, with its noise drawn outside.
+
+    The draws come in the order of the eager run, so the numbers are the eager ones in whatever
+    order a compiler puts the rest. Where a random operation depends on values (dropout), all of
+    them stay in the graph.
+
+    Args:
+        graph: of the step, traced; it is changed.
+    """
+
+    def __init__(self, graph: torch.fx.GraphModule) -> None:
+        """Take the noise out of the graph; see the class."""
+        self._noise = _hoist_noise(graph.graph)
+        graph.recompile()
+        self._graph: Callable[..., Tensor] = graph
+
+    def __call__(self, *tensors: Tensor) -> Tensor:
+        """Draw the noise and run the graph."""
+        noise = [
+            draw(like.shape, dtype=like.dtype, device=like.device) for draw, like in self._noise
+        ]
+        with torch.no_grad():
+            return self._graph(*tensors, *noise)
+
+    def compile(self) -> None:
+        """Compile the graph with inductor, at its next run."""
+        self._graph = torch.compile(
+            self._graph, backend="inductor", dynamic=False, options={"fallback_random": True}
+        )
+
+
+def record(function: StepFunction, tensors: Sequence[Tensor]) -> RecordedStep:
+    """Run a step once on copies of its arguments and keep the tensor operations.
 
     Raises:
         RuntimeError: where the model looks at a value (data-dependent control flow).
     """
     copies = [tensor.detach().clone() for tensor in tensors]
-    return make_fx(function)(*copies)
+    return RecordedStep(make_fx(function)(*copies))
 
 
-def compiled(graph: torch.fx.GraphModule) -> Graph:
-    """Compile a traced step with inductor; random numbers stay those of the eager run."""
-    found: Graph = torch.compile(
-        graph, backend="inductor", dynamic=False, options={"fallback_random": True}
-    )
-    return found
+_ATEN = torch.ops.aten
+_DRAWS: dict[Any, Callable[..., Tensor]] = {
+    _ATEN.randn.default: torch.randn,
+    _ATEN.randn_like.default: torch.randn,
+    _ATEN.normal_.default: torch.randn,
+    _ATEN.rand.default: torch.rand,
+    _ATEN.rand_like.default: torch.rand,
+    _ATEN.uniform_.default: torch.rand,
+}
+
+
+def _hoist_noise(graph: torch.fx.Graph) -> list[tuple[Callable[..., Tensor], Tensor]]:
+    """Make every draw an input, in order; none at all where one can't be."""
+    random = [
+        node
+        for node in graph.nodes
+        if isinstance(node.target, torch._ops.OpOverload)
+        and torch.Tag.nondeterministic_seeded in node.target.tags
+    ]
+    if not all(node.target in _DRAWS and _is_standard(node) for node in random):
+        return []
+    last = [node for node in graph.nodes if node.op == "placeholder"][-1]
+    noise = []
+    for index, node in enumerate(random):
+        with graph.inserting_after(last):
+            last = graph.placeholder(f"noise_{index}")
+        last.meta = node.meta
+        node.replace_all_uses_with(last)
+        graph.erase_node(node)
+        noise.append((_DRAWS[node.target], node.meta["val"]))
+    return noise
+
+
+def _is_standard(node: torch.fx.Node) -> bool:
+    # empty().normal_() is how torch.distributions draws; another mean or scale is an argument.
+    in_place = node.target in (_ATEN.normal_.default, _ATEN.uniform_.default)
+    return not in_place or len(node.args) == 1
