@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import Tensor
 
 from bayesnas.export import pareto_k, tempered_log_weights, to_datatree
+from bayesnas.inference.chains import Chain, padded_history
 from bayesnas.inference.description import RunDescription
 from bayesnas.inference.predictive import (
     Draw,
@@ -29,21 +28,6 @@ if TYPE_CHECKING:
     import xarray as xr
 
 Doubles = npt.NDArray[np.float64]
-
-
-@dataclass
-class Chain:
-    """One fitted start.
-
-    Attributes:
-        model: fitted model, in evaluation mode.
-        history: ``[steps, 4]``, see :data:`~bayesnas.inference.training.HISTORY`.
-        validation_nll: mean negative log-likelihood on validation data, an epoch each.
-    """
-
-    model: BayesianModel
-    history: Tensor
-    validation_nll: list[float]
 
 
 class _Recorder:
@@ -172,15 +156,6 @@ def _named(targets: _Recorder, name: str) -> dict[str, npt.NDArray[Any]] | None:
 def _history(chains: Sequence[Chain]) -> dict[str, npt.NDArray[Any]]:
     rows = padded_history([chain.history for chain in chains]).numpy()
     return {name: rows[:, :, index] for index, name in enumerate(HISTORY)}
-
-
-def padded_history(histories: Sequence[Tensor]) -> Tensor:
-    """Histories of all chains as ``[chain, step, 4]``; NaN after a chain's end."""
-    length = max(len(history) for history in histories)
-    rows = torch.full((len(histories), length, len(HISTORY)), torch.nan)
-    for index, history in enumerate(histories):
-        rows[index, : len(history)] = history
-    return rows
 
 
 def _total(terms: dict[str, Tensor]) -> float:

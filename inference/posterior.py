@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -12,29 +10,20 @@ from torch import Tensor, nn
 
 from bayesnas.compaction import compact
 from bayesnas.complexity import nats_to_bits
-from bayesnas.data import DataInfo, Split
-from bayesnas.inference.checkpoint import ChainRecord
-from bayesnas.inference.description import RunDescription
-from bayesnas.inference.draws import Chain, draws_to_datatree, padded_history, tempered_pareto_k
+from bayesnas.inference.chains import Chain, FittedChains
+from bayesnas.inference.draws import draws_to_datatree, tempered_pareto_k
 from bayesnas.inference.evaluation import evaluate, kl_of
+from bayesnas.inference.inputs import Data
 from bayesnas.inference.predictive import conditional_means, posterior_draws
 from bayesnas.inference.pruning_curve import PRUNING_FRACTIONS, pruned, pruning_curve
-from bayesnas.inference.runs import Example, RunFolder
-from bayesnas.inference.session import RandomStream, pyro_session, resolve_device
-from bayesnas.inference.settings import FitSettings, check_kl_weight, whole
-from bayesnas.inference.training import HISTORY
-from bayesnas.models.base import BayesianModel
+from bayesnas.inference.settings import check_kl_weight, whole
 from bayesnas.pruning import Criterion
 
 if TYPE_CHECKING:
     import xarray as xr
 
-Data = Split | tuple[Tensor, Tensor]
 
-_LAST_STEPS = 100  # over which the bound is averaged to compare chains
-
-
-class Posterior:
+class Posterior(FittedChains):
     """q(w, Γ) at one KL weight, fitted from one or more starts.
 
     Every start is a chain. What speaks of one network (:meth:`evaluate`, :meth:`predict`,
@@ -48,81 +37,6 @@ class Posterior:
         best: index of the best chain.
         example: two rows of the training data, ``(x, y)``.
     """
-
-    def __init__(self, run: RunDescription, chains: Sequence[Chain], example: Example) -> None:
-        """Hold fitted chains; see the class."""
-        self.run = run
-        self._chains = list(chains)
-        self.example = example
-        self.best = min(range(len(chains)), key=lambda c: _final_loss(chains[c].history))
-
-    @classmethod
-    def restore(
-        cls,
-        run: RunDescription,
-        records: Sequence[ChainRecord],
-        example: Example,
-        device: torch.device,
-    ) -> Posterior:
-        """Build fitted models from their saved states."""
-        example = (example[0].to(device), example[1].to(device))
-        chains = [
-            Chain(_restored(run.model, record, example), record.history, record.validation_nll)
-            for record in records
-        ]
-        return cls(run, chains, example)
-
-    # What was fitted ----------------------------------------------------------------------
-
-    @property
-    def model(self) -> BayesianModel:
-        """Fitted model of the best chain; ``model.model`` and ``model.guide`` are plain Pyro."""
-        return self._chains[self.best].model
-
-    @property
-    def chains(self) -> int:
-        """Number of chains."""
-        return len(self._chains)
-
-    @property
-    def kl_weight(self) -> float:
-        """λ of the fit."""
-        return self.run.settings.kl_weight
-
-    @property
-    def settings(self) -> FitSettings:
-        """Settings of the fit."""
-        return self.run.settings
-
-    @property
-    def data(self) -> DataInfo:
-        """What is known of the training data: name, classes, standardisation."""
-        return self.run.data
-
-    def chain(self, index: int) -> Posterior:
-        """Return the posterior of one chain alone."""
-        if not 0 <= index < self.chains:
-            raise ValueError(f"index must be in 0…{self.chains - 1}, got {index!r}")
-        return Posterior(self.run, [self._chains[index]], self.example)
-
-    def to(self, device: str | torch.device) -> Posterior:
-        """Return a copy on another device."""
-        where = resolve_device(device)
-        return Posterior.restore(self.run, self.records(), self.example, where)
-
-    def history(self) -> xr.Dataset:
-        """Loss (−𝓛), its two terms and λ of every step, dims ``(chain, step)``, in nats.
-
-        Chains that stopped early end in NaN.
-        """
-        import xarray as xr
-
-        rows = padded_history([chain.history for chain in self._chains])
-        return xr.Dataset(
-            {name: (("chain", "step"), rows[:, :, i].numpy()) for i, name in enumerate(HISTORY)}
-        )
-
-    # How good, how simple -----------------------------------------------------------------
 
     def evaluate(self, data: Data, *, draws: int = 32, seed: int = 0) -> dict[str, float]:
         """Measure predictions and the bound on data.
@@ -312,68 +226,3 @@ class Posterior:
         target = self.kl_weight if kl_weight is None else kl_weight
         check_kl_weight(target)
         return tempered_pareto_k(self.model, *self._tensors(data), draws, target, seed)
-
-    def records(self) -> list[ChainRecord]:
-        """Parameters and history of every chain, on the CPU."""
-        return [
-            ChainRecord(
-                {k: v.detach().cpu().clone() for k, v in chain.model.state_dict().items()},
-                chain.history,
-                chain.validation_nll,
-            )
-            for chain in self._chains
-        ]
-
-    def save(self, path: str | Path) -> None:
-        """Write the run to a folder: JSON and safetensors, no pickle.
-
-        Raises:
-            FileExistsError: if the folder holds a run.
-            OSError: where it can't be written.
-        """
-        RunFolder.open(path, self.run).finish(self.records(), self.example)
-
-    def _tensors(self, data: Data) -> Example:
-        return self._on_device(self._split(data))
-
-    def _split(self, data: Data) -> Split:
-        split = Split.of(data, task=None if isinstance(data, Split) else self.model.task)
-        self._check_inputs(split.x)
-        return split
-
-    def _on_device(self, split: Split) -> Example:
-        like_x, like_y = self.example
-        x, y = split.x.to(like_x.device), split.y.to(like_y)
-        self.model.check(x, y)
-        return x, y
-
-    def _check_inputs(self, x: Tensor) -> None:
-        if not isinstance(x, Tensor):
-            raise TypeError(f"x must be a torch tensor, got {type(x).__name__}")
-        expected = self.example[0].shape[1:]
-        if x.shape[1:] != expected or len(x) == 0:
-            raise ValueError(
-                f"x must have shape {['n', *expected]} with n >= 1, as in training, "
-                f"got {list(x.shape)}"
-            )
-
-    def __repr__(self) -> str:
-        """Model, data and KL weight on one line."""
-        chains = "" if self.chains == 1 else f", {self.chains} chains"
-        return (
-            f"Posterior({self.model.describe()} on {self.data.name}, "
-            f"kl_weight={self.kl_weight:g}{chains})"
-        )
-
-
-def _restored(model: BayesianModel, record: ChainRecord, example: Example) -> BayesianModel:
-    fresh = copy.deepcopy(model).to(example[0].device)
-    with pyro_session(RandomStream(0, example[0].device)):
-        fresh.prepare(*example)
-    fresh.load_state_dict(record.state)
-    return fresh.eval()
-
-
-def _final_loss(history: Tensor) -> float:
-    loss = history[-_LAST_STEPS:, HISTORY.index("loss")].mean().item()
-    return loss if loss == loss else float("inf")
