@@ -195,14 +195,37 @@ def test_one_seed_gives_the_same_numbers(xy, numbers, estimator):
     assert fit[0] != fit[2]
 
 
-def test_chain_is_the_same_whatever_their_number(net, xy, numbers):
-    three = bn.fit(net, xy, restarts=3, **FIT)
-    two = bn.fit(net, xy, restarts=2, **FIT)
-    one = bn.fit(net, xy, **FIT)
+@pytest.mark.parametrize("kind", ["plain", "learned scales", "running statistics"])
+def test_chain_is_the_same_whatever_their_number(xy, numbers, kind):
+    x, y = xy
+    model = {
+        "plain": bn.models.GaussianNet(bn.nn.mlp([4, 6, 3])),
+        "learned scales": bn.models.GaussianNet(
+            bn.nn.mlp([4, 1]), prior_scale="learned", likelihood="gaussian"
+        ),
+        "running statistics": bn.models.GaussianNet(
+            nn.Sequential(nn.Linear(4, 5), nn.BatchNorm1d(5), nn.Linear(5, 3))
+        ),
+    }[kind]
+    data = (x, x.sum(1)) if kind == "learned scales" else (x, y)
+    three, two, one = (bn.fit(model, data, restarts=count, **FIT) for count in (3, 2, 1))
     assert [post.chains for post in (three, two, one)] == [3, 2, 1]
     assert numbers(three.chain(0)) == numbers(two.chain(0)) == numbers(one)
     assert numbers(three.chain(1)) == numbers(two.chain(1))
     assert len({repr(numbers(three.chain(index))) for index in range(3)}) == 3
+
+
+def test_end_of_a_chain_is_a_checkpoint(net, xy, tmp_path):
+    def stop(event):
+        if event.chain == 1:
+            raise InterruptedError
+
+    options = FIT | {"restarts": 2, "out": tmp_path / "run"}  # shorter than the interval
+    with pytest.raises(InterruptedError):
+        bn.fit(net, xy, on_step=stop, **options)
+    seen = []
+    bn.fit(net, xy, resume=True, on_step=lambda e: seen.append((e.chain, e.step)), **options)
+    assert seen == [(1, step) for step in range(1, 13)]
 
 
 def test_best_chain_is_that_of_the_highest_bound(net, xy):

@@ -74,6 +74,20 @@ def pair():
     return bn.models.PyroPair(model, guide)
 
 
+class Registering(bn.models.GaussianNet):
+    """A model of the user's that hands its network to the global store by name."""
+
+    def model(self, x, y=None):
+        pyro.module("mine", self.likelihood)
+        pyro.param("left behind", torch.tensor(1.0))
+        return super().model(x, y)
+
+
+def registering():
+    with torch.random.fork_rng():
+        return Registering(bn.nn.mlp([4, 3]))
+
+
 USES = {
     "fit": (None, lambda net, xy, out: bn.fit(net, xy, steps=STEPS, batch_size=8, restarts=2)),
     "fit with all": (None, lambda net, xy, out: bn.fit(
@@ -81,6 +95,9 @@ USES = {
         on_step=lambda event: None,
     )),
     "a user's pair": (None, lambda net, xy, out: bn.fit(pair(), xy, steps=STEPS)),
+    "a model that registers itself": (None, lambda net, xy, out: bn.fit(
+        registering(), xy, steps=STEPS
+    )),
     "a hook that raises": (HookError, lambda net, xy, out: bn.fit(
         net, xy, steps=STEPS, on_step=fail_at(3)
     )),
