@@ -1,4 +1,4 @@
-"""bn.fit: the objective it descends, schedules, hooks, chains, early stopping, history."""
+"""bn.fit: the objective it descends, schedules, hooks, chains, history."""
 
 from __future__ import annotations
 
@@ -215,6 +215,14 @@ def test_chain_is_the_same_whatever_their_number(xy, numbers, kind):
     assert len({repr(numbers(three.chain(index))) for index in range(3)}) == 3
 
 
+def test_every_chain_starts_from_the_model_given(xy):
+    """And not from where the chain before it ended, where nothing is drawn anew."""
+    model = bn.models.GaussianNet(bn.nn.mlp([4, 3]), initial_loc="net", initial_scale=1e-6)
+    losses = bn.fit(model, xy, steps=20, lr=0.1, restarts=2).history().expected_log_lik.values
+    assert losses[1, 0] == pytest.approx(losses[0, 0], rel=1e-4)
+    assert losses[0, -1] != pytest.approx(losses[0, 0], rel=0.1)
+
+
 def test_end_of_a_chain_is_a_checkpoint(net, xy, tmp_path):
     def stop(event):
         if event.chain == 1:
@@ -244,79 +252,3 @@ def test_numbers_do_not_depend_on_who_is_looking(net, xy, numbers, tmp_path, hoo
     assert {k: v for k, v in numbers(found).items() if "nll" not in k} == {
         k: v for k, v in expected.items() if "nll" not in k
     }
-
-
-# Validation and early stopping -----------------------------------------------------------------
-
-
-@pytest.fixture
-def deteriorating(xy):
-    """Data of the opposite labels: the better the fit, the worse the validation."""
-    x, y = xy
-    return x, (y + 1) % 3
-
-
-def test_validation_is_measured_after_every_epoch(net, xy):
-    seen = []
-
-    def hook(event):
-        if event.step % 4 == 0:
-            seen.append(event.model.training)
-
-    post = bn.fit(net, xy, validation=xy, epochs=5, batch_size=8, lr=0.05, on_step=hook)
-    (record,) = post.records()
-    assert len(record.validation_nll) == 5
-    assert all(seen)  # measuring leaves the model in training mode
-    final = post.evaluate(xy, draws=500)["nll"]
-    assert record.validation_nll[-1] == pytest.approx(final, abs=0.1)
-    assert record.validation_nll[-1] < record.validation_nll[0]
-
-
-def test_early_stopping_returns_the_best_epoch(net, xy, deteriorating):
-    states = {}
-
-    def hook(event):
-        if event.step % 4 == 0:
-            states[event.step // 4] = {
-                name: value.detach().clone() for name, value in event.model.named_parameters()
-            }
-
-    options = {"epochs": 40, "batch_size": 8, "lr": 0.1, "patience": 3, "on_step": hook}
-    post = bn.fit(net, xy, validation=deteriorating, **options)
-    (record,) = post.records()
-    best = int(np.argmin(record.validation_nll))
-    assert len(record.validation_nll) == best + 1 + 3 < 40
-    assert min(record.validation_nll[best + 1 :]) >= record.validation_nll[best]
-    assert post.history().sizes["step"] == 4 * (best + 1 + 3)
-    found = dict(post.model.named_parameters())
-    assert all(torch.equal(found[name], value) for name, value in states[best + 1].items())
-    assert any(not torch.equal(found[n], value) for n, value in states[best + 4].items())
-
-
-def test_validation_alone_stops_nothing(net, xy, deteriorating, numbers):
-    options = {"epochs": 6, "batch_size": 8, "lr": 0.1}
-    post = bn.fit(net, xy, validation=deteriorating, **options)
-    assert len(post.records()[0].validation_nll) == 6
-    plain = bn.fit(net, xy, **options)
-    assert all(
-        torch.equal(a, b)
-        for a, b in zip(post.model.parameters(), plain.model.parameters(), strict=True)
-    )
-
-
-def test_chains_that_stop_at_different_times(net, xy):
-    x, y = xy
-    post = bn.fit(
-        net, (x[:18], y[:18]), validation=(x[18:], y[18:]), epochs=30, batch_size=8, lr=0.3,
-        patience=1, restarts=4,
-    )  # fmt: skip
-    lengths = [len(record.history) for record in post.records()]
-    assert len(set(lengths)) > 1
-    losses = post.history().loss.values
-    assert losses.shape == (4, max(lengths))
-    assert [int(np.isfinite(row).sum()) for row in losses] == lengths
-
-
-def test_patience_outlasts_the_fit(net, xy):
-    post = bn.fit(net, xy, validation=xy, epochs=4, batch_size=8, lr=0.01, patience=4)
-    assert post.history().sizes["step"] == 16

@@ -88,6 +88,18 @@ def registering():
         return Registering(bn.nn.mlp([4, 3]))
 
 
+class Noisy(torch.nn.Linear):
+    """A layer that draws whenever it is called, which looking at its output shape does too."""
+
+    def forward(self, x):
+        return super().forward(x) + torch.rand(3)
+
+
+def noisy():
+    with torch.random.fork_rng():
+        return bn.models.GaussianNet(Noisy(4, 3))
+
+
 USES = {
     "fit": (None, lambda net, xy, out: bn.fit(net, xy, steps=STEPS, batch_size=8, restarts=2)),
     "fit with all": (None, lambda net, xy, out: bn.fit(
@@ -98,6 +110,7 @@ USES = {
     "a model that registers itself": (None, lambda net, xy, out: bn.fit(
         registering(), xy, steps=STEPS
     )),
+    "a net that draws": (None, lambda net, xy, out: bn.fit(noisy(), xy, steps=STEPS)),
     "a hook that raises": (HookError, lambda net, xy, out: bn.fit(
         net, xy, steps=STEPS, on_step=fail_at(3)
     )),
