@@ -115,7 +115,7 @@ def _compile_mode(compile: str | bool, steps: int) -> str:
 
 
 # Tracing takes about a second and compiling five to twenty; a step of a small net then takes
-# three quarters and a third of its time (docs/benchmarks.md).
+# four fifths and half of its time (docs/benchmarks.md).
 _STEPS_WORTH_TRACING = 1_000
 _STEPS_WORTH_COMPILING = 8_000
 

@@ -2,7 +2,7 @@
 
 As a script it imports everything once, then forks a process for every order it reads:
 
-    {"fit": "plain", "out": "/tmp/run", "kill": {"files": 3}}
+    {"fit": "plain", "out": "run", "kill": {"files": 3}}
 
 and answers how the process ended. ``kill`` is null or one of ``{"step": n}``, before the hook's
 n-th call; ``{"files": n}``, before the n-th thing done to a file of the run; ``{"seconds": t}``,
