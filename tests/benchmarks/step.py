@@ -3,8 +3,8 @@
     pip install -e '.[benchmarks]'
     python tests/benchmarks/step.py --net mlp --estimator weight
 
-All methods take turns, round after round, in one process; the table gives medians and quartiles
-over the rounds, and ratios of medians. Set-up is the first call: tracing and compiling, with
+All methods take turns, round after round, in one process; the table gives median and quartiles of
+a step's time over the rounds, in units of the median of the compiled step by hand. Set-up is the first call: tracing and compiling, with
 inductor's cache on disk empty. Peak memory is that of a process that runs one method alone.
 """
 
@@ -83,13 +83,13 @@ def measure(net: str, estimator: str, rounds: int) -> None:
                 times[name].append((time.perf_counter() - began) / steps * 1e3)
     yardstick = statistics.median(times["by hand, compiled"])
     print(f"\n{net}, {estimator}, batch 256, {torch.get_num_threads()} threads, {rounds} rounds\n")
-    print("| method | ms a step | quartiles | × by hand, compiled | set-up s | peak MiB |")
-    print("|---|---|---|---|---|---|")
+    print("| method | × by hand, compiled | quartiles | set-up s | peak MiB |")
+    print("|---|---|---|---|---|")
     for name, found in times.items():
-        low, median, high = statistics.quantiles(found, n=4)
+        low, median, high = (t / yardstick for t in statistics.quantiles(found, n=4))
         memory = peak_memory(net, estimator, name)
         print(
-            f"| {name} | {median:.2f} | {low:.2f}–{high:.2f} | {median / yardstick:.2f} "
+            f"| {name} | {median:.2f} | {low:.2f}–{high:.2f} "
             f"| {setup[name]:.1f} | {memory:.0f} |",
             flush=True,
         )
