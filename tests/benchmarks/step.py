@@ -4,8 +4,9 @@
     python tests/benchmarks/step.py --net mlp --estimator weight
 
 All methods take turns, round after round, in one process; the table gives median and quartiles of
-a step's time over the rounds, in units of the median of the compiled step by hand. Set-up is the first call: tracing and compiling, with
-inductor's cache on disk empty. Peak memory is that of a process that runs one method alone.
+a step's time over the rounds, in units of the median of the compiled step by hand. Set-up is the
+first call: tracing and compiling, with inductor's cache on disk empty. Peak memory is that of a
+process that runs one method alone.
 """
 
 from __future__ import annotations
@@ -89,8 +90,7 @@ def measure(net: str, estimator: str, rounds: int) -> None:
         low, median, high = (t / yardstick for t in statistics.quantiles(found, n=4))
         memory = peak_memory(net, estimator, name)
         print(
-            f"| {name} | {median:.2f} | {low:.2f}–{high:.2f} "
-            f"| {setup[name]:.1f} | {memory:.0f} |",
+            f"| {name} | {median:.2f} | {low:.2f}–{high:.2f} | {setup[name]:.1f} | {memory:.0f} |",
             flush=True,
         )
 
