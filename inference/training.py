@@ -168,6 +168,7 @@ class Training:
             "stopped": self.stopped,
             "validation_nll": self.validation_nll,
             "optimizer": values,
+            "steps": self._take.decisions(),
         }
 
     def load_state(self, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
@@ -182,6 +183,7 @@ class Training:
             raise ValueError(f"the checkpoint is of another model: {error}") from error
         optimizer = _below("optimizer/", tensors)
         restore_optimizer(self._take.optimizer, optimizer, values["optimizer"])
+        self._take.decide_as(values["steps"])
         self.stream.state = _below("random/", tensors)
         self.step = int(values["step"])
         self.stopped = bool(values["stopped"])

@@ -118,6 +118,10 @@ def arguments(name: str) -> dict[str, Any]:
             "data": regression(),
             **{"steps": 14, "batch_size": 9, "lr": 0.05, "restarts": 2, "checkpoint_every": 3},
         }
+    if name == "traced":  # two shapes of batch, each recorded at its first step
+        return arguments("plain") | {"compile": "trace"}
+    if name == "compiled":
+        return arguments("plain") | {"batch_size": 27, "epochs": 16, "compile": "inductor"}
     if name == "long":  # for kills by the clock: most of its life it writes or trains
         return arguments("restarts") | {"epochs": 40, "patience": 40, "lr": 0.05}
     raise ValueError(f"no fit is called {name!r}")

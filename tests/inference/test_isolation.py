@@ -102,6 +102,9 @@ def noisy():
 
 USES = {
     "fit": (None, lambda net, xy, out: bn.fit(net, xy, steps=STEPS, batch_size=8, restarts=2)),
+    "traced": (None, lambda net, xy, out: bn.fit(
+        net, xy, steps=STEPS, batch_size=8, compile="trace"
+    )),
     "fit with all": (None, lambda net, xy, out: bn.fit(
         net, xy, epochs=3, batch_size=8, validation=xy, patience=1, out=out, checkpoint_every=2,
         on_step=lambda event: None,
@@ -179,6 +182,7 @@ def alone(net, xy, numbers):
     fits = {
         "net": lambda **more: bn.fit(net, xy, steps=STEPS, batch_size=8, lr=0.05, seed=1, **more),
         "same": lambda **more: bn.fit(net, xy, steps=STEPS, batch_size=8, lr=0.05, seed=1, **more),
+        "traced": lambda **more: bn.fit(net, xy, steps=STEPS, seed=1, compile="trace", **more),
         "pair": lambda **more: bn.fit(pair(), xy, steps=STEPS, batch_size=5, seed=1, **more),
         "validated": lambda **more: bn.fit(
             net, xy, epochs=3, batch_size=9, lr=0.1, validation=xy, restarts=2, seed=2, **more
@@ -187,8 +191,8 @@ def alone(net, xy, numbers):
     return fits, {name: numbers(fit()) for name, fit in fits.items()}
 
 
-@pytest.mark.parametrize("inner", ["net", "same", "pair", "validated"])
-@pytest.mark.parametrize("outer", ["net", "pair"])
+@pytest.mark.parametrize("inner", ["net", "same", "traced", "pair", "validated"])
+@pytest.mark.parametrize("outer", ["net", "traced", "pair"])
 def test_interleaved_fits_equal_the_same_alone(alone, xy, numbers, outer, inner):
     fits, expected = alone
     found = []

@@ -28,8 +28,10 @@ def fails(model, xy, **options):
     return str(error.value), losses
 
 
-def test_steps_too_large(net, xy):
-    message, losses = fails(net, xy, kl_weight=2.5, steps=40, lr=1e25, optimizer=torch.optim.SGD)
+@pytest.mark.parametrize("compile", [False, "trace"])
+def test_steps_too_large(net, xy, compile):
+    options = {"lr": 1e25, "optimizer": torch.optim.SGD, "compile": compile}
+    message, losses = fails(net, xy, kl_weight=2.5, steps=40, **options)
     assert f"at step {len(losses) + 1} of chain 0 with kl_weight=2.5" in message
     assert "site" in message or "parameter" in message
 

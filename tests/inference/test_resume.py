@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import random
 import subprocess
@@ -11,8 +12,11 @@ from pathlib import Path
 
 import pytest
 
+import bayesnas as bn
+from bayesnas.inference import step
+
 KILLED, DONE = -9, 0
-FITS = ("plain", "restarts", "regression", "pair")
+FITS = ("plain", "restarts", "regression", "pair", "traced")
 SCRIPT = Path(__file__).with_name("killable_fits.py")
 
 
@@ -26,14 +30,14 @@ def unbroken(fit_processes, tmp_path_factory):
         assert answer["status"] == DONE, fit_processes.log.read_text()
         return (folder / name / "posterior.safetensors").read_bytes(), answer["seconds"]
 
-    return {name: run(name) for name in FITS}
+    return functools.cache(run)
 
 
-@pytest.mark.parametrize("name", FITS)
+@pytest.mark.parametrize("name", [*FITS, pytest.param("compiled", marks=pytest.mark.slow)])
 def test_killed_at_a_step(fit_processes, unbroken, tmp_path, name):
-    statuses = [fit_processes(name, tmp_path / "a", {"step": step})["status"] for step in (1, 9, 4)]
-    assert statuses == [KILLED] * 3
-    assert fit_processes.finish(name, tmp_path / "a") == unbroken[name][0]
+    out = tmp_path / "a"
+    assert [fit_processes(name, out, {"step": n})["status"] for n in (1, 9, 4)] == [KILLED] * 3
+    assert fit_processes.finish(name, out) == unbroken(name)[0]
 
 
 @pytest.mark.parametrize(
@@ -41,7 +45,7 @@ def test_killed_at_a_step(fit_processes, unbroken, tmp_path, name):
     [
         ("plain", 1),
         ("restarts", 4),
-        *(pytest.param(name, 1, marks=pytest.mark.slow) for name in FITS[1:]),
+        *(pytest.param(name, 1, marks=pytest.mark.slow) for name in FITS[1:4]),
     ],
 )
 def test_killed_at_what_is_done_to_a_file(fit_processes, unbroken, tmp_path, name, stride):
@@ -52,7 +56,7 @@ def test_killed_at_what_is_done_to_a_file(fit_processes, unbroken, tmp_path, nam
         if fit_processes(name, out, {"files": event})["status"] == DONE:
             break
         held.append(_held(out))
-        assert fit_processes.finish(name, out) == unbroken[name][0], f"event {event}: {held[-1]}"
+        assert fit_processes.finish(name, out) == unbroken(name)[0], f"event {event}: {held[-1]}"
         assert sorted(path.name for path in out.iterdir()) == ["posterior.safetensors", "run.json"]
     else:
         pytest.fail("the fit never ended")
@@ -80,18 +84,37 @@ def _held(out: Path) -> set[str]:
 
 def test_killed_again_and_again(fit_processes, unbroken, tmp_path):
     out = tmp_path / "a"
-    for step in (8, 7, 6, 5, 5):  # every time a checkpoint further, at least
-        assert fit_processes("restarts", out, {"step": step})["status"] == KILLED
-    assert fit_processes.finish("restarts", out) == unbroken["restarts"][0]
+    for number in (8, 7, 6, 5, 5):  # every time a checkpoint further, at least
+        assert fit_processes("restarts", out, {"step": number})["status"] == KILLED
+    assert fit_processes.finish("restarts", out) == unbroken("restarts")[0]
 
 
 def test_killed_by_the_clock(fit_processes, unbroken, tmp_path):
-    result, seconds = unbroken["restarts"]
+    result, seconds = unbroken("restarts")
     times = random.Random(0)
     for attempt in range(3):
         out = tmp_path / str(attempt)
         fit_processes("restarts", out, {"seconds": times.uniform(0, seconds)})
         assert fit_processes.finish("restarts", out) == result
+
+
+@pytest.mark.parametrize("tolerances", [(1e-4, -1.0), (-1.0, 1e-4)])
+def test_steps_are_recorded_or_not_as_before(net, xy, tmp_path, monkeypatch, caplog, tolerances):
+    """What the comparison with an eager step came to at the start holds to the end."""
+
+    def stop(event):
+        if event.step == 8:  # both shapes of batch have been seen
+            raise InterruptedError
+
+    options = {"steps": 12, "batch_size": 8, "compile": "trace", "out": tmp_path / "run"}
+    monkeypatch.setattr(step, "_TOLERANCE", tolerances[0])
+    with pytest.raises(InterruptedError):
+        bn.fit(net, xy, on_step=stop, checkpoint_every=4, **options)
+    assert ("in eager mode" in caplog.text) == (tolerances[0] < 0)
+    caplog.clear()
+    monkeypatch.setattr(step, "_TOLERANCE", tolerances[1])
+    bn.fit(net, xy, resume=True, **options)
+    assert caplog.text == ""
 
 
 @pytest.mark.slow
