@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -40,6 +42,17 @@ class Predictive:
     expected_log_lik_error: float
 
 
+@contextmanager
+def _evaluating(model: BayesianModel) -> Iterator[None]:
+    """Put a model into evaluation mode, and back into the mode it was in."""
+    training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(training)
+
+
 def predictive(model: BayesianModel, x: Tensor, y: Tensor, draws: int, seed: int) -> Predictive:
     """Average predictions over ``draws`` draws of the weights; 0 means posterior means."""
     found = (
@@ -68,13 +81,9 @@ def evaluate(
     model: BayesianModel, x: Tensor, y: Tensor, kl_weight: float, draws: int, seed: int
 ) -> dict[str, float]:
     """Metrics of a model on data; see ``Posterior.evaluate``."""
-    training = model.training
-    model.eval()
-    try:
+    with _evaluating(model):
         found = predictive(model, x, y, draws, seed)
         kl = kl_of(model, x, y, draws, seed)
-    finally:
-        model.train(training)
     metrics = {
         "nll": -found.log_density.mean().item(),
         "elbo": found.expected_log_lik - kl_weight * kl,
@@ -93,12 +102,8 @@ def evaluate(
 
 def mean_nll(model: BayesianModel, x: Tensor, y: Tensor, *, seed: int, draws: int = 8) -> float:
     """Mean negative log predictive density of the targets, in nats an example."""
-    training = model.training
-    model.eval()
-    try:
+    with _evaluating(model):
         return -predictive(model, x, y, draws, seed).log_density.mean().item()
-    finally:
-        model.train(training)
 
 
 def kl_of(model: BayesianModel, x: Tensor, y: Tensor, draws: int, seed: int) -> float:
@@ -161,10 +166,6 @@ def accuracy_of_means(model: BayesianModel, x: Tensor, y: Tensor) -> float | Non
     """Accuracy at the posterior means; None where the targets are no classes."""
     if y.is_floating_point():
         return None
-    training = model.training
-    model.eval()
-    try:
+    with _evaluating(model):
         means = conditional_means(model, x, posterior_means(model, x[:2]))
-    finally:
-        model.train(training)
     return (predicted_labels(means) == y).float().mean().item()

@@ -39,6 +39,11 @@ class BoundTerms:
         """Sum over the latent sites."""
         return _sum(self.kl)
 
+    def stacked(self) -> Tensor:
+        """Every term, ``[sites]``: the observed sites first, then the latent ones; detached."""
+        terms = [*self.log_lik.values(), *self.kl.values()]
+        return torch.stack([term.detach().to(terms[0].device) for term in terms])
+
     def bound(self, kl_weight: float | Tensor) -> Tensor:
         """𝓛 = E_q log p(y | w) − λ KL(q ‖ p), to be maximised."""
         return self.expected_log_lik() - kl_weight * self.kl_divergence()

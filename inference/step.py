@@ -133,8 +133,7 @@ class Step:
             for _, flat in self._flats:
                 flat.gradient.clamp_(-self._settings.clip, self._settings.clip)
         self.log_lik_sites, self.kl_sites = list(terms.log_lik), list(terms.kl)
-        rows = [*terms.log_lik.values(), *terms.kl.values()]
-        return torch.stack([value.detach().to(x.device) for value in rows])
+        return terms.stacked()
 
     def _bound(self, x: Tensor, y: Tensor, kl_weight: float) -> tuple[BoundTerms, Tensor]:
         scale = self._examples / len(x)

@@ -101,8 +101,7 @@ class StepFunction:
                     step_size,
                     correction,
                 )
-        rows = [*terms.log_lik.values(), *terms.kl.values()]
-        return torch.stack([value.detach().to(x.device) for value in rows])
+        return terms.stacked()
 
     def _terms(
         self, leaves: Sequence[Tensor], buffers: Sequence[Tensor], x: Tensor, y: Tensor

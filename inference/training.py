@@ -92,11 +92,6 @@ class Training:
         """Whether no step is left, by count or by early stopping."""
         return self.stopped or self.step >= self.settings.steps
 
-    @property
-    def epochs_done(self) -> float:
-        """Passes over the sample so far."""
-        return self.step / self.batches.per_epoch
-
     def advance(self, count: int, interrupted: Callable[[], bool] = lambda: False) -> None:
         """Take up to ``count`` steps; fewer at the end, or once ``interrupted()``.
 
