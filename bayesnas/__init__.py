@@ -11,11 +11,13 @@
 from importlib.metadata import version as _version
 
 from bayesnas import data, distributions, inference, models, nn
+from bayesnas.distributions import LogUniform
 from bayesnas.inference import Posterior, fit, load
 
 __version__ = _version("bayesnas")
 
 __all__ = [
+    "LogUniform",
     "Posterior",
     "__version__",
     "data",
