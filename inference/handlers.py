@@ -10,7 +10,7 @@ from pyro.poutine.util import site_is_subsample
 from torch import Tensor
 
 from bayesnas.models.base import DATA_PLATE, OBSERVED
-from bayesnas.nn.gaussian_tensor import drawn
+from bayesnas.nn.undrawn import drawn
 
 
 class DataScale(Messenger):

@@ -62,7 +62,7 @@ class HardConcrete(TorchDistribution):
     >>> import torch
     >>> gate = HardConcrete(logits=torch.tensor([-3.0, 0.0, 3.0]))
     >>> gate.prob_zero
-    tensor([0.8023, 0.1682, 0.0100])
+    tensor([0.8024, 0.1682, 0.0100])
     >>> gate.test_gate
     tensor([0.0000, 0.5000, 1.0000])
     """

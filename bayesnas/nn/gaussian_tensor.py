@@ -9,8 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from bayesnas.nn.undrawn import Undrawn, all_drawn
+
 # x ↦ x·W + b is linear in (W, b), so Gaussian weights give a Gaussian output in closed form.
-_LAYERS: frozenset[Callable[..., Tensor]] = frozenset(
+LAYERS: frozenset[Callable[..., Tensor]] = frozenset(
     {
         F.linear,
         F.conv1d,
@@ -22,23 +24,10 @@ _LAYERS: frozenset[Callable[..., Tensor]] = frozenset(
     }
 )
 
-# What can be asked of a weight without drawing it.
-_METADATA: frozenset[Any] = frozenset(
-    {
-        getattr(Tensor, name).__get__
-        for name in ("shape", "dtype", "device", "ndim", "layout", "requires_grad", "is_leaf")
-    }
-    | {
-        getattr(Tensor, name)
-        for name in ("size", "dim", "numel", "ndimension", "nelement", "is_floating_point")
-    }
-    | {Tensor.__len__}
-)
-
 _SMALLEST_VARIANCE = 1e-30  # keeps the gradient of sqrt finite where an input is exactly zero
 
 
-class GaussianTensor(torch.Tensor):
+class GaussianTensor(Undrawn):
     r"""A tensor of independent weights :math:`w \sim N(\mu, \sigma^2)` that is not drawn yet.
 
     A linear or convolution layer that is given one as its weight (or bias) samples its
@@ -68,29 +57,16 @@ class GaussianTensor(torch.Tensor):
 
     loc: Tensor
     scale: Tensor
-    _draw: Tensor | None
     _consumed: bool
-
-    @staticmethod
-    def __new__(cls: type[GaussianTensor], loc: Tensor, scale: Tensor) -> GaussianTensor:
-        """Make the storage-less wrapper that stands for the weight."""
-        wrapper: GaussianTensor = torch.Tensor._make_wrapper_subclass(
-            cls, loc.shape, dtype=loc.dtype, device=loc.device
-        )
-        return wrapper
 
     def __init__(self, loc: Tensor, scale: Tensor) -> None:
         """Keep the two parameters; see the class."""
         self.loc = loc
         self.scale = scale
-        self._draw = None
         self._consumed = False
 
-    def draw(self) -> Tensor:
-        """Return ``loc + scale * noise``; the same draw every time it is asked."""
-        if self._draw is None:
-            self._draw = self.loc + self.scale * torch.randn_like(self.loc)
-        return self._draw
+    def _sample(self) -> Tensor:
+        return self.loc + self.scale * torch.randn_like(self.loc)
 
     def consume(self) -> GaussianTensor:
         """Mark the weight as used by a layer; a second use is an error."""
@@ -103,12 +79,6 @@ class GaussianTensor(torch.Tensor):
         self._consumed = True
         return self
 
-    def __repr__(  # type: ignore[override]  # torch leaves its own untyped
-        self, *, tensor_contents: Any = None
-    ) -> str:
-        """Show shape and type; the values are not drawn for it."""
-        return f"GaussianTensor(shape={tuple(self.shape)}, dtype={self.dtype})"
-
     @classmethod
     def __torch_function__(
         cls,
@@ -119,45 +89,14 @@ class GaussianTensor(torch.Tensor):
     ) -> Any:
         """Route layers to the local reparameterisation, everything else to a draw."""
         kwargs = kwargs or {}
-        if func in _METADATA:
-            with torch._C.DisableTorchFunctionSubclass():
-                return func(*args, **kwargs)
-        if func in _LAYERS:
+        if func in LAYERS:
             if "input" in kwargs:
                 args, kwargs = (kwargs["input"], *args), {**kwargs}
                 del kwargs["input"]
             return _apply_layer(func, *args, **kwargs)
         if func in (Tensor.mul, torch.mul) and not kwargs:
             return _scaled(*args)
-        args = tuple(_drawn(arg) for arg in args)
-        return func(*args, **{key: _drawn(value) for key, value in kwargs.items()})
-
-    @classmethod
-    def __torch_dispatch__(  # type: ignore[override]  # torch types its disabled form
-        cls,
-        func: Callable[..., Any],
-        types: tuple[type, ...],
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        """Refuse to run a kernel on undrawn weights (nothing reaches this by the public API)."""
-        raise TypeError(f"{func} was called on a Gaussian weight that has not been drawn")
-
-
-def drawn(value: Tensor) -> Tensor:
-    """Return ``value``, drawn if it is a :class:`GaussianTensor`.
-
-    >>> import torch
-    >>> drawn(GaussianTensor(torch.ones(2), torch.zeros(2)))
-    tensor([1., 1.])
-    """
-    return value.draw() if isinstance(value, GaussianTensor) else value
-
-
-def _drawn(value: Any) -> Any:
-    if isinstance(value, (list, tuple)):
-        return type(value)(_drawn(item) for item in value)
-    return value.draw() if isinstance(value, GaussianTensor) else value
+        return super().__torch_function__(func, types, args, kwargs)
 
 
 def _scaled(left: Any, right: Any) -> Tensor:
@@ -177,9 +116,9 @@ def _apply_layer(
     **kwargs: Any,
 ) -> Tensor:
     """Sample ``layer(x, weight, bias)`` given x, with weight and bias integrated out."""
-    x = _drawn(x)
+    x = all_drawn(x)
     if not isinstance(weight, GaussianTensor):  # only the bias is random
-        return layer(x, weight, _drawn(bias), *args, **kwargs)
+        return layer(x, weight, all_drawn(bias), *args, **kwargs)
     weight.consume()
     bias_loc, bias_variance = bias, None
     if isinstance(bias, GaussianTensor):

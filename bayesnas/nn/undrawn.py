@@ -1,0 +1,106 @@
+"""Tensors that are not drawn yet: what uses them may ask for a distribution instead."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+# What can be asked of an undrawn tensor without drawing it.
+METADATA: frozenset[Any] = frozenset(
+    {
+        getattr(Tensor, name).__get__
+        for name in ("shape", "dtype", "device", "ndim", "layout", "requires_grad", "is_leaf")
+    }
+    | {
+        getattr(Tensor, name)
+        for name in ("size", "dim", "numel", "ndimension", "nelement", "is_floating_point")
+    }
+    | {Tensor.__len__}
+)
+
+
+class Undrawn(torch.Tensor):
+    """A random tensor of known shape, drawn once, by the first operation that needs its values.
+
+    Code that knows better asks for the distribution behind it and takes an expectation, free
+    of noise; any other operation of torch goes on with the draw. The mechanism is torch's
+    ``__torch_function__`` protocol. A subclass says how it is drawn (:meth:`_sample`).
+
+    Args:
+        like: a tensor of the shape, type and device of the draw.
+    """
+
+    _draw: Tensor | None
+
+    @staticmethod
+    def __new__(cls: type[Undrawn], like: Tensor, *_: Any) -> Undrawn:
+        """Make the storage-less wrapper that stands for the draw."""
+        wrapper: Undrawn = torch.Tensor._make_wrapper_subclass(
+            cls, like.shape, dtype=like.dtype, device=like.device
+        )
+        wrapper._draw = None
+        return wrapper
+
+    def _sample(self) -> Tensor:
+        """Draw once; called by :meth:`draw` alone."""
+        raise TypeError(f"{type(self).__name__} does not say how it is drawn")
+
+    def draw(self) -> Tensor:
+        """Return the draw; the same one every time it is asked."""
+        if self._draw is None:
+            self._draw = self._sample()
+        return self._draw
+
+    def __repr__(  # type: ignore[override]  # torch leaves its own untyped
+        self, *, tensor_contents: Any = None
+    ) -> str:
+        """Show shape and type; the values are not drawn for it."""
+        return f"{type(self).__name__}(shape={tuple(self.shape)}, dtype={self.dtype})"
+
+    @classmethod
+    def __torch_function__(
+        cls,
+        func: Callable[..., Any],
+        types: tuple[type, ...],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        """Answer what is known of the tensor, and do everything else with its draw."""
+        kwargs = kwargs or {}
+        if func in METADATA:
+            with torch._C.DisableTorchFunctionSubclass():
+                return func(*args, **kwargs)
+        args = tuple(all_drawn(arg) for arg in args)
+        return func(*args, **{key: all_drawn(value) for key, value in kwargs.items()})
+
+    @classmethod
+    def __torch_dispatch__(  # type: ignore[override]  # torch types its disabled form
+        cls,
+        func: Callable[..., Any],
+        types: tuple[type, ...],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        """Refuse to run a kernel on undrawn values (nothing reaches this by the public API)."""
+        raise TypeError(f"{func} was called on a {cls.__name__} that has not been drawn")
+
+
+def drawn(value: Tensor) -> Tensor:
+    """Return ``value``, drawn if it is :class:`Undrawn`.
+
+    >>> import torch
+    >>> from bayesnas.nn import GaussianTensor
+    >>> drawn(GaussianTensor(torch.ones(2), torch.zeros(2)))
+    tensor([1., 1.])
+    """
+    return value.draw() if isinstance(value, Undrawn) else value
+
+
+def all_drawn(value: Any) -> Any:
+    """Return an argument of any kind with the undrawn tensors in it drawn, lists included."""
+    if isinstance(value, (list, tuple)):
+        return type(value)(all_drawn(item) for item in value)
+    return value.draw() if isinstance(value, Undrawn) else value
