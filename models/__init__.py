@@ -5,10 +5,17 @@ from __future__ import annotations
 import difflib
 
 from bayesnas.models.base import BayesianModel, ModelRecord
+from bayesnas.models.bayesian_compression import BayesianCompressionNet
 from bayesnas.models.gaussian import GaussianNet
 from bayesnas.models.pyro_pair import PyroPair
 
 _ZOO: dict[str, ModelRecord] = {
+    "bayesian-compression": ModelRecord(
+        title="Scale priors on the input units and filters of any network, to be removed whole",
+        reference="Louizos, Ullrich, Welling 2017; Neklyudov et al. 2017",
+        structural="groups: inclusion of every input unit or filter",
+        cls=BayesianCompressionNet,
+    ),
     "gaussian-net": ModelRecord(
         title="Mean-field Gaussian posterior on the weights of any network",
         reference="Graves 2011; Blundell et al. 2015; Grebenkova, Bakhteev, Strijov 2021",
@@ -52,6 +59,7 @@ def zoo_class(name: str) -> type[BayesianModel]:
 
 
 __all__ = [
+    "BayesianCompressionNet",
     "BayesianModel",
     "GaussianNet",
     "ModelRecord",

@@ -22,7 +22,8 @@ class LogUniform(TorchDistribution):
     Args:
         low: a, the lower end of the support, > 0.
         high: b, the upper end, > ``low``; broadcast with ``low``.
-        validate_args: as in ``torch.distributions``, of what ``log_prob`` and ``cdf`` are given.
+        validate_args: False to check nothing: neither the bounds nor, as in
+            ``torch.distributions``, what ``log_prob`` and ``cdf`` are given.
 
     Raises:
         ValueError: unless 0 < low < high and both are finite.
@@ -49,11 +50,15 @@ class LogUniform(TorchDistribution):
     ) -> None:
         """Check and broadcast the bounds; see the class."""
         self.low, self.high = broadcast_all(low, high)
+        if validate_args is not False:
+            self._check_bounds(low, high)
+        super().__init__(self.low.shape, torch.Size(), validate_args=validate_args)
+
+    def _check_bounds(self, low: float | Tensor, high: float | Tensor) -> None:
         if not bool((self.low > 0).all() and self.low.isfinite().all()):
             raise ValueError(f"low must be a finite number > 0, got {low}")
         if not bool((self.high > self.low).all() and self.high.isfinite().all()):
             raise ValueError(f"high must be a finite number > low = {low}, got {high}")
-        super().__init__(self.low.shape, torch.Size(), validate_args=validate_args)
 
     @constraints.dependent_property(is_discrete=False, event_dim=0)
     def support(self) -> constraints.Constraint:

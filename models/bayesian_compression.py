@@ -1,0 +1,435 @@
+"""Bayesian compression: scale priors on whole units and filters (Louizos et al. 2017)."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pyro
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from bayesnas.distributions import GaussianWeights, GroupScales
+from bayesnas.likelihood import make_likelihood
+from bayesnas.models.base import DATA_PLATE, OBSERVED, BayesianModel
+from bayesnas.models.group_priors import (
+    GroupPrior,
+    HorseshoeScales,
+    NormalJeffreysScales,
+    TruncatedLogUniformScales,
+)
+from bayesnas.nn import VariationalParameters
+from bayesnas.nn.groups import Groups, find_groups
+from bayesnas.nn.keep import KeepMasks
+from bayesnas.nn.layers import StochasticLayers, is_linear_or_convolution, reset_deterministic
+from bayesnas.nn.scaled_weights import along_axis, scaled
+from bayesnas.nn.spec import build, describe, summary
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+PRIORS = ("normal-jeffreys", "horseshoe", "log-uniform-truncated")
+
+
+class BayesianCompressionNet(BayesianModel):
+    r"""A network in which every input unit or filter of a layer has a random scale.
+
+    .. math:: w_{gi} = z_g \tilde w_{gi},\quad \tilde w \sim N(0, 1),\quad z_g \sim p(z)
+
+    The groups g are the input units of a linear layer and the filters of a convolution (a
+    filter's bias is in its group). The prior of z has much mass at 0, so that whole groups
+    lose all but noise, and can be removed. The guide is :math:`q(\tilde w) = N(\mu, \sigma^2)`
+    with
+
+    - ``"normal-jeffreys"``: :math:`p(z) \propto 1/|z|`, :math:`q(z) = N(\mu_z, \alpha\mu_z^2)`,
+    - ``"horseshoe"``: z half-Cauchy, with a half-Cauchy scale for each layer, as products of
+      Gamma and inverse Gamma variables with log-normal guides,
+    - ``"log-uniform-truncated"``: ln z uniform on an interval, q(z) truncated log-normal.
+
+    Args:
+        net: any network of linear and convolution layers; it is copied and never changed.
+        prior: of z, one of the three above.
+        likelihood: ``"categorical"``, ``"bernoulli"`` or ``"gaussian"``.
+        noise_scale: for ``"gaussian"``: standard deviation of the noise, None to learn it.
+        global_scale: τ of the half-Cauchy prior on a layer's scale, for ``"horseshoe"``.
+        estimator: ``"local"`` draws z and the outputs of the layers for every example (local
+            reparameterisation), ``"weight"`` draws z and the weights once a batch.
+        stochastic: which layers have the prior, ``(name, module) -> bool``; by default every
+            linear and convolution layer.
+        initial_loc: ``"random"`` draws the initial means by each layer's own
+            ``reset_parameters`` under the seed of the fit; ``"net"`` starts at the weights of
+            ``net``, for a trained one.
+        initial_scale: initial posterior standard deviation of w̃ and of z (of ln z).
+        max_scale: upper bound of the posterior standard deviation of w̃: None, one number, or a
+            dict by layer name. It keeps the first layers from being lost to noise.
+
+    Raises:
+        ValueError: naming the argument, what came and what was expected.
+
+    References:
+        Louizos, Ullrich, Welling, *Bayesian compression for deep learning*, NIPS 2017.
+
+    >>> import bayesnas as bn
+    >>> model = bn.models.BayesianCompressionNet(bn.nn.mlp([4, 8, 3]))
+    >>> model.group_names()
+    {'layer1': 'layer1.in', 'layer2': 'layer2.in'}
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        prior: str = "normal-jeffreys",
+        *,
+        likelihood: str = "categorical",
+        noise_scale: float | None = None,
+        global_scale: float = 1e-5,
+        estimator: str = "local",
+        stochastic: Callable[[str, nn.Module], bool] = is_linear_or_convolution,
+        initial_loc: str = "random",
+        initial_scale: float = math.exp(-4.5),
+        max_scale: float | Mapping[str, float] | None = None,
+    ) -> None:
+        """Build prior, guide and likelihood around a copy of ``net``; see the class."""
+        super().__init__()
+        _check_choice("prior", prior, PRIORS)
+        _check_choice("estimator", estimator, ("local", "weight"))
+        _check_choice("initial_loc", initial_loc, ("random", "net"))
+        _check_positive("initial_scale", initial_scale)
+        _check_positive("global_scale", global_scale)
+        self.estimator = estimator
+        self.initial_loc = initial_loc
+        self.initial_scale = float(initial_scale)
+        self.global_scale = float(global_scale)
+        self.likelihood = make_likelihood(likelihood, noise_scale)
+        self.task = self.likelihood.task
+        self.net = copy.deepcopy(net)
+        groups = find_groups(self.net, stochastic)
+        self.layers = StochasticLayers(self.net, stochastic)
+        # A layer whose weight is tied to another's is in the groups of that one.
+        own = {n: g for n, g in groups.items() if _join(n, "weight") in self.layers.shapes}
+        self.groups: dict[str, Groups] = own
+        self.scale_prior = _scale_prior(prior, self.global_scale)
+        self._custom_rule = stochastic is not is_linear_or_convolution
+        self._max_scale = _layer_bounds(max_scale, self.layers.names)
+        self._create_posterior()
+
+    def _create_posterior(self) -> None:
+        initial = {}
+        for name, groups in self.groups.items():
+            for variable, loc in self.scale_prior.initial_locs(groups.count).items():
+                site = _join(name, variable)
+                initial[f"{site}.loc"] = loc
+                initial[f"{site}.log_scale"] = self._initial_log_scale(loc)
+        for site, value in self.layers.initial.items():
+            initial[f"{site}.loc"] = value
+            initial[f"{site}.log_scale"] = self._initial_log_scale(value)
+        self.variational = VariationalParameters(initial)
+        self.keep = KeepMasks(self.layers.shapes)
+        self.keep_groups = KeepMasks({n: torch.Size([g.count]) for n, g in self.groups.items()})
+
+    def _initial_log_scale(self, like: Tensor) -> Tensor:
+        return torch.full_like(like, math.log(self.initial_scale))
+
+    # The density and its guide --------------------------------------------------------------
+
+    def model(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """Sample z, w̃ and y ~ p(y | f(x; z w̃)); returns the network's outputs."""
+        self.register_with_pyro()
+        scales = {name: self._sample_scales(name) for name in self.groups}
+        weights = {}
+        for site in self.layers.shapes:
+            weight = pyro.sample(site, self.prior(site))
+            weights[site] = self._times_scale(site, weight, scales)
+        output: Tensor = functional_call(self.net, weights, (x,))
+        target = None if y is None else self.likelihood.target(y)
+        with pyro.plate(DATA_PLATE, x.shape[0], dim=-1):
+            pyro.sample(OBSERVED, self.likelihood(output), obs=target)
+        return output
+
+    def guide(self, x: Tensor, y: Tensor | None = None) -> None:
+        """Sample q(z) and q(w̃)."""
+        self.register_with_pyro()
+        for name in self.groups:
+            for variable in self._variables(name):
+                pyro.sample(_join(name, variable), self.scale_posterior(name, variable))
+        for site in self.layers.shapes:
+            pyro.sample(site, self.posterior(site))
+
+    def _sample_scales(self, name: str) -> Tensor:
+        values = {}
+        for variable in self._variables(name):
+            site = _join(name, variable)
+            like = self.variational[f"{site}.loc"].detach()
+            prior = GroupScales(self.scale_prior.prior(variable, like), self._kept(name, like))
+            values[variable] = pyro.sample(site, prior)
+        return self.scale_prior.join(values)
+
+    def _times_scale(self, site: str, weight: Tensor, scales: Mapping[str, Tensor]) -> Tensor:
+        name, axis = self._group_axis(site)
+        if axis is None:
+            return weight
+        return scaled(weight, scales[name], axis, self.groups[name].on)
+
+    def _group_axis(self, site: str) -> tuple[str, int | None]:
+        """Layer of a weight tensor, and the axis along which its groups lie, if any."""
+        name = self.layers.names[self.layers.layer_index[site]]
+        return name, self.groups[name].axis(site.rpartition(".")[2])
+
+    def _variables(self, name: str) -> list[str]:
+        return list(self.scale_prior.initial_locs(self.groups[name].count))
+
+    def _kept(self, name: str, like: Tensor) -> Tensor | None:
+        return self.keep_groups[name] if like.ndim else None
+
+    def prior(self, site: str) -> GaussianWeights:
+        """Prior N(0, 1) of one tensor w̃."""
+        one = torch.ones_like(self.variational[f"{site}.loc"][..., :1]).flatten()[0]
+        return GaussianWeights(
+            torch.zeros_like(one), one, shape=self.layers.shapes[site], keep=self.keep[site]
+        )
+
+    def posterior(self, site: str) -> GaussianWeights:
+        """Guide of one tensor w̃."""
+        log_scale = self.variational[f"{site}.log_scale"]
+        bound = self._max_scale[self.layers.layer_index[site]]
+        if bound is not None:
+            log_scale = log_scale - F.softplus(log_scale - math.log(bound))
+        return GaussianWeights(
+            self.variational[f"{site}.loc"],
+            log_scale.exp(),
+            keep=self.keep[site],
+            local=self.estimator == "local",
+        )
+
+    def scale_posterior(self, name: str, variable: str) -> GroupScales:
+        """Guide of one of a layer's scale variables."""
+        site = _join(name, variable)
+        loc, log_scale = self.variational[f"{site}.loc"], self.variational[f"{site}.log_scale"]
+        base = self.scale_prior.guide(variable, loc, log_scale.exp())
+        return GroupScales(base, self._kept(name, loc), local=self.estimator == "local")
+
+    def reset(self) -> None:
+        """Draw the initial means (unless ``initial_loc="net"``) and reset scales and z."""
+        if self.initial_loc == "random":
+            reset_deterministic(self.net, self.layers)
+            for site, value in self.layers.redraw().items():
+                self.variational.assign(f"{site}.loc", value)
+        for name, groups in self.groups.items():
+            for variable, loc in self.scale_prior.initial_locs(groups.count).items():
+                self.variational.assign(f"{_join(name, variable)}.loc", loc)
+        for parameter in self.variational:
+            if parameter.endswith(".log_scale"):
+                initial = self._initial_log_scale(self.variational[parameter])
+                self.variational.assign(parameter, initial)
+
+    def check(self, x: Tensor, y: Tensor, classes: int | None = None) -> None:
+        """Run the posterior-mean network on two examples and compare its output with ``y``."""
+        module = self.plain_module().eval()
+        try:
+            with torch.no_grad():
+                output = module(x[:2])
+        except (IndexError, RuntimeError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"net does not take inputs x of shape {['n', *x.shape[1:]]}: {error}"
+            ) from error
+        self.likelihood.check(output.shape, y, classes)
+
+    # What the posterior says ----------------------------------------------------------------
+
+    def group_names(self) -> dict[str, str]:
+        """Name of the dim that a layer's groups are along, by layer."""
+        return {name: _join(name, groups.on) for name, groups in self.groups.items()}
+
+    def site_dims(self) -> dict[str, tuple[str, ...]]:
+        """Named dims of every weight tensor and of every scale that has groups."""
+        dims = dict(self.layers.dims)
+        for name, dim in self.group_names().items():
+            for variable in self._variables(name):
+                if self.variational[f"{_join(name, variable)}.loc"].ndim:
+                    dims[_join(name, variable)] = (dim,)
+        return dims
+
+    def structure(self) -> xr.Dataset:
+        """Inclusion of every group, ``layer1.inclusion`` over ``layer1.in``; 0 where removed.
+
+        1/(1 + α) with α = Var z / (E z)² for the two log-uniform priors; for the horseshoe
+        E z²/(1 + z²) of the local scale, one minus its shrinkage weight.
+        """
+        import xarray as xr
+
+        variables = {}
+        for name, dim in self.group_names().items():
+            with torch.no_grad():
+                inclusion = self.scale_prior.inclusion(self._guides(name))
+            inclusion = inclusion * self.keep_groups.masks()[name]
+            variables[_join(name, "inclusion")] = (dim, inclusion.cpu().numpy())
+        return xr.Dataset(variables, attrs={"quantity": "inclusion of groups"})
+
+    def group_scores(self) -> dict[str, Tensor]:
+        """How little each group matters, ``[groups]`` by layer; +inf where it is removed.
+
+        ln α for the two log-uniform priors, the negative log-mode of z for the horseshoe.
+        """
+        scores = {}
+        for name, kept in self.keep_groups.masks().items():
+            with torch.no_grad():
+                found = self.scale_prior.scores(self._guides(name))
+            scores[name] = torch.where(kept, found.nan_to_num(nan=torch.inf), torch.inf)
+        return scores
+
+    def weight_posteriors(self) -> dict[str, tuple[Tensor, Tensor]]:
+        """Mean and standard deviation of every weight w = z w̃, by site.
+
+        Var w = E z² (σ² + μ²) − (E z μ)².
+        """
+        found = {}
+        with torch.no_grad():
+            for site in self.layers.shapes:
+                q = self.posterior(site)
+                mean, variance = q.mean, q.variance
+                name, axis = self._group_axis(site)
+                if axis is not None:
+                    first, second = self.scale_prior.moments(self._guides(name))
+                    spread = (second - first.square()).clamp_min(0)
+                    first, second, spread = (
+                        along_axis(moment, axis, mean.ndim) for moment in (first, second, spread)
+                    )
+                    variance = second * variance + spread * mean.square()
+                    mean = first * mean
+                found[site] = (mean, variance.sqrt())
+        return found
+
+    def _guides(self, name: str) -> dict[str, Any]:
+        return {v: self.scale_posterior(name, v).base for v in self._variables(name)}
+
+    # Smaller networks -----------------------------------------------------------------------
+
+    def keep_masks(self) -> dict[str, Tensor]:
+        """Which weights are kept, by site."""
+        return self.keep.masks()
+
+    def set_keep_masks(self, masks: Mapping[str, Tensor]) -> None:
+        """Remove the weights whose mask is false; a group without any weight left goes too."""
+        self.keep.assign(masks)
+        kept = self.keep_groups.masks()
+        for site, mask in self.keep.masks().items():
+            name, axis = self._group_axis(site)
+            if axis is not None and site.endswith("weight"):
+                kept[name] &= mask.transpose(0, axis).flatten(1).any(1)
+        self._drop_groups(kept)
+
+    def remove_groups(self, threshold: float) -> None:
+        """Remove the groups whose score is at or above a threshold, in place.
+
+        Args:
+            threshold: in units of :meth:`group_scores`.
+
+        Raises:
+            ValueError: where a layer would lose all its groups; the message names the layer and
+                the smallest threshold at which every layer keeps one.
+        """
+        scores = self.group_scores()
+        refuse_to_empty_a_layer(scores, threshold)
+        self._drop_groups({name: score < threshold for name, score in scores.items()})
+
+    def _drop_groups(self, kept: Mapping[str, Tensor]) -> None:
+        masks = self.keep.masks()
+        for site, mask in masks.items():
+            name, axis = self._group_axis(site)
+            if axis is not None:
+                mask &= along_axis(kept[name], axis, mask.ndim)
+        self.keep.assign(masks)
+        self.keep_groups.assign(kept)
+
+    def plain_module(self) -> nn.Module:
+        """A copy of the network with z w̃ at the posterior means as ordinary parameters."""
+        with torch.no_grad():
+            scales = {}
+            for name in self.groups:
+                guides = {v: self.scale_posterior(name, v) for v in self._variables(name)}
+                scales[name] = self.scale_prior.join({v: q.mean for v, q in guides.items()})
+            means = {
+                site: self._times_scale(site, self.posterior(site).mean, scales)
+                for site in self.layers.shapes
+            }
+        return self.layers.filled(self.net, means)
+
+    # Files ------------------------------------------------------------------------------------
+
+    def config(self) -> dict[str, Any]:
+        """Constructor arguments as JSON values; TypeError for a net that has no description."""
+        if self._custom_rule:
+            return super().config()
+        bounds = dict(zip(self.layers.names, self._max_scale, strict=True))
+        return {
+            "net": describe(self.plain_module()),
+            "prior": self.scale_prior.name,
+            "global_scale": self.global_scale,
+            "estimator": self.estimator,
+            "initial_loc": self.initial_loc,
+            "initial_scale": self.initial_scale,
+            "max_scale": {name: bound for name, bound in bounds.items() if bound is not None},
+            **self.likelihood.config(),
+        }
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> BayesianCompressionNet:
+        """Rebuild from what :meth:`config` gave."""
+        return cls(build(config["net"]), **{k: v for k, v in config.items() if k != "net"})
+
+    def describe(self) -> str:
+        """Name, prior and network, e.g. ``BayesianCompressionNet (horseshoe) 784–300–10``."""
+        net = summary(self.plain_module())
+        return f"{type(self).__name__} ({self.scale_prior.name}) {net}"
+
+
+def refuse_to_empty_a_layer(scores: Mapping[str, Tensor], threshold: float) -> None:
+    """Raise where no group of some layer has a score below the threshold."""
+    least = {name: float(score.min()) for name, score in scores.items()}
+    empty = [name for name, score in least.items() if not score < threshold]
+    if empty:
+        limit = max(least.values())
+        raise ValueError(
+            f"threshold={threshold:g} would remove all groups of layer {empty[0]!r}; the smallest "
+            f"that leaves every layer one lies just above {limit:.6g}"
+        )
+
+
+def _scale_prior(prior: str, global_scale: float) -> GroupPrior:
+    if prior == "horseshoe":
+        return HorseshoeScales(global_scale)
+    return NormalJeffreysScales() if prior == "normal-jeffreys" else TruncatedLogUniformScales()
+
+
+def _layer_bounds(
+    max_scale: float | Mapping[str, float] | None, layers: Sequence[str]
+) -> list[float | None]:
+    """Upper bound of the posterior scales of every layer."""
+    if not isinstance(max_scale, Mapping):
+        if max_scale is not None:
+            _check_positive("max_scale", max_scale)
+        return [max_scale] * len(layers)
+    unknown = sorted(set(max_scale) - set(layers))
+    if unknown:
+        raise ValueError(f"max_scale must name layers out of {list(layers)}, got {unknown}")
+    for bound in max_scale.values():
+        _check_positive("max_scale", bound)
+    return [max_scale.get(name) for name in layers]
+
+
+def _join(name: str, leaf: str) -> str:
+    return f"{name}.{leaf}" if name else leaf
+
+
+def _check_positive(name: str, value: object) -> None:
+    if not isinstance(value, (int, float)) or not 0 < value < float("inf"):
+        raise ValueError(f"{name} must be a finite number > 0, got {value!r}")
+
+
+def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {list(choices)}, got {value!r}")
