@@ -34,7 +34,13 @@ if TYPE_CHECKING:
     from bayesnas._groups import Coords, Variables
     from bayesnas._psis import Doubles
 
-__all__ = ["pareto_k", "tempered_log_weights", "to_datatree", "to_inference_data"]
+__all__ = [
+    "along_kl_weight",
+    "pareto_k",
+    "tempered_log_weights",
+    "to_datatree",
+    "to_inference_data",
+]
 
 SAMPLE_DIMS = ("chain", "draw")
 ABOUT_DATA = ("posterior_predictive", "log_likelihood", "observed_data", "constant_data")
@@ -140,6 +146,33 @@ def to_datatree(
     if "log_likelihood" in tree:
         tree["log_likelihood"].attrs["ties_separated"] = ties
     return xarray.DataTree.from_dict({"/": xarray.Dataset(attrs=shared), **tree})
+
+
+def along_kl_weight(trees: Sequence[xarray.DataTree]) -> xarray.DataTree:
+    """One tree from the trees of several KL weights of one fit.
+
+    Args:
+        trees: made by :func:`to_datatree` of the same sites, draws and data, each at its λ.
+
+    Returns:
+        a tree in which every group that depends on λ has a dimension ``kl_weight`` after chain
+        and draw; the other groups (data, the history of the fit) are those of the first tree.
+    """
+    import xarray
+
+    groups = {}
+    for name, node in trees[0].children.items():
+        first = node.to_dataset()
+        if "kl_weight" not in first.coords:
+            first.attrs.pop("kl_weight", None)
+            groups[name] = first
+            continue
+        parts = [tree[name].to_dataset() for tree in trees]
+        joined = xarray.concat(parts, dim="kl_weight", combine_attrs="drop_conflicts")
+        groups[name] = joined.transpose("chain", "draw", "kl_weight", ..., missing_dims="ignore")
+    tree = xarray.DataTree.from_dict(groups)
+    tree.attrs = {name: value for name, value in trees[0].attrs.items() if name != "kl_weight"}
+    return tree
 
 
 def to_inference_data(tree: xarray.DataTree) -> Any:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import abc
 from pathlib import Path
+from typing import Any
 
 import pyro
 import pytest
@@ -54,11 +55,12 @@ class ModelContract(abc.ABC):
     def make_data(self) -> Data:
         """Return a few examples ``(x, y)`` that the model takes."""
 
-    def fit(self, **options: object) -> bn.Posterior:
+    def fit(self, **options: Any) -> bn.Posterior:
         """Fit a fresh model for a few steps."""
-        defaults: dict[str, object] = {"steps": self.steps, "batch_size": 8, "lr": 1e-2}
+        defaults: dict[str, Any] = {"steps": self.steps, "batch_size": 8, "lr": 1e-2}
         options = {**defaults, "device": "cpu", "progress": False, **options}
-        return bn.fit(self.make_model(), self.make_data(), **options)  # type: ignore[arg-type]
+        post: bn.Posterior = bn.fit(self.make_model(), self.make_data(), **options)
+        return post
 
     def prepared_model(self) -> tuple[BayesianModel, Tensor, Tensor]:
         """Return a model that has seen data, with that data, as a fit has it before step 0."""
@@ -104,8 +106,9 @@ class ModelContract(abc.ABC):
         model, x, y = self.prepared_model()
         stream = RandomStream(0, x.device)
         settings = FitSettings(
-            kl_weight=1.0, steps=1, batch_size=len(x), lr=1e-3, schedule="constant", clip=None,
-            restarts=1, patience=None, seed=0, optimizer="Adam", compile="trace",
+            kl_weight=1.0, kl_warmup=0.0, amortization=None, steps=1, batch_size=len(x), lr=1e-3,
+            schedule="constant", clip=None, restarts=1, patience=None, seed=0, optimizer="Adam",
+            compile="trace",
         )  # fmt: skip
         step = Step(model, torch.optim.Adam, settings, len(x), stream, lambda: "in a test")
         with pyro_session(stream):

@@ -18,13 +18,15 @@ from bayesnas.inference.inputs import Data
 from bayesnas.inference.runs import Example, RunFolder
 from bayesnas.inference.session import RandomStream, pyro_session, resolve_device
 from bayesnas.inference.settings import FitSettings
-from bayesnas.inference.training import HISTORY
+from bayesnas.inference.trained import TrainedParameters
+from bayesnas.inference.training import HISTORY, below
 from bayesnas.models.base import BayesianModel
 
 if TYPE_CHECKING:
     import xarray as xr
 
 _LAST_STEPS = 100  # over which the bound is averaged to compare chains
+_NEAR = 0.5  # how far from a λ these steps may be, in its log
 
 
 @dataclass
@@ -35,11 +37,31 @@ class Chain:
         model: fitted model, in evaluation mode.
         history: ``[steps, 4]``, see :data:`~bayesnas.inference.training.HISTORY`.
         validation_nll: mean negative log-likelihood on validation data, an epoch each.
+        trained: parameters as functions of the KL weight; None after a fit at one.
     """
 
     model: BayesianModel
     history: Tensor
     validation_nll: list[float]
+    trained: TrainedParameters | None = None
+
+    def at(self, kl_weight: float) -> Chain:
+        """The chain with its parameters at one KL weight.
+
+        Raises:
+            ValueError: for a λ outside the range of the fit.
+        """
+        assert self.trained is not None
+        self.trained.write(kl_weight)
+        return Chain(copy.deepcopy(self.model), self.history, self.validation_nll)
+
+    def record(self) -> ChainRecord:
+        """Parameters and history, on the CPU."""
+        maps = {} if self.trained is None else self.trained.state()
+        fitted = {f"model/{name}": value for name, value in self.model.state_dict().items()}
+        fitted |= {f"maps/{name}": value for name, value in maps.items()}
+        cpu = {name: value.detach().cpu().clone() for name, value in fitted.items()}
+        return ChainRecord(cpu, self.history, self.validation_nll)
 
 
 class FittedChains:
@@ -47,7 +69,8 @@ class FittedChains:
 
     Attributes:
         run: what was fitted on what.
-        best: index of the best chain: the one whose bound was highest over its last steps.
+        best: index of the best chain: the one whose bound was highest over its last steps (at
+            nearby KL weights, after a fit of many).
         example: two rows of the training data, ``(x, y)``.
     """
 
@@ -56,7 +79,8 @@ class FittedChains:
         self.run = run
         self._chains = list(chains)
         self.example = example
-        self.best = min(range(len(chains)), key=lambda c: _final_loss(chains[c].history))
+        losses = [_final_loss(chain.history, run.settings.kl_weight) for chain in chains]
+        self.best = losses.index(min(losses))
 
     @classmethod
     def restore(
@@ -68,11 +92,7 @@ class FittedChains:
     ) -> Self:
         """Build fitted models from their saved states."""
         example = (example[0].to(device), example[1].to(device))
-        chains = [
-            Chain(_restored(run.model, record, example), record.history, record.validation_nll)
-            for record in records
-        ]
-        return cls(run, chains, example)
+        return cls(run, [_restored(run, record, example) for record in records], example)
 
     @property
     def model(self) -> BayesianModel:
@@ -83,11 +103,6 @@ class FittedChains:
     def chains(self) -> int:
         """Number of chains."""
         return len(self._chains)
-
-    @property
-    def kl_weight(self) -> float:
-        """λ of the fit."""
-        return self.run.settings.kl_weight
 
     @property
     def settings(self) -> FitSettings:
@@ -124,14 +139,7 @@ class FittedChains:
 
     def records(self) -> list[ChainRecord]:
         """Parameters and history of every chain, on the CPU."""
-        return [
-            ChainRecord(
-                {k: v.detach().cpu().clone() for k, v in chain.model.state_dict().items()},
-                chain.history,
-                chain.validation_nll,
-            )
-            for chain in self._chains
-        ]
+        return [chain.record() for chain in self._chains]
 
     def save(self, path: str | Path) -> None:
         """Write the run to a folder: JSON and safetensors, no pickle.
@@ -171,7 +179,7 @@ class FittedChains:
         chains = "" if self.chains == 1 else f", {self.chains} chains"
         return (
             f"{type(self).__name__}({self.model.describe()} on {self.data.name}, "
-            f"kl_weight={self.kl_weight:g}{chains})"
+            f"kl_weight={self.settings.kl_weight_text()}{chains})"
         )
 
 
@@ -184,14 +192,23 @@ def padded_history(histories: Sequence[Tensor]) -> Tensor:
     return rows
 
 
-def _restored(model: BayesianModel, record: ChainRecord, example: Example) -> BayesianModel:
-    fresh = copy.deepcopy(model).to(example[0].device)
+def _restored(run: RunDescription, record: ChainRecord, example: Example) -> Chain:
+    fresh = copy.deepcopy(run.model).to(example[0].device)
     with pyro_session(RandomStream(0, example[0].device)):
         fresh.prepare(*example)
-    fresh.load_state_dict(record.state)
-    return fresh.eval()
+        fresh.load_state_dict(below("model/", record.fitted))
+        trained = None
+        if run.settings.amortization is not None:
+            parameters = [p for p in fresh.parameters() if p.requires_grad]
+            trained = TrainedParameters(parameters, run.settings.amortization)
+            trained.load_state(below("maps/", record.fitted))
+    return Chain(fresh.eval(), record.history, record.validation_nll, trained)
 
 
-def _final_loss(history: Tensor) -> float:
+def _final_loss(history: Tensor, kl_weight: float | None) -> float:
+    weights = history[:, HISTORY.index("kl_weight")]
+    if kl_weight:
+        near = (weights / kl_weight).log().abs() < _NEAR
+        history = history[near] if bool(near.any()) else history
     loss = history[-_LAST_STEPS:, HISTORY.index("loss")].mean().item()
     return loss if loss == loss else float("inf")

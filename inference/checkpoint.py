@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from bayesnas.inference.files import read_tensors, write_tensors
-from bayesnas.inference.training import Training
+from bayesnas.inference.training import Training, below
 
 CHECKPOINT = "checkpoint.safetensors"
 
@@ -21,26 +21,25 @@ class ChainRecord:
     """What is kept of a chain: parameters and buffers, and its history.
 
     Attributes:
-        state: ``state_dict`` of the fitted model, on the CPU.
+        fitted: what ``Training.fitted`` gave, on the CPU: the state of the model as
+            ``model/...``, that of the maps of an amortised fit as ``maps/...``.
         history: ``[steps, 4]``: loss, expected log-likelihood, KL, KL weight.
         validation_nll: mean negative log-likelihood on the validation part, an epoch each.
     """
 
-    state: dict[str, Tensor]
+    fitted: dict[str, Tensor]
     history: Tensor
     validation_nll: list[float]
 
     def tensors(self, prefix: str) -> dict[str, Tensor]:
-        """State and history under names that begin with ``prefix``."""
-        named = {f"{prefix}state/{name}": value for name, value in self.state.items()}
+        """Both under names that begin with ``prefix``."""
+        named = {f"{prefix}fitted/{name}": value for name, value in self.fitted.items()}
         return named | {f"{prefix}history": self.history}
 
     @classmethod
     def read(cls, prefix: str, tensors: dict[str, Tensor], nll: list[float]) -> ChainRecord:
         """Read what :meth:`tensors` named."""
-        below = f"{prefix}state/"
-        state = {k.removeprefix(below): v for k, v in tensors.items() if k.startswith(below)}
-        return cls(state, tensors[f"{prefix}history"], nll)
+        return cls(below(f"{prefix}fitted/", tensors), tensors[f"{prefix}history"], nll)
 
 
 def write_checkpoint(folder: Path, finished: Sequence[ChainRecord], training: Training) -> bool:

@@ -19,7 +19,7 @@ from bayesnas.inference.session import random_state_kept
 from bayesnas.inference.settings import FitSettings
 from bayesnas.models.base import BayesianModel
 
-FORMAT = 1
+FORMAT = 2
 """Version of the run format; a run of a later one is refused."""
 
 _LIBRARIES = ("bayesnas", "torch", "pyro-ppl")

@@ -77,6 +77,7 @@ def draws_to_datatree(
             if data is not None:
                 _record_targets(targets, c, d, model, draw, data, samples)
     log_likelihood = targets.arrays.get("log_likelihood")
+    assert run.settings.kl_weight is not None  # of one λ: an amortised fit exports its λ in turn
     observed = None if data is None else {OBSERVED: data[1].cpu().numpy()}
     return to_datatree(
         posterior=posterior.arrays,

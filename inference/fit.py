@@ -7,12 +7,17 @@ import dataclasses
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypedDict, Unpack, overload
 
 import torch
 
+from bayesnas.distributions import LogUniform
+from bayesnas.inference.amortize import Amortize
+from bayesnas.inference.amortized import AmortizedPosterior
+from bayesnas.inference.chains import FittedChains
 from bayesnas.inference.description import RunDescription, state_hash
 from bayesnas.inference.inputs import Data, check_alike, checked_data
-from bayesnas.inference.loading import load
+from bayesnas.inference.loading import load, posterior_of
 from bayesnas.inference.loop import Loop, StepEvent
 from bayesnas.inference.optimizers import OptimizerFactory, try_out_optimizer
 from bayesnas.inference.posterior import Posterior
@@ -23,11 +28,50 @@ from bayesnas.inference.training import Training
 from bayesnas.models.base import BayesianModel
 
 
+class FitOptions(TypedDict, total=False):
+    """Options of :func:`fit`, besides the KL weight."""
+
+    kl_warmup: float
+    amortize: Amortize | None
+    epochs: int | None
+    steps: int | None
+    batch_size: int
+    lr: float
+    schedule: Schedule
+    clip: float | None
+    optimizer: OptimizerFactory
+    restarts: int
+    validation: Data | None
+    patience: int | None
+    seed: int
+    device: str | torch.device
+    compile: str | bool
+    progress: bool
+    on_step: Callable[[StepEvent], None] | None
+    out: str | Path | None
+    checkpoint_every: int
+    resume: bool
+
+
+@overload
+def fit(
+    model: BayesianModel, data: Data, *, kl_weight: LogUniform, **options: Unpack[FitOptions]
+) -> AmortizedPosterior: ...
+
+
+@overload
+def fit(
+    model: BayesianModel, data: Data, *, kl_weight: float = 1.0, **options: Unpack[FitOptions]
+) -> Posterior: ...
+
+
 def fit(
     model: BayesianModel,
     data: Data,
     *,
-    kl_weight: float = 1.0,
+    kl_weight: float | LogUniform = 1.0,
+    kl_warmup: float = 0.0,
+    amortize: Amortize | None = None,
     epochs: int | None = None,
     steps: int | None = None,
     batch_size: int = 256,
@@ -46,7 +90,7 @@ def fit(
     out: str | Path | None = None,
     checkpoint_every: int = 500,
     resume: bool = False,
-) -> Posterior:
+) -> Posterior | AmortizedPosterior:
     r"""Maximise :math:`E_{q(w)} \log p(y|x,w) - \lambda\, KL(q(w) \| p(w))`.
 
     Both terms are sums: the likelihood over the whole sample (a minibatch of B of N examples
@@ -60,7 +104,14 @@ def fit(
     Args:
         model: a model of the zoo, or a :class:`~bayesnas.models.PyroPair`.
         data: ``data.train`` of a data set, or a pair ``(x, y)`` of tensors.
-        kl_weight: λ ≥ 0.
+        kl_weight: λ ≥ 0, or a range of them, ``bayesnas.LogUniform(low, high)``: then every
+            step is at a λ of its own, and one fit serves the whole range.
+        kl_warmup: fraction of the steps over which λ rises linearly from 0 to its value.
+        amortize: for a range of λ, how the parameters depend on it: ``"piecewise"`` (linear in
+            log λ between knots; the default), ``"linear"``, ``"low-rank"``, one of
+            ``bayesnas.nn.Piecewise``, ``Linear`` and ``LowRank`` with its options, or a function
+            that makes an ``nn.Module`` from the initial parameters, one vector ``[P]``: called
+            with t in [0, 1], the normalised log λ, the module gives them at that λ.
         epochs: passes over the sample; or
         steps: optimiser steps (one of the two).
         batch_size: examples a step.
@@ -73,7 +124,7 @@ def fit(
         restarts: independent fits from different starts; the chains of the export.
         validation: data to measure the mean negative log-likelihood on after every epoch.
         patience: stop a chain after so many epochs without a better one, and return its best
-            epoch; needs ``validation``.
+            epoch; needs ``validation``. Over a range of λ the mean over five of them counts.
         seed: of everything random.
         device: ``"auto"`` (a GPU where there is one), ``"cpu"``, ``"cuda"``.
         compile: ``"trace"`` records a step once as plain tensor operations, ``"inductor"``
@@ -91,8 +142,8 @@ def fit(
             the same.
 
     Returns:
-        the fitted :class:`Posterior`. After Ctrl-C without ``out``, the posterior as it
-        stands, with a warning.
+        the fitted :class:`Posterior`; over a range of λ an :class:`AmortizedPosterior`. After
+        Ctrl-C without ``out``, the posterior as it stands, with a warning.
 
     Raises:
         ValueError, TypeError: before any training, naming an argument that does not fit.
@@ -126,6 +177,8 @@ def fit(
     settings = make_settings(
         examples=len(train),
         kl_weight=kl_weight,
+        kl_warmup=kl_warmup,
+        amortize=amortize,
         epochs=epochs,
         steps=steps,
         batch_size=batch_size,
@@ -160,12 +213,12 @@ def fit(
     folder = None if out is None else RunFolder.open(out, run, resume=resume)
     if folder is not None and folder.finished:
         folder.tidy()
-        return load(folder.path, model=model, device=where)
+        return load(folder.path, model=model, amortize=amortize, device=where)
     if folder is not None:
         folder.begin()
     records = loop.run(first, folder, progress)
     example = (train.x[:2].detach().clone(), train.y[:2].detach().clone())
-    posterior = Posterior.restore(run, records, example, where)
+    posterior = posterior_of(run, records, example, where)
     if folder is not None:
         _save_result(folder, posterior)
     return posterior
@@ -194,7 +247,7 @@ def _start(chain: Training, device: torch.device) -> str:
     return f"{device.type}:{state_hash(chain.model.state_dict())}"
 
 
-def _save_result(folder: RunFolder, posterior: Posterior) -> None:
+def _save_result(folder: RunFolder, posterior: FittedChains) -> None:
     try:
         folder.finish(posterior.records(), posterior.example)
     except OSError as error:

@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
+from bayesnas.inference.amortize import Amortize
+from bayesnas.inference.amortized import AmortizedPosterior
+from bayesnas.inference.checkpoint import ChainRecord
+from bayesnas.inference.description import RunDescription
 from bayesnas.inference.posterior import Posterior
-from bayesnas.inference.runs import read_run
+from bayesnas.inference.runs import Example, read_run
 from bayesnas.inference.session import resolve_device
 from bayesnas.models.base import BayesianModel
 
 
 def load(
-    path: str | Path, *, model: BayesianModel | None = None, device: str | torch.device = "auto"
-) -> Posterior:
+    path: str | Path,
+    *,
+    model: BayesianModel | None = None,
+    amortize: Amortize | None = None,
+    device: str | torch.device = "auto",
+) -> Posterior | AmortizedPosterior:
     """Load a finished run.
 
     Args:
         path: folder that ``fit(out=...)`` or ``Posterior.save`` wrote.
         model: an equally built model, for networks that can't be described without pickle.
+        amortize: the same function again, for a fit that was amortised by one of its own.
         device: where the posterior lies.
 
     Raises:
@@ -34,8 +44,17 @@ def load(
     Posterior(GaussianNet 4–5–3 on arrays, kl_weight=1)
     """
     where = resolve_device(device)
-    run, records, example = read_run(path, model)
+    run, records, example = read_run(path, model, amortize)
     try:
-        return Posterior.restore(run, records, example, where)
+        return posterior_of(run, records, example, where)
     except RuntimeError as error:
         raise ValueError(f"the run in {path} is of another model: {error}") from error
+
+
+def posterior_of(
+    run: RunDescription, records: Sequence[ChainRecord], example: Example, device: torch.device
+) -> Posterior | AmortizedPosterior:
+    """Make what a fit returns from what it recorded."""
+    amortized = run.settings.amortization is not None
+    cls: type[Posterior | AmortizedPosterior] = AmortizedPosterior if amortized else Posterior
+    return cls.restore(run, records, example, device)

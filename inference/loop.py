@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from bayesnas.data import Split
@@ -21,6 +21,7 @@ from bayesnas.models.base import BayesianModel
 
 _SECONDS_BETWEEN_LOOKS = 0.5  # at the progress bar and at the finiteness of the losses
 _MOST_STEPS_BETWEEN_LOOKS = 200
+_VALIDATED_AT = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the range of log λ
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ class Loop:
         schedule: learning-rate schedule.
         on_step: hook, called after every step.
         checkpoint_every: steps between checkpoints.
+        starts: models to go on from, one a chain, instead of fresh starts.
     """
 
     def __init__(
@@ -70,11 +72,13 @@ class Loop:
         schedule: Schedule,
         on_step: Callable[[StepEvent], None] | None,
         checkpoint_every: int,
+        starts: Sequence[BayesianModel] | None = None,
     ) -> None:
         """Keep what the chains need; see the class."""
         self.model, self.train, self.validation = model, train, validation
         self.settings, self.optimizer, self.schedule = settings, optimizer, schedule
         self.on_step, self.checkpoint_every = on_step, checkpoint_every
+        self._starts = starts
         self.finished: list[ChainRecord] = []
         self._folder: RunFolder | None = None
         self._steps_at_once = 1
@@ -85,9 +89,18 @@ class Loop:
         Raises:
             ValueError: where model, guide and data do not fit together.
         """
-        model = copy.deepcopy(self.model).to(self.train.x.device)
-        x, y = self.train
-        training = Training(model, x, y, self.settings, index, self.optimizer, self.schedule)
+        source = self.model if self._starts is None else self._starts[index]
+        model = copy.deepcopy(source).to(self.train.x.device)
+        training = Training(
+            model,
+            self.train.x,
+            self.train.y,
+            self.settings,
+            index,
+            self.optimizer,
+            self.schedule,
+            fresh=self._starts is None,
+        )
         if self.validation is not None and index == 0:  # what can't be validated fails here
             mean_nll(model, self.validation.x[:2], self.validation.y[:2], seed=0, draws=1)
         return training
@@ -144,6 +157,7 @@ class Loop:
             if self.validation is not None and training.step % training.batches.per_epoch == 0:
                 self._validate(training)
             if self.on_step is not None:
+                training.show(self.settings.kl_weight_at(training.step - 1).target)
                 self.on_step(_event(training))
             if training.step % self.checkpoint_every == 0:
                 self._write_checkpoint(training)
@@ -164,8 +178,18 @@ class Loop:
 
     def _validate(self, training: Training) -> None:
         assert self.validation is not None
-        nll = mean_nll(training.model, *self.validation, seed=self.settings.seed)
-        training.end_epoch(nll, self.settings.patience)
+        found = []
+        for kl_weight in self._validated_at():
+            training.show(kl_weight)
+            found.append(mean_nll(training.model, *self.validation, seed=self.settings.seed))
+        training.end_epoch(sum(found) / len(found), self.settings.patience)
+
+    def _validated_at(self) -> list[float]:
+        """KL weights at which validation data is measured; the mean is what counts."""
+        amortization = self.settings.amortization
+        if amortization is None:
+            return [0.0]  # the parameters belong to no other
+        return [amortization.span.kl_weight(t) for t in _VALIDATED_AT]
 
     def _done(self, training: Training) -> int:
         return self.settings.steps * len(self.finished) + training.step
@@ -212,9 +236,9 @@ def _event(training: Training) -> StepEvent:
 
 
 def _record(training: Training) -> ChainRecord:
-    state = training.best_state or training.model.state_dict()
+    fitted = training.best_state or training.fitted()
     return ChainRecord(
-        {name: value.detach().cpu().clone() for name, value in state.items()},
+        {name: value.cpu().clone() for name, value in fitted.items()},
         training.history[: training.step].cpu(),
         training.validation_nll,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +14,12 @@ from bayesnas.complexity import nats_to_bits
 from bayesnas.inference.chains import Chain, FittedChains
 from bayesnas.inference.draws import draws_to_datatree, tempered_pareto_k
 from bayesnas.inference.evaluation import evaluate, kl_of
-from bayesnas.inference.inputs import Data
+from bayesnas.inference.inputs import Data, checked_data
+from bayesnas.inference.optimizers import OptimizerFactory
 from bayesnas.inference.predictive import conditional_means, posterior_draws
 from bayesnas.inference.pruning_curve import PRUNING_FRACTIONS, pruned, pruning_curve
-from bayesnas.inference.settings import check_kl_weight, whole
+from bayesnas.inference.refine import refined
+from bayesnas.inference.settings import check_kl_weight, make_settings, whole
 from bayesnas.pruning import Criterion
 
 if TYPE_CHECKING:
@@ -37,6 +40,12 @@ class Posterior(FittedChains):
         best: index of the best chain.
         example: two rows of the training data, ``(x, y)``.
     """
+
+    @property
+    def kl_weight(self) -> float:
+        """λ of the fit."""
+        assert self.settings.kl_weight is not None
+        return self.settings.kl_weight
 
     def evaluate(self, data: Data, *, draws: int = 32, seed: int = 0) -> dict[str, float]:
         """Measure predictions and the bound on data.
@@ -115,6 +124,71 @@ class Posterior(FittedChains):
             log_lik = self.evaluate(data, draws=draws)["expected_log_lik"]
             found["mdl_bits"] = nats_to_bits(kl - log_lik)
         return found
+
+    def refine(
+        self,
+        data: Data,
+        *,
+        epochs: int | None = None,
+        steps: int | None = None,
+        batch_size: int | None = None,
+        lr: float | None = None,
+        schedule: str | None = None,
+        clip: float | None = None,
+        kl_weight: float | None = None,
+        seed: int | None = None,
+        optimizer: OptimizerFactory = torch.optim.Adam,
+        compile: str | bool = "auto",
+        progress: bool = True,
+    ) -> Posterior:
+        """Train on from here, every chain alone, at one KL weight.
+
+        What an amortised fit says of one λ becomes a fit of its own.
+
+        Args:
+            data: training data.
+            epochs: passes over the sample; or
+            steps: optimiser steps (one of the two).
+            batch_size: examples a step; as in the fit by default, and so are the next four.
+            lr: learning rate at the start.
+            schedule: of the learning rate; ``"cosine"`` after a fit with a function for it.
+            clip: clip every gradient entry to [−clip, clip].
+            kl_weight: λ.
+            seed: of everything random.
+            optimizer: makes the optimiser: ``optimizer(parameters, lr=lr)``.
+            compile: as in ``bayesnas.fit``.
+            progress: show a bar, where stderr is a terminal.
+
+        Returns:
+            a new posterior, with the history of these steps; this one stays as it is.
+
+        Raises:
+            ValueError, TypeError: naming an argument that does not fit.
+        """
+        before = self.settings
+        train = checked_data(self.model, data, "data").to(self.example[0].device)
+        settings = make_settings(
+            examples=len(train),
+            kl_weight=self.kl_weight if kl_weight is None else kl_weight,
+            kl_warmup=0.0,
+            amortize=None,
+            epochs=epochs,
+            steps=steps,
+            batch_size=before.batch_size if batch_size is None else batch_size,
+            lr=before.lr if lr is None else lr,
+            schedule=schedule or before.schedule.replace("custom", "cosine"),
+            clip=before.clip if clip is None else clip,
+            restarts=self.chains,
+            patience=None,
+            seed=before.seed if seed is None else seed,
+            compile=compile,
+        )
+        models = [chain.model for chain in self._chains]
+        settings, records = refined(models, train, settings, optimizer, progress=progress)
+        run = dataclasses.replace(
+            self.run, settings=settings, data=train.info, fingerprint=train.fingerprint
+        )
+        return Posterior.restore(run, records, self.example, self.example[0].device)
 
     # Smaller networks ---------------------------------------------------------------------
 

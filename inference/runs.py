@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from bayesnas.data import DataInfo
+from bayesnas.inference.amortize import Amortize
 from bayesnas.inference.checkpoint import (
     CHECKPOINT,
     ChainRecord,
@@ -141,13 +142,14 @@ class RunFolder:
 
 
 def read_run(
-    path: str | Path, model: BayesianModel | None = None
+    path: str | Path, model: BayesianModel | None = None, amortize: Amortize | None = None
 ) -> tuple[RunDescription, list[ChainRecord], Example]:
     """Read a finished run.
 
     Args:
         path: its folder.
         model: an equally built model, for one that can't be rebuilt from its description.
+        amortize: map of the user's own, which can't be rebuilt from a description either.
 
     Raises:
         FileNotFoundError: naming what is missing; for an interrupted run, how to go on.
@@ -166,7 +168,7 @@ def read_run(
         )
     if not (folder / RESULT).exists():
         raise FileNotFoundError(f"{folder / RESULT} is missing")
-    run = _read_description(folder / RUN, content, model)
+    run = _read_description(folder / RUN, content, model, amortize)
     tensors, metadata = read_tensors(folder / RESULT)
     try:
         records = read_records(tensors, metadata["validation_nll"])
@@ -176,7 +178,7 @@ def read_run(
 
 
 def _read_description(
-    path: Path, content: dict[str, Any], model: BayesianModel | None
+    path: Path, content: dict[str, Any], model: BayesianModel | None, amortize: Amortize | None
 ) -> RunDescription:
     if model is None:
         model = _rebuild_model(path, content["model"])
@@ -185,7 +187,7 @@ def _read_description(
     try:
         return RunDescription(
             model,
-            FitSettings(**content["settings"]),
+            FitSettings.from_dict(content["settings"], amortize),
             DataInfo.from_dict(content["data"]),
             content["fingerprint"],
             content["validation"],

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from numbers import Integral, Real
-from typing import Any, TypeGuard
+from typing import Any, Self, TypeGuard
+
+from bayesnas.inference.amortize import Amortization, Amortize, make_amortization
 
 Schedule = str | Callable[[float], float]
 
@@ -17,11 +19,26 @@ _SCHEDULES: dict[str, Callable[[float], float]] = {
 
 
 @dataclass(frozen=True)
+class StepKLWeight:
+    """The KL weight of one step.
+
+    Attributes:
+        bound: λ in the bound; smaller than ``target`` while the KL weight warms up.
+        target: λ that the parameters belong to.
+    """
+
+    bound: float
+    target: float
+
+
+@dataclass(frozen=True)
 class FitSettings:
     """What decides the numbers of a fit, besides model and data.
 
     Attributes:
-        kl_weight: λ of the bound E_q log p − λ KL.
+        kl_weight: λ of the bound E_q log p − λ KL; None for a range of them.
+        kl_warmup: fraction of the steps over which λ rises linearly from 0.
+        amortization: range of λ and map to the parameters; None for a fit at one λ.
         steps: optimiser steps of one chain.
         batch_size: examples a step.
         lr: learning rate at the start.
@@ -34,7 +51,9 @@ class FitSettings:
         compile: how steps are taken: ``"eager"``, ``"trace"`` or ``"inductor"``.
     """
 
-    kl_weight: float
+    kl_weight: float | None
+    kl_warmup: float
+    amortization: Amortization | None
     steps: int
     batch_size: int
     lr: float
@@ -46,15 +65,49 @@ class FitSettings:
     optimizer: str
     compile: str
 
+    def kl_weight_at(self, step: int) -> StepKLWeight:
+        """KL weight of a step, counted from 0."""
+        target = self.kl_weight
+        if target is None:
+            assert self.amortization is not None
+            target = self.amortization.draw(step, self.seed)
+        warming = self.kl_warmup * self.steps
+        return StepKLWeight(target * (min(step / warming, 1.0) if warming else 1.0), target)
+
+    @property
+    def another_kl_weight(self) -> float:
+        """A λ that is not that of the first step, to compare two ways of taking a step at."""
+        if self.kl_weight is None:
+            assert self.amortization is not None
+            return self.amortization.span.kl_weight(0.37)
+        return 1.5 * self.kl_weight + 0.25
+
+    def kl_weight_text(self) -> str:
+        """λ, or the range of it, for captions."""
+        if self.amortization is None:
+            return f"{self.kl_weight:g}"
+        span = self.amortization.span
+        return f"{span.low:g}…{span.high:g}"
+
     def to_dict(self) -> dict[str, Any]:
         """All settings, as JSON values."""
-        return asdict(self)
+        amortization = None if self.amortization is None else self.amortization.to_dict()
+        return {**asdict(self), "amortization": amortization}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], amortize: Amortize | None = None) -> Self:
+        """Rebuild from what :meth:`to_dict` gave; ``amortize`` is a map that JSON can't hold."""
+        held = values["amortization"]
+        found = None if held is None else Amortization.from_dict(held, amortize)
+        return cls(**{**values, "amortization": found})
 
 
 def make_settings(
     *,
     examples: int,
-    kl_weight: float,
+    kl_weight: object,
+    kl_warmup: float,
+    amortize: Amortize | None,
     epochs: int | None,
     steps: int | None,
     batch_size: int,
@@ -71,7 +124,11 @@ def make_settings(
     Raises:
         ValueError: for a value out of range, or both or neither of ``epochs`` and ``steps``.
     """
-    check_kl_weight(kl_weight)
+    amortization = make_amortization(kl_weight, amortize)
+    if amortization is None:
+        check_kl_weight(kl_weight)
+    if not _is_number(kl_warmup) or not 0 <= kl_warmup <= 1:
+        raise ValueError(f"kl_warmup must be a fraction in [0, 1], got {kl_warmup!r}")
     whole("batch_size", batch_size, 1)
     whole("restarts", restarts, 1)
     whole("seed", seed, 0, _LARGEST_SEED)
@@ -88,7 +145,9 @@ def make_settings(
     whole("steps", steps, 1)
     learning_rate_factor(schedule, 0.0)
     return FitSettings(
-        kl_weight=float(kl_weight),
+        kl_weight=float(kl_weight) if _is_number(kl_weight) else None,
+        kl_warmup=float(kl_warmup),
+        amortization=amortization,
         steps=int(steps),
         batch_size=int(batch_size),
         lr=float(lr),

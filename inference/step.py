@@ -11,14 +11,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bayesnas.inference.flat import flatten_parameters
 from bayesnas.inference.handlers import kl_weighted
 from bayesnas.inference.nonfinite import check_sites
 from bayesnas.inference.objective import BoundTerms, bound_terms
 from bayesnas.inference.optimizers import OptimizerFactory, build_optimizer
 from bayesnas.inference.session import RandomStream
-from bayesnas.inference.settings import FitSettings
-from bayesnas.inference.traced import BETAS, RecordedStep, StepFunction, record
+from bayesnas.inference.settings import FitSettings, StepKLWeight
+from bayesnas.inference.traced import RecordedStep, StepFunction, record
+from bayesnas.inference.trained import TrainedParameters, Use, adam_scalars, adam_state
 from bayesnas.models.base import BayesianModel
 from bayesnas.models.pyro_pair import PyroPair
 
@@ -45,7 +45,8 @@ class Step:
 
     Attributes:
         parameters: the trainable parameters.
-        optimizer: over one flat tensor for Adam, else over the parameters.
+        trained: what the optimiser updates, and how the parameters come from it.
+        optimizer: over flat vectors for Adam and for amortised fits, else over the parameters.
         log_lik_sites, kl_sites: what the entries of a step's result are.
     """
 
@@ -58,16 +59,18 @@ class Step:
         stream: RandomStream,
         where: Callable[[], str],
     ) -> None:
-        """Flatten the parameters and make the optimiser; see the class."""
+        """Make the maps and the optimiser; see the class."""
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         if not self.parameters:
             raise ValueError("model must have parameters to train, got none")
         self._model, self._settings, self._examples = model, settings, examples
         self._stream, self._where = stream, where
-        self._flats = flatten_parameters(self.parameters)
+        self.trained = TrainedParameters(self.parameters, settings.amortization)
         self._adam = factory is torch.optim.Adam
-        trained = [flat.values for _, flat in self._flats] if self._adam else self.parameters
-        self.optimizer = build_optimizer(factory, trained, settings.lr)
+        flat = self._adam or settings.amortization is not None
+        self.optimizer = build_optimizer(
+            factory, self.trained.leaves if flat else self.parameters, settings.lr
+        )
         self._start_lr = [group["lr"] for group in self.optimizer.param_groups]
         self._graphs: dict[tuple[torch.Size, ...], RecordedStep | None] = {}
         self._traceable = settings.compile != "eager"
@@ -75,12 +78,13 @@ class Step:
         self.log_lik_sites: list[str] = []
         self.kl_sites: list[str] = []
 
-    def __call__(self, x: Tensor, y: Tensor, factor: float) -> Tensor:
+    def __call__(self, x: Tensor, y: Tensor, kl_weight: StepKLWeight, factor: float) -> Tensor:
         """Take a step on a batch.
 
         Args:
             x: inputs ``[b, ...]``.
             y: targets ``[b, ...]``.
+            kl_weight: of the bound, and of the parameters.
             factor: of the learning-rate schedule.
 
         Returns:
@@ -88,14 +92,16 @@ class Step:
         """
         for group, start in zip(self.optimizer.param_groups, self._start_lr, strict=True):
             group["lr"] = start * factor
-        graph = self._graph(x, y)
+        use = self.trained.use(kl_weight.target)
+        graph = self._graph(x, y, use)
         if graph is None:
-            row = self._eager(x, y, self._settings.kl_weight)
-            self.optimizer.step()
-        elif self._adam:
-            row = graph(*self._tensors(x, y, self._next_scalars()))
+            row = self._eager(x, y, kl_weight, use)
         else:
-            row = graph(*self._tensors(x, y, self._scalars(0.0, 1.0)))
+            lr = self.optimizer.param_groups[0]["lr"]
+            adam = adam_scalars(self.optimizer, use, lr) if self._adam else None
+            row = graph(*self._tensors(x, y, kl_weight.bound, use, adam))
+        if graph is None or not self._adam:
+            self.trained.offer(use)
             self.optimizer.step()
         return row
 
@@ -122,16 +128,18 @@ class Step:
 
     # Eager --------------------------------------------------------------------------------
 
-    def _eager(self, x: Tensor, y: Tensor, kl_weight: float) -> Tensor:
+    def _eager(self, x: Tensor, y: Tensor, kl_weight: StepKLWeight, use: Use) -> Tensor:
         """Write the gradients; return the terms."""
-        for _, flat in self._flats:
-            flat.gradient.zero_()
-        terms, bound = self._bound(x, y, kl_weight)
+        self.trained.write(kl_weight.target)
+        for group in self.trained.groups:
+            group.flat.gradient.zero_()
+        terms, bound = self._bound(x, y, kl_weight.bound)
         # Per example, so that learning rate and clipping mean the same for any sample size.
         (-bound / self._examples).backward()
+        self.trained.pull_back(use)
         if self._settings.clip is not None:
-            for _, flat in self._flats:
-                flat.gradient.clamp_(-self._settings.clip, self._settings.clip)
+            for gradient in use.gradients:
+                gradient.clamp_(-self._settings.clip, self._settings.clip)
         self.log_lik_sites, self.kl_sites = list(terms.log_lik), list(terms.kl)
         return terms.stacked()
 
@@ -152,30 +160,29 @@ class Step:
 
     # Traced -------------------------------------------------------------------------------
 
-    def _graph(self, x: Tensor, y: Tensor) -> RecordedStep | None:
+    def _graph(self, x: Tensor, y: Tensor, use: Use) -> RecordedStep | None:
         key = (x.shape, y.shape)
         if key not in self._graphs and self._traceable:
             try:
-                self._graphs[key] = self._traced(x, y)
+                self._graphs[key] = self._traced(x, y, use)
             except Exception as error:  # whatever a user's model does that tracing can't follow
                 self._stay_eager(f"it can't be traced ({type(error).__name__}: {error})")
         return self._graphs.get(key) if self._traceable else None
 
-    def _traced(self, x: Tensor, y: Tensor) -> RecordedStep | None:
+    def _traced(self, x: Tensor, y: Tensor, use: Use) -> RecordedStep | None:
         function = StepFunction(
-            self._model, self._flats, self._examples, self._settings.clip, self._adam
+            self._model, self.trained, use, self._examples, self._settings.clip, self._adam
         )
         self._function = function
-        tensors = self._tensors(x, y, self._scalars(1e-3, 1.0))
         with self._unchanged():
-            recorded = record(function, tensors)
+            recorded = record(function, self._tensors(x, y, 1.0, use))
         self.log_lik_sites, self.kl_sites = function.log_lik_sites, function.kl_sites
         full = len(x) == min(self._settings.batch_size, self._examples)
         if self._settings.compile == "inductor" and full:
             recorded.compile()
         if (x.shape, y.shape) in self._trusted:
             return recorded
-        difference = self._difference(recorded, x, y, 1.5 * self._settings.kl_weight + 0.25)
+        difference = self._difference(recorded, x, y, self._settings.another_kl_weight)
         if difference > _TOLERANCE:
             self._stay_eager(f"the traced step differs from the eager one by {difference:.1e}")
             return None
@@ -187,7 +194,7 @@ class Step:
         Args:
             x: inputs of a batch.
             y: its targets.
-            kl_weight: λ, any.
+            kl_weight: λ, any; of an amortised fit, in its range.
 
         Returns:
             max over the terms of the bound and over the gradients of ‖traced − eager‖ /
@@ -196,29 +203,33 @@ class Step:
         Raises:
             ValueError: if the step of such a batch is not recorded.
         """
-        graph = self._graph(x, y)
+        graph = self._graph(x, y, self.trained.use(kl_weight))
         if graph is None:
             raise ValueError("compile must be 'trace' or 'inductor' to compare with eager steps")
         return self._difference(graph, x, y, kl_weight)
 
     def _difference(self, graph: RecordedStep, x: Tensor, y: Tensor, kl_weight: float) -> float:
+        use = self.trained.use(kl_weight)
         with self._unchanged():
-            terms = self._eager(x, y, kl_weight)
-            eager = [terms, *(flat.gradient.clone() for _, flat in self._flats)]
-        scalars = self._scalars(0.0, 1.0)
-        scalars[0] = kl_weight
-        tensors = [tensor.clone() for tensor in self._tensors(x, y, scalars)]
+            terms = self._eager(x, y, StepKLWeight(kl_weight, kl_weight), use)
+            eager = [terms, *(gradient.clone() for gradient in use.gradients)]
+        tensors = [tensor.clone() for tensor in self._tensors(x, y, kl_weight, use)]
         with self._unchanged():
             terms = graph(*tensors)
-        count = len(self._flats)
+        count = len(use.leaves)
         traced = [terms, *tensors[count : 2 * count]]
         return max(_relative(a, b) for a, b in zip(traced, eager, strict=True))
 
-    def _tensors(self, x: Tensor, y: Tensor, scalars: Tensor) -> list[Tensor]:
-        moments = [self._moments(flat.values) for _, flat in self._flats]
+    def _tensors(
+        self, x: Tensor, y: Tensor, kl_weight: float, use: Use, adam: list[float] | None = None
+    ) -> list[Tensor]:
+        """Arguments of a recorded step; without ``adam`` one that leaves every leaf as it is."""
+        adam = [0.0, 1.0, 0.0, 0.0] * len(use.leaves) if adam is None else adam
+        scalars = torch.tensor([kl_weight, *adam, *use.inputs], device=x.device)
+        moments = [self._moments(leaf) for leaf in use.leaves]
         return [
-            *(flat.values.data for _, flat in self._flats),
-            *(flat.gradient for _, flat in self._flats),
+            *(leaf.data for leaf in use.leaves),
+            *use.gradients,
             *(first for first, _ in moments),
             *(second for _, second in moments),
             *self._function.buffers(),
@@ -227,36 +238,19 @@ class Step:
             scalars,
         ]
 
-    def _moments(self, values: nn.Parameter) -> tuple[Tensor, Tensor]:
-        """Adam's moments of a flat tensor, in the optimiser's own state."""
+    def _moments(self, leaf: nn.Parameter) -> tuple[Tensor, Tensor]:
+        """Adam's moments of a leaf, in the optimiser's own state."""
         if not self._adam:
-            return values.data, values.data  # not read
-        state = self.optimizer.state[values]
-        if not state:
-            state["step"] = torch.zeros((), device=values.device)
-            state["exp_avg"] = torch.zeros_like(values.data)
-            state["exp_avg_sq"] = torch.zeros_like(values.data)
+            return leaf.data, leaf.data  # not read
+        state = adam_state(self.optimizer, leaf)
         return state["exp_avg"], state["exp_avg_sq"]
-
-    def _next_scalars(self) -> Tensor:
-        """Count a step of Adam and return λ, its step size and its second bias correction."""
-        for _, flat in self._flats:
-            self._moments(flat.values)
-            step = self.optimizer.state[flat.values]["step"]
-            step += 1
-        taken = float(step)
-        lr = self.optimizer.param_groups[0]["lr"]
-        return self._scalars(lr / (1 - BETAS[0] ** taken), math.sqrt(1 - BETAS[1] ** taken))
-
-    def _scalars(self, step_size: float, correction: float) -> Tensor:
-        values = [self._settings.kl_weight, step_size, correction]
-        return torch.tensor(values, device=self.parameters[0].device)
 
     @contextmanager
     def _unchanged(self) -> Iterator[None]:
         """Run something and put random state, gradients and buffers back as they were."""
         before = self._stream.now()
-        held = [flat.gradient for _, flat in self._flats] + self._function.buffers()
+        held = [gradient for group in self.trained.groups for gradient in group.gradients]
+        held += self._function.buffers()
         copies = [tensor.clone() for tensor in held]
         with self._stream.rewound(before):
             yield

@@ -10,11 +10,10 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from bayesnas.inference.flat import FlatParameters
 from bayesnas.inference.objective import BoundTerms, bound_terms
+from bayesnas.inference.trained import TrainedParameters, Use
 from bayesnas.models.base import BayesianModel
 
-BETAS = (0.9, 0.999)
 EPSILON = 1e-8
 
 
@@ -34,14 +33,16 @@ class BoundModule(nn.Module):
 class StepFunction:
     """One training step as a pure function of tensors, for tracing.
 
-    ``(flat values, flat gradients, Adam's moments, buffers, x, y, scalars)`` go in; the terms
-    of the bound, one a site, come out, and gradients, parameters and moments are written in
-    place. ``scalars`` are λ, the step size and Adam's second bias correction, so none of them
-    is part of the trace.
+    ``(leaves in use, their gradients, Adam's moments, buffers, x, y, scalars)`` go in; the
+    terms of the bound, one a site, come out, and gradients, leaves and moments are written in
+    place. ``scalars`` are λ, what Adam needs of every leaf (see
+    :func:`~bayesnas.inference.trained.adam_scalars`) and what the maps take, so none of them is
+    part of the trace.
 
     Args:
         model: model and guide.
-        flats: its parameters, from :func:`~bayesnas.inference.flat.flatten_parameters`.
+        trained: its parameters.
+        use: of any step; every step uses as many leaves and inputs.
         examples: size N of the sample.
         clip: largest absolute value of a gradient entry, or None.
         adam: whether the update is part of the step; else only the gradient is written.
@@ -50,17 +51,21 @@ class StepFunction:
     def __init__(
         self,
         model: BayesianModel,
-        flats: Sequence[tuple[Sequence[int], FlatParameters]],
+        trained: TrainedParameters,
+        use: Use,
         examples: int,
         clip: float | None,
         adam: bool,
     ) -> None:
         """Name parameters and buffers; see the class."""
         self._module = BoundModule(model)
-        self._flats = flats
+        self._groups = trained.groups
         self._examples, self._clip, self._adam = examples, clip, adam
+        self._count = len(use.leaves)
+        self._leaf_counts = [len(place.leaves) for place in use.places]
+        self._input_counts = [len(place.inputs) for place in use.places]
         names = [name for name, p in self._module.named_parameters() if p.requires_grad]
-        self._names = [[names[index] for index in indices] for indices, _ in flats]
+        self._names = [[names[index] for index in group.indices] for group in self._groups]
         persistent = self._module.state_dict(keep_vars=True)
         self._buffers = [
             name
@@ -76,39 +81,45 @@ class StepFunction:
 
     def __call__(self, *tensors: Tensor) -> Tensor:
         """Take a step; see the class for the arguments, in that order."""
-        count = len(self._flats)
-        values, gradients = tensors[:count], tensors[count : 2 * count]
-        first_moments, second_moments = (
-            tensors[2 * count : 3 * count],
-            tensors[3 * count : 4 * count],
+        count = self._count
+        held, gradients, first, second = (
+            tensors[kind * count : (kind + 1) * count] for kind in range(4)
         )
         *buffers, x, y, scalars = tensors[4 * count :]
-        kl_weight, step_size, correction = scalars.unbind()
-        leaves = [value.detach().requires_grad_() for value in values]
-        terms = self._terms(leaves, buffers, x, y)
+        kl_weight, adam, inputs = scalars.split([1, 4 * count, len(scalars) - 1 - 4 * count])
+        leaves = [value.detach().requires_grad_() for value in held]
+        terms = self._terms(leaves, inputs, buffers, x, y)
         self.log_lik_sites, self.kl_sites = list(terms.log_lik), list(terms.kl)
-        loss = -terms.bound(kl_weight) / self._examples
+        loss = -terms.bound(kl_weight[0]) / self._examples
         found = torch.autograd.grad(loss, leaves, allow_unused=True, materialize_grads=True)
         for index, gradient in enumerate(found):
             clipped = gradient if self._clip is None else gradient.clamp(-self._clip, self._clip)
             gradients[index].copy_(clipped)
             if self._adam:
-                adam_update(
-                    values[index],
-                    clipped,
-                    first_moments[index],
-                    second_moments[index],
-                    step_size,
-                    correction,
-                )
+                factors = adam[4 * index : 4 * index + 4].unbind()
+                adam_update(held[index], clipped, first[index], second[index], *factors)
         return terms.stacked()
 
     def _terms(
-        self, leaves: Sequence[Tensor], buffers: Sequence[Tensor], x: Tensor, y: Tensor
+        self,
+        leaves: Sequence[Tensor],
+        inputs: Tensor,
+        buffers: Sequence[Tensor],
+        x: Tensor,
+        y: Tensor,
     ) -> BoundTerms:
         state: dict[str, Tensor] = dict(zip(self._buffers, buffers, strict=True))
-        for names, (_, flat), leaf in zip(self._names, self._flats, leaves, strict=True):
-            state |= zip(names, flat.split(leaf), strict=True)
+        remaining = iter(leaves)
+        for group, names, count, taken in zip(
+            self._groups,
+            self._names,
+            self._leaf_counts,
+            inputs.split(self._input_counts),
+            strict=True,
+        ):
+            own = [next(remaining) for _ in range(count)]
+            values = group.net.combine(own, taken.to(own[0].dtype))
+            state |= zip(names, group.flat.split(values), strict=True)
         found: BoundTerms = functional_call(self._module, state, (x, y, self._examples / len(x)))
         return found
 
@@ -120,6 +131,8 @@ def adam_update(
     second_moment: Tensor,
     step_size: Tensor,
     correction: Tensor,
+    first_weight: Tensor,
+    second_weight: Tensor,
 ) -> None:
     """Update parameters and moments in place by Adam (Kingma, Ba 2015), as torch's does.
 
@@ -130,9 +143,11 @@ def adam_update(
         second_moment: ``[P]``.
         step_size: lr / (1 − β₁ᵗ).
         correction: √(1 − β₂ᵗ).
+        first_weight: 1 − β₁, the weight of the gradient in the first moment.
+        second_weight: 1 − β₂, that of its square in the second.
     """
-    first_moment.lerp_(gradient, 1 - BETAS[0])
-    second_moment.mul_(BETAS[1]).addcmul_(gradient, gradient, value=1 - BETAS[1])
+    first_moment.lerp_(gradient, first_weight.to(gradient.dtype))
+    second_moment.lerp_(gradient.square(), second_weight.to(gradient.dtype))
     values.sub_(step_size * first_moment / (second_moment.sqrt() / correction + EPSILON))
 
 

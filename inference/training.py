@@ -38,6 +38,7 @@ class Training:
         chain: index of the chain; with the seed it decides all that is random.
         optimizer: builds the optimiser from parameters and ``lr=``.
         schedule: learning-rate schedule.
+        fresh: draw the initial parameters; False goes on from those of ``model``.
     """
 
     def __init__(
@@ -49,6 +50,8 @@ class Training:
         chain: int,
         optimizer: OptimizerFactory,
         schedule: Schedule,
+        *,
+        fresh: bool = True,
     ) -> None:
         """Draw the initial parameters and set up the optimiser; see the class."""
         seeds = np.random.SeedSequence([settings.seed, chain]).generate_state(2)
@@ -63,12 +66,13 @@ class Training:
         with pyro_session(self.stream, validate=True):
             first = self.batches.at(0)
             model.train()
-            model.prepare(*first)
-            model.reset()
+            if fresh:
+                model.prepare(*first)
+                model.reset()
             self._try_out(*first)
-        self._take = Step(
-            model, optimizer, settings, len(x), self.stream, lambda: self._where(self.step)
-        )
+            self._take = Step(
+                model, optimizer, settings, len(x), self.stream, lambda: self._where(self.step)
+            )
         self.history = torch.full((settings.steps, len(HISTORY)), torch.nan, device=x.device)
         self.validation_nll: list[float] = []
         self.best_state: dict[str, Tensor] | None = None
@@ -110,17 +114,20 @@ class Training:
 
     def _take_step(self) -> Tensor:
         x, y = self.batches.at(self.step)
-        factor = learning_rate_factor(self._schedule, self.step / self.settings.steps)
-        return self._take(x, y, factor)
+        progress = self.step / self.settings.steps
+        self._take.trained.refine(progress, self._take.optimizer)
+        factor = learning_rate_factor(self._schedule, progress)
+        return self._take(x, y, self.settings.kl_weight_at(self.step), factor)
 
     def _record(self, first: int, recorded: list[Tensor]) -> None:
         if not recorded:
             return
-        kl_weight, split = self.settings.kl_weight, len(self._take.log_lik_sites)
+        split = len(self._take.log_lik_sites)
         terms = torch.stack(recorded)
         log_lik, kl = terms[:, :split].sum(1), terms[:, split:].sum(1)
-        loss = kl_weight * kl - log_lik
-        rows = torch.stack([loss, log_lik, kl, torch.full_like(kl, kl_weight)], dim=1)
+        steps = range(first, first + len(recorded))
+        weights = kl.new_tensor([self.settings.kl_weight_at(step).bound for step in steps])
+        rows = torch.stack([weights * kl - log_lik, log_lik, kl, weights], dim=1)
         finite = torch.isfinite(rows).all(dim=1)
         if not bool(finite.all()):
             index = int((~finite).nonzero()[0])
@@ -128,15 +135,22 @@ class Training:
         self.history[first : first + len(rows)] = rows
 
     def _where(self, index: int) -> str:
-        kl_weight = self.settings.kl_weight
+        kl_weight = self.settings.kl_weight_at(index).target
         return f"at step {index + 1} of chain {self.chain} with kl_weight={kl_weight:g}"
+
+    def show(self, kl_weight: float) -> None:
+        """Give the model the parameters at a KL weight; in a fit at one λ it has them."""
+        self._take.trained.write(kl_weight)
 
     def check_parameters(self) -> None:
         """Raise NonFiniteLossError where the last step left a parameter NaN or infinite.
 
         The loss of the step before it says nothing of that.
         """
-        check_parameters(self.model.named_parameters(), self._where(self.step - 1))
+        where = self._where(self.step - 1)
+        check_parameters(self.model.named_parameters(), where)
+        maps = [(f"leaf {i} of the map", leaf) for i, leaf in enumerate(self._take.trained.leaves)]
+        check_parameters(maps, where)
 
     def end_epoch(self, validation_nll: float, patience: int | None) -> None:
         """Note an epoch's validation NLL; keep the best state, and stop once patience is out."""
@@ -145,13 +159,24 @@ class Training:
             return
         best = int(np.nanargmin([*self.validation_nll, np.inf]))
         if best == len(self.validation_nll) - 1:
-            state = self.model.state_dict()
-            self.best_state = {name: value.detach().clone() for name, value in state.items()}
+            self.best_state = {name: value.clone() for name, value in self.fitted().items()}
         self.stopped = len(self.validation_nll) - 1 - best >= patience
+
+    def fitted(self) -> dict[str, Tensor]:
+        """What was fitted, as it stands: the model as ``model/...``, maps as ``maps/...``.
+
+        In an amortised fit the model has its parameters in the middle of the range.
+        """
+        if self.settings.amortization is not None:
+            self.show(self.settings.amortization.span.kl_weight(0.5))
+        model, maps = self.model.state_dict(), self._take.trained.state()
+        return {f"model/{name}": value.detach() for name, value in model.items()} | {
+            f"maps/{name}": value.detach() for name, value in maps.items()
+        }
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """All that the next steps depend on: tensors by name, and JSON values."""
-        tensors = {f"model/{name}": value for name, value in self.model.state_dict().items()}
+        tensors = self.fitted()
         optimizer, values = optimizer_state(self._take.optimizer)
         tensors |= {f"optimizer/{name}": value for name, value in optimizer.items()}
         tensors |= {f"random/{name}": value for name, value in self.stream.state.items()}
@@ -173,19 +198,21 @@ class Training:
             ValueError: where the state is not of this model.
         """
         try:
-            self.model.load_state_dict(_below("model/", tensors))
+            self.model.load_state_dict(below("model/", tensors))
+            self._take.trained.load_state(below("maps/", tensors))
         except RuntimeError as error:
             raise ValueError(f"the checkpoint is of another model: {error}") from error
-        optimizer = _below("optimizer/", tensors)
+        optimizer = below("optimizer/", tensors)
         restore_optimizer(self._take.optimizer, optimizer, values["optimizer"])
         self._take.decide_as(values["steps"])
-        self.stream.state = _below("random/", tensors)
+        self.stream.state = below("random/", tensors)
         self.step = int(values["step"])
         self.stopped = bool(values["stopped"])
         self.validation_nll = list(values["validation_nll"])
         self.history[: self.step] = tensors["history"].to(self.history.device)
-        self.best_state = _below("best/", tensors) or None
+        self.best_state = below("best/", tensors) or None
 
 
-def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors whose names begin with ``prefix``, without it."""
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

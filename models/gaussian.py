@@ -15,7 +15,7 @@ from bayesnas.complexity import smallest_gaussian_kl
 from bayesnas.distributions import GaussianWeights
 from bayesnas.likelihood import make_likelihood
 from bayesnas.models.base import DATA_PLATE, OBSERVED, BayesianModel
-from bayesnas.nn.hypernet import VariationalParameters
+from bayesnas.nn.variational import VariationalParameters
 from bayesnas.nn.keep import KeepMasks
 from bayesnas.nn.layers import StochasticLayers, is_linear_or_convolution, reset_deterministic
 from bayesnas.nn.spec import build, describe, summary

@@ -1,13 +1,17 @@
 """Networks and the distributions on their weights."""
 
 from bayesnas.nn.gaussian_tensor import GaussianTensor
-from bayesnas.nn.hypernet import VariationalParameters
 from bayesnas.nn.layers import StochasticLayers, is_linear_or_convolution
+from bayesnas.nn.maps import Linear, LowRank, Piecewise
 from bayesnas.nn.mlp import convnet, mlp
 from bayesnas.nn.netfile import load_net, save_net
+from bayesnas.nn.variational import VariationalParameters
 
 __all__ = [
     "GaussianTensor",
+    "Linear",
+    "LowRank",
+    "Piecewise",
     "StochasticLayers",
     "VariationalParameters",
     "convnet",

@@ -15,7 +15,7 @@ from torch.func import functional_call
 
 import bayesnas as bn
 from bayesnas.inference.session import RandomStream, pyro_session
-from bayesnas.inference.settings import FitSettings
+from bayesnas.inference.settings import FitSettings, StepKLWeight
 from bayesnas.inference.step import Step
 
 EXAMPLES = 60_000
@@ -50,15 +50,16 @@ def ours(net: str, estimator: str, mode: str) -> Taken:
     model = bn.models.GaussianNet(NETS[net](PLAIN), prior_scale=PRIOR, estimator=estimator)
     stream = RandomStream(0, torch.device("cpu"))
     settings = FitSettings(
-        kl_weight=1.0, steps=1, batch_size=256, lr=1e-3, schedule="constant", clip=None,
-        restarts=1, patience=None, seed=0, optimizer="Adam", compile=mode,
+        kl_weight=1.0, kl_warmup=0.0, amortization=None, steps=1, batch_size=256, lr=1e-3,
+        schedule="constant", clip=None, restarts=1, patience=None, seed=0, optimizer="Adam",
+        compile=mode,
     )  # fmt: skip
     taken = Step(model, torch.optim.Adam, settings, EXAMPLES, stream, lambda: "")
     x, y = batch(net)
 
     def step() -> None:
         with pyro_session(stream):
-            taken(x, y, 1.0)
+            taken(x, y, StepKLWeight(1.0, 1.0), 1.0)
 
     return step
 

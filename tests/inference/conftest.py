@@ -82,7 +82,7 @@ def _numbers(post: bn.Posterior) -> dict[str, bytes]:
     found = {}
     for chain, record in enumerate(post.records()):
         found[f"{chain} nll"] = repr(record.validation_nll).encode()
-        for name, value in {**record.state, "history": record.history}.items():
+        for name, value in {**record.fitted, "history": record.history}.items():
             found[f"{chain} {name}"] = value.contiguous().numpy().tobytes()
     return found
 

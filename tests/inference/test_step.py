@@ -164,7 +164,8 @@ def test_the_adam_update_is_torchs() -> None:
         optimizer.step()
         step_size = torch.tensor(0.1 / (1 - 0.9**step))
         correction = torch.tensor(math.sqrt(1 - 0.999**step))
-        adam_update(ours, gradient, first, second, step_size, correction)
+        weights = torch.tensor(0.1), torch.tensor(0.001)
+        adam_update(ours, gradient, first, second, step_size, correction, *weights)
         assert torch.allclose(ours, theirs, rtol=1e-5, atol=1e-7)
 
 
@@ -194,8 +195,9 @@ def test_auto_decides_by_the_number_of_steps(
     compile: str | bool, steps: int, restarts: int, mode: str
 ) -> None:
     settings = make_settings(
-        examples=10, kl_weight=1.0, epochs=None, steps=steps, batch_size=5, lr=0.1,
-        schedule="cosine", clip=None, restarts=restarts, patience=None, seed=0, compile=compile,
+        examples=10, kl_weight=1.0, kl_warmup=0.0, amortize=None, epochs=None, steps=steps,
+        batch_size=5, lr=0.1, schedule="cosine", clip=None, restarts=restarts, patience=None,
+        seed=0, compile=compile,
     )  # fmt: skip
     assert settings.compile == mode
 

@@ -7,7 +7,7 @@ import copy
 import pytest
 import torch
 
-from bayesnas.nn.hypernet import VariationalParameters
+from bayesnas.nn.variational import VariationalParameters
 from bayesnas.nn.keep import KeepMasks
 
 

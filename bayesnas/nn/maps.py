@@ -1,0 +1,240 @@
+"""The kinds of maps from the KL weight λ to parameters, and their options."""
+
+from __future__ import annotations
+
+import abc
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+
+from bayesnas.nn.hypernet import Hypernet, ModuleNet, PiecewiseLinearNet
+from bayesnas.nn.low_rank import LowRankNet
+
+_SLACK = 1e-6  # relative: how far outside the range a λ may lie by rounding
+
+
+@dataclass(frozen=True)
+class LogRange:
+    """A range of KL weights on a log scale.
+
+    Attributes:
+        low: smallest λ, > 0.
+        high: largest λ.
+
+    >>> LogRange(0.1, 1000.0).normalised(10.0)
+    0.5
+    """
+
+    low: float
+    high: float
+
+    def normalised(self, kl_weight: float) -> float:
+        """T in [0, 1]: ln(λ / low) / ln(high / low).
+
+        Raises:
+            ValueError: for a λ outside the range; the message says the range.
+        """
+        if not self.low * (1 - _SLACK) <= kl_weight <= self.high * (1 + _SLACK):
+            raise ValueError(
+                f"kl_weight must be in the fitted range [{self.low:g}, {self.high:g}], "
+                f"got {kl_weight!r}"
+            )
+        t = math.log(kl_weight / self.low) / math.log(self.high / self.low)
+        return min(max(t, 0.0), 1.0)
+
+    def kl_weight(self, t: float) -> float:
+        """λ at t, exact at both ends."""
+        if t in (0.0, 1.0):
+            return self.high if t else self.low
+        return float(self.low * (self.high / self.low) ** t)
+
+
+class ParameterMap(abc.ABC):
+    """A kind of map from λ to parameters; builds the hypernetwork of a model."""
+
+    kind: ClassVar[str]
+
+    @abc.abstractmethod
+    def build(self, initial: Tensor, shapes: Sequence[Any], span: LogRange) -> Hypernet:
+        """Make the hypernetwork that starts at ``initial`` for every λ.
+
+        Args:
+            initial: all trainable parameters, ``[P]``.
+            shapes: of the tensors that it holds one after the other.
+            span: the range of λ.
+        """
+
+    def check(self, span: LogRange) -> None:  # noqa: B027  # most options fit any range
+        """Raise ValueError where the options do not fit the range of λ."""
+
+    def config(self) -> dict[str, Any]:
+        """Kind and options, as JSON values."""
+        return {"kind": self.kind, **asdict(self)}  # type: ignore[call-overload]
+
+
+@dataclass(frozen=True)
+class Linear(ParameterMap):
+    """θ linear in log λ: θ(t) = (1 − t) θ₀ + t θ₁ (Grebenkova et al. 2021, equation 7)."""
+
+    kind: ClassVar[str] = "linear"
+
+    def build(self, initial: Tensor, shapes: Sequence[Any], span: LogRange) -> Hypernet:
+        """Two knots, at the ends."""
+        return PiecewiseLinearNet(initial, (0.0, 1.0))
+
+
+@dataclass(frozen=True)
+class Piecewise(ParameterMap):
+    """θ piecewise linear in log λ.
+
+    Attributes:
+        knots: their number, evenly spaced over log λ and both ends included; or the λ of every
+            knot, increasing, from the lower end of the range to the upper.
+        coarse_to_fine: begin the training with few knots (see
+            :class:`~bayesnas.nn.hypernet.PiecewiseLinearNet`).
+
+    Raises:
+        ValueError: for fewer than two knots, or λ that do not increase or do not span the range.
+
+    References:
+        Grebenkova, Bakhteev, Strijov, *Deep learning model selection with complexity control*,
+        2023 (piecewise linear maps).
+
+    >>> Piecewise(knots=3).positions(LogRange(0.1, 1000.0))
+    [0.0, 0.5, 1.0]
+    """
+
+    kind: ClassVar[str] = "piecewise"
+
+    knots: int | tuple[float, ...] = 5
+    coarse_to_fine: bool = True
+
+    def __post_init__(self) -> None:
+        """Check the knots."""
+        if isinstance(self.knots, Sequence):
+            object.__setattr__(self, "knots", tuple(float(knot) for knot in self.knots))
+        count = self.knots if isinstance(self.knots, int) else len(self.knots)
+        if count < 2:
+            raise ValueError(f"knots must be at least 2, got {self.knots!r}")
+
+    def positions(self, span: LogRange) -> list[float]:
+        """T of every knot."""
+        if isinstance(self.knots, int):
+            return [index / (self.knots - 1) for index in range(self.knots)]
+        found = [span.normalised(knot) for knot in self.knots]
+        if found != sorted(set(found)) or (found[0], found[-1]) != (0.0, 1.0):
+            raise ValueError(
+                f"knots must increase from {span.low:g} to {span.high:g}, the range of kl_weight, "
+                f"got {list(self.knots)}"
+            )
+        return found
+
+    def check(self, span: LogRange) -> None:
+        """Raise ValueError unless the knots span the range."""
+        self.positions(span)
+
+    def build(self, initial: Tensor, shapes: Sequence[Any], span: LogRange) -> Hypernet:
+        """One copy of the parameters a knot."""
+        return PiecewiseLinearNet(initial, self.positions(span), coarse_to_fine=self.coarse_to_fine)
+
+
+@dataclass(frozen=True)
+class LowRank(ParameterMap):
+    """A low-rank change of every tensor from a small network of log λ.
+
+    Attributes:
+        rank: number of outer products.
+        hidden: width of the small network.
+
+    Raises:
+        ValueError: unless both are whole numbers >= 1.
+
+    References:
+        Grebenkova, Bakhteev, Strijov 2021, equation (6).
+    """
+
+    kind: ClassVar[str] = "low-rank"
+
+    rank: int = 1
+    hidden: int = 50
+
+    def __post_init__(self) -> None:
+        """Check both."""
+        for name in ("rank", "hidden"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(f"{name} must be a whole number >= 1, got {value!r}")
+
+    def build(self, initial: Tensor, shapes: Sequence[Any], span: LogRange) -> Hypernet:
+        """A network a tensor."""
+        return LowRankNet(initial, shapes, rank=self.rank, hidden=self.hidden)
+
+
+@dataclass(frozen=True)
+class Custom(ParameterMap):
+    """A map of your own.
+
+    Attributes:
+        factory: called with the initial parameters, one vector ``[P]``; returns an
+            ``nn.Module`` that gives such a vector when called with t, a scalar tensor in [0, 1].
+    """
+
+    kind: ClassVar[str] = "custom"
+
+    factory: Callable[[Tensor], nn.Module]
+
+    def build(self, initial: Tensor, shapes: Sequence[Any], span: LogRange) -> Hypernet:
+        """Call the factory."""
+        module = self.factory(initial.detach().clone())
+        if not isinstance(module, nn.Module):
+            raise TypeError(
+                f"amortize must make an nn.Module from the initial parameters, got {module!r}"
+            )
+        return ModuleNet(module, initial)
+
+    def config(self) -> dict[str, Any]:
+        """Only the kind: a function has no JSON form."""
+        return {"kind": self.kind}
+
+
+_KINDS: dict[str, type[ParameterMap]] = {kind.kind: kind for kind in (Linear, LowRank, Piecewise)}
+
+
+def make_map(amortize: str | ParameterMap | Callable[[Tensor], nn.Module]) -> ParameterMap:
+    """Read what ``amortize=`` was given.
+
+    Raises:
+        ValueError: for an unknown kind.
+        TypeError: for anything that is neither a kind nor a function.
+
+    >>> make_map("low-rank")
+    LowRank(rank=1, hidden=50)
+    """
+    if isinstance(amortize, ParameterMap):
+        return amortize
+    if isinstance(amortize, str) and amortize in _KINDS:
+        return _KINDS[amortize]()
+    if callable(amortize) and not isinstance(amortize, (type, nn.Module)):
+        return Custom(amortize)
+    error = ValueError if isinstance(amortize, str) else TypeError
+    raise error(
+        f"amortize must be one of {sorted(_KINDS)}, one of bayesnas.nn.Linear, Piecewise and "
+        f"LowRank with its options, or a function that makes a module, got {amortize!r}"
+    )
+
+
+def read_map(config: dict[str, Any]) -> ParameterMap:
+    """Rebuild a map from its :meth:`ParameterMap.config`.
+
+    Raises:
+        ValueError: for an unknown kind, or a map of the user's own.
+    """
+    options = {name: value for name, value in config.items() if name != "kind"}
+    if config["kind"] not in _KINDS:
+        raise ValueError(
+            "the run was amortised by a map of its own: pass it, bayesnas.load(path, amortize=...)"
+        )
+    return _KINDS[config["kind"]](**options)
