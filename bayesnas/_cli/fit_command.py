@@ -99,9 +99,10 @@ def _fit(args: argparse.Namespace, model: BayesianModel, data: DataSet) -> Poste
     settings["compile"] = False if args.compile == "off" else args.compile
     if args.steps is None:
         settings["epochs"] = DEFAULT_EPOCHS if args.epochs is None else args.epochs
-    return bn.fit(
+    post: Posterior = bn.fit(
         model, data.train, validation=data.validation, progress=not args.quiet, **settings
     )
+    return post
 
 
 def _outcome(

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from bayesnas._cli.output import Outcome, metrics_table
-from bayesnas._cli.stored_run import add_run_options, open_run
+from bayesnas._cli.stored_run import add_kl_weight_option, add_run_options, open_run
 from bayesnas._findings import judged_part
 from bayesnas.data import DataSet
 from bayesnas.inference.posterior import Posterior
@@ -54,6 +54,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="write the plain network of posterior means, without the units that are dead: "
         ".safetensors (read by bayesnas.nn.load_net) or .pt2 (by torch.export.load)",
     )
+    add_kl_weight_option(parser)
     add_run_options(parser)
     parser.set_defaults(run=run)
 

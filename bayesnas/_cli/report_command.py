@@ -7,7 +7,7 @@ import textwrap
 from pathlib import Path
 
 from bayesnas._cli.output import Outcome, metrics_table, number, table
-from bayesnas._cli.stored_run import add_run_options, open_run
+from bayesnas._cli.stored_run import add_kl_weight_option, add_run_options, open_run
 from bayesnas.report import Findings, caption, check_picture_path, write_report
 
 _DESCRIPTION = """
@@ -28,6 +28,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         metavar="FILE",
         help="the picture: .png, .pdf or .svg; one that is there is replaced (RUN/report.png)",
     )
+    add_kl_weight_option(parser)
     add_run_options(parser)
     parser.set_defaults(run=run)
 

@@ -16,8 +16,15 @@ from bayesnas._cli.options import (
 )
 from bayesnas._cli.output import note
 from bayesnas.data import DataSet
-from bayesnas.inference.posterior import Posterior
+from bayesnas.inference import AmortizedPosterior, Posterior
 from bayesnas.inference.settings import whole
+
+
+def add_kl_weight_option(parser: argparse.ArgumentParser) -> None:
+    """Which posterior of a run that was fitted over a range of KL weights."""
+    parser.add_argument(
+        "--kl-weight", type=float, metavar="λ", help="of a run that was fitted over a range of them"
+    )
 
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:
@@ -30,6 +37,17 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
 
 
 def open_run(args: argparse.Namespace) -> tuple[Posterior, DataSet]:
+    """Load a run at one KL weight, and its data.
+
+    Raises:
+        ValueError: as :func:`open_fitted`, and where the run was fitted over a range of KL weights
+            and ``--kl-weight`` is none of them, or it was fitted at one and that is another.
+    """
+    post, data = open_fitted(args)
+    return _at(post, args.kl_weight, args.run_folder), data
+
+
+def open_fitted(args: argparse.Namespace) -> tuple[Posterior | AmortizedPosterior, DataSet]:
     """Load a run, and its data by the way it was loaded for the fit.
 
     Raises:
@@ -43,7 +61,23 @@ def open_run(args: argparse.Namespace) -> tuple[Posterior, DataSet]:
     return post, data
 
 
-def _load_data(args: argparse.Namespace, post: Posterior) -> DataSet:
+def _at(post: Posterior | AmortizedPosterior, kl_weight: float | None, folder: Path) -> Posterior:
+    if isinstance(post, AmortizedPosterior):
+        if kl_weight is None:
+            raise ValueError(
+                f"kl_weight must be given: the run in {folder} was fitted over the range "
+                f"{post.settings.kl_weight_text()}, and every KL weight of it has a posterior"
+            )
+        return post.at(kl_weight)
+    if kl_weight is not None and kl_weight != post.kl_weight:
+        raise ValueError(
+            f"kl_weight must be {post.kl_weight:g}, or left out: the run in {folder} was fitted "
+            f"at that alone, got {kl_weight:g}"
+        )
+    return post
+
+
+def _load_data(args: argparse.Namespace, post: Posterior | AmortizedPosterior) -> DataSet:
     if args.data is not None:
         return load_data(args)
     others = [option for option in data_options_given(args) if option != "--root"]
@@ -61,7 +95,9 @@ def _load_data(args: argparse.Namespace, post: Posterior) -> DataSet:
     return bn.data.load(**arguments)
 
 
-def _check_fingerprint(args: argparse.Namespace, post: Posterior, data: DataSet) -> None:
+def _check_fingerprint(
+    args: argparse.Namespace, post: Posterior | AmortizedPosterior, data: DataSet
+) -> None:
     expected = post.run.fingerprint
     if not expected:
         note(
