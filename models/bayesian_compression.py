@@ -15,27 +15,29 @@ from torch.func import functional_call
 
 from bayesnas.distributions import GaussianWeights, GroupScales
 from bayesnas.likelihood import make_likelihood
-from bayesnas.models.base import DATA_PLATE, OBSERVED, BayesianModel
+from bayesnas.models.base import DATA_PLATE, OBSERVED
 from bayesnas.models.group_priors import (
     GroupPrior,
     HorseshoeScales,
     NormalJeffreysScales,
     TruncatedLogUniformScales,
 )
+from bayesnas.models.grouped_weights import GroupedWeights, joined
 from bayesnas.nn import VariationalParameters
 from bayesnas.nn.groups import Groups, find_groups
 from bayesnas.nn.keep import KeepMasks
 from bayesnas.nn.layers import StochasticLayers, is_linear_or_convolution, reset_deterministic
-from bayesnas.nn.scaled_weights import along_axis, scaled
 from bayesnas.nn.spec import build, describe, summary
 
 if TYPE_CHECKING:
-    import xarray as xr
+    pass
+
+_LARGEST_LOG_SCALE = 5.0
 
 PRIORS = ("normal-jeffreys", "horseshoe", "log-uniform-truncated")
 
 
-class BayesianCompressionNet(BayesianModel):
+class BayesianCompressionNet(GroupedWeights):
     r"""A network in which every input unit or filter of a layer has a random scale.
 
     .. math:: w_{gi} = z_g \tilde w_{gi},\quad \tilde w \sim N(0, 1),\quad z_g \sim p(z)
@@ -110,7 +112,7 @@ class BayesianCompressionNet(BayesianModel):
         groups = find_groups(self.net, stochastic)
         self.layers = StochasticLayers(self.net, stochastic)
         # A layer whose weight is tied to another's is in the groups of that one.
-        own = {n: g for n, g in groups.items() if _join(n, "weight") in self.layers.shapes}
+        own = {n: g for n, g in groups.items() if joined(n, "weight") in self.layers.shapes}
         self.groups: dict[str, Groups] = own
         self.scale_prior = _scale_prior(prior, self.global_scale)
         self._custom_rule = stochastic is not is_linear_or_convolution
@@ -121,7 +123,7 @@ class BayesianCompressionNet(BayesianModel):
         initial = {}
         for name, groups in self.groups.items():
             for variable, loc in self.scale_prior.initial_locs(groups.count).items():
-                site = _join(name, variable)
+                site = joined(name, variable)
                 initial[f"{site}.loc"] = loc
                 initial[f"{site}.log_scale"] = self._initial_log_scale(loc)
         for site, value in self.layers.initial.items():
@@ -155,32 +157,18 @@ class BayesianCompressionNet(BayesianModel):
         self.register_with_pyro()
         for name in self.groups:
             for variable in self._variables(name):
-                pyro.sample(_join(name, variable), self.scale_posterior(name, variable))
+                pyro.sample(joined(name, variable), self.scale_posterior(name, variable))
         for site in self.layers.shapes:
             pyro.sample(site, self.posterior(site))
 
     def _sample_scales(self, name: str) -> Tensor:
         values = {}
         for variable in self._variables(name):
-            site = _join(name, variable)
+            site = joined(name, variable)
             like = self.variational[f"{site}.loc"].detach()
             prior = GroupScales(self.scale_prior.prior(variable, like), self._kept(name, like))
             values[variable] = pyro.sample(site, prior)
         return self.scale_prior.join(values)
-
-    def _times_scale(self, site: str, weight: Tensor, scales: Mapping[str, Tensor]) -> Tensor:
-        name, axis = self._group_axis(site)
-        if axis is None:
-            return weight
-        return scaled(weight, scales[name], axis, self.groups[name].on)
-
-    def _group_axis(self, site: str) -> tuple[str, int | None]:
-        """Layer of a weight tensor, and the axis along which its groups lie, if any."""
-        name = self.layers.names[self.layers.layer_index[site]]
-        return name, self.groups[name].axis(site.rpartition(".")[2])
-
-    def _variables(self, name: str) -> list[str]:
-        return list(self.scale_prior.initial_locs(self.groups[name].count))
 
     def _kept(self, name: str, like: Tensor) -> Tensor | None:
         return self.keep_groups[name] if like.ndim else None
@@ -197,7 +185,7 @@ class BayesianCompressionNet(BayesianModel):
         log_scale = self.variational[f"{site}.log_scale"]
         bound = self._max_scale[self.layers.layer_index[site]]
         if bound is not None:
-            log_scale = log_scale - F.softplus(log_scale - math.log(bound))
+            log_scale = _bounded(log_scale, math.log(bound))
         return GaussianWeights(
             self.variational[f"{site}.loc"],
             log_scale.exp(),
@@ -207,20 +195,27 @@ class BayesianCompressionNet(BayesianModel):
 
     def scale_posterior(self, name: str, variable: str) -> GroupScales:
         """Guide of one of a layer's scale variables."""
-        site = _join(name, variable)
+        site = joined(name, variable)
         loc, log_scale = self.variational[f"{site}.loc"], self.variational[f"{site}.log_scale"]
-        base = self.scale_prior.guide(variable, loc, log_scale.exp())
+        # A group without any data would drift to infinity, where its KL is flat.
+        scale = _bounded(log_scale, _LARGEST_LOG_SCALE).exp()
+        base = self.scale_prior.guide(variable, loc, scale)
         return GroupScales(base, self._kept(name, loc), local=self.estimator == "local")
 
     def reset(self) -> None:
-        """Draw the initial means (unless ``initial_loc="net"``) and reset scales and z."""
-        if self.initial_loc == "random":
-            reset_deterministic(self.net, self.layers)
-            for site, value in self.layers.redraw().items():
-                self.variational.assign(f"{site}.loc", value)
+        """Draw initial means, reset scales and z; with ``initial_loc="net"`` do nothing.
+
+        So a model that starts at a given net goes on from where it stands when it is fitted
+        again, say after some of it was removed.
+        """
+        if self.initial_loc == "net":
+            return
+        reset_deterministic(self.net, self.layers)
+        for site, value in self.layers.redraw().items():
+            self.variational.assign(f"{site}.loc", value)
         for name, groups in self.groups.items():
             for variable, loc in self.scale_prior.initial_locs(groups.count).items():
-                self.variational.assign(f"{_join(name, variable)}.loc", loc)
+                self.variational.assign(f"{joined(name, variable)}.loc", loc)
         for parameter in self.variational:
             if parameter.endswith(".log_scale"):
                 initial = self._initial_log_scale(self.variational[parameter])
@@ -237,126 +232,6 @@ class BayesianCompressionNet(BayesianModel):
                 f"net does not take inputs x of shape {['n', *x.shape[1:]]}: {error}"
             ) from error
         self.likelihood.check(output.shape, y, classes)
-
-    # What the posterior says ----------------------------------------------------------------
-
-    def group_names(self) -> dict[str, str]:
-        """Name of the dim that a layer's groups are along, by layer."""
-        return {name: _join(name, groups.on) for name, groups in self.groups.items()}
-
-    def site_dims(self) -> dict[str, tuple[str, ...]]:
-        """Named dims of every weight tensor and of every scale that has groups."""
-        dims = dict(self.layers.dims)
-        for name, dim in self.group_names().items():
-            for variable in self._variables(name):
-                if self.variational[f"{_join(name, variable)}.loc"].ndim:
-                    dims[_join(name, variable)] = (dim,)
-        return dims
-
-    def structure(self) -> xr.Dataset:
-        """Inclusion of every group, ``layer1.inclusion`` over ``layer1.in``; 0 where removed.
-
-        1/(1 + α) with α = Var z / (E z)² for the two log-uniform priors; for the horseshoe
-        E z²/(1 + z²) of the local scale, one minus its shrinkage weight.
-        """
-        import xarray as xr
-
-        variables = {}
-        for name, dim in self.group_names().items():
-            with torch.no_grad():
-                inclusion = self.scale_prior.inclusion(self._guides(name))
-            inclusion = inclusion * self.keep_groups.masks()[name]
-            variables[_join(name, "inclusion")] = (dim, inclusion.cpu().numpy())
-        return xr.Dataset(variables, attrs={"quantity": "inclusion of groups"})
-
-    def group_scores(self) -> dict[str, Tensor]:
-        """How little each group matters, ``[groups]`` by layer; +inf where it is removed.
-
-        ln α for the two log-uniform priors, the negative log-mode of z for the horseshoe.
-        """
-        scores = {}
-        for name, kept in self.keep_groups.masks().items():
-            with torch.no_grad():
-                found = self.scale_prior.scores(self._guides(name))
-            scores[name] = torch.where(kept, found.nan_to_num(nan=torch.inf), torch.inf)
-        return scores
-
-    def weight_posteriors(self) -> dict[str, tuple[Tensor, Tensor]]:
-        """Mean and standard deviation of every weight w = z w̃, by site.
-
-        Var w = E z² (σ² + μ²) − (E z μ)².
-        """
-        found = {}
-        with torch.no_grad():
-            for site in self.layers.shapes:
-                q = self.posterior(site)
-                mean, variance = q.mean, q.variance
-                name, axis = self._group_axis(site)
-                if axis is not None:
-                    first, second = self.scale_prior.moments(self._guides(name))
-                    spread = (second - first.square()).clamp_min(0)
-                    first, second, spread = (
-                        along_axis(moment, axis, mean.ndim) for moment in (first, second, spread)
-                    )
-                    variance = second * variance + spread * mean.square()
-                    mean = first * mean
-                found[site] = (mean, variance.sqrt())
-        return found
-
-    def _guides(self, name: str) -> dict[str, Any]:
-        return {v: self.scale_posterior(name, v).base for v in self._variables(name)}
-
-    # Smaller networks -----------------------------------------------------------------------
-
-    def keep_masks(self) -> dict[str, Tensor]:
-        """Which weights are kept, by site."""
-        return self.keep.masks()
-
-    def set_keep_masks(self, masks: Mapping[str, Tensor]) -> None:
-        """Remove the weights whose mask is false; a group without any weight left goes too."""
-        self.keep.assign(masks)
-        kept = self.keep_groups.masks()
-        for site, mask in self.keep.masks().items():
-            name, axis = self._group_axis(site)
-            if axis is not None and site.endswith("weight"):
-                kept[name] &= mask.transpose(0, axis).flatten(1).any(1)
-        self._drop_groups(kept)
-
-    def remove_groups(self, threshold: float) -> None:
-        """Remove the groups whose score is at or above a threshold, in place.
-
-        Args:
-            threshold: in units of :meth:`group_scores`.
-
-        Raises:
-            ValueError: where a layer would lose all its groups; the message names the layer and
-                the smallest threshold at which every layer keeps one.
-        """
-        scores = self.group_scores()
-        refuse_to_empty_a_layer(scores, threshold)
-        self._drop_groups({name: score < threshold for name, score in scores.items()})
-
-    def _drop_groups(self, kept: Mapping[str, Tensor]) -> None:
-        masks = self.keep.masks()
-        for site, mask in masks.items():
-            name, axis = self._group_axis(site)
-            if axis is not None:
-                mask &= along_axis(kept[name], axis, mask.ndim)
-        self.keep.assign(masks)
-        self.keep_groups.assign(kept)
-
-    def plain_module(self) -> nn.Module:
-        """A copy of the network with z w̃ at the posterior means as ordinary parameters."""
-        with torch.no_grad():
-            scales = {}
-            for name in self.groups:
-                guides = {v: self.scale_posterior(name, v) for v in self._variables(name)}
-                scales[name] = self.scale_prior.join({v: q.mean for v, q in guides.items()})
-            means = {
-                site: self._times_scale(site, self.posterior(site).mean, scales)
-                for site in self.layers.shapes
-            }
-        return self.layers.filled(self.net, means)
 
     # Files ------------------------------------------------------------------------------------
 
@@ -387,16 +262,9 @@ class BayesianCompressionNet(BayesianModel):
         return f"{type(self).__name__} ({self.scale_prior.name}) {net}"
 
 
-def refuse_to_empty_a_layer(scores: Mapping[str, Tensor], threshold: float) -> None:
-    """Raise where no group of some layer has a score below the threshold."""
-    least = {name: float(score.min()) for name, score in scores.items()}
-    empty = [name for name, score in least.items() if not score < threshold]
-    if empty:
-        limit = max(least.values())
-        raise ValueError(
-            f"threshold={threshold:g} would remove all groups of layer {empty[0]!r}; the smallest "
-            f"that leaves every layer one lies just above {limit:.6g}"
-        )
+def _bounded(value: Tensor, upper: float) -> Tensor:
+    """A smooth minimum of the two, so that it can come back from the bound."""
+    return value - F.softplus(value - upper)
 
 
 def _scale_prior(prior: str, global_scale: float) -> GroupPrior:
@@ -419,10 +287,6 @@ def _layer_bounds(
     for bound in max_scale.values():
         _check_positive("max_scale", bound)
     return [max_scale.get(name) for name in layers]
-
-
-def _join(name: str, leaf: str) -> str:
-    return f"{name}.{leaf}" if name else leaf
 
 
 def _check_positive(name: str, value: object) -> None:
