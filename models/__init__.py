@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import difflib
 
+from bayesnas.models.ard import ArdRegression
 from bayesnas.models.base import BayesianModel, ModelRecord
 from bayesnas.models.bayesian_compression import BayesianCompressionNet
 from bayesnas.models.gaussian import GaussianNet
 from bayesnas.models.pyro_pair import PyroPair
+from bayesnas.models.spike_and_slab import SpikeAndSlabRegression
+from bayesnas.models.spike_and_slab_net import SpikeAndSlabNet
 
 _ZOO: dict[str, ModelRecord] = {
+    "ard-regression": ModelRecord(
+        title="Linear regression with automatic relevance determination",
+        reference="MacKay 1992; Tipping 2001; Bishop, Tipping 2000",
+        structural="features: how far the data determine each, prior variances going to 0",
+        cls=ArdRegression,
+    ),
     "bayesian-compression": ModelRecord(
         title="Scale priors on the input units and filters of any network, to be removed whole",
         reference="Louizos, Ullrich, Welling 2017; Neklyudov et al. 2017",
@@ -27,6 +36,18 @@ _ZOO: dict[str, ModelRecord] = {
         reference="Bingham et al. 2019 (Pyro)",
         structural="whatever its sites are",
         cls=PyroPair,
+    ),
+    "spike-and-slab-net": ModelRecord(
+        title="Gates on the weights, neurons or filters of any network",
+        reference="Louizos, Welling, Kingma 2018; Titsias, Lázaro-Gredilla 2011",
+        structural="weights, neurons or filters: inclusion probability of every gate",
+        cls=SpikeAndSlabNet,
+    ),
+    "spike-and-slab-regression": ModelRecord(
+        title="Linear or logistic regression with weights that may be exactly zero",
+        reference="Mitchell, Beauchamp 1988; Titsias, Lázaro-Gredilla 2011",
+        structural="features: inclusion probability of each",
+        cls=SpikeAndSlabRegression,
     ),
 }
 
@@ -59,11 +80,14 @@ def zoo_class(name: str) -> type[BayesianModel]:
 
 
 __all__ = [
+    "ArdRegression",
     "BayesianCompressionNet",
     "BayesianModel",
     "GaussianNet",
     "ModelRecord",
     "PyroPair",
+    "SpikeAndSlabNet",
+    "SpikeAndSlabRegression",
     "available",
     "zoo_class",
 ]
