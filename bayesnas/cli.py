@@ -1,4 +1,4 @@
-"""The command line: ``bayesnas models | fit | prune | report``.
+"""The command line: ``bayesnas models | fit | frontier | prune | report | reproduce``.
 
 Results go to stdout, as text or with ``--json`` as one JSON object; progress, messages and errors
 go to stderr. Exit status: 0; 1 where a fit fails midway or can't be saved; 2 for bad input; 130
@@ -13,9 +13,23 @@ import sys
 from collections.abc import Sequence
 
 import bayesnas as bn
-from bayesnas._cli import fit_command, models_command, prune_command, report_command
+from bayesnas._cli import (
+    fit_command,
+    models_command,
+    prune_command,
+    report_command,
+    reproduce_command,
+)
 from bayesnas._cli.errors import guarded
 from bayesnas._cli.output import Outcome, to_json
+
+_COMMANDS = (
+    models_command,
+    fit_command,
+    prune_command,
+    report_command,
+    reproduce_command,
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -65,6 +79,6 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"bayesnas {bn.__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for command in (models_command, fit_command, prune_command, report_command):
+    for command in _COMMANDS:
         command.add_parser(commands)
     return parser

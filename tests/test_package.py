@@ -17,7 +17,16 @@ TOP = Path(__file__).resolve().parent.parent
 FOLDERS = ("bayesnas", "models", "inference")
 FILES = sorted(file for folder in FOLDERS for file in (TOP / folder).rglob("*.py"))
 VOCABULARY, MODELS, INFERENCE, FACE = range(4)
-FACE_NAMES = ("__init__", "__main__", "_cli", "_findings", "cli", "report", "testing")
+FACE_NAMES = (
+    "__init__",
+    "__main__",
+    "_cli",
+    "_findings",
+    "cli",
+    "report",
+    "reproductions",
+    "testing",
+)
 
 
 def pyproject():

@@ -75,7 +75,9 @@ def _failed(error: BaseException, args: argparse.Namespace, code: int) -> int:
 def _interrupted(stop: BaseException, args: argparse.Namespace, argv: Sequence[str]) -> int:
     reason = str(stop).split(";")[0].split(": this is")[0]
     note(f"bayesnas: {reason if reason.startswith(('stopped', 'interrupted')) else 'interrupted'}")
-    if args.command == "fit" and args.out is not None:
+    if args.command == "reproduce":
+        note(f"go on with: {shlex.join(['bayesnas', *argv])}")
+    elif args.command == "fit" and args.out is not None:
         again = shlex.join(["bayesnas", *(word for word in argv if word != "--resume"), "--resume"])
         note(f"go on with: {again}")
     elif args.command == "fit":

@@ -1,0 +1,91 @@
+"""Comparisons as text for people and as CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from bayesnas._cli.output import table
+from bayesnas.reproductions.base import Comparison
+
+
+def as_text(comparisons: Sequence[Comparison]) -> str:
+    """A table for every quantity: ours, and the published figure in brackets behind it.
+
+    >>> found = [
+    ...     Comparison({"method": "direct", "λ": "1"}, "accuracy", 0.9, (0.95,)),
+    ...     Comparison({"method": "direct", "λ": "10"}, "accuracy", None, (0.9, 0.8)),
+    ... ]
+    >>> print(as_text(found))
+    accuracy, ours (published)
+    method          λ = 1  λ = 10
+    direct  0.9500 (0.9000)  0.8500 ± 0.0707
+    """
+    quantities = dict.fromkeys(comparison.quantity for comparison in comparisons)
+    return "\n\n".join(
+        f"{quantity}, ours (published)\n"
+        + table(_rows([c for c in comparisons if c.quantity == quantity]))
+        for quantity in quantities
+    )
+
+
+def as_csv(comparisons: Sequence[Comparison]) -> str:
+    """One row a comparison; an empty cell where there is no figure.
+
+    >>> print(as_csv([Comparison({"method": "direct"}, "S", 1.5, (1.0,))]), end="")
+    method,quantity,published,ours,spread,starts
+    direct,S,1.5,1.0,,1.0
+    """
+    labels = dict.fromkeys(name for comparison in comparisons for name in comparison.labels)
+    rows = []
+    for comparison in comparisons:
+        found = dict.fromkeys(labels, "") | comparison.to_dict()
+        found["starts"] = " ".join(map(repr, found["starts"]))
+        rows.append(found)
+    return rows_as_csv(rows)
+
+
+def rows_as_csv(rows: Sequence[dict[str, Any]]) -> str:
+    """Rows that share their columns, with a header."""
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return stream.getvalue()
+
+
+def figure(value: float) -> str:
+    """A figure with the digits that matter at its size.
+
+    >>> figure(0.91234), figure(-56789.4), figure(7458976000.0), figure(1.5)
+    ('0.9123', '-56,789', '7,458,976,000', '1.5000')
+    """
+    return f"{value:,.4f}" if abs(value) < 100 or math.isnan(value) else f"{value:,.0f}"
+
+
+def _rows(comparisons: Sequence[Comparison]) -> Iterable[list[str]]:
+    """Header and rows: the last label across, the others down; a single one goes down."""
+    *names, last = comparisons[0].labels
+    if not names:
+        yield [last, ""]
+        yield from ([c.labels[last], _cell(c)] for c in comparisons)
+        return
+    columns = dict.fromkeys(c.labels[last] for c in comparisons)
+    yield [", ".join(names), *(f"{last} = {column}" for column in columns)]
+    rows: dict[str, dict[str, str]] = {}
+    for c in comparisons:
+        row = ", ".join(c.labels[name] for name in names)
+        rows.setdefault(row, {})[c.labels[last]] = _cell(c)
+    yield from ([row, *(cells.get(c, "") for c in columns)] for row, cells in rows.items())
+
+
+def _cell(comparison: Comparison) -> str:
+    text = figure(comparison.mean)
+    if comparison.spread:
+        text += f" ± {figure(comparison.spread)}"
+    if comparison.published is not None:
+        text += f" ({figure(comparison.published)})"
+    return text

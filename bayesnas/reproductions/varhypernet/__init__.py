@@ -1,0 +1,183 @@
+"""Grebenkova, Bakhteev and Strijov (2021): hypernetworks over the KL weight, on MNIST.
+
+Direct fits at four KL weights against one fit for all of them, with and without an epoch of
+fine-tuning: accuracy, updates of parameters, stability, bound and pruning curves.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from bayesnas.inference.files import read_json, write_atomically, write_json
+from bayesnas.inference.updates import parameter_updates
+from bayesnas.models import GaussianNet
+from bayesnas.nn import mlp
+from bayesnas.reproductions.base import Comparison, Reproduced, Reproduction, Request
+from bayesnas.reproductions.tables import as_csv, rows_as_csv
+from bayesnas.reproductions.varhypernet import published
+from bayesnas.reproductions.varhypernet.fits import Fits, span
+from bayesnas.reproductions.varhypernet.measure import FRACTIONS, Measured, measured
+from bayesnas.reproductions.varhypernet.methods import (
+    HIDDEN,
+    METHODS,
+    Method,
+    Settings,
+    build_model,
+    prepare,
+)
+from bayesnas.reproductions.varhypernet.pictures import pruning_figure
+
+_SETTINGS = "settings.json"
+
+
+def run(request: Request) -> Reproduced:
+    """Fit, measure and write ``comparison.csv``, ``pruning.csv`` and ``pruning.png``.
+
+    Raises:
+        ValueError: where the folder holds a reproduction with other settings.
+        FileNotFoundError: MNIST is not there and can't be downloaded.
+    """
+    settings, data = prepare(request)
+    _claim(request.out, {**settings.to_dict(), "fingerprint": data.train.fingerprint})
+    fits = Fits(request.out / "fits", settings, data, request)
+    found = {}
+    for method in METHODS.values():
+        for kl_weight in published.KL_WEIGHTS:
+            at = method, kl_weight, fits, data, settings, request.out / "measured"
+            found[method.key, kl_weight] = measured(*at)
+            request.say(_line(method, kl_weight, found[method.key, kl_weight]))
+    comparisons = list(compare(found, settings, build_model(data)))
+    files = _write(request.out, comparisons, found)
+    return Reproduced("varhypernet", settings.to_dict(), remarks(settings), comparisons, files)
+
+
+REPRODUCTION = Reproduction("hypernetworks over the KL weight", published.REFERENCE, run)
+
+
+def compare(
+    found: Mapping[tuple[str, float], Measured], settings: Settings, model: GaussianNet
+) -> Iterator[Comparison]:
+    """Put every figure beside the published one."""
+    for quantity, table, values in _QUANTITIES:
+        for (key, kl_weight), figures in found.items():
+            column = published.KL_WEIGHTS.index(kl_weight)
+            theirs = table[key][column] if key in table else None
+            labels = {"method": _name(METHODS[key]), "λ": f"{kl_weight:g}"}
+            yield Comparison(labels, quantity, theirs, tuple(values(figures)))
+    for method in METHODS.values():
+        as_published = published_updates(method)
+        as_run = updates(
+            method,
+            model,
+            examples=settings.examples,
+            batch_size=settings.batch_size,
+            epochs=settings.epochs,
+        )
+        for label, count, theirs in (
+            ("as published", as_published, published.UPDATES.get(method.key)),
+            ("as run", as_run, None),
+        ):
+            labels = {"method": _name(method), "settings": label}
+            yield Comparison(labels, "updates", theirs, (float(count),))
+
+
+_QUANTITIES: tuple[
+    tuple[str, Mapping[str, tuple[float, ...]], Callable[[Measured], list[float]]], ...
+] = (
+    ("accuracy", published.ACCURACY, lambda found: [row[0] for row in found.accuracy]),
+    ("stability", published.STABILITY, lambda found: found.stability),
+    ("bound", published.BOUND, lambda found: found.bound),
+)
+
+
+def published_updates(method: Method) -> int:
+    """Updates of single parameters at the settings of the source."""
+    return updates(
+        method,
+        GaussianNet(mlp([784, HIDDEN, 10])),
+        examples=published.EXAMPLES,
+        batch_size=published.BATCH_SIZE,
+        epochs=published.EPOCHS,
+    )
+
+
+def updates(
+    method: Method, model: GaussianNet, *, examples: int, batch_size: int, epochs: int
+) -> int:
+    """Updates of single parameters that a method takes for all KL weights, as published.
+
+    Fits at one λ are made for every λ; an epoch of fine-tuning counts once, as in the source.
+    """
+    count = partial(parameter_updates, model, examples=examples, batch_size=batch_size)
+    if method.base is not None:
+        sizes = {"examples": examples, "batch_size": batch_size, "epochs": epochs}
+        return updates(METHODS[method.base], model, **sizes) + count(epochs=1)
+    epochs = epochs if method.long else 1
+    if method.amortize is None:
+        return count(epochs=epochs, fits=len(published.KL_WEIGHTS))
+    return count(epochs=epochs, kl_weight=span(), amortize=method.amortize)
+
+
+def remarks(settings: Settings) -> list[str]:
+    """What was run, and what is not as in the source."""
+    starts = "1 start" if settings.starts == 1 else f"{settings.starts} starts"
+    found = [
+        f"{settings.data}, {settings.examples:,} training examples, {starts}, "
+        f"{settings.epochs} epochs of Adam, cosine schedule, minibatches of "
+        f"{settings.batch_size}, local reparameterisation; 𝓛 over {settings.draws} draws.",
+        "Accuracy and stability are those of the posterior means on the test part.",
+    ]
+    if settings.examples != published.EXAMPLES:
+        found.append(
+            f"λ is multiplied, and 𝓛 divided, by {settings.scale:.3g}, so that with fewer examples "
+            "than the published 60,000 log-likelihood and KL weigh as they do there."
+        )
+    return found
+
+
+def _claim(out: Path, settings: dict[str, Any]) -> None:
+    """Say in the folder what is run, or check that it is that."""
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / _SETTINGS
+    if not path.exists():
+        write_json(path, settings)
+        return
+    held = read_json(path)
+    for name, value in settings.items():
+        if held.get(name) != value:
+            raise ValueError(
+                f"out: {out} holds a reproduction with {name}={held.get(name)!r}, got {value!r}; "
+                "give another folder"
+            )
+
+
+def _write(
+    out: Path, comparisons: list[Comparison], found: Mapping[tuple[str, float], Measured]
+) -> dict[str, Path]:
+    files = {name: out / name for name in ("comparison.csv", "pruning.csv", "pruning.png")}
+    write_atomically(files["comparison.csv"], as_csv(comparisons).encode())
+    rows = [
+        {"method": key, "kl_weight": kl_weight, "start": start, "removed": f, "accuracy": value}
+        for (key, kl_weight), figures in found.items()
+        for start, curve in enumerate(figures.accuracy)
+        for f, value in zip(FRACTIONS, curve, strict=True)
+    ]
+    write_atomically(files["pruning.csv"], rows_as_csv(rows).encode())
+    stream = io.BytesIO()
+    pruning_figure(found).savefig(stream, format="png", dpi=150)
+    write_atomically(files["pruning.png"], stream.getvalue())
+    return files
+
+
+def _name(method: Method) -> str:
+    return f"({method.key}) {method.title}"
+
+
+def _line(method: Method, kl_weight: float, figures: Measured) -> str:
+    bound = sum(figures.bound) / len(figures.bound)
+    accuracy = sum(row[0] for row in figures.accuracy) / len(figures.accuracy)
+    return f"{_name(method)}, λ = {kl_weight:g}: accuracy {accuracy:.4f}, 𝓛 {bound:,.0f}"
