@@ -105,8 +105,9 @@ class ArdRegression(LinearModel):
         tau = None
         if self._noise_posterior:
             tau = _gamma_moments(pyro.sample(NOISE_PRECISION, dist.Gamma(vague[0], vague[0])))
-        prior = ExpectedNormal(torch.zeros_like(vague), 0.0, *alpha).to_event(1)
-        return self._observe(x, y, pyro.sample(WEIGHT, prior), tau)
+        given = ExpectedNormal(torch.zeros_like(vague), 0.0, *alpha)
+        weight = pyro.sample(WEIGHT, dist.Independent(given, 1))
+        return self._observe(x, y, weight, tau)
 
     def _observe(
         self, x: Tensor, y: Tensor | None, weight: Tensor, tau: tuple[Tensor, Tensor] | None
@@ -225,5 +226,5 @@ def _gamma_moments(draw: Tensor) -> tuple[Tensor, Tensor]:
     """E α and E ln α of a deferred Gamma; α and ln α of a draw."""
     if not isinstance(draw, DeferredDraw):
         return draw, draw.log()
-    gamma = getattr(draw.source, "base_dist", draw.source)
+    gamma: Any = getattr(draw.source, "base_dist", draw.source)
     return gamma.mean, gamma.concentration.digamma() - gamma.rate.log()

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import pyro
+import pyro.distributions as dist
 import torch
 from pyro.distributions import TorchDistribution
 from torch import Tensor, nn
@@ -68,6 +69,8 @@ class SpikeAndSlabRegression(LinearModel):
     array([1. , 0.1, 0.1], dtype=float32)
     """
 
+    supports: Tensor
+
     def __init__(
         self,
         in_features: int,
@@ -128,10 +131,7 @@ class SpikeAndSlabRegression(LinearModel):
         """Independent spikes and slabs, event ``[p]``."""
         logits = torch.full_like(self.centre, self._prior_logit())
         zeros = torch.zeros_like(logits)
-        prior: TorchDistribution = SpikeAndSlab(
-            None, zeros, self.slab_scale, logits=logits
-        ).to_event(1)
-        return prior
+        return dist.Independent(SpikeAndSlab(None, zeros, self.slab_scale, logits=logits), 1)
 
     def _prior_logit(self) -> float:
         return math.log(self.inclusion / (1 - self.inclusion))
@@ -139,10 +139,8 @@ class SpikeAndSlabRegression(LinearModel):
     def weight_posterior(self) -> TorchDistribution:
         """q(w): :class:`GaussianSupports`, or independent spikes and slabs."""
         if self.guide_family == "mean-field":
-            found: TorchDistribution = SpikeAndSlab(
-                None, self.loc, self.log_scale.exp(), logits=self.logit
-            ).to_event(1)
-            return found
+            gated = SpikeAndSlab(None, self.loc, self.log_scale.exp(), logits=self.logit)
+            return dist.Independent(gated, 1)
         linear, precision = self.data_factor(self.noise_precision()[0])
         log_scale = self.log_slab_scale.double()
         # The prior in the same form: log odds of an open gate at w = 0, and the slab's precision.

@@ -165,7 +165,7 @@ class SpikeAndSlabNet(BayesianModel):
 
     def _sample_gates(self, law: Callable[[GateGroup], GateLaw]) -> dict[str, Tensor]:
         """Gates in [0, 1] by weight site, each broadcastable to its weights."""
-        found = {}
+        found: dict[str, Tensor] = {}
         for group in self.groups:
             gate = self.gates.gate(pyro.sample(group.site, self._event(group, law(group))))
             found |= {site: gate.reshape(view) for site, view in group.views.items()}

@@ -61,7 +61,8 @@ class Deferred(TorchDistribution):
     @constraints.dependent_property
     def support(self) -> constraints.Constraint:
         """Support of the source."""
-        found: constraints.Constraint = self.source.support
+        found = self.source.support
+        assert found is not None
         return found
 
     @property

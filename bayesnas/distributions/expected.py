@@ -78,9 +78,14 @@ class ExpectedNormal(TorchDistribution):
         self, batch_shape: Shape, _instance: Distribution | None = None
     ) -> TorchDistribution:
         """Return the same over a larger batch."""
-        moments = (self.loc, self.f_variance, self.precision, self.log_precision)
         shape = torch.Size(batch_shape)
-        return ExpectedNormal(*(m.expand(shape) for m in moments), validate_args=False)
+        return ExpectedNormal(
+            self.loc.expand(shape),
+            self.f_variance.expand(shape),
+            self.precision.expand(shape),
+            self.log_precision.expand(shape),
+            validate_args=False,
+        )
 
     def sample(self, sample_shape: Shape = ()) -> Tensor:
         """Draw from N(E f, Var f + 1 / E τ)."""

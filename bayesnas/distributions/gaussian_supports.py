@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from pyro.distributions import TorchDistribution
@@ -47,6 +48,12 @@ class GaussianSupports(TorchDistribution):
 
     arg_constraints = {}  # noqa: RUF012
     has_rsample = False
+    supports: Tensor
+    means: Tensor
+    log_weights: Tensor
+    _factor: Tensor
+    _root: Tensor
+    _log_det: Tensor
 
     def __init__(
         self,
@@ -193,7 +200,7 @@ def all_supports(features: int) -> Tensor:
 
 
 @register_kl(GaussianSupports, Independent)  # type: ignore[untyped-decorator]
-def _kl_gaussian_supports(q: GaussianSupports, p: Independent) -> Tensor:
+def _kl_gaussian_supports(q: GaussianSupports, p: Independent[Any]) -> Tensor:
     """KL to independent Gaussians, their precisions known or averaged, or to spikes and slabs."""
     prior = p.base_dist
     if prior.batch_shape != q.event_shape:

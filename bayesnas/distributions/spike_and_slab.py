@@ -72,7 +72,9 @@ class SpikeAndSlab(TorchDistribution):
         if (probs is None) == (logits is None):
             raise ValueError("probs or logits must be given, and not both")
         self._has_logits = probs is None
-        given, self.loc, self.scale = broadcast_all(logits if probs is None else probs, loc, scale)
+        parameter = logits if probs is None else probs
+        assert parameter is not None
+        given, self.loc, self.scale = broadcast_all(parameter, loc, scale)
         self._given = given
         super().__init__(given.shape, validate_args=validate_args)
         if self._validate_args and not self._has_logits:
@@ -124,10 +126,10 @@ class SpikeAndSlab(TorchDistribution):
         """Draw values, exact zeros among them; no gradient."""
         shape = self._extended_shape(torch.Size(sample_shape))
         with torch.no_grad():
-            like = {"dtype": self.loc.dtype, "device": self.loc.device}
+            noise = torch.randn(shape, dtype=self.loc.dtype, device=self.loc.device)
             # A uniform draw may be exactly 0: 'less than' never opens a gate of probability 0.
-            slab = torch.rand(shape, **like) < self.probs
-            return torch.where(slab, self.loc + self.scale * torch.randn(shape, **like), 0.0)
+            slab = torch.rand_like(noise) < self.probs
+            return torch.where(slab, self.loc + self.scale * noise, 0.0)
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log probability of 0, log of p times the slab's density elsewhere, in nats."""
