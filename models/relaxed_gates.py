@@ -23,6 +23,7 @@ class RelaxedGates:
             values are logits of gates.
         temperature: > 0.
 
+    >>> import torch
     >>> gates = RelaxedGates("hard-concrete", 0.5)
     >>> gates.inclusion(torch.full((2,), gates.location(0.1)))
     tensor([0.1000, 0.1000])
