@@ -52,7 +52,7 @@ def bit_width(weights: Tensor, variances: Tensor) -> BitWidth:
         ValueError: where there is no weight, the shapes differ or a variance is negative.
 
     >>> bit_width(torch.tensor([0.5, -3.0]), torch.tensor([2.0**-6, 2.0**-8]))
-    BitWidth(significand=6, exponent=3)
+    BitWidth(significand=5, exponent=3)
     """
     if weights.shape != variances.shape or weights.numel() == 0:
         raise ValueError(
@@ -78,16 +78,18 @@ def rounded(weights: Tensor, width: BitWidth) -> Tensor:
     return (weights / step).round() * step
 
 
-def huffman_bits(values: Tensor) -> int:
+def huffman_bits(values: Tensor, value_bits: int) -> int:
     """Length in bits of the values in a Huffman code of their own, code book included.
 
-    The code book is counted with 32 bits for each distinct value.
+    Args:
+        values: any shape.
+        value_bits: bits of each distinct value in the code book.
 
-    >>> huffman_bits(torch.tensor([0.0, 0.0, 0.0, 1.0, 2.0]))  # 3·1 + 2·2 + 3·32
-    103
+    >>> huffman_bits(torch.tensor([0.0, 0.0, 0.0, 1.0, 2.0]), value_bits=8)  # 3·1 + 2·2 + 3·8
+    31
     """
     counts = list(Counter(values.detach().flatten().tolist()).values())
-    book = _FULL * len(counts)
+    book = value_bits * len(counts)
     if len(counts) < 2:
         return values.numel() * len(counts) + book
     heapq.heapify(counts)
@@ -118,7 +120,7 @@ def compression(
         ``weights`` and ``weights_kept``, their numbers; ``fraction`` kept; ``pruning``, all
         weights over the kept ones; ``fast_prediction``, the bits of all weights over those of
         the dense matrices at each layer's width; ``maximum``, the same with the rounded dense
-        matrices in a Huffman code.
+        matrices in a Huffman code where that is shorter.
 
     >>> w = {"layer1": torch.tensor([[1.0, 0.0], [0.0, 0.0]])}
     >>> keep = {"layer1": w["layer1"] != 0}
@@ -133,8 +135,9 @@ def compression(
             continue
         width = bit_width(weights[name][mask], variances[name][mask])
         dense = _without_empty(torch.where(mask, weights[name], 0.0), mask)
-        fast += dense.numel() * width.total
-        coded += huffman_bits(rounded(dense, width))
+        plain = dense.numel() * width.total
+        fast += plain
+        coded += min(plain, huffman_bits(rounded(dense, width), width.total))
     return {
         "weights": float(total),
         "weights_kept": float(kept),

@@ -39,10 +39,10 @@ def test_a_huffman_code_is_within_a_bit_of_the_entropy() -> None:
     _, counts = values.unique(return_counts=True)
     share = counts.double() / len(values)
     entropy = float(-(share * share.log2()).sum()) * len(values)
-    length = huffman_bits(values) - 32 * len(counts)
+    length = huffman_bits(values, 9) - 9 * len(counts)
     assert entropy <= length <= entropy + len(values)
-    assert huffman_bits(torch.zeros(7)) == 7 + 32
-    assert huffman_bits(torch.zeros(0)) == 0
+    assert huffman_bits(torch.zeros(7), 9) == 7 + 9
+    assert huffman_bits(torch.zeros(0), 9) == 0
 
 
 def test_compression_by_hand() -> None:
@@ -57,7 +57,17 @@ def test_compression_by_hand() -> None:
     assert found["pruning"] == pytest.approx(20 / 3)
     width = 1 + 1 + 4  # sign, exponent, digits
     assert found["fast_prediction"] == pytest.approx(32 * 20 / (4 * width))
-    assert found["maximum"] == pytest.approx(32 * 20 / (4 * 2 + 4 * 32))
+    assert found["maximum"] == found["fast_prediction"]  # a code book would be longer
+
+
+def test_a_code_is_taken_where_it_is_shorter() -> None:
+    """A thousand weights of two values: a digit each, and the two in the code book."""
+    weights = torch.tensor([1.0, -0.5]).repeat(10, 50)
+    keep = torch.ones_like(weights, dtype=torch.bool)
+    found = compression({"a": weights}, {"a": torch.full_like(weights, 2.0**-6)}, {"a": keep})
+    width = 1 + 1 + 4
+    assert found["fast_prediction"] == pytest.approx(32 / width)
+    assert found["maximum"] == pytest.approx(32 * 1000 / (1000 + 2 * width))
 
 
 def test_a_convolution_keeps_its_kernels_whole() -> None:
