@@ -11,8 +11,8 @@ import torch
 
 from bayesnas.complexity import nats_to_bits
 from bayesnas.data import DataSet, Split
+from bayesnas.inference import AmortizedPosterior, Posterior
 from bayesnas.inference.evaluation import predictive, reliability
-from bayesnas.inference.posterior import Posterior
 from bayesnas.inference.predictive import conditional_samples, posterior_draws
 from bayesnas.inference.session import RandomStream
 
@@ -200,7 +200,7 @@ def _on_device(post: Posterior, split: Split) -> tuple[torch.Tensor, torch.Tenso
     return split.x.to(post.example[0]), split.y.to(post.example[1])
 
 
-def steps_taken(post: Posterior) -> int:
+def steps_taken(post: Posterior | AmortizedPosterior) -> int:
     """Steps of the best chain, which may have stopped early."""
     loss = post.history()["loss"].values[post.best]
     return int(np.isfinite(loss).sum())

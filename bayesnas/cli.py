@@ -15,6 +15,7 @@ from collections.abc import Sequence
 import bayesnas as bn
 from bayesnas._cli import (
     fit_command,
+    frontier_command,
     models_command,
     prune_command,
     report_command,
@@ -26,6 +27,7 @@ from bayesnas._cli.output import Outcome, to_json
 _COMMANDS = (
     models_command,
     fit_command,
+    frontier_command,
     prune_command,
     report_command,
     reproduce_command,

@@ -6,10 +6,11 @@ import io
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import bayesnas as bn
 from bayesnas import plots
+from bayesnas._axes import STYLE
 from bayesnas._findings import LEVEL, Array, Findings, measure, steps_taken, target_scale
 from bayesnas.data import DataSet
 from bayesnas.inference.files import write_atomically
@@ -26,24 +27,6 @@ SUFFIXES = (".png", ".pdf", ".svg")
 
 _SIZE = (9.6, 7.4)  # inches
 _CAPTION_WIDTH = 138  # characters
-_STYLE: dict[Any, Any] = {
-    "font.size": 10,
-    "axes.titlesize": 11,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.axisbelow": True,
-    "axes.grid": True,
-    "axes.grid.which": "major",
-    "grid.color": "#E6E6E6",
-    "grid.linewidth": 0.6,
-    "legend.frameon": False,
-    "legend.fontsize": 9,
-    "legend.title_fontsize": 9,
-    "lines.linewidth": 1.5,
-    "lines.markersize": 4.5,
-}
 
 
 def caption(findings: Findings) -> str:
@@ -80,7 +63,7 @@ def report_figure(findings: Findings) -> Figure:
     import matplotlib
     from matplotlib.figure import Figure
 
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         panels = _panels(findings)
         rows = -(-len(panels) // 2)
         text = "\n".join(textwrap.wrap(caption(findings), _CAPTION_WIDTH))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from bayesnas.distributions import LogUniform
 from bayesnas.inference.chains import FittedChains
-from bayesnas.inference.frontier import frontier
+from bayesnas.inference.frontier import SUPERFLUOUS_DENSITY, frontier
 from bayesnas.inference.inputs import Data
 from bayesnas.inference.posterior import Posterior
 from bayesnas.inference.settings import check_kl_weight, whole
@@ -74,7 +74,7 @@ class AmortizedPosterior(FittedChains):
         data: Data,
         *,
         draws: int = 32,
-        threshold: float = 0.9,
+        threshold: float = SUPERFLUOUS_DENSITY,
         seed: int = 0,
     ) -> xr.Dataset:
         """Measure the posterior along the KL weight, without training.

@@ -18,6 +18,13 @@ if TYPE_CHECKING:
 STABILITY_FRACTION = 0.9
 """Share of the weights removed to measure stability, from the published tables."""
 
+SUPERFLUOUS_DENSITY = 0.99
+"""ρ = exp(−μ²/2σ²) from which a weight counts as superfluous: |μ| < 0.14 σ.
+
+Removing all of them cost at most 0.23 points of accuracy at any λ from 0.1 to 100 on MNIST with
+784–50–10, and 0.28 (one image) on digits; a density of 0.9 costs 8 points on MNIST at λ = 100.
+"""
+
 
 def frontier(
     models: Iterable[tuple[float, BayesianModel]],

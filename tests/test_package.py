@@ -22,6 +22,7 @@ FACE_NAMES = (
     "__main__",
     "_cli",
     "_findings",
+    "_frontier",
     "cli",
     "report",
     "reproductions",

@@ -14,16 +14,19 @@ from bayesnas._cli.options import (
     add_device_option,
     add_draws_option,
     add_output_options,
+    amortize_of,
+    kl_weight,
     load_data,
     prior_scale,
     settings_of,
     widths,
 )
-from bayesnas._cli.output import Outcome, metrics_table, note
+from bayesnas._cli.output import Outcome, frontier_table, metrics_table, note
 from bayesnas._findings import judged_part, parts_of, steps_taken
+from bayesnas._frontier import kl_weight_grid, measure_frontier, rows_of
 from bayesnas.data import DataSet, Split
+from bayesnas.inference import AmortizedPosterior, Posterior
 from bayesnas.inference.files import read_json
-from bayesnas.inference.posterior import Posterior
 from bayesnas.inference.runs import RUN
 from bayesnas.inference.settings import whole
 from bayesnas.models import BayesianModel, GaussianNet, zoo_class
@@ -38,9 +41,14 @@ result; without, nothing is written.
 _EXAMPLE = """
 example:
   bayesnas fit gaussian-net --data mnist --hidden 50 --kl-weight 1 --epochs 25 --out runs/a
+
+one fit for every λ of a range, measured along it by bayesnas frontier:
+  bayesnas fit gaussian-net --data mnist --hidden 50 --prior-scale 0.1 --kl-weight 0.1:100 \\
+    --lr 0.006 --epochs 50 --out runs/all
 """
 _SETTINGS = (
     "kl_weight",
+    "kl_warmup",
     "steps",
     "batch_size",
     "lr",
@@ -86,39 +94,59 @@ def run(args: argparse.Namespace) -> Outcome:
         raise ValueError("resume needs out, the folder of the run to go on with")
     data = load_data(args)
     model = _gaussian_net(args, data)
+    settings = _settings(args)
     note(f"{model.describe()} on {_describe(data)}", args.quiet)
-    post = _fit(args, model, data)
-    judged = {"train": data.train} | dict([judged_part(data)])
-    metrics = {name: post.evaluate(part, draws=args.draws) for name, part in judged.items()}
+    post: Posterior | AmortizedPosterior = bn.fit(
+        model, data.train, validation=data.validation, progress=not args.quiet, **settings
+    )
     saved = args.out is not None and read_json(args.out / RUN)["status"] == "finished"
-    return _outcome(args, post, data, metrics, saved)
+    if isinstance(post, AmortizedPosterior):
+        return _outcome(args, post, data, *_along_kl_weight(args, post, data), saved)
+    return _outcome(args, post, data, *_at_one_kl_weight(args, post, data), saved)
 
 
-def _fit(args: argparse.Namespace, model: BayesianModel, data: DataSet) -> Posterior:
+def _settings(args: argparse.Namespace) -> dict[str, Any]:
     settings = settings_of(args, _SETTINGS)
+    settings["amortize"] = amortize_of(args)
     settings["compile"] = False if args.compile == "off" else args.compile
     if args.steps is None:
         settings["epochs"] = DEFAULT_EPOCHS if args.epochs is None else args.epochs
-    post: Posterior = bn.fit(
-        model, data.train, validation=data.validation, progress=not args.quiet, **settings
-    )
-    return post
+    return settings
+
+
+def _at_one_kl_weight(
+    args: argparse.Namespace, post: Posterior, data: DataSet
+) -> tuple[str, dict[str, Any]]:
+    judged = {"train": data.train} | dict([judged_part(data)])
+    metrics = {name: post.evaluate(part, draws=args.draws) for name, part in judged.items()}
+    return metrics_table(post, metrics), {"best_chain": post.best, "metrics": metrics}
+
+
+def _along_kl_weight(
+    args: argparse.Namespace, post: AmortizedPosterior, data: DataSet
+) -> tuple[str, dict[str, Any]]:
+    posts = (post.at(kl_weight) for kl_weight in kl_weight_grid(post))
+    measures = measure_frontier(posts, data, draws=args.draws)
+    rows = rows_of(measures)
+    return frontier_table(measures), {"part": measures.attrs["part"], "frontier": rows}
 
 
 def _outcome(
     args: argparse.Namespace,
-    post: Posterior,
+    post: Posterior | AmortizedPosterior,
     data: DataSet,
-    metrics: dict[str, dict[str, float]],
+    text: str,
+    measures: dict[str, Any],
     saved: bool,
 ) -> Outcome:
     lines = [
-        f"{post.model.describe()} on {data.name}, λ = {post.kl_weight:g}, "
+        f"{post.model.describe()} on {data.name}, λ = {post.settings.kl_weight_text()}, "
         f"{steps_taken(post):,} steps, seed {post.settings.seed}",
-        metrics_table(post, metrics),
+        text,
     ]
     if saved:
-        lines.append(f"saved in {args.out}; next: bayesnas report {args.out}")
+        command = "report" if isinstance(post, Posterior) else "frontier"
+        lines.append(f"saved in {args.out}; next: bayesnas {command} {args.out}")
     elif args.out is None:
         note("nothing is saved: give a folder with --out to keep the fit", args.quiet)
     else:
@@ -129,9 +157,8 @@ def _outcome(
         "settings": post.settings.to_dict(),
         "steps": steps_taken(post),
         "chains": post.chains,
-        "best_chain": post.best,
         "draws": args.draws,
-        "metrics": metrics,
+        **measures,
         "out": str(args.out) if saved else None,
     }
     return Outcome("\n".join(lines), content, exit_code=0 if saved or args.out is None else 1)
@@ -225,7 +252,26 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
 def _add_training_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("training")
     group.add_argument(
-        "--kl-weight", type=float, default=1.0, metavar="λ", help="0: maximum likelihood (1)"
+        "--kl-weight",
+        type=kl_weight,
+        default=1.0,
+        metavar="λ",
+        help="0: maximum likelihood; LOW:HIGH: one fit for every λ of that range (1)",
+    )
+    group.add_argument(
+        "--kl-warmup",
+        type=float,
+        default=0.0,
+        metavar="FRACTION",
+        help="of the steps, over which λ rises from 0 (%(default)s)",
+    )
+    group.add_argument(
+        "--amortize",
+        choices=("piecewise", "linear", "low-rank"),
+        help="over a range: how the parameters depend on λ (piecewise)",
+    )
+    group.add_argument(
+        "--knots", type=int, metavar="N", help="of a piecewise linear dependence (5)"
     )
     length = group.add_mutually_exclusive_group()
     length.add_argument(

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import math
 from typing import Any
 
 import bayesnas as bn
 from bayesnas.data import DataSet
+from bayesnas.distributions import LogUniform
 from bayesnas.inference.settings import whole
+from bayesnas.nn import Piecewise
 
 _DATA_OPTIONS = ("root", "target", "task", "test", "validation", "split_seed", "standardise")
 
@@ -126,6 +129,48 @@ def prior_scale(text: str) -> float | list[float] | str:
             f"must be a number, one a layer with commas between, or 'learned', got {text!r}"
         ) from error
     return scales[0] if len(scales) == 1 else scales
+
+
+def kl_weight(text: str) -> float | LogUniform:
+    """A KL weight, or a range of them with a colon between its ends.
+
+    >>> kl_weight("0.5")
+    0.5
+    >>> kl_weight("0.1:100")
+    LogUniform(low: 0.1..., high: 100.0)
+    """
+    try:
+        ends = [float(word) for word in text.split(":")]
+    except ValueError:
+        ends = []
+    if len(ends) == 1:
+        return ends[0]
+    if len(ends) != 2 or not 0 < ends[0] < ends[1] < math.inf:
+        raise argparse.ArgumentTypeError(
+            f"must be a number, or a range LOW:HIGH with 0 < LOW < HIGH, got {text!r}"
+        )
+    return LogUniform(ends[0], ends[1])
+
+
+def amortize_of(args: argparse.Namespace) -> str | Piecewise | None:
+    """How the parameters depend on λ, by ``--amortize`` and ``--knots``.
+
+    Raises:
+        ValueError: where they do not go with each other or with ``--kl-weight``.
+    """
+    ranged = isinstance(args.kl_weight, LogUniform)
+    for name, value in (("amortize", args.amortize), ("knots", args.knots)):
+        if value is not None and not ranged:
+            raise ValueError(
+                f"{name} needs a range of KL weights, as in --kl-weight 0.1:100, "
+                f"got --kl-weight {args.kl_weight:g}"
+            )
+    if args.knots is None:
+        return args.amortize  # type: ignore[no-any-return]
+    if args.amortize not in (None, "piecewise"):
+        raise ValueError(f"knots needs --amortize piecewise, got --amortize {args.amortize}")
+    whole("knots", args.knots, 2)
+    return Piecewise(knots=args.knots)
 
 
 def settings_of(args: argparse.Namespace, names: tuple[str, ...]) -> dict[str, Any]:

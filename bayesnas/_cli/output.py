@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import math
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bayesnas._findings import target_scale
 from bayesnas.inference.posterior import Posterior
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 _BOUND_ROWS = ("elbo", "expected_log_lik", "kl")
 
@@ -100,6 +105,43 @@ def metrics_table(post: Posterior, metrics: dict[str, dict[str, float]]) -> str:
         rows.append(["  E log p(D|w)", number(train["expected_log_lik"]), *rest])
         rows.append(["  KL(q||p)", number(train["kl"]), *rest])
     return table(rows)
+
+
+def frontier_table(measures: xr.Dataset, fits: Sequence[str] | None = None) -> str:
+    """Measures over the KL weight: a row for each, and in front the fit where there are several.
+
+    Predictions, stability and kept weights are those of the part that is judged, the bound and
+    the KL those of the training part.
+    """
+    wanted = ("accuracy", "rmse", "nll", "ece", "stability", "elbo", "kl", "parameters")
+    shown = [name for name in wanted if name in measures]
+    headings = {"elbo": "bound, train", "parameters": "kept"}
+    rows = [["λ", *(headings.get(name, name) for name in shown)]]
+    rows += [
+        [f"{kl_weight:.4g}", *(_measure(name, measures[name].values[index]) for name in shown)]
+        for index, kl_weight in enumerate(measures["kl_weight"].values)
+    ]
+    if fits is not None:
+        rows = [["fit", *rows[0]], *([fit, *row] for fit, row in zip(fits, rows[1:], strict=True))]
+    return table(rows)
+
+
+def rows_as_csv(rows: Sequence[dict[str, Any]]) -> str:
+    """Rows that share their columns, with a header.
+
+    >>> print(rows_as_csv([{"a": 1, "b": 2.5}]), end="")
+    a,b
+    1,2.5
+    """
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return stream.getvalue()
+
+
+def _measure(name: str, value: float) -> str:
+    return f"{value:,.0f}" if name in ("elbo", "kl", "parameters") else number(float(value))
 
 
 def _finite(value: Any) -> Any:

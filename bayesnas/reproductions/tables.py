@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any
 
-from bayesnas._cli.output import table
+from bayesnas._cli.output import rows_as_csv, table
 from bayesnas.reproductions.base import Comparison
 
 
@@ -46,15 +43,6 @@ def as_csv(comparisons: Sequence[Comparison]) -> str:
         found["starts"] = " ".join(map(repr, found["starts"]))
         rows.append(found)
     return rows_as_csv(rows)
-
-
-def rows_as_csv(rows: Sequence[dict[str, Any]]) -> str:
-    """Rows that share their columns, with a header."""
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return stream.getvalue()
 
 
 def figure(value: float) -> str:

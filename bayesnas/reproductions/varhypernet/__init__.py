@@ -12,12 +12,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from bayesnas._cli.output import rows_as_csv
 from bayesnas.inference.files import read_json, write_atomically, write_json
 from bayesnas.inference.updates import parameter_updates
 from bayesnas.models import GaussianNet
 from bayesnas.nn import mlp
 from bayesnas.reproductions.base import Comparison, Reproduced, Reproduction, Request
-from bayesnas.reproductions.tables import as_csv, rows_as_csv
+from bayesnas.reproductions.tables import as_csv
 from bayesnas.reproductions.varhypernet import published
 from bayesnas.reproductions.varhypernet.fits import Fits, span
 from bayesnas.reproductions.varhypernet.measure import FRACTIONS, Measured, measured
