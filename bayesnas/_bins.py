@@ -12,9 +12,10 @@ _DECADES = 4  # of signal-to-noise shown below the largest
 
 
 def windows(values: Doubles) -> tuple[Doubles, Doubles, Doubles, Doubles]:
-    """Middle step, mean, 5 % and 95 % quantiles of consecutive windows; NaN at the end dropped."""
-    finite = values[np.isfinite(values)]
-    steps = np.arange(1, len(finite) + 1, dtype=np.float64)
+    """Middle step, mean, 5 % and 95 % quantiles of consecutive windows; NaN dropped."""
+    present = np.isfinite(values)
+    finite = values[present]
+    steps = np.flatnonzero(present) + 1.0
     count = max(min(_WINDOWS, len(finite)), 1)
     parts = [part for part in np.array_split(finite, count) if len(part)]
     middles = [part.mean() for part in np.array_split(steps, count) if len(part)]

@@ -23,6 +23,7 @@ LEVEL = 0.9
 """Probability of the predictive intervals of a regression."""
 
 _INTERVAL_DRAWS = 200
+_NEAR = 0.5  # how far from a λ a step may be, in its log, to be shown as one at it
 
 Array = npt.NDArray[Any]
 
@@ -38,7 +39,8 @@ class Findings:
         draws: weights drawn for the metrics; 0: posterior means.
         metrics: what ``post.evaluate`` gives, by part.
         complexity: what ``post.complexity`` gives with the training data.
-        history: loss and its terms, of all chains.
+        history: loss and its terms, of all chains; of a fit over many KL weights, at the steps
+            near that of the posterior.
         pruning: metrics over ``(by, fraction)``; None for a model without weights.
         calibration: confidence, accuracy and share ``[3, bins]``; None for a regression.
         predictions: means, true values, and both ends of the 90 % predictive intervals, in the
@@ -130,7 +132,7 @@ def measure(post: Posterior, data: DataSet, *, draws: int = 32) -> Findings:
         draws=draws,
         metrics=metrics,
         complexity=complexity,
-        history=post.history(),
+        history=history_near(post),
         pruning=post.pruning_curve(judged) if prunable else None,
         calibration=None if regression else _calibration(post, judged, draws),
         predictions=_predictions(post, judged) if regression else None,
@@ -198,6 +200,27 @@ def _coverage(predictions: Array) -> float:
 
 def _on_device(post: Posterior, split: Split) -> tuple[torch.Tensor, torch.Tensor]:
     return split.x.to(post.example[0]), split.y.to(post.example[1])
+
+
+def range_of_fit(post: Posterior) -> tuple[float, float] | None:
+    """Smallest and largest KL weight of the fit behind a posterior; None where it had one.
+
+    While a KL weight warms up it never falls; one that is drawn for every step does.
+    """
+    weights = post.history()["kl_weight"].values[post.best]
+    weights = weights[np.isfinite(weights)]
+    if bool((np.diff(weights) >= 0).all()):
+        return None
+    return float(weights.min()), float(weights.max())
+
+
+def history_near(post: Posterior) -> xr.Dataset:
+    """History of a posterior; of a fit over many KL weights, the steps near that of ``post``."""
+    history = post.history()
+    if range_of_fit(post) is None:
+        return history
+    near = abs(np.log(history["kl_weight"] / post.kl_weight)) < _NEAR
+    return history.where(near)
 
 
 def steps_taken(post: Posterior | AmortizedPosterior) -> int:

@@ -46,10 +46,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     Raises:
         SystemExit: for ``--help``, ``--version``, and words that make no command.
 
-    >>> main(["models"])
-    gaussian-net
-      Mean-field Gaussian posterior on the weights of any network
-    ...
+    >>> main(["models", "--json"])
+    {
+      ...
+    }
     0
     """
     if argv is None:

@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING
 import bayesnas as bn
 from bayesnas import plots
 from bayesnas._axes import STYLE
-from bayesnas._findings import LEVEL, Array, Findings, measure, steps_taken, target_scale
+from bayesnas._findings import (
+    LEVEL,
+    Array,
+    Findings,
+    measure,
+    range_of_fit,
+    steps_taken,
+    target_scale,
+)
 from bayesnas.data import DataSet
 from bayesnas.inference.files import write_atomically
 from bayesnas.inference.posterior import Posterior
@@ -39,7 +47,8 @@ def caption(findings: Findings) -> str:
     sizes = [f"{count:,} {_adjective(part)}" for part, count in findings.sizes.items()]
     sentences = [
         f"{post.model.describe()}{_prior(post)} fitted to {post.data.name} "
-        f"({_listed(sizes)} examples{_classes(post)}) at KL weight λ = {settings.kl_weight:g}.",
+        f"({_listed(sizes)} examples{_classes(post)}) at KL weight λ = {settings.kl_weight:g}"
+        f"{_fitted_range(post)}.",
         f"{settings.optimizer}, {steps:,} steps of {batch:,} examples ({epochs:.3g} epochs), "
         f"learning rate {settings.lr:g} ({settings.schedule}), seed {settings.seed}"
         f"{_starts(post)}.",
@@ -179,6 +188,11 @@ def _listed(words: list[str]) -> str:
 
 def _classes(post: Posterior) -> str:
     return "" if post.data.classes is None else f", {post.data.classes} classes"
+
+
+def _fitted_range(post: Posterior) -> str:
+    found = range_of_fit(post)
+    return "" if found is None else f", of one fit over λ = {found[0]:g}…{found[1]:g}"
 
 
 def _starts(post: Posterior) -> str:

@@ -89,7 +89,7 @@ def run(args: argparse.Namespace) -> Outcome:
     whole("draws", args.draws, 0)
     cls = zoo_class(args.model)
     if cls is not GaussianNet:
-        raise ValueError(f"model {args.model!r} takes functions of your own: fit it from Python")
+        raise ValueError(f"model {args.model!r} can't be fitted from here: fit it from Python")
     if args.resume and args.out is None:
         raise ValueError("resume needs out, the folder of the run to go on with")
     data = load_data(args)

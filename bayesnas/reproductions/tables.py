@@ -18,7 +18,7 @@ def as_text(comparisons: Sequence[Comparison]) -> str:
     ... ]
     >>> print(as_text(found))
     accuracy, ours (published)
-    method          λ = 1  λ = 10
+    method            λ = 1           λ = 10
     direct  0.9500 (0.9000)  0.8500 ± 0.0707
     """
     quantities = dict.fromkeys(comparison.quantity for comparison in comparisons)

@@ -39,26 +39,6 @@ def run(finished, tmp_path):
     return tmp_path / "run"
 
 
-@pytest.fixture
-def call(capsys):
-    def call(*words):
-        code = main([str(word) for word in words])
-        streams = capsys.readouterr()
-        return code, streams.out, streams.err
-
-    return call
-
-
-@pytest.fixture
-def call_json(call):
-    def call_json(*words):
-        code, out, err = call(*words, "--json")
-        assert code == 0, err
-        return json.loads(out)
-
-    return call_json
-
-
 def files(folder):
     return sorted(path.name for path in folder.iterdir())
 
@@ -451,7 +431,7 @@ def test_version(capsys):
     assert capsys.readouterr().out == f"bayesnas {bn.__version__}\n"
 
 
-@pytest.mark.parametrize("command", ["models", "fit", "prune", "report"])
+@pytest.mark.parametrize("command", ["models", "fit", "frontier", "prune", "report", "reproduce"])
 def test_help(capsys, command):
     with pytest.raises(SystemExit) as stop:
         main([command, "--help"])
