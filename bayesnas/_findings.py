@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -211,7 +212,8 @@ def range_of_fit(post: Posterior) -> tuple[float, float] | None:
     weights = weights[np.isfinite(weights)]
     if bool((np.diff(weights) >= 0).all()):
         return None
-    return float(weights.min()), float(weights.max())
+    warm = weights[math.ceil(post.settings.kl_warmup * post.settings.steps) :]
+    return (float(warm.min()), float(warm.max())) if len(warm) else None
 
 
 def history_near(post: Posterior) -> xr.Dataset:
@@ -219,8 +221,9 @@ def history_near(post: Posterior) -> xr.Dataset:
     history = post.history()
     if range_of_fit(post) is None:
         return history
-    near = abs(np.log(history["kl_weight"] / post.kl_weight)) < _NEAR
-    return history.where(near)
+    weights = history["kl_weight"] / post.kl_weight
+    near = (weights > math.exp(-_NEAR)) & (weights < math.exp(_NEAR))
+    return history.where(near) if bool(near.any()) else history
 
 
 def steps_taken(post: Posterior | AmortizedPosterior) -> int:

@@ -50,6 +50,12 @@ def test_a_short_history_is_drawn_step_by_step(ax):
     assert ax.get_yscale() == "log"
 
 
+def test_steps_without_a_figure_are_left_out(ax):
+    plot_history(history(np.array([np.nan, 8.0, np.nan, 2.0, np.nan])), ax)
+    np.testing.assert_array_equal(ax.lines[0].get_xdata(), [2, 4])
+    np.testing.assert_array_equal(ax.lines[0].get_ydata(), [8, 2])
+
+
 def test_a_long_history_is_averaged_over_windows(ax):
     loss = np.arange(1.0, 1201.0)
     plot_history(history(loss), ax)

@@ -44,6 +44,33 @@ def test_the_numbers_are_those_of_the_posterior(digits):
     )
 
 
+def test_of_an_amortised_fit_the_steps_near_the_kl_weight_are_shown(digits):
+    post, data = digits
+    fit = bn.fit(post.model, data.train, kl_weight=bn.LogUniform(0.1, 10), kl_warmup=0.5, steps=40)
+    found = measure(fit.at(2.0), data, draws=1)
+    weights = fit.history()["kl_weight"].values[0]
+    near = (weights > 2 * np.exp(-0.5)) & (weights < 2 * np.exp(0.5))
+    assert 2 < near.sum() < 30
+    assert (np.isfinite(found.history["loss"].values[0]) == near).all()
+    assert f"λ = 2, of one fit over λ = {weights[20:].min():g}…10." in caption(found)
+    report_figure(found)
+
+
+def test_one_kl_weight_that_warms_up_is_no_range(digits):
+    post, data = digits
+    fit = bn.fit(post.model, data.train, kl_weight=2.0, kl_warmup=0.5, steps=10)
+    found = measure(fit, data, draws=1)
+    assert np.isfinite(found.history["loss"]).all()
+    assert "one fit over" not in caption(found)
+
+
+def test_an_amortised_fit_without_a_step_near_shows_them_all(digits):
+    post, data = digits
+    fit = bn.fit(post.model, data.train, kl_weight=bn.LogUniform(1e-6, 1e6), steps=2)
+    found = measure(fit.at(1e6), data, draws=1)
+    assert np.isfinite(found.history["loss"]).all()
+
+
 def test_signal_to_noise_is_that_of_the_weights_kept(digits):
     post, data = digits
     found = measure(post.prune(fraction=0.5), data, draws=1).signal_to_noise
