@@ -21,12 +21,29 @@ def as_text(comparisons: Sequence[Comparison]) -> str:
     method            λ = 1           λ = 10
     direct  0.9500 (0.9000)  0.8500 ± 0.0707
     """
-    quantities = dict.fromkeys(comparison.quantity for comparison in comparisons)
     return "\n\n".join(
-        f"{quantity}, ours (published)\n"
-        + table(_rows([c for c in comparisons if c.quantity == quantity]))
-        for quantity in quantities
+        f"{quantity}, ours (published)\n{table(_rows(rows))}"
+        for quantity, rows in _by_quantity(comparisons).items()
     )
+
+
+def as_markdown(comparisons: Sequence[Comparison]) -> str:
+    """The same as Markdown tables.
+
+    >>> found = [Comparison({"method": "direct", "λ": "1"}, "accuracy", 0.9, (0.95,))]
+    >>> print(as_markdown(found), end="")
+    | accuracy, ours (published) | λ = 1 |
+    |---|---|
+    | direct | 0.9500 (0.9000) |
+    """
+    blocks = []
+    for quantity, rows in _by_quantity(comparisons).items():
+        (_, *columns), *cells = _rows(rows)
+        heading = [f"{quantity}, ours (published)", *columns]
+        lines = [f"| {' | '.join(line)} |" for line in (heading, *cells)]
+        lines.insert(1, f"|{'---|' * len(heading)}")
+        blocks.append("\n".join(lines))
+    return "\n\n".join(blocks) + "\n"
 
 
 def as_csv(comparisons: Sequence[Comparison]) -> str:
@@ -52,6 +69,13 @@ def figure(value: float) -> str:
     ('0.9123', '-56,789', '7,458,976,000', '1.5000')
     """
     return f"{value:,.4f}" if abs(value) < 100 or math.isnan(value) else f"{value:,.0f}"
+
+
+def _by_quantity(comparisons: Sequence[Comparison]) -> dict[str, list[Comparison]]:
+    found: dict[str, list[Comparison]] = {}
+    for comparison in comparisons:
+        found.setdefault(comparison.quantity, []).append(comparison)
+    return found
 
 
 def _rows(comparisons: Sequence[Comparison]) -> Iterable[list[str]]:

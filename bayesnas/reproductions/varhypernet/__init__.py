@@ -18,7 +18,7 @@ from bayesnas.inference.updates import parameter_updates
 from bayesnas.models import GaussianNet
 from bayesnas.nn import mlp
 from bayesnas.reproductions.base import Comparison, Reproduced, Reproduction, Request
-from bayesnas.reproductions.tables import as_csv
+from bayesnas.reproductions.tables import as_csv, as_markdown
 from bayesnas.reproductions.varhypernet import published
 from bayesnas.reproductions.varhypernet.fits import Fits, span
 from bayesnas.reproductions.varhypernet.measure import FRACTIONS, Measured, measured
@@ -33,10 +33,11 @@ from bayesnas.reproductions.varhypernet.methods import (
 from bayesnas.reproductions.varhypernet.pictures import pruning_figure
 
 _SETTINGS = "settings.json"
+_FILES = ("comparison.csv", "comparison.md", "pruning.csv", "pruning.png")
 
 
 def run(request: Request) -> Reproduced:
-    """Fit, measure and write ``comparison.csv``, ``pruning.csv`` and ``pruning.png``.
+    """Fit, measure and write ``comparison.csv`` and ``.md``, ``pruning.csv`` and ``.png``.
 
     Raises:
         ValueError: where the folder holds a reproduction with other settings.
@@ -159,8 +160,9 @@ def _claim(out: Path, settings: dict[str, Any]) -> None:
 def _write(
     out: Path, comparisons: list[Comparison], found: Mapping[tuple[str, float], Measured]
 ) -> dict[str, Path]:
-    files = {name: out / name for name in ("comparison.csv", "pruning.csv", "pruning.png")}
+    files = {name: out / name for name in _FILES}
     write_atomically(files["comparison.csv"], as_csv(comparisons).encode())
+    write_atomically(files["comparison.md"], as_markdown(comparisons).encode())
     rows = [
         {"method": key, "kl_weight": kl_weight, "start": start, "removed": f, "accuracy": value}
         for (key, kl_weight), figures in found.items()
