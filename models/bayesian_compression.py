@@ -16,6 +16,7 @@ from torch.func import functional_call
 from bayesnas.distributions import GaussianWeights, GroupScales
 from bayesnas.likelihood import make_likelihood
 from bayesnas.models.base import DATA_PLATE, OBSERVED
+from bayesnas.models.checks import check_choice, check_positive
 from bayesnas.models.group_priors import (
     GroupPrior,
     HorseshoeScales,
@@ -97,15 +98,13 @@ class BayesianCompressionNet(GroupedWeights):
     ) -> None:
         """Build prior, guide and likelihood around a copy of ``net``; see the class."""
         super().__init__()
-        _check_choice("prior", prior, PRIORS)
-        _check_choice("estimator", estimator, ("local", "weight"))
-        _check_choice("initial_loc", initial_loc, ("random", "net"))
-        _check_positive("initial_scale", initial_scale)
-        _check_positive("global_scale", global_scale)
+        check_choice("prior", prior, PRIORS)
+        check_choice("estimator", estimator, ("local", "weight"))
+        check_choice("initial_loc", initial_loc, ("random", "net"))
         self.estimator = estimator
         self.initial_loc = initial_loc
-        self.initial_scale = float(initial_scale)
-        self.global_scale = float(global_scale)
+        self.initial_scale = check_positive("initial_scale", initial_scale)
+        self.global_scale = check_positive("global_scale", global_scale)
         self.likelihood = make_likelihood(likelihood, noise_scale)
         self.task = self.likelihood.task
         self.net = copy.deepcopy(net)
@@ -156,14 +155,14 @@ class BayesianCompressionNet(GroupedWeights):
         """Sample q(z) and q(w̃)."""
         self.register_with_pyro()
         for name in self.groups:
-            for variable in self._variables(name):
+            for variable in self.scale_prior.variables:
                 pyro.sample(joined(name, variable), self.scale_posterior(name, variable))
         for site in self.layers.shapes:
             pyro.sample(site, self.posterior(site))
 
     def _sample_scales(self, name: str) -> Tensor:
         values = {}
-        for variable in self._variables(name):
+        for variable in self.scale_prior.variables:
             site = joined(name, variable)
             like = self.variational[f"{site}.loc"].detach()
             prior = GroupScales(self.scale_prior.prior(variable, like), self._kept(name, like))
@@ -279,21 +278,11 @@ def _layer_bounds(
     """Upper bound of the posterior scales of every layer."""
     if not isinstance(max_scale, Mapping):
         if max_scale is not None:
-            _check_positive("max_scale", max_scale)
+            check_positive("max_scale", max_scale)
         return [max_scale] * len(layers)
     unknown = sorted(set(max_scale) - set(layers))
     if unknown:
         raise ValueError(f"max_scale must name layers out of {list(layers)}, got {unknown}")
     for bound in max_scale.values():
-        _check_positive("max_scale", bound)
+        check_positive("max_scale", bound)
     return [max_scale.get(name) for name in layers]
-
-
-def _check_positive(name: str, value: object) -> None:
-    if not isinstance(value, (int, float)) or not 0 < value < float("inf"):
-        raise ValueError(f"{name} must be a finite number > 0, got {value!r}")
-
-
-def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:
-    if value not in choices:
-        raise ValueError(f"{name} must be one of {list(choices)}, got {value!r}")

@@ -23,10 +23,15 @@ class GroupPrior(abc.ABC):
     """p(z) of the scales z of a layer's groups, where z may be made of several variables.
 
     The guide of each variable has two parameters, ``loc`` and ``log_scale``.
+
+    Attributes:
+        name: what the argument ``prior`` of the model calls it.
+        variables: names of what z is made of; a variable without a shape is shared by all
+            groups of a layer.
     """
 
     name: str
-    threshold_title: str
+    variables: tuple[str, ...]
 
     @abc.abstractmethod
     def initial_locs(self, groups: int) -> dict[str, Tensor]:
@@ -60,7 +65,7 @@ class GroupPrior(abc.ABC):
 class _SingleScale(GroupPrior):
     """One variable z a group; it goes by α = Var z / (E z)², the noise over the signal."""
 
-    threshold_title = "ln α, α = Var z / (E z)²"
+    variables = ("z",)
 
     def join(self, values: Mapping[str, Tensor]) -> Tensor:
         """Z itself."""
@@ -142,7 +147,7 @@ class HorseshoeScales(GroupPrior):
     """
 
     name = "horseshoe"
-    threshold_title = "negative log-mode of z"
+    variables = ("alpha", "beta", "s_a", "s_b")
 
     def __init__(self, global_scale: float = 1e-5) -> None:
         """Set τ."""
@@ -168,7 +173,7 @@ class HorseshoeScales(GroupPrior):
 
     def join(self, values: Mapping[str, Tensor]) -> Tensor:
         """√(α β s_a s_b); undrawn while all four are."""
-        alpha, beta, s_a, s_b = (values[name] for name in ("alpha", "beta", "s_a", "s_b"))
+        alpha, beta, s_a, s_b = (values[name] for name in self.variables)
         if not all(isinstance(value, UndrawnScales) for value in values.values()):
             return (alpha * beta).sqrt() * (s_a * s_b).sqrt()
         assert isinstance(alpha, UndrawnScales)
@@ -177,7 +182,7 @@ class HorseshoeScales(GroupPrior):
 
     def scores(self, guides: Guides) -> Tensor:
         """−ln mode of q(z) = Σ σ²/4 − Σ μ/2 over the four variables."""
-        loc, variance = _log_moments(guides, ("alpha", "beta", "s_a", "s_b"))
+        loc, variance = _log_moments(guides, self.variables)
         return variance - loc
 
     def inclusion(self, guides: Guides) -> Tensor:
@@ -190,7 +195,7 @@ class HorseshoeScales(GroupPrior):
 
     def moments(self, guides: Guides) -> tuple[Tensor, Tensor]:
         """E z and E z² of the log-normal z."""
-        loc, variance = _log_moments(guides, ("alpha", "beta", "s_a", "s_b"))
+        loc, variance = _log_moments(guides, self.variables)
         return (loc + 0.5 * variance).exp(), (2 * (loc + variance)).exp()
 
 

@@ -64,7 +64,7 @@ class GroupedWeights(BayesianModel):
         """Named dims of every weight tensor and of every scale that has groups."""
         dims = dict(self.layers.dims)
         for name, dim in self.group_names().items():
-            for variable in self._variables(name):
+            for variable in self.scale_prior.variables:
                 if self.variational[f"{joined(name, variable)}.loc"].ndim:
                     dims[joined(name, variable)] = (dim,)
         return dims
@@ -120,7 +120,7 @@ class GroupedWeights(BayesianModel):
         return found
 
     def _guides(self, name: str) -> dict[str, Any]:
-        return {v: self.scale_posterior(name, v).base for v in self._variables(name)}
+        return {v: self.scale_posterior(name, v).base for v in self.scale_prior.variables}
 
     # Smaller networks -----------------------------------------------------------------------
 
@@ -209,7 +209,7 @@ class GroupedWeights(BayesianModel):
         with torch.no_grad():
             scales = {}
             for name in self.groups:
-                guides = {v: self.scale_posterior(name, v) for v in self._variables(name)}
+                guides = {v: self.scale_posterior(name, v) for v in self.scale_prior.variables}
                 scales[name] = self.scale_prior.join({v: q.mean for v, q in guides.items()})
             means = {
                 site: self._times_scale(site, self.posterior(site).mean, scales)
@@ -228,9 +228,6 @@ class GroupedWeights(BayesianModel):
         name = self.layers.names[self.layers.layer_index[site]]
         groups = self.groups.get(name)  # none where a layer's weight is tied to another's
         return name, None if groups is None else groups.axis(site.rpartition(".")[2])
-
-    def _variables(self, name: str) -> list[str]:
-        return list(self.scale_prior.initial_locs(self.groups[name].count))
 
 
 def refuse_to_empty_a_layer(scores: Mapping[str, Tensor], threshold: float) -> None:

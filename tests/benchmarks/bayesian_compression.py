@@ -83,7 +83,8 @@ def lenet_300_100() -> Recipe:
             Stage("groups", 0.30, 0.2, 10, 5e-3),
             Stage("groups", 0.107, 0.3, 15, 5e-3),
             Stage("weights", 0.045, 0.3, 10, 5e-3),
-            Stage("weights", 0.0218, 0.2, 15, 5e-3),
+            Stage("weights", 0.030, 0.3, 10, 5e-3),
+            Stage("weights", 0.0218, 0.25, 20, 5e-3),
         ],
     )
 

@@ -99,7 +99,7 @@ def test_weight_posteriors_are_those_of_the_draws(prior: str) -> None:
             if leaf == "weight":
                 scales = {
                     variable: model.scale_posterior(layer, variable).base.sample([draws])
-                    for variable in model.scale_prior.initial_locs(1)
+                    for variable in model.scale_prior.variables
                 }
                 scales = {v: z if z.ndim == 2 else z[:, None] for v, z in scales.items()}
                 weight = weight * model.scale_prior.join(scales)[:, None]
