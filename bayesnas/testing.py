@@ -27,7 +27,7 @@ import bayesnas as bn
 from bayesnas.inference.handlers import DrawnWeights
 from bayesnas.inference.objective import bound_terms, split_sites
 from bayesnas.inference.session import RandomStream, pyro_session
-from bayesnas.inference.settings import FitSettings
+from bayesnas.inference.settings import StepKLWeight, make_settings
 from bayesnas.inference.step import Step
 from bayesnas.models.base import BayesianModel
 
@@ -103,16 +103,58 @@ class ModelContract(abc.ABC):
     @pytest.mark.parametrize("kl_weight", [0.03, 40.0])
     def test_the_traced_step_equals_the_eager_one(self, kl_weight: float) -> None:
         """Terms and gradients of a step recorded at λ = 1 hold at another λ, within 1e-6."""
-        model, x, y = self.prepared_model()
-        stream = RandomStream(0, x.device)
-        settings = FitSettings(
-            kl_weight=1.0, kl_warmup=0.0, amortization=None, steps=1, batch_size=len(x), lr=1e-3,
-            schedule="constant", clip=None, restarts=1, patience=None, seed=0, optimizer="Adam",
-            compile="trace",
-        )  # fmt: skip
-        step = Step(model, torch.optim.Adam, settings, len(x), stream, lambda: "in a test")
-        with pyro_session(stream):
+        step, x, y = self._step(None, compile="trace")
+        with pyro_session(RandomStream(0, x.device)):
             assert step.difference(x, y, kl_weight) < 1e-6
+
+    @pytest.mark.parametrize("amortize", ["linear", "piecewise", "low-rank"])
+    def test_every_amortisation_equals_the_constant_one_at_a_kl_weight(self, amortize: str) -> None:
+        """A first step at one λ has the same terms and the same gradient by the parameters."""
+        found = []
+        for kind in (None, amortize):
+            step, x, y = self._step(kind, compile=False)
+            with pyro_session(RandomStream(0, x.device)):
+                row = step(x, y, StepKLWeight(3.0, 3.0), 0.0)
+            gradients = [group.flat.gradient for group in step.trained.groups]
+            found.append((row, torch.cat([g.double() for g in gradients])))
+            pulled = step.trained.use(3.0).gradients
+            if kind in ("linear", "piecewise") and len(step.trained.groups) == 1:
+                assert torch.allclose(sum(pulled, torch.zeros(())), gradients[0], atol=1e-6)
+        (row, gradient), (other_row, other_gradient) = found
+        assert torch.allclose(row, other_row, rtol=1e-6)
+        assert torch.allclose(gradient, other_gradient, rtol=1e-5, atol=1e-7)
+
+    def test_one_fit_serves_a_range_of_kl_weights(self, tmp_path: Path) -> None:
+        """Every λ of the range has a finite bound, also after saving; outside it is refused."""
+        post = bn.fit(
+            self.make_model(), self.make_data(), kl_weight=bn.LogUniform(0.5, 20.0),
+            steps=self.steps, batch_size=8, lr=1e-2, device="cpu", progress=False,
+        )  # fmt: skip
+        post.save(tmp_path / "run")
+        loaded = bn.load(
+            tmp_path / "run", model=self._model_for_loading(post.at(1.0)), device="cpu"
+        )
+        assert isinstance(loaded, bn.inference.AmortizedPosterior)
+        data = self.make_data()
+        for kl_weight in (0.5, 3.0, 20.0):
+            found = post.at(kl_weight).evaluate(data, draws=2)
+            assert found["elbo"] == found["elbo"]
+            assert found == loaded.at(kl_weight).evaluate(data, draws=2)
+        with pytest.raises(ValueError, match=r"fitted range \[0.5, 20\]"):
+            post.at(21.0)
+
+    def _step(self, amortize: str | None, compile: str | bool) -> tuple[Step, Tensor, Tensor]:
+        """Return a step not taken yet, its model at the start of a fit, and its data."""
+        model, x, y = self.prepared_model()
+        settings = make_settings(
+            examples=len(x), kl_weight=1.0 if amortize is None else bn.LogUniform(0.1, 100.0),
+            kl_warmup=0.0, amortize=amortize, epochs=None, steps=100, batch_size=len(x), lr=1e-3,
+            schedule="constant", clip=None, restarts=1, patience=None, seed=0, compile=compile,
+        )  # fmt: skip
+        stream = RandomStream(0, x.device)
+        with pyro_session(stream):
+            taken = Step(model, torch.optim.Adam, settings, len(x), stream, lambda: "in a test")
+        return taken, x, y
 
     def test_the_kl_equals_its_monte_carlo_estimate(self) -> None:
         """The KL of the bound is the mean of log q − log p, within five standard errors."""

@@ -111,7 +111,7 @@ def fit(
             log λ between knots; the default), ``"linear"``, ``"low-rank"``, one of
             ``bayesnas.nn.Piecewise``, ``Linear`` and ``LowRank`` with its options, or a function
             that makes an ``nn.Module`` from the initial parameters, one vector ``[P]``: called
-            with t in [0, 1], the normalised log λ, the module gives them at that λ.
+            with t in [0, 1], the normalised log λ as a tensor ``[1]``, it gives them at that λ.
         epochs: passes over the sample; or
         steps: optimiser steps (one of the two).
         batch_size: examples a step.

@@ -193,7 +193,7 @@ its finest level (docs/benchmarks.md)."""
 
 
 class ModuleNet(Hypernet):
-    """θ from a module of the user's: ``module(t)`` with t a scalar tensor gives θ, ``[P]``.
+    """θ from a module of the user's: ``module(t)`` with t a tensor ``[1]`` gives θ, ``[P]``.
 
     Args:
         module: any module; a copy of its parameters is trained.
@@ -222,8 +222,8 @@ class ModuleNet(Hypernet):
             )
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        self._module[0]._apply(fn)  # type: ignore[no-untyped-call]  # buffers follow the leaves
-        super()._apply(fn, recurse)
+        self._module[0]._apply(fn)  # buffers follow the leaves
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         return self
 
     def place(self, t: float) -> Place:
@@ -237,5 +237,5 @@ class ModuleNet(Hypernet):
             name: piece.view(shape)
             for name, piece, shape in zip(self._names, pieces, self._shapes, strict=True)
         }
-        found: Tensor = functional_call(self._module[0], named, (inputs[0],))
+        found: Tensor = functional_call(self._module[0], named, (inputs,))
         return found

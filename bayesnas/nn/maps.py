@@ -179,7 +179,7 @@ class Custom(ParameterMap):
 
     Attributes:
         factory: called with the initial parameters, one vector ``[P]``; returns an
-            ``nn.Module`` that gives such a vector when called with t, a scalar tensor in [0, 1].
+            ``nn.Module`` that gives such a vector when called with t in [0, 1], a tensor ``[1]``.
     """
 
     kind: ClassVar[str] = "custom"
@@ -217,7 +217,9 @@ def make_map(amortize: str | ParameterMap | Callable[[Tensor], nn.Module]) -> Pa
         return amortize
     if isinstance(amortize, str) and amortize in _KINDS:
         return _KINDS[amortize]()
-    if callable(amortize) and not isinstance(amortize, (type, nn.Module)):
+    if amortize in _KINDS.values():
+        return amortize()  # type: ignore[operator,return-value]
+    if callable(amortize) and not isinstance(amortize, nn.Module):
         return Custom(amortize)
     error = ValueError if isinstance(amortize, str) else TypeError
     raise error(

@@ -122,6 +122,11 @@ def arguments(name: str) -> dict[str, Any]:
         return arguments("plain") | {"compile": "trace"}
     if name == "compiled":
         return arguments("plain") | {"batch_size": 27, "epochs": 16, "compile": "inductor"}
+    if name == "amortized":  # knots that come in at steps 2 and 6; recorded steps of three shapes
+        return arguments("plain") | {
+            "kl_weight": bn.LogUniform(0.1, 10), "amortize": "piecewise", "compile": "trace",
+            **{"epochs": 5, "restarts": 2, "checkpoint_every": 3},
+        }  # fmt: skip
     if name == "long":  # for kills by the clock: most of its life it writes or trains
         return arguments("restarts") | {"epochs": 40, "patience": 40, "lr": 0.05}
     raise ValueError(f"no fit is called {name!r}")

@@ -122,3 +122,18 @@ def test_learned_noise_scale_is_the_maximum_likelihood_one() -> None:
     residual = y - design @ torch.linalg.lstsq(design, y[:, None]).solution.flatten()
     learned = post.model.likelihood.noise_scale.item()  # type: ignore[union-attr]
     assert learned == pytest.approx(residual.square().mean().sqrt().item(), rel=0.01)
+
+
+@pytest.mark.parametrize("amortize", ["piecewise", bn.nn.LowRank(rank=2, hidden=20)])
+def test_one_fit_reaches_the_exact_mean_field_optimum_along_kl_weight(amortize) -> None:
+    """Linear regression, where it is known in closed form at every λ."""
+    x, y = regression_data(correlated=True)
+    post = bn.fit(
+        linear_net(), (x, y), kl_weight=bn.LogUniform(0.5, 50), amortize=amortize,
+        steps=1500, batch_size=120, lr=0.05, seed=1, compile="trace",
+    )  # fmt: skip
+    for kl_weight in (0.5, 1.3, 5.0, 17.0, 50.0):
+        _, _, bound = exact_mean_field(x, y, kl_weight)
+        found = post.at(kl_weight).evaluate((x, y), draws=400)
+        assert found["elbo"] <= bound + 5 * found["elbo_error"]
+        assert found["elbo"] == pytest.approx(bound, rel=0.02)

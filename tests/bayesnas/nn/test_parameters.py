@@ -7,8 +7,8 @@ import copy
 import pytest
 import torch
 
-from bayesnas.nn.variational import VariationalParameters
 from bayesnas.nn.keep import KeepMasks
+from bayesnas.nn.variational import VariationalParameters
 
 
 def test_parameters_are_found_by_name_and_survive_copies() -> None:

@@ -1,0 +1,84 @@
+"""Kinds of maps from the KL weight to parameters, and their options."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from torch import nn
+
+import bayesnas as bn
+from bayesnas.nn.maps import Custom, LogRange, make_map, read_map
+
+SPAN = LogRange(0.1, 100.0)
+
+
+def test_the_ends_of_a_range_are_exact() -> None:
+    assert SPAN.normalised(0.1) == 0.0
+    assert SPAN.normalised(100.0) == 1.0
+    assert (SPAN.kl_weight(0.0), SPAN.kl_weight(1.0)) == (0.1, 100.0)
+    assert SPAN.normalised(1.0) == pytest.approx(1 / 3)
+    assert SPAN.kl_weight(SPAN.normalised(7.0)) == pytest.approx(7.0)
+    assert SPAN.normalised(0.1 * (1 - 1e-9)) == 0.0  # rounding
+
+
+@pytest.mark.parametrize("outside", [0.0999, 100.1, 0.0, 1e9])
+def test_outside_the_range_is_refused_with_the_range(outside: float) -> None:
+    with pytest.raises(ValueError, match=r"kl_weight must be in the fitted range \[0.1, 100\]"):
+        SPAN.normalised(outside)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: bn.nn.Piecewise(knots=1), "knots must be at least 2, got 1"),
+        (lambda: bn.nn.Piecewise(knots=()), "knots must be at least 2"),
+        (lambda: bn.nn.LowRank(rank=0), "rank must be a whole number >= 1, got 0"),
+        (lambda: bn.nn.LowRank(hidden=2.5), "hidden must be a whole number >= 1, got 2.5"),
+        (lambda: make_map("quadratic"), "amortize must be one of .*low-rank.*got 'quadratic'"),
+        (lambda: bn.nn.Piecewise(knots=(1, 10)).check(SPAN), "knots must increase from 0.1 to 100"),
+        (lambda: bn.nn.Piecewise(knots=(0.1, 9, 9, 100)).check(SPAN), "knots must increase"),
+        (lambda: bn.nn.Piecewise(knots=(0.1, 1000)).check(SPAN), "fitted range"),
+    ],
+)
+def test_bad_options_are_named(make: object, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make()  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("wrong", [3, None, nn.Linear(1, 1)])
+def test_what_is_no_map_is_refused(wrong: object) -> None:
+    with pytest.raises(TypeError, match="amortize must be one of"):
+        make_map(wrong)  # type: ignore[arg-type]
+
+
+def test_a_kind_may_be_given_as_its_class() -> None:
+    assert make_map(bn.nn.LowRank) == make_map("low-rank") == bn.nn.LowRank()
+
+
+def test_a_function_must_make_a_module() -> None:
+    with pytest.raises(TypeError, match="amortize must make an nn.Module"):
+        Custom(lambda start: start).build(torch.zeros(2), [], SPAN)  # type: ignore[arg-type,return-value]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [bn.nn.Linear(), bn.nn.Piecewise(), bn.nn.Piecewise(knots=(0.1, 1, 100)), bn.nn.LowRank(3, 7)],
+)
+def test_maps_survive_json(kind: bn.nn.maps.ParameterMap) -> None:
+    read = read_map(json.loads(json.dumps(kind.config())))
+    assert read == kind
+    shapes = [torch.Size([2, 3])]
+    assert len(read.build(torch.zeros(6), shapes, SPAN).leaves) == len(
+        kind.build(torch.zeros(6), shapes, SPAN).leaves
+    )
+
+
+def test_a_map_of_ones_own_can_not_be_read_back() -> None:
+    with pytest.raises(ValueError, match="amortised by a map of its own"):
+        read_map(Custom(lambda start: nn.Linear(1, 1)).config())
+
+
+def test_knots_may_be_given_as_kl_weights() -> None:
+    assert bn.nn.Piecewise(knots=(0.1, 10, 100)).positions(SPAN) == pytest.approx([0, 2 / 3, 1])
