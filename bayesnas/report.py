@@ -29,7 +29,15 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["Findings", "caption", "check_picture_path", "measure", "report_figure", "write_report"]
+__all__ = [
+    "Findings",
+    "caption",
+    "check_picture_path",
+    "measure",
+    "report_figure",
+    "write_figure",
+    "write_report",
+]
 
 SUFFIXES = (".png", ".pdf", ".svg")
 
@@ -114,10 +122,19 @@ def write_report(post: Posterior, data: DataSet, path: str | Path, *, draws: int
     """
     target = check_picture_path(path)
     findings = measure(post, data, draws=draws)
-    stream = io.BytesIO()
-    report_figure(findings).savefig(stream, format=target.suffix[1:], dpi=200)
-    write_atomically(target, stream.getvalue())
+    write_figure(report_figure(findings), target)
     return findings
+
+
+def write_figure(figure: Figure, path: Path) -> None:
+    """Write a figure in the format that its path ends in, whole or not at all.
+
+    Raises:
+        OSError: it can't be written.
+    """
+    stream = io.BytesIO()
+    figure.savefig(stream, format=path.suffix[1:], dpi=200)
+    write_atomically(path, stream.getvalue())
 
 
 def check_picture_path(path: str | Path) -> Path:

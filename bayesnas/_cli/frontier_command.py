@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +18,7 @@ from bayesnas.frontier_plot import frontier_figure
 from bayesnas.inference import AmortizedPosterior, Posterior
 from bayesnas.inference.files import write_atomically
 from bayesnas.inference.frontier import SUPERFLUOUS_DENSITY
-from bayesnas.report import check_picture_path
+from bayesnas.report import check_picture_path, write_figure
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -93,10 +92,8 @@ def run(args: argparse.Namespace) -> Outcome:
         post.at(kl_weight)  # refuse what is out of range before measuring
     measures = _measure(args, (post.at(k) for k in kl_weights), len(kl_weights), data)
     separate = _measure(args, iter(others), len(others), data) if others else None
-    stream = io.BytesIO()
-    figure = frontier_figure(measures, separate=separate, caption=_caption(post, data, measures))
-    figure.savefig(stream, format=picture.suffix[1:], dpi=200)
-    write_atomically(picture, stream.getvalue())
+    caption = _caption(post, data, measures)
+    write_figure(frontier_figure(measures, separate=separate, caption=caption), picture)
     return _outcome(args, post, measures, separate, picture)
 
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bayesnas.inference.files import read_json, write_json
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -106,3 +108,30 @@ class Reproduction:
     title: str
     reference: str
     run: Callable[[Request], Reproduced]
+
+
+_SETTINGS = "settings.json"
+
+
+def claim(out: Path, settings: Mapping[str, Any]) -> None:
+    """Say in a folder what is run there, or check that it is that.
+
+    Args:
+        out: the folder; created where it is not there.
+        settings: what decides the numbers, as JSON values.
+
+    Raises:
+        ValueError: it holds a reproduction with other settings.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / _SETTINGS
+    if not path.exists():
+        write_json(path, settings)
+        return
+    held = read_json(path)
+    for name, value in settings.items():
+        if held.get(name) != value:
+            raise ValueError(
+                f"out: {out} holds a reproduction with {name}={held.get(name)!r}, got {value!r}; "
+                "give another folder"
+            )

@@ -6,18 +6,17 @@ fine-tuning: accuracy, updates of parameters, stability, bound and pruning curve
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from bayesnas._cli.output import rows_as_csv
-from bayesnas.inference.files import read_json, write_atomically, write_json
+from bayesnas.inference.files import write_atomically
 from bayesnas.inference.updates import parameter_updates
 from bayesnas.models import GaussianNet
 from bayesnas.nn import mlp
-from bayesnas.reproductions.base import Comparison, Reproduced, Reproduction, Request
+from bayesnas.report import write_figure
+from bayesnas.reproductions.base import Comparison, Reproduced, Reproduction, Request, claim
 from bayesnas.reproductions.tables import as_csv, as_markdown
 from bayesnas.reproductions.varhypernet import published
 from bayesnas.reproductions.varhypernet.fits import Fits, span
@@ -32,7 +31,6 @@ from bayesnas.reproductions.varhypernet.methods import (
 )
 from bayesnas.reproductions.varhypernet.pictures import pruning_figure
 
-_SETTINGS = "settings.json"
 _FILES = ("comparison.csv", "comparison.md", "pruning.csv", "pruning.png")
 
 
@@ -44,7 +42,7 @@ def run(request: Request) -> Reproduced:
         FileNotFoundError: MNIST is not there and can't be downloaded.
     """
     settings, data = prepare(request)
-    _claim(request.out, {**settings.to_dict(), "fingerprint": data.train.fingerprint})
+    claim(request.out, {**settings.to_dict(), "fingerprint": data.train.fingerprint})
     fits = Fits(request.out / "fits", settings, data, request)
     found = {}
     for method in METHODS.values():
@@ -141,22 +139,6 @@ def remarks(settings: Settings) -> list[str]:
     return found
 
 
-def _claim(out: Path, settings: dict[str, Any]) -> None:
-    """Say in the folder what is run, or check that it is that."""
-    out.mkdir(parents=True, exist_ok=True)
-    path = out / _SETTINGS
-    if not path.exists():
-        write_json(path, settings)
-        return
-    held = read_json(path)
-    for name, value in settings.items():
-        if held.get(name) != value:
-            raise ValueError(
-                f"out: {out} holds a reproduction with {name}={held.get(name)!r}, got {value!r}; "
-                "give another folder"
-            )
-
-
 def _write(
     out: Path, comparisons: list[Comparison], found: Mapping[tuple[str, float], Measured]
 ) -> dict[str, Path]:
@@ -170,9 +152,7 @@ def _write(
         for f, value in zip(FRACTIONS, curve, strict=True)
     ]
     write_atomically(files["pruning.csv"], rows_as_csv(rows).encode())
-    stream = io.BytesIO()
-    pruning_figure(found).savefig(stream, format="png", dpi=150)
-    write_atomically(files["pruning.png"], stream.getvalue())
+    write_figure(pruning_figure(found), files["pruning.png"])
     return files
 
 
