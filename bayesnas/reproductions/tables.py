@@ -62,13 +62,14 @@ def as_csv(comparisons: Sequence[Comparison]) -> str:
     return rows_as_csv(rows)
 
 
-def figure(value: float) -> str:
-    """A figure with the digits that matter at its size.
+def figure(value: float, like: float | None = None) -> str:
+    """A figure with the digits that matter at its size, or at that of another one.
 
-    >>> figure(0.91234), figure(-56789.4), figure(7458976000.0), figure(1.5)
-    ('0.9123', '-56,789', '7,458,976,000', '1.5000')
+    >>> figure(0.91234), figure(-56789.4), figure(7458976000.0), figure(57.4, like=-6375.0)
+    ('0.9123', '-56,789', '7,458,976,000', '57')
     """
-    return f"{value:,.4f}" if abs(value) < 100 or math.isnan(value) else f"{value:,.0f}"
+    size = abs(value if like is None else like)
+    return f"{value:,.4f}" if size < 100 or math.isnan(size) else f"{value:,.0f}"
 
 
 def _by_quantity(comparisons: Sequence[Comparison]) -> dict[str, list[Comparison]]:
@@ -97,7 +98,7 @@ def _rows(comparisons: Sequence[Comparison]) -> Iterable[list[str]]:
 def _cell(comparison: Comparison) -> str:
     text = figure(comparison.mean)
     if comparison.spread:
-        text += f" ± {figure(comparison.spread)}"
+        text += f" ± {figure(comparison.spread, like=comparison.mean)}"
     if comparison.published is not None:
         text += f" ({figure(comparison.published)})"
     return text
