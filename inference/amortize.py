@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from torch import Tensor, nn
+from torch import Tensor
 
 from bayesnas.distributions import LogUniform
-from bayesnas.nn.maps import LogRange, ParameterMap, make_map, read_map
-
-Amortize = str | ParameterMap | Callable[[Tensor], nn.Module]
+from bayesnas.nn.maps import Amortize, LogRange, ParameterMap, make_map, read_map
 
 _GOLDEN = 0.6180339887498949
 _BEYOND = 0.1
@@ -40,7 +37,7 @@ class Amortization:
 
         >>> found = Amortization(LogRange(0.1, 100.0), make_map("linear"))
         >>> [round(found.draw(step, seed=0), 2) for step in range(4)]
-        [15.56, 2.74, 0.48, 52.96]
+        [10.53, 0.44, 74.53, 3.14]
         """
         start = np.random.default_rng([seed, _SALT]).random()
         covered = (start + step * _GOLDEN) % 1.0

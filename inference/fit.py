@@ -12,7 +12,6 @@ from typing import TypedDict, Unpack, overload
 import torch
 
 from bayesnas.distributions import LogUniform
-from bayesnas.inference.amortize import Amortize
 from bayesnas.inference.amortized import AmortizedPosterior
 from bayesnas.inference.chains import FittedChains
 from bayesnas.inference.description import RunDescription, state_hash
@@ -26,6 +25,7 @@ from bayesnas.inference.session import resolve_device
 from bayesnas.inference.settings import Schedule, make_settings, whole
 from bayesnas.inference.training import Training
 from bayesnas.models.base import BayesianModel
+from bayesnas.nn.maps import Amortize
 
 
 class FitOptions(TypedDict, total=False):

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import torch
 
-from bayesnas.inference.amortize import Amortize
 from bayesnas.inference.amortized import AmortizedPosterior
 from bayesnas.inference.checkpoint import ChainRecord
 from bayesnas.inference.description import RunDescription
@@ -15,6 +14,7 @@ from bayesnas.inference.posterior import Posterior
 from bayesnas.inference.runs import Example, read_run
 from bayesnas.inference.session import resolve_device
 from bayesnas.models.base import BayesianModel
+from bayesnas.nn.maps import Amortize
 
 
 def load(

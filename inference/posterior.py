@@ -141,9 +141,7 @@ class Posterior(FittedChains):
         compile: str | bool = "auto",
         progress: bool = True,
     ) -> Posterior:
-        """Train on from here, every chain alone, at one KL weight.
-
-        What an amortised fit says of one λ becomes a fit of its own.
+        """Train on from here, every chain alone; also from a λ of an amortised fit.
 
         Args:
             data: training data.

@@ -10,7 +10,6 @@ from typing import Any
 from torch import Tensor
 
 from bayesnas.data import DataInfo
-from bayesnas.inference.amortize import Amortize
 from bayesnas.inference.checkpoint import (
     CHECKPOINT,
     ChainRecord,
@@ -30,6 +29,7 @@ from bayesnas.inference.settings import FitSettings
 from bayesnas.inference.training import Training
 from bayesnas.models import zoo_class
 from bayesnas.models.base import BayesianModel
+from bayesnas.nn.maps import Amortize
 
 RUN = "run.json"
 RESULT = "posterior.safetensors"

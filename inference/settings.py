@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass
 from numbers import Integral, Real
 from typing import Any, Self, TypeGuard
 
-from bayesnas.inference.amortize import Amortization, Amortize, make_amortization
+from bayesnas.inference.amortize import Amortization, make_amortization
+from bayesnas.nn.maps import Amortize
 
 Schedule = str | Callable[[float], float]
 

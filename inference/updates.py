@@ -5,11 +5,12 @@ from __future__ import annotations
 import copy
 
 from bayesnas.distributions import LogUniform
-from bayesnas.inference.amortize import Amortize, make_amortization
+from bayesnas.inference.amortize import make_amortization
 from bayesnas.inference.session import random_state_kept
 from bayesnas.inference.settings import whole
 from bayesnas.inference.trained import TrainedParameters
 from bayesnas.models.base import BayesianModel
+from bayesnas.nn.maps import Amortize
 
 
 def parameter_updates(

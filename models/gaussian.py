@@ -15,10 +15,11 @@ from bayesnas.complexity import smallest_gaussian_kl
 from bayesnas.distributions import GaussianWeights
 from bayesnas.likelihood import make_likelihood
 from bayesnas.models.base import DATA_PLATE, OBSERVED, BayesianModel
-from bayesnas.nn.variational import VariationalParameters
+from bayesnas.models.checks import check_choice, check_positive
 from bayesnas.nn.keep import KeepMasks
 from bayesnas.nn.layers import StochasticLayers, is_linear_or_convolution, reset_deterministic
 from bayesnas.nn.spec import build, describe, summary
+from bayesnas.nn.variational import VariationalParameters
 from bayesnas.pruning import relative_density
 
 if TYPE_CHECKING:
@@ -75,9 +76,9 @@ class GaussianNet(BayesianModel):
     ) -> None:
         """Build prior, guide and likelihood around a copy of ``net``; see the class."""
         super().__init__()
-        _check_choice("estimator", estimator, ("local", "weight"))
-        _check_choice("initial_loc", initial_loc, ("random", "net"))
-        _check_positive("initial_scale", initial_scale)
+        check_choice("estimator", estimator, ("local", "weight"))
+        check_choice("initial_loc", initial_loc, ("random", "net"))
+        check_positive("initial_scale", initial_scale)
         self.estimator = estimator
         self.initial_loc = initial_loc
         self.initial_scale = float(initial_scale)
@@ -237,7 +238,7 @@ def _layer_scales(prior_scale: PriorScale, layers: Sequence[str]) -> list[float]
     """Prior scale of every layer; raises where the argument doesn't say one for each."""
     scales: list[float]
     if isinstance(prior_scale, str):
-        _check_choice("prior_scale", prior_scale, ("learned",))
+        check_choice("prior_scale", prior_scale, ("learned",))
         scales = [1.0] * len(layers)
     elif isinstance(prior_scale, Mapping):
         if set(prior_scale) != set(layers):
@@ -256,15 +257,5 @@ def _layer_scales(prior_scale: PriorScale, layers: Sequence[str]) -> list[float]
     else:
         scales = [cast(float, prior_scale)] * len(layers)
     for scale in scales:
-        _check_positive("prior_scale", scale)
+        check_positive("prior_scale", scale)
     return [float(scale) for scale in scales]
-
-
-def _check_positive(name: str, value: object) -> None:
-    if not isinstance(value, (int, float)) or not 0 < value < float("inf"):
-        raise ValueError(f"{name} must be a finite number > 0, got {value!r}")
-
-
-def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:
-    if value not in choices:
-        raise ValueError(f"{name} must be one of {list(choices)}, got {value!r}")

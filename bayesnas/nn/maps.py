@@ -203,7 +203,10 @@ class Custom(ParameterMap):
 _KINDS: dict[str, type[ParameterMap]] = {kind.kind: kind for kind in (Linear, LowRank, Piecewise)}
 
 
-def make_map(amortize: str | ParameterMap | Callable[[Tensor], nn.Module]) -> ParameterMap:
+Amortize = str | ParameterMap | type[ParameterMap] | Callable[[Tensor], nn.Module]
+
+
+def make_map(amortize: Amortize) -> ParameterMap:
     """Read what ``amortize=`` was given.
 
     Raises:
@@ -217,8 +220,8 @@ def make_map(amortize: str | ParameterMap | Callable[[Tensor], nn.Module]) -> Pa
         return amortize
     if isinstance(amortize, str) and amortize in _KINDS:
         return _KINDS[amortize]()
-    if amortize in _KINDS.values():
-        return amortize()  # type: ignore[operator,return-value]
+    if isinstance(amortize, type) and amortize in _KINDS.values():
+        return amortize()
     if callable(amortize) and not isinstance(amortize, nn.Module):
         return Custom(amortize)
     error = ValueError if isinstance(amortize, str) else TypeError

@@ -7,8 +7,8 @@ from typing import Any
 
 import bayesnas as bn
 from bayesnas.data import DataSet, Split
-from bayesnas.inference.amortize import Amortize
 from bayesnas.models import GaussianNet
+from bayesnas.nn.maps import Amortize
 from bayesnas.reproductions.base import Request
 from bayesnas.reproductions.varhypernet import published
 
