@@ -1,15 +1,19 @@
 """Published tables, run again: our figures beside those of the sources.
 
 A reproduction writes its fits and files into one folder; called again it goes on with what is
-there. ``REPRODUCTIONS`` is the registry; a new one is a package of this folder and a line there.
+there. ``REPRODUCTIONS`` is the registry; a new one is a module or a package of this folder and a
+line there.
 """
 
 from __future__ import annotations
 
-from bayesnas.reproductions import varhypernet
+from bayesnas.reproductions import ibp, varhypernet
 from bayesnas.reproductions.base import Comparison, Reproduced, Reproduction, Request
 
 __all__ = ["REPRODUCTIONS", "Comparison", "Reproduced", "Reproduction", "Request"]
 
-REPRODUCTIONS: dict[str, Reproduction] = {"varhypernet": varhypernet.REPRODUCTION}
+REPRODUCTIONS: dict[str, Reproduction] = {
+    "ibp": ibp.REPRODUCTION,
+    "varhypernet": varhypernet.REPRODUCTION,
+}
 """Reproductions by the name that the command line takes."""
