@@ -222,6 +222,15 @@ class ModelContract(abc.ABC):
             assert float(variable.max()) <= 1.0
             assert not any(str(dim).startswith("dim_") for dim in variable.dims)
 
+    def test_means_and_scales_of_weights_are_plain_numbers(self) -> None:
+        """Detached, finite, of the shapes of the masks; scales not negative."""
+        model = self.fit().model
+        masks = model.keep_masks()
+        for site, (loc, scale) in model.weight_posteriors().items():
+            assert not any(value.requires_grad for value in (loc, scale)), site
+            assert loc.shape == scale.shape == masks[site].shape
+            assert bool(loc.isfinite().all() and scale.isfinite().all() and (scale >= 0).all())
+
     def test_plain_pyro_trains_it(self) -> None:
         """``pyro.infer.SVI`` on ``model.model`` and ``model.guide`` changes the parameters."""
         if not self.svi:

@@ -116,7 +116,7 @@ class GroupedWeights(BayesianModel):
                     )
                     variance = second * variance + spread * mean.square()
                     mean = first * mean
-                found[site] = (mean, variance.sqrt())
+                found[site] = (mean.detach(), variance.sqrt())
         return found
 
     def _guides(self, name: str) -> dict[str, Any]:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import itertools
-import math
 from pathlib import Path
 from typing import Any
 
 import bayesnas as bn
+from bayesnas._cli.model_options import add_model_options, model_of
 from bayesnas._cli.options import (
     add_data_options,
     add_device_option,
@@ -17,19 +16,16 @@ from bayesnas._cli.options import (
     amortize_of,
     kl_weight,
     load_data,
-    prior_scale,
     settings_of,
-    widths,
 )
 from bayesnas._cli.output import Outcome, frontier_table, metrics_table, note
 from bayesnas._findings import judged_part, parts_of, steps_taken
 from bayesnas._frontier import kl_weight_grid, measure_frontier, rows_of
-from bayesnas.data import DataSet, Split
+from bayesnas.data import DataSet
 from bayesnas.inference import AmortizedPosterior, Posterior
 from bayesnas.inference.files import read_json
 from bayesnas.inference.runs import RUN
 from bayesnas.inference.settings import whole
-from bayesnas.models import BayesianModel, GaussianNet, zoo_class
 
 DEFAULT_EPOCHS = 50
 
@@ -74,12 +70,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("model", help="name of a model, see `bayesnas models`")
     _add_folder_options(parser)
     add_draws_option(parser)
     add_output_options(parser)
     add_data_options(parser, default="digits")
-    _add_model_options(parser)
+    add_model_options(parser)
     _add_training_options(parser)
     parser.set_defaults(run=run)
 
@@ -87,13 +82,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run(args: argparse.Namespace) -> Outcome:
     """Fit, evaluate, and say where the run is."""
     whole("draws", args.draws, 0)
-    cls = zoo_class(args.model)
-    if cls is not GaussianNet:
-        raise ValueError(f"model {args.model!r} can't be fitted from here: fit it from Python")
     if args.resume and args.out is None:
         raise ValueError("resume needs out, the folder of the run to go on with")
     data = load_data(args)
-    model = _gaussian_net(args, data)
+    model = model_of(args, data)
     settings = _settings(args)
     note(f"{model.describe()} on {_describe(data)}", args.quiet)
     post: Posterior | AmortizedPosterior = bn.fit(
@@ -164,28 +156,6 @@ def _outcome(
     return Outcome("\n".join(lines), content, exit_code=0 if saved or args.out is None else 1)
 
 
-def _gaussian_net(args: argparse.Namespace, data: DataSet) -> BayesianModel:
-    likelihood = args.likelihood
-    if likelihood is None:
-        likelihood = "gaussian" if data.info.task == "regression" else "categorical"
-    hidden = list(itertools.chain.from_iterable(args.hidden))
-    inputs, outputs = math.prod(data.train.x.shape[1:]), _outputs(data.train, likelihood)
-    return bn.models.GaussianNet(
-        bn.nn.mlp([inputs, *hidden, outputs], args.activation),
-        prior_scale=args.prior_scale,
-        likelihood=likelihood,
-        noise_scale=args.noise_scale,
-        estimator=args.estimator,
-    )
-
-
-def _outputs(train: Split, likelihood: str) -> int:
-    """Width of the last layer."""
-    if likelihood == "categorical" and train.info.classes is not None:
-        return train.info.classes
-    return math.prod(train.y.shape[1:])
-
-
 def _describe(data: DataSet) -> str:
     sizes = ", ".join(f"{len(part):,} {name}" for name, part in parts_of(data).items())
     return f"{data.name}: {sizes}"
@@ -209,43 +179,6 @@ def _add_folder_options(parser: argparse.ArgumentParser) -> None:
         default=500,
         metavar="STEPS",
         help="steps between checkpoints (%(default)s)",
-    )
-
-
-def _add_model_options(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("model")
-    group.add_argument(
-        "--hidden",
-        nargs="+",
-        type=widths,
-        default=[[100]],
-        metavar="WIDTH",
-        help="units of every hidden layer, as in '300 100' or '300,100'; none: linear (100)",
-    )
-    group.add_argument("--activation", default="relu", help="between the layers (%(default)s)")
-    group.add_argument(
-        "--prior-scale",
-        type=prior_scale,
-        default=1.0,
-        metavar="SCALE",
-        help="prior standard deviation: a number, one a layer '1,0.5', or learned (%(default)s)",
-    )
-    group.add_argument(
-        "--likelihood",
-        choices=("categorical", "bernoulli", "gaussian"),
-        help="(categorical for classes, gaussian for a regression)",
-    )
-    group.add_argument(
-        "--noise-scale",
-        type=float,
-        metavar="SCALE",
-        help="standard deviation of the noise of a gaussian likelihood (learned)",
-    )
-    group.add_argument(
-        "--estimator",
-        choices=("local", "weight"),
-        default="local",
-        help="sample the outputs of layers, or the weights once a batch (%(default)s)",
     )
 
 

@@ -1,0 +1,79 @@
+"""Every model that the command line fits, and the options that each takes."""
+
+from __future__ import annotations
+
+import pytest
+
+import bayesnas as bn
+
+SHORT = ("--steps", "3", "--lr", "0.01", "--draws", "2", "--quiet")
+
+
+@pytest.mark.parametrize(
+    ("words", "described"),
+    [
+        (
+            ("bayesian-compression", "--data", "digits", "--hidden", "7", "--prior", "horseshoe"),
+            "BayesianCompressionNet (horseshoe) 64–7–10",
+        ),
+        (
+            ("spike-and-slab-net", "--data", "diabetes", "--hidden", "none", "--gates", "neurons"),
+            "SpikeAndSlabNet 10–1",
+        ),
+        (
+            ("spike-and-slab-regression", "--data", "diabetes", "--standardise"),
+            "SpikeAndSlabRegression of 10 features",
+        ),
+        (
+            ("ard-regression", "--data", "diabetes", "--hyperparameters", "posterior"),
+            "ArdRegression of 10 features",
+        ),
+    ],
+)
+def test_a_model_is_fitted_saved_and_reported(call, call_json, tmp_path, words, described):
+    """The numbers are those of the library, and report reads the run."""
+    out = tmp_path / "run"
+    found = call_json("fit", *words, *SHORT, "--out", out)
+    assert found["model"] == described
+    data = bn.data.load(words[2], standardise="--standardise" in words)
+    post = bn.load(out)
+    assert found["metrics"]["test"] == post.evaluate(data.test, draws=2)
+    code, text, err = call("report", out, "--draws", "2")
+    assert code == 0, err
+    assert described in " ".join(text.split())
+    assert (out / "report.png").exists()
+
+
+def test_options_reach_the_model(call_json, tmp_path):
+    call_json(
+        "fit", "spike-and-slab-net", "--inclusion", "0.3", "--slab-scale", "2", "--hidden", "5",
+        "--estimator", "weight", *SHORT, "--out", tmp_path / "run",
+    )  # fmt: skip
+    config = bn.load(tmp_path / "run").model.config()
+    assert (config["inclusion"], config["slab_scale"], config["estimator"]) == (0.3, 2.0, "weight")
+
+
+def test_two_classes_are_regressed_logistically(call_json):
+    found = call_json("fit", "spike-and-slab-regression", "--data", "breast-cancer", *SHORT)
+    assert "accuracy" in found["metrics"]["test"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("ard-regression", "--hidden", "3"), "ard-regression does not take --hidden"),
+        (
+            ("gaussian-net", "--prior", "horseshoe", "--slab-scale", "1"),
+            "gaussian-net does not take --prior, --slab-scale",
+        ),
+        (("pyro-pair",), "'pyro-pair' can't be fitted from here: fit it from Python"),
+        (("bayesian-compression", "--prior", "cauchy"), "prior must be one of"),
+        (("spike-and-slab-net", "--inclusion", "1.5"), "inclusion must be a probability"),
+        (("ard-regression", "--data", "digits"), "for regression, got data for classification"),
+    ],
+)
+def test_options_that_do_not_fit_are_named(call, words, message):
+    code, out, err = call("fit", *words, *SHORT)
+    assert code == 2
+    assert out == ""
+    assert message in err
