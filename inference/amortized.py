@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from bayesnas.distributions import LogUniform
 from bayesnas.inference.chains import FittedChains
@@ -129,6 +129,18 @@ class AmortizedPosterior(FittedChains):
             for kl_weight in kl_weights
         ]
         return along_kl_weight(trees)
+
+    def to_inference_data(
+        self,
+        kl_weights: Sequence[float],
+        draws: int = 500,
+        data: Data | None = None,
+        **options: Any,
+    ) -> Any:
+        """Export as ``arviz.InferenceData`` (ArviZ 0.23); arguments of :meth:`to_arviz`."""
+        from bayesnas.export import to_inference_data
+
+        return to_inference_data(self.to_arviz(kl_weights, draws, data, **options))
 
     def __getattr__(self, name: str) -> NoReturn:
         """Say how to ask for what needs one λ."""

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import bayesnas as bn
+from bayesnas._arviz import has_inference_data
 from bayesnas.inference.chains import _final_loss
 
 RANGE = {"kl_weight": bn.LogUniform(0.1, 10), "steps": 40, "batch_size": 9, "lr": 0.05}
@@ -237,6 +238,9 @@ def test_the_export_has_a_kl_weight_dim(post, data, tmp_path) -> None:
             assert all(v.dims[:3] == ("chain", "draw", "kl_weight") for v in found.values())
         assert "kl_weight" not in read["observed_data"].to_dataset().coords
         assert read["svi"]["kl_weight"].dims == ("chain", "step")
+    if has_inference_data():
+        inference_data = post.to_inference_data([0.1, 1.0], draws=3)
+        assert inference_data.posterior.sizes["kl_weight"] == 2
     alone = post.at(1.0).to_arviz(draws=6, data=data)["posterior"]["layer1.weight"]
     joined = tree["posterior"]["layer1.weight"].sel(kl_weight=1.0)
     assert np.array_equal(alone.values, joined.values)
