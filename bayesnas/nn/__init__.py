@@ -1,6 +1,8 @@
 """Networks and the distributions on their weights."""
 
+from bayesnas.nn.cells import cells
 from bayesnas.nn.gaussian_tensor import GaussianTensor
+from bayesnas.nn.graph import Graph
 from bayesnas.nn.layers import StochasticLayers, is_linear_or_convolution
 from bayesnas.nn.maps import Linear, LowRank, Piecewise
 from bayesnas.nn.mlp import convnet, mlp
@@ -9,11 +11,13 @@ from bayesnas.nn.variational import VariationalParameters
 
 __all__ = [
     "GaussianTensor",
+    "Graph",
     "Linear",
     "LowRank",
     "Piecewise",
     "StochasticLayers",
     "VariationalParameters",
+    "cells",
     "convnet",
     "is_linear_or_convolution",
     "load_net",

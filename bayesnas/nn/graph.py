@@ -1,0 +1,309 @@
+"""A network as an acyclic graph with several weighed primitives on every edge."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from bayesnas.nn import graph_spec
+from bayesnas.nn.topology import (
+    AGGREGATIONS,
+    Edge,
+    Primitives,
+    Vertex,
+    aggregation_by_vertex,
+    as_edge,
+    edge_name,
+    named_primitives,
+    ordered_vertices,
+)
+
+
+class Graph(nn.Module):
+    r"""An acyclic graph (V, E), primitives on every edge, an aggregation at every vertex.
+
+    .. math::
+        f_v(x) = \mathrm{agg}_v \{\textstyle\sum_k \gamma^{jv}_k\, g^{jv}_k(f_j(x)) : (j, v) \in
+            E\}, \qquad f_0(x) = x
+
+    The structure parameters γ come in with every call, so a prior, a guide or an optimiser of
+    them is nothing that the graph knows of. Every γ in [0, 1]^K gives a model.
+
+    Args:
+        edges: for every edge ``(source, target)`` its primitives: modules by name, a sequence of
+            modules (named by their position), or one module, a fixed edge.
+        example: an input ``[n, ...]`` by which all shapes are checked.
+        aggregation: ``"sum"``, ``"mean"``, ``"product"`` or ``"concat"`` (along dim 1) for all
+            vertices, or by vertex; where a vertex is not named, ``"sum"``.
+
+    Attributes:
+        input, output: the one vertex where nothing arrives, and the one from which nothing leaves.
+        vertices: in an order in which they can be computed.
+        edges: in the order of ``vertices``, then as given.
+        names: names of the primitives, by edge.
+        mixed: the edges with more than one primitive, which have a γ.
+        shapes: shape of the value at every vertex, without the batch.
+        parameter_counts: number of parameters of each primitive, by edge.
+        multiply_adds: multiply–adds an example of each primitive, by edge.
+
+    Raises:
+        ValueError: for a cycle, several inputs or outputs, an edge without primitives, shapes
+            that disagree, or an unknown aggregation, naming the edge or vertex.
+
+    References:
+        Bakhteev, Strijov, *Comprehensive analysis of gradient-based hyperparameter optimization
+        algorithms*, 2020, for models as graphs; Liu, Simonyan, Yang, *DARTS*, 2019.
+
+    >>> import torch
+    >>> options = {"free": nn.Linear(4, 8), "unbiased": nn.Linear(4, 8, bias=False)}
+    >>> graph = Graph(
+    ...     {("x", "h"): options, ("h", "y"): nn.Sequential(nn.Tanh(), nn.Linear(8, 3))},
+    ...     example=torch.zeros(2, 4),
+    ... )
+    >>> graph.mixed, graph.shapes["h"], graph.multiply_adds["x", "h"]
+    ((('x', 'h'),), (8,), (32, 32))
+    >>> graph(torch.randn(5, 4), {("x", "h"): torch.tensor([1.0, 0.0])}).shape
+    torch.Size([5, 3])
+    """
+
+    def __init__(
+        self,
+        edges: Mapping[tuple[Vertex, Vertex], Primitives],
+        *,
+        example: Tensor,
+        aggregation: str | Mapping[Vertex, str] = "sum",
+    ) -> None:
+        """Order the vertices, register the primitives, check shapes; see the class."""
+        super().__init__()
+        given = {as_edge(edge): named_primitives(edge, found) for edge, found in edges.items()}
+        self.vertices = ordered_vertices(given)
+        self.input, self.output = self.vertices[0], self.vertices[-1]
+        place = {vertex: i for i, vertex in enumerate(self.vertices)}
+        self.edges = tuple(sorted(given, key=lambda e: (place[e[1]], place[e[0]])))
+        self.names = {edge: tuple(given[edge]) for edge in self.edges}
+        self.mixed = tuple(edge for edge in self.edges if len(self.names[edge]) > 1)
+        self.aggregation = aggregation_by_vertex(aggregation, self.vertices[1:])
+        self.primitives = nn.ModuleDict(
+            {edge_name(edge): nn.ModuleDict(given[edge]) for edge in self.edges}
+        )
+        self.shapes: dict[str, tuple[int, ...]] = {}
+        self.multiply_adds: dict[Edge, tuple[int, ...]] = {}
+        self._measure(example)
+        self.parameter_counts = {
+            edge: tuple(_size(self.primitive(edge, name)) for name in self.names[edge])
+            for edge in self.edges
+        }
+
+    def primitive(self, edge: tuple[Vertex, Vertex], name: str) -> nn.Module:
+        """One primitive of an edge."""
+        found: nn.Module = self.primitives.get_submodule(edge_name(as_edge(edge)))
+        return found.get_submodule(name)
+
+    def incoming(self, vertex: str) -> list[Edge]:
+        """The edges that end at a vertex."""
+        return [edge for edge in self.edges if edge[1] == vertex]
+
+    def forward(
+        self,
+        x: Tensor,
+        gamma: Mapping[tuple[Vertex, Vertex], Tensor] | None = None,
+        *,
+        check: bool = True,
+    ) -> Tensor:
+        """The value at the output.
+
+        Args:
+            x: inputs ``[n, ...]``.
+            gamma: γ by edge, ``[K]`` for the whole batch or ``[n, K]``, one an example. Needed
+                for every mixed edge; a fixed edge without one has γ = 1. None weighs the
+                primitives of each mixed edge by 1/K.
+            check: whether to look at the values of γ; False inside a recorded step.
+
+        Raises:
+            ValueError: naming the edge, for a missing γ, one of a wrong shape or outside
+                [0, 1], or a γ of an unknown edge.
+        """
+        weights = self._weights(x, gamma, check)
+        values = {self.input: x}
+        for vertex in self.vertices[1:]:
+            arriving = [
+                self._edge_value(edge, values[edge[0]], weights.get(edge))
+                for edge in self.incoming(vertex)
+            ]
+            values[vertex] = AGGREGATIONS[self.aggregation[vertex]](arriving)
+        return values[self.output]
+
+    def _edge_value(self, edge: Edge, x: Tensor, gamma: Tensor | None) -> Tensor:
+        """Σ_k γ_k g_k(x) of an edge."""
+        outputs: list[Tensor] = [self.primitive(edge, name)(x) for name in self.names[edge]]
+        if gamma is None:
+            return outputs[0]
+        # [n, 1, 1, 1] weighs examples, [] the batch.
+        ones = (1,) * (outputs[0].ndim - 1) if gamma.ndim > 1 else ()
+        shares = [share.reshape(share.shape + ones) for share in gamma.unbind(-1)]
+        total = shares[0] * outputs[0]
+        for share, output in zip(shares[1:], outputs[1:], strict=True):
+            total = total + share * output
+        return total
+
+    def _weights(
+        self, x: Tensor, gamma: Mapping[tuple[Vertex, Vertex], Tensor] | None, check: bool
+    ) -> dict[Edge, Tensor]:
+        """γ by edge, its shapes checked, and its values on request."""
+        if gamma is None:
+            return {
+                e: x.new_full((len(self.names[e]),), 1 / len(self.names[e])) for e in self.mixed
+            }
+        weights = {as_edge(edge): value for edge, value in gamma.items()}
+        missing = [edge_name(edge) for edge in self.mixed if edge not in weights]
+        unknown = [edge_name(edge) for edge in weights if edge not in self.names]
+        if missing or unknown:
+            raise ValueError(
+                f"gamma must be given for every mixed edge, got none for {missing} and "
+                f"unknown edges {unknown}"
+            )
+        for edge, value in weights.items():
+            count = len(self.names[edge])
+            if tuple(value.shape) not in ((count,), (x.shape[0], count)):
+                raise ValueError(
+                    f"gamma of edge {edge_name(edge)} must be [{count}] or [{x.shape[0]}, "
+                    f"{count}], got {list(value.shape)}"
+                )
+            if check and not bool(((value >= 0) & (value <= 1)).all()):
+                raise ValueError(
+                    f"gamma of edge {edge_name(edge)} must lie in [0, 1], got {value.tolist()}"
+                )
+        return weights
+
+    def _measure(self, example: Tensor) -> None:
+        """Run two rows of the example once: shapes of the vertices, multiply–adds, checks."""
+        with torch.no_grad(), _evaluating(self):
+            values = {self.input: example[:2]}
+            for vertex in self.vertices[1:]:
+                arriving = [self._measured(e, values[e[0]]) for e in self.incoming(vertex)]
+                values[vertex] = self._aggregated(vertex, arriving)
+        self.shapes = {vertex: tuple(value.shape[1:]) for vertex, value in values.items()}
+
+    def _measured(self, edge: Edge, x: Tensor) -> Tensor:
+        """Output of an edge's first primitive, after checking that the others' have its shape."""
+        outputs: dict[str, Tensor] = {}
+        counts = []
+        for name in self.names[edge]:
+            counter = FlopCounterMode(display=False)
+            try:
+                with counter:
+                    outputs[name] = self.primitive(edge, name)(x)
+            except (IndexError, RuntimeError, TypeError, ValueError) as error:
+                raise ValueError(
+                    f"edge {edge_name(edge)}: primitive {name!r} does not take values of shape "
+                    f"{['n', *x.shape[1:]]}: {error}"
+                ) from error
+            counts.append(int(counter.get_total_flops()) // (2 * x.shape[0]))
+        shapes = {name: ["n", *value.shape[1:]] for name, value in outputs.items()}
+        first: Tensor = next(iter(outputs.values()))
+        if any(value.shape != first.shape for value in outputs.values()):
+            raise ValueError(
+                f"edge {edge_name(edge)}: primitives must give values of one shape, got {shapes}"
+            )
+        self.multiply_adds[edge] = tuple(counts)
+        return first
+
+    def _aggregated(self, vertex: str, arriving: list[Tensor]) -> Tensor:
+        kind = self.aggregation[vertex]
+        try:
+            return AGGREGATIONS[kind](arriving)
+        except RuntimeError as error:
+            edges = self.incoming(vertex)
+            shapes = {
+                edge_name(edge): ["n", *value.shape[1:]]
+                for edge, value in zip(edges, arriving, strict=True)
+            }
+            raise ValueError(
+                f"vertex {vertex!r}: the edges that arrive must have shapes to {kind}, got {shapes}"
+            ) from error
+
+    def to_dict(self) -> dict[str, Any]:
+        """Vertices, edges and primitives as JSON values, without weights.
+
+        Raises:
+            UndescribableNetError: a primitive is no layer of ``torch.nn``, no operation of
+                ``bayesnas.nn.primitives`` and no ``Sequential`` of layers of ``torch.nn``, or
+                shares parameters with another.
+        """
+        return graph_spec.describe_graph(self)
+
+    @classmethod
+    def from_dict(cls, spec: Mapping[str, Any]) -> Graph:
+        """The graph that :meth:`to_dict` described, with fresh weights.
+
+        Raises:
+            ValueError: the description is of another format, or incomplete.
+
+        >>> import json
+        >>> layers = {("x", "y"): [nn.Linear(2, 1), nn.Linear(2, 1, bias=False)]}
+        >>> graph = Graph(layers, example=torch.zeros(1, 2))
+        >>> Graph.from_dict(json.loads(json.dumps(graph.to_dict()))).parameter_counts
+        {('x', 'y'): (3, 2)}
+        """
+        edges, aggregation, example = graph_spec.graph_arguments(spec)
+        return cls(edges, aggregation=aggregation, example=example)
+
+    def to_dot(self, probabilities: Mapping[tuple[Vertex, Vertex], Tensor] | None = None) -> str:
+        """The graph in the DOT language: a line an operation, as wide as it is probable.
+
+        Args:
+            probabilities: by edge, ``[K]``.
+        """
+        return graph_spec.dot(self, probabilities)
+
+    def discrete(self, choice: Mapping[tuple[Vertex, Vertex], str | Tensor]) -> Graph:
+        """A graph with one primitive on every edge, copies of the chosen ones.
+
+        Args:
+            choice: for every mixed edge a primitive's name, or γ ``[K]``, of which the largest
+                counts.
+
+        Raises:
+            ValueError: where a mixed edge has no choice, or the name is none of its primitives.
+        """
+        chosen = {as_edge(edge): found for edge, found in choice.items()}
+        kept: dict[tuple[Vertex, Vertex], Primitives] = {}
+        for edge in self.edges:
+            names = self.names[edge]
+            found = chosen.get(edge, names[0] if len(names) == 1 else None)
+            name = names[int(found.argmax())] if isinstance(found, Tensor) else found
+            if name not in names:
+                raise ValueError(
+                    f"choice for edge {edge_name(edge)} must be one of {list(names)}, got {name!r}"
+                )
+            kept[edge] = {name: copy.deepcopy(self.primitive(edge, name))}
+        example = self._like_inputs()
+        aggregation: dict[Vertex, str] = dict(self.aggregation.items())
+        return Graph(kept, example=example, aggregation=aggregation).train(self.training)
+
+    def _like_inputs(self) -> Tensor:
+        """Zeros of the shape of two inputs, where the parameters are."""
+        like = next(self.parameters(), torch.zeros(()))
+        return torch.zeros(2, *self.shapes[self.input], dtype=like.dtype, device=like.device)
+
+
+def _size(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+@contextmanager
+def _evaluating(net: nn.Module) -> Iterator[None]:
+    """Evaluation mode, in which batch statistics stay as they are, and each module's own after."""
+    training = {module: module.training for module in net.modules()}
+    net.eval()
+    try:
+        yield
+    finally:
+        for module, mode in training.items():
+            module.training = mode

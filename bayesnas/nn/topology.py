@@ -1,0 +1,97 @@
+"""Vertices, edges and aggregations of a graph: their names, their order, their checks."""
+
+from __future__ import annotations
+
+import graphlib
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+Edge = tuple[str, str]
+Vertex = str | int
+Primitives = nn.Module | Sequence[nn.Module] | Mapping[str, nn.Module]
+
+AGGREGATIONS: dict[str, Callable[[list[Tensor]], Tensor]] = {
+    "sum": lambda values: torch.stack(values).sum(0),
+    "mean": lambda values: torch.stack(values).mean(0),
+    "product": lambda values: torch.stack(values).prod(0),
+    "concat": lambda values: torch.cat(values, 1),
+}
+"""What a vertex makes of the values that arrive: ``concat`` along the channels."""
+
+
+def as_edge(edge: tuple[Vertex, Vertex]) -> Edge:
+    """An edge with the names of its vertices as strings."""
+    if not isinstance(edge, tuple) or len(edge) != 2:
+        raise ValueError(f"an edge must be a pair (source, target), got {edge!r}")
+    names = str(edge[0]), str(edge[1])
+    for name in names:
+        if not name or any(mark in name for mark in (".", "/", "->", '"')):
+            raise ValueError(
+                f"a vertex must have a name without '.', '/', '->' and '\"', got {name!r}"
+            )
+    return names
+
+
+def edge_name(edge: Edge) -> str:
+    """``source->target``, as the edge is called in messages and in the ``state_dict``."""
+    return f"{edge[0]}->{edge[1]}"
+
+
+def named_primitives(edge: object, primitives: Primitives) -> dict[str, nn.Module]:
+    """The primitives of an edge by name; raises where there are none, or some are no modules."""
+    if isinstance(primitives, nn.Module) and not isinstance(
+        primitives, nn.ModuleList | nn.ModuleDict
+    ):
+        return {"0": primitives}
+    if isinstance(primitives, Mapping | nn.ModuleDict):
+        found = dict(primitives.items())
+    else:
+        found = {str(i): module for i, module in enumerate(primitives)}
+    wrong = [name for name, module in found.items() if not isinstance(module, nn.Module)]
+    if not found or wrong:
+        got = f"no modules for {wrong}" if wrong else "an empty list"
+        raise ValueError(f"edge {edge} must have one or more primitives (modules), got {got}")
+    return found
+
+
+def ordered_vertices(edges: Mapping[Edge, object]) -> tuple[str, ...]:
+    """The vertices in an order of computation, the input first and the output last."""
+    if not edges:
+        raise ValueError("edges must hold one edge or more, got none")
+    before: dict[str, list[str]] = {}
+    for source, target in edges:
+        before.setdefault(source, [])
+        before.setdefault(target, []).append(source)
+    try:
+        order = tuple(graphlib.TopologicalSorter(before).static_order())
+    except graphlib.CycleError as error:
+        cycle = " -> ".join(reversed(error.args[1]))
+        raise ValueError(f"edges must form no cycle, got {cycle}") from None
+    sources = {source for source, _ in edges}
+    inputs = [vertex for vertex in order if not before[vertex]]
+    outputs = [vertex for vertex in order if vertex not in sources]
+    for kind, ends in (("input, where nothing arrives", inputs), ("output", outputs)):
+        if len(ends) != 1:
+            raise ValueError(f"edges must have one vertex that is the {kind}, got {ends}")
+    return order
+
+
+def aggregation_by_vertex(
+    given: str | Mapping[Vertex, str], vertices: Sequence[str]
+) -> dict[str, str]:
+    """The aggregation of every vertex; raises where a vertex or an aggregation is unknown."""
+    by_vertex = {str(v): kind for v, kind in given.items()} if isinstance(given, Mapping) else {}
+    unknown = sorted(set(by_vertex) - set(vertices))
+    if unknown:
+        raise ValueError(f"aggregation must name vertices that edges end at, got {unknown}")
+    default = given if isinstance(given, str) else "sum"
+    found = {vertex: by_vertex.get(vertex, default) for vertex in vertices}
+    for vertex, kind in found.items():
+        if kind not in AGGREGATIONS:
+            raise ValueError(
+                f"aggregation of vertex {vertex!r} must be one of {list(AGGREGATIONS)}, "
+                f"got {kind!r}"
+            )
+    return found
