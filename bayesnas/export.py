@@ -124,7 +124,8 @@ def to_datatree(
     draws = named("posterior", posterior, SAMPLE_DIMS, dims)
     shape = next(iter(draws.values()))[1].shape[:2]
     prior, stats = _log_densities(log_prior, log_q, log_lik_total, kl_weight, shape)
-    likelihood, ties = _separated(named("log_likelihood", log_likelihood, SAMPLE_DIMS, dims))
+    pointwise = _pointwise_dims(log_likelihood or {}, dims)
+    likelihood, ties = _separated(named("log_likelihood", log_likelihood, SAMPLE_DIMS, pointwise))
     predictive = named("posterior_predictive", posterior_predictive, SAMPLE_DIMS, dims)
     groups = _datasets(
         {
@@ -146,6 +147,17 @@ def to_datatree(
     if "log_likelihood" in tree:
         tree["log_likelihood"].attrs["ties_separated"] = ties
     return xarray.DataTree.from_dict({"/": xarray.Dataset(attrs=shared), **tree})
+
+
+def _pointwise_dims(
+    log_likelihood: Mapping[str, Array], dims: Mapping[str, Sequence[str]]
+) -> dict[str, Sequence[str]]:
+    """Dims of pointwise log likelihoods: of targets with many values there is one an example."""
+    found = dict(dims)
+    for name, value in log_likelihood.items():
+        if name in dims and len(value.shape) == len(SAMPLE_DIMS) + 1:
+            found[name] = dims[name][:1]
+    return found
 
 
 def along_kl_weight(trees: Sequence[xarray.DataTree]) -> xarray.DataTree:

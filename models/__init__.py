@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 
 from bayesnas.models.ard import ArdRegression
+from bayesnas.models.ard_vae import ArdVae
 from bayesnas.models.base import BayesianModel, ModelRecord
 from bayesnas.models.bayesian_compression import BayesianCompressionNet
 from bayesnas.models.gaussian import GaussianNet
@@ -18,6 +19,12 @@ _ZOO: dict[str, ModelRecord] = {
         reference="MacKay 1992; Tipping 2001; Bishop, Tipping 2000",
         structural="features: how far the data determine each, prior variances going to 0",
         cls=ArdRegression,
+    ),
+    "ard-vae": ModelRecord(
+        title="Variational autoencoder that finds how many latent dimensions it needs",
+        reference="Bishop 1999; Kingma, Welling 2014; Saha, Joshi, Whitaker 2025",
+        structural="latent dimensions: inclusion of each",
+        cls=ArdVae,
     ),
     "bayesian-compression": ModelRecord(
         title="Scale priors on the input units and filters of any network, to be removed whole",
@@ -81,6 +88,7 @@ def zoo_class(name: str) -> type[BayesianModel]:
 
 __all__ = [
     "ArdRegression",
+    "ArdVae",
     "BayesianCompressionNet",
     "BayesianModel",
     "GaussianNet",

@@ -1,0 +1,303 @@
+"""A variational autoencoder that finds how many latent dimensions it needs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import pyro
+import pyro.distributions as dist
+import torch
+from pyro.distributions import TorchDistribution
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from bayesnas.distributions import GaussianWeights
+from bayesnas.models.ard_vae_nets import Networks
+from bayesnas.models.autoencoder import Autoencoder, whole
+from bayesnas.models.base import DATA_PLATE, OBSERVED
+from bayesnas.models.checks import check_choice, check_positive
+from bayesnas.models.relevance import Relevance
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+GAMMA, LATENT, WEIGHT = "gamma", "z", "decoder.weight"
+_LARGEST_LOG_PRECISION = 15.0
+
+
+class ArdVae(Autoencoder):
+    r"""A variational autoencoder whose latent dimensions have scales of their own.
+
+    .. math::
+        \gamma_l \sim p(\gamma),\quad z \sim N(0, I),\quad
+        x \sim p\bigl(x \mid f(W (z \odot \gamma) + b)\bigr)
+
+    A dimension that the data don't need gets a small γ_l. That says something only where W can't
+    grow as γ shrinks, so the decoder's first layer is tied down (``decoder_prior``).
+
+    The guide is q(γ) q(W) ∏ q(z | x, γ). The encoder gives a Gaussian factor in u = z γ, of mean
+    m(x) and precision r(x), which is multiplied with the prior of z:
+
+    .. math::
+        q(z_l \mid x, \gamma) = N\Bigl(\frac{\gamma_l r_l m_l}{1 + \gamma_l^2 r_l},\
+            \frac{1}{1 + \gamma_l^2 r_l}\Bigr)
+
+    For a linear decoder with orthogonal columns that is the exact posterior, at every γ. As
+    γ_l → 0 it becomes the prior, at no cost.
+
+    Fit it to pairs ``(x, x)``: what the encoder sees, and what is to be reconstructed.
+
+    Args:
+        shape: of one example, a number of features or ``(channels, height, width)``.
+        latents: L, the most that can be used.
+        network: ``"mlp"`` or ``"convolution"`` (heights and widths divisible by 4).
+        hidden: widths of the encoder's hidden layers, of the decoder's in reverse, with tanh;
+            ``()`` for a linear encoder and decoder. For ``"mlp"`` only.
+        likelihood: ``"bernoulli"`` for values in [0, 1], or ``"gaussian"``.
+        noise_scale: standard deviation of a Gaussian likelihood, None to learn it.
+        relevance_prior: p(γ): ``"half-normal"``, ``"half-cauchy"``, ``"gamma"`` or
+            ``"log-uniform"``; see :class:`~bayesnas.models.relevance.Relevance`.
+        relevance_scale: its scale.
+        relevance_guide: ``"log-normal"`` or ``"point"``.
+        decoder_prior: ``"gaussian"``: W_il ~ N(0, 1 / rows of W), with a mean-field Gaussian
+            posterior; ``"unit"``: W is a point estimate with columns of length 1.
+        threshold: γ above which a dimension counts as included.
+
+    Raises:
+        ValueError: naming the argument, what came and what was expected.
+
+    References:
+        Bishop, *Bayesian PCA*, 1999; Kingma, Welling, *Auto-encoding variational Bayes*, 2014;
+        Burda, Grosse, Salakhutdinov, *Importance weighted autoencoders*, 2016; Saha, Joshi,
+        Whitaker, *ARD-VAE*, 2025.
+
+    >>> import torch, bayesnas as bn
+    >>> generator = torch.Generator().manual_seed(0)
+    >>> x = torch.randn(200, 1, generator=generator) * torch.ones(6)
+    >>> x = x + 0.1 * torch.randn(200, 6, generator=generator)
+    >>> model = ArdVae(6, latents=3, hidden=(), likelihood="gaussian")
+    >>> post = bn.fit(model, (x, x), steps=1500, lr=0.02)
+    >>> int((post.structure()["inclusion"] > 0.5).sum())
+    1
+    """
+
+    def __init__(
+        self,
+        shape: int | Sequence[int],
+        latents: int = 50,
+        *,
+        network: str = "mlp",
+        hidden: Sequence[int] = (200, 200),
+        likelihood: str = "bernoulli",
+        noise_scale: float | None = None,
+        relevance_prior: str = "half-normal",
+        relevance_scale: float = 1.0,
+        relevance_guide: str = "log-normal",
+        decoder_prior: str = "gaussian",
+        threshold: float = 0.1,
+    ) -> None:
+        """Build encoder, decoder, priors and guides; see the class."""
+        super().__init__()
+        self.shape = _checked_shape(shape)
+        self.latents = whole("latents", latents)
+        self.likelihood = check_choice("likelihood", likelihood, ("bernoulli", "gaussian"))
+        self.decoder_prior = check_choice("decoder_prior", decoder_prior, ("gaussian", "unit"))
+        check_choice("network", network, ("mlp", "convolution"))
+        self.threshold = check_positive("threshold", threshold)
+        widths = [whole("hidden", width) for width in hidden]
+        self._config = {
+            "shape": list(self.shape),
+            "latents": latents,
+            "network": network,
+            "hidden": widths,
+            "likelihood": likelihood,
+            "noise_scale": noise_scale,
+            "relevance_prior": relevance_prior,
+            "relevance_scale": relevance_scale,
+            "relevance_guide": relevance_guide,
+            "decoder_prior": decoder_prior,
+            "threshold": threshold,
+        }
+        self.networks = Networks(self.shape, latents, network, widths)
+        self.relevance = Relevance(latents, relevance_prior, relevance_scale, relevance_guide)
+        self.weight = nn.Parameter(torch.zeros(self.networks.first, latents))
+        self.bias = nn.Parameter(torch.zeros(self.networks.first))
+        if decoder_prior == "gaussian":
+            self.weight_log_scale = nn.Parameter(torch.zeros_like(self.weight))
+        self._create_noise(noise_scale)
+        self._reset_weight()
+
+    def _create_noise(self, noise_scale: float | None) -> None:
+        if self.likelihood == "bernoulli":
+            if noise_scale is not None:
+                raise ValueError(
+                    f"noise_scale goes with likelihood='gaussian', got {noise_scale!r}"
+                )
+        elif noise_scale is None:
+            self.log_noise_scale = nn.Parameter(torch.zeros(()))
+        else:
+            fixed = torch.tensor(check_positive("noise_scale", noise_scale)).log()
+            self.register_buffer("log_noise_scale", fixed)
+
+    # Density ------------------------------------------------------------------------------
+
+    def model(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """Sample γ, W, z and the data; returns their mean or logits, ``[n, *shape]``."""
+        self.register_with_pyro()
+        gamma = pyro.sample(GAMMA, self.relevance.prior())
+        weight = self.unit_weight()
+        if self.decoder_prior == "gaussian":
+            weight = pyro.sample(WEIGHT, self.weight_prior())
+        target = None if y is None else y.reshape(-1, *self.shape)
+        zeros = self.weight.new_zeros(x.shape[0], self.latents)
+        with pyro.plate(DATA_PLATE, x.shape[0], dim=-1):
+            z = pyro.sample(LATENT, dist.Normal(zeros, 1.0).to_event(1))
+            output = self.decode(z * gamma, weight)
+            pyro.sample(OBSERVED, self.observation(output), obs=target)
+        return output
+
+    def guide(self, x: Tensor, y: Tensor | None = None) -> None:
+        """Sample q(γ), q(W) and q(z | x, γ)."""
+        self.register_with_pyro()
+        gamma = pyro.sample(GAMMA, self.relevance.posterior())
+        if self.decoder_prior == "gaussian":
+            pyro.sample(WEIGHT, self.weight_posterior())
+        with pyro.plate(DATA_PLATE, x.shape[0], dim=-1):
+            pyro.sample(LATENT, self.latent_posterior(x, gamma).to_event(1))
+
+    def latent_posterior(self, x: Tensor, gamma: Tensor) -> TorchDistribution:
+        """q(z | x, γ), batch ``[n, L]``."""
+        loc, log_precision = self.networks.encode(x)
+        precision = log_precision.clamp_max(_LARGEST_LOG_PRECISION).exp()
+        variance = 1 / (1 + gamma.square() * precision)
+        return dist.Normal(gamma * precision * loc * variance, variance.sqrt())
+
+    def decode(self, scaled: Tensor, weight: Tensor) -> Tensor:
+        """Logits or means given z γ ``[n, L]`` and W; ``[n, *shape]``."""
+        output: Tensor = self.networks.rest(F.linear(scaled, weight, self.bias))
+        return output.reshape(-1, *self.shape)
+
+    def observation(self, output: Tensor) -> TorchDistribution:
+        """p(x | f), batch ``[n]``, event ``shape``."""
+        found: TorchDistribution
+        if self.likelihood == "bernoulli":
+            # Grey values are observed as they are: cross-entropy, as is usual for images.
+            found = dist.Bernoulli(logits=output, validate_args=False)
+        else:
+            found = dist.Normal(output, self.log_noise_scale.exp())
+        return dist.Independent(found, len(self.shape))
+
+    def weight_prior(self) -> GaussianWeights:
+        """p(W), independent N(0, 1 / rows): columns of length 1 in the mean of squares."""
+        scale = self.weight.new_tensor(self.networks.first**-0.5)
+        return GaussianWeights(scale.new_zeros(()), scale, shape=self.weight.shape)
+
+    def weight_posterior(self) -> GaussianWeights:
+        """q(W), independent Gaussians."""
+        return GaussianWeights(self.weight, self.weight_log_scale.exp(), local=True)
+
+    def unit_weight(self) -> Tensor:
+        """W with columns of length 1."""
+        return F.normalize(self.weight, dim=0)
+
+    # Start --------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def reset(self) -> None:
+        """Draw weights anew; every dimension starts included."""
+        self.networks.reset()
+        self.relevance.reset()
+        self._reset_weight()
+        if self.likelihood == "gaussian" and self._config["noise_scale"] is None:
+            self.log_noise_scale.zero_()
+
+    @torch.no_grad()
+    def _reset_weight(self) -> None:
+        scale = self.networks.first**-0.5
+        self.weight.copy_(scale * torch.randn_like(self.weight))
+        self.bias.zero_()
+        if self.decoder_prior == "gaussian":
+            self.weight_log_scale.fill_(math.log(0.1 * scale))
+
+    def check(self, x: Tensor, y: Tensor, classes: int | None = None) -> None:
+        """Examples of the model's shape, targets alike, pixels in [0, 1] for a Bernoulli."""
+        for name, values in (("x", x), ("y", y)):
+            if tuple(values.shape[1:]) != self.shape:
+                hint = " (fit to pairs (x, x))" if name == "y" else ""
+                raise ValueError(
+                    f"{name} must have shape {['n', *self.shape]}{hint}, got "
+                    f"{['n', *values.shape[1:]]}"
+                )
+            self._check_pixels(name, values)
+
+    def _check_pixels(self, name: str, values: Tensor) -> None:
+        low, high = float(values.min()), float(values.max())
+        if self.likelihood == "bernoulli" and not (low >= 0 and high <= 1):
+            raise ValueError(
+                f"{name}: pixels must be in [0, 1] for likelihood='bernoulli', got values from "
+                f"{low:g} to {high:g}"
+            )
+
+    # Use ----------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def scales(self) -> Tensor:
+        """E γ, ``[L]``."""
+        mean: Tensor = self.relevance.posterior().mean
+        return mean
+
+    @torch.no_grad()
+    def encode(self, x: Tensor) -> Tensor:
+        """E[z | x] at the mean of γ, ``[n, L]``."""
+        mean: Tensor = self.latent_posterior(self._examples(x), self.scales()).mean
+        return mean
+
+    def mean_of_latents(self, z: Tensor) -> Tensor:
+        """E[x | z] at the means of γ and W, ``[n, *shape]``, differentiable in z."""
+        weight = self.weight if self.decoder_prior == "gaussian" else self.unit_weight()
+        output = self.decode(z * self.scales(), weight)
+        return output.sigmoid() if self.likelihood == "bernoulli" else output
+
+    def _examples(self, x: Tensor) -> Tensor:
+        if tuple(x.shape[1:]) != self.shape:
+            raise ValueError(f"x must have shape {['n', *self.shape]}, got {list(x.shape)}")
+        self._check_pixels("x", x)
+        return x.to(self.weight)
+
+    # Reading ------------------------------------------------------------------------------
+
+    def site_dims(self) -> dict[str, tuple[str, ...]]:
+        """The dims ``latent`` and ``decoder.out``."""
+        found: dict[str, tuple[str, ...]] = {GAMMA: ("latent",)}
+        if self.decoder_prior == "gaussian":
+            found[WEIGHT] = ("decoder.out", "latent")
+        return found
+
+    @torch.no_grad()
+    def included(self) -> Tensor:
+        """q(γ_l > threshold), ``[L]``."""
+        return self.relevance.probability_above(self.threshold)
+
+    def structure(self) -> xr.Dataset:
+        """q(γ_l > threshold) of every dimension, variable ``inclusion``, dim ``latent``."""
+        import xarray as xr
+
+        values = self.included().cpu().numpy()
+        return xr.Dataset(
+            {"inclusion": ("latent", values)},
+            attrs={"quantity": f"posterior probability that gamma > {self.threshold:g}"},
+        )
+
+    def config(self) -> dict[str, Any]:
+        """Constructor arguments as JSON values."""
+        return dict(self._config)
+
+
+def _checked_shape(shape: int | Sequence[int]) -> tuple[int, ...]:
+    sizes = (shape,) if isinstance(shape, int) else tuple(shape)
+    found = tuple(whole("shape", size) for size in sizes)
+    if math.prod(found) < 2:
+        raise ValueError(f"shape must hold at least two values, got {list(found)}")
+    return found

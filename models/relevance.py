@@ -1,0 +1,107 @@
+"""Positive scales that say how relevant a latent dimension is: their priors and guides."""
+
+from __future__ import annotations
+
+import math
+
+import pyro.distributions as dist
+import torch
+from pyro.distributions import TorchDistribution
+from torch import Tensor, nn
+
+from bayesnas.distributions import LogUniform, TruncatedLogNormal
+from bayesnas.models.checks import check_choice, check_positive
+
+PRIORS = ("half-normal", "half-cauchy", "gamma", "log-uniform")
+GUIDES = ("log-normal", "point")
+_DECADES = 3.0  # to either side of prior_scale, of a log-uniform prior
+_START_SCALE = 0.1  # of ln γ under the guide
+
+
+class Relevance(nn.Module):
+    r"""γ_1 … γ_L, independent and positive, with a prior and a guide.
+
+    Args:
+        latents: L.
+        prior: ``"half-normal"`` or ``"half-cauchy"`` of scale s; ``"gamma"``, of shape ½ and
+            mean s; ``"log-uniform"`` on [s/1000, 1000 s].
+        scale: s > 0.
+        guide: ``"log-normal"`` (truncated to the interval of a log-uniform prior), or
+            ``"point"``: one value, the maximum of the bound.
+
+    Raises:
+        ValueError: naming the argument, what came and what was expected.
+    """
+
+    def __init__(self, latents: int, prior: str, scale: float, guide: str) -> None:
+        """Create the parameters of the guide; see the class."""
+        super().__init__()
+        self._prior_kind = check_choice("relevance_prior", prior, PRIORS)
+        self._guide_kind = check_choice("relevance_guide", guide, GUIDES)
+        self._scale = check_positive("relevance_scale", scale)
+        self.loc = nn.Parameter(torch.zeros(latents))
+        if guide == "log-normal":
+            self.log_scale = nn.Parameter(torch.zeros(latents))
+        self.reset()
+
+    @torch.no_grad()
+    def reset(self) -> None:
+        """Start with all dimensions at the scale of the prior."""
+        self.loc.fill_(math.log(self._scale))
+        if self._guide_kind == "log-normal":
+            self.log_scale.fill_(math.log(_START_SCALE))
+
+    def prior(self) -> TorchDistribution:
+        """p(γ), event ``[L]``."""
+        scale = torch.full_like(self.loc, self._scale)
+        found: TorchDistribution
+        if self._prior_kind == "half-normal":
+            found = dist.HalfNormal(scale)
+        elif self._prior_kind == "half-cauchy":
+            found = dist.HalfCauchy(scale)
+        elif self._prior_kind == "gamma":
+            half = torch.full_like(scale, 0.5)
+            found = dist.Gamma(half, half / scale)
+        else:
+            found = LogUniform(*self._interval(), validate_args=False)
+        return dist.Independent(found, 1)
+
+    def posterior(self) -> TorchDistribution:
+        """q(γ), event ``[L]``."""
+        if self._guide_kind == "point":
+            return dist.Delta(self.median(), event_dim=1)
+        found: TorchDistribution
+        if self._prior_kind == "log-uniform":
+            found = TruncatedLogNormal(
+                self.loc, self.log_scale.exp(), *self._interval(), validate_args=False
+            )
+        else:
+            found = dist.LogNormal(self.loc, self.log_scale.exp())
+        return dist.Independent(found, 1)
+
+    def median(self) -> Tensor:
+        """Exponential of the guide's location, ``[L]``, within the prior's interval."""
+        centre: Tensor = self.loc.exp()
+        if self._prior_kind == "log-uniform":
+            low, high = self._interval()
+            centre = centre.clamp(low, high)
+        return centre
+
+    def probability_above(self, threshold: float) -> Tensor:
+        """q(γ > threshold), ``[L]``."""
+        log_threshold = math.log(threshold)
+        if self._guide_kind == "point":
+            return (self.loc > log_threshold).to(self.loc)
+        loc, scale = self.loc.double(), self.log_scale.double().exp()
+        above = torch.special.ndtr((loc - log_threshold) / scale)
+        if self._prior_kind == "log-uniform":
+            low, high = (bound.double().log() for bound in self._interval())
+            beyond = torch.special.ndtr((loc - high) / scale)
+            below = torch.special.ndtr((low - loc) / scale)
+            above = (above - beyond) / (1 - beyond - below).clamp_min(1e-300)
+        found: Tensor = above.clamp(0.0, 1.0).to(self.loc)
+        return found
+
+    def _interval(self) -> tuple[Tensor, Tensor]:
+        scale = torch.full_like(self.loc, self._scale)
+        return scale * 10**-_DECADES, scale * 10**_DECADES
