@@ -84,7 +84,7 @@ def lenet_300_100() -> Recipe:
             Stage("groups", 0.107, 0.3, 15, 5e-3),
             Stage("weights", 0.045, 0.3, 10, 5e-3),
             Stage("weights", 0.030, 0.3, 10, 5e-3),
-            Stage("weights", 0.0218, 0.25, 20, 5e-3),
+            Stage("weights", 0.0218, 0.6, 20, 1e-2),
         ],
     )
 
