@@ -9,6 +9,7 @@ from bayesnas.models.ard_vae import ArdVae
 from bayesnas.models.base import BayesianModel, ModelRecord
 from bayesnas.models.bayesian_compression import BayesianCompressionNet
 from bayesnas.models.gaussian import GaussianNet
+from bayesnas.models.latent_structure import LatentStructureNet
 from bayesnas.models.pyro_pair import PyroPair
 from bayesnas.models.spike_and_slab import SpikeAndSlabRegression
 from bayesnas.models.spike_and_slab_net import SpikeAndSlabNet
@@ -37,6 +38,12 @@ _ZOO: dict[str, ModelRecord] = {
         reference="Graves 2011; Blundell et al. 2015; Grebenkova, Bakhteev, Strijov 2021",
         structural="weights: 1 − relative density, and what pruning by it removes",
         cls=GaussianNet,
+    ),
+    "latent-structure-net": ModelRecord(
+        title="A graph of operations whose weights are latent variables: architecture search",
+        reference="Bakhteev, Strijov 2020; Yakovlev et al. 2022; Liu, Simonyan, Yang 2019",
+        structural="operations: probability of each on every edge of the graph",
+        cls=LatentStructureNet,
     ),
     "pyro-pair": ModelRecord(
         title="Any Pyro model and guide of your own",
@@ -92,6 +99,7 @@ __all__ = [
     "BayesianCompressionNet",
     "BayesianModel",
     "GaussianNet",
+    "LatentStructureNet",
     "ModelRecord",
     "PyroPair",
     "SpikeAndSlabNet",

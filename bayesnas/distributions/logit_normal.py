@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from pyro.distributions import TorchDistribution
@@ -15,6 +16,10 @@ from bayesnas.distributions.natural import cube_point, log_of, logit_of, simplex
 
 Shape = torch.Size | list[int] | tuple[int, ...]
 DOMAINS = ("cube", "simplex")
+
+# E f(z) for a standard normal z is Σ weight · f(node).
+_NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(64)
+_HERMITE = (_NODES, _WEIGHTS / math.sqrt(2 * math.pi))
 
 
 class LogitNormal(TorchDistribution):
@@ -88,6 +93,17 @@ class LogitNormal(TorchDistribution):
     def support(self) -> constraints.Constraint:
         """The unit interval or the simplex."""
         return constraints.unit_interval if self.domain == "cube" else constraints.simplex
+
+    @property
+    def mean(self) -> Tensor:
+        """E x, by Gauss-Hermite quadrature in every coordinate of z, to about 1e-6 for σ ≤ 2."""
+        nodes, weights = (self.loc.new_tensor(values) for values in _HERMITE)
+        z = self.loc if self.domain == "cube" else self.loc - _offsets(self.loc)
+        share = ((z[..., None] + self.scale[..., None] * nodes).sigmoid() * weights).sum(-1)
+        if self.domain == "cube":
+            return share
+        one = torch.ones_like(share[..., :1])
+        return torch.cat([share, one], -1) * torch.cat([one, (1 - share).cumprod(-1)], -1)
 
     @property
     def base(self) -> Normal:

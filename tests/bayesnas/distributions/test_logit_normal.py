@@ -86,6 +86,14 @@ def test_two_domains_have_no_divergence():
         kl_divergence(cube, simplex)
 
 
+@pytest.mark.parametrize("domain", ["cube", "simplex"])
+def test_the_mean_equals_that_of_a_million_draws(domain):
+    torch.manual_seed(5)
+    law = LogitNormal(LOC, SCALE, domain=domain)
+    draws = law.sample((1_000_000,))
+    assert ((law.mean - draws.mean(0)).abs() < 3 * draws.std(0) / 1000).all()
+
+
 def test_a_gumbel_softmax_scores_its_draws_exactly():
     """Both use ln x, so a draw that rounds to a vertex has a finite, exact density."""
     torch.manual_seed(3)

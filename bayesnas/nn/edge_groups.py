@@ -1,0 +1,67 @@
+"""Mixed edges of a graph that have the same operations, to be drawn together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bayesnas.nn.graph import Graph
+from bayesnas.nn.topology import Edge, edge_name
+
+
+@dataclass(frozen=True)
+class EdgeGroup:
+    """Edges with the same operations; their γ is one site ``[edges, operations]``.
+
+    Attributes:
+        site: name of the site, ``gamma``, or ``gamma0``, ``gamma1``, ... where there are several.
+        edges: the edges, in the order of the graph.
+        operations: names of the operations, the same on every edge.
+    """
+
+    site: str
+    edges: tuple[Edge, ...]
+    operations: tuple[str, ...]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Edges, operations."""
+        return len(self.edges), len(self.operations)
+
+    @property
+    def dims(self) -> tuple[str, str]:
+        """Names of the two dims."""
+        return f"{self.site}.edge", f"{self.site}.operation"
+
+    def coords(self) -> dict[str, list[str]]:
+        """Names of edges and operations along the dims."""
+        values = [edge_name(edge) for edge in self.edges], list(self.operations)
+        return dict(zip(self.dims, values, strict=True))
+
+
+def edge_groups(graph: Graph) -> tuple[EdgeGroup, ...]:
+    """The mixed edges by their operations.
+
+    >>> from bayesnas.nn.cells import cells
+    >>> [group.shape for group in edge_groups(cells(["normal"], channels=2, nodes=4, image=4))]
+    [(14, 8)]
+    """
+    members: dict[tuple[str, ...], list[Edge]] = {}
+    for edge in graph.mixed:
+        members.setdefault(graph.names[edge], []).append(edge)
+    sites = ["gamma"] if len(members) == 1 else [f"gamma{i}" for i in range(len(members))]
+    return tuple(
+        EdgeGroup(site, tuple(edges), names)
+        for site, (names, edges) in zip(sites, members.items(), strict=True)
+    )
+
+
+def owner_of(graph: Graph, parameter: str) -> tuple[Edge, int]:
+    """Edge and position of the primitive that a parameter of the graph belongs to.
+
+    Args:
+        graph: the graph.
+        parameter: its name in ``graph.named_parameters()``, ``primitives.x->y.name.weight``.
+    """
+    _, of_edge, name, *_ = parameter.split(".")
+    source, target = of_edge.split("->")
+    return (source, target), graph.names[source, target].index(name)
