@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 GAMMA, LATENT, WEIGHT = "gamma", "z", "decoder.weight"
 _LARGEST_LOG_PRECISION = 15.0
+_EXAMPLES = 500  # generated, to say which dimensions are determined
 
 
 class ArdVae(Autoencoder):
@@ -63,7 +64,7 @@ class ArdVae(Autoencoder):
         relevance_guide: ``"log-normal"`` or ``"point"``.
         decoder_prior: ``"gaussian"``: W_il ~ N(0, 1 / rows of W), with a mean-field Gaussian
             posterior; ``"unit"``: W is a point estimate with columns of length 1.
-        threshold: γ above which a dimension counts as included.
+        threshold: length of a column of W diag(γ) above which a dimension counts as active by γ.
 
     Raises:
         ValueError: naming the argument, what came and what was expected.
@@ -277,17 +278,30 @@ class ArdVae(Autoencoder):
 
     @torch.no_grad()
     def included(self) -> Tensor:
-        """q(γ_l > threshold), ``[L]``."""
-        return self.relevance.probability_above(self.threshold)
+        """q(γ_l ‖W_l‖ > threshold), ‖W_l‖ the root mean square length of a column, ``[L]``."""
+        lengths = torch.ones_like(self.weight[0])
+        if self.decoder_prior == "gaussian":
+            lengths = (self.weight.square() + (2 * self.weight_log_scale).exp()).sum(0).sqrt()
+        return self.relevance.probability_above(self.threshold / lengths)
+
+    @torch.no_grad()
+    def determined(self, x: Tensor) -> Tensor:
+        """1 − Var(z_l | x) / Var(z_l) at the mean of γ, averaged over ``x``; ``[L]`` in [0, 1]."""
+        return 1 - self.latent_posterior(self._examples(x), self.scales()).variance.mean(0)
 
     def structure(self) -> xr.Dataset:
-        """q(γ_l > threshold) of every dimension, variable ``inclusion``, dim ``latent``."""
+        """How far an example determines each dimension, variable ``inclusion``, dim ``latent``.
+
+        :meth:`determined` of examples that the model generates: near 1 where the encoder knows z_l,
+        0 where it is as uncertain as before. No probability of an event.
+        """
         import xarray as xr
 
-        values = self.included().cpu().numpy()
+        generator = torch.Generator(self.weight.device).manual_seed(0)
+        found = self.determined(self.generate(_EXAMPLES, generator=generator))
         return xr.Dataset(
-            {"inclusion": ("latent", values)},
-            attrs={"quantity": f"posterior probability that gamma > {self.threshold:g}"},
+            {"inclusion": ("latent", found.clamp(0.0, 1.0).cpu().numpy())},
+            attrs={"quantity": "1 - posterior variance / prior variance of z, generated examples"},
         )
 
     def config(self) -> dict[str, Any]:

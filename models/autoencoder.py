@@ -43,7 +43,7 @@ class Autoencoder(BayesianModel):
         raise TypeError(f"{type(self).__name__} does not define mean_of_latents(z)")
 
     def included(self) -> Tensor:
-        """Posterior probability that a dimension is used, ``[L]``."""
+        """Posterior probability that the scale of a dimension matters, ``[L]``."""
         raise TypeError(f"{type(self).__name__} does not define included()")
 
     @torch.no_grad()

@@ -87,9 +87,9 @@ class Relevance(nn.Module):
             centre = centre.clamp(low, high)
         return centre
 
-    def probability_above(self, threshold: float) -> Tensor:
+    def probability_above(self, threshold: Tensor) -> Tensor:
         """q(γ > threshold), ``[L]``."""
-        log_threshold = math.log(threshold)
+        log_threshold = threshold.log().to(self.loc)
         if self._guide_kind == "point":
             return (self.loc > log_threshold).to(self.loc)
         loc, scale = self.loc.double(), self.log_scale.double().exp()
