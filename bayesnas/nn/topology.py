@@ -49,6 +49,9 @@ def named_primitives(edge: object, primitives: Primitives) -> dict[str, nn.Modul
         found = dict(primitives.items())
     else:
         found = {str(i): module for i, module in enumerate(primitives)}
+    dotted = [name for name in found if not name or "." in name]
+    if dotted:
+        raise ValueError(f"edge {edge}: primitives must have names without '.', got {dotted}")
     wrong = [name for name, module in found.items() if not isinstance(module, nn.Module)]
     if not found or wrong:
         got = f"no modules for {wrong}" if wrong else "an empty list"

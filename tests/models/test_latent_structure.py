@@ -143,29 +143,33 @@ def test_the_prior_prefers_cheap_operations():
         assert np.allclose(probs, weights / weights.sum(), atol=1e-6)
 
 
-def test_a_larger_kl_weight_takes_the_cheaper_operation():
-    """The wide operation fits better by little; the narrow one costs a hundredth."""
+def wide_or_narrow():
+    """323 parameters or 15."""
     torch.manual_seed(0)
-    options = {
-        "wide": nn.Sequential(nn.Linear(4, 40), nn.Tanh(), nn.Linear(40, 3)),
-        "narrow": nn.Linear(4, 3),
-    }
+    wide = nn.Sequential(nn.Linear(4, 40), nn.Tanh(), nn.Linear(40, 3))
+    options = {"wide": wide, "narrow": nn.Linear(4, 3)}
     graph = bn.nn.Graph({("x", "y"): options}, example=torch.zeros(1, 4))
+    return LatentStructureNet(graph, cost="parameters", cost_scale=50.0)
+
+
+def test_a_larger_kl_weight_takes_the_cheaper_operation():
     found = {}
     for weight in (0.01, 3.0):
-        model = LatentStructureNet(graph, cost="parameters", cost_scale=50.0)
-        post = bn.fit(
-            model,
-            classes_data(),
-            kl_weight=weight,
-            steps=400,
-            lr=0.02,
-            progress=False,
-            device="cpu",
-        )
+        options = {"kl_weight": weight, "steps": 400, "lr": 0.02, "device": "cpu"}
+        post = bn.fit(wide_or_narrow(), classes_data(), progress=False, **options)
         found[weight] = post.model.probabilities()["x", "y"][1]
     assert found[3.0] > 0.9
     assert found[3.0] > found[0.01]
+
+
+def test_one_fit_over_a_range_gives_an_architecture_at_every_kl_weight():
+    options = {"kl_weight": bn.LogUniform(0.01, 10.0), "amortize": "piecewise", "steps": 800}
+    post = bn.fit(
+        wide_or_narrow(), classes_data(), lr=0.02, progress=False, device="cpu", **options
+    )
+    narrow = [post.at(weight).model.probabilities()["x", "y"][1] for weight in (0.01, 10.0)]
+    assert narrow[1] > narrow[0]
+    assert post.at(10.0).model.architecture().names["x", "y"] == ("narrow",)
 
 
 def test_structure_names_edges_and_operations():

@@ -217,6 +217,7 @@ def test_an_empty_list_of_primitives_is_named(empty):
         ({(X, Y): nn.Tanh(), (X, H): nn.Tanh()}, r"one vertex that is the output"),
         ({("a.b", Y): nn.Tanh()}, "a vertex must have a name without"),
         ({"xy": nn.Tanh()}, "an edge must be a pair"),
+        ({(X, Y): {"a.b": nn.Tanh()}}, r"primitives must have names without '.', got \['a.b'\]"),
     ],
 )
 def test_other_bad_edges_are_named(edges, message):
