@@ -2,8 +2,8 @@
 
     python tests/benchmarks/amortized_step.py [--hidden 50] [--rounds 300]
 
-784–50–10, batch 256. All kinds take turns in one process; medians and quartiles of a step's
-time as ratios to the median of the direct step. λ changes at every step.
+784–50–10, batch 256, one thread. All kinds take turns in one process; medians and quartiles of
+the processor time of a step, as ratios to the median of the direct step. λ changes at every step.
 """
 
 from __future__ import annotations
@@ -58,14 +58,15 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=300)
     parser.add_argument("--compile", choices=("inductor", "trace"), default="inductor")
     options = parser.parse_args()
+    torch.set_num_threads(1)
     steps = {name: step_of(kind, options.hidden, options.compile) for name, kind in KINDS.items()}
     times: dict[str, list[float]] = {name: [] for name in steps}
     for index in range(options.rounds + 10):
         for name, step in steps.items():
-            began = time.perf_counter()
+            began = time.process_time()
             step()
             if index >= 10:
-                times[name].append(time.perf_counter() - began)
+                times[name].append(time.process_time() - began)
     yardstick = statistics.median(times["one λ"])
     print("| step | × one λ | quartiles |")
     print("|---|---|---|")
