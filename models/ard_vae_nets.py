@@ -36,6 +36,7 @@ class Networks(nn.Module):
     ) -> None:
         """Build both; see the class."""
         super().__init__()
+        self._has_tanh = network == "mlp" and len(hidden) > 0
         if network == "mlp":
             self.encoder = _mlp([math.prod(shape), *hidden, 2 * latents], flatten=True)
             widths = [*reversed(hidden), math.prod(shape)]
@@ -69,10 +70,19 @@ class Networks(nn.Module):
         return first, second
 
     def reset(self) -> None:
-        """Draw all weights anew by each layer's own ``reset_parameters``."""
+        """Draw all weights anew.
+
+        By each layer's own ``reset_parameters``; those of linear layers by Glorot and Bengio
+        (2010) where tanh follows, since the default ones are so small that tanh layers pass
+        almost nothing on and every latent dimension closes.
+        """
         for module in self.modules():
             if isinstance(module, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)):
                 module.reset_parameters()
+        for module in self.modules():
+            if isinstance(module, nn.Linear) and self._has_tanh:
+                nn.init.xavier_uniform_(module.weight, gain=nn.init.calculate_gain("tanh"))
+                nn.init.zeros_(module.bias)
 
     def _check_image(self, shape: Sequence[int]) -> None:
         if len(shape) != 3 or shape[1] % 4 or shape[2] % 4:

@@ -296,3 +296,12 @@ def test_bad_arguments_are_named(arguments: dict[str, object], message: str) -> 
         ArdVae(**{"shape": 4, **arguments})  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="by must be one of"):
         bn.models.ArdVae(4).active(torch.rand(2, 4), by="size")
+
+
+def test_a_deep_model_learns_from_its_start() -> None:
+    """With the default start of linear layers, tanh passes nothing on and all stays closed."""
+    x = bn.data.load("digits").train.x
+    model = bn.models.ArdVae(64, latents=20, hidden=(100, 100))
+    model = fitted(model, x, steps=300, batch_size=200, lr=2e-3, kl_weight=0.1)
+    assert int(model.active(x, "variance").sum()) >= 5
+    assert float((model.reconstruct(x) - x).var()) < 0.5 * float((x - x.mean(0)).var())
