@@ -6,7 +6,7 @@ import abc
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from torch import Tensor, nn
 
@@ -220,10 +220,10 @@ def make_map(amortize: Amortize) -> ParameterMap:
         return amortize
     if isinstance(amortize, str) and amortize in _KINDS:
         return _KINDS[amortize]()
-    if isinstance(amortize, type) and amortize in _KINDS.values():
-        return amortize()
+    if isinstance(amortize, type) and issubclass(amortize, ParameterMap):
+        return make_map(amortize())
     if callable(amortize) and not isinstance(amortize, nn.Module):
-        return Custom(amortize)
+        return Custom(cast(Callable[[Tensor], nn.Module], amortize))
     error = ValueError if isinstance(amortize, str) else TypeError
     raise error(
         f"amortize must be one of {sorted(_KINDS)}, one of bayesnas.nn.Linear, Piecewise and "

@@ -131,7 +131,16 @@ def test_a_second_call_fits_nothing_and_gives_the_same(done, monkeypatch):
     assert by_labels(again) == by_labels(found)
 
 
-def test_after_an_interruption_the_next_call_goes_on(done, tmp_path, monkeypatch):
+@pytest.fixture
+def ctrl_c():
+    """Ctrl-C raises, also where the tests were started in the background, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
+def test_after_an_interruption_the_next_call_goes_on(done, tmp_path):
     """Stopped twice: while a fit is running, and between an epoch of fine-tuning and the next."""
     stops = iter(["fit (c)", "fit (d) low rank + one epoch at λ = 10"])
     stop = next(stops)
