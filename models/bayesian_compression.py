@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyro
 import torch
@@ -29,9 +29,6 @@ from bayesnas.nn.groups import Groups, find_groups
 from bayesnas.nn.keep import KeepMasks
 from bayesnas.nn.layers import StochasticLayers, is_linear_or_convolution, reset_deterministic
 from bayesnas.nn.spec import build, describe, summary
-
-if TYPE_CHECKING:
-    pass
 
 _LARGEST_LOG_SCALE = 5.0
 
