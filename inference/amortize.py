@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,8 +40,7 @@ class Amortization:
         >>> [round(found.draw(step, seed=0), 2) for step in range(4)]
         [10.53, 0.44, 74.53, 3.14]
         """
-        start = np.random.default_rng([seed, _SALT]).random()
-        covered = (start + step * _GOLDEN) % 1.0
+        covered = (_start(seed) + step * _GOLDEN) % 1.0
         return self.span.kl_weight(min(max((1 + 2 * _BEYOND) * covered - _BEYOND, 0.0), 1.0))
 
     def to_dict(self) -> dict[str, Any]:
@@ -56,6 +56,11 @@ class Amortization:
 
 
 _SALT = 0x6C616D  # keeps the draws of λ apart from all else that the seed decides
+
+
+@functools.lru_cache(maxsize=64)  # asked for at every step
+def _start(seed: int) -> float:
+    return float(np.random.default_rng([seed, _SALT]).random())
 
 
 def make_amortization(kl_weight: object, amortize: Amortize | None) -> Amortization | None:

@@ -188,7 +188,7 @@ class Loop:
         """KL weights at which validation data is measured; the mean is what counts."""
         amortization = self.settings.amortization
         if amortization is None:
-            return [0.0]  # the parameters belong to no other
+            return [self.settings.kl_weight_at(0).target]
         return [amortization.span.kl_weight(t) for t in _VALIDATED_AT]
 
     def _done(self, training: Training) -> int:

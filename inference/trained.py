@@ -176,16 +176,13 @@ def _interpolate_state(
             held[name] = value.clone() if isinstance(value, Tensor) else value
 
 
-def adam_scalars(
-    optimizer: torch.optim.Optimizer, use: Use, lr: float, *, counted: bool = True
-) -> list[float]:
+def adam_scalars(optimizer: torch.optim.Optimizer, use: Use, lr: float) -> list[float]:
     """Count a step of Adam, and return what it needs of every leaf in use.
 
     Args:
         optimizer: Adam over the leaves.
         use: of the step.
         lr: learning rate.
-        counted: False leaves the count of steps as it is.
 
     Returns:
         step size lr / (1 − β₁ᵗ), second correction √(1 − β₂ᵗ), and the weights 1 − β₁ and
@@ -198,9 +195,8 @@ def adam_scalars(
             found += [0.0, 1.0, 0.0, 0.0]
             continue
         step = adam_state(optimizer, leaf)["step"]
-        if counted:
-            step += 1
-        taken = max(float(step), 1.0)
+        step += 1
+        taken = float(step)
         corrections = [1 - beta**taken for beta in BETAS]
         found += [lr / corrections[0], math.sqrt(corrections[1]), 1 - BETAS[0], 1 - BETAS[1]]
     return found

@@ -18,7 +18,7 @@ from bayesnas.inference.optimizers import (
     restore_optimizer,
 )
 from bayesnas.inference.session import RandomStream, pyro_session
-from bayesnas.inference.settings import FitSettings, Schedule, learning_rate_factor
+from bayesnas.inference.settings import FitSettings, Schedule, StepKLWeight, learning_rate_factor
 from bayesnas.inference.step import Step
 from bayesnas.models.base import BayesianModel
 from bayesnas.models.pyro_pair import PyroPair
@@ -104,29 +104,31 @@ class Training:
         """
         stop = min(self.step + count, self.settings.steps)
         recorded: list[Tensor] = []
+        weights: list[float] = []
         first = self.step
         self.model.train()
         with pyro_session(self.stream):
             while self.step < stop and not interrupted():
-                recorded.append(self._take_step())
+                kl_weight = self.settings.kl_weight_at(self.step)
+                recorded.append(self._take_step(kl_weight))
+                weights.append(kl_weight.bound)
                 self.step += 1
-        self._record(first, recorded)
+        self._record(first, recorded, weights)
 
-    def _take_step(self) -> Tensor:
+    def _take_step(self, kl_weight: StepKLWeight) -> Tensor:
         x, y = self.batches.at(self.step)
         progress = self.step / self.settings.steps
         self._take.trained.refine(progress, self._take.optimizer)
         factor = learning_rate_factor(self._schedule, progress)
-        return self._take(x, y, self.settings.kl_weight_at(self.step), factor)
+        return self._take(x, y, kl_weight, factor)
 
-    def _record(self, first: int, recorded: list[Tensor]) -> None:
+    def _record(self, first: int, recorded: list[Tensor], kl_weights: list[float]) -> None:
         if not recorded:
             return
         split = len(self._take.log_lik_sites)
         terms = torch.stack(recorded)
         log_lik, kl = terms[:, :split].sum(1), terms[:, split:].sum(1)
-        steps = range(first, first + len(recorded))
-        weights = kl.new_tensor([self.settings.kl_weight_at(step).bound for step in steps])
+        weights = kl.new_tensor(kl_weights)
         rows = torch.stack([weights * kl - log_lik, log_lik, kl, weights], dim=1)
         finite = torch.isfinite(rows).all(dim=1)
         if not bool(finite.all()):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 import pyro
@@ -215,11 +214,6 @@ class ArdRegression(LinearModel):
     def config(self) -> dict[str, Any]:
         """Constructor arguments as JSON values."""
         return dict(self._config)
-
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> ArdRegression:
-        """Rebuild from what :meth:`config` gave."""
-        return cls(**config)
 
 
 def _gamma_moments(draw: Tensor) -> tuple[Tensor, Tensor]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import pyro
 import torch
@@ -88,7 +88,7 @@ class BayesianModel(nn.Module):
         )
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> BayesianModel:
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
         """Rebuild a model from what :meth:`config` gave."""
         return cls(**config)
 

@@ -15,7 +15,6 @@ from torch.func import functional_call
 
 from bayesnas.distributions import GaussianWeights, GroupScales
 from bayesnas.likelihood import make_likelihood
-from bayesnas.models.base import DATA_PLATE, OBSERVED
 from bayesnas.models.checks import check_choice, check_positive
 from bayesnas.models.group_priors import (
     GroupPrior,
@@ -24,11 +23,12 @@ from bayesnas.models.group_priors import (
     TruncatedLogUniformScales,
 )
 from bayesnas.models.grouped_weights import GroupedWeights, joined
+from bayesnas.models.net import observe
 from bayesnas.nn import VariationalParameters
 from bayesnas.nn.groups import Groups, find_groups
 from bayesnas.nn.keep import KeepMasks
-from bayesnas.nn.layers import StochasticLayers, is_linear_or_convolution, reset_deterministic
-from bayesnas.nn.spec import build, describe, summary
+from bayesnas.nn.layers import StochasticLayers, is_linear_or_convolution
+from bayesnas.nn.spec import describe, summary
 
 _LARGEST_LOG_SCALE = 5.0
 
@@ -143,10 +143,7 @@ class BayesianCompressionNet(GroupedWeights):
             weight = pyro.sample(site, self.prior(site))
             weights[site] = self._times_scale(site, weight, scales)
         output: Tensor = functional_call(self.net, weights, (x,))
-        target = None if y is None else self.likelihood.target(y)
-        with pyro.plate(DATA_PLATE, x.shape[0], dim=-1):
-            pyro.sample(OBSERVED, self.likelihood(output), obs=target)
-        return output
+        return observe(self.likelihood, output, x, y)
 
     def guide(self, x: Tensor, y: Tensor | None = None) -> None:
         """Sample q(z) and q(w̃)."""
@@ -206,9 +203,7 @@ class BayesianCompressionNet(GroupedWeights):
         """
         if self.initial_loc == "net":
             return
-        reset_deterministic(self.net, self.layers)
-        for site, value in self.layers.redraw().items():
-            self.variational.assign(f"{site}.loc", value)
+        self.redraw_means()
         for name, groups in self.groups.items():
             for variable, loc in self.scale_prior.initial_locs(groups.count).items():
                 self.variational.assign(f"{joined(name, variable)}.loc", loc)
@@ -216,18 +211,6 @@ class BayesianCompressionNet(GroupedWeights):
             if parameter.endswith(".log_scale"):
                 initial = self._initial_log_scale(self.variational[parameter])
                 self.variational.assign(parameter, initial)
-
-    def check(self, x: Tensor, y: Tensor, classes: int | None = None) -> None:
-        """Run the posterior-mean network on two examples and compare its output with ``y``."""
-        module = self.plain_module().eval()
-        try:
-            with torch.no_grad():
-                output = module(x[:2])
-        except (IndexError, RuntimeError, TypeError, ValueError) as error:
-            raise ValueError(
-                f"net does not take inputs x of shape {['n', *x.shape[1:]]}: {error}"
-            ) from error
-        self.likelihood.check(output.shape, y, classes)
 
     # Files ------------------------------------------------------------------------------------
 
@@ -246,11 +229,6 @@ class BayesianCompressionNet(GroupedWeights):
             "max_scale": {name: bound for name, bound in bounds.items() if bound is not None},
             **self.likelihood.config(),
         }
-
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> BayesianCompressionNet:
-        """Rebuild from what :meth:`config` gave."""
-        return cls(build(config["net"]), **{k: v for k, v in config.items() if k != "net"})
 
     def describe(self) -> str:
         """Name, prior and network, e.g. ``BayesianCompressionNet (horseshoe) 784–300–10``."""

@@ -14,11 +14,11 @@ from torch.func import functional_call
 from bayesnas.complexity import smallest_gaussian_kl
 from bayesnas.distributions import GaussianWeights
 from bayesnas.likelihood import make_likelihood
-from bayesnas.models.base import DATA_PLATE, OBSERVED, BayesianModel
 from bayesnas.models.checks import check_choice, check_positive
+from bayesnas.models.net import NetModel, observe
 from bayesnas.nn.keep import KeepMasks
-from bayesnas.nn.layers import StochasticLayers, is_linear_or_convolution, reset_deterministic
-from bayesnas.nn.spec import build, describe, summary
+from bayesnas.nn.layers import StochasticLayers, is_linear_or_convolution
+from bayesnas.nn.spec import describe, summary
 from bayesnas.nn.variational import VariationalParameters
 from bayesnas.pruning import relative_density
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 PriorScale = float | str | Sequence[float] | Mapping[str, float]
 
 
-class GaussianNet(BayesianModel):
+class GaussianNet(NetModel):
     r"""A network whose weights and biases have independent Gaussian priors and posteriors.
 
     .. math:: p(w) = \prod_i N(w_i; 0, s^2),\quad q(w) = \prod_i N(w_i; \mu_i, \sigma_i^2)
@@ -112,10 +112,7 @@ class GaussianNet(BayesianModel):
         self.register_with_pyro()
         weights = {site: pyro.sample(site, self.prior(site)) for site in self.layers.shapes}
         output: Tensor = functional_call(self.net, weights, (x,))
-        target = None if y is None else self.likelihood.target(y)
-        with pyro.plate(DATA_PLATE, x.shape[0], dim=-1):
-            pyro.sample(OBSERVED, self.likelihood(output), obs=target)
-        return output
+        return observe(self.likelihood, output, x, y)
 
     def guide(self, x: Tensor, y: Tensor | None = None) -> None:
         """Sample w ~ q(w)."""
@@ -142,24 +139,10 @@ class GaussianNet(BayesianModel):
     def reset(self) -> None:
         """Draw the initial means (unless ``initial_loc="net"``) and reset the scales."""
         if self.initial_loc == "random":
-            reset_deterministic(self.net, self.layers)
-            for site, value in self.layers.redraw().items():
-                self.variational.assign(f"{site}.loc", value)
+            self.redraw_means()
         for site, shape in self.layers.shapes.items():
             log_scale = torch.full(shape, self.initial_scale).log()
             self.variational.assign(f"{site}.log_scale", log_scale)
-
-    def check(self, x: Tensor, y: Tensor, classes: int | None = None) -> None:
-        """Run the posterior-mean network on two examples and compare its output with ``y``."""
-        module = self.plain_module().eval()
-        try:
-            with torch.no_grad():
-                output = module(x[:2])
-        except (IndexError, RuntimeError, TypeError, ValueError) as error:
-            raise ValueError(
-                f"net does not take inputs x of shape {['n', *x.shape[1:]]}: {error}"
-            ) from error
-        self.likelihood.check(output.shape, y, classes)
 
     def site_dims(self) -> dict[str, tuple[str, ...]]:
         """Named dims of every weight tensor, e.g. ``("layer1.out", "layer1.in")``."""
@@ -169,14 +152,6 @@ class GaussianNet(BayesianModel):
         """Mean and standard deviation of every weight, by site."""
         found = {site: self.posterior(site) for site in self.layers.shapes}
         return {site: (q.loc.detach(), q.scale.detach()) for site, q in found.items()}
-
-    def keep_masks(self) -> dict[str, Tensor]:
-        """Which weights are kept, by site."""
-        return self.keep.masks()
-
-    def set_keep_masks(self, masks: Mapping[str, Tensor]) -> None:
-        """Remove the weights whose mask is false: exactly zero, and out of the KL."""
-        self.keep.assign(masks)
 
     def parametric_complexity(self) -> Tensor:
         """KL(q ‖ p) in nats at the best prior scale of every layer, s² = mean(μ² + σ²)."""
@@ -223,11 +198,6 @@ class GaussianNet(BayesianModel):
 
     def _prior_list(self) -> list[float]:
         return [float(scale) for scale in self.log_prior_scale.exp()]
-
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> GaussianNet:
-        """Rebuild from what :meth:`config` gave."""
-        return cls(build(config["net"]), **{k: v for k, v in config.items() if k != "net"})
 
     def describe(self) -> str:
         """Name and network, e.g. ``GaussianNet 784–50–10``."""

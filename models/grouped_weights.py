@@ -10,14 +10,11 @@ from torch import Tensor, nn
 
 from bayesnas.bits import BitWidth, bit_width, compression
 from bayesnas.distributions import GaussianWeights, GroupScales
-from bayesnas.likelihood import Likelihood
-from bayesnas.models.base import BayesianModel
 from bayesnas.models.group_priors import GroupPrior
 from bayesnas.models.group_sweep import sweep_groups
-from bayesnas.nn import VariationalParameters
+from bayesnas.models.net import NetModel
 from bayesnas.nn.groups import Groups
 from bayesnas.nn.keep import KeepMasks
-from bayesnas.nn.layers import StochasticLayers
 from bayesnas.nn.scaled_weights import along_axis, scaled
 from bayesnas.unread import read_masks
 
@@ -25,25 +22,17 @@ if TYPE_CHECKING:
     import xarray as xr
 
 
-class GroupedWeights(BayesianModel):
+class GroupedWeights(NetModel):
     """Weights w = z w̃ of a network with a scale z for every group; a base class.
 
     Attributes:
-        net: the network, placeholders in the place of its stochastic parameters.
-        layers: its stochastic layers.
-        groups: their groups, by layer.
+        groups: groups of the stochastic layers, by layer.
         scale_prior: p(z) and the form of its guide.
-        keep: masks of kept weights, by site.
         keep_groups: masks of kept groups, by layer.
     """
 
-    net: nn.Module
-    layers: StochasticLayers
     groups: dict[str, Groups]
     scale_prior: GroupPrior
-    variational: VariationalParameters
-    likelihood: Likelihood
-    keep: KeepMasks
     keep_groups: KeepMasks
 
     def posterior(self, site: str) -> GaussianWeights:
@@ -123,10 +112,6 @@ class GroupedWeights(BayesianModel):
         return {v: self.scale_posterior(name, v).base for v in self.scale_prior.variables}
 
     # Smaller networks -----------------------------------------------------------------------
-
-    def keep_masks(self) -> dict[str, Tensor]:
-        """Which weights are kept, by site."""
-        return self.keep.masks()
 
     def set_keep_masks(self, masks: Mapping[str, Tensor]) -> None:
         """Remove the weights whose mask is false; a group without any weight left goes too."""

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from bayesnas.distributions import GaussianWeights, GumbelSoftmax, LogitNormal
-from bayesnas.models.base import DATA_PLATE, OBSERVED
 from bayesnas.models.checks import check_choice, check_positive
 from bayesnas.models.gaussian import GaussianNet, PriorScale
+from bayesnas.models.net import observe
 from bayesnas.nn.edge_groups import EdgeGroup, edge_groups, owner_of
 from bayesnas.nn.graph import Graph
 from bayesnas.nn.spec import UndescribableNetError
@@ -170,10 +170,7 @@ class LatentStructureNet(GaussianNet):
             site: pyro.sample(site, self.prior_given(site, gamma)) for site in self.layers.shapes
         }
         output: Tensor = functional_call(self.graph, weights, (x, gamma), {"check": False})
-        target = None if y is None else self.likelihood.target(y)
-        with pyro.plate(DATA_PLATE, x.shape[0], dim=-1):
-            pyro.sample(OBSERVED, self.likelihood(output), obs=target)
-        return output
+        return observe(self.likelihood, output, x, y)
 
     def guide(self, x: Tensor, y: Tensor | None = None) -> None:
         """Sample Γ ~ q(Γ) and w ~ q(w | Γ)."""

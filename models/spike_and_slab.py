@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import pyro
@@ -194,11 +193,6 @@ class SpikeAndSlabRegression(LinearModel):
     def config(self) -> dict[str, Any]:
         """Constructor arguments as JSON values."""
         return dict(self._config)
-
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> SpikeAndSlabRegression:
-        """Rebuild from what :meth:`config` gave."""
-        return cls(**config)
 
 
 def _checked_guide(guide: str, features: int) -> str:

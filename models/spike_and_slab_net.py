@@ -16,20 +16,20 @@ from torch.func import functional_call
 from bayesnas.distributions import GaussianWeights, SpikeAndSlab
 from bayesnas.distributions.gated_weights import GatedWeights
 from bayesnas.likelihood import make_likelihood
-from bayesnas.models.base import DATA_PLATE, OBSERVED, BayesianModel
 from bayesnas.models.checks import check_choice, check_positive, check_probability
+from bayesnas.models.net import NetModel, observe
 from bayesnas.models.relaxed_gates import GateLaw, RelaxedGates
 from bayesnas.nn import VariationalParameters
 from bayesnas.nn.gates import GateGroup, gate_groups
 from bayesnas.nn.keep import KeepMasks
-from bayesnas.nn.layers import StochasticLayers, is_linear_or_convolution, reset_deterministic
-from bayesnas.nn.spec import build, describe, summary
+from bayesnas.nn.layers import StochasticLayers, is_linear_or_convolution
+from bayesnas.nn.spec import describe, summary
 
 if TYPE_CHECKING:
     import xarray as xr
 
 
-class SpikeAndSlabNet(BayesianModel):
+class SpikeAndSlabNet(NetModel):
     r"""A network with gates: weights, neurons or filters are in it with some probability.
 
     .. math::
@@ -151,10 +151,7 @@ class SpikeAndSlabNet(BayesianModel):
             weight = pyro.sample(site, self.prior(site, gates))
             weights[site] = weight * gates[site] if site in gates else weight
         output: Tensor = functional_call(self.net, weights, (x,))
-        target = None if y is None else self.likelihood.target(y)
-        with pyro.plate(DATA_PLATE, x.shape[0], dim=-1):
-            pyro.sample(OBSERVED, self.likelihood(output), obs=target)
-        return output
+        return observe(self.likelihood, output, x, y)
 
     def guide(self, x: Tensor, y: Tensor | None = None) -> None:
         """Sample z ~ q(z) and w ~ q(w | z)."""
@@ -221,9 +218,7 @@ class SpikeAndSlabNet(BayesianModel):
     def reset(self) -> None:
         """Open the gates, draw the initial means (unless ``initial_loc="net"``)."""
         if self._config["initial_loc"] == "random":
-            reset_deterministic(self.net, self.layers)
-            for site, value in self.layers.redraw().items():
-                self.variational.assign(f"{site}.loc", value)
+            self.redraw_means()
         for site, shape in self.layers.shapes.items():
             log_scale = torch.full(shape, self._initial_log_scale)
             self.variational.assign(f"{site}.log_scale", log_scale)
@@ -231,18 +226,6 @@ class SpikeAndSlabNet(BayesianModel):
         for group in self.groups:
             logits = start + 0.01 * torch.randn(group.shape)
             self.variational.assign(f"{group.site}.logits", logits)
-
-    def check(self, x: Tensor, y: Tensor, classes: int | None = None) -> None:
-        """Run the network on two examples and compare its output with ``y``."""
-        module = self.plain_module().eval()
-        try:
-            with torch.no_grad():
-                output = module(x[:2])
-        except (IndexError, RuntimeError, TypeError, ValueError) as error:
-            raise ValueError(
-                f"net does not take inputs x of shape {['n', *x.shape[1:]]}: {error}"
-            ) from error
-        self.likelihood.check(output.shape, y, classes)
 
     # Reading ------------------------------------------------------------------------------
 
@@ -286,10 +269,6 @@ class SpikeAndSlabNet(BayesianModel):
                     masks[site] &= is_open.reshape(view)
         return masks
 
-    def set_keep_masks(self, masks: Mapping[str, Tensor]) -> None:
-        """Remove the weights whose mask is false: exactly zero, and out of the KL."""
-        self.keep.assign(masks)
-
     @torch.no_grad()
     def plain_module(self) -> nn.Module:
         """A copy of the network with gate times posterior mean as ordinary parameters."""
@@ -305,11 +284,6 @@ class SpikeAndSlabNet(BayesianModel):
     def config(self) -> dict[str, Any]:
         """Constructor arguments as JSON values; TypeError for a net that has no description."""
         return {"net": describe(self.plain_module()), **self._config}
-
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> SpikeAndSlabNet:
-        """Rebuild from what :meth:`config` gave."""
-        return cls(build(config["net"]), **{k: v for k, v in config.items() if k != "net"})
 
     def describe(self) -> str:
         """Name and network, e.g. ``SpikeAndSlabNet 784–50–10``."""

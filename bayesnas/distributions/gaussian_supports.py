@@ -6,17 +6,15 @@ import math
 from typing import Any
 
 import torch
-from pyro.distributions import TorchDistribution
 from torch import Tensor
 from torch.distributions import Distribution, Independent, Normal, constraints, register_kl
 
 from bayesnas.distributions.expected import ExpectedNormal
 from bayesnas.distributions.spike_and_slab import SpikeAndSlab
+from bayesnas.distributions.unbatched import Shape, Unbatched
 
-Shape = torch.Size | list[int] | tuple[int, ...]
 
-
-class GaussianSupports(TorchDistribution):
+class GaussianSupports(Unbatched):
     r"""Weights :math:`w \in R^p` with a probability for every support Γ and a Gaussian on each.
 
     .. math::
@@ -134,15 +132,6 @@ class GaussianSupports(TorchDistribution):
         x = x.to(self.means)
         spread = torch.einsum("np,spj->nsj", x, self._root)
         return self.weights, x @ self.means.mT, spread.square().sum(-1)
-
-    def expand(
-        self, batch_shape: Shape, _instance: Distribution | None = None
-    ) -> TorchDistribution:
-        """Return the same distribution for an empty batch shape, else pyro's expansion."""
-        if len(batch_shape) == 0:
-            return self
-        expanded: TorchDistribution = super().expand(torch.Size(batch_shape))
-        return expanded
 
     def sample(self, sample_shape: Shape = ()) -> Tensor:
         """Draw weights, zero outside the support drawn; no gradient."""

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import torch
-from pyro.distributions import TorchDistribution
 from torch import Tensor
-from torch.distributions import Distribution, constraints, register_kl
+from torch.distributions import constraints, register_kl
 
+from bayesnas.distributions.unbatched import Shape, Unbatched
 from bayesnas.nn.gaussian_tensor import GaussianTensor
 
-Shape = torch.Size | list[int] | tuple[int, ...]
 
-
-class GaussianWeights(TorchDistribution):
+class GaussianWeights(Unbatched):
     r"""Independent :math:`w_i \sim N(\mu_i, \sigma_i^2)`; the event is the whole tensor.
 
     Entries where ``keep`` is false are removed from the model: they are 0 with probability
@@ -71,15 +69,6 @@ class GaussianWeights(TorchDistribution):
     def variance(self) -> Tensor:
         """Variances, of the event shape; 0 where an entry is removed."""
         return self._masked(self.scale.square().expand(self.event_shape))
-
-    def expand(
-        self, batch_shape: Shape, _instance: Distribution | None = None
-    ) -> TorchDistribution:
-        """Return the same distribution for an empty batch shape, else pyro's expansion."""
-        if len(batch_shape) == 0:
-            return self
-        expanded: TorchDistribution = super().expand(torch.Size(batch_shape))
-        return expanded
 
     def rsample(self, sample_shape: Shape = ()) -> Tensor:
         """Draw weights, differentiable in ``loc`` and ``scale``.

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import torch
-from pyro.distributions import TorchDistribution
 from torch import Tensor
 from torch.distributions import Distribution, constraints, kl_divergence, register_kl
 
+from bayesnas.distributions.unbatched import Shape, Unbatched
 from bayesnas.nn.scaled_weights import UndrawnScales
 
-Shape = torch.Size | list[int] | tuple[int, ...]
 
-
-class GroupScales(TorchDistribution):
+class GroupScales(Unbatched):
     r"""Independent scales :math:`z_g`, one a group; the event is all of them.
 
     Scales where ``keep`` is false are removed from the model: they are 0 with probability one
@@ -65,15 +63,6 @@ class GroupScales(TorchDistribution):
     def variance(self) -> Tensor:
         """Variances ``[groups]``; 0 where a group is removed."""
         return self._masked(self.base.variance)
-
-    def expand(
-        self, batch_shape: Shape, _instance: Distribution | None = None
-    ) -> TorchDistribution:
-        """Return the same distribution for an empty batch shape, else pyro's expansion."""
-        if len(batch_shape) == 0:
-            return self
-        expanded: TorchDistribution = super().expand(torch.Size(batch_shape))
-        return expanded
 
     def rsample(self, sample_shape: Shape = ()) -> Tensor:
         """Draw, differentiably; ``sample_shape + event_shape``, undrawn where ``local``."""

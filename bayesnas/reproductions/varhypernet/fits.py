@@ -9,6 +9,7 @@ from pathlib import Path
 import bayesnas as bn
 from bayesnas.data import DataSet
 from bayesnas.inference import AmortizedPosterior, Posterior
+from bayesnas.inference.fit import FitOptions
 from bayesnas.inference.interrupt import InterruptedFitWarning
 from bayesnas.inference.runs import RUN
 from bayesnas.reproductions.base import Request
@@ -48,15 +49,7 @@ class Fits:
             build_model(self._data),
             self._data.train,
             kl_weight=kl_weight * self._settings.scale,
-            epochs=self._settings.epochs_of(method),
-            lr=self._settings.lr_of(method),
-            batch_size=self._settings.batch_size,
-            restarts=self._settings.starts,
-            seed=self._settings.seed,
-            device=self._request.device,
-            progress=self._request.progress,
-            out=out,
-            resume=True,
+            **self._options(method, out),
         )
 
     def _amortized(self, method: Method) -> AmortizedPosterior:
@@ -66,17 +59,23 @@ class Fits:
             build_model(self._data),
             self._data.train,
             kl_weight=span(self._settings.scale),
-            amortize=method.amortize,
-            epochs=self._settings.epochs_of(method),
-            lr=self._settings.lr_of(method),
-            batch_size=self._settings.batch_size,
-            restarts=self._settings.starts,
-            seed=self._settings.seed,
-            device=self._request.device,
-            progress=self._request.progress,
-            out=out,
-            resume=True,
+            **self._options(method, out),
         )
+
+    def _options(self, method: Method, out: Path) -> FitOptions:
+        """Options that all fits of a method share."""
+        return {
+            "amortize": method.amortize,
+            "epochs": self._settings.epochs_of(method),
+            "lr": self._settings.lr_of(method),
+            "batch_size": self._settings.batch_size,
+            "restarts": self._settings.starts,
+            "seed": self._settings.seed,
+            "device": self._request.device,
+            "progress": self._request.progress,
+            "out": out,
+            "resume": True,
+        }
 
     def _refined(self, method: Method, kl_weight: float) -> Posterior:
         out = self._folder / f"{method.key}-{kl_weight:g}"
