@@ -20,9 +20,10 @@ class Networks(nn.Module):
         network: ``"mlp"`` or ``"convolution"``.
         hidden: widths of the hidden layers of an MLP's encoder, in the decoder in reverse;
             none for a linear encoder and decoder.
+        heads: numbers that the encoder gives of every latent dimension.
 
     Attributes:
-        encoder: ``[n, *shape]`` to ``[n, 2 L]``.
+        encoder: ``[n, *shape]`` to ``[n, heads · L]``.
         rest: ``[n, first]`` to ``[n, values of an example]``.
         first: number of outputs of the decoder's first layer.
 
@@ -32,13 +33,19 @@ class Networks(nn.Module):
     """
 
     def __init__(
-        self, shape: Sequence[int], latents: int, network: str, hidden: Sequence[int]
+        self,
+        shape: Sequence[int],
+        latents: int,
+        network: str,
+        hidden: Sequence[int],
+        heads: int = 2,
     ) -> None:
         """Build both; see the class."""
         super().__init__()
+        self._heads = heads
         self._has_tanh = network == "mlp" and len(hidden) > 0
         if network == "mlp":
-            self.encoder = _mlp([math.prod(shape), *hidden, 2 * latents], flatten=True)
+            self.encoder = _mlp([math.prod(shape), *hidden, heads * latents], flatten=True)
             widths = [*reversed(hidden), math.prod(shape)]
             self.first = widths[0]
             self.rest = nn.Sequential(nn.Tanh(), *_mlp(widths)) if hidden else nn.Sequential()
@@ -53,7 +60,7 @@ class Networks(nn.Module):
             nn.Conv2d(few, many, 4, stride=2, padding=1),
             nn.ReLU(),
             nn.Flatten(),
-            nn.Linear(self.first, 2 * latents),
+            nn.Linear(self.first, heads * latents),
         )
         self.rest = nn.Sequential(
             nn.Tanh(),
@@ -64,10 +71,10 @@ class Networks(nn.Module):
             nn.Flatten(),
         )
 
-    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the two halves of the encoder's output, ``[n, L]`` each."""
-        first, second = self.encoder(x).chunk(2, dim=-1)
-        return first, second
+    def encode(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Return the parts of the encoder's output, one a head, ``[n, L]`` each."""
+        parts: tuple[Tensor, ...] = self.encoder(x).chunk(self._heads, dim=-1)
+        return parts
 
     def reset(self) -> None:
         """Draw all weights anew.

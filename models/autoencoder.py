@@ -61,7 +61,7 @@ class Autoencoder(BayesianModel):
         fixed: Mapping[int, float] | None = None,
         generator: torch.Generator | None = None,
     ) -> Tensor:
-        """Draw z from its prior and decode it: means of new examples, ``[n, *shape]``.
+        """Draw the latents from their prior and decode them: means of new examples, ``[n, *shape]``.
 
         Args:
             n: how many.
@@ -71,11 +71,15 @@ class Autoencoder(BayesianModel):
         Raises:
             ValueError: n is not a whole number ≥ 1, or an index is out of range.
         """
-        device = self.scales().device
-        z = torch.randn(whole("n", n), self.latents, generator=generator, device=device)
+        z = self.prior_latents(whole("n", n), generator)
         for latent, value in (fixed or {}).items():
             z[:, self._index("fixed", latent)] = value
         return self.decode_latents(z)
+
+    def prior_latents(self, n: int, generator: torch.Generator | None = None) -> Tensor:
+        """Draw latents of new examples from their prior, ``[n, L]``: standard normal ones."""
+        device = self.scales().device
+        return torch.randn(n, self.latents, generator=generator, device=device)
 
     def traverse(self, latent: int, values: Sequence[float], x: Tensor | None = None) -> Tensor:
         """Means as one latent dimension moves, ``[values, *shape]``.
