@@ -60,6 +60,7 @@ class Training:
         self.chain = chain
         self.step = 0
         self.stopped = False
+        self._anneals = fresh  # a fit that goes on from another stays at the end of its schedules
         self.batches = Batches(x, y, settings.batch_size, int(seeds[0]))
         self.stream = RandomStream(int(seeds[1]), x.device)
         self._schedule = schedule
@@ -118,6 +119,8 @@ class Training:
     def _take_step(self, kl_weight: StepKLWeight) -> Tensor:
         x, y = self.batches.at(self.step)
         progress = self.step / self.settings.steps
+        if self._anneals:
+            self.model.anneal(progress)
         self._take.trained.refine(progress, self._take.optimizer)
         factor = learning_rate_factor(self._schedule, progress)
         return self._take(x, y, kl_weight, factor)

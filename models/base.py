@@ -66,6 +66,16 @@ class BayesianModel(nn.Module):
     def prepare(self, x: Tensor, y: Tensor) -> None:
         """See a first batch before any training; a place to create what depends on its shape."""
 
+    def anneal(self, progress: float) -> None:
+        """Set what follows a schedule, such as a temperature; called before every step of a fit.
+
+        Such values are buffers, written in place: so they are inputs of a recorded step, and
+        saved with the model.
+
+        Args:
+            progress: fraction of the steps done, in [0, 1).
+        """
+
     def check(self, x: Tensor, y: Tensor, classes: int | None = None) -> None:
         """Raise ValueError where data does not fit the model; called before any training.
 
@@ -124,6 +134,14 @@ class BayesianModel(nn.Module):
         import xarray as xr
 
         return xr.Dataset()
+
+    def architecture(self) -> nn.Module:
+        """The likeliest discrete network of a model whose operations are latent, with its weights.
+
+        Raises:
+            TypeError: for a model of one network.
+        """
+        raise TypeError(f"{type(self).__name__} has no operations to choose an architecture from")
 
     def plain_module(self) -> nn.Module:
         """A plain ``torch.nn.Module`` with the posterior means in place of the weights."""
