@@ -60,6 +60,8 @@ class ArdRegression(LinearModel):
     array([1., 0., 0.], dtype=float32)
     """
 
+    upper_level = ("log_prior_scale",)
+
     def __init__(
         self,
         in_features: int,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import pyro
 import torch
@@ -48,9 +48,12 @@ class BayesianModel(nn.Module):
 
     Attributes:
         task: ``"classification"`` or ``"regression"``, None for a model of either.
+        upper_level: names, or their first parts, of the parameters that a two-level fit trains on
+            validation data unless told otherwise: hyperparameters and structure.
     """
 
     task: Literal["classification", "regression"] | None = None
+    upper_level: ClassVar[tuple[str, ...]] = ()
 
     def model(self, x: Tensor, y: Tensor | None = None) -> Any:
         """Sample p(w, Γ) and p(y | x, w, Γ), the latter observed where ``y`` is given."""

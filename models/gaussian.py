@@ -62,6 +62,8 @@ class GaussianNet(NetModel):
     ['layer1.weight', 'layer1.bias', 'layer2.weight', 'layer2.bias']
     """
 
+    upper_level = ("log_prior_scale",)
+
     def __init__(
         self,
         net: nn.Module,

@@ -17,6 +17,7 @@ from bayesnas.models.gaussian import GaussianNet, PriorScale
 from bayesnas.models.net import observe
 from bayesnas.nn.edge_groups import EdgeGroup, edge_groups, owner_of
 from bayesnas.nn.graph import Graph
+from bayesnas.nn.layers import is_linear_or_convolution, no_layer
 from bayesnas.nn.spec import UndescribableNetError
 from bayesnas.nn.variational import VariationalParameters
 from bayesnas.nn.weighed_graph import WeighedGraph
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 COSTS = ("parameters", "multiply-adds")
 GUIDES = ("gumbel-softmax", "logit-normal")
 COUPLINGS = ("independent", "power")
+WEIGHTS = ("gaussian", "point")
 
 
 class LatentStructureNet(GaussianNet):
@@ -60,6 +62,8 @@ class LatentStructureNet(GaussianNet):
         temperature: τ > 0 of the prior and of the Gumbel-Softmax guide.
         gamma_floor: ε in (0, 1].
         coupling: of w and Γ in the guide: ``"independent"``, a = 0, or ``"power"``, a learned.
+        weights: ``"gaussian"``, or ``"point"``: w are plain parameters without a prior, as in
+            DARTS, and only Γ is random.
         prior_scale, likelihood, noise_scale, estimator, initial_loc, initial_scale: as for
             ``GaussianNet``.
 
@@ -81,6 +85,8 @@ class LatentStructureNet(GaussianNet):
     array([[0.5, 0.5]], dtype=float32)
     """
 
+    upper_level = ("structural",)
+
     def __init__(
         self,
         graph: Graph,
@@ -91,6 +97,7 @@ class LatentStructureNet(GaussianNet):
         temperature: float = 0.5,
         gamma_floor: float = 0.1,
         coupling: str = "independent",
+        weights: str = "gaussian",
         prior_scale: PriorScale = 1.0,
         likelihood: str = "categorical",
         noise_scale: float | None = None,
@@ -101,6 +108,7 @@ class LatentStructureNet(GaussianNet):
         """Build prior and guide around a copy of ``graph``; see the class."""
         check_choice("guide", guide, GUIDES)
         check_choice("coupling", coupling, COUPLINGS)
+        check_choice("weights", weights, WEIGHTS)
         if cost is not None:
             check_choice("cost", cost, COSTS)
         for name, value in (("cost_scale", cost_scale), ("temperature", temperature)):
@@ -119,10 +127,10 @@ class LatentStructureNet(GaussianNet):
             likelihood=likelihood,
             noise_scale=noise_scale,
             estimator=estimator,
+            stochastic=no_layer if weights == "point" else is_linear_or_convolution,
             initial_loc=initial_loc,
             initial_scale=initial_scale,
         )
-        self.graph: Graph = self.net  # type: ignore[assignment]
         self.guide_kind, self.temperature, self.gamma_floor = guide, temperature, gamma_floor
         self.coupling = coupling
         self._spec: dict[str, Any] | UndescribableNetError
@@ -132,10 +140,16 @@ class LatentStructureNet(GaussianNet):
             self._spec = error
         self._options: dict[str, Any] = {
             "guide": guide, "cost": cost, "cost_scale": cost_scale, "temperature": temperature,
-            "gamma_floor": gamma_floor, "coupling": coupling, "initial_scale": initial_scale,
+            "gamma_floor": gamma_floor, "coupling": coupling, "weights": weights,
+            "initial_scale": initial_scale,
         }  # fmt: skip
         self.groups = edge_groups(graph)
         self._create_structure(cost, cost_scale)
+
+    @property
+    def graph(self) -> Graph:
+        """The graph; registered once, as ``net``."""
+        return self.net  # type: ignore[return-value]
 
     def _create_structure(self, cost: str | None, cost_scale: float) -> None:
         """Prior logits −n/c as buffers, the guide's parameters at the centre of the simplex."""

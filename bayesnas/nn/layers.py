@@ -35,6 +35,11 @@ def is_linear_or_convolution(name: str, module: nn.Module) -> bool:
     return isinstance(module, (nn.Linear, *_CONVOLUTIONS))
 
 
+def no_layer(name: str, module: nn.Module) -> bool:
+    """The rule of a network whose weights are all point estimates."""
+    return False
+
+
 class StochasticLayers:
     """The stochastic layers of a network: their sites, shapes and dims.
 
@@ -47,7 +52,7 @@ class StochasticLayers:
         rule: ``(name, module) -> bool``, true for a layer that becomes stochastic.
 
     Raises:
-        ValueError: if the rule picks no layer that has parameters.
+        ValueError: if the rule picks no layer that has parameters, and is not :func:`no_layer`.
 
     Attributes:
         names: layer names, in the order of ``net.named_modules()``.
@@ -69,7 +74,7 @@ class StochasticLayers:
         for name, module in net.named_modules():
             if rule(name, module) and any(True for _ in module.parameters(recurse=False)):
                 self._take(name, module, placeholders)
-        if not self.initial:
+        if not self.initial and rule is not no_layer:
             raise ValueError(
                 "net must have a layer with parameters that the rule 'stochastic' picks "
                 f"(by default a linear or convolution layer), got {type(net).__name__} without one"

@@ -223,3 +223,22 @@ def test_bad_arguments_are_named():
             LatentStructureNet(graph, **options)
     with pytest.raises(ValueError, match="graph must be a bayesnas.nn.Graph with an edge of two"):
         LatentStructureNet(fixed)
+
+
+class TestPointWeightsContract(ModelContract):
+    def make_model(self):
+        return LatentStructureNet(two_layers(), weights="point", cost="parameters")
+
+    def make_data(self):
+        return classes_data()
+
+
+def test_point_weights_are_parameters_and_no_sites():
+    model = LatentStructureNet(two_layers(), weights="point", initial_loc="net")
+    assert list(bound_terms(model, *classes_data()).kl) == ["gamma"]
+    trained = {name for name, _ in model.named_parameters()}
+    assert "structural.gamma.logits" in trained
+    assert sum(p.numel() for p in model.parameters()) == 3 + sum(
+        p.numel() for p in two_layers().parameters()
+    )
+    assert model.weight_posteriors() == {}
