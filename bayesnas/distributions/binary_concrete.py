@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.distributions import Distribution, constraints, register_kl
 from torch.distributions.utils import broadcast_all
 
-Shape = torch.Size | list[int] | tuple[int, ...]
+from bayesnas.distributions.shape import Shape
 
 
 class BinaryConcrete(TorchDistribution):

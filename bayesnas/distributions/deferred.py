@@ -7,9 +7,8 @@ from pyro.distributions import TorchDistribution
 from torch import Tensor
 from torch.distributions import Distribution, constraints, kl_divergence, register_kl
 
+from bayesnas.distributions.shape import Shape
 from bayesnas.nn.undrawn import Undrawn
-
-Shape = torch.Size | list[int] | tuple[int, ...]
 
 
 class DeferredDraw(Undrawn):

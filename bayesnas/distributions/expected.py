@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.distributions import Distribution, constraints
 from torch.distributions.utils import broadcast_all
 
-Shape = torch.Size | list[int] | tuple[int, ...]
+from bayesnas.distributions.shape import Shape
 
 # Gauss-Hermite for the standard normal. E softplus over f ~ N(m, v) is off by less than 1e-5
 # for v < 4.

@@ -16,8 +16,7 @@ from bayesnas.distributions.indian_buffet import (
     positive_scalar,
     whole_number,
 )
-
-Shape = torch.Size | list[int] | tuple[int, ...]
+from bayesnas.distributions.shape import Shape
 
 
 class BetaBernoulliBuffet(TorchDistribution):

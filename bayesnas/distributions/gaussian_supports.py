@@ -10,8 +10,9 @@ from torch import Tensor
 from torch.distributions import Distribution, Independent, Normal, constraints, register_kl
 
 from bayesnas.distributions.expected import ExpectedNormal
+from bayesnas.distributions.shape import Shape
 from bayesnas.distributions.spike_and_slab import SpikeAndSlab
-from bayesnas.distributions.unbatched import Shape, Unbatched
+from bayesnas.distributions.unbatched import Unbatched
 
 
 class GaussianSupports(Unbatched):

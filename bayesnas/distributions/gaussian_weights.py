@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 from torch.distributions import constraints, register_kl
 
-from bayesnas.distributions.unbatched import Shape, Unbatched
+from bayesnas.distributions.shape import Shape
+from bayesnas.distributions.unbatched import Unbatched
 from bayesnas.nn.gaussian_tensor import GaussianTensor
 
 

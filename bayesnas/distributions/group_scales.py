@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, constraints, kl_divergence, register_kl
 
-from bayesnas.distributions.unbatched import Shape, Unbatched
+from bayesnas.distributions.shape import Shape
+from bayesnas.distributions.unbatched import Unbatched
 from bayesnas.nn.scaled_weights import UndrawnScales
 
 

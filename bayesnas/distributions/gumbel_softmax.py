@@ -12,8 +12,7 @@ from torch.distributions import Distribution, constraints, register_kl
 
 from bayesnas.distributions.binary_concrete import check_temperature, same_temperature
 from bayesnas.distributions.natural import log_of, simplex_point
-
-Shape = torch.Size | list[int] | tuple[int, ...]
+from bayesnas.distributions.shape import Shape
 
 _STEP = 0.5  # of the trapezoidal rule behind the KL divergence; its error is below 1e-11
 _REACH = 40.0  # where its integrand is below 1e-17

@@ -18,8 +18,7 @@ from bayesnas.distributions.binary_concrete import (
     same_temperature,
     standard_logistic,
 )
-
-Shape = torch.Size | list[int] | tuple[int, ...]
+from bayesnas.distributions.shape import Shape
 
 # Gauss-Legendre on [0, 1]; the tail functions of a gate are smooth there.
 _NODES, _WEIGHTS = (values / 2 for values in np.polynomial.legendre.leggauss(32))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import torch
 from pyro.distributions import TorchDistribution
 from torch import Tensor
@@ -12,8 +11,7 @@ from torch.distributions import Beta, Distribution, constraints, register_kl
 from torch.distributions.utils import broadcast_all
 
 from bayesnas.distributions.indian_buffet import log_beta
-
-Shape = torch.Size | list[int] | tuple[int, ...]
+from bayesnas.distributions.shape import Shape
 
 _EULER = 0.5772156649015329
 
@@ -93,7 +91,7 @@ class Kumaraswamy(TorchDistribution):
         a, b = self.concentration1, self.concentration0
         shape = self._extended_shape(torch.Size(sample_shape))
         exponential = torch.empty(shape, dtype=a.dtype, device=a.device).exponential_()
-        return _log1mexp(exponential / b) / a
+        return log1mexp(exponential / b) / a
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log density."""
@@ -101,11 +99,11 @@ class Kumaraswamy(TorchDistribution):
             self._validate_sample(value)
         a, b = self.concentration1, self.concentration0
         log_x = value.log()
-        return a.log() + b.log() + (a - 1) * log_x + (b - 1) * _log1mexp(-a * log_x)
+        return a.log() + b.log() + (a - 1) * log_x + (b - 1) * log1mexp(-a * log_x)
 
     def cdf(self, value: Tensor) -> Tensor:
         """1 − (1 − x^a)^b."""
-        log_survival = self.concentration0 * _log1mexp(-self.concentration1 * value.log())
+        log_survival = self.concentration0 * log1mexp(-self.concentration1 * value.log())
         return -torch.expm1(log_survival)
 
     def entropy(self) -> Tensor:
@@ -119,7 +117,7 @@ class Kumaraswamy(TorchDistribution):
         return (b.log() + log_beta(1 + order / a, b)).exp()
 
 
-def _log1mexp(t: Tensor) -> Tensor:
+def log1mexp(t: Tensor) -> Tensor:
     """Ln(1 − e^{−t}) for t ≥ 0, accurate at both ends (Mächler 2012)."""
     t = t.clamp_min(torch.finfo(t.dtype).tiny)
     is_small = t < math.log(2)
@@ -128,34 +126,29 @@ def _log1mexp(t: Tensor) -> Tensor:
     return torch.where(is_small, (-torch.expm1(-small)).log(), torch.log1p(-(-large).exp()))
 
 
-_TERMS = 128
-_NODES, _WEIGHTS = (
-    torch.from_numpy(found) for found in np.polynomial.legendre.leggauss(16)
-)  # on [−1, 1]
+# Nodes and weights for ∫₀^∞ e^{−t} f(t) dt: trapezoidal in v, t = exp(v − e^{−v}), a double
+# exponential rule.
+_V = torch.linspace(-5.0, 4.5, 191, dtype=torch.float64)
+_T = (_V - (-_V).exp()).exp()
+_WEIGHTS = 0.05 * _T * (1 + (-_V).exp()) * (-_T).exp()
+_FAR = 40.0  # where e^{−t/b} is lost beside 1
 
 
 def expected_log_complement(q: Kumaraswamy) -> Tensor:
     r"""E ln(1 − x), in double precision.
 
-    .. math:: -b \sum_{m \ge 1} \frac{B(m/a,\, b)}{m + ab}
+    .. math:: -1/b - \ln a + \int_0^\infty e^{-t}\, r(t/b)\, dt, \qquad
+        r(s) = \ln\bigl(1 - (1 - e^{-s})^{1/a}\bigr) + s + \ln a \to 0
 
-    The terms fall as :math:`m^{-1-b}` only, so what is left after 128 of them is taken as an
-    integral, with Γ(z) / Γ(z + b) expanded around z + (b − 1)/2 (Tricomi, Erdélyi 1951). The
-    relative error is below 1e-6 for a ≤ 10.
+    by a double exponential rule. The error is below 1e-9 (1 + 1/b + \|ln a\|).
     """
     a, b = q.concentration1.double().unsqueeze(-1), q.concentration0.double().unsqueeze(-1)
-    m = torch.arange(1, _TERMS + 1, dtype=torch.float64, device=a.device)
-    series = (log_beta(m / a, b).exp() / (m + a * b)).sum(-1)
-    # ∫ (m + p)^{-b} / (m + ab) dm from 128½ on, by Gauss–Legendre in y = (S / (m + p))^b.
-    shift = 0.5 * a * (b - 1)
-    start = _TERMS + 0.5 + shift
-    y = 0.5 * (_NODES.to(a.device) + 1)
-    inverse = y ** (1 / b) / start
-    ratio = 1 + b * (b.square() - 1) / 24 * (a * inverse).square()
-    inner = ratio / (1 + (a * b - shift) * inverse)
-    integral = (0.5 * _WEIGHTS.to(a.device) * inner).sum(-1)
-    scale = (b.lgamma() + b * (a.log() - start.log()) - b.log()).exp().squeeze(-1)
-    return -b.squeeze(-1) * (series + scale * integral)
+    s = _T.to(a.device) / b
+    is_near = s < _FAR
+    near = torch.where(is_near, s, 1.0)
+    rest = log1mexp(-log1mexp(near) / a) + near + a.log()
+    mean = torch.where(is_near, rest, 0.0) @ _WEIGHTS.to(a.device)
+    return mean - 1 / b.squeeze(-1) - a.squeeze(-1).log()
 
 
 @register_kl(Kumaraswamy, Beta)  # type: ignore[untyped-decorator]

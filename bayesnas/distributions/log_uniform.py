@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.distributions import Distribution, constraints
 from torch.distributions.utils import broadcast_all
 
-Shape = torch.Size | list[int] | tuple[int, ...]
+from bayesnas.distributions.shape import Shape
 
 
 class LogUniform(TorchDistribution):

@@ -13,8 +13,8 @@ from torch.distributions import Distribution, Normal, constraints, kl_divergence
 from torch.distributions.utils import broadcast_all
 
 from bayesnas.distributions.natural import cube_point, log_of, logit_of, simplex_point
+from bayesnas.distributions.shape import Shape
 
-Shape = torch.Size | list[int] | tuple[int, ...]
 DOMAINS = ("cube", "simplex")
 
 # E f(z) for a standard normal z is Σ weight · f(node).

@@ -10,7 +10,7 @@ from pyro.distributions import TorchDistribution
 from torch import Tensor
 from torch.distributions import Distribution, Normal, constraints, register_kl
 
-Shape = torch.Size | list[int] | tuple[int, ...]
+from bayesnas.distributions.shape import Shape
 
 _EULER = 0.5772156649015329
 # Chosen such that the smallest KL divergence from a Gaussian, that of loc = 0, is zero.

@@ -12,8 +12,7 @@ from torch.distributions.utils import broadcast_all
 from torch.special import erfcx, log_ndtr, ndtri
 
 from bayesnas.distributions.log_uniform import LogUniform
-
-Shape = torch.Size | list[int] | tuple[int, ...]
+from bayesnas.distributions.shape import Shape
 
 _HALF_LOG_TWO_PI = 0.5 * math.log(2 * math.pi)
 _ROOT_HALF = math.sqrt(0.5)

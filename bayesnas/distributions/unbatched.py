@@ -6,7 +6,7 @@ import torch
 from pyro.distributions import TorchDistribution
 from torch.distributions import Distribution
 
-Shape = torch.Size | list[int] | tuple[int, ...]
+from bayesnas.distributions.shape import Shape
 
 
 class Unbatched(TorchDistribution):
