@@ -61,7 +61,7 @@ class Autoencoder(BayesianModel):
         fixed: Mapping[int, float] | None = None,
         generator: torch.Generator | None = None,
     ) -> Tensor:
-        """Draw the latents from their prior and decode them: means of new examples, ``[n, *shape]``.
+        """Draw latents from their prior and decode them: means of new examples, ``[n, *shape]``.
 
         Args:
             n: how many.
