@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from bayesnas.nn import graph_spec
+from bayesnas.nn.graph_discrete import Choice, chosen, living_edges
+from bayesnas.nn.graph_measure import latencies, measure, size_of
 from bayesnas.nn.topology import (
     AGGREGATIONS,
     Edge,
@@ -92,11 +92,9 @@ class Graph(nn.Module):
         self.primitives = nn.ModuleDict(
             {edge_name(edge): nn.ModuleDict(given[edge]) for edge in self.edges}
         )
-        self.shapes: dict[str, tuple[int, ...]] = {}
-        self.multiply_adds: dict[Edge, tuple[int, ...]] = {}
-        self._measure(example)
+        self.shapes, self.multiply_adds = measure(self, example)
         self.parameter_counts = {
-            edge: tuple(_size(self.primitive(edge, name)) for name in self.names[edge])
+            edge: tuple(size_of(self.primitive(edge, name)) for name in self.names[edge])
             for edge in self.edges
         }
 
@@ -181,52 +179,14 @@ class Graph(nn.Module):
                 )
         return weights
 
-    def _measure(self, example: Tensor) -> None:
-        """Run two rows of the example once: shapes of the vertices, multiply–adds, checks."""
-        with torch.no_grad(), _evaluating(self):
-            values = {self.input: example[:2]}
-            for vertex in self.vertices[1:]:
-                arriving = [self._measured(e, values[e[0]]) for e in self.incoming(vertex)]
-                values[vertex] = self._aggregated(vertex, arriving)
-        self.shapes = {vertex: tuple(value.shape[1:]) for vertex, value in values.items()}
+    def latencies(self, rows: int = 32, repeats: int = 15) -> dict[Edge, tuple[float, ...]]:
+        """Seconds of a forward pass of each primitive, by edge: medians, on this machine.
 
-    def _measured(self, edge: Edge, x: Tensor) -> Tensor:
-        """Output of an edge's first primitive, after checking that the others' have its shape."""
-        outputs: dict[str, Tensor] = {}
-        counts = []
-        for name in self.names[edge]:
-            counter = FlopCounterMode(display=False)
-            try:
-                with counter:
-                    outputs[name] = self.primitive(edge, name)(x)
-            except (IndexError, RuntimeError, TypeError, ValueError) as error:
-                raise ValueError(
-                    f"edge {edge_name(edge)}: primitive {name!r} does not take values of shape "
-                    f"{['n', *x.shape[1:]]}: {error}"
-                ) from error
-            counts.append(int(counter.get_total_flops()) // (2 * x.shape[0]))
-        shapes = {name: ["n", *value.shape[1:]] for name, value in outputs.items()}
-        first: Tensor = next(iter(outputs.values()))
-        if any(value.shape != first.shape for value in outputs.values()):
-            raise ValueError(
-                f"edge {edge_name(edge)}: primitives must give values of one shape, got {shapes}"
-            )
-        self.multiply_adds[edge] = tuple(counts)
-        return first
-
-    def _aggregated(self, vertex: str, arriving: list[Tensor]) -> Tensor:
-        kind = self.aggregation[vertex]
-        try:
-            return AGGREGATIONS[kind](arriving)
-        except RuntimeError as error:
-            edges = self.incoming(vertex)
-            shapes = {
-                edge_name(edge): ["n", *value.shape[1:]]
-                for edge, value in zip(edges, arriving, strict=True)
-            }
-            raise ValueError(
-                f"vertex {vertex!r}: the edges that arrive must have shapes to {kind}, got {shapes}"
-            ) from error
+        Args:
+            rows: examples in a pass.
+            repeats: passes timed, after two that are not.
+        """
+        return latencies(self, self._like_inputs(rows), repeats)
 
     def to_dict(self) -> dict[str, Any]:
         """Vertices, edges and primitives as JSON values, without weights.
@@ -262,48 +222,57 @@ class Graph(nn.Module):
         """
         return graph_spec.dot(self, probabilities)
 
-    def discrete(self, choice: Mapping[tuple[Vertex, Vertex], str | Tensor]) -> Graph:
+    def discrete(self, choice: Mapping[tuple[Vertex, Vertex], Choice]) -> Graph:
         """A graph with one primitive on every edge, copies of the chosen ones.
 
         Args:
-            choice: for every mixed edge a primitive's name, or γ ``[K]``, of which the largest
-                counts.
+            choice: for every mixed edge a primitive's name, names of several that are added up,
+                or γ ``[K]``, of which the largest counts.
 
         Raises:
-            ValueError: where a mixed edge has no choice, or the name is none of its primitives.
+            ValueError: where a mixed edge has no choice, or a name is none of its primitives.
         """
-        chosen = {as_edge(edge): found for edge, found in choice.items()}
-        kept: dict[tuple[Vertex, Vertex], Primitives] = {}
-        for edge in self.edges:
-            names = self.names[edge]
-            found = chosen.get(edge, names[0] if len(names) == 1 else None)
-            name = names[int(found.argmax())] if isinstance(found, Tensor) else found
-            if name not in names:
-                raise ValueError(
-                    f"choice for edge {edge_name(edge)} must be one of {list(names)}, got {name!r}"
-                )
-            kept[edge] = {name: copy.deepcopy(self.primitive(edge, name))}
-        example = self._like_inputs()
-        aggregation: dict[Vertex, str] = dict(self.aggregation.items())
-        return Graph(kept, example=example, aggregation=aggregation).train(self.training)
+        return self._with(dict(chosen(self, choice)))
 
-    def _like_inputs(self) -> Tensor:
-        """Zeros of the shape of two inputs, where the parameters are."""
+    def without_dead_edges(self) -> Graph:
+        """The same function without the edges that it does not depend on; copies of the others.
+
+        A ``Zero`` is left out of a sum at which something else arrives, and then every edge from
+        which no way leads to the output; vertices go with their edges.
+
+        Raises:
+            ValueError: for a graph with mixed edges: make a choice first, :meth:`discrete`.
+        """
+        if self.mixed:
+            raise ValueError(
+                f"a graph must have one primitive on every edge, got several on {len(self.mixed)} "
+                "of them: make a choice first, graph.discrete(...)"
+            )
+        return self._with(
+            {
+                edge: {name: copy.deepcopy(self.primitive(edge, name)) for name in self.names[edge]}
+                for edge in living_edges(self)
+            }
+        )
+
+    @property
+    def parameter_count(self) -> int:
+        """Number of parameters of all primitives together."""
+        return sum(sum(counts) for counts in self.parameter_counts.values())
+
+    @property
+    def multiply_add_count(self) -> int:
+        """Multiply–adds an example of all primitives together."""
+        return sum(sum(counts) for counts in self.multiply_adds.values())
+
+    def _with(self, primitives: Mapping[tuple[Vertex, Vertex], Primitives]) -> Graph:
+        """A graph with some of the edges, its aggregations as here."""
+        kept = {target for _, target in primitives}
+        aggregation: dict[Vertex, str] = {v: k for v, k in self.aggregation.items() if v in kept}
+        graph = Graph(primitives, example=self._like_inputs(2), aggregation=aggregation)
+        return graph.train(self.training)
+
+    def _like_inputs(self, rows: int) -> Tensor:
+        """Zeros of the shape of the inputs, where the parameters are."""
         like = next(self.parameters(), torch.zeros(()))
-        return torch.zeros(2, *self.shapes[self.input], dtype=like.dtype, device=like.device)
-
-
-def _size(module: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in module.parameters())
-
-
-@contextmanager
-def _evaluating(net: nn.Module) -> Iterator[None]:
-    """Evaluation mode, in which batch statistics stay as they are, and each module's own after."""
-    training = {module: module.training for module in net.modules()}
-    net.eval()
-    try:
-        yield
-    finally:
-        for module, mode in training.items():
-            module.training = mode
+        return torch.zeros(rows, *self.shapes[self.input], dtype=like.dtype, device=like.device)

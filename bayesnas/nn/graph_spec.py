@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from bayesnas.nn.primitives import FactorizedReduce, Zero
+from bayesnas.nn.primitives import FactorizedReduce, Together, Zero
 from bayesnas.nn.spec import UndescribableNetError, build, describe
 from bayesnas.nn.topology import Primitives, Vertex, as_edge, edge_name
 
@@ -107,6 +107,8 @@ def _label(module: nn.Module, name: str, count: int) -> str:
 
 
 def _describe(module: nn.Module) -> dict[str, Any]:
+    if type(module) is Together:
+        return {"type": "Together", "children": {n: _describe(m) for n, m in module.items()}}
     own = _OWN.get(type(module).__name__)
     if own is None or type(module) is not own[0]:
         return describe(module)
@@ -115,5 +117,7 @@ def _describe(module: nn.Module) -> dict[str, Any]:
 
 
 def _build(spec: Mapping[str, Any]) -> nn.Module:
+    if spec.get("type") == "Together":
+        return Together({name: _build(part) for name, part in spec["children"].items()})
     own = _OWN.get(str(spec.get("type")))
     return build(spec) if own is None else own[0](**spec["arguments"])

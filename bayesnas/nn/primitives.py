@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 import torch.nn.functional as F
@@ -30,6 +30,25 @@ class Zero(nn.Module):
     def extra_repr(self) -> str:
         """The stride."""
         return f"stride={self.stride}"
+
+
+class Together(nn.ModuleDict):
+    """Several operations on one edge, added up.
+
+    Args:
+        operations: by name.
+
+    >>> Together({"one": nn.Identity(), "other": nn.Identity()})(torch.ones(1, 2))
+    tensor([[2., 2.]])
+    """
+
+    def __init__(self, operations: Mapping[str, nn.Module]) -> None:
+        """Hold the operations; see the class."""
+        super().__init__(dict(operations))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Σ g(x)."""
+        return torch.stack([operation(x) for operation in self.values()]).sum(0)
 
 
 class FactorizedReduce(nn.Module):

@@ -245,3 +245,72 @@ def test_bad_gammas_are_named():
         with pytest.raises(ValueError, match=r"gamma of edge x->h must lie in \[0, 1\]"):
             graph(x, {**good, (X, H): torch.tensor([0.5, wrong])})
     assert graph(x, {**good, (X, H): torch.tensor([0.5, 1.5])}, check=False).isfinite().all()
+
+
+def test_operations_chosen_together_are_added_up():
+    graph = small()
+    x = torch.randn(5, 4)
+    choice = {(X, H): ("linear", "tanh"), (H, Y): torch.tensor([0.0, 1.0, 0.0])}
+    chosen = graph.discrete(choice)
+    gamma = {(X, H): torch.ones(2), (H, Y): torch.tensor([0.0, 1.0, 0.0])}
+    assert chosen.mixed == ()
+    assert chosen.names[X, H] == ("linear+tanh",)
+    assert chosen.parameter_counts[X, H] == (2 * 30,)
+    assert torch.allclose(chosen(x), graph(x, gamma), atol=1e-6)
+    again = bn.nn.Graph.from_dict(json.loads(json.dumps(chosen.to_dict())))
+    again.load_state_dict(chosen.state_dict())
+    assert torch.equal(again(x), chosen(x))
+    with pytest.raises(ValueError, match="choice for edge x->h must be one of .* got no name"):
+        graph.discrete({**choice, (X, H): ()})
+
+
+def with_zeros(kind):
+    """Zeros arrive at v and at y; only zeros leave u."""
+    torch.manual_seed(0)
+    edges = {
+        (X, "u"): nn.Linear(4, 4),
+        (X, "v"): nn.Linear(4, 4),
+        ("u", "v"): Zero(),
+        ("u", Y): Zero(),
+        ("v", Y): nn.Tanh(),
+    }
+    return bn.nn.Graph(edges, example=torch.zeros(1, 4), aggregation=kind)
+
+
+@pytest.mark.parametrize("kind", ["sum", "mean", "product", "concat"])
+def test_leaving_dead_edges_out_changes_no_value(kind):
+    graph = with_zeros({"v": "sum", Y: kind}).eval()
+    x = torch.randn(5, 4)
+    found = graph.without_dead_edges()
+    assert torch.equal(found(x), graph(x))
+    assert not found.training
+    if kind == "sum":
+        assert set(found.edges) == {(X, "v"), ("v", Y)}
+        assert found.parameter_count == graph.parameter_count - 20
+        assert found.multiply_add_count == graph.multiply_add_count - 16
+    else:  # its zeros count, and with them u
+        assert ("u", Y) in found.edges
+
+
+def test_where_only_zeros_arrive_one_stays():
+    edges = {(X, H): nn.Linear(4, 4), (X, Y): Zero(), (H, Y): Zero()}
+    graph = bn.nn.Graph(edges, example=torch.zeros(1, 4))
+    found = graph.without_dead_edges()
+    assert found.edges == ((X, Y),)
+    assert torch.equal(found(torch.ones(2, 4)), torch.zeros(2, 4))
+
+
+def test_dead_edges_need_a_choice_first():
+    with pytest.raises(ValueError, match="one primitive on every edge, got several on 2 of them"):
+        small().without_dead_edges()
+
+
+def test_latencies_are_times_of_every_primitive():
+    graph = small()
+    found = graph.latencies(rows=4, repeats=3)
+    assert {edge: len(times) for edge, times in found.items()} == {
+        edge: len(names) for edge, names in graph.names.items()
+    }
+    assert all(0 < seconds < 10 for times in found.values() for seconds in times)
+    with pytest.raises(ValueError, match="repeats must be a whole number >= 1, got 0"):
+        graph.latencies(repeats=0)
