@@ -15,9 +15,10 @@ from torch.nn import functional as F
 
 from bayesnas.distributions import GaussianWeights
 from bayesnas.models.ard_vae_nets import Networks
-from bayesnas.models.autoencoder import Autoencoder, whole
+from bayesnas.models.autoencoder import Autoencoder, checked_shape, whole
 from bayesnas.models.base import DATA_PLATE, OBSERVED
 from bayesnas.models.checks import check_choice, check_positive
+from bayesnas.models.observation import Observation
 from bayesnas.models.relevance import Relevance
 
 if TYPE_CHECKING:
@@ -58,12 +59,15 @@ class ArdVae(Autoencoder):
             ``()`` for a linear encoder and decoder. For ``"mlp"`` only.
         likelihood: ``"bernoulli"`` for values in [0, 1], or ``"gaussian"``.
         noise_scale: standard deviation of a Gaussian likelihood, None to learn it.
+        binarize: draw the pixels of an example anew each time it is seen, 1 with the
+            probability that its value gives; see :class:`~bayesnas.models.observation.Observation`.
         relevance_prior: p(γ): ``"half-normal"``, ``"half-cauchy"``, ``"gamma"`` or
-            ``"log-uniform"``; see :class:`~bayesnas.models.relevance.Relevance`.
+            ``"log-uniform"``; see :class:`~bayesnas.models.relevance.Relevance`. None: γ = 1.
         relevance_scale: its scale.
         relevance_guide: ``"log-normal"`` or ``"point"``.
         decoder_prior: ``"gaussian"``: W_il ~ N(0, 1 / rows of W), with a mean-field Gaussian
-            posterior; ``"unit"``: W is a point estimate with columns of length 1.
+            posterior; ``"unit"``: W is a point estimate with columns of length 1; None: a point
+            estimate, free. With both priors None this is the plain variational autoencoder.
         threshold: length of a column of W diag(γ) above which a dimension counts as active by γ.
 
     Raises:
@@ -93,18 +97,21 @@ class ArdVae(Autoencoder):
         hidden: Sequence[int] = (200, 200),
         likelihood: str = "bernoulli",
         noise_scale: float | None = None,
-        relevance_prior: str = "half-normal",
+        binarize: bool = False,
+        relevance_prior: str | None = "half-normal",
         relevance_scale: float = 1.0,
         relevance_guide: str = "log-normal",
-        decoder_prior: str = "gaussian",
+        decoder_prior: str | None = "gaussian",
         threshold: float = 0.1,
     ) -> None:
         """Build encoder, decoder, priors and guides; see the class."""
         super().__init__()
-        self.shape = _checked_shape(shape)
+        self.shape = checked_shape(shape)
         self.latents = whole("latents", latents)
-        self.likelihood = check_choice("likelihood", likelihood, ("bernoulli", "gaussian"))
-        self.decoder_prior = check_choice("decoder_prior", decoder_prior, ("gaussian", "unit"))
+        self.observation = Observation(self.shape, likelihood, noise_scale, binarize)
+        if decoder_prior is not None:
+            check_choice("decoder_prior", decoder_prior, ("gaussian", "unit"))
+        self.decoder_prior = decoder_prior
         check_choice("network", network, ("mlp", "convolution"))
         self.threshold = check_positive("threshold", threshold)
         widths = [whole("hidden", width) for width in hidden]
@@ -115,6 +122,7 @@ class ArdVae(Autoencoder):
             "hidden": widths,
             "likelihood": likelihood,
             "noise_scale": noise_scale,
+            "binarize": binarize,
             "relevance_prior": relevance_prior,
             "relevance_scale": relevance_scale,
             "relevance_guide": relevance_guide,
@@ -122,38 +130,30 @@ class ArdVae(Autoencoder):
             "threshold": threshold,
         }
         self.networks = Networks(self.shape, latents, network, widths)
-        self.relevance = Relevance(latents, relevance_prior, relevance_scale, relevance_guide)
+        self.relevance: Relevance | None = None
+        if relevance_prior is not None:
+            self.relevance = Relevance(latents, relevance_prior, relevance_scale, relevance_guide)
         self.weight = nn.Parameter(torch.zeros(self.networks.first, latents))
         self.bias = nn.Parameter(torch.zeros(self.networks.first))
         if decoder_prior == "gaussian":
             self.weight_log_scale = nn.Parameter(torch.zeros_like(self.weight))
-        self._create_noise(noise_scale)
         self._reset_weight()
-
-    def _create_noise(self, noise_scale: float | None) -> None:
-        if self.likelihood == "bernoulli":
-            if noise_scale is not None:
-                raise ValueError(
-                    f"noise_scale goes with likelihood='gaussian', got {noise_scale!r}"
-                )
-        elif noise_scale is None:
-            self.log_noise_scale = nn.Parameter(torch.zeros(()))
-        else:
-            fixed = torch.tensor(check_positive("noise_scale", noise_scale)).log()
-            self.register_buffer("log_noise_scale", fixed)
 
     # Density ------------------------------------------------------------------------------
 
     def model(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """Sample γ, W, z and the data; returns their mean or logits, ``[n, *shape]``."""
         self.register_with_pyro()
-        gamma = pyro.sample(GAMMA, self.relevance.prior())
-        weight = self.unit_weight()
+        gamma = self._ones()
+        if self.relevance is not None:
+            gamma = pyro.sample(GAMMA, self.relevance.prior())
+        weight = self.point_weight()
         if self.decoder_prior == "gaussian":
             weight = pyro.sample(WEIGHT, self.weight_prior())
         target = None if y is None else y.reshape(-1, *self.shape)
         zeros = self.weight.new_zeros(x.shape[0], self.latents)
         with pyro.plate(DATA_PLATE, x.shape[0], dim=-1):
+            _, target = self.observation.seen(x, target)
             z = pyro.sample(LATENT, dist.Normal(zeros, 1.0).to_event(1))
             output = self.decode(z * gamma, weight)
             pyro.sample(OBSERVED, self.observation(output), obs=target)
@@ -162,11 +162,14 @@ class ArdVae(Autoencoder):
     def guide(self, x: Tensor, y: Tensor | None = None) -> None:
         """Sample q(γ), q(W) and q(z | x, γ)."""
         self.register_with_pyro()
-        gamma = pyro.sample(GAMMA, self.relevance.posterior())
+        gamma = self._ones()
+        if self.relevance is not None:
+            gamma = pyro.sample(GAMMA, self.relevance.posterior())
         if self.decoder_prior == "gaussian":
             pyro.sample(WEIGHT, self.weight_posterior())
         with pyro.plate(DATA_PLATE, x.shape[0], dim=-1):
-            pyro.sample(LATENT, self.latent_posterior(x, gamma).to_event(1))
+            seen, _ = self.observation.seen(x, None)
+            pyro.sample(LATENT, self.latent_posterior(seen, gamma).to_event(1))
 
     def latent_posterior(self, x: Tensor, gamma: Tensor) -> TorchDistribution:
         """q(z | x, γ), batch ``[n, L]``."""
@@ -180,16 +183,6 @@ class ArdVae(Autoencoder):
         output: Tensor = self.networks.rest(F.linear(scaled, weight, self.bias))
         return output.reshape(-1, *self.shape)
 
-    def observation(self, output: Tensor) -> TorchDistribution:
-        """p(x | f), batch ``[n]``, event ``shape``."""
-        found: TorchDistribution
-        if self.likelihood == "bernoulli":
-            # Grey values are observed as they are: cross-entropy, as is usual for images.
-            found = dist.Bernoulli(logits=output, validate_args=False)
-        else:
-            found = dist.Normal(output, self.log_noise_scale.exp())
-        return dist.Independent(found, len(self.shape))
-
     def weight_prior(self) -> GaussianWeights:
         """p(W), independent N(0, 1 / rows): columns of length 1 in the mean of squares."""
         scale = self.weight.new_tensor(self.networks.first**-0.5)
@@ -199,9 +192,12 @@ class ArdVae(Autoencoder):
         """q(W), independent Gaussians."""
         return GaussianWeights(self.weight, self.weight_log_scale.exp(), local=True)
 
-    def unit_weight(self) -> Tensor:
-        """W with columns of length 1."""
-        return F.normalize(self.weight, dim=0)
+    def point_weight(self) -> Tensor:
+        """W as a point: its mean, its free value, or with columns of length 1."""
+        return F.normalize(self.weight, dim=0) if self.decoder_prior == "unit" else self.weight
+
+    def _ones(self) -> Tensor:
+        return self.weight.new_ones(self.latents)
 
     # Start --------------------------------------------------------------------------------
 
@@ -209,10 +205,10 @@ class ArdVae(Autoencoder):
     def reset(self) -> None:
         """Draw weights anew; every dimension starts included."""
         self.networks.reset()
-        self.relevance.reset()
+        self.observation.reset()
+        if self.relevance is not None:
+            self.relevance.reset()
         self._reset_weight()
-        if self.likelihood == "gaussian" and self._config["noise_scale"] is None:
-            self.log_noise_scale.zero_()
 
     @torch.no_grad()
     def _reset_weight(self) -> None:
@@ -222,56 +218,33 @@ class ArdVae(Autoencoder):
         if self.decoder_prior == "gaussian":
             self.weight_log_scale.fill_(math.log(0.1 * scale))
 
-    def check(self, x: Tensor, y: Tensor, classes: int | None = None) -> None:
-        """Examples of the model's shape, targets alike, pixels in [0, 1] for a Bernoulli."""
-        for name, values in (("x", x), ("y", y)):
-            if tuple(values.shape[1:]) != self.shape:
-                hint = " (fit to pairs (x, x))" if name == "y" else ""
-                raise ValueError(
-                    f"{name} must have shape {['n', *self.shape]}{hint}, got "
-                    f"{['n', *values.shape[1:]]}"
-                )
-            self._check_pixels(name, values)
-
-    def _check_pixels(self, name: str, values: Tensor) -> None:
-        low, high = float(values.min()), float(values.max())
-        if self.likelihood == "bernoulli" and not (low >= 0 and high <= 1):
-            raise ValueError(
-                f"{name}: pixels must be in [0, 1] for likelihood='bernoulli', got values from "
-                f"{low:g} to {high:g}"
-            )
-
     # Use ----------------------------------------------------------------------------------
 
     @torch.no_grad()
     def scales(self) -> Tensor:
         """E γ, ``[L]``."""
+        if self.relevance is None:
+            return self._ones()
         mean: Tensor = self.relevance.posterior().mean
         return mean
 
     @torch.no_grad()
     def encode(self, x: Tensor) -> Tensor:
         """E[z | x] at the mean of γ, ``[n, L]``."""
-        mean: Tensor = self.latent_posterior(self._examples(x), self.scales()).mean
+        mean: Tensor = self.latent_posterior(self.examples(x), self.scales()).mean
         return mean
 
     def mean_of_latents(self, z: Tensor) -> Tensor:
         """E[x | z] at the means of γ and W, ``[n, *shape]``, differentiable in z."""
-        weight = self.weight if self.decoder_prior == "gaussian" else self.unit_weight()
-        output = self.decode(z * self.scales(), weight)
-        return output.sigmoid() if self.likelihood == "bernoulli" else output
-
-    def _examples(self, x: Tensor) -> Tensor:
-        if tuple(x.shape[1:]) != self.shape:
-            raise ValueError(f"x must have shape {['n', *self.shape]}, got {list(x.shape)}")
-        self._check_pixels("x", x)
-        return x.to(self.weight)
+        return self.observation.mean(self.decode(z * self.scales(), self.point_weight()))
 
     # Reading ------------------------------------------------------------------------------
 
     def site_dims(self) -> dict[str, tuple[str, ...]]:
         """The dims ``latent`` and ``decoder.out``."""
-        found: dict[str, tuple[str, ...]] = {GAMMA: ("latent",)}
+        found: dict[str, tuple[str, ...]] = {}
+        if self.relevance is not None:
+            found[GAMMA] = ("latent",)
         if self.decoder_prior == "gaussian":
             found[WEIGHT] = ("decoder.out", "latent")
         return found
@@ -279,15 +252,18 @@ class ArdVae(Autoencoder):
     @torch.no_grad()
     def included(self) -> Tensor:
         """q(γ_l ‖W_l‖ > threshold), ‖W_l‖ the root mean square length of a column, ``[L]``."""
-        lengths = torch.ones_like(self.weight[0])
+        squares = self.point_weight().square()
         if self.decoder_prior == "gaussian":
-            lengths = (self.weight.square() + (2 * self.weight_log_scale).exp()).sum(0).sqrt()
+            squares = squares + (2 * self.weight_log_scale).exp()
+        lengths = squares.sum(0).sqrt()
+        if self.relevance is None:
+            return (lengths > self.threshold).to(lengths)
         return self.relevance.probability_above(self.threshold / lengths)
 
     @torch.no_grad()
     def determined(self, x: Tensor) -> Tensor:
         """1 − Var(z_l | x) / Var(z_l) at the mean of γ, averaged over ``x``; ``[L]`` in [0, 1]."""
-        return 1 - self.latent_posterior(self._examples(x), self.scales()).variance.mean(0)
+        return 1 - self.latent_posterior(self.examples(x), self.scales()).variance.mean(0)
 
     def structure(self) -> xr.Dataset:
         """How far an example determines each dimension, variable ``inclusion``, dim ``latent``.
@@ -307,11 +283,3 @@ class ArdVae(Autoencoder):
     def config(self) -> dict[str, Any]:
         """Constructor arguments as JSON values."""
         return dict(self._config)
-
-
-def _checked_shape(shape: int | Sequence[int]) -> tuple[int, ...]:
-    sizes = (shape,) if isinstance(shape, int) else tuple(shape)
-    found = tuple(whole("shape", size) for size in sizes)
-    if math.prod(found) < 2:
-        raise ValueError(f"shape must hold at least two values, got {list(found)}")
-    return found
