@@ -9,6 +9,7 @@ from bayesnas.models.ard_vae import ArdVae
 from bayesnas.models.base import BayesianModel, ModelRecord
 from bayesnas.models.bayesian_compression import BayesianCompressionNet
 from bayesnas.models.gaussian import GaussianNet
+from bayesnas.models.indian_buffet import IndianBuffetVae
 from bayesnas.models.latent_structure import LatentStructureNet
 from bayesnas.models.pyro_pair import PyroPair
 from bayesnas.models.spike_and_slab import SpikeAndSlabRegression
@@ -38,6 +39,12 @@ _ZOO: dict[str, ModelRecord] = {
         reference="Graves 2011; Blundell et al. 2015; Grebenkova, Bakhteev, Strijov 2021",
         structural="weights: 1 − relative density, and what pruning by it removes",
         cls=GaussianNet,
+    ),
+    "indian-buffet-vae": ModelRecord(
+        title="Variational autoencoder whose examples choose among features",
+        reference="Singh, Ling, Doshi-Velez 2017; Chatzis 2014; Teh, Görür, Ghahramani 2007",
+        structural="features: probability that an example has each",
+        cls=IndianBuffetVae,
     ),
     "latent-structure-net": ModelRecord(
         title="A graph of operations whose weights are latent variables: architecture search",
@@ -99,6 +106,7 @@ __all__ = [
     "BayesianCompressionNet",
     "BayesianModel",
     "GaussianNet",
+    "IndianBuffetVae",
     "LatentStructureNet",
     "ModelRecord",
     "PyroPair",

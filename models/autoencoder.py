@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from bayesnas.models import active_latents
 from bayesnas.models.base import BayesianModel
+from bayesnas.models.observation import Observation
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -18,17 +20,33 @@ if TYPE_CHECKING:
 class Autoencoder(BayesianModel):
     """A model of x with L latent variables of every example, which can encode and decode.
 
-    A subclass sets ``shape`` and ``latents`` and defines :meth:`encode`, :meth:`scales`,
+    A subclass sets the attributes and defines :meth:`encode`, :meth:`scales`,
     :meth:`mean_of_latents` and :meth:`included`.
 
     Attributes:
         shape: of one example.
         latents: L.
+        observation: p(x | f).
     """
 
     task = "regression"
     shape: tuple[int, ...]
     latents: int
+    observation: Observation
+
+    def check(self, x: Tensor, y: Tensor, classes: int | None = None) -> None:
+        """Examples of the model's shape, targets alike, pixels in [0, 1] for a Bernoulli."""
+        self.observation.check("x", x)
+        self.observation.check("y", y)
+
+    def examples(self, x: Tensor) -> Tensor:
+        """Examples ``[n, *shape]`` where the parameters are and of their type.
+
+        Raises:
+            ValueError: for another shape, or pixels outside [0, 1] for a Bernoulli.
+        """
+        self.observation.check("x", x)
+        return x.to(next(self.parameters()))
 
     def encode(self, x: Tensor) -> Tensor:
         """E[z | x], ``[n, L]``."""
@@ -131,3 +149,16 @@ def whole(name: str, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ValueError(f"{name} must be a whole number >= 1, got {value!r}")
     return value
+
+
+def checked_shape(shape: int | Sequence[int]) -> tuple[int, ...]:
+    """Return the shape of an example as a tuple; it must hold at least two values.
+
+    >>> checked_shape(784)
+    (784,)
+    """
+    sizes = (shape,) if isinstance(shape, int) else tuple(shape)
+    found = tuple(whole("shape", size) for size in sizes)
+    if math.prod(found) < 2:
+        raise ValueError(f"shape must hold at least two values, got {list(found)}")
+    return found

@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from torch import nn
+
+Module = TypeVar("Module", bound=nn.Module)
+
+_BYTES = 16  # of a parameter: its value, its gradient and Adam's two moments
 
 
 def check_positive(name: str, value: object) -> float:
@@ -37,3 +47,46 @@ def check_choice(name: str, value: str, choices: Sequence[str]) -> str:
     if value not in choices:
         raise ValueError(f"{name} must be one of {list(choices)}, got {value!r}")
     return value
+
+
+def check_memory(name: str, value: int, build: Callable[[int], Module]) -> Module:
+    """Return ``build(value)``, if memory holds its parameters and what Adam keeps of them.
+
+    Args:
+        name: of the argument, for the message.
+        value: how many latents, say; the number of parameters must be linear in it.
+        build: makes the module.
+
+    Raises:
+        ValueError: before anything is allocated, with the estimate.
+
+    >>> check_memory("latents", 3, lambda latents: nn.Linear(latents, 2))
+    Linear(in_features=3, out_features=2, bias=True)
+    """
+    with torch.device("meta"):
+        one, two = (sum(p.numel() for p in build(size).parameters()) for size in (1, 2))
+    needed, available = _BYTES * (one + (two - one) * (value - 1)), available_memory()
+    if needed > available:
+        raise ValueError(
+            f"{name}={value} takes about {needed / 2**20:,.0f} MiB for parameters, gradients and "
+            f"Adam's moments, and {available / 2**20:,.0f} MiB are free"
+        )
+    return build(value)
+
+
+def available_memory() -> float:
+    """Bytes of memory that programs can have now; infinite where the system does not say.
+
+    >>> available_memory() > 0
+    True
+    """
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        fields = dict(line.split(":", 1) for line in lines)
+        return 1024.0 * int(fields["MemAvailable"].split()[0])
+    except (OSError, KeyError, ValueError):
+        pass
+    try:
+        return float(os.sysconf("SC_PHYS_PAGES")) * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):
+        return math.inf
