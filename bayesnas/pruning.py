@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 
 Criterion = Literal["density", "magnitude", "random"]
+Removal = Criterion | Literal["group"]
+"""Single weights by a criterion, or whole groups of them."""
 _CRITERIA = ("density", "magnitude", "random")
 
 
@@ -136,17 +138,13 @@ def keep_masks(
     >>> keep_masks({"w": torch.tensor([-4.0, -1.0, -2.0, -3.0])}, fraction=0.5)
     {'w': tensor([ True, False, False,  True])}
     """
-    if (fraction is None) == (threshold is None):
-        raise ValueError(
-            f"fraction or threshold must be given, and not both, got fraction={fraction}, "
-            f"threshold={threshold}"
-        )
+    check_amount(fraction, threshold)
     for site, score in scores.items():
         if score.isnan().any():
             raise ValueError(f"scores must not be NaN, got NaN in site {site!r}")
     kept_before = _kept_before(scores, already)
     if fraction is not None:
-        return _keep_by_fraction(scores, _checked_fraction(fraction), kept_before)
+        return _keep_by_fraction(scores, fraction, kept_before)
     assert threshold is not None
     limit = _score_at(threshold, by)
     return {site: kept_before[site] & (score < limit) for site, score in scores.items()}
@@ -213,10 +211,15 @@ def _random_order(locs: Mapping[str, Tensor], seed: int) -> dict[str, Tensor]:
     return {site: pieces[site].reshape(loc.shape).to(loc.device) for site, loc in locs.items()}
 
 
-def _checked_fraction(fraction: float) -> float:
-    if not 0 <= fraction <= 1:
+def check_amount(fraction: float | None, threshold: float | None) -> None:
+    """Raise ValueError unless one of the two is given, and a fraction lies in [0, 1]."""
+    if (fraction is None) == (threshold is None):
+        raise ValueError(
+            f"fraction or threshold must be given, and not both, got fraction={fraction}, "
+            f"threshold={threshold}"
+        )
+    if fraction is not None and not 0 <= fraction <= 1:
         raise ValueError(f"fraction must be in [0, 1], got {fraction}")
-    return float(fraction)
 
 
 def _check_criterion(by: str) -> None:

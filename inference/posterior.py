@@ -17,10 +17,15 @@ from bayesnas.inference.evaluation import evaluate, kl_of
 from bayesnas.inference.inputs import Data, checked_data
 from bayesnas.inference.optimizers import OptimizerFactory
 from bayesnas.inference.predictive import conditional_means, posterior_draws
-from bayesnas.inference.pruning_curve import PRUNING_FRACTIONS, pruned, pruning_curve
+from bayesnas.inference.pruning_curve import (
+    PRUNING_FRACTIONS,
+    pruned,
+    pruning_curve,
+    without_groups,
+)
 from bayesnas.inference.refine import refined
 from bayesnas.inference.settings import check_kl_weight, make_settings, whole
-from bayesnas.pruning import Criterion
+from bayesnas.pruning import Criterion, Removal
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -195,30 +200,42 @@ class Posterior(FittedChains):
         *,
         fraction: float | None = None,
         threshold: float | None = None,
-        by: Criterion = "density",
+        by: Removal = "density",
         seed: int = 0,
     ) -> Posterior:
         """Remove weights: those with the largest relative density at zero first (Graves 2011).
 
-        Removed weights are exactly zero in means and draws, and leave the KL. Give one of:
+        Removed weights are exactly zero in means and draws, and leave the KL. What is already
+        removed stays so: groups can go first, then single weights. Give one of:
 
         Args:
-            fraction: share of all weights (biases included) removed, over all layers together.
-            threshold: removes where ρ = exp(−μ²/2σ²) ≥ threshold, or, by magnitude, where
-                |μ| ≤ threshold.
-            by: ``"density"`` ρ, ``"magnitude"`` |μ|, or ``"random"``, the baseline.
+            fraction: share of all weights (biases included) removed, over all layers together;
+                of groups as few go as remove at least so many.
+            threshold: removes where ρ = exp(−μ²/2σ²) ≥ threshold; by magnitude, where
+                |μ| ≤ threshold; by group, where the score of ``model.group_scores()`` is
+                ≥ threshold.
+            by: ``"density"`` ρ, ``"magnitude"`` |μ|, ``"random"``, the baseline, or ``"group"``:
+                whole input units and filters of a ``BayesianCompressionNet``, and with them the
+                units that nothing reads any more.
             seed: of the random order.
 
         Returns:
             a new posterior; this one stays as it is.
 
         Raises:
-            ValueError: for both or neither of ``fraction`` and ``threshold``, or out of range.
-            TypeError: for a model without weights to prune.
+            ValueError: for both or neither of ``fraction`` and ``threshold``, one out of range,
+                or by group where a layer would lose all its groups.
+            TypeError: for a model without weights, or groups, to prune.
         """
+        models = [chain.model for chain in self._chains]
+        if by == "group":
+            x = self.example[0]
+            smaller = [without_groups(model, fraction, threshold, x) for model in models]
+        else:
+            smaller = [pruned(model, fraction, threshold, by, seed) for model in models]
         chains = [
-            Chain(pruned(c.model, fraction, threshold, by, seed), c.history, c.validation_nll)
-            for c in self._chains
+            Chain(model, chain.history, chain.validation_nll)
+            for model, chain in zip(smaller, self._chains, strict=True)
         ]
         return Posterior(self.run, chains, self.example)
 

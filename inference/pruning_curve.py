@@ -10,7 +10,9 @@ from torch import Tensor
 
 from bayesnas.inference.evaluation import evaluate
 from bayesnas.models.base import BayesianModel
-from bayesnas.pruning import Criterion, keep_masks, removal_scores
+from bayesnas.models.group_removal import removed_at, removed_to
+from bayesnas.models.grouped_weights import GroupedWeights
+from bayesnas.pruning import Criterion, check_amount, keep_masks, removal_scores
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -26,7 +28,7 @@ def pruned(
     by: Criterion,
     seed: int,
 ) -> BayesianModel:
-    """Return a copy of ``model`` with weights removed; see ``Posterior.prune``."""
+    """Return a copy of ``model`` without some of its weights; see ``Posterior.prune``."""
     posteriors = model.weight_posteriors()
     if not posteriors:
         raise TypeError(f"{type(model).__name__} has no weights to prune")
@@ -37,6 +39,22 @@ def pruned(
     smaller = copy.deepcopy(model)
     smaller.set_keep_masks(masks)
     return smaller
+
+
+def without_groups(
+    model: BayesianModel, fraction: float | None, threshold: float | None, example: Tensor
+) -> BayesianModel:
+    """Return a copy of ``model`` without some of its groups; see ``Posterior.prune``."""
+    if not isinstance(model, GroupedWeights):
+        raise TypeError(
+            "by='group' needs a model with a scale for every group of weights, such as "
+            f"BayesianCompressionNet, got {type(model).__name__}"
+        )
+    check_amount(fraction, threshold)
+    if fraction is not None:
+        return removed_to(model, fraction, example)
+    assert threshold is not None
+    return removed_at(model, threshold, example)
 
 
 def pruning_curve(

@@ -29,6 +29,7 @@ from bayesnas.nn.groups import Groups, find_groups
 from bayesnas.nn.keep import KeepMasks
 from bayesnas.nn.layers import StochasticLayers, is_linear_or_convolution
 from bayesnas.nn.spec import describe, summary
+from bayesnas.nn.start import StartingValues
 
 _LARGEST_LOG_SCALE = 5.0
 
@@ -62,7 +63,8 @@ class BayesianCompressionNet(GroupedWeights):
             linear and convolution layer.
         initial_loc: ``"random"`` draws the initial means by each layer's own
             ``reset_parameters`` under the seed of the fit; ``"net"`` starts at the weights of
-            ``net``, for a trained one.
+            ``net``, for a trained one, and every fit begins there anew (``Posterior.refine`` goes
+            on from a fit).
         initial_scale: initial posterior standard deviation of w̃ and of z (of ln z).
         max_scale: upper bound of the posterior standard deviation of w̃: None, one number, or a
             dict by layer name. It keeps the first layers from being lost to noise.
@@ -126,6 +128,8 @@ class BayesianCompressionNet(GroupedWeights):
             initial[f"{site}.loc"] = value
             initial[f"{site}.log_scale"] = self._initial_log_scale(value)
         self.variational = VariationalParameters(initial)
+        from_net = {**self.layers.initial, **dict(self.net.named_parameters())}
+        self.start = StartingValues(from_net if self.initial_loc == "net" else {})
         self.keep = KeepMasks(self.layers.shapes)
         self.keep_groups = KeepMasks({n: torch.Size([g.count]) for n, g in self.groups.items()})
 
@@ -196,14 +200,11 @@ class BayesianCompressionNet(GroupedWeights):
         return GroupScales(base, self._kept(name, loc), local=self.estimator == "local")
 
     def reset(self) -> None:
-        """Draw initial means, reset scales and z; with ``initial_loc="net"`` do nothing.
-
-        So a model that starts at a given net goes on from where it stands when it is fitted
-        again, say after some of it was removed.
-        """
+        """Draw the initial means (or go back to the net's), reset scales and z; masks stay."""
         if self.initial_loc == "net":
-            return
-        self.redraw_means()
+            self._restore_net()
+        else:
+            self.redraw_means()
         for name, groups in self.groups.items():
             for variable, loc in self.scale_prior.initial_locs(groups.count).items():
                 self.variational.assign(f"{joined(name, variable)}.loc", loc)
@@ -211,6 +212,14 @@ class BayesianCompressionNet(GroupedWeights):
             if parameter.endswith(".log_scale"):
                 initial = self._initial_log_scale(self.variational[parameter])
                 self.variational.assign(parameter, initial)
+
+    @torch.no_grad()
+    def _restore_net(self) -> None:
+        for name in self.start:
+            if name in self.layers.shapes:
+                self.variational.assign(f"{name}.loc", self.start[name])
+            else:
+                self.net.get_parameter(name).copy_(self.start[name])
 
     # Files ------------------------------------------------------------------------------------
 

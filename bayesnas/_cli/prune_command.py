@@ -14,11 +14,12 @@ from bayesnas._findings import judged_part
 from bayesnas.data import DataSet
 from bayesnas.inference.posterior import Posterior
 from bayesnas.inference.runs import RUN
+from bayesnas.models.grouped_weights import GroupedWeights
 from bayesnas.nn.netfile import check_net_path, save_net
 
 _DESCRIPTION = """
-Remove weights of a fitted run, those with the largest posterior density at zero first, and print
-the metrics before and after. The run itself stays as it is.
+Remove weights of a fitted run, those with the largest posterior density at zero first, or whole
+groups of them, and print the metrics before and after. The run itself stays as it is.
 """
 
 
@@ -35,13 +36,15 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--threshold",
         type=float,
         metavar="T",
-        help="remove where exp(-mean²/2sd²) >= T, or, by magnitude, where |mean| <= T",
+        help="remove where exp(-mean²/2sd²) >= T; by magnitude, where |mean| <= T; "
+        "by group, where its score >= T",
     )
     parser.add_argument(
         "--by",
-        choices=("density", "magnitude", "random"),
+        choices=("density", "magnitude", "random", "group"),
         default="density",
-        help="what is removed first (%(default)s)",
+        help="what is removed first (%(default)s); group: whole units and filters of a "
+        "bayesian-compression run",
     )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of a random order (0)")
     parser.add_argument(
@@ -68,6 +71,8 @@ def run(args: argparse.Namespace) -> Outcome:
     post, data = open_run(args)
     if not post.model.weight_posteriors():
         raise ValueError(f"the {post.model.describe()} in {args.run_folder} has no weights")
+    if args.by == "group" and not isinstance(post.model, GroupedWeights):
+        raise ValueError(f"by: the {post.model.describe()} in {args.run_folder} has no groups")
     pruned = post.prune(
         fraction=args.fraction, threshold=args.threshold, by=args.by, seed=args.seed
     )

@@ -44,6 +44,27 @@ def test_a_model_is_fitted_saved_and_reported(call, call_json, tmp_path, words, 
     assert (out / "report.png").exists()
 
 
+def test_groups_and_then_weights_of_a_run_are_pruned(call, call_json, tmp_path):
+    run, smaller = tmp_path / "run", tmp_path / "smaller"
+    call_json("fit", "bayesian-compression", "--hidden", "7", *SHORT, "--out", run)
+    options = ("--draws", "0")
+    found = call_json(
+        "prune", run, "--by", "group", "--fraction", "0.3", *options, "--out", smaller
+    )
+    expected = bn.load(run).prune(by="group", fraction=0.3).complexity()
+    assert found["weights"]["before"]["parameters"] == 64 * 7 + 7 + 7 * 10 + 10
+    assert found["weights"]["after"]["kept"] == expected["parameters_kept"]
+    groups = bn.load(smaller).model.keep_groups.masks()
+    assert not groups["layer1"].all() or not groups["layer2"].all()
+    found = call_json("prune", smaller, "--fraction", "0.8", *options)
+    assert found["weights"]["after"]["kept"] == 535 - round(0.8 * 535)
+    code, _, err = call("prune", run, "--by", "group", "--threshold=-1e9")
+    assert (code, "would remove all groups of layer" in err) == (2, True)
+    call_json("fit", "gaussian-net", "--hidden", "3", *SHORT, "--out", tmp_path / "plain")
+    code, _, err = call("prune", tmp_path / "plain", "--by", "group", "--fraction", "0.5")
+    assert (code, "--by: the GaussianNet 64–3–10" in err) == (2, True)
+
+
 def test_options_reach_the_model(call_json, tmp_path):
     call_json(
         "fit", "spike-and-slab-net", "--inclusion", "0.3", "--slab-scale", "2", "--hidden", "5",

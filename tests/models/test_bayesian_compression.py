@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
 import pyro
@@ -250,13 +251,26 @@ def test_removed_groups_are_zero_in_draws_means_and_structure_and_stay_so() -> N
     assert torch.all(again.model.plain_module().layer1.weight[:, ~kept] == 0)  # type: ignore[union-attr, index, operator]
 
 
-def test_a_fit_of_a_fitted_model_goes_on_from_there() -> None:
+def test_a_second_fit_starts_at_the_net_again_and_refine_goes_on(tmp_path: Path) -> None:
     x, y = small_data()
-    model = bn.models.BayesianCompressionNet(bn.nn.mlp([4, 6, 3]), initial_loc="net")
-    first = bn.fit(model, (x, y), steps=40, lr=1e-2, progress=False)
-    second = bn.fit(first.model, (x, y), steps=1, lr=1e-9, progress=False)
-    for name, value in first.model.state_dict().items():
-        assert torch.allclose(second.model.state_dict()[name], value, atol=1e-6)
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Linear(4, 6), torch.nn.LayerNorm(6), torch.nn.Linear(6, 3))
+    model = bn.models.BayesianCompressionNet(net, initial_loc="net")
+    options: dict[str, Any] = {"lr": 1e-2, "batch_size": 16, "compile": False, "progress": False}
+    first = bn.fit(model, (x, y), steps=40, **options)
+    second = bn.fit(first.model, (x, y), steps=40, **options)
+    loaded_from = tmp_path / "run"
+    first.save(loaded_from)
+    third = bn.fit(bn.load(loaded_from).model, (x, y), steps=40, **options)
+    fitted, fresh = first.model.state_dict(), model.state_dict()
+    for name, value in fitted.items():
+        assert torch.equal(second.model.state_dict()[name], value), name
+        assert torch.equal(third.model.state_dict()[name], value), name
+    moved = [name for name, value in fitted.items() if not torch.equal(value, fresh[name])]
+    assert {"variational.0.weight.loc", "variational.0.z.log_scale", "net.1.weight"} <= set(moved)
+    further = first.refine((x, y), steps=1, lr=1e-9, compile=False, progress=False)
+    for name, value in fitted.items():
+        assert torch.allclose(further.model.state_dict()[name], value, atol=1e-6)
 
 
 def test_individual_weights_are_removed_by_their_relative_density() -> None:
@@ -271,6 +285,38 @@ def test_individual_weights_are_removed_by_their_relative_density() -> None:
     signal = (full_mean / full_scale).abs()
     assert signal[kept].min() > signal[~kept].median()
     assert torch.all(weights[0][~kept] == 0)
+
+
+def test_prune_removes_groups_then_weights_and_leaves_the_posterior_given() -> None:
+    post = fitted_digits()
+    total = post.complexity()["parameters"]
+    smaller = post.prune(by="group", fraction=0.6)
+    assert post.complexity()["parameters_kept"] == total
+    left = smaller.complexity()["parameters_kept"]
+    assert 0.2 * total < left <= 0.4 * total
+    assert isinstance(smaller.model, bn.models.BayesianCompressionNet)
+    gone = ~smaller.model.keep_groups.masks()["layer1"]
+    assert gone.any()
+    sparse = smaller.prune(fraction=0.9)
+    assert sparse.complexity()["parameters_kept"] == total - round(0.9 * total)
+    assert torch.all(sparse.model.plain_module().layer1.weight[:, gone] == 0)  # type: ignore[union-attr, index, operator]
+    # By threshold the groups are those of remove_groups.
+    by_hand = post.prune(by="group", threshold=100.0).model
+    assert isinstance(by_hand, bn.models.BayesianCompressionNet)
+    by_hand.remove_groups(-2.0)
+    found = post.prune(by="group", threshold=-2.0).model
+    assert isinstance(found, bn.models.BayesianCompressionNet)
+    assert torch.equal(found.keep_groups.masks()["layer1"], by_hand.keep_groups.masks()["layer1"])
+    with pytest.raises(ValueError, match=r"threshold=-1e\+06 would remove all groups of layer"):
+        post.prune(by="group", threshold=-1e6)
+    with pytest.raises(ValueError, match="fraction must be in"):
+        post.prune(by="group", fraction=1.5)
+    with pytest.raises(ValueError, match="and not both"):
+        post.prune(by="group")
+    data = small_data()
+    plain = bn.fit(bn.models.GaussianNet(bn.nn.mlp([4, 3])), data, steps=1, progress=False)
+    with pytest.raises(TypeError, match="by='group' needs a model with a scale.*GaussianNet"):
+        plain.prune(by="group", fraction=0.5)
 
 
 def test_threshold_figures_and_bits_on_digits() -> None:
