@@ -17,7 +17,7 @@ from bayesnas.distributions import GaussianWeights
 from bayesnas.models.ard_vae_nets import Networks
 from bayesnas.models.autoencoder import Autoencoder, checked_shape, whole
 from bayesnas.models.base import DATA_PLATE, OBSERVED
-from bayesnas.models.checks import check_choice, check_positive
+from bayesnas.models.checks import check_choice, check_memory, check_positive
 from bayesnas.models.observation import Observation
 from bayesnas.models.relevance import Relevance
 
@@ -129,7 +129,16 @@ class ArdVae(Autoencoder):
             "decoder_prior": decoder_prior,
             "threshold": threshold,
         }
-        self.networks = Networks(self.shape, latents, network, widths)
+
+        def networks(k: int) -> Networks:
+            return Networks(self.shape, k, network, widths)
+
+        def weights(k: int) -> list[nn.Module]:
+            nets = networks(k)
+            return [nets, nn.Linear(k, nets.first), nn.Linear(k, nets.first)]  # and q(W)
+
+        check_memory("latents", latents, weights)
+        self.networks = networks(latents)
         self.relevance: Relevance | None = None
         if relevance_prior is not None:
             self.relevance = Relevance(latents, relevance_prior, relevance_scale, relevance_guide)

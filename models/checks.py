@@ -6,12 +6,9 @@ import math
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
 
 import torch
 from torch import nn
-
-Module = TypeVar("Module", bound=nn.Module)
 
 _BYTES = 16  # of a parameter: its value, its gradient and Adam's two moments
 
@@ -49,29 +46,24 @@ def check_choice(name: str, value: str, choices: Sequence[str]) -> str:
     return value
 
 
-def check_memory(name: str, value: int, build: Callable[[int], Module]) -> Module:
-    """Return ``build(value)``, if memory holds its parameters and what Adam keeps of them.
+def check_memory(name: str, value: int, build: Callable[[int], Sequence[nn.Module]]) -> None:
+    """Raise ValueError, with an estimate, unless memory holds what Adam trains.
 
     Args:
         name: of the argument, for the message.
         value: how many latents, say; the number of parameters must be linear in it.
-        build: makes the module.
+        build: modules with as many parameters; nothing is allocated for them.
 
-    Raises:
-        ValueError: before anything is allocated, with the estimate.
-
-    >>> check_memory("latents", 3, lambda latents: nn.Linear(latents, 2))
-    Linear(in_features=3, out_features=2, bias=True)
+    >>> check_memory("latents", 3, lambda latents: [nn.Linear(latents, 2)])
     """
     with torch.device("meta"):
-        one, two = (sum(p.numel() for p in build(size).parameters()) for size in (1, 2))
+        one, two = (sum(p.numel() for m in build(n) for p in m.parameters()) for n in (1, 2))
     needed, available = _BYTES * (one + (two - one) * (value - 1)), available_memory()
     if needed > available:
         raise ValueError(
             f"{name}={value} takes about {needed / 2**20:,.0f} MiB for parameters, gradients and "
             f"Adam's moments, and {available / 2**20:,.0f} MiB are free"
         )
-    return build(value)
 
 
 def available_memory() -> float:

@@ -125,11 +125,13 @@ class IndianBuffetVae(Autoencoder):
         }
         self.observation = Observation(self.shape, likelihood, noise_scale, binarize)
         heads = 3 if self.factors else 1
-        nets = check_memory(
-            "latents", latents, lambda k: Networks(self.shape, k, network, widths, heads)
-        )
-        self.networks = nets
-        self.first = nn.Linear(latents, nets.first)
+
+        def networks(k: int) -> Networks:
+            return Networks(self.shape, k, network, widths, heads)
+
+        check_memory("latents", latents, lambda k: [n := networks(k), nn.Linear(k, n.first)])
+        self.networks = networks(latents)
+        self.first = nn.Linear(latents, self.networks.first)
         self.sticks = StickBreaking(latents, mass)
         self._reset_networks()
 
