@@ -9,7 +9,7 @@ from bayesnas._findings import judged_part
 from bayesnas.data import DataSet, Split
 from bayesnas.inference import AmortizedPosterior, Posterior
 from bayesnas.inference.frontier import SUPERFLUOUS_DENSITY, frontier
-from bayesnas.nn.maps import LogRange
+from bayesnas.nn.parameter_map import LogRange
 
 if TYPE_CHECKING:
     import xarray as xr

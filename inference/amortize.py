@@ -10,7 +10,8 @@ import numpy as np
 from torch import Tensor
 
 from bayesnas.distributions import LogUniform
-from bayesnas.nn.maps import Amortize, LogRange, ParameterMap, make_map, read_map
+from bayesnas.nn.maps import Amortize, ByName, make_map, read_map
+from bayesnas.nn.parameter_map import LogRange, ParameterMap
 
 _GOLDEN = 0.6180339887498949
 _BEYOND = 0.1
@@ -26,7 +27,7 @@ class Amortization:
     """
 
     span: LogRange
-    map: ParameterMap
+    map: ParameterMap | ByName
 
     def draw(self, step: int, seed: int) -> float:
         """λ of a step.

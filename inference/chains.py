@@ -18,7 +18,7 @@ from bayesnas.inference.inputs import Data
 from bayesnas.inference.runs import Example, RunFolder
 from bayesnas.inference.session import RandomStream, pyro_session, resolve_device
 from bayesnas.inference.settings import FitSettings
-from bayesnas.inference.trained import TrainedParameters
+from bayesnas.inference.trained import TrainedParameters, trainable
 from bayesnas.inference.training import HISTORY, below
 from bayesnas.models.base import BayesianModel
 
@@ -199,8 +199,8 @@ def _restored(run: RunDescription, record: ChainRecord, example: Example) -> Cha
         fresh.load_state_dict(below("model/", record.fitted))
         trained = None
         if run.settings.amortization is not None:
-            parameters = [p for p in fresh.parameters() if p.requires_grad]
-            trained = TrainedParameters(parameters, run.settings.amortization)
+            settings = run.settings
+            trained = TrainedParameters(trainable(fresh), settings.amortization, settings.upper)
             trained.load_state(below("maps/", record.fitted))
     return Chain(fresh.eval(), record.history, record.validation_nll, trained)
 

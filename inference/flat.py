@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -51,17 +51,22 @@ class FlatParameters:
 
 
 def flatten_parameters(
-    parameters: Sequence[nn.Parameter],
+    parameters: Sequence[nn.Parameter], kinds: Sequence[Hashable] | None = None
 ) -> list[tuple[list[int], FlatParameters]]:
-    """Flatten parameters, one flat tensor for each type and device among them.
+    """Flatten parameters, one flat tensor for each type, device and kind among them.
+
+    Args:
+        parameters: to flatten.
+        kinds: of each of them; none by default.
 
     Returns:
         pairs of the indices into ``parameters`` and their flat tensor.
     """
-    kinds: dict[tuple[torch.dtype, torch.device], list[int]] = {}
+    alike: dict[Hashable, list[int]] = {}
     for index, parameter in enumerate(parameters):
-        kinds.setdefault((parameter.dtype, parameter.device), []).append(index)
+        kind = None if kinds is None else kinds[index]
+        alike.setdefault((parameter.dtype, parameter.device, kind), []).append(index)
     return [
         (indices, FlatParameters([parameters[index] for index in indices]))
-        for indices in kinds.values()
+        for indices in alike.values()
     ]

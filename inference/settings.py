@@ -50,6 +50,7 @@ class FitSettings:
         seed: of everything random.
         optimizer: class of the optimiser, and its settings where they are not the default.
         compile: how steps are taken: ``"eager"``, ``"trace"`` or ``"inductor"``.
+        bilevel: of a two-level fit, ``Bilevel.config()`` of its upper level; else None.
     """
 
     kl_weight: float | None
@@ -65,6 +66,12 @@ class FitSettings:
     seed: int
     optimizer: str
     compile: str
+    bilevel: dict[str, Any] | None = None
+
+    @property
+    def upper(self) -> tuple[str, ...]:
+        """Beginnings of the names of the parameters of the upper level of a two-level fit."""
+        return () if self.bilevel is None else tuple(self.bilevel["parameters"])
 
     def kl_weight_at(self, step: int) -> StepKLWeight:
         """KL weight of a step, counted from 0."""

@@ -18,7 +18,7 @@ from bayesnas.inference.optimizers import OptimizerFactory, build_optimizer
 from bayesnas.inference.session import RandomStream
 from bayesnas.inference.settings import FitSettings, StepKLWeight
 from bayesnas.inference.traced import RecordedStep, StepFunction, record
-from bayesnas.inference.trained import TrainedParameters, Use, adam_scalars, adam_state
+from bayesnas.inference.trained import TrainedParameters, Use, adam_scalars, adam_state, trainable
 from bayesnas.models.base import BayesianModel
 from bayesnas.models.pyro_pair import PyroPair
 
@@ -45,7 +45,8 @@ class Step:
 
     Attributes:
         parameters: the trainable parameters.
-        trained: what the optimiser updates, and how the parameters come from it.
+        all: what optimisers update, and how the parameters come from it.
+        trained: that of these steps: all of it, or the lower level of a two-level fit.
         optimizer: over flat vectors for Adam and for amortised fits, else over the parameters.
         log_lik_sites, kl_sites: what the entries of a step's result are.
     """
@@ -60,12 +61,16 @@ class Step:
         where: Callable[[], str],
     ) -> None:
         """Make the maps and the optimiser; see the class."""
-        self.parameters = [p for p in model.parameters() if p.requires_grad]
-        if not self.parameters:
+        named = trainable(model)
+        if not named:
             raise ValueError("model must have parameters to train, got none")
         self._model, self._settings, self._examples = model, settings, examples
         self._stream, self._where = stream, where
-        self.trained = TrainedParameters(self.parameters, settings.amortization)
+        self.all = TrainedParameters(named, settings.amortization, settings.upper)
+        self.trained = self.all.level(upper=False)
+        self._upper = self.all.level(upper=True)
+        lower = set(self.trained.names)
+        self.parameters = [value for name, value in named.items() if name in lower]
         self._adam = factory is torch.optim.Adam
         flat = self._adam or settings.amortization is not None
         self.optimizer = build_optimizer(
@@ -93,6 +98,7 @@ class Step:
         for group, start in zip(self.optimizer.param_groups, self._start_lr, strict=True):
             group["lr"] = start * factor
         use = self.trained.use(kl_weight.target)
+        self._upper.write(kl_weight.target)
         graph = self._graph(x, y, use)
         if graph is None:
             row = self._eager(x, y, kl_weight, use)
@@ -130,8 +136,8 @@ class Step:
 
     def _eager(self, x: Tensor, y: Tensor, kl_weight: StepKLWeight, use: Use) -> Tensor:
         """Write the gradients; return the terms."""
-        self.trained.write(kl_weight.target)
-        for group in self.trained.groups:
+        self.all.write(kl_weight.target)
+        for group in self.all.groups:
             group.flat.gradient.zero_()
         terms, bound = self._bound(x, y, kl_weight.bound)
         # Per example, so that learning rate and clipping mean the same for any sample size.
@@ -249,7 +255,7 @@ class Step:
     def _unchanged(self) -> Iterator[None]:
         """Run something and put random state, gradients and buffers back as they were."""
         before = self._stream.now()
-        held = [gradient for group in self.trained.groups for gradient in group.gradients]
+        held = [gradient for group in self.all.groups for gradient in group.gradients]
         held += self._function.buffers()
         copies = [tensor.clone() for tensor in held]
         with self._stream.rewound(before):

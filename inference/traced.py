@@ -11,7 +11,7 @@ from torch.func import functional_call
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from bayesnas.inference.objective import BoundTerms, bound_terms
-from bayesnas.inference.trained import TrainedParameters, Use
+from bayesnas.inference.trained import TrainedParameters, Use, trainable
 from bayesnas.models.base import BayesianModel
 
 EPSILON = 1e-8
@@ -41,7 +41,7 @@ class StepFunction:
 
     Args:
         model: model and guide.
-        trained: its parameters.
+        trained: its parameters, those that the step trains.
         use: of any step; every step uses as many leaves and inputs.
         examples: size N of the sample.
         clip: largest absolute value of a gradient entry, or None.
@@ -64,8 +64,9 @@ class StepFunction:
         self._count = len(use.leaves)
         self._leaf_counts = [len(place.leaves) for place in use.places]
         self._input_counts = [len(place.inputs) for place in use.places]
-        names = [name for name, p in self._module.named_parameters() if p.requires_grad]
-        self._names = [[names[index] for index in group.indices] for group in self._groups]
+        self._names = [[f"model.{name}" for name in group.names] for group in self._groups]
+        names = set(trained.names)
+        self._constant = [f"model.{name}" for name in trainable(model) if name not in names]
         persistent = self._module.state_dict(keep_vars=True)
         self._buffers = [
             name
@@ -76,8 +77,13 @@ class StepFunction:
         self.kl_sites: list[str] = []
 
     def buffers(self) -> list[Tensor]:
-        """Return the buffers a forward pass may change, such as running statistics."""
-        return [self._module.get_buffer(name) for name in self._buffers]
+        """Return what a step reads besides its leaves.
+
+        Buffers that a forward pass may change, such as running statistics, and parameters that
+        the step leaves alone, those of the other level of a two-level fit.
+        """
+        constant = [self._module.get_parameter(name).detach() for name in self._constant]
+        return [self._module.get_buffer(name) for name in self._buffers] + constant
 
     def __call__(self, *tensors: Tensor) -> Tensor:
         """Take a step; see the class for the arguments, in that order."""
@@ -108,7 +114,7 @@ class StepFunction:
         x: Tensor,
         y: Tensor,
     ) -> BoundTerms:
-        state: dict[str, Tensor] = dict(zip(self._buffers, buffers, strict=True))
+        state: dict[str, Tensor] = dict(zip(self._buffers + self._constant, buffers, strict=True))
         remaining = iter(leaves)
         for group, names, count, taken in zip(
             self._groups,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,6 +13,8 @@ from torch import Tensor, nn
 from bayesnas.inference.amortize import Amortization
 from bayesnas.inference.flat import FlatParameters, flatten_parameters
 from bayesnas.nn.hypernet import ConstantNet, Filled, Hypernet, Place
+from bayesnas.nn.names import matching
+from bayesnas.nn.parameter_map import ParameterMap
 
 BETAS = (0.9, 0.999)
 
@@ -21,13 +24,15 @@ class Group:
     """Parameters of one type and device, and what they are made from.
 
     Attributes:
-        indices: of the parameters, among all trainable ones of the model.
+        names: of the parameters.
+        upper: whether they are those of the upper level of a two-level fit.
         flat: one vector behind the parameters and one behind their gradients.
         net: gives that vector at a KL weight.
         gradients: of every leaf of ``net``.
     """
 
-    indices: list[int]
+    names: list[str]
+    upper: bool
     flat: FlatParameters
     net: Hypernet
     gradients: list[Tensor]
@@ -62,27 +67,55 @@ class TrainedParameters:
     every step, a fit at one KL weight trains it itself.
 
     Args:
-        parameters: of the model, trainable.
+        parameters: of the model, trainable, by name.
         amortization: of the fit, None for a fit at one KL weight.
+        upper: beginnings of the names of those that belong to the upper level of a two-level fit.
 
     Attributes:
-        groups: by type and device.
-        leaves: what an optimiser trains, over all groups.
+        groups: by type, device, level and kind of map.
+
+    Raises:
+        ValueError: for a beginning of a name, here or in the maps, that no parameter has.
     """
 
     def __init__(
-        self, parameters: Sequence[nn.Parameter], amortization: Amortization | None
+        self,
+        parameters: Mapping[str, nn.Parameter],
+        amortization: Amortization | None,
+        upper: Sequence[str] = (),
     ) -> None:
         """Flatten the parameters and make the maps; see the class."""
         self.amortization = amortization
+        names = list(parameters)
+        above = set(matching(names, upper, "bilevel.parameters"))
+        maps = [None if amortization is None else amortization.map.of(name) for name in names]
+        if amortization is not None:
+            amortization.map.check_names(names)
+        kinds = [(name in above, found) for name, found in zip(names, maps, strict=True)]
         self.groups = []
-        for indices, flat in flatten_parameters(parameters):
-            net = _net(flat, amortization)
+        for indices, flat in flatten_parameters(list(parameters.values()), kinds):
+            net = _net(flat, amortization, maps[indices[0]])
             gradients = [torch.zeros_like(leaf) for leaf in net.leaves]
             if amortization is None:
                 gradients = [flat.gradient]
-            self.groups.append(Group(indices, flat, net, gradients))
-        self.leaves = [leaf for group in self.groups for leaf in group.net.leaves]
+            members = [names[index] for index in indices]
+            self.groups.append(Group(members, members[0] in above, flat, net, gradients))
+
+    @property
+    def leaves(self) -> list[nn.Parameter]:
+        """What an optimiser trains, over all groups."""
+        return [leaf for group in self.groups for leaf in group.net.leaves]
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the parameters, over all groups."""
+        return [name for group in self.groups for name in group.names]
+
+    def level(self, *, upper: bool) -> TrainedParameters:
+        """Those of one level of a two-level fit; nothing is copied."""
+        found = copy.copy(self)
+        found.groups = [group for group in self.groups if group.upper == upper]
+        return found
 
     def use(self, kl_weight: float) -> Use:
         """What a step at a KL weight reads and updates."""
@@ -154,11 +187,18 @@ class TrainedParameters:
             group.net.load_state_dict(own)
 
 
-def _net(flat: FlatParameters, amortization: Amortization | None) -> Hypernet:
-    if amortization is None:
+def trainable(model: nn.Module) -> dict[str, nn.Parameter]:
+    """The parameters of a model that are trained, by name."""
+    return {name: value for name, value in model.named_parameters() if value.requires_grad}
+
+
+def _net(
+    flat: FlatParameters, amortization: Amortization | None, kind: ParameterMap | None
+) -> Hypernet:
+    if amortization is None or kind is None:
         return ConstantNet(flat.values)
     values = flat.values.detach().clone()
-    return amortization.map.build(values, flat.shapes, amortization.span).to(values.device)
+    return kind.build(values, flat.shapes, amortization.span).to(values.device)
 
 
 @torch.no_grad()

@@ -145,7 +145,7 @@ class Training:
 
     def show(self, kl_weight: float) -> None:
         """Give the model the parameters at a KL weight; in a fit at one λ it has them."""
-        self._take.trained.write(kl_weight)
+        self._take.all.write(kl_weight)
 
     def check_parameters(self) -> None:
         """Raise NonFiniteLossError where the last step left a parameter NaN or infinite.
@@ -154,7 +154,7 @@ class Training:
         """
         where = self._where(self.step - 1)
         check_parameters(self.model.named_parameters(), where)
-        maps = [(f"leaf {i} of the map", leaf) for i, leaf in enumerate(self._take.trained.leaves)]
+        maps = [(f"leaf {i} of the map", leaf) for i, leaf in enumerate(self._take.all.leaves)]
         check_parameters(maps, where)
 
     def end_epoch(self, validation_nll: float, patience: int | None) -> None:
@@ -174,7 +174,7 @@ class Training:
         """
         if self.settings.amortization is not None:
             self.show(self.settings.amortization.span.kl_weight(0.5))
-        model, maps = self.model.state_dict(), self._take.trained.state()
+        model, maps = self.model.state_dict(), self._take.all.state()
         return {f"model/{name}": value.detach() for name, value in model.items()} | {
             f"maps/{name}": value.detach() for name, value in maps.items()
         }
@@ -204,7 +204,7 @@ class Training:
         """
         try:
             self.model.load_state_dict(below("model/", tensors))
-            self._take.trained.load_state(below("maps/", tensors))
+            self._take.all.load_state(below("maps/", tensors))
         except RuntimeError as error:
             raise ValueError(f"the checkpoint is of another model: {error}") from error
         optimizer = below("optimizer/", tensors)

@@ -8,7 +8,7 @@ from bayesnas.distributions import LogUniform
 from bayesnas.inference.amortize import make_amortization
 from bayesnas.inference.session import random_state_kept
 from bayesnas.inference.settings import whole
-from bayesnas.inference.trained import TrainedParameters
+from bayesnas.inference.trained import TrainedParameters, trainable
 from bayesnas.models.base import BayesianModel
 from bayesnas.nn.maps import Amortize
 
@@ -75,6 +75,5 @@ def trainable_scalars(
     amortization = make_amortization(kl_weight, amortize)
     with random_state_kept():
         own = copy.deepcopy(model)  # its parameters move into one vector
-        parameters = [value for value in own.parameters() if value.requires_grad]
-        trained = TrainedParameters(parameters, amortization)
+        trained = TrainedParameters(trainable(own), amortization)
     return sum(leaf.numel() for leaf in trained.leaves)

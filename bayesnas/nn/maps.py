@@ -2,77 +2,27 @@
 
 from __future__ import annotations
 
-import abc
-import math
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, cast
 
 from torch import Tensor, nn
 
-from bayesnas.nn.hypernet import Hypernet, ModuleNet, PiecewiseLinearNet
+from bayesnas.nn.hypernet import ConstantNet, Hypernet, ModuleNet, PiecewiseLinearNet
 from bayesnas.nn.low_rank import LowRankNet
-
-_SLACK = 1e-6  # relative: how far outside the range a λ may lie by rounding
+from bayesnas.nn.names import begins, matching
+from bayesnas.nn.parameter_map import LogRange, ParameterMap
 
 
 @dataclass(frozen=True)
-class LogRange:
-    """A range of KL weights on a log scale.
+class Constant(ParameterMap):
+    """θ that is the same for every λ."""
 
-    Attributes:
-        low: smallest λ, > 0.
-        high: largest λ.
+    kind: ClassVar[str] = "constant"
 
-    >>> LogRange(0.1, 1000.0).normalised(10.0)
-    0.5
-    """
-
-    low: float
-    high: float
-
-    def normalised(self, kl_weight: float) -> float:
-        """T in [0, 1]: ln(λ / low) / ln(high / low).
-
-        Raises:
-            ValueError: for a λ outside the range; the message says the range.
-        """
-        if not self.low * (1 - _SLACK) <= kl_weight <= self.high * (1 + _SLACK):
-            raise ValueError(
-                f"kl_weight must be in the fitted range [{self.low:g}, {self.high:g}], "
-                f"got {kl_weight!r}"
-            )
-        t = math.log(kl_weight / self.low) / math.log(self.high / self.low)
-        return min(max(t, 0.0), 1.0)
-
-    def kl_weight(self, t: float) -> float:
-        """λ at t, exact at both ends."""
-        if t in (0.0, 1.0):
-            return self.high if t else self.low
-        return float(self.low * (self.high / self.low) ** t)
-
-
-class ParameterMap(abc.ABC):
-    """A kind of map from λ to parameters; builds the hypernetwork of a model."""
-
-    kind: ClassVar[str]
-
-    @abc.abstractmethod
     def build(self, initial: Tensor, shapes: Sequence[Any], span: LogRange) -> Hypernet:
-        """Make the hypernetwork that starts at ``initial`` for every λ.
-
-        Args:
-            initial: all trainable parameters, ``[P]``.
-            shapes: of the tensors that it holds one after the other.
-            span: the range of λ.
-        """
-
-    def check(self, span: LogRange) -> None:  # noqa: B027  # most options fit any range
-        """Raise ValueError where the options do not fit the range of λ."""
-
-    def config(self) -> dict[str, Any]:
-        """Kind and options, as JSON values."""
-        return {"kind": self.kind, **asdict(self)}  # type: ignore[call-overload]
+        """One vector."""
+        return ConstantNet(nn.Parameter(initial.clone()))
 
 
 @dataclass(frozen=True)
@@ -200,13 +150,49 @@ class Custom(ParameterMap):
         return {"kind": self.kind}
 
 
-_KINDS: dict[str, type[ParameterMap]] = {kind.kind: kind for kind in (Linear, LowRank, Piecewise)}
+@dataclass(frozen=True)
+class ByName:
+    """Maps of parameters chosen by name; parameters without one are constant.
+
+    Attributes:
+        maps: pairs of a name, or the first parts of one, and a map; the first that fits counts.
+
+    >>> ByName((("head", Linear()),)).of("head.weight").kind
+    'linear'
+    """
+
+    kind: ClassVar[str] = "by-name"
+
+    maps: tuple[tuple[str, ParameterMap], ...]
+
+    def of(self, name: str) -> ParameterMap:
+        """The map of one parameter."""
+        return next((found for b, found in self.maps if begins(name, b)), Constant())
+
+    def check_names(self, names: Sequence[str]) -> None:
+        """Raise ValueError for a beginning that no name has."""
+        matching(names, [beginning for beginning, _ in self.maps], "amortize")
+
+    def check(self, span: LogRange) -> None:
+        """Raise ValueError where the options of a map do not fit the range of λ."""
+        for _, found in self.maps:
+            found.check(span)
+
+    def config(self) -> dict[str, Any]:
+        """Kind and maps, as JSON values."""
+        return {"kind": self.kind, "maps": [[b, found.config()] for b, found in self.maps]}
 
 
-Amortize = str | ParameterMap | type[ParameterMap] | Callable[[Tensor], nn.Module]
+_KINDS: dict[str, type[ParameterMap]] = {
+    kind.kind: kind for kind in (Constant, Linear, LowRank, Piecewise)
+}
 
 
-def make_map(amortize: Amortize) -> ParameterMap:
+OneMap = str | ParameterMap | type[ParameterMap] | Callable[[Tensor], nn.Module]
+Amortize = OneMap | Mapping[str, OneMap]
+
+
+def make_map(amortize: Amortize) -> ParameterMap | ByName:
     """Read what ``amortize=`` was given.
 
     Raises:
@@ -216,12 +202,18 @@ def make_map(amortize: Amortize) -> ParameterMap:
     >>> make_map("low-rank")
     LowRank(rank=1, hidden=50)
     """
+    if isinstance(amortize, Mapping):
+        return ByName(tuple((name, _one_map(kind)) for name, kind in amortize.items()))
+    return _one_map(amortize)
+
+
+def _one_map(amortize: OneMap) -> ParameterMap:
     if isinstance(amortize, ParameterMap):
         return amortize
     if isinstance(amortize, str) and amortize in _KINDS:
         return _KINDS[amortize]()
     if isinstance(amortize, type) and issubclass(amortize, ParameterMap):
-        return make_map(amortize())
+        return _one_map(amortize())
     if callable(amortize) and not isinstance(amortize, nn.Module):
         return Custom(cast(Callable[[Tensor], nn.Module], amortize))
     error = ValueError if isinstance(amortize, str) else TypeError
@@ -231,12 +223,18 @@ def make_map(amortize: Amortize) -> ParameterMap:
     )
 
 
-def read_map(config: dict[str, Any]) -> ParameterMap:
+def read_map(config: dict[str, Any]) -> ParameterMap | ByName:
     """Rebuild a map from its :meth:`ParameterMap.config`.
 
     Raises:
         ValueError: for an unknown kind, or a map of the user's own.
     """
+    if config["kind"] == ByName.kind:
+        return ByName(tuple((name, _read_one(found)) for name, found in config["maps"]))
+    return _read_one(config)
+
+
+def _read_one(config: Mapping[str, Any]) -> ParameterMap:
     options = {name: value for name, value in config.items() if name != "kind"}
     if config["kind"] not in _KINDS:
         raise ValueError(

@@ -19,7 +19,7 @@ import bayesnas as bn
 from bayesnas.inference.session import RandomStream, pyro_session
 from bayesnas.inference.settings import make_settings
 from bayesnas.inference.step import Step
-from bayesnas.nn.maps import ParameterMap
+from bayesnas.nn.parameter_map import ParameterMap
 
 KINDS: dict[str, str | ParameterMap | None] = {
     "one λ": None,

@@ -16,7 +16,8 @@ from bayesnas.inference.objective import bound_terms
 from bayesnas.inference.session import RandomStream, pyro_session
 from bayesnas.inference.settings import FitSettings, StepKLWeight, make_settings
 from bayesnas.inference.step import Step
-from bayesnas.nn.maps import LogRange, make_map
+from bayesnas.nn.maps import make_map
+from bayesnas.nn.parameter_map import LogRange
 
 SPAN = LogRange(0.1, 100.0)
 

@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 import bayesnas as bn
-from bayesnas.nn.maps import Custom, LogRange, make_map, read_map
+from bayesnas.nn.maps import Custom, make_map, read_map
+from bayesnas.nn.parameter_map import LogRange
 
 SPAN = LogRange(0.1, 100.0)
 
