@@ -60,12 +60,12 @@ def plot_group_sweep(
     ax.set_ylabel("loss on validation data", color=BLUE)
     weights = ax.twinx()
     weights.plot(at, sweep["weights"].values, color=GREY, linestyle="--")
-    weights.set_yscale("log")
+    weights.set_ylim(bottom=0)
     weights.set_ylabel("weights kept", color=GREY)
     weights.grid(visible=False)
     if threshold is not None:
         ax.axvline(threshold, color=ORANGE, linestyle=":", label=f"threshold {threshold:.3g}")
-        ax.legend(frameon=False)
+        ax.legend(frameon=False, loc="center left")
     ax.invert_xaxis()
     return ax
 

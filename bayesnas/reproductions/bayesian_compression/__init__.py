@@ -1,0 +1,193 @@
+"""Louizos, Ullrich and Welling (2017): Bayesian compression of two nets for MNIST.
+
+Whole groups of weights are removed, or single ones, in stages with fits between them; the table
+of the source beside ours, error against size, the threshold that held-out data would choose, and
+what is left of the first layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import bayesnas as bn
+from bayesnas._cli.output import rows_as_csv
+from bayesnas.data import DataSet
+from bayesnas.inference.files import write_atomically
+from bayesnas.models import BayesianCompressionNet
+from bayesnas.models.group_sweep import knee
+from bayesnas.report import write_figure
+from bayesnas.reproductions.base import Comparison, Reproduced, Reproduction, Request, claim
+from bayesnas.reproductions.bayesian_compression import published
+from bayesnas.reproductions.bayesian_compression.measure import Measured, error, measured
+from bayesnas.reproductions.bayesian_compression.pictures import (
+    first_layer_figure,
+    frontier_figure,
+    sweep_figure,
+)
+from bayesnas.reproductions.bayesian_compression.recipe import (
+    LENET_5,
+    LENET_300_100,
+    PRIORS,
+    QUICK,
+    Recipe,
+)
+from bayesnas.reproductions.bayesian_compression.stages import Fitted, Start
+from bayesnas.reproductions.tables import as_csv, as_markdown
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+STARTS = 3
+HELD_OUT = 1 / 12  # 5,000 of 60,000
+_FILES = ("comparison.csv", "comparison.md", "stages.csv", "frontier.png", "sweep.png")
+_FIRST_LAYER = "first-layer.png"
+
+
+def run(whole: Recipe, request: Request) -> Reproduced:
+    """Fit, measure and write the tables ``comparison`` and ``stages`` and the pictures.
+
+    Raises:
+        ValueError: where the folder holds a reproduction with other settings.
+        FileNotFoundError: MNIST is not there and can't be downloaded.
+    """
+    recipe = QUICK if request.quick else whole
+    starts = request.seeds or (1 if request.quick else STARTS)
+    data = _load(recipe, request)
+    settings = {**recipe.to_dict(), "starts": starts}
+    claim(request.out, {**settings, "fingerprint": data.train.fingerprint})
+    rows: list[Measured] = []
+    ends: dict[tuple[str, str], Fitted] = {}
+    for seed in range(starts):
+        for prior in PRIORS:
+            for row, fitted in _measured_start(recipe, prior, seed, data, request):
+                rows.append(row)
+                if row.last and seed == 0:
+                    ends[prior, row.way] = fitted
+    sweeps, at_knee = _chosen_by_validation(recipe, request)
+    comparisons = [*compare(rows, recipe), *at_knee]
+    files = _write(request.out, comparisons, rows)
+    write_figure(frontier_figure(rows, recipe), files["frontier.png"])
+    write_figure(sweep_figure(sweeps), files["sweep.png"])
+    files[_FIRST_LAYER] = request.out / _FIRST_LAYER
+    write_figure(first_layer_figure(ends, recipe), files[_FIRST_LAYER])
+    found = remarks(recipe, starts)
+    return Reproduced("bayesian-compression", settings, found, comparisons, files)
+
+
+REPRODUCTION = Reproduction(
+    "Bayesian compression of LeNet-300-100", published.REFERENCE, partial(run, LENET_300_100)
+)
+REPRODUCTION_LENET_5 = Reproduction(
+    "Bayesian compression of LeNet-5-Caffe", published.REFERENCE, partial(run, LENET_5)
+)
+
+
+def compare(rows: Sequence[Measured], recipe: Recipe) -> Iterator[Comparison]:
+    """The ends of both ways beside the rows of the source."""
+    for quantity, name in _QUANTITIES.items():
+        for way in ("groups", "weights"):
+            for prior in PRIORS:
+                ours = [row for row in rows if row.last and (row.way, row.prior) == (way, prior)]
+                if not ours:
+                    continue
+                theirs = recipe.published.get(prior if way == "groups" else "sparse-vd")
+                yield Comparison(
+                    {"removed": way, "prior": prior},
+                    quantity,
+                    None if theirs is None else getattr(theirs, name),
+                    tuple(getattr(row, name) for row in ours),
+                )
+
+
+_QUANTITIES = {
+    "test error, %": "error",
+    "weights kept, %": "kept",
+    "times smaller by pruning": "pruning",
+    "times smaller, fast prediction": "fast",
+    "times smaller, maximum": "maximum",
+}
+
+
+def remarks(recipe: Recipe, starts: int) -> list[str]:
+    """What was run, and what is not as in the source."""
+    epochs = recipe.pretraining.epochs
+    ways = {
+        "groups": sum(stage.epochs for stage in recipe.groups),
+        "weights": sum(stage.epochs for stage in recipe.weights),
+    }
+    return [
+        f"{recipe.title} on {recipe.data}, {starts} {'start' if starts == 1 else 'starts'}: "
+        f"{epochs} epochs of maximum likelihood, {recipe.first.epochs} of a first fit, then "
+        f"{ways['groups']} while groups go, or {ways['weights']} while single weights go.",
+        "How much is removed is set by size; the settings were chosen on held-out training data.",
+        "The source removes once, by a threshold for each layer, and does not fit again. The "
+        "figures beside those of single weights are its row for sparse variational dropout.",
+        "Errors are those of the posterior means. 'At the knee' is removal by one threshold "
+        "chosen on held-out training data, without a fit after it.",
+    ]
+
+
+def _load(recipe: Recipe, request: Request, validation: float = 0.0) -> DataSet:
+    flatten = recipe.shape is not None
+    return bn.data.load(recipe.data, root=request.root, flatten=flatten, validation=validation)
+
+
+def _measured_start(
+    recipe: Recipe, prior: str, seed: int, data: DataSet, request: Request
+) -> Iterator[tuple[Measured, Fitted]]:
+    assert data.test is not None
+    folder = request.out / "fits"
+    start = Start(
+        recipe, prior, seed, data.train, folder / f"{prior}-{seed}", folder / f"{seed}.safetensors",
+        request,
+    )  # fmt: skip
+    last = {"groups": len(recipe.groups) - 1, "weights": len(recipe.weights) - 1}
+    size = sum(p.numel() for n, p in start.trained().named_parameters() if n.endswith("weight"))
+    for fitted in start.fitted():
+        is_last = last.get(fitted.way) == fitted.index
+        row = measured(fitted, prior, seed, data.test, size, is_last)
+        request.say(
+            f"{prior}, seed {seed}, {row.way}: {row.architecture}, {row.kept:.2f} % of the "
+            f"weights, test error {row.error:.2f} %"
+        )
+        yield row, fitted
+
+
+def _chosen_by_validation(
+    recipe: Recipe, request: Request
+) -> tuple[Mapping[str, xr.Dataset], list[Comparison]]:
+    """The sweep of each prior on held-out training data, and the test error at its knee."""
+    data = _load(recipe, request, HELD_OUT)
+    assert data.validation is not None
+    assert data.test is not None
+    folder = request.out / "fits" / "held-out"
+    sweeps, found = {}, []
+    for prior in PRIORS:
+        net = folder / "0.safetensors"
+        start = Start(recipe, prior, 0, data.train, folder / prior, net, request)
+        first = start.first()
+        model = first.posterior.model
+        assert isinstance(model, BayesianCompressionNet)
+        sweeps[prior] = model.group_sweep(*data.validation)
+        smaller = first.posterior.prune(by="group", threshold=knee(sweeps[prior]))
+        kept = smaller.complexity()
+        for quantity, value in (
+            ("test error, %", error(smaller.compact(), *data.test)),
+            ("weights kept, %", 100 * kept["parameters_kept"] / kept["parameters"]),
+        ):
+            labels = {"removed": "groups, at the knee", "prior": prior}
+            found.append(Comparison(labels, quantity, None, (value,)))
+    return sweeps, found
+
+
+def _write(
+    out: Path, comparisons: Sequence[Comparison], rows: Sequence[Measured]
+) -> dict[str, Path]:
+    files = {name: out / name for name in _FILES}
+    write_atomically(files["comparison.csv"], as_csv(comparisons).encode())
+    write_atomically(files["comparison.md"], as_markdown(comparisons).encode())
+    write_atomically(files["stages.csv"], rows_as_csv([row.to_dict() for row in rows]).encode())
+    return files

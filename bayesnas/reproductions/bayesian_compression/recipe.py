@@ -1,0 +1,135 @@
+"""What is done to a net: maximum likelihood, a first fit, and two ways down from there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from torch import nn
+
+from bayesnas.nn import convnet, mlp
+from bayesnas.reproductions.bayesian_compression import published
+
+PRIORS = ("normal-jeffreys", "horseshoe")
+
+
+@dataclass(frozen=True)
+class Pretraining:
+    """Maximum likelihood with dropout, by Adam with a cosine schedule.
+
+    Attributes:
+        epochs: passes over the sample.
+        lr: learning rate at the start.
+        dropout: share of the inputs of each linear or convolution layer that are set to 0.
+    """
+
+    epochs: int
+    lr: float
+    dropout: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Remove down to a share of the weights, then fit on.
+
+    Attributes:
+        keep: at most so large a share of the net's weights stays; 1 removes nothing.
+        kl_weight: λ of the fit.
+        epochs: of the fit.
+        lr: learning rate at its start.
+    """
+
+    keep: float
+    kl_weight: float
+    epochs: int
+    lr: float
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The way of one net.
+
+    Attributes:
+        title: name of the net in tables.
+        data: name of the data set.
+        build: makes the net.
+        shape: of an image, if the net takes it flat; None if it takes it as it is.
+        pretraining: what the net starts at.
+        first: the fit of the whole net.
+        groups: from there, whole groups go.
+        weights: from the first fit, too: single weights go, all layers together.
+        batch_size: examples a step.
+        published: rows of the source, by prior.
+    """
+
+    title: str
+    data: str
+    build: Callable[[], nn.Module]
+    shape: tuple[int, int] | None
+    pretraining: Pretraining
+    first: Stage
+    groups: tuple[Stage, ...]
+    weights: tuple[Stage, ...]
+    batch_size: int
+    published: Mapping[str, published.Row]
+
+    def to_dict(self) -> dict[str, Any]:
+        """All that decides the numbers, as JSON values."""
+        return {
+            "net": self.title,
+            "data": self.data,
+            "pretraining": {
+                **asdict(self.pretraining),
+                "dropout": list(self.pretraining.dropout),
+            },
+            "first": asdict(self.first),
+            "groups": [asdict(stage) for stage in self.groups],
+            "weights": [asdict(stage) for stage in self.weights],
+            "batch_size": self.batch_size,
+        }
+
+
+LENET_300_100 = Recipe(
+    title="LeNet-300-100",
+    data="mnist",
+    build=lambda: mlp([784, 300, 100, 10]),
+    shape=(28, 28),
+    pretraining=Pretraining(25, 2e-3, (0.1, 0.2, 0.2)),
+    first=Stage(1.0, 0.2, 6, 5e-3),
+    groups=(Stage(0.30, 0.3, 4, 5e-3), Stage(0.107, 0.4, 10, 5e-3)),
+    weights=(
+        Stage(0.25, 0.3, 3, 5e-3),
+        Stage(0.08, 0.4, 4, 5e-3),
+        Stage(0.04, 0.5, 4, 5e-3),
+        Stage(0.0218, 0.5, 8, 5e-3),
+    ),
+    batch_size=256,
+    published=published.LENET_300_100,
+)
+
+LENET_5 = Recipe(
+    title="LeNet-5-Caffe",
+    data="mnist",
+    build=convnet,
+    shape=None,
+    pretraining=Pretraining(3, 1e-3, (0.0, 0.0, 0.2, 0.2)),
+    first=Stage(1.0, 0.2, 2, 5e-3),
+    groups=(Stage(0.10, 0.2, 4, 5e-3), Stage(0.02, 0.2, 6, 5e-3)),
+    weights=(Stage(0.10, 0.2, 3, 5e-3), Stage(0.03, 0.2, 3, 5e-3), Stage(0.0088, 0.2, 8, 5e-3)),
+    batch_size=256,
+    published=published.LENET_5,
+)
+
+QUICK = Recipe(
+    title="64–40–20–10",
+    data="digits",
+    build=lambda: mlp([64, 40, 20, 10]),
+    shape=(8, 8),
+    pretraining=Pretraining(30, 5e-3, (0.1, 0.1, 0.1)),
+    first=Stage(1.0, 0.2, 30, 2e-2),
+    groups=(Stage(0.5, 0.2, 10, 1e-2), Stage(0.25, 0.2, 20, 1e-2)),
+    weights=(Stage(0.3, 0.2, 10, 1e-2), Stage(0.1, 0.2, 20, 1e-2)),
+    batch_size=128,
+    published={},
+)

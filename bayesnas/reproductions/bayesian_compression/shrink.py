@@ -1,0 +1,99 @@
+"""A posterior taken over to the physically smaller net, so that further epochs cost less."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+from torch import Tensor, nn
+
+from bayesnas.compaction import compact
+from bayesnas.inference import Posterior
+from bayesnas.inference.chains import Chain
+from bayesnas.models import BayesianCompressionNet
+from bayesnas.models.grouped_weights import joined
+
+
+def shrunk(post: Posterior) -> tuple[Posterior, Tensor | None]:
+    """The same posterior without the units, filters and inputs that were removed.
+
+    ``compact`` gives the smaller net but no posterior on it. So it is run on a net whose weights
+    are their own places, which says where each weight of the smaller one came from.
+
+    Args:
+        post: of a :class:`BayesianCompressionNet`; it stays as it is.
+
+    Returns:
+        the posterior, and which inputs its net reads, ``[inputs]``, None for all: a linear first
+        layer loses the columns of inputs that were removed.
+    """
+    model, (x, y) = post.model, post.example
+    assert isinstance(model, BayesianCompressionNet)
+    net = compact(_places(model), x)
+    inputs = _without_unread_inputs(net)
+    smaller = _of(net, model)
+    example = (x if inputs is None else x[:, inputs], y)
+    chain = post.records()[post.best]
+    run = dataclasses.replace(post.run, model=smaller)
+    return Posterior(run, [Chain(smaller, chain.history, chain.validation_nll)], example), inputs
+
+
+def _places(model: BayesianCompressionNet) -> nn.Module:
+    """The net with 1 + its flat place as every weight of a kept row and column, biases 0."""
+    net, masks = model.plain_module(), model.keep_masks()
+    with torch.no_grad():
+        for site, parameter in net.named_parameters():
+            parameter.zero_()
+            if site.endswith("weight") and site in masks:
+                kept = masks[site].flatten(2).any(2) if masks[site].ndim > 2 else masks[site]
+                held = kept.any(1)[:, None] & kept.any(0)
+                places = torch.arange(1.0, parameter.numel() + 1).reshape(parameter.shape)
+                parameter.copy_(places * held.reshape(*held.shape, *[1] * (places.ndim - 2)))
+    return net
+
+
+def _without_unread_inputs(net: nn.Module) -> Tensor | None:
+    """Take the empty columns out of a linear first layer; which stay."""
+    layer = next(m for m in net.modules() if isinstance(m, (nn.Linear, nn.Conv2d)))
+    if not isinstance(layer, nn.Linear):
+        return None
+    inputs = layer.weight.any(0).nonzero().squeeze(1)
+    layer.weight = nn.Parameter(layer.weight.detach()[:, inputs])
+    layer.in_features = len(inputs)
+    return inputs
+
+
+def _of(places: nn.Module, model: BayesianCompressionNet) -> BayesianCompressionNet:
+    """The model of a net of places, with the parameters and masks from these places."""
+    found = BayesianCompressionNet(
+        places,
+        model.scale_prior.name,
+        global_scale=model.global_scale,
+        initial_loc="net",
+        initial_scale=model.initial_scale,
+    )
+    masks, kept = model.keep_masks(), {}
+    groups, kept_groups = model.keep_groups.masks(), {}
+    for name in found.layers.names:
+        weight = joined(name, "weight")
+        at = found.layers.initial[weight].long() - 1
+        shape = model.layers.shapes[weight]
+        inner = shape[1:].numel()
+        rows = at.flatten(1)[:, 0] // inner
+        columns = at[0].reshape(at.shape[1], -1)[:, 0] % inner // shape[2:].numel()
+        here = {weight: at, joined(name, "bias"): rows}
+        for site in here.keys() & masks.keys():
+            kept[site] = masks[site].flatten()[here[site]]
+        along = columns if model.groups[name].on == "in" else rows
+        kept_groups[name] = groups[name][along]
+        here |= {joined(name, v): along for v in model.scale_prior.variables}
+        for parameter in model.variational:
+            site = parameter.rpartition(".")[0]
+            if site in here:
+                value = model.variational[parameter].detach()
+                found.variational.assign(
+                    parameter, value.flatten()[here[site]] if value.ndim else value
+                )
+    found.keep.assign(kept)
+    found.keep_groups.assign(kept_groups)
+    return found.eval()

@@ -1,0 +1,187 @@
+"""The reproduction of Bayesian compression, at a tiny size."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import bayesnas as bn
+from bayesnas.reproductions import REPRODUCTIONS, Request, bayesian_compression
+from bayesnas.reproductions.bayesian_compression import compare, recipe, run
+from bayesnas.reproductions.bayesian_compression.measure import error
+from bayesnas.reproductions.bayesian_compression.pretrain import pretrained
+from bayesnas.reproductions.bayesian_compression.recipe import Pretraining, Stage
+from bayesnas.reproductions.bayesian_compression.shrink import shrunk
+
+TINY = dataclasses.replace(
+    recipe.QUICK,
+    build=lambda: bn.nn.mlp([64, 12, 10]),
+    pretraining=Pretraining(3, 1e-2, (0.1, 0.0)),
+    first=Stage(1.0, 0.2, 4, 2e-2),
+    groups=(Stage(0.6, 0.2, 1, 1e-2), Stage(0.4, 0.2, 1, 1e-2)),
+    weights=(Stage(0.3, 0.2, 1, 1e-2),),
+    published=recipe.LENET_300_100.published,
+)
+SIZE = 64 * 12 + 12 * 10
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    """A finished reproduction, its folder, and what was said."""
+    out, said = tmp_path_factory.mktemp("reproduction"), []
+    found = run(TINY, Request(out, seeds=1, say=said.append))
+    return found, out, said
+
+
+def test_every_published_figure_has_ours_beside_it(done):
+    found = {(c.quantity, *c.labels.values()): c for c in done[0].comparisons}
+    published = TINY.published
+    for prior in recipe.PRIORS:
+        groups = found["test error, %", "groups", prior]
+        assert (groups.published, len(groups.ours)) == (published[prior].error, 1)
+        assert found["weights kept, %", "groups", prior].published == published[prior].kept
+        weights = found["times smaller, maximum", "weights", prior]
+        assert weights.published == published["sparse-vd"].maximum
+        assert 0 < found["test error, %", "groups, at the knee", prior].mean < 100
+
+
+def test_each_stage_keeps_what_it_is_told_and_its_net_makes_the_errors_given(done):
+    rows = list(csv.DictReader((done[1] / "stages.csv").read_text().splitlines()))
+    ways = [(row["prior"], row["way"], row["index"]) for row in rows]
+    stages = [("whole", "0"), ("groups", "0"), ("groups", "1"), ("weights", "0")]
+    assert ways == [(prior, *stage) for prior in recipe.PRIORS for stage in stages]
+    data = bn.data.load("digits")
+    for row in rows:
+        keep = {"whole": 1.0, "groups": (0.6, 0.4)[int(row["index"])], "weights": 0.3}[row["way"]]
+        name = row["way"] if row["way"] == "whole" else f"{row['way']}-{row['index']}"
+        folder = done[1] / "fits" / f"{row['prior']}-0" / name
+        post = bn.load(folder)
+        net = post.model.plain_module()
+        left = sum(int((p != 0).sum()) for n, p in net.named_parameters() if n.endswith("weight"))
+        assert float(row["kept"]) == pytest.approx(100 * left / SIZE)
+        assert 0.5 * keep < left / SIZE <= keep
+        assert float(row["pruning"]) == pytest.approx(SIZE / left)
+        held = folder / "inputs.json"
+        inputs = json.loads(held.read_text())["inputs"] if held.exists() else range(64)
+        assert net.layer1.in_features == len(inputs)
+        assert row["architecture"].split("-")[0] == str(len(inputs))
+        wrong = net(data.test.x[:, list(inputs)]).argmax(1) != data.test.y
+        assert float(row["error"]) == pytest.approx(100 * wrong.double().mean().item())
+
+
+def test_a_second_call_reads_what_is_there_and_other_settings_are_refused(done):
+    found, out, said = done
+    before = {path: path.stat().st_mtime_ns for path in (out / "fits").rglob("*")}
+    said_again: list[str] = []
+    again = run(TINY, Request(out, seeds=1, say=said_again.append))
+    assert again.comparisons == found.comparisons
+    assert {path: path.stat().st_mtime_ns for path in (out / "fits").rglob("*")} == before
+    assert not any("epochs" in line or line.startswith("train") for line in said_again)
+    assert any("epochs" in line for line in said)
+    other = dataclasses.replace(TINY, batch_size=64)
+    with pytest.raises(ValueError, match="holds a reproduction with batch_size=128, got 64"):
+        run(other, Request(out, seeds=1))
+
+
+def test_pictures_and_tables_are_written(done):
+    for path in done[0].files.values():
+        assert path.stat().st_size > 0
+        if path.suffix == ".png":
+            picture = np.asarray(Image.open(path).convert("L"))
+            assert picture.std() > 5
+    assert set(done[0].files) == {
+        "comparison.csv", "comparison.md", "stages.csv", "frontier.png", "sweep.png",
+        "first-layer.png",
+    }  # fmt: skip
+
+
+def test_a_net_with_fewer_wrong_guesses_comes_first_in_no_row():
+    """The table takes all starts, in their order."""
+
+    def row(seed, way, value):
+        return bayesian_compression.Measured(
+            "horseshoe", seed, way, 0, "1-2", 2.0, value, 3.0, 4.0, 5.0, last=True
+        )  # fmt: skip
+
+    rows = [row(0, "groups", 2.5), row(1, "groups", 1.5), row(0, "weights", 7.0)]
+    found = {(c.quantity, *c.labels.values()): c.ours for c in compare(rows, TINY)}
+    assert found["test error, %", "groups", "horseshoe"] == (2.5, 1.5)
+    assert found["test error, %", "weights", "horseshoe"] == (7.0,)
+
+
+@pytest.mark.parametrize("prior", recipe.PRIORS)
+@pytest.mark.parametrize("kind", ["dense", "convolutions"])
+def test_the_smaller_posterior_is_the_same_one(prior, kind):
+    """Means, KL and draws of the net that is left are those of the larger one."""
+    torch.manual_seed(0)
+    net = (
+        bn.nn.mlp([12, 9, 7, 3])
+        if kind == "dense"
+        else bn.nn.convnet([5, 6], [8], image=12, kernel=3)
+    )
+    x = torch.randn(20, 12) if kind == "dense" else torch.randn(20, 1, 12, 12)
+    data = (x, torch.arange(20) % 3)
+    model = bn.models.BayesianCompressionNet(net, prior, initial_loc="net", initial_scale=0.1)
+    post = bn.fit(model, data, steps=1, progress=False)
+    with torch.no_grad():
+        for parameter in post.model.parameters():
+            parameter += 0.4 * torch.randn_like(parameter)
+    pruned = post.prune(by="group", fraction=0.3).prune(fraction=0.5)
+    pruned.model.remove_unread(x[:2])
+    smaller, inputs = shrunk(pruned)
+    assert (inputs is None) == (kind == "convolutions")
+    seen = x if inputs is None else x[:, inputs]
+    torch.testing.assert_close(
+        smaller.model.plain_module()(seen), pruned.model.plain_module()(x), atol=1e-5, rtol=1e-4
+    )
+    sizes = [
+        sum(parameter.numel() for parameter in found.model.plain_module().parameters())
+        for found in (smaller, post)
+    ]
+    assert sizes[0] < 0.8 * sizes[1]
+    for site, (_, scale) in smaller.model.weight_posteriors().items():
+        mask = smaller.model.keep_masks()[site]
+        kept = pruned.model.keep_masks()[site]
+        here = pruned.model.weight_posteriors()[site][1][kept]
+        if kind == "dense":  # weights that read a filter without weights go as well
+            torch.testing.assert_close(scale[mask], here)
+        else:
+            assert set(scale[mask].tolist()) <= set(here.tolist())
+    if kind == "dense":
+        kl = [found.complexity()["kl_nats"] for found in (smaller, pruned)]
+        assert kl[0] == pytest.approx(kl[1], rel=1e-5)
+    smaller.refine((seen, data[1]), steps=1, progress=False)
+
+
+def test_pretraining_is_seeded_learns_and_leaves_the_random_state():
+    data = bn.data.load("digits")
+    before = torch.get_rng_state()
+    nets = [pretrained(TINY, data.train, seed, torch.device("cpu")) for seed in (0, 0, 1)]
+    assert torch.equal(torch.get_rng_state(), before)
+    assert error(nets[0], data.test.x, data.test.y) < 50  # of 90 by guessing
+    first, same, other = (net.layer1.weight for net in nets)
+    assert torch.equal(first, same)
+    assert not torch.equal(first, other)
+
+
+def test_both_nets_are_registered_and_start_as_published():
+    names = ("bayesian-compression", "bayesian-compression-lenet-5")
+    recipes = [REPRODUCTIONS[name].run.args[0] for name in names]
+    assert all(isinstance(REPRODUCTIONS[name].run, partial) for name in names)
+    sizes = [
+        sum(p.numel() for n, p in found.build().named_parameters() if n.endswith("weight"))
+        for found in recipes
+    ]
+    assert sizes == [266_200, 430_500]
+    for found, layers in zip(recipes, (3, 4), strict=True):
+        assert len(found.pretraining.dropout) == layers
+        assert found.groups[-1].keep <= 0.108
+    assert recipes[0].weights[-1].keep <= 0.022
+    assert recipes[1].weights[-1].keep <= 0.009
