@@ -216,6 +216,7 @@ class IndianBuffetVae(Autoencoder):
         prior_logits = self.sticks.logits(self.sticks.posterior().sample())
         evidence, *factor = self.networks.encode(seen)
         logits = self.gate_logits(evidence, prior_logits)
+        prior_logits = prior_logits.expand_as(logits)
         if relaxed:
             q, p = (BinaryConcrete(self.temperature, logits=v) for v in (logits, prior_logits))
             gate = q.rsample().sigmoid()
