@@ -56,8 +56,8 @@ def run(whole: Recipe, request: Request) -> Reproduced:
     recipe = QUICK if request.quick else whole
     starts = request.seeds or (1 if request.quick else STARTS)
     data = _load(recipe, request)
-    settings = {**recipe.to_dict(), "starts": starts}
-    claim(request.out, {**settings, "fingerprint": data.train.fingerprint})
+    # Not how many starts: a second call may ask for more.
+    claim(request.out, {**recipe.to_dict(), "fingerprint": data.train.fingerprint})
     rows: list[Measured] = []
     ends: dict[tuple[str, str], Fitted] = {}
     for seed in range(starts):
@@ -74,6 +74,7 @@ def run(whole: Recipe, request: Request) -> Reproduced:
     files[_FIRST_LAYER] = request.out / _FIRST_LAYER
     write_figure(first_layer_figure(ends, recipe), files[_FIRST_LAYER])
     found = remarks(recipe, starts)
+    settings = {**recipe.to_dict(), "starts": starts}
     return Reproduced("bayesian-compression", settings, found, comparisons, files)
 
 
