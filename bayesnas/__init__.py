@@ -12,11 +12,12 @@ from importlib.metadata import version as _version
 
 from bayesnas import data, distributions, inference, models, nn
 from bayesnas.distributions import LogUniform
-from bayesnas.inference import Posterior, fit, load
+from bayesnas.inference import Bilevel, Posterior, fit, load
 
 __version__ = _version("bayesnas")
 
 __all__ = [
+    "Bilevel",
     "LogUniform",
     "Posterior",
     "__version__",

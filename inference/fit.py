@@ -11,8 +11,10 @@ from typing import TypedDict, Unpack, overload
 
 import torch
 
+from bayesnas.data import Split
 from bayesnas.distributions import LogUniform
 from bayesnas.inference.amortized import AmortizedPosterior
+from bayesnas.inference.bilevel import Bilevel, upper_parameters
 from bayesnas.inference.chains import FittedChains
 from bayesnas.inference.description import RunDescription, state_hash
 from bayesnas.inference.inputs import Data, check_alike, checked_data
@@ -43,6 +45,7 @@ class FitOptions(TypedDict, total=False):
     restarts: int
     validation: Data | None
     patience: int | None
+    bilevel: Bilevel | None
     seed: int
     device: str | torch.device
     compile: str | bool
@@ -82,6 +85,7 @@ def fit(
     restarts: int = 1,
     validation: Data | None = None,
     patience: int | None = None,
+    bilevel: Bilevel | None = None,
     seed: int = 0,
     device: str | torch.device = "auto",
     compile: str | bool = "auto",
@@ -125,6 +129,8 @@ def fit(
         validation: data to measure the mean negative log-likelihood on after every epoch.
         patience: stop a chain after so many epochs without a better one, and return its best
             epoch; needs ``validation``. Over a range of λ the mean over five of them counts.
+        bilevel: of a two-level fit: hyperparameters or structure are trained on ``validation``
+            (which is then not measured), the other parameters on ``data``.
         seed: of everything random.
         device: ``"auto"`` (a GPU where there is one), ``"cpu"``, ``"cuda"``.
         compile: ``"trace"`` records a step once as plain tensor operations, ``"inductor"``
@@ -174,6 +180,7 @@ def fit(
         check_alike(train, held_out)
     elif patience is not None:
         raise ValueError("patience needs validation=, data that is not trained on")
+    above = _upper_level(model, bilevel, held_out, patience)
     settings = make_settings(
         examples=len(train),
         kl_weight=kl_weight,
@@ -190,6 +197,8 @@ def fit(
         seed=seed,
         compile=compile,
     )
+    if bilevel is not None:
+        settings = dataclasses.replace(settings, bilevel=bilevel.config(above))
     loop = Loop(
         model,
         train.to(where),
@@ -199,9 +208,14 @@ def fit(
         schedule,
         on_step,
         int(checkpoint_every),
+        bilevel=bilevel,
     )
     first = loop.chain(0)
     chosen = try_out_optimizer(optimizer, first.parameters, settings.lr, saved=out is not None)
+    if bilevel is not None and first.upper is not None:
+        leaves = first.upper.trained.leaves
+        words = try_out_optimizer(bilevel.optimizer, leaves, bilevel.lr, saved=out is not None)
+        settings = dataclasses.replace(settings, bilevel=bilevel.config(above, words))
     run = RunDescription(
         model,
         dataclasses.replace(settings, optimizer=chosen),
@@ -241,6 +255,23 @@ def _check_arguments(
     if resume and out is None:
         raise ValueError("resume needs out=, the folder of the run to go on with")
     whole("checkpoint_every", checkpoint_every, 1)
+
+
+def _upper_level(
+    model: BayesianModel, bilevel: Bilevel | None, held_out: Split | None, patience: int | None
+) -> tuple[str, ...]:
+    """Names of the parameters on the upper level; none of a fit that has one level."""
+    if bilevel is None:
+        return ()
+    if not isinstance(bilevel, Bilevel):
+        raise TypeError(f"bilevel must be a bayesnas.Bilevel, got {bilevel!r}")
+    if held_out is None:
+        raise ValueError("bilevel needs validation=, data that the upper level is trained on")
+    if patience is not None:
+        raise ValueError(
+            "patience needs data that no level is trained on; with bilevel, validation is"
+        )
+    return upper_parameters(model, bilevel.parameters)
 
 
 def _start(chain: Training, device: torch.device) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from bayesnas.data import Split
+from bayesnas.inference.bilevel import Bilevel
 from bayesnas.inference.checkpoint import ChainRecord
 from bayesnas.inference.evaluation import mean_nll
 from bayesnas.inference.interrupt import DeferredInterrupt, InterruptedFitWarning
@@ -60,6 +61,8 @@ class Loop:
         on_step: hook, called after every step.
         checkpoint_every: steps between checkpoints.
         starts: models to go on from, one a chain, instead of fresh starts.
+        bilevel: upper level of a two-level fit, whose sample is ``validation``; that is then not
+            measured.
     """
 
     def __init__(
@@ -73,12 +76,13 @@ class Loop:
         on_step: Callable[[StepEvent], None] | None,
         checkpoint_every: int,
         starts: Sequence[BayesianModel] | None = None,
+        bilevel: Bilevel | None = None,
     ) -> None:
         """Keep what the chains need; see the class."""
         self.model, self.train, self.validation = model, train, validation
         self.settings, self.optimizer, self.schedule = settings, optimizer, schedule
         self.on_step, self.checkpoint_every = on_step, checkpoint_every
-        self._starts = starts
+        self._starts, self.bilevel = starts, bilevel
         self.finished: list[ChainRecord] = []
         self._folder: RunFolder | None = None
         self._steps_at_once = 1
@@ -100,10 +104,17 @@ class Loop:
             self.optimizer,
             self.schedule,
             fresh=self._starts is None,
+            upper=self._upper(),
         )
         if self.validation is not None and index == 0:  # what can't be validated fails here
             mean_nll(model, self.validation.x[:2], self.validation.y[:2], seed=0, draws=1)
         return training
+
+    def _upper(self) -> tuple[Bilevel, Split] | None:
+        if self.bilevel is None:
+            return None
+        assert self.validation is not None
+        return self.bilevel, self.validation
 
     def run(self, first: Training, folder: RunFolder | None, progress: bool) -> list[ChainRecord]:
         """Train every chain.
@@ -154,7 +165,7 @@ class Loop:
             self._note_speed(training.step - before, time.monotonic() - began)
             if training.step == before:
                 continue
-            if self.validation is not None and training.step % training.batches.per_epoch == 0:
+            if self._measures and training.step % training.batches.per_epoch == 0:
                 self._validate(training)
             if self.on_step is not None:
                 training.show(self.settings.kl_weight_at(training.step - 1).target)
@@ -172,9 +183,14 @@ class Loop:
         if self.on_step is not None:
             return 1
         periods = [self.checkpoint_every]
-        if self.validation is not None:
+        if self._measures:
             periods.append(training.batches.per_epoch)
         return min(self._steps_at_once, *(period - training.step % period for period in periods))
+
+    @property
+    def _measures(self) -> bool:
+        """Whether validation data is measured after every epoch."""
+        return self.validation is not None and self.bilevel is None
 
     def _validate(self, training: Training) -> None:
         assert self.validation is not None

@@ -214,10 +214,10 @@ def learning_rate_factor(schedule: Schedule, progress: float) -> float:
     return _SCHEDULES[schedule](progress)
 
 
-def check_kl_weight(kl_weight: object) -> None:
+def check_kl_weight(kl_weight: object, name: str = "kl_weight") -> None:
     """Raise ValueError unless λ is a finite number ≥ 0."""
     if not _is_number(kl_weight) or not 0 <= kl_weight < math.inf:
-        raise ValueError(f"kl_weight must be a finite number >= 0, got {kl_weight!r}")
+        raise ValueError(f"{name} must be a finite number >= 0, got {kl_weight!r}")
 
 
 def whole(name: str, value: object, least: int, most: int | None = None) -> None:

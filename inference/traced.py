@@ -11,7 +11,8 @@ from torch.func import functional_call
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from bayesnas.inference.objective import BoundTerms, bound_terms
-from bayesnas.inference.trained import TrainedParameters, Use, trainable
+from bayesnas.inference.pooling import keep_pooling
+from bayesnas.inference.trained import TrainedParameters, Use, running_buffers, trainable
 from bayesnas.models.base import BayesianModel
 
 EPSILON = 1e-8
@@ -67,12 +68,7 @@ class StepFunction:
         self._names = [[f"model.{name}" for name in group.names] for group in self._groups]
         names = set(trained.names)
         self._constant = [f"model.{name}" for name in trainable(model) if name not in names]
-        persistent = self._module.state_dict(keep_vars=True)
-        self._buffers = [
-            name
-            for name, value in self._module.named_buffers()
-            if name in persistent and value.dtype != torch.bool
-        ]
+        self._buffers = list(running_buffers(self._module))
         self.log_lik_sites: list[str] = []
         self.kl_sites: list[str] = []
 

@@ -192,6 +192,13 @@ def trainable(model: nn.Module) -> dict[str, nn.Parameter]:
     return {name: value for name, value in model.named_parameters() if value.requires_grad}
 
 
+def running_buffers(model: nn.Module) -> dict[str, Tensor]:
+    """The buffers that a forward pass may change, such as running statistics, by name."""
+    kept = model.state_dict(keep_vars=True)
+    named = model.named_buffers()
+    return {name: b for name, b in named if name in kept and b.dtype != torch.bool}
+
+
 def _net(
     flat: FlatParameters, amortization: Amortization | None, kind: ParameterMap | None
 ) -> Hypernet:

@@ -9,7 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bayesnas.data import Split
 from bayesnas.inference.batches import Batches
+from bayesnas.inference.bilevel import Bilevel
 from bayesnas.inference.nonfinite import check_parameters, check_terms
 from bayesnas.inference.objective import bound_terms
 from bayesnas.inference.optimizers import (
@@ -21,6 +23,7 @@ from bayesnas.inference.session import RandomStream, pyro_session
 from bayesnas.inference.settings import FitSettings, Schedule, StepKLWeight, learning_rate_factor
 from bayesnas.inference.step import Step
 from bayesnas.models.base import BayesianModel
+from bayesnas.inference.upper_step import UpperStep
 from bayesnas.models.pyro_pair import PyroPair
 
 HISTORY = ("loss", "expected_log_lik", "kl", "kl_weight")
@@ -40,6 +43,7 @@ class Training:
         schedule: learning-rate schedule.
         fresh: draw the initial parameters; False goes on from those of ``model``.
     """
+        upper: options of the upper level of a two-level fit, and its sample.
 
     def __init__(
         self,
@@ -53,6 +57,7 @@ class Training:
         *,
         fresh: bool = True,
     ) -> None:
+        upper: tuple[Bilevel, Split] | None = None,
         """Draw the initial parameters and set up the optimiser; see the class."""
         seeds = np.random.SeedSequence([settings.seed, chain]).generate_state(2)
         self.model = model
@@ -75,6 +80,12 @@ class Training:
                 model, optimizer, settings, len(x), self.stream, lambda: self._where(self.step)
             )
         self.history = torch.full((settings.steps, len(HISTORY)), torch.nan, device=x.device)
+        self.upper = None
+        if upper is not None:
+            bilevel, sample = upper
+            self.upper = UpperStep(
+                model, bilevel, settings, self._take.all, len(x), sample, int(seeds[0]), self.stream
+            )
         self.validation_nll: list[float] = []
         self.best_state: dict[str, Tensor] | None = None
 
@@ -124,6 +135,8 @@ class Training:
         self._take.trained.refine(progress, self._take.optimizer)
         factor = learning_rate_factor(self._schedule, progress)
         return self._take(x, y, kl_weight, factor)
+        if self.upper is not None:
+            self.upper(self.step, x, y, kl_weight, self.settings.lr * factor)
 
     def _record(self, first: int, recorded: list[Tensor], kl_weights: list[float]) -> None:
         if not recorded:
@@ -182,8 +195,10 @@ class Training:
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """All that the next steps depend on: tensors by name, and JSON values."""
         tensors = self.fitted()
-        optimizer, values = optimizer_state(self._take.optimizer)
-        tensors |= {f"optimizer/{name}": value for name, value in optimizer.items()}
+        values = {}
+        for name, found in self._optimizers().items():
+            optimizer, values[name] = optimizer_state(found)
+            tensors |= {f"{name}/{key}": value for key, value in optimizer.items()}
         tensors |= {f"random/{name}": value for name, value in self.stream.state.items()}
         tensors["history"] = self.history[: self.step]
         for name, value in (self.best_state or {}).items():
@@ -192,11 +207,16 @@ class Training:
             "step": self.step,
             "stopped": self.stopped,
             "validation_nll": self.validation_nll,
-            "optimizer": values,
+            **values,
             "steps": self._take.decisions(),
         }
 
     def load_state(self, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
+    def _optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        """The optimiser of every level."""
+        found = {"optimizer": self._take.optimizer}
+        return found if self.upper is None else {**found, "upper_optimizer": self.upper.optimizer}
+
         """Go on from what :meth:`state` gave.
 
         Raises:
@@ -207,8 +227,8 @@ class Training:
             self._take.all.load_state(below("maps/", tensors))
         except RuntimeError as error:
             raise ValueError(f"the checkpoint is of another model: {error}") from error
-        optimizer = below("optimizer/", tensors)
-        restore_optimizer(self._take.optimizer, optimizer, values["optimizer"])
+        for name, optimizer in self._optimizers().items():
+            restore_optimizer(optimizer, below(f"{name}/", tensors), values[name])
         self._take.decide_as(values["steps"])
         self.stream.state = below("random/", tensors)
         self.step = int(values["step"])

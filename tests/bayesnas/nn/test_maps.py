@@ -83,3 +83,14 @@ def test_a_map_of_ones_own_can_not_be_read_back() -> None:
 
 def test_knots_may_be_given_as_kl_weights() -> None:
     assert bn.nn.Piecewise(knots=(0.1, 10, 100)).positions(SPAN) == pytest.approx([0, 2 / 3, 1])
+
+
+def test_maps_by_name_give_every_parameter_its_own():
+    found = make_map({"head": "linear", "alpha": bn.nn.Piecewise(knots=3)})
+    kinds = {name: found.of(name).kind for name in ("head.weight", "alpha", "header.weight")}
+    assert kinds == {"head.weight": "linear", "alpha": "piecewise", "header.weight": "constant"}
+    assert read_map(found.config()) == found
+    with pytest.raises(ValueError, match=r"amortize must name trainable parameters.*got 'alpha'"):
+        found.check_names(["head.weight", "body.weight"])
+    with pytest.raises(ValueError, match="knots must increase from 0.1 to 10"):
+        make_map({"head": bn.nn.Piecewise(knots=(0.1, 5.0))}).check(LogRange(0.1, 10.0))
