@@ -27,6 +27,7 @@ from bayesnas.reproductions.bayesian_compression.shrink import shrunk
 
 _INPUTS = "inputs.json"
 INITIAL_SCALE = 0.05
+_COMPILE = "trace"  # stages of a few hundred steps are too short for the compiler
 
 
 @dataclass(frozen=True)
@@ -114,6 +115,7 @@ class Start:
             batch_size=self.recipe.batch_size,
             seed=self.seed,
             device=self._request.device,
+            compile=_COMPILE,
             progress=self._request.progress,
             out=out,
             resume=True,
@@ -139,6 +141,7 @@ class Start:
                 epochs=stage.epochs,
                 lr=stage.lr,
                 schedule="cosine",
+                compile=_COMPILE,
                 progress=self._request.progress,
             )
         fitted = Fitted(way, index, stage, posterior, smaller.inputs)

@@ -1,0 +1,69 @@
+"""The frontier between error and size of LeNet-300-100: one horseshoe fit over λ, or one a λ.
+
+    BAYESNAS_DATA=... python tests/benchmarks/amortized_compression.py
+
+All start at the same net, trained by maximum likelihood on the same images. At each λ weights are
+removed where exp(−mean²/2sd²) is at or above 0.6 (|mean| about one standard deviation), and test
+accuracy is that of the posterior means.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+
+import torch
+
+import bayesnas as bn
+from bayesnas.data import Split
+from bayesnas.models import BayesianCompressionNet
+from bayesnas.reproductions.bayesian_compression.pretrain import pretrained
+from bayesnas.reproductions.bayesian_compression.recipe import LENET_300_100
+
+THRESHOLD = 0.6
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--examples", type=int, default=60_000)
+    parser.add_argument("--epochs", type=int, default=32, help="of the amortised fit")
+    parser.add_argument("--separate-epochs", type=int, default=8, help="of each separate fit")
+    parser.add_argument("--lr", type=float, default=5e-3, help="of all fits")
+    parser.add_argument("--kl-weights", type=float, nargs="+", default=[0.03, 0.1, 0.3, 1.0])
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    data = bn.data.load("mnist", flatten=True)
+    assert data.test is not None
+    train = _first(data.train, args.examples)
+    net = pretrained(LENET_300_100, train, args.seed, torch.device("cpu"))
+    model = BayesianCompressionNet(net, "horseshoe", initial_loc="net", initial_scale=0.05)
+    low, high = min(args.kl_weights), max(args.kl_weights)
+    post = bn.fit(
+        model, train, kl_weight=bn.LogUniform(low, high), epochs=args.epochs, lr=args.lr,
+        seed=args.seed, compile="trace",
+    )  # fmt: skip
+    print("| λ | amortised: accuracy %, pruned and whole | weights | separate | weights |")
+    print("|---|---|---|---|---|", flush=True)
+    for kl_weight in args.kl_weights:
+        separate = bn.fit(
+            model, train, kl_weight=kl_weight, epochs=args.separate_epochs, lr=args.lr,
+            seed=args.seed, compile="trace",
+        )  # fmt: skip
+        cells = [_cells(found, data.test) for found in (post.at(kl_weight), separate)]
+        print(f"| {kl_weight:g} | {' | '.join(cells)} |", flush=True)
+
+
+def _cells(post: bn.Posterior, test: Split) -> str:
+    pruned = post.prune(threshold=THRESHOLD)
+    small, whole = (100 * p.evaluate(test, draws=0)["accuracy"] for p in (pruned, post))
+    kept = pruned.complexity(draws=1)["parameters_kept"]
+    return f"{small:.2f}; {whole:.2f} | {kept:,.0f}"
+
+
+def _first(split: Split, n: int) -> Split:
+    return Split(split.x[:n], split.y[:n], dataclasses.replace(split.info, n=n))
+
+
+if __name__ == "__main__":
+    main()
