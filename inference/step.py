@@ -180,12 +180,13 @@ class Step:
             self._model, self.trained, use, self._examples, self._settings.clip, self._adam
         )
         self._function = function
-        with self._unchanged():
-            recorded = record(function, self._tensors(x, y, 1.0, use))
-        self.log_lik_sites, self.kl_sites = function.log_lik_sites, function.kl_sites
+        tensors = self._tensors(x, y, 1.0, use)
         full = len(x) == min(self._settings.batch_size, self._examples)
-        if self._settings.compile == "inductor" and full:
-            recorded.compile()
+        with self._unchanged():
+            recorded = record(function, tensors)
+            if self._settings.compile == "inductor" and full:
+                recorded.compile(tensors)
+        self.log_lik_sites, self.kl_sites = function.log_lik_sites, function.kl_sites
         if (x.shape, y.shape) in self._trusted:
             return recorded
         difference = self._difference(recorded, x, y, self._settings.another_kl_weight)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -168,21 +169,30 @@ class RecordedStep:
         """Take the noise out of the graph; see the class."""
         self._noise = _hoist_noise(graph.graph)
         graph.recompile()
+        self._recorded = graph
         self._graph: Callable[..., Tensor] = graph
 
     def __call__(self, *tensors: Tensor) -> Tensor:
         """Draw the noise and run the graph."""
-        noise = [
-            draw(like.shape, dtype=like.dtype, device=like.device) for draw, like in self._noise
-        ]
         with torch.no_grad():
-            return self._graph(*tensors, *noise)
+            return self._graph(*tensors, *self._drawn())
 
-    def compile(self) -> None:
-        """Compile the graph with inductor, at its next run."""
-        self._graph = torch.compile(
-            self._graph, backend="inductor", dynamic=False, options={"fallback_random": True}
-        )
+    def _drawn(self) -> list[Tensor]:
+        return [draw() for draw in self._noise]
+
+    def compile(self, tensors: Sequence[Tensor]) -> None:
+        """Compile the graph with inductor; draws noise.
+
+        Args:
+            tensors: the arguments of a run, for their shapes.
+        """
+        # torch.compile would trace the graph again, and check at every run what never changes.
+        inputs = [*tensors, *self._drawn()]
+        options = {"fallback_random": True, "layout_optimization": False}
+        keep_pooling(self._recorded.graph)
+        self._recorded.recompile()
+        with torch.no_grad():
+            self._graph = torch._inductor.compile(self._recorded, inputs, options=options)
 
 
 def record(function: StepFunction, tensors: Sequence[Tensor]) -> RecordedStep:
@@ -206,7 +216,7 @@ _DRAWS: dict[Any, Callable[..., Tensor]] = {
 }
 
 
-def _hoist_noise(graph: torch.fx.Graph) -> list[tuple[Callable[..., Tensor], Tensor]]:
+def _hoist_noise(graph: torch.fx.Graph) -> list[Callable[[], Tensor]]:
     """Make every draw an input, in order; none at all where one can't be."""
     random = [
         node
@@ -224,7 +234,8 @@ def _hoist_noise(graph: torch.fx.Graph) -> list[tuple[Callable[..., Tensor], Ten
         last.meta = node.meta
         node.replace_all_uses_with(last)
         graph.erase_node(node)
-        noise.append((_DRAWS[node.target], node.meta["val"]))
+        like, draw = node.meta["val"], _DRAWS[node.target]
+        noise.append(functools.partial(draw, like.shape, dtype=like.dtype, device=like.device))
     return noise
 
 

@@ -19,11 +19,12 @@ from bayesnas.inference.optimizers import (
     optimizer_state,
     restore_optimizer,
 )
+from bayesnas.inference.products import fast_products
 from bayesnas.inference.session import RandomStream, pyro_session
 from bayesnas.inference.settings import FitSettings, Schedule, StepKLWeight, learning_rate_factor
 from bayesnas.inference.step import Step
-from bayesnas.models.base import BayesianModel
 from bayesnas.inference.upper_step import UpperStep
+from bayesnas.models.base import BayesianModel
 from bayesnas.models.pyro_pair import PyroPair
 
 HISTORY = ("loss", "expected_log_lik", "kl", "kl_weight")
@@ -42,8 +43,8 @@ class Training:
         optimizer: builds the optimiser from parameters and ``lr=``.
         schedule: learning-rate schedule.
         fresh: draw the initial parameters; False goes on from those of ``model``.
-    """
         upper: options of the upper level of a two-level fit, and its sample.
+    """
 
     def __init__(
         self,
@@ -56,8 +57,8 @@ class Training:
         schedule: Schedule,
         *,
         fresh: bool = True,
-    ) -> None:
         upper: tuple[Bilevel, Split] | None = None,
+    ) -> None:
         """Draw the initial parameters and set up the optimiser; see the class."""
         seeds = np.random.SeedSequence([settings.seed, chain]).generate_state(2)
         self.model = model
@@ -79,13 +80,13 @@ class Training:
             self._take = Step(
                 model, optimizer, settings, len(x), self.stream, lambda: self._where(self.step)
             )
-        self.history = torch.full((settings.steps, len(HISTORY)), torch.nan, device=x.device)
         self.upper = None
         if upper is not None:
             bilevel, sample = upper
             self.upper = UpperStep(
                 model, bilevel, settings, self._take.all, len(x), sample, int(seeds[0]), self.stream
             )
+        self.history = torch.full((settings.steps, len(HISTORY)), torch.nan, device=x.device)
         self.validation_nll: list[float] = []
         self.best_state: dict[str, Tensor] | None = None
 
@@ -119,7 +120,7 @@ class Training:
         weights: list[float] = []
         first = self.step
         self.model.train()
-        with pyro_session(self.stream):
+        with pyro_session(self.stream), fast_products(self.history.device):
             while self.step < stop and not interrupted():
                 kl_weight = self.settings.kl_weight_at(self.step)
                 recorded.append(self._take_step(kl_weight))
@@ -134,9 +135,9 @@ class Training:
             self.model.anneal(progress)
         self._take.trained.refine(progress, self._take.optimizer)
         factor = learning_rate_factor(self._schedule, progress)
-        return self._take(x, y, kl_weight, factor)
         if self.upper is not None:
             self.upper(self.step, x, y, kl_weight, self.settings.lr * factor)
+        return self._take(x, y, kl_weight, factor)
 
     def _record(self, first: int, recorded: list[Tensor], kl_weights: list[float]) -> None:
         if not recorded:
@@ -211,12 +212,12 @@ class Training:
             "steps": self._take.decisions(),
         }
 
-    def load_state(self, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
     def _optimizers(self) -> dict[str, torch.optim.Optimizer]:
         """The optimiser of every level."""
         found = {"optimizer": self._take.optimizer}
         return found if self.upper is None else {**found, "upper_optimizer": self.upper.optimizer}
 
+    def load_state(self, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
         """Go on from what :meth:`state` gave.
 
         Raises:
