@@ -10,6 +10,7 @@ import numpy.typing as npt
 from scipy import special
 from tqdm import trange
 
+from bayesnas.distributions import LayeredGraph
 from bayesnas.inference.mcmc.belief_network import BeliefNetworkSampler
 from bayesnas.inference.mcmc.tree import mcmc_tree
 from bayesnas.inference.settings import whole
@@ -105,7 +106,8 @@ def sample_belief_network(
 ) -> BeliefPosterior:
     """Draw structures, parameters and hidden units given visible ones.
 
-    Every chain starts with a network from the prior.
+    Every chain starts without hidden units, its parameters drawn from the prior: a network of
+    many units from the prior may take long to find that fewer explain as much.
 
     Args:
         model: prior and density.
@@ -129,11 +131,12 @@ def sample_belief_network(
     whole("draws", draws, 1)
     whole("warmup", warmup, 0)
     whole("chains", chains, 1)
+    nothing = LayeredGraph((), model.visible)
     found = []
     for chain in range(chains):
         rng = np.random.default_rng([seed, chain])
         sampler = BeliefNetworkSampler(model, rng)
-        network = model.sample(len(values), rng).with_visible(values)
+        network = model.sample_given(nothing, len(values), rng).with_visible(values)
         kept = []
         bar = trange(
             warmup + draws, desc=f"chain {chain}", unit="sweep", disable=None if progress else True
