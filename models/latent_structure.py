@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import pyro
@@ -11,57 +11,70 @@ from pyro.distributions import TorchDistribution
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from bayesnas.distributions import GaussianWeights, GumbelSoftmax, LogitNormal
-from bayesnas.models.checks import check_choice, check_positive
+from bayesnas.distributions import GaussianWeights, linear_temperature
+from bayesnas.distributions.every_example import EveryExample, UndrawnForExamples
+from bayesnas.models.checks import check_positive
 from bayesnas.models.gaussian import GaussianNet, PriorScale
 from bayesnas.models.net import observe
-from bayesnas.nn.edge_groups import EdgeGroup, edge_groups, owner_of
+from bayesnas.models.operation_laws import posterior_given, prior_given
+from bayesnas.models.structure_cost import Cost, operation_costs
+from bayesnas.models.structure_guides import structure_guide
+from bayesnas.models.structure_options import check_graph, check_options, start_and_end
+from bayesnas.nn.edge_groups import EdgeGroup, edge_groups, operations_dataset, owner_of
 from bayesnas.nn.graph import Graph
+from bayesnas.nn.graph_discrete import likely_operations
 from bayesnas.nn.layers import is_linear_or_convolution, no_layer
-from bayesnas.nn.spec import UndescribableNetError
+from bayesnas.nn.topology import Edge, edge_name
 from bayesnas.nn.variational import VariationalParameters
 from bayesnas.nn.weighed_graph import WeighedGraph
 
 if TYPE_CHECKING:
     import xarray as xr
 
-COSTS = ("parameters", "multiply-adds")
-GUIDES = ("gumbel-softmax", "logit-normal")
-COUPLINGS = ("independent", "power")
-WEIGHTS = ("gaussian", "point")
+Gamma = Mapping[Edge, Tensor]
+"""γ by edge: ``[K]``, or ``[n, K]``, one an example."""
 
 
 class LatentStructureNet(GaussianNet):
     r"""A graph whose operations γ and weights w are both random.
 
     .. math::
-        \gamma^{e} \sim GS(\tau, \ln s^e = -n^e / c), \qquad
-        w^{e}_k \mid \gamma \sim N(0, \max(\gamma^e_k, \epsilon)^2 s_w^2), \qquad
+        \gamma^{e} \sim p_\tau(\gamma;\, \ln s^e = -n^e / c), \qquad
+        w^{e}_k \mid \gamma \sim N(0, g^2 s_w^2),\ g = \max(\gamma^e_k, \epsilon), \qquad
         y \sim p(y \mid f(x; w, \gamma))
 
-    with n the cost of each operation, so that P(arg max γ = k) ∝ exp(−n_k / c): on the vertices of
-    the simplex the prior is p(Γ) ∝ exp(−⟨γ, n⟩/c), and the KL weight of a fit is the coefficient
-    of complexity of DARTS-CC. The guide is q(Γ) q(w | Γ) with
+    with n the cost of each operation: on the vertices of the simplex or the cube the prior is
+    p(Γ) ∝ exp(−⟨γ, n⟩/c), and inside it is the concrete distribution whose arg max (or γ > ½) has
+    these probabilities. So the KL weight of a fit is the coefficient of complexity of DARTS-CC.
 
-    .. math:: q(w^e_k \mid \gamma) = N(\mu\, g^a, \sigma^2 g^{2a}), \qquad
-        g = \max(\gamma^e_k, \epsilon)
+    On vertices q(w | γ) is a free Gaussian for the operations that are there; the weights of the
+    others are read by nothing and count nothing. Inside simplex and cube it is
 
-    and the exponent a either 0, the source's guide, or learned, one an operation. The data
-    determine products γw rather than w, so a guide that does not couple the two (a = 0) has to
-    keep γ within the relative width of w, at a cost in the bound. The KL of the weights is in
-    closed form given γ, and that of Γ too for the Gumbel-Softmax guide. Γ is drawn once a batch.
+    .. math:: q(w^e_k \mid \gamma) = N(\mu\, g^a, \sigma^2 g^{2a})
 
-    An operation with a small γ has a narrow prior on its weights. ε > 0 bounds that from below:
-    E γ⁻² is infinite for τ (K − 1) ≤ 2, and with ε = 0 so would be the KL divergence.
+    with a = 0, the source's guide, or one learned for every operation: the data determine products
+    γw rather than w, so that with a = 0 γ has to keep within the relative width of w, at a cost in
+    the bound. The KL of the weights is in closed form given γ. ε > 0 bounds the prior from below:
+    E γ⁻² is infinite for τ (K − 1) ≤ 2, and with ε = 0 so would be that KL.
 
     Args:
         graph: the graph; it is copied and never changed.
-        guide: ``"gumbel-softmax"``, or ``"logit-normal"`` (stick-breaking).
-        cost: n: ``"parameters"``, ``"multiply-adds"``, or None for equally probable operations.
+        guide, domain: q(γ): ``"gumbel-softmax"`` (``"simplex"``, ``"simplex-vertices"``),
+            ``"logit-normal"`` (``"simplex"``, ``"cube"``), ``"dirichlet"`` (``"simplex"``),
+            ``"binary-concrete"`` (``"cube"``, ``"cube-vertices"``), ``"hard-concrete"``
+            (``"cube"``), or ``"point-mass"`` (``"simplex"``, ``"cube"``): γ = softmax α or σ(α),
+            with the penalty ⟨γ, n⟩/c in place of a KL. The first domain is the default.
+        cost: n: ``"parameters"``, ``"multiply-adds"``, ``"latency"`` (microseconds, measured once
+            when the model is built, and saved with it), numbers by edge, or None for equally
+            probable operations.
         cost_scale: c > 0, in units of n.
-        temperature: τ > 0 of the prior and of the Gumbel-Softmax guide.
+        temperature: τ > 0 of prior and guide; or (start, end), from one to the other over the
+            steps of a fit.
+        sample: Γ drawn once a ``"batch"``, or for every ``"example"``, which estimates the same
+            bound with less variance.
         gamma_floor: ε in (0, 1].
-        coupling: of w and Γ in the guide: ``"independent"``, a = 0, or ``"power"``, a learned.
+        coupling: of w and Γ in the guide: ``"independent"``, a = 0, or ``"power"``, a learned,
+            inside simplex and cube with ``sample="batch"``.
         weights: ``"gaussian"``, or ``"point"``: w are plain parameters without a prior, as in
             DARTS, and only Γ is random.
         prior_scale, likelihood, noise_scale, estimator, initial_loc, initial_scale: as for
@@ -92,9 +105,11 @@ class LatentStructureNet(GaussianNet):
         graph: Graph,
         guide: str = "gumbel-softmax",
         *,
-        cost: str | None = None,
+        domain: str | None = None,
+        cost: Cost = None,
         cost_scale: float = 1000.0,
-        temperature: float = 0.5,
+        temperature: float | tuple[float, float] = 0.5,
+        sample: str = "batch",
         gamma_floor: float = 0.1,
         coupling: str = "independent",
         weights: str = "gaussian",
@@ -106,23 +121,12 @@ class LatentStructureNet(GaussianNet):
         initial_scale: float = 0.02,
     ) -> None:
         """Build prior and guide around a copy of ``graph``; see the class."""
-        check_choice("guide", guide, GUIDES)
-        check_choice("coupling", coupling, COUPLINGS)
-        check_choice("weights", weights, WEIGHTS)
-        if cost is not None:
-            check_choice("cost", cost, COSTS)
-        for name, value in (("cost_scale", cost_scale), ("temperature", temperature)):
-            check_positive(name, value)
-        check_positive("gamma_floor", gamma_floor)
-        if gamma_floor > 1:
-            raise ValueError(f"gamma_floor must be in (0, 1], got {gamma_floor!r}")
-        if not isinstance(graph, Graph) or not graph.mixed:
-            raise ValueError(
-                "graph must be a bayesnas.nn.Graph with an edge of two or more primitives, "
-                f"got {type(graph).__name__}"
-            )
+        family = structure_guide(guide, domain)
+        check_options(family, sample, coupling, weights, gamma_floor)
+        check_positive("cost_scale", cost_scale)
+        start, end = start_and_end(temperature)
         super().__init__(
-            graph,
+            check_graph(graph),
             prior_scale=prior_scale,
             likelihood=likelihood,
             noise_scale=noise_scale,
@@ -131,55 +135,41 @@ class LatentStructureNet(GaussianNet):
             initial_loc=initial_loc,
             initial_scale=initial_scale,
         )
-        self.guide_kind, self.temperature, self.gamma_floor = guide, temperature, gamma_floor
-        self.coupling = coupling
-        self._spec: dict[str, Any] | UndescribableNetError
-        try:
-            self._spec = graph.to_dict()
-        except UndescribableNetError as error:
-            self._spec = error
+        self.family, self.coupling, self.gamma_floor = family, coupling, float(gamma_floor)
+        self.sample = sample
+        self.register_buffer("temperature", torch.tensor(start))
+        self._annealed = linear_temperature(start, end, 1)
+        costs = operation_costs(graph, cost)
         self._options: dict[str, Any] = {
-            "guide": guide, "cost": cost, "cost_scale": cost_scale, "temperature": temperature,
-            "gamma_floor": gamma_floor, "coupling": coupling, "weights": weights,
-            "initial_scale": initial_scale,
+            "guide": guide, "domain": family.domain, "cost_scale": cost_scale,
+            "cost": None if cost is None else {edge_name(e): list(n) for e, n in costs.items()},
+            "temperature": [start, end], "sample": sample, "gamma_floor": gamma_floor,
+            "coupling": coupling, "weights": weights, "initial_scale": initial_scale,
         }  # fmt: skip
         self.groups = edge_groups(graph)
-        self._create_structure(cost, cost_scale)
+        self._start: dict[str, Tensor] = {}
+        for group in self.groups:
+            counts = torch.tensor([costs[edge] for edge in group.edges], dtype=torch.float32)
+            self.register_buffer(f"prior_{group.site}", -counts / cost_scale)
+            leaves = family.start(*group.shape)
+            if coupling == "power":
+                leaves["exponent"] = torch.zeros(group.shape)
+            self._start |= {f"{group.site}.{name}": value for name, value in leaves.items()}
+        self.structural = VariationalParameters(self._start)
 
     @property
     def graph(self) -> Graph:
         """The graph; registered once, as ``net``."""
         return self.net  # type: ignore[return-value]
 
-    def _create_structure(self, cost: str | None, cost_scale: float) -> None:
-        """Prior logits −n/c as buffers, the guide's parameters at the centre of the simplex."""
-        initial = {}
-        for group in self.groups:
-            logits = torch.zeros(group.shape)
-            if cost is not None:
-                by_edge = self.graph.parameter_counts
-                by_edge = self.graph.multiply_adds if cost == "multiply-adds" else by_edge
-                counts = torch.tensor([by_edge[edge] for edge in group.edges], dtype=logits.dtype)
-                logits = -counts / cost_scale
-            self.register_buffer(f"prior_{group.site}", logits)
-            if self.guide_kind == "gumbel-softmax":
-                initial[f"{group.site}.logits"] = torch.zeros(group.shape)
-            else:
-                edges, operations = group.shape
-                initial[f"{group.site}.loc"] = torch.zeros(edges, operations - 1)
-                initial[f"{group.site}.log_scale"] = torch.zeros(edges, operations - 1)
-            if self.coupling == "power":
-                initial[f"{group.site}.exponent"] = torch.zeros(group.shape)
-        self.structural = VariationalParameters(initial)
-        self._start = initial
-
-    # Density ------------------------------------------------------------------------------
+    def anneal(self, progress: float) -> None:
+        """Set the temperature that belongs to a fraction of the steps."""
+        self.temperature.fill_(self._annealed(progress))
 
     def model(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """Sample Γ ~ p(Γ), w ~ p(w | Γ) and y ~ p(y | f(x; w, Γ)); returns the outputs."""
         self.register_with_pyro()
-        drawn = {g.site: pyro.sample(g.site, self.structure_prior(g)) for g in self.groups}
-        gamma = self._by_edge(drawn)
+        gamma = self._sampled(self.structure_prior, len(x))
         weights = {
             site: pyro.sample(site, self.prior_given(site, gamma)) for site in self.layers.shapes
         }
@@ -189,91 +179,95 @@ class LatentStructureNet(GaussianNet):
     def guide(self, x: Tensor, y: Tensor | None = None) -> None:
         """Sample Γ ~ q(Γ) and w ~ q(w | Γ)."""
         self.register_with_pyro()
-        drawn = {}
-        for group in self.groups:
-            law: TorchDistribution = self.structure_posterior(group)
-            drawn[group.site] = pyro.sample(group.site, law.to_event(1))
-        gamma = self._by_edge(drawn)
+        gamma = self._sampled(self.structure_posterior, len(x))
         for site in self.layers.shapes:
             pyro.sample(site, self.posterior_given(site, gamma))
 
-    def _by_edge(self, drawn: Mapping[str, Tensor]) -> dict[tuple[str, str], Tensor]:
-        """A value ``[edges, operations]`` a group as one ``[operations]`` an edge."""
-        return {e: drawn[g.site][i] for g in self.groups for i, e in enumerate(g.edges)}
+    def _sampled(
+        self, law: Callable[[EdgeGroup], TorchDistribution], examples: int
+    ) -> dict[Edge, Tensor]:
+        """Sample γ of every group, and give it by edge."""
+        gamma: dict[Edge, Tensor] = {}
+        for group in self.groups:
+            value = pyro.sample(group.site, law(group))
+            if isinstance(value, UndrawnForExamples):
+                value = value.each(examples)
+            gamma |= zip(group.edges, value.unbind(-2), strict=True)
+        return gamma
 
     def structure_prior(self, group: EdgeGroup) -> TorchDistribution:
         """Prior of γ of a group of edges, one event ``[edges, operations]``."""
-        logits = self.get_buffer(f"prior_{group.site}")
-        law: TorchDistribution = GumbelSoftmax(self.temperature, logits=logits)
-        found: TorchDistribution = law.to_event(1)
-        return found
+        law = self.family.prior(self.get_buffer(f"prior_{group.site}"), self.temperature)
+        return EveryExample(law, deferred=False) if self.sample == "example" else law
 
-    def structure_posterior(self, group: EdgeGroup) -> GumbelSoftmax | LogitNormal:
-        """Guide of γ of a group of edges, batch ``[edges]``, event ``[operations]``."""
-        site = group.site
-        if self.guide_kind == "gumbel-softmax":
-            return GumbelSoftmax(self.temperature, logits=self.structural[f"{site}.logits"])
-        scale = self.structural[f"{site}.log_scale"].exp()
-        return LogitNormal(self.structural[f"{site}.loc"], scale, domain="simplex")
-
-    def prior_given(self, site: str, gamma: Mapping[tuple[str, str], Tensor]) -> GaussianWeights:
-        """Prior of one weight tensor given γ; that of a fixed edge has γ = 1."""
-        scale = self.log_prior_scale[self.layers.layer_index[site]].exp()
-        edge, position = owner_of(self.graph, site)
-        if edge in gamma:
-            scale = scale * gamma[edge][position].clamp_min(self.gamma_floor)
-        shape, keep = self.layers.shapes[site], self.keep[site]
-        return GaussianWeights(scale.new_zeros(()), scale, shape=shape, keep=keep)
-
-    def posterior_given(
-        self, site: str, gamma: Mapping[tuple[str, str], Tensor]
-    ) -> GaussianWeights:
-        """Guide of one weight tensor given γ: N(μ gᵃ, σ² g²ᵃ)."""
-        law = self.posterior(site)
-        edge, position = owner_of(self.graph, site)
-        if self.coupling == "independent" or edge not in gamma:
-            return law
-        exponents = self._by_edge(
-            {g.site: self.structural[f"{g.site}.exponent"] for g in self.groups}
+    def structure_posterior(self, group: EdgeGroup) -> TorchDistribution:
+        """Guide of γ of a group of edges, one event ``[edges, operations]``."""
+        law = self.family.posterior(
+            lambda name: self.structural[f"{group.site}.{name}"], self.temperature
         )
-        share = gamma[edge][position].clamp_min(self.gamma_floor).pow(exponents[edge][position])
-        return GaussianWeights(law.loc * share, law.scale * share, keep=law.keep, local=law.local)
+        return EveryExample(law) if self.sample == "example" else law
+
+    def prior_given(self, site: str, gamma: Gamma) -> GaussianWeights:
+        """Prior of one weight tensor given γ; that of a fixed edge has γ = 1."""
+        law, share = self.prior(site), self._share(site, gamma)
+        if share is None:
+            return law
+        return prior_given(law, share, is_hard=self.family.is_hard, floor=self.gamma_floor)
+
+    def posterior_given(self, site: str, gamma: Gamma) -> GaussianWeights:
+        """Guide of one weight tensor given γ."""
+        law, share = self.posterior(site), self._share(site, gamma)
+        if share is None:
+            return law
+        hard, floor = self.family.is_hard, self.gamma_floor
+        return posterior_given(law, share, self._exponent(site), is_hard=hard, floor=floor)
+
+    def _share(self, site: str, gamma: Gamma) -> Tensor | None:
+        """γ of the operation that a weight belongs to, ``[]`` or ``[n]``; None on a fixed edge."""
+        edge, position = owner_of(self.graph, site)
+        return gamma[edge][..., position] if edge in gamma else None
+
+    def _exponent(self, site: str) -> Tensor | None:
+        """The exponent a of the operation that a weight belongs to; None where a = 0."""
+        if self.coupling == "independent":
+            return None
+        edge, position = owner_of(self.graph, site)
+        group = next(group for group in self.groups if edge in group.edges)
+        values = self.structural[f"{group.site}.exponent"]
+        return values[group.edges.index(edge), position]
 
     def reset(self) -> None:
         """Draw the initial means, and start Γ near the centre."""
         super().reset()
+        self.anneal(0.0)
         for name, value in self._start.items():
             noise = 0.01 * torch.randn(value.shape)
             self.structural.assign(name, value + noise)
 
-    # Reading ------------------------------------------------------------------------------
-
     @torch.no_grad()
-    def probabilities(self) -> dict[tuple[str, str], Tensor]:
-        """By mixed edge, ``[K]``: P(arg max γ = k) of a Gumbel-Softmax, E γ of a logit-normal."""
-        found: dict[tuple[str, str], Tensor] = {}
+    def probabilities(self) -> dict[Edge, Tensor]:
+        """By mixed edge, ``[K]``: P(arg max γ = k) or P(γ_k > ½) where known, else E γ."""
+        found: dict[Edge, Tensor] = {}
         for group in self.groups:
-            law = self.structure_posterior(group)
-            values = law.probs if isinstance(law, GumbelSoftmax) else law.mean
-            found |= dict(zip(group.edges, values.detach().unbind(0), strict=True))
+            values = self.structure_posterior(group).mean.detach().unbind(0)
+            found |= zip(group.edges, values, strict=True)
         return found
 
     def structure(self) -> xr.Dataset:
         """Probabilities of the operations, edge × operation, a variable for every edge group."""
-        import xarray as xr
-
-        probabilities = self.probabilities()
-        variables, coords = {}, dict[str, list[str]]()
-        for group in self.groups:
-            values = torch.stack([probabilities[edge] for edge in group.edges])
-            variables[f"{group.site}.inclusion"] = (group.dims, values.cpu().numpy())
-            coords |= group.coords()
-        return xr.Dataset(variables, coords, {"quantity": "posterior probability of an operation"})
+        return operations_dataset(self.groups, self.probabilities())
 
     def architecture(self) -> Graph:
-        """The likeliest operation of every edge, with the means of w given γ = 1 as its weights."""
-        choice: dict[tuple[str | int, str | int], str | Tensor] = dict(self.probabilities().items())
-        return self._filled({}).discrete(choice)
+        """The likeliest network, with the means of w given γ = 1, without dead edges.
+
+        On the simplex the likeliest operation of every edge; in the cube all that are likelier
+        than ½, added up, or the likeliest where none is. ``Graph.without_dead_edges`` says which
+        edges are dead; leaving them out changes no value.
+        """
+        probabilities = self.probabilities()
+        present = {edge: torch.ones_like(values) for edge, values in probabilities.items()}
+        choice = likely_operations(self.graph, probabilities, several=self.family.is_cube)
+        return self._filled(present).discrete(choice).without_dead_edges()
 
     def plain_module(self) -> nn.Module:
         """The graph at the posterior means of w, its operations weighed by their probabilities."""
@@ -286,8 +280,8 @@ class LatentStructureNet(GaussianNet):
         found = {site: self.posterior_given(site, gamma) for site in self.layers.shapes}
         return {site: (q.loc.detach(), q.scale.detach()) for site, q in found.items()}
 
-    def _filled(self, gamma: Mapping[tuple[str, str], Tensor]) -> Graph:
-        """The graph at the means of w given γ; γ is 1 on the edges that are not in it."""
+    def _filled(self, gamma: Gamma) -> Graph:
+        """The graph at the means of w given γ."""
         means = {s: self.posterior_given(s, gamma).mean.detach() for s in self.layers.shapes}
         filled: Graph = self.layers.filled(self.graph, means)  # type: ignore[assignment]
         return filled
@@ -302,11 +296,9 @@ class LatentStructureNet(GaussianNet):
 
     def config(self) -> dict[str, Any]:
         """Constructor arguments as JSON values; TypeError for a graph that has no description."""
-        if isinstance(self._spec, UndescribableNetError):
-            raise self._spec
         prior = self._prior_argument
         return {
-            "graph": self._spec,
+            "graph": self._filled({}).to_dict(),
             **self._options,
             "prior_scale": prior if isinstance(prior, (int, float, str)) else self._prior_list(),
             "estimator": self.estimator,

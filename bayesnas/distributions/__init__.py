@@ -3,6 +3,7 @@
 import bayesnas.distributions.log_normal  # noqa: F401  # registers its KL divergences
 from bayesnas.distributions.binary_concrete import BinaryConcrete
 from bayesnas.distributions.cascading_indian_buffet import CascadingIndianBuffet, LayeredGraph
+from bayesnas.distributions.concrete_gate import ConcreteGate
 from bayesnas.distributions.finite_indian_buffet import BetaBernoulliBuffet, StickBreakingBuffet
 from bayesnas.distributions.gaussian_weights import GaussianWeights
 from bayesnas.distributions.group_scales import GroupScales
@@ -15,6 +16,10 @@ from bayesnas.distributions.log_uniform import LogUniform
 from bayesnas.distributions.logit_normal import LogitNormal
 from bayesnas.distributions.normal_jeffreys import NormalJeffreys
 from bayesnas.distributions.spike_and_slab import SpikeAndSlab
+from bayesnas.distributions.straight_through import (
+    StraightThroughBernoulli,
+    StraightThroughOneHot,
+)
 from bayesnas.distributions.temperature import (
     constant_temperature,
     exponential_temperature,
@@ -26,6 +31,7 @@ __all__ = [
     "BetaBernoulliBuffet",
     "BinaryConcrete",
     "CascadingIndianBuffet",
+    "ConcreteGate",
     "GaussianWeights",
     "GroupScales",
     "GumbelSoftmax",
@@ -39,6 +45,8 @@ __all__ = [
     "NormalJeffreys",
     "SpikeAndSlab",
     "StickBreakingBuffet",
+    "StraightThroughBernoulli",
+    "StraightThroughOneHot",
     "TruncatedLogNormal",
     "constant_temperature",
     "exponential_temperature",

@@ -88,7 +88,7 @@ class BinaryConcrete(TorchDistribution):
         shape = torch.Size(batch_shape)
         if isinstance(given, Tensor) and given.ndim:
             given = self.temperature.expand(shape)
-        return BinaryConcrete(given, logits=self.logits.expand(shape), validate_args=False)
+        return type(self)(given, logits=self.logits.expand(shape), validate_args=False)
 
     def rsample(self, sample_shape: Shape = ()) -> Tensor:
         """Draw logits, differentiable in both parameters."""

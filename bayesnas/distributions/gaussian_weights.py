@@ -99,6 +99,13 @@ class GaussianWeights(Unbatched):
         entropy = self._masked((self.scale.log() + 0.5 + _HALF_LOG_TWO_PI).expand(self.event_shape))
         return entropy.sum()
 
+    def divergence(self, other: GaussianWeights) -> Tensor:
+        """KL divergence to another Gaussian over the same tensor, of the entries kept here."""
+        variance_ratio = (self.scale / other.scale).square()
+        shift = ((self.loc - other.loc) / other.scale).square()
+        found = 0.5 * (variance_ratio + shift - 1.0 - variance_ratio.log())
+        return self._masked(found.expand(self.event_shape)).sum()
+
     def _masked(self, value: Tensor) -> Tensor:
         return value if self.keep is None else value * self.keep
 
@@ -108,7 +115,4 @@ _HALF_LOG_TWO_PI = 0.9189385332046727
 
 @register_kl(GaussianWeights, GaussianWeights)  # type: ignore[untyped-decorator]
 def _kl_gaussian_weights(q: GaussianWeights, p: GaussianWeights) -> Tensor:
-    variance_ratio = (q.scale / p.scale).square()
-    shift = ((q.loc - p.loc) / p.scale).square()
-    divergence = 0.5 * (variance_ratio + shift - 1.0 - variance_ratio.log())
-    return q._masked(divergence.expand(q.event_shape)).sum()
+    return q.divergence(p)

@@ -101,7 +101,7 @@ class GumbelSoftmax(TorchDistribution):
         if isinstance(given, Tensor) and given.ndim:
             given = self.temperature.expand(*shape, 1)
         logits = self.logits.expand(*shape, *self.event_shape)
-        return GumbelSoftmax(given, logits=logits, validate_args=False)
+        return type(self)(given, logits=logits, validate_args=False)
 
     def rsample(self, sample_shape: Shape = ()) -> Tensor:
         """Draw points of the simplex, differentiable in both parameters."""

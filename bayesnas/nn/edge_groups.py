@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
 
 from bayesnas.nn.graph import Graph
 from bayesnas.nn.topology import Edge, edge_name
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 
 @dataclass(frozen=True)
@@ -53,6 +61,25 @@ def edge_groups(graph: Graph) -> tuple[EdgeGroup, ...]:
         EdgeGroup(site, tuple(edges), names)
         for site, (names, edges) in zip(sites, members.items(), strict=True)
     )
+
+
+def operations_dataset(
+    groups: Sequence[EdgeGroup], probabilities: Mapping[Edge, Tensor]
+) -> xr.Dataset:
+    """Probabilities of operations, edge × operation, a variable ``<site>.inclusion`` a group.
+
+    Args:
+        groups: the groups.
+        probabilities: by edge, ``[K]``.
+    """
+    import xarray as xr
+
+    variables, coords = {}, dict[str, list[str]]()
+    for group in groups:
+        values = torch.stack([probabilities[edge] for edge in group.edges])
+        variables[f"{group.site}.inclusion"] = (group.dims, values.cpu().numpy())
+        coords |= group.coords()
+    return xr.Dataset(variables, coords, {"quantity": "posterior probability of an operation"})
 
 
 def owner_of(graph: Graph, parameter: str) -> tuple[Edge, int]:

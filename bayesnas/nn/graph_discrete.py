@@ -35,6 +35,21 @@ def chosen(graph: Graph, choice: Mapping[tuple[Vertex, Vertex], Choice]) -> Chos
     return kept
 
 
+def likely_operations(
+    graph: Graph, probabilities: Mapping[Edge, Tensor], *, several: bool
+) -> dict[tuple[Vertex, Vertex], Choice]:
+    """A choice for every edge: its likeliest operation, or with ``several`` all above ½.
+
+    Where none is above ½ it is the likeliest, too.
+    """
+    choice: dict[tuple[Vertex, Vertex], Choice] = {}
+    for edge, values in probabilities.items():
+        pairs = zip(graph.names[edge], values.tolist(), strict=True)
+        likely = tuple(name for name, probability in pairs if probability > 0.5)
+        choice[edge] = likely if several and likely else values
+    return choice
+
+
 def _names(graph: Graph, edge: Edge, found: Choice | None) -> tuple[str, ...]:
     known = graph.names[edge]
     if found is None and len(known) == 1:

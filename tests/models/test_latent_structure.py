@@ -13,6 +13,7 @@ from torch.distributions import MultivariateNormal, kl_divergence
 import bayesnas as bn
 from bayesnas.distributions import GumbelSoftmax
 from bayesnas.inference.objective import bound_terms
+from bayesnas.inference.session import RandomStream, pyro_session
 from bayesnas.models.latent_structure import LatentStructureNet
 from bayesnas.testing import ModelContract
 
@@ -87,8 +88,15 @@ def exact_log_evidence(x, y):
     return float((log_lik + log_prior + math.log(t[1] - t[0])).logsumexp(0))
 
 
-@pytest.mark.parametrize("guide", ["gumbel-softmax", "logit-normal"])
-@pytest.mark.parametrize("coupling", ["independent", "power"])
+SOFT = [
+    ("gumbel-softmax", "power"),
+    ("gumbel-softmax", "independent"),
+    ("logit-normal", "power"),
+    ("dirichlet", "power"),
+]
+
+
+@pytest.mark.parametrize(("guide", "coupling"), SOFT)
 def test_the_bound_stays_below_the_exact_evidence(guide, coupling):
     data = regression_data()
     model = regression(guide=guide, coupling=coupling)
@@ -108,6 +116,87 @@ def test_coupling_weights_and_structure_tightens_the_bound():
         post = bn.fit(model, data, progress=False, **options)
         gaps[coupling] = exact_log_evidence(*data) - post.evaluate(data, draws=2000)["elbo"]
     assert 0 < gaps["power"] < 1.2 < gaps["independent"] < 2.6
+
+
+def two_features(domain, slopes, seed=1, **options):
+    """y = γ₁ w₁ x + γ₂ w₂ (|x| − E|x|) + ε, features that are uncorrelated."""
+    x = torch.linspace(-3, 3, 40)[:, None]
+    features = torch.cat([x, x.abs() - x.abs().mean()], 1)
+    noise = torch.randn(40, 1, generator=torch.Generator().manual_seed(seed))
+    y = features @ torch.tensor(slopes)[:, None] + NOISE * noise
+    pick = {k: nn.Sequential(Column(k), nn.Linear(1, 1, bias=False)) for k in (0, 1)}
+    graph = bn.nn.Graph({("x", "y"): [pick[0], pick[1]]}, example=torch.zeros(1, 2))
+    guide = "gumbel-softmax" if domain == "simplex-vertices" else "binary-concrete"
+    chosen = {"likelihood": "gaussian", "noise_scale": NOISE, "prior_scale": 2.0, **options}
+    return LatentStructureNet(graph, guide, domain=domain, **chosen), (features, y)
+
+
+class Column(nn.Module):
+    """One column of the input."""
+
+    def __init__(self, index):
+        super().__init__()
+        self.index = index
+
+    def forward(self, x):
+        return x[:, self.index : self.index + 1]
+
+
+def enumerated(domain, data, prior):
+    """Log evidence and posterior of every vertex, each a Gaussian integral."""
+    features, y = (values.double() for values in data)
+    if domain == "simplex-vertices":
+        vertices = [(1.0, 0.0), (0.0, 1.0)]
+    else:
+        vertices = [(0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (1.0, 1.0)]
+    joint = []
+    for vertex in vertices:
+        scaled = 2.0 * torch.tensor(vertex, dtype=torch.float64) * features
+        covariance = scaled @ scaled.mT + NOISE**2 * torch.eye(len(y), dtype=torch.float64)
+        law = MultivariateNormal(torch.zeros(len(y), dtype=torch.float64), covariance)
+        joint.append(law.log_prob(y[:, 0]) + prior(vertex))
+    joint = torch.stack(joint)
+    inclusion = joint.softmax(0) @ torch.tensor(vertices, dtype=torch.float64)
+    return float(joint.logsumexp(0)), inclusion
+
+
+def simplex_prior(vertex, costs=(0.0, 0.7)):
+    """Cost n of each operation in units of c."""
+    weights = -torch.tensor(costs, dtype=torch.float64)
+    return weights.log_softmax(0) @ torch.tensor(vertex, dtype=torch.float64)
+
+
+def cube_prior(vertex, costs=(0.0, 0.7)):
+    logits = -torch.tensor(costs, dtype=torch.float64)
+    vertex = torch.tensor(vertex, dtype=torch.float64)
+    return (nn.functional.logsigmoid(torch.where(vertex > 0, logits, -logits))).sum()
+
+
+VERTICES = [
+    ("simplex-vertices", (0.08, 0.0), "batch", 0.1),
+    ("simplex-vertices", (0.1, 0.2), "example", 0.1),
+    ("cube-vertices", (0.08, 0.0), "example", 0.1),
+    ("cube-vertices", (0.1, 0.2), "batch", 0.15),  # noisier: 0.90 after 1500 steps, exactly 1.00
+]
+
+
+@pytest.mark.parametrize(("domain", "slopes", "sample", "tolerance"), VERTICES)
+def test_on_vertices_the_bound_reaches_the_evidence_by_enumeration(
+    domain, slopes, sample, tolerance
+):
+    """Below it, and within 2 %; the probabilities of the operations are the exact ones."""
+    prior = simplex_prior if domain == "simplex-vertices" else cube_prior
+    model, data = two_features(
+        domain, slopes, cost={("x", "y"): (0.0, 0.7)}, cost_scale=1.0, sample=sample
+    )
+    evidence, inclusion = enumerated(domain, data, prior)
+    options = {"steps": 1500, "lr": 0.03, "compile": "trace", "device": "cpu"}
+    post = bn.fit(model, data, progress=False, **options)
+    found = post.evaluate(data, draws=400)
+    assert found["elbo"] - 4 * found["elbo_error"] < evidence
+    assert evidence - found["elbo"] < 0.02 * abs(evidence)
+    probabilities = post.model.probabilities()["x", "y"].double()
+    assert torch.allclose(probabilities, inclusion, atol=tolerance)
 
 
 def test_a_fit_finds_the_operation_behind_the_data():
@@ -213,16 +302,138 @@ def test_bad_arguments_are_named():
     fixed = bn.nn.Graph({("x", "y"): nn.Linear(4, 3)}, example=torch.zeros(1, 4))
     for options, message in (
         ({"coupling": "tight"}, r"coupling must be one of \['independent', 'power'\]"),
-        ({"guide": "normal"}, r"guide must be one of \['gumbel-softmax', 'logit-normal'\]"),
-        ({"cost": "latency"}, r"cost must be one of \['parameters', 'multiply-adds'\]"),
+        ({"guide": "normal"}, r"guide must be one of \['gumbel-softmax', 'logit-normal', "),
+        ({"domain": "sphere"}, r"domain must be one of \['simplex', 'simplex-vertices', "),
+        ({"domain": "cube"}, r"domain must be one of \['simplex', 'simplex-vertices'\] for guide"),
+        ({"sample": "pixel"}, r"sample must be one of \['batch', 'example'\]"),
+        ({"weights": "none"}, r"weights must be one of \['gaussian', 'point'\]"),
+        ({"cost": "watts"}, r"cost must be one of \['parameters', 'multiply-adds', 'latency'\] or"),
+        ({"cost": {"x->y": [1.0]}}, r"cost must name the mixed edges \['x->h'\], got \['x->y'\]"),
+        ({"cost": {"x->h": [1.0, -1.0, 0.0]}}, "cost of edge x->h must be 3 finite numbers >= 0"),
         ({"cost_scale": 0.0}, "cost_scale must be a finite number > 0"),
-        ({"temperature": -1.0}, "temperature must be a finite number > 0"),
+        ({"temperature": 0.0}, "temperature must be a finite number > 0, got 0.0"),
+        ({"temperature": (1.0, -1.0)}, "temperature must be a finite number > 0, got -1.0"),
+        ({"temperature": (1.0,)}, r"temperature must be a number or two, \(start, end\)"),
         ({"gamma_floor": 2.0}, r"gamma_floor must be in \(0, 1\]"),
+        ({"sample": "example", "coupling": "power"}, "coupling must be 'independent' for"),
+        ({"domain": "simplex-vertices", "coupling": "power"}, "coupling must be 'independent'"),
+        ({"weights": "point", "coupling": "power"}, "coupling must be 'independent' for"),
     ):
         with pytest.raises(ValueError, match=message):
             LatentStructureNet(graph, **options)
     with pytest.raises(ValueError, match="graph must be a bayesnas.nn.Graph with an edge of two"):
         LatentStructureNet(fixed)
+
+
+def test_an_empty_range_of_kl_weights_is_named():
+    with pytest.raises(ValueError, match="low"):
+        bn.LogUniform(1.0, 1.0)
+
+
+def test_the_point_mass_pays_the_complexity_and_nothing_else():
+    """KL = ⟨softmax α, n⟩ / c, so λ is the coefficient of complexity."""
+    model = LatentStructureNet(
+        two_layers(), "point-mass", weights="point", cost="parameters", cost_scale=7.0
+    )
+    alpha = torch.tensor([[0.3, -1.0, 2.0]])
+    model.structural.assign("gamma.logits", alpha)
+    kl = bound_terms(model, *classes_data()).kl
+    expected = float(alpha[0].softmax(-1) @ torch.tensor([30.0, 30.0, 28.0])) / 7.0
+    assert list(kl) == ["gamma"]
+    assert float(kl["gamma"].detach()) == pytest.approx(expected, rel=1e-6)
+    gamma = {("x", "h"): alpha[0].softmax(-1)}
+    x, y = classes_data()
+    terms = bound_terms(model, x, y)
+    with torch.no_grad():
+        expected = -nn.functional.cross_entropy(model.graph(x, gamma), y, reduction="sum")
+    assert float(terms.expected_log_lik().detach()) == pytest.approx(float(expected), rel=1e-5)
+
+
+@pytest.mark.parametrize("weights", ["gaussian", "point"])
+@pytest.mark.parametrize("guide", ["gumbel-softmax", "dirichlet", "binary-concrete"])
+def test_gamma_of_every_example_estimates_the_same_bound_with_less_variance(guide, weights):
+    x, _ = classes_data()
+    y = torch.zeros(len(x), dtype=torch.long)  # all examples feel γ alike
+    found = {}
+    for sample in ("batch", "example"):
+        torch.manual_seed(1)
+        model = LatentStructureNet(
+            two_layers(), guide, sample=sample, weights=weights, temperature=1.0
+        )
+        model.reset()
+        with torch.no_grad(), pyro_session(RandomStream(0, x.device)):
+            rows = [bound_terms(model, x, y) for _ in range(200)]
+        found[sample] = [
+            torch.stack([row.expected_log_lik() for row in rows]).double(),
+            torch.stack([row.kl_divergence() for row in rows]).double(),
+        ]
+    for batch, example in zip(*found.values(), strict=True):
+        error = ((batch.var() + example.var()) / 200).sqrt()
+        assert abs(batch.mean() - example.mean()) < 4 * error + 1e-5 * batch.mean().abs()
+    assert found["example"][1].var() <= 0.5 * found["batch"][1].var()
+    if weights == "point":  # else the noise of the weights is in both
+        assert found["example"][0].var() < 0.5 * found["batch"][0].var()
+
+
+def test_a_prediction_has_one_gamma_for_all_examples():
+    """sample="example" is a way to estimate the bound, no other model."""
+    graph = bn.nn.Graph({("x", "y"): [nn.Identity(), nn.Tanh()]}, example=torch.zeros(1, 1))
+    options = {"likelihood": "gaussian", "noise_scale": 0.1, "weights": "point"}
+    model = LatentStructureNet(graph, "binary-concrete", sample="example", **options)
+    x = torch.linspace(0.5, 2.0, 8)[:, None]
+    post = bn.fit(model, (x, x), steps=2, progress=False, device="cpu")
+    found = post.predict(x, draws=5).reshape(5, 8)
+    basis = torch.cat([x, x.tanh()], 1)
+    gamma = torch.linalg.lstsq(basis.expand(5, 8, 2), found[..., None]).solution
+    assert torch.allclose((basis @ gamma)[..., 0], found, atol=1e-5)
+    assert ((gamma > 0) & (gamma < 1)).all()
+
+
+def test_the_temperature_falls_over_the_steps_of_a_fit(tmp_path):
+    """Recorded steps take it as an input; it is saved, and a fit that goes on keeps its end."""
+    seen = {}
+    for mode in (False, "trace"):
+        model = LatentStructureNet(two_layers(), temperature=(1.0, 0.2))
+        temperatures = []
+
+        def note(event, seen=temperatures):
+            seen.append(float(event.model.temperature))
+
+        options = {"steps": 10, "lr": 0.05, "seed": 1, "device": "cpu", "progress": False}
+        post = bn.fit(
+            model,
+            classes_data(),
+            compile=mode,
+            on_step=note,
+            **options,
+        )
+        assert temperatures == pytest.approx([1.0 - 0.08 * step for step in range(10)])
+        seen[mode] = post
+    plain, traced = (seen[mode].history()["loss"].values for mode in (False, "trace"))
+    assert np.allclose(plain, traced, rtol=1e-4)
+    again = seen["trace"].refine(classes_data(), steps=2, progress=False)
+    assert float(again.model.temperature) == pytest.approx(0.28)
+    seen["trace"].save(tmp_path / "run")
+    assert float(bn.load(tmp_path / "run").model.temperature) == pytest.approx(0.28)
+
+
+def test_a_measured_latency_is_saved_with_the_model(tmp_path):
+    model = LatentStructureNet(two_layers(), cost="latency", cost_scale=10.0)
+    assert (model.prior_gamma < 0).all()
+    post = bn.fit(model, classes_data(), steps=2, progress=False, device="cpu")
+    post.save(tmp_path / "run")
+    loaded = bn.load(tmp_path / "run")
+    assert torch.equal(loaded.model.prior_gamma, model.prior_gamma)
+    assert loaded.model.config()["cost"] == model.config()["cost"]
+
+
+def test_in_the_cube_several_operations_may_stay():
+    model = LatentStructureNet(two_layers(), "binary-concrete")
+    found = {}
+    for logits in ((2.0, 3.0, -1.0), (-1.0, -3.0, -2.0)):
+        model.structural.assign("gamma.logits", torch.tensor([logits]))
+        found[logits] = model.architecture().names["x", "h"]
+    assert list(found.values()) == [("linear+tanh",), ("linear",)]
 
 
 class TestPointWeightsContract(ModelContract):
@@ -242,3 +453,57 @@ def test_point_weights_are_parameters_and_no_sites():
         p.numel() for p in two_layers().parameters()
     )
     assert model.weight_posteriors() == {}
+
+
+class TestCategoricalContract(ModelContract):
+    def make_model(self):
+        return LatentStructureNet(two_layers(), domain="simplex-vertices", cost="parameters")
+
+    def make_data(self):
+        return classes_data()
+
+
+class TestDirichletContract(ModelContract):
+    def make_model(self):
+        return LatentStructureNet(two_layers(), "dirichlet", temperature=1.0)
+
+    def make_data(self):
+        return classes_data()
+
+
+class TestBinaryConcreteContract(ModelContract):
+    """γ of every example, weights independent of it."""
+
+    def make_model(self):
+        return LatentStructureNet(
+            two_layers(), "binary-concrete", sample="example", coupling="independent"
+        )
+
+    def make_data(self):
+        return classes_data()
+
+
+class TestBernoulliContract(ModelContract):
+    def make_model(self):
+        return LatentStructureNet(
+            two_layers(), "binary-concrete", domain="cube-vertices", sample="example"
+        )
+
+    def make_data(self):
+        return classes_data()
+
+
+class TestHardConcreteContract(ModelContract):
+    def make_model(self):
+        return LatentStructureNet(two_layers(), "hard-concrete")
+
+    def make_data(self):
+        return classes_data()
+
+
+class TestPointMassContract(ModelContract):
+    def make_model(self):
+        return LatentStructureNet(two_layers(), "point-mass", cost="parameters", cost_scale=30.0)
+
+    def make_data(self):
+        return classes_data()
