@@ -1,0 +1,122 @@
+"""How many latent dimensions: the ARD-VAE on MNIST, on linear-Gaussian data, and along λ.
+
+Beside the variational autoencoder of Burda, Grosse and Salakhutdinov (2016): bound, likelihood and
+active dimensions; the same networks without γ and p(W) at the same budget; factors found where
+their number is known; the curve of active dimensions that one fit over λ gives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+
+from bayesnas._cli.output import rows_as_csv
+from bayesnas.inference.files import write_atomically
+from bayesnas.models.active_latents import MEASURES
+from bayesnas.report import write_figure
+from bayesnas.reproductions.ard_vae import published
+from bayesnas.reproductions.ard_vae.fits import Fits
+from bayesnas.reproductions.ard_vae.found import Found, ard_vae, found_in
+from bayesnas.reproductions.ard_vae.measure import binary
+from bayesnas.reproductions.ard_vae.pictures import curve_figure, sorted_latents_figure
+from bayesnas.reproductions.ard_vae.settings import KINDS, Settings, prepare
+from bayesnas.reproductions.base import Comparison, Reproduced, Reproduction, Request, claim
+from bayesnas.reproductions.tables import as_csv, as_markdown
+
+_FILES = ("comparison.csv", "comparison.md", "curve.csv", "latents.png", "curve.png")
+_PICTURED = 2_000  # images by which dimensions are sorted
+
+
+def run(request: Request) -> Reproduced:
+    """Fit, measure, and write tables and pictures.
+
+    Raises:
+        ValueError: where the folder holds a reproduction with other settings.
+        FileNotFoundError: MNIST is not there and can't be downloaded.
+    """
+    settings, data = prepare(request)
+    assert data.test is not None
+    claim(request.out, {**settings.to_dict(), "fingerprint": data.train.fingerprint})
+    fits = Fits(settings, data.train.x[: settings.examples], request)
+    test = data.test.x[: settings.tested]
+    found = found_in(request, settings, fits, test)
+    comparisons = list(compare(found))
+    files = {name: request.out / name for name in _FILES}
+    write_atomically(files["comparison.csv"], as_csv(comparisons).encode())
+    write_atomically(files["comparison.md"], as_markdown(comparisons).encode())
+    rows = [{"kl_weight": at, **asdict(point)} for at, point in found.along.items()]
+    write_atomically(files["curve.csv"], rows_as_csv(rows).encode())
+    model = ard_vae(fits.at_one("ard", settings.seeds[0]).model)
+    write_figure(sorted_latents_figure(model, binary(test[:_PICTURED])), files["latents.png"])
+    write_figure(curve_figure(found.along, found.curve), files["curve.png"])
+    return Reproduced("ard-vae", settings.to_dict(), remarks(settings), comparisons, files)
+
+
+REPRODUCTION = Reproduction(
+    "latent dimensions that a variational autoencoder needs", published.REFERENCE, run
+)
+
+
+def compare(found: Found) -> Iterator[Comparison]:
+    """Put every figure beside the published or the exact one."""
+    for kind, rows in found.images.items():
+        is_theirs = kind == "plain"
+        figures = (
+            ("negative bound", None, [row.negative_bound for row in rows]),
+            ("negative log-likelihood", published.NLL, [row.nll for row in rows if row.nll]),
+            ("KL of z", None, [row.latent_kl for row in rows]),
+            ("KL of γ and W", None, [row.shared_kl for row in rows]),
+        )
+        for name, theirs, values in figures:
+            labels = {"model": KINDS[kind], "figure": name}
+            yield Comparison(labels, "nats an image", theirs if is_theirs else None, tuple(values))
+    for kind, rows in found.images.items():
+        for by in MEASURES:
+            theirs = published.ACTIVE if kind == "plain" and by == "variance" else None
+            counts = tuple(float(row.active[by]) for row in rows)
+            yield Comparison({"model": KINDS[kind], "by": by}, "active dimensions", theirs, counts)
+    yield from _compare_along(found)
+    for factors, rows_found in found.factors.items():
+        for by in MEASURES:
+            counts = tuple(float(row[by]) for row in rows_found)
+            labels = {"factors": str(factors), "by": by}
+            yield Comparison(labels, "factors found", float(factors), counts)
+    for point in found.curve:
+        at = f"{point.kl_weight:g}"
+        for fit, active, bound in (
+            ("one fit over λ", point.active, point.bound),
+            ("a fit at each", point.separate_active, point.separate_bound),
+        ):
+            labels = {"fit": fit, "λ": at}
+            exact = float(point.exact)
+            yield Comparison(labels, "active dimensions, linear", exact, (float(active),))
+            yield Comparison(labels, "bound, linear", None, (bound,))
+
+
+def _compare_along(found: Found) -> Iterator[Comparison]:
+    for kl_weight, row in found.along.items():
+        for name, value in (
+            ("active by variance", float(row.active["variance"])),
+            ("−E log p(x | z)", -row.log_likelihood),
+            ("KL of z", row.latent_kl),
+            ("negative bound at λ = 1", row.negative_bound),
+        ):
+            labels = {"figure": name, "λ": f"{kl_weight:g}"}
+            yield Comparison(labels, "one fit over λ", None, (value,))
+
+
+def remarks(settings: Settings) -> list[str]:
+    """What was run, and what is not as in the source."""
+    return [
+        f"{settings.data}, {settings.examples:,} training and {settings.tested:,} test images, "
+        f"pixels drawn anew at every sight; {settings.latents} latents, "
+        f"{'–'.join(map(str, settings.hidden))} tanh units; {settings.epochs} epochs of Adam, "
+        f"minibatches of {settings.batch_size}, learning rate {settings.lr:g} (cosine), λ rising "
+        f"over {settings.kl_warmup:.0%} of the steps; seeds {settings.seeds}. The source: "
+        f"{published.EPOCHS:,} epochs.",
+        "Bound: E log p(x | z) − KL(z), test images; the KL of γ and W, a cost of all training "
+        "images together, is in a column of its own, by their number. Likelihood: "
+        f"{settings.importance_draws:,} importance samples an image at the means of γ and W; the "
+        f"source takes {published.IMPORTANCE_DRAWS:,}.",
+        "Linear-Gaussian data: the exact numbers in brackets.",
+    ]

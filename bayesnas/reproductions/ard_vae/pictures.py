@@ -1,0 +1,102 @@
+"""Pictures of a fitted autoencoder: its dimensions by relevance, and curves along λ."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bayesnas._axes import STYLE, axes_or_new
+from bayesnas.latents_plot import TRAVERSED, latents_figure
+from bayesnas.models.autoencoder import Autoencoder
+from bayesnas.plots import BLUE, GREY, ORANGE
+from bayesnas.reproductions.ard_vae.factors import CurvePoint, exact_count
+from bayesnas.reproductions.ard_vae.measure import Measured
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_ROWS = 12
+
+
+def sorted_latents_figure(model: Autoencoder, x: Tensor) -> Figure:
+    """Dimensions by relevance on images, and the first of these as the most relevant ones move.
+
+    Args:
+        model: of images ``(1, height, width)`` or ``(height * width,)``.
+        x: examples.
+    """
+    measures = model.measures(x)
+    latents = [int(n) for n in measures["sensitivity"].values.argsort()[::-1][:_ROWS]]
+    moved = torch.stack([model.traverse(latent, TRAVERSED, x[0]) for latent in latents])
+    side = math.isqrt(x[0].numel())
+    frames = moved.reshape(len(latents), len(TRAVERSED), side, side)
+    return latents_figure(measures, latents, frames.cpu().numpy())
+
+
+def curve_figure(along: Mapping[float, Measured], linear: Sequence[CurvePoint]) -> Figure:
+    """Active dimensions along λ: of images against their cost, and of data where it is known.
+
+    Args:
+        along: what was measured of images, by λ.
+        linear: the same of linear-Gaussian data.
+    """
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(9.6, 3.8), layout="constrained")
+        left, right = figure.subplots(1, 2)
+        plot_images_curve(along, left)
+        plot_linear_curve(linear, right)
+        left.set_title("Images, one fit over λ")
+        right.set_title("Linear-Gaussian data")
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
+    return figure
+
+
+def plot_images_curve(along: Mapping[float, Measured], ax: Axes | None = None) -> Axes:
+    """Active dimensions against −E log p(x | z), a point for every λ.
+
+    Args:
+        along: what was measured, by λ.
+        ax: axes to draw on.
+    """
+    ax = axes_or_new(ax)
+    cost = [-row.log_likelihood for row in along.values()]
+    active = [row.active["variance"] for row in along.values()]
+    ax.plot(cost, active, color=BLUE, marker="o")
+    for weight, x, y in zip(along, cost, active, strict=True):
+        ax.annotate(rf"$\lambda={weight:g}$", (x, y), xytext=(5, 5), textcoords="offset points")
+    ax.set_xlabel(r"$-\mathrm{E}\,\log p(x\,|\,z)$, nats an image")
+    ax.set_ylabel("active dimensions")
+    ax.set_ylim(bottom=0)
+    ax.margins(x=0.15)
+    return ax
+
+
+def plot_linear_curve(points: Sequence[CurvePoint], ax: Axes | None = None) -> Axes:
+    """Active dimensions along λ of one fit and of fits at each, and their exact number.
+
+    Args:
+        points: of the curve.
+        ax: axes to draw on.
+    """
+    ax = axes_or_new(ax)
+    kl_weights = [point.kl_weight for point in points]
+    edges = np.geomspace(kl_weights[0], kl_weights[-1], 400)
+    ax.plot(edges, [exact_count(edge) for edge in edges], color=GREY, label="exact")
+    ax.plot(kl_weights, [p.active for p in points], "o", color=BLUE, label="one fit over λ")
+    separate = [point.separate_active for point in points]
+    ax.plot(kl_weights, separate, "x", color=ORANGE, label="a fit at each λ", markersize=8)
+    ax.set_xscale("log")
+    ax.set_xlabel("λ")
+    ax.set_ylabel("active dimensions")
+    ax.legend()
+    return ax
