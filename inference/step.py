@@ -80,6 +80,9 @@ class Step:
         self._graphs: dict[tuple[torch.Size, ...], RecordedStep | None] = {}
         self._traceable = settings.compile != "eager"
         self._trusted: set[tuple[torch.Size, ...]] = set()
+        # A fit at one λ reads and writes the same tensors at every step.
+        self._fixed = self.trained.use(0.0) if settings.amortization is None else None
+        self._held: list[Tensor] = []
         self.log_lik_sites: list[str] = []
         self.kl_sites: list[str] = []
 
@@ -97,7 +100,7 @@ class Step:
         """
         for group, start in zip(self.optimizer.param_groups, self._start_lr, strict=True):
             group["lr"] = start * factor
-        use = self.trained.use(kl_weight.target)
+        use = self._fixed or self.trained.use(kl_weight.target)
         self._upper.write(kl_weight.target)
         graph = self._graph(x, y, use)
         if graph is None:
@@ -130,6 +133,7 @@ class Step:
         A comparison at another step could come out otherwise, and change the numbers.
         """
         self._traceable = bool(decisions["traceable"])
+        self._held = []
         self._trusted = {tuple(torch.Size(shape) for shape in key) for key in decisions["recorded"]}
 
     # Eager --------------------------------------------------------------------------------
@@ -233,17 +237,19 @@ class Step:
         """Arguments of a recorded step; without ``adam`` one that leaves every leaf as it is."""
         adam = [0.0, 1.0, 0.0, 0.0] * len(use.leaves) if adam is None else adam
         scalars = torch.tensor([kl_weight, *adam, *use.inputs], device=x.device)
+        return [*self._state(use), x, y, scalars]
+
+    def _state(self, use: Use) -> list[Tensor]:
+        """What a recorded step reads and writes in place."""
+        if use is self._fixed and self._held:
+            return self._held
         moments = [self._moments(leaf) for leaf in use.leaves]
-        return [
-            *(leaf.data for leaf in use.leaves),
-            *use.gradients,
-            *(first for first, _ in moments),
-            *(second for _, second in moments),
-            *self._function.buffers(),
-            x,
-            y,
-            scalars,
-        ]
+        found = [leaf.data for leaf in use.leaves] + use.gradients
+        found += [first for first, _ in moments] + [second for _, second in moments]
+        found += self._function.buffers()
+        if use is self._fixed:
+            self._held = found
+        return found
 
     def _moments(self, leaf: nn.Parameter) -> tuple[Tensor, Tensor]:
         """Adam's moments of a leaf, in the optimiser's own state."""

@@ -1,18 +1,20 @@
 """How long a training step takes: ours in every mode, by hand, Pyro's SVI and NumPyro's.
 
     pip install -e '.[benchmarks]'
-    python tests/benchmarks/step.py --net mlp --estimator weight
+    python tests/benchmarks/step.py --net mlp --estimator weight --save shared/step
+    python tests/benchmarks/step.py --plot shared/step docs/benchmarks-step.png
 
-All methods take turns, round after round, in one process; the table gives median and quartiles of
-a step's time over the rounds, in units of the median of the compiled step by hand. Set-up is the
-first call: tracing and compiling, with inductor's cache on disk empty. Peak memory is that of a
-process that runs one method alone.
+All methods take turns of some steps, round after round, in one process; the table gives median and
+quartiles of a step's time over the rounds, in units of the median of the compiled step by hand.
+Set-up is the first turn: tracing and compiling, with inductor's cache on disk empty. Peak memory is
+that of a process that runs one method alone.
 """
 
 from __future__ import annotations
 
 import argparse
 import functools
+import json
 import os
 import pathlib
 import statistics
@@ -22,33 +24,31 @@ import tempfile
 import time
 
 import torch
-from step_methods import Taken, by_hand, numpyro_svi, ours, pyro_svi
+from step_methods import STEPS, Taken, by_hand, numpyro_svi, ours, pyro_svi
 from step_nets import NETS
 
-LOOP = 100
 
-
-def methods(net: str, estimator: str) -> dict[str, tuple[functools.partial[Taken], int]]:
-    """What is compared, by name: how to make it, and steps a call."""
+def methods(net: str, estimator: str) -> dict[str, functools.partial[Taken]]:
+    """What is compared, by name: how to make it."""
     found = {
-        "by hand, compiled": (functools.partial(by_hand, net, estimator, True), 1),
-        "by hand, eager": (functools.partial(by_hand, net, estimator, False), 1),
-        "ours, inductor": (functools.partial(ours, net, estimator, "inductor"), 1),
-        "ours, trace": (functools.partial(ours, net, estimator, "trace"), 1),
-        "ours, eager": (functools.partial(ours, net, estimator, "eager"), 1),
+        "by hand, compiled": functools.partial(by_hand, net, estimator, True),
+        "by hand, eager": functools.partial(by_hand, net, estimator, False),
+        "ours, inductor": functools.partial(ours, net, estimator, "inductor"),
+        "ours, trace": functools.partial(ours, net, estimator, "trace"),
+        "ours, eager": functools.partial(ours, net, estimator, "eager"),
     }
     if estimator == "weight":
-        found["Pyro svi.step"] = (functools.partial(pyro_svi, net), 1)
+        found["Pyro svi.step"] = functools.partial(pyro_svi, net)
     if estimator == "weight" and net == "mlp":
-        found["NumPyro, jitted step"] = (functools.partial(numpyro_svi, None), 1)
-        found["NumPyro, compiled loop"] = (functools.partial(numpyro_svi, LOOP), LOOP)
+        found["NumPyro, jitted step"] = functools.partial(numpyro_svi, False)
+        found["NumPyro, compiled loop"] = functools.partial(numpyro_svi, True)
     return found
 
 
 def alone(net: str, estimator: str, name: str) -> None:
     """Run one method by itself and print its peak memory in MiB."""
-    taken = methods(net, estimator)[name][0]()
-    for _ in range(30):
+    taken = methods(net, estimator)[name]()
+    for _ in range(30 // STEPS[net] + 2):
         taken()
     print(peak_of_this_process())
 
@@ -66,22 +66,21 @@ def peak_memory(net: str, estimator: str, name: str) -> float:
     return float(run.stdout.split()[-1])
 
 
-def measure(net: str, estimator: str, rounds: int) -> None:
-    """Print a Markdown table."""
+def measure(net: str, estimator: str, rounds: int) -> dict[str, list[float]]:
+    """Milliseconds a step, by method and round; prints a Markdown table."""
     made, setup, times = {}, {}, {}
-    chosen = methods(net, estimator)
-    for name, (make, _) in chosen.items():
+    for name, make in methods(net, estimator).items():
         made[name] = make()
         began = time.perf_counter()
         made[name]()
         setup[name] = time.perf_counter() - began
         times[name] = []
-    for index in range(rounds + 5):
-        for name, (_, steps) in chosen.items():
+    for index in range(rounds + 2):
+        for name, take in made.items():
             began = time.perf_counter()
-            made[name]()
-            if index >= 5:
-                times[name].append((time.perf_counter() - began) / steps * 1e3)
+            take()
+            if index >= 2:
+                times[name].append((time.perf_counter() - began) / STEPS[net] * 1e3)
     yardstick = statistics.median(times["by hand, compiled"])
     print(f"\n{net}, {estimator}, batch 256, {torch.get_num_threads()} threads, {rounds} rounds\n")
     print("| method | × by hand, compiled | quartiles | set-up s | peak MiB |")
@@ -93,6 +92,34 @@ def measure(net: str, estimator: str, rounds: int) -> None:
             f"| {name} | {median:.2f} | {low:.2f}–{high:.2f} | {setup[name]:.1f} | {memory:.0f} |",
             flush=True,
         )
+    middle = {name: statistics.median(found) for name, found in times.items()}
+    faster = min(middle["by hand, compiled"], middle["by hand, eager"])
+    print(f"\nagainst the faster of the two by hand: {middle['ours, inductor'] / faster:.2f} ×")
+    return times
+
+
+def plot(folder: pathlib.Path, path: str) -> None:
+    """Draw what --save left: median and quartiles of every method, a panel a network."""
+    from matplotlib.figure import Figure
+
+    runs = {file.stem: json.loads(file.read_text()) for file in sorted(folder.glob("*.json"))}
+    figure = Figure(figsize=(4 * ((len(runs) + 1) // 2), 6), layout="constrained")
+    panels = figure.subplots(2, (len(runs) + 1) // 2, squeeze=False).T.flat
+    for panel, (title, times) in zip(panels, runs.items(), strict=False):
+        yardstick = statistics.median(times["by hand, compiled"])
+        for place, (name, found) in enumerate(reversed(times.items())):
+            low, median, high = (t / yardstick for t in statistics.quantiles(found, n=4))
+            colour = "C0" if name.startswith("ours") else "0.55"
+            error = [[median - low], [high - median]]
+            panel.errorbar(median, place, xerr=error, fmt="o", color=colour, capsize=2)
+        panel.set_yticks(range(len(times)), list(reversed(times)))
+        panel.axvline(1.0, color="0.8", linewidth=0.8, zorder=0)
+        panel.set_xlim(left=0.0)
+        panel.set_title(title.replace("-", ", "))
+        panel.set_xlabel("time of a step ÷ by hand, compiled")
+    for panel in list(panels):
+        panel.set_axis_off()
+    figure.savefig(path, dpi=130)
 
 
 def main() -> None:
@@ -100,16 +127,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--net", choices=list(NETS), default="mlp")
     parser.add_argument("--estimator", choices=["local", "weight"], default="weight")
-    parser.add_argument("--rounds", type=int, default=300)
+    parser.add_argument("--rounds", type=int, default=30)
+    parser.add_argument("--save", type=pathlib.Path, help="folder for the times, one file a run")
+    parser.add_argument("--plot", nargs=2, metavar=("FOLDER", "PNG"), help="draw what was saved")
     parser.add_argument("--alone", help=argparse.SUPPRESS)
     options = parser.parse_args()
     torch.manual_seed(0)
+    if options.plot:
+        plot(pathlib.Path(options.plot[0]), options.plot[1])
+        return
     if options.alone:
         alone(options.net, options.estimator, options.alone)
         return
     with tempfile.TemporaryDirectory() as cache:
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = cache
-        measure(options.net, options.estimator, options.rounds)
+        times = measure(options.net, options.estimator, options.rounds)
+    if options.save is not None:
+        options.save.mkdir(parents=True, exist_ok=True)
+        (options.save / f"{options.net}-{options.estimator}.json").write_text(json.dumps(times))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The ways to take a training step that the step benchmark compares."""
+"""The ways to take training steps that the step benchmark compares."""
 
 from __future__ import annotations
 
@@ -14,14 +14,16 @@ from torch.distributions import constraints
 from torch.func import functional_call
 
 import bayesnas as bn
+from bayesnas.inference.products import fast_products
 from bayesnas.inference.session import RandomStream, pyro_session
 from bayesnas.inference.settings import FitSettings, StepKLWeight
 from bayesnas.inference.step import Step
 
 EXAMPLES = 60_000
+STEPS = {"mlp": 100, "conv": 5, "cell": 3}  # of a call
 COMPILE = {"fallback_random": True}  # inductor's own random numbers are slow on a CPU
 
-Taken = Callable[[], object]
+Taken = Callable[[], object]  # STEPS[net] steps
 
 
 def by_hand(net: str, estimator: str, compiled: bool) -> Taken:
@@ -37,12 +39,13 @@ def by_hand(net: str, estimator: str, compiled: bool) -> Taken:
     optimizer = torch.optim.Adam(module.parameters(), lr=1e-3, fused=True)
     measured = torch.compile(loss, dynamic=False, options=COMPILE) if compiled else loss
 
-    def step() -> None:
-        optimizer.zero_grad()
-        measured(x, y).backward()
-        optimizer.step()
+    def steps() -> None:
+        for _ in range(STEPS[net]):
+            optimizer.zero_grad()
+            measured(x, y).backward()
+            optimizer.step()
 
-    return step
+    return steps
 
 
 def ours(net: str, estimator: str, mode: str) -> Taken:
@@ -57,11 +60,12 @@ def ours(net: str, estimator: str, mode: str) -> Taken:
     taken = Step(model, torch.optim.Adam, settings, EXAMPLES, stream, lambda: "")
     x, y = batch(net)
 
-    def step() -> None:
-        with pyro_session(stream):
-            taken(x, y, StepKLWeight(1.0, 1.0), 1.0)
+    def steps() -> None:
+        with pyro_session(stream), fast_products(x.device):
+            for _ in range(STEPS[net]):
+                taken(x, y, StepKLWeight(1.0, 1.0), 1.0)
 
-    return step
+    return steps
 
 
 def pyro_svi(net: str) -> Taken:
@@ -93,13 +97,14 @@ def pyro_svi(net: str) -> Taken:
         model, guide, pyro.optim.Adam({"lr": 1e-3}), pyro.infer.TraceMeanField_ELBO()
     )
 
-    def step() -> None:
-        svi.step(x, y)
+    def steps() -> None:
+        for _ in range(STEPS[net]):
+            svi.step(x, y)
 
-    return step
+    return steps
 
 
-def numpyro_svi(loop: int | None) -> Taken:
+def numpyro_svi(compiled_loop: bool) -> Taken:
     """NumPyro's SVI of the 784–100–10 net, weights sampled: a jitted step, or a compiled loop."""
     import jax
     import jax.numpy as jnp
@@ -133,17 +138,18 @@ def numpyro_svi(loop: int | None) -> Taken:
     held = [state]
     update = jax.jit(svi.update)
 
-    def step() -> None:
-        held[0], loss = update(held[0], x, y)
-        loss.block_until_ready()
+    def one_by_one() -> None:
+        for _ in range(STEPS["mlp"]):
+            held[0], loss = update(held[0], x, y)
+            loss.block_until_ready()
 
     def many(state: object) -> tuple[object, jax.Array]:
-        return jax.lax.scan(lambda s, _: svi.update(s, x, y), state, length=loop)
+        return jax.lax.scan(lambda s, _: svi.update(s, x, y), state, length=STEPS["mlp"])
 
     scanned = jax.jit(many)
 
-    def steps() -> None:
+    def in_a_loop() -> None:
         held[0], losses = scanned(held[0])
         losses.block_until_ready()
 
-    return step if loop is None else steps
+    return in_a_loop if compiled_loop else one_by_one
