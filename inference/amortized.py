@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, Unpack
+
+from torch import nn
 
 from bayesnas.distributions import LogUniform
 from bayesnas.inference.chains import FittedChains
 from bayesnas.inference.frontier import SUPERFLUOUS_DENSITY, frontier
 from bayesnas.inference.inputs import Data
 from bayesnas.inference.posterior import Posterior
+from bayesnas.inference.retrain import Start
 from bayesnas.inference.settings import check_kl_weight, whole
 
 if TYPE_CHECKING:
     import xarray as xr
+
+    from bayesnas.inference.fit import FitOptions
 
 _NEEDS_A_KL_WEIGHT = (
     "evaluate",
@@ -67,6 +72,21 @@ class AmortizedPosterior(FittedChains):
         run = dataclasses.replace(self.run, settings=settings)
         chains = [chain.at(float(kl_weight)) for chain in self._chains]
         return Posterior(run, chains, self.example)
+
+    def architecture(self, kl_weight: float) -> nn.Module:
+        """The discrete network at one KL weight; see ``Posterior.architecture``."""
+        return self.at(kl_weight).architecture()
+
+    def retrain(
+        self,
+        kl_weight: float,
+        data: Data,
+        *,
+        start: Start = "scratch",
+        **options: Unpack[FitOptions],
+    ) -> Posterior:
+        """Train the discrete network at one KL weight by itself; see ``Posterior.retrain``."""
+        return self.at(kl_weight).retrain(data, start=start, **options)
 
     def frontier(
         self,

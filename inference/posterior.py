@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 import torch
 from torch import Tensor, nn
@@ -24,11 +24,14 @@ from bayesnas.inference.pruning_curve import (
 )
 from bayesnas.inference.reading import ReadElsewhere
 from bayesnas.inference.refine import refined
+from bayesnas.inference.retrain import Start, retrained
 from bayesnas.inference.settings import make_settings, whole
 from bayesnas.pruning import Criterion, Removal
 
 if TYPE_CHECKING:
     import xarray as xr
+
+    from bayesnas.inference.fit import FitOptions
 
 
 class Posterior(ReadElsewhere):
@@ -186,6 +189,40 @@ class Posterior(ReadElsewhere):
             self.run, settings=settings, data=train.info, fingerprint=train.fingerprint
         )
         return Posterior.restore(run, records, self.example, self.example[0].device)
+
+    def architecture(self) -> nn.Module:
+        """The likeliest discrete network of a model with a latent structure, as a plain module.
+
+        For a :class:`~bayesnas.models.LatentStructureNet` it is a graph with one operation on every
+        edge, at the posterior means of the weights: ``parameter_count`` and
+        ``multiply_add_count`` are its size, and its dead edges are left out.
+
+        Raises:
+            TypeError: for a model of one network.
+        """
+        return self.model.architecture().eval()
+
+    def retrain(
+        self, data: Data, *, start: Start = "scratch", **options: Unpack[FitOptions]
+    ) -> Posterior:
+        """Train :meth:`architecture` by itself, by maximum likelihood, as searches are judged.
+
+        For a posterior on its weights fit ``bayesnas.models.GaussianNet(post.architecture())``.
+
+        Args:
+            data: training data.
+            start: ``"scratch"``, fresh weights, or ``"weights"``, those of the search.
+            options: of ``bayesnas.fit``: ``epochs`` or ``steps``, ``optimizer``, ``validation`` and
+                ``patience``, ...
+
+        Returns:
+            a posterior whose weights are points; ``compact()`` is the trained module.
+
+        Raises:
+            TypeError: for a model of one network.
+            ValueError: naming an argument that does not fit.
+        """
+        return retrained(self.model, data, start, dict(options))
 
     # Smaller networks ---------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import pyro
 import torch
@@ -17,8 +17,9 @@ from bayesnas.likelihood import make_likelihood
 from bayesnas.models.checks import check_choice, check_positive
 from bayesnas.models.net import NetModel, observe
 from bayesnas.nn.keep import KeepMasks
-from bayesnas.nn.layers import StochasticLayers, is_linear_or_convolution
-from bayesnas.nn.spec import describe, summary
+from bayesnas.nn.layers import StochasticLayers, is_linear_or_convolution, no_layer
+from bayesnas.nn.netspec import describe_net
+from bayesnas.nn.spec import summary
 from bayesnas.nn.variational import VariationalParameters
 from bayesnas.pruning import relative_density
 
@@ -48,6 +49,7 @@ class GaussianNet(NetModel):
             reparameterisation), ``"weight"`` samples the weights once a batch.
         stochastic: which layers get a distribution, ``(name, module) -> bool``; by default
             every linear and convolution layer, so normalisation layers stay deterministic.
+            ``"none"``: none, all weights are point estimates of maximum likelihood.
         initial_loc: ``"random"`` draws the initial means by each layer's own
             ``reset_parameters`` under the seed of the fit; ``"net"`` starts at the weights of
             ``net``, for a trained one.
@@ -72,7 +74,7 @@ class GaussianNet(NetModel):
         likelihood: str = "categorical",
         noise_scale: float | None = None,
         estimator: str = "local",
-        stochastic: Callable[[str, nn.Module], bool] = is_linear_or_convolution,
+        stochastic: Callable[[str, nn.Module], bool] | Literal["none"] = is_linear_or_convolution,
         initial_loc: str = "random",
         initial_scale: float = 0.02,
     ) -> None:
@@ -87,8 +89,9 @@ class GaussianNet(NetModel):
         self.likelihood = make_likelihood(likelihood, noise_scale)
         self.task = self.likelihood.task
         self.net = copy.deepcopy(net)
-        self.layers = StochasticLayers(self.net, stochastic)
-        self._custom_rule = stochastic is not is_linear_or_convolution
+        rule = no_layer if stochastic == "none" else stochastic
+        self.layers = StochasticLayers(self.net, rule)
+        self._custom_rule = rule not in (is_linear_or_convolution, no_layer)
         self._prior_argument = prior_scale
         self._create_prior(prior_scale)
         self._create_posterior()
@@ -189,12 +192,14 @@ class GaussianNet(NetModel):
         if self._custom_rule:
             return super().config()
         prior = self._prior_argument
+        points: dict[str, Any] = {} if self.layers.names else {"stochastic": "none"}
         return {
-            "net": describe(self.plain_module()),
+            "net": describe_net(self.plain_module()),
             "prior_scale": prior if isinstance(prior, (int, float, str)) else self._prior_list(),
             "estimator": self.estimator,
             "initial_loc": self.initial_loc,
             "initial_scale": self.initial_scale,
+            **points,
             **self.likelihood.config(),
         }
 

@@ -23,7 +23,7 @@ from bayesnas.models.structure_options import check_graph, check_options, start_
 from bayesnas.nn.edge_groups import EdgeGroup, edge_groups, operations_dataset, owner_of
 from bayesnas.nn.graph import Graph
 from bayesnas.nn.graph_discrete import likely_operations
-from bayesnas.nn.layers import is_linear_or_convolution, no_layer
+from bayesnas.nn.layers import is_linear_or_convolution
 from bayesnas.nn.topology import Edge, edge_name
 from bayesnas.nn.variational import VariationalParameters
 from bayesnas.nn.weighed_graph import WeighedGraph
@@ -131,7 +131,7 @@ class LatentStructureNet(GaussianNet):
             likelihood=likelihood,
             noise_scale=noise_scale,
             estimator=estimator,
-            stochastic=no_layer if weights == "point" else is_linear_or_convolution,
+            stochastic="none" if weights == "point" else is_linear_or_convolution,
             initial_loc=initial_loc,
             initial_scale=initial_scale,
         )

@@ -13,7 +13,7 @@ from bayesnas.likelihood import Likelihood
 from bayesnas.models.base import DATA_PLATE, OBSERVED, BayesianModel
 from bayesnas.nn.keep import KeepMasks
 from bayesnas.nn.layers import StochasticLayers, reset_deterministic
-from bayesnas.nn.spec import build
+from bayesnas.nn.netspec import build_net
 from bayesnas.nn.variational import VariationalParameters
 
 
@@ -65,7 +65,7 @@ class NetModel(BayesianModel):
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
         """Rebuild from what :meth:`config` gave."""
-        return cls(build(config["net"]), **{k: v for k, v in config.items() if k != "net"})
+        return cls(build_net(config["net"]), **{k: v for k, v in config.items() if k != "net"})
 
 
 def observe(likelihood: Likelihood, output: Tensor, x: Tensor, y: Tensor | None) -> Tensor:
