@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from bayesnas.inference.session import sent
+
 
 class Batches:
     """Minibatches in a seeded random order, a new one every epoch.
@@ -46,6 +48,6 @@ class Batches:
 
     def _permute(self, epoch: int) -> None:
         generator = torch.Generator().manual_seed((self._seed << 20) + epoch)
-        order = torch.randperm(self.size, generator=generator).to(self._x.device)
+        order = sent(torch.randperm(self.size, generator=generator), self._x.device)
         self._permuted = (self._x[order], self._y[order])
         self._epoch = epoch

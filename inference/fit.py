@@ -134,7 +134,8 @@ def fit(
         seed: of everything random.
         device: ``"auto"`` (a GPU where there is one), ``"cpu"``, ``"cuda"``.
         compile: ``"trace"`` records a step once as plain tensor operations, ``"inductor"``
-            also compiles it (some seconds, once), False runs every step through Pyro;
+            also compiles it (some seconds, once), ``"cudagraph"`` replays it on a GPU as one
+            CUDA graph, False runs every step through Pyro;
             ``"auto"`` decides by the number of steps. The numbers agree to rounding. What
             can't be recorded runs through Pyro, and the log of ``bayesnas`` says so.
         progress: show a bar, where stderr is a terminal.
@@ -197,6 +198,8 @@ def fit(
         seed=seed,
         compile=compile,
     )
+    if settings.compile == "cudagraph" and where.type != "cuda":
+        raise ValueError(f"compile='cudagraph' needs a GPU, got device={where.type!r}")
     if bilevel is not None:
         settings = dataclasses.replace(settings, bilevel=bilevel.config(above))
     loop = Loop(

@@ -144,3 +144,14 @@ def resolve_device(device: str | torch.device) -> torch.device:
             f"device must be below cuda:{torch.cuda.device_count()}, got {str(device)!r}"
         )
     return found
+
+
+def sent(values: Tensor, device: torch.device) -> Tensor:
+    """A tensor of the CPU on a device, without waiting for the device.
+
+    >>> sent(torch.ones(2), torch.device("cpu"))
+    tensor([1., 1.])
+    """
+    if device.type != "cuda":
+        return values
+    return values.pin_memory().to(device, non_blocking=True)

@@ -49,7 +49,7 @@ class FitSettings:
         patience: epochs without a better validation NLL before a chain stops, or None.
         seed: of everything random.
         optimizer: class of the optimiser, and its settings where they are not the default.
-        compile: how steps are taken: ``"eager"``, ``"trace"`` or ``"inductor"``.
+        compile: how steps are taken: ``"eager"``, ``"trace"``, ``"inductor"``, ``"cudagraph"``.
         bilevel: of a two-level fit, ``Bilevel.config()`` of its upper level; else None.
     """
 
@@ -172,8 +172,10 @@ def make_settings(
 def _compile_mode(compile: str | bool, steps: int) -> str:
     if compile is False:
         return "eager"
-    if compile not in ("auto", "trace", "inductor"):
-        raise ValueError(f"compile must be 'auto', 'trace', 'inductor' or False, got {compile!r}")
+    if compile not in ("auto", "trace", "inductor", "cudagraph"):
+        raise ValueError(
+            f"compile must be 'auto', 'trace', 'inductor', 'cudagraph' or False, got {compile!r}"
+        )
     if compile != "auto":
         return str(compile)
     if steps >= _STEPS_WORTH_COMPILING:

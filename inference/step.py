@@ -11,29 +11,40 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from bayesnas.inference.cudagraph import CapturedStep
 from bayesnas.inference.handlers import kl_weighted
 from bayesnas.inference.nonfinite import check_sites
 from bayesnas.inference.objective import BoundTerms, bound_terms
 from bayesnas.inference.optimizers import OptimizerFactory, build_optimizer
-from bayesnas.inference.session import RandomStream
+from bayesnas.inference.session import RandomStream, sent
 from bayesnas.inference.settings import FitSettings, StepKLWeight
 from bayesnas.inference.traced import RecordedStep, StepFunction, record
-from bayesnas.inference.trained import TrainedParameters, Use, adam_scalars, adam_state, trainable
+from bayesnas.inference.trained import (
+    StepCounts,
+    TrainedParameters,
+    Use,
+    adam_scalars,
+    adam_state,
+    trainable,
+)
 from bayesnas.models.base import BayesianModel
 from bayesnas.models.pyro_pair import PyroPair
 
 _LOG = logging.getLogger("bayesnas")
+Graph = RecordedStep | CapturedStep
+
 _TOLERANCE = 1e-4  # of traced against eager gradients, relative in norm
 
 
 class Step:
     """Takes the training steps of one model.
 
-    In the modes ``"trace"`` and ``"inductor"`` model, guide and bound are run through Pyro once
-    for every shape of batch and recorded as a function of tensors, which then takes the steps;
-    ``"inductor"`` compiles the one for full batches. The recorded step is compared with the
-    eager one, loss and every gradient, at a λ it was not recorded at; where they differ, or a
-    model can't be recorded, the steps stay eager and a line in the log of ``bayesnas`` says so.
+    In the modes ``"trace"``, ``"inductor"`` and ``"cudagraph"`` model, guide and bound are run
+    through Pyro once for every shape of batch and recorded as a function of tensors, which then
+    takes the steps; ``"inductor"`` compiles the one for full batches, ``"cudagraph"`` replays
+    each as one CUDA graph. The recorded step is compared with the eager one, loss and every
+    gradient, at a λ it was not recorded at; where they differ, or a model can't be recorded, the
+    steps stay eager and a line in the log of ``bayesnas`` says so.
 
     Args:
         model: trained in place.
@@ -77,12 +88,13 @@ class Step:
             factory, self.trained.leaves if flat else self.parameters, settings.lr
         )
         self._start_lr = [group["lr"] for group in self.optimizer.param_groups]
-        self._graphs: dict[tuple[torch.Size, ...], RecordedStep | None] = {}
+        self._graphs: dict[tuple[torch.Size, ...], Graph | None] = {}
         self._traceable = settings.compile != "eager"
         self._trusted: set[tuple[torch.Size, ...]] = set()
         # A fit at one λ reads and writes the same tensors at every step.
         self._fixed = self.trained.use(0.0) if settings.amortization is None else None
         self._held: list[Tensor] = []
+        self._counts: StepCounts = {}
         self.log_lik_sites: list[str] = []
         self.kl_sites: list[str] = []
 
@@ -107,7 +119,7 @@ class Step:
             row = self._eager(x, y, kl_weight, use)
         else:
             lr = self.optimizer.param_groups[0]["lr"]
-            adam = adam_scalars(self.optimizer, use, lr) if self._adam else None
+            adam = adam_scalars(self.optimizer, use, lr, self._counts) if self._adam else None
             row = graph(*self._tensors(x, y, kl_weight.bound, use, adam))
         if graph is None or not self._adam:
             self.trained.offer(use)
@@ -170,7 +182,7 @@ class Step:
 
     # Traced -------------------------------------------------------------------------------
 
-    def _graph(self, x: Tensor, y: Tensor, use: Use) -> RecordedStep | None:
+    def _graph(self, x: Tensor, y: Tensor, use: Use) -> Graph | None:
         key = (x.shape, y.shape)
         if key not in self._graphs and self._traceable:
             try:
@@ -179,7 +191,7 @@ class Step:
                 self._stay_eager(f"it can't be traced ({type(error).__name__}: {error})")
         return self._graphs.get(key) if self._traceable else None
 
-    def _traced(self, x: Tensor, y: Tensor, use: Use) -> RecordedStep | None:
+    def _traced(self, x: Tensor, y: Tensor, use: Use) -> Graph | None:
         function = StepFunction(
             self._model, self.trained, use, self._examples, self._settings.clip, self._adam
         )
@@ -191,13 +203,12 @@ class Step:
             if self._settings.compile == "inductor" and full:
                 recorded.compile(tensors)
         self.log_lik_sites, self.kl_sites = function.log_lik_sites, function.kl_sites
-        if (x.shape, y.shape) in self._trusted:
-            return recorded
-        difference = self._difference(recorded, x, y, self._settings.another_kl_weight)
-        if difference > _TOLERANCE:
-            self._stay_eager(f"the traced step differs from the eager one by {difference:.1e}")
-            return None
-        return recorded
+        if (x.shape, y.shape) not in self._trusted:
+            difference = self._difference(recorded, x, y, self._settings.another_kl_weight)
+            if difference > _TOLERANCE:
+                self._stay_eager(f"the traced step differs from the eager one by {difference:.1e}")
+                return None
+        return CapturedStep(recorded) if self._settings.compile == "cudagraph" else recorded
 
     def difference(self, x: Tensor, y: Tensor, kl_weight: float) -> float:
         """Largest relative difference between the recorded step and the eager one at a λ.
@@ -217,7 +228,8 @@ class Step:
         graph = self._graph(x, y, self.trained.use(kl_weight))
         if graph is None:
             raise ValueError("compile must be 'trace' or 'inductor' to compare with eager steps")
-        return self._difference(graph, x, y, kl_weight)
+        recorded = graph.step if isinstance(graph, CapturedStep) else graph
+        return self._difference(recorded, x, y, kl_weight)
 
     def _difference(self, graph: RecordedStep, x: Tensor, y: Tensor, kl_weight: float) -> float:
         use = self.trained.use(kl_weight)
@@ -236,7 +248,7 @@ class Step:
     ) -> list[Tensor]:
         """Arguments of a recorded step; without ``adam`` one that leaves every leaf as it is."""
         adam = [0.0, 1.0, 0.0, 0.0] * len(use.leaves) if adam is None else adam
-        scalars = torch.tensor([kl_weight, *adam, *use.inputs], device=x.device)
+        scalars = sent(torch.tensor([kl_weight, *adam, *use.inputs]), x.device)
         return [*self._state(use), x, y, scalars]
 
     def _state(self, use: Use) -> list[Tensor]:

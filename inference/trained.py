@@ -223,13 +223,20 @@ def _interpolate_state(
             held[name] = value.clone() if isinstance(value, Tensor) else value
 
 
-def adam_scalars(optimizer: torch.optim.Optimizer, use: Use, lr: float) -> list[float]:
+StepCounts = dict[nn.Parameter, tuple[Tensor, int]]
+"""Adam's count of a leaf's steps, and what it is as a number: reading it waits for a GPU."""
+
+
+def adam_scalars(
+    optimizer: torch.optim.Optimizer, use: Use, lr: float, counts: StepCounts
+) -> list[float]:
     """Count a step of Adam, and return what it needs of every leaf in use.
 
     Args:
         optimizer: Adam over the leaves.
         use: of the step.
         lr: learning rate.
+        counts: of the steps before, brought up to date.
 
     Returns:
         step size lr / (1 − β₁ᵗ), second correction √(1 − β₂ᵗ), and the weights 1 − β₁ and
@@ -242,8 +249,10 @@ def adam_scalars(optimizer: torch.optim.Optimizer, use: Use, lr: float) -> list[
             found += [0.0, 1.0, 0.0, 0.0]
             continue
         step = adam_state(optimizer, leaf)["step"]
+        known, taken = counts.get(leaf, (None, 0))
+        taken = taken + 1 if known is step else int(step) + 1
         step += 1
-        taken = float(step)
+        counts[leaf] = step, taken
         corrections = [1 - beta**taken for beta in BETAS]
         found += [lr / corrections[0], math.sqrt(corrections[1]), 1 - BETAS[0], 1 - BETAS[1]]
     return found

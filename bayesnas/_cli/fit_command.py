@@ -26,6 +26,7 @@ from bayesnas.inference import AmortizedPosterior, Posterior
 from bayesnas.inference.files import read_json
 from bayesnas.inference.runs import RUN
 from bayesnas.inference.settings import whole
+from bayesnas.models.autoencoder import Autoencoder
 
 DEFAULT_EPOCHS = 50
 
@@ -86,6 +87,8 @@ def run(args: argparse.Namespace) -> Outcome:
         raise ValueError("resume needs out, the folder of the run to go on with")
     data = load_data(args)
     model = model_of(args, data)
+    if isinstance(model, Autoencoder):
+        data = data.reconstructing()
     settings = _settings(args)
     note(f"{model.describe()} on {_describe(data)}", args.quiet)
     post: Posterior | AmortizedPosterior = bn.fit(
@@ -229,7 +232,7 @@ def _add_training_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--compile",
-        choices=("auto", "trace", "inductor", "off"),
+        choices=("auto", "trace", "inductor", "cudagraph", "off"),
         default="auto",
         help="how steps are taken; auto decides by their number (%(default)s)",
     )

@@ -8,6 +8,9 @@ import pytest
 import torch
 
 import bayesnas as bn
+from bayesnas.data import Split
+from bayesnas.inference.loop import Loop
+from bayesnas.inference.settings import make_settings
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
 
@@ -45,3 +48,46 @@ def test_random_states_are_as_before(net, xy):
     bn.fit(net, xy, validation=xy, **FIT).evaluate(xy)
     assert torch.equal(torch.get_rng_state(), before[0])
     assert torch.equal(torch.cuda.get_rng_state(), before[1])
+
+
+@pytest.mark.parametrize("kl_weight", [1.0, bn.LogUniform(0.1, 10.0)])
+def test_a_graph_takes_the_recorded_steps(net, xy, numbers, caplog, kl_weight):
+    """Over a range of λ the graphs of several pairs of knots take turns."""
+    options = FIT | {"steps": 30, "kl_weight": kl_weight}
+    recorded = bn.fit(net, xy, compile="trace", **options)
+    captured = bn.fit(net, xy, compile="cudagraph", **options)
+    assert not [record for record in caplog.records if record.name == "bayesnas"]
+    losses = [torch.tensor(post.history()["loss"].values) for post in (recorded, captured)]
+    assert torch.allclose(*losses, rtol=1e-5)
+
+
+def test_a_fit_of_graphs_resumes_exactly(net, xy, numbers, tmp_path):
+    def stop(event):
+        if event.step == 7:
+            raise InterruptedError
+
+    options = FIT | {"compile": "cudagraph", "checkpoint_every": 5}
+    with pytest.raises(InterruptedError):
+        bn.fit(net, xy, out=tmp_path / "run", on_step=stop, **options)
+    post = bn.fit(net, xy, out=tmp_path / "run", resume=True, **options)
+    assert numbers(post) == numbers(bn.fit(net, xy, **options))
+
+
+def test_no_step_waits_for_the_gpu(net, xy, monkeypatch):
+    """torch raises where something would; taking up the first step, and reading losses, may."""
+    training = Loop(
+        net, Split.of(xy, task=net.task).to(torch.device("cuda")), None,
+        make_settings(
+            examples=len(xy[0]), kl_weight=1.0, kl_warmup=0.0, amortize=None, epochs=None,
+            steps=40, batch_size=8, lr=0.05, schedule="cosine", clip=None, restarts=1,
+            patience=None, seed=0, compile="cudagraph",
+        ),
+        torch.optim.Adam, "cosine", None, 500,
+    ).chain(0)  # fmt: skip
+    training.advance(10)
+    monkeypatch.setattr(training, "_record", lambda *_: None)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        training.advance(30)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")

@@ -204,5 +204,5 @@ def test_auto_decides_by_the_number_of_steps(
 
 @pytest.mark.parametrize("compile", ["jit", True, None])
 def test_an_unknown_mode_is_named(compile: object) -> None:
-    with pytest.raises(ValueError, match="compile must be 'auto', 'trace', 'inductor' or False"):
+    with pytest.raises(ValueError, match="compile must be 'auto', 'trace', .* or False, got"):
         fit(compile, plain_net())  # type: ignore[arg-type]
