@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, cast
 
 import pyro
 import torch
@@ -12,27 +12,32 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from bayesnas.distributions import GaussianWeights, linear_temperature
-from bayesnas.distributions.every_example import EveryExample, UndrawnForExamples
+from bayesnas.distributions.every_example import EveryExample, for_examples
 from bayesnas.models.checks import check_positive
 from bayesnas.models.gaussian import GaussianNet, PriorScale
 from bayesnas.models.net import observe
 from bayesnas.models.operation_laws import posterior_given, prior_given
 from bayesnas.models.structure_cost import Cost, operation_costs
-from bayesnas.models.structure_guides import structure_guide
+from bayesnas.models.structure_guides import starting_values, structure_guide
 from bayesnas.models.structure_options import check_graph, check_options, start_and_end
-from bayesnas.nn.edge_groups import EdgeGroup, edge_groups, operations_dataset, owner_of
+from bayesnas.nn.edge_groups import (
+    EdgeGroup,
+    Gamma,
+    by_edge,
+    edge_groups,
+    operations_dataset,
+    owner_of,
+)
 from bayesnas.nn.graph import Graph
 from bayesnas.nn.graph_discrete import likely_operations
 from bayesnas.nn.layers import is_linear_or_convolution
+from bayesnas.nn.netspec import describe_net
 from bayesnas.nn.topology import Edge, edge_name
 from bayesnas.nn.variational import VariationalParameters
 from bayesnas.nn.weighed_graph import WeighedGraph
 
 if TYPE_CHECKING:
     import xarray as xr
-
-Gamma = Mapping[Edge, Tensor]
-"""γ by edge: ``[K]``, or ``[n, K]``, one an example."""
 
 
 class LatentStructureNet(GaussianNet):
@@ -52,21 +57,19 @@ class LatentStructureNet(GaussianNet):
 
     .. math:: q(w^e_k \mid \gamma) = N(\mu\, g^a, \sigma^2 g^{2a})
 
-    with a = 0, the source's guide, or one learned for every operation: the data determine products
-    γw rather than w, so that with a = 0 γ has to keep within the relative width of w, at a cost in
-    the bound. The KL of the weights is in closed form given γ. ε > 0 bounds the prior from below:
-    E γ⁻² is infinite for τ (K − 1) ≤ 2, and with ε = 0 so would be that KL.
+    with a = 0, the source's guide, or learned, one an operation: the data determine products γw, so
+    that with a = 0 γ has to keep within the relative width of w, at a cost in the bound. The KL of
+    w given γ is in closed form; ε > 0 keeps it finite, since E γ⁻² is infinite for τ (K − 1) ≤ 2.
 
     Args:
         graph: the graph; it is copied and never changed.
-        guide, domain: q(γ): ``"gumbel-softmax"`` (``"simplex"``, ``"simplex-vertices"``),
-            ``"logit-normal"`` (``"simplex"``, ``"cube"``), ``"dirichlet"`` (``"simplex"``),
-            ``"binary-concrete"`` (``"cube"``, ``"cube-vertices"``), ``"hard-concrete"``
-            (``"cube"``), or ``"point-mass"`` (``"simplex"``, ``"cube"``): γ = softmax α or σ(α),
-            with the penalty ⟨γ, n⟩/c in place of a KL. The first domain is the default.
-        cost: n: ``"parameters"``, ``"multiply-adds"``, ``"latency"`` (microseconds, measured once
-            when the model is built, and saved with it), numbers by edge, or None for equally
-            probable operations.
+        guide, domain: q(γ), on the first domain by default: ``"gumbel-softmax"`` (``"simplex"``,
+            ``"simplex-vertices"``), ``"logit-normal"`` (``"simplex"``, ``"cube"``), ``"dirichlet"``
+            (``"simplex"``), ``"binary-concrete"`` (``"cube"``, ``"cube-vertices"``),
+            ``"hard-concrete"`` (``"cube"``), or ``"point-mass"`` (``"simplex"``, ``"cube"``):
+            γ = softmax α or σ(α), with the penalty ⟨γ, n⟩/c in place of a KL.
+        cost: n: ``"parameters"``, ``"multiply-adds"``, ``"latency"`` (microseconds, measured when
+            the model is built and saved with it), numbers by edge, or None for zeros.
         cost_scale: c > 0, in units of n.
         temperature: τ > 0 of prior and guide; or (start, end), from one to the other over the
             steps of a fit.
@@ -75,8 +78,7 @@ class LatentStructureNet(GaussianNet):
         gamma_floor: ε in (0, 1].
         coupling: of w and Γ in the guide: ``"independent"``, a = 0, or ``"power"``, a learned,
             inside simplex and cube with ``sample="batch"``.
-        weights: ``"gaussian"``, or ``"point"``: w are plain parameters without a prior, as in
-            DARTS, and only Γ is random.
+        weights: ``"gaussian"``, or ``"point"``: plain parameters without a prior, as in DARTS.
         prior_scale, likelihood, noise_scale, estimator, initial_loc, initial_scale: as for
             ``GaussianNet``.
 
@@ -90,15 +92,14 @@ class LatentStructureNet(GaussianNet):
 
     >>> import torch, bayesnas as bn
     >>> from torch import nn
-    >>> graph = bn.nn.Graph(
-    ...     {("x", "h"): nn.Linear(4, 4), ("h", "y"): [nn.Linear(4, 3), nn.Linear(4, 3)]},
-    ...     example=torch.zeros(2, 4),
-    ... )
-    >>> LatentStructureNet(graph).structure()["gamma.inclusion"].values
+    >>> edges = {("x", "h"): nn.Linear(4, 4), ("h", "y"): [nn.Linear(4, 3), nn.Linear(4, 3)]}
+    >>> model = LatentStructureNet(bn.nn.Graph(edges, example=torch.zeros(2, 4)))
+    >>> model.structure()["gamma.inclusion"].values
     array([[0.5, 0.5]], dtype=float32)
     """
 
     upper_level = ("structural",)
+    temperature: Tensor
 
     def __init__(
         self,
@@ -147,20 +148,16 @@ class LatentStructureNet(GaussianNet):
             "coupling": coupling, "weights": weights, "initial_scale": initial_scale,
         }  # fmt: skip
         self.groups = edge_groups(graph)
-        self._start: dict[str, Tensor] = {}
         for group in self.groups:
             counts = torch.tensor([costs[edge] for edge in group.edges], dtype=torch.float32)
             self.register_buffer(f"prior_{group.site}", -counts / cost_scale)
-            leaves = family.start(*group.shape)
-            if coupling == "power":
-                leaves["exponent"] = torch.zeros(group.shape)
-            self._start |= {f"{group.site}.{name}": value for name, value in leaves.items()}
+        self._start = starting_values(family, self.groups, exponents=coupling == "power")
         self.structural = VariationalParameters(self._start)
 
     @property
     def graph(self) -> Graph:
         """The graph; registered once, as ``net``."""
-        return self.net  # type: ignore[return-value]
+        return cast("Graph", self.net)
 
     def anneal(self, progress: float) -> None:
         """Set the temperature that belongs to a fraction of the steps."""
@@ -187,13 +184,11 @@ class LatentStructureNet(GaussianNet):
         self, law: Callable[[EdgeGroup], TorchDistribution], examples: int
     ) -> dict[Edge, Tensor]:
         """Sample γ of every group, and give it by edge."""
-        gamma: dict[Edge, Tensor] = {}
-        for group in self.groups:
-            value = pyro.sample(group.site, law(group))
-            if isinstance(value, UndrawnForExamples):
-                value = value.each(examples)
-            gamma |= zip(group.edges, value.unbind(-2), strict=True)
-        return gamma
+        drawn = {
+            group.site: for_examples(pyro.sample(group.site, law(group)), examples)
+            for group in self.groups
+        }
+        return by_edge(self.groups, drawn)
 
     def structure_prior(self, group: EdgeGroup) -> TorchDistribution:
         """Prior of γ of a group of edges, one event ``[edges, operations]``."""
@@ -231,10 +226,8 @@ class LatentStructureNet(GaussianNet):
         """The exponent a of the operation that a weight belongs to; None where a = 0."""
         if self.coupling == "independent":
             return None
-        edge, position = owner_of(self.graph, site)
-        group = next(group for group in self.groups if edge in group.edges)
-        values = self.structural[f"{group.site}.exponent"]
-        return values[group.edges.index(edge), position]
+        exponents = {g.site: self.structural[f"{g.site}.exponent"] for g in self.groups}
+        return self._share(site, by_edge(self.groups, exponents))
 
     def reset(self) -> None:
         """Draw the initial means, and start Γ near the centre."""
@@ -247,11 +240,8 @@ class LatentStructureNet(GaussianNet):
     @torch.no_grad()
     def probabilities(self) -> dict[Edge, Tensor]:
         """By mixed edge, ``[K]``: P(arg max γ = k) or P(γ_k > ½) where known, else E γ."""
-        found: dict[Edge, Tensor] = {}
-        for group in self.groups:
-            values = self.structure_posterior(group).mean.detach().unbind(0)
-            found |= zip(group.edges, values, strict=True)
-        return found
+        laws = {group.site: self.structure_posterior(group) for group in self.groups}
+        return by_edge(self.groups, {site: law.mean.detach() for site, law in laws.items()})
 
     def structure(self) -> xr.Dataset:
         """Probabilities of the operations, edge × operation, a variable for every edge group."""
@@ -283,8 +273,7 @@ class LatentStructureNet(GaussianNet):
     def _filled(self, gamma: Gamma) -> Graph:
         """The graph at the means of w given γ."""
         means = {s: self.posterior_given(s, gamma).mean.detach() for s in self.layers.shapes}
-        filled: Graph = self.layers.filled(self.graph, means)  # type: ignore[assignment]
-        return filled
+        return cast("Graph", self.layers.filled(self.graph, means))
 
     def site_dims(self) -> dict[str, tuple[str, ...]]:
         """Named dims of Γ, edge and operation, then of every weight tensor."""
@@ -298,7 +287,7 @@ class LatentStructureNet(GaussianNet):
         """Constructor arguments as JSON values; TypeError for a graph that has no description."""
         prior = self._prior_argument
         return {
-            "graph": self._filled({}).to_dict(),
+            "net": describe_net(self._filled({})),
             **self._options,
             "prior_scale": prior if isinstance(prior, (int, float, str)) else self._prior_list(),
             "estimator": self.estimator,
@@ -306,13 +295,6 @@ class LatentStructureNet(GaussianNet):
             **self.likelihood.config(),
         }
 
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> LatentStructureNet:
-        """Rebuild from what :meth:`config` gave."""
-        options = {name: value for name, value in config.items() if name != "graph"}
-        return cls(Graph.from_dict(config["graph"]), **options)
-
     def describe(self) -> str:
         """Name and size of the graph."""
-        edges = len(self.graph.mixed)
-        return f"LatentStructureNet, {edges} mixed edge{'s' if edges > 1 else ''}"
+        return f"LatentStructureNet, mixed edges: {len(self.graph.mixed)}"

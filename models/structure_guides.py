@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 import pyro.distributions as dist
@@ -23,6 +23,7 @@ from bayesnas.distributions import (
 from bayesnas.distributions.hard_concrete import logits_of_active
 from bayesnas.distributions.natural import simplex_point
 from bayesnas.distributions.shape import Shape
+from bayesnas.nn.edge_groups import EdgeGroup
 
 Parameters = Callable[[str], Tensor]
 """Variational parameters of a group of edges, by name."""
@@ -217,10 +218,6 @@ def structure_guide(guide: str, domain: str | None) -> StructureGuide:
 
     >>> structure_guide("binary-concrete", None).domain
     'cube'
-    >>> structure_guide("dirichlet", "cube")
-    Traceback (most recent call last):
-    ...
-    ValueError: domain must be one of ['simplex'] for guide='dirichlet', got 'cube'
     """
     if guide not in GUIDES:
         raise ValueError(f"guide must be one of {list(GUIDES)}, got {guide!r}")
@@ -230,6 +227,25 @@ def structure_guide(guide: str, domain: str | None) -> StructureGuide:
     if domain is not None and domain not in known:
         raise ValueError(f"domain must be one of {list(known)} for guide={guide!r}, got {domain!r}")
     return GUIDES[guide](domain or known[0])
+
+
+def starting_values(
+    family: StructureGuide, groups: Sequence[EdgeGroup], *, exponents: bool
+) -> dict[str, Tensor]:
+    """Where the variational parameters of Γ start, by ``<site>.<name>``.
+
+    Args:
+        family: the guide.
+        groups: edges of the same operations.
+        exponents: whether each operation has one, ``<site>.exponent``, starting at 0.
+    """
+    found: dict[str, Tensor] = {}
+    for group in groups:
+        values = family.start(*group.shape)
+        if exponents:
+            values["exponent"] = torch.zeros(group.shape)
+        found |= {f"{group.site}.{name}": value for name, value in values.items()}
+    return found
 
 
 # For each of these the operations' probabilities stand where latents are set to their means.

@@ -40,6 +40,11 @@ class UndrawnForExamples(Undrawn):
         return self.draw()[None] if self._each is None else self._each
 
 
+def for_examples(value: Tensor, examples: int) -> Tensor:
+    """What ``examples`` examples see of a draw: one each where it allows that, else the draw."""
+    return value.each(examples) if isinstance(value, UndrawnForExamples) else value
+
+
 class EveryExample(Unbatched):
     r"""A variable shared by all examples, drawn anew for each to estimate a bound.
 

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     import xarray as xr
 
 
+Gamma = Mapping[Edge, Tensor]
+"""γ by edge: ``[K]``, or ``[n, K]``, one an example."""
+
+
 @dataclass(frozen=True)
 class EdgeGroup:
     """Edges with the same operations; their γ is one site ``[edges, operations]``.
@@ -61,6 +65,15 @@ def edge_groups(graph: Graph) -> tuple[EdgeGroup, ...]:
         EdgeGroup(site, tuple(edges), names)
         for site, (names, edges) in zip(sites, members.items(), strict=True)
     )
+
+
+def by_edge(groups: Sequence[EdgeGroup], values: Mapping[str, Tensor]) -> dict[Edge, Tensor]:
+    """A value ``[..., edges, operations]`` a site as one ``[..., operations]`` an edge."""
+    return {
+        edge: value
+        for group in groups
+        for edge, value in zip(group.edges, values[group.site].unbind(-2), strict=True)
+    }
 
 
 def operations_dataset(
