@@ -33,6 +33,9 @@ class BeliefNetworkSampler:
         model: prior and density.
         rng: random state.
 
+    Attributes:
+        power: τ, with p(visible | rest) to the power of τ in its place; 1 but while warming up.
+
     References:
         Adams, Wallach, Ghahramani 2010; Murray, Adams, MacKay, *Elliptical slice sampling*, 2010.
 
@@ -49,6 +52,7 @@ class BeliefNetworkSampler:
         """Take model and random state; see the class."""
         self.model = model
         self.rng = rng
+        self.power = 1.0
 
     def sweep(self, network: Network) -> Network:
         """Every move once."""
@@ -132,7 +136,9 @@ class BeliefNetworkSampler:
         layer, prior = network.layers[index], self.model.precision_prior(index)
         residual = layer.logits[:, unit] - network.means(index)[:, unit]
         precision = layer.precision.copy()
-        shape, rate = prior.shape + len(residual) / 2, prior.rate + (residual**2).sum() / 2
+        power = self._power(index)
+        shape = prior.shape + power * len(residual) / 2
+        rate = prior.rate + power * (residual**2).sum() / 2
         precision[unit] = self.rng.gamma(shape, 1 / rate)
         return network.with_layer(index, replace(layer, precision=precision))
 
@@ -151,7 +157,7 @@ class BeliefNetworkSampler:
         layer, below = network.layers[index], network.layers[index - 1]
         children = below.connections[:, unit]
         weights = below.weights[children, unit]
-        precision = below.precision[children]
+        precision = self._power(index - 1) * below.precision[children]
         old = special.expit(layer.logits[:, unit])
         rest = (below.logits - network.means(index - 1))[:, children] + np.outer(old, weights)
 
@@ -165,6 +171,10 @@ class BeliefNetworkSampler:
         logits[:, unit] = elliptical_slice(logits[:, unit], mean, scale, log_likelihood, self.rng)
         return network.with_layer(index, replace(layer, logits=logits))
 
+    def _power(self, index: int) -> float:
+        """What the likelihood of a layer is raised to."""
+        return 1.0 if index else self.power
+
     # Evidence of a unit -------------------------------------------------------------------
 
     def _regression(self, network: Network, index: int, unit: int) -> Regression:
@@ -176,7 +186,7 @@ class BeliefNetworkSampler:
         return Regression(
             above,
             layer.logits[:, unit],
-            layer.precision[unit],
+            self._power(index) * layer.precision[unit],
             self.model.weight_scale,
             self.model.bias_scale,
         )

@@ -19,6 +19,8 @@ from bayesnas.models.belief_network import BeliefNetwork, Doubles, Network
 if TYPE_CHECKING:
     import xarray as xr
 
+_FIRST_POWER = 0.02
+
 
 @dataclass(frozen=True)
 class BeliefPosterior:
@@ -106,14 +108,16 @@ def sample_belief_network(
 ) -> BeliefPosterior:
     """Draw structures, parameters and hidden units given visible ones.
 
-    Every chain starts without hidden units, its parameters drawn from the prior: a network of
-    many units from the prior may take long to find that fewer explain as much.
+    Every chain starts without hidden units. Over the first four fifths of the warm-up the
+    likelihood of the visible units is raised to a power that goes from 1/50 to 1 (annealing):
+    otherwise units come in while others still explain their part, and chains stay for long with
+    more units than explain as much.
 
     Args:
         model: prior and density.
         x: visible units, values in (0, 1), ``[n, visible]``.
         draws: kept a chain, one a sweep.
-        warmup: sweeps before them.
+        warmup: sweeps before them, annealed.
         chains: independent chains.
         seed: of everything random; chain c is the same whatever their number.
         progress: show a bar, where stderr is a terminal.
@@ -142,6 +146,8 @@ def sample_belief_network(
             warmup + draws, desc=f"chain {chain}", unit="sweep", disable=None if progress else True
         )
         for sweep in bar:
+            cold = 0.8 * warmup
+            sampler.power = 1.0 if sweep >= cold else _FIRST_POWER ** (1 - sweep / cold)
             network = sampler.sweep(network)
             if sweep >= warmup:
                 kept.append(network)
