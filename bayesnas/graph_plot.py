@@ -72,6 +72,7 @@ def plot_graph(
     lines = [Line2D([], [], color=colours[kind], label=kind) for kind in kinds]
     if lines:
         ax.legend(handles=lines, loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=4)
+    ax.update_datalim(list(places.values()))  # texts and arrows alone leave the limits as they are
     ax.margins(0.1)
     ax.axis("off")
     return ax

@@ -7,7 +7,7 @@ line there.
 
 from __future__ import annotations
 
-from bayesnas.reproductions import ard_vae, bayesian_compression, ibp, varhypernet
+from bayesnas.reproductions import ard_vae, bayesian_compression, darts_cc, ibp, varhypernet
 from bayesnas.reproductions.base import Comparison, Reproduced, Reproduction, Request
 
 __all__ = ["REPRODUCTIONS", "Comparison", "Reproduced", "Reproduction", "Request"]
@@ -16,6 +16,7 @@ REPRODUCTIONS: dict[str, Reproduction] = {
     "ard-vae": ard_vae.REPRODUCTION,
     "bayesian-compression": bayesian_compression.REPRODUCTION,
     "bayesian-compression-lenet-5": bayesian_compression.REPRODUCTION_LENET_5,
+    "darts-cc": darts_cc.REPRODUCTION,
     "ibp": ibp.REPRODUCTION,
     "varhypernet": varhypernet.REPRODUCTION,
 }

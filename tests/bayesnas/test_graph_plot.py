@@ -41,3 +41,12 @@ def test_without_probabilities_operations_are_equally_wide(graph):
 def test_a_wrong_number_of_probabilities_is_named(graph):
     with pytest.raises(ValueError, match="probabilities of edge x->h must be 2 numbers, got 3"):
         plot_graph(graph, {("x", "h"): torch.ones(3)}, Figure().subplots())
+
+
+def test_all_vertices_are_within_the_axes():
+    graph = bn.nn.cells(["reduction", "reduction"], channels=2, nodes=2, image=8)
+    ax = plot_graph(graph, ax=Figure().subplots())
+    (left, right), (low, high) = ax.get_xlim(), ax.get_ylim()
+    places = [text.xyann if hasattr(text, "xyann") else text.get_position() for text in ax.texts]
+    assert len(places) > 10
+    assert all(left <= x <= right and low <= y <= high for x, y in places)

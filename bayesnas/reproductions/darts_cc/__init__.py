@@ -1,0 +1,181 @@
+"""Yakovlev and others (2022): architectures of every complexity out of one search.
+
+One search along λ̃ gives the architectures; they, those of DARTS and random ones are retrained
+alike, and set out as accuracy against parameters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+
+from bayesnas._cli.output import rows_as_csv
+from bayesnas.inference.files import read_json, write_atomically, write_json
+from bayesnas.nn.graph import Graph
+from bayesnas.report import write_figure
+from bayesnas.reproductions.base import Comparison, Reproduced, Reproduction, Request, claim
+from bayesnas.reproductions.darts_cc import published
+from bayesnas.reproductions.darts_cc.pictures import ends_figure, frontier_figure
+from bayesnas.reproductions.darts_cc.retraining import Retrained, retrained
+from bayesnas.reproductions.darts_cc.searches import Searches
+from bayesnas.reproductions.darts_cc.settings import Images, Settings, images, settings_of
+from bayesnas.reproductions.tables import as_csv, as_markdown
+
+Methods = dict[str, list[list[Retrained]]]
+"""By method, for every start its architectures; a random one is a start of its own."""
+
+
+def run(request: Request) -> Reproduced:
+    """Search, retrain, and write tables and pictures.
+
+    Raises:
+        ValueError: where the folder holds a reproduction with other settings.
+        FileNotFoundError: a data set is not there and can't be downloaded.
+    """
+    settings = settings_of(request)
+    loaded = [images(name, settings, request.root) for name in settings.data]
+    claim(request.out, settings.to_dict())
+    found, files = {}, {}
+    for data in loaded:
+        searches = Searches(request.out / data.name, data, settings, request)
+        found[data.name] = _methods(searches, data, settings, request)
+        files |= _ends(searches, data.name, request.out)
+    comparisons = [c for name, methods in found.items() for c in compare(name, methods)]
+    files |= _write(request.out, comparisons, found)
+    return Reproduced("darts-cc", settings.to_dict(), remarks(settings, found), comparisons, files)
+
+
+REPRODUCTION = Reproduction(
+    "architectures of every complexity from one search", published.REFERENCE, run
+)
+
+
+def _methods(searches: Searches, data: Images, settings: Settings, request: Request) -> Methods:
+    def train(key: str, architecture: Callable[[], Graph], seed: int) -> Retrained:
+        return _retrained(key, architecture, data, settings, request, seed)
+
+    starts, places = range(settings.starts), published.PLACES
+    return {
+        "DARTS-CC": [
+            [train(f"cc-{start}-{p:g}", partial(searches.along, start, p), start) for p in places]
+            for start in starts
+        ],
+        "DARTS": [
+            [train(f"darts-{start}", partial(searches.darts, start), start)] for start in starts
+        ],
+        "random": [
+            [train(f"random-{index}", partial(searches.random, index), index)]
+            for index in range(settings.random)
+        ],
+    }
+
+
+def _retrained(
+    key: str,
+    architecture: Callable[[], Graph],
+    data: Images,
+    settings: Settings,
+    request: Request,
+    seed: int,
+) -> Retrained:
+    """Retrain, or read what was retrained before."""
+    path = request.out / data.name / "retrained" / f"{key}.json"
+    if path.exists():
+        return Retrained(**read_json(path))
+    found = retrained(architecture(), data, settings, seed)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(path, asdict(found))
+    request.say(f"{data.name} {key}: {found.parameters:,} parameters, {found.accuracy:.4f}")
+    return found
+
+
+def compare(name: str, methods: Methods) -> Iterator[Comparison]:
+    """Parameters and accuracy of every method, beside the published ones of Fashion-MNIST."""
+    rows: dict[str | float, list[Retrained]] = {
+        place: [start[index] for start in methods["DARTS-CC"]]
+        for index, place in enumerate(published.PLACES)
+    }
+    rows |= {key: [one for start in methods[key] for one in start] for key in ("DARTS", "random")}
+    published_here = name == "fashion-mnist"
+    for quantity, theirs in (
+        ("parameters", published.PARAMETERS),
+        ("accuracy", published.ACCURACY),
+    ):
+        for key, members in rows.items():
+            label = key if isinstance(key, str) else f"λ̃ at {key:g}"
+            values = tuple(float(getattr(one, quantity)) for one in members)
+            figure = theirs[key] if published_here else None
+            yield Comparison({"architecture": label, "data": name}, quantity, figure, values)
+
+
+def shortfall(methods: Methods) -> float:
+    """Most by which the mean of ours at a place is below random architectures of its size.
+
+    Of random architectures of equal size the accuracy is read off the line through theirs
+    against log parameters, no farther out than the smallest and the largest of them.
+    """
+    import numpy as np
+
+    drawn = [one for start in methods["random"] for one in start]
+    sizes = np.log([one.parameters for one in drawn])
+    line = np.polyfit(sizes, [one.accuracy for one in drawn], 1)
+    worst = -np.inf
+    for index in range(len(published.PLACES)):
+        ours = [start[index] for start in methods["DARTS-CC"]]
+        size = np.log([one.parameters for one in ours]).clip(sizes.min(), sizes.max()).mean()
+        accuracy = float(np.mean([one.accuracy for one in ours]))
+        worst = max(worst, float(np.polyval(line, size)) - accuracy)
+    return float(worst)
+
+
+def remarks(settings: Settings, found: Mapping[str, Methods]) -> list[str]:
+    """What was run, what is not as in the source, and what came of it."""
+    starts = "1 search" if settings.starts == 1 else f"{settings.starts} searches"
+    said = [
+        f"{', '.join(found)}: at most {settings.train:,} training images, {starts} of "
+        f"{settings.search_steps} steps, cells {', '.join(settings.kinds)} of {settings.channels} "
+        f"channels and {settings.nodes} nodes, λ̃ from {settings.low:g} to {settings.high:g}.",
+        f"All architectures are retrained alike, {settings.epochs} epochs, the epoch chosen on "
+        "validation data; the published accuracies are the best on the test part, of networks "
+        "of their own size and training.",
+    ]
+    for name, methods in found.items():
+        sizes = [[one.parameters for one in start] for start in methods["DARTS-CC"]]
+        falls = all(row == sorted(row, reverse=True) for row in sizes)
+        factors = ", ".join(f"{row[0] / row[-1]:.1f}" for row in sizes)
+        said.append(
+            f"{name}: parameters {'fall' if falls else 'do not all fall'} with λ̃ in every search, "
+            f"by factors of {factors}; ours are at worst {100 * shortfall(methods):.1f} points "
+            "below random architectures of equal size."
+        )
+    return said
+
+
+def _ends(searches: Searches, name: str, out: Path) -> dict[str, Path]:
+    path = out / f"ends-{name}.png"
+    write_figure(ends_figure(searches.model_along(0, 0.0), searches.model_along(0, 1.0)), path)
+    return {path.name: path}
+
+
+def _write(
+    out: Path, comparisons: list[Comparison], found: Mapping[str, Methods]
+) -> dict[str, Path]:
+    names = ("comparison.csv", "comparison.md", "architectures.csv", "frontier.png")
+    files = {name: out / name for name in names}
+    write_atomically(files["comparison.csv"], as_csv(comparisons).encode())
+    write_atomically(files["comparison.md"], as_markdown(comparisons).encode())
+    rows = [
+        {
+            "data": name, "method": method, "start": index, "parameters": one.parameters,
+            "accuracy": one.accuracy, "validation": one.validation, "epoch": one.epoch,
+        }
+        for name, methods in found.items()
+        for method, starts in methods.items()
+        for index, start in enumerate(starts)
+        for one in start
+    ]  # fmt: skip
+    write_atomically(files["architectures.csv"], rows_as_csv(rows).encode())
+    write_figure(frontier_figure(found), files["frontier.png"])
+    return files

@@ -1,0 +1,260 @@
+"""Differentiable architecture search: the DARTS family as settings of one two-level fit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from bayesnas.distributions import LogUniform
+from bayesnas.inference.amortized import AmortizedPosterior
+from bayesnas.inference.bilevel import Bilevel
+from bayesnas.inference.fit import fit
+from bayesnas.inference.hypergradients import Hypergradient
+from bayesnas.inference.inputs import Data
+from bayesnas.inference.posterior import Posterior
+from bayesnas.models.latent_structure import LatentStructureNet
+from bayesnas.nn.graph import Graph
+from bayesnas.nn.maps import Piecewise
+from bayesnas.nn.topology import edge_name
+
+STRUCTURE_LR = 1e-3
+"""Learning rate of α, as published for 50 epochs; shorter searches need a larger one."""
+TEMPERATURES = (1.0, 0.2)
+"""Of the Gumbel-Softmax, at the first and the last step."""
+_FIRST_LR, _LAST_LR = 0.025, 0.001
+
+
+def darts(
+    graph: Graph,
+    data: Data,
+    validation: Data,
+    *,
+    hypergradient: str | Hypergradient = "greedy",
+    cost_weight: float = 0.0,
+    structure_lr: float = STRUCTURE_LR,
+    start: float = 0.0,
+    **options: Any,
+) -> Posterior:
+    r"""DARTS: γ = softmax α a point, α on validation data, weights on training data.
+
+    .. math:: \min_\alpha\ \frac1M \mathcal L_{val}(w^*(\alpha), \alpha)
+        + \tilde\lambda \sum_e \langle \mathrm{softmax}\,\alpha^e, n^e \rangle, \qquad
+        w^*(\alpha) = \arg\min_w \mathcal L_{train}(w, \alpha)
+
+    n are the parameters of the operations; λ̃ = 0 is DARTS as published. The KL weight of the fit
+    is λ̃ M, since its bound is a sum over the M validation examples.
+
+    Args:
+        graph: with mixed edges, such as ``bayesnas.nn.cells()``; it is not changed.
+        data: of the weights.
+        validation: of α; the published split is half and half.
+        hypergradient: ``"greedy"``, first-order DARTS; ``"unrolled"``, second-order.
+        cost_weight: λ̃ ≥ 0, nats an example and parameter.
+        structure_lr: learning rate of α.
+        start: fraction of the steps before α moves; operations with weights need some training
+            before they can compare with those that have none.
+        options: of ``bayesnas.fit``; by default as published, 50 epochs in batches of 64.
+
+    Returns:
+        a posterior; ``post.model.architecture()`` is the network it found.
+
+    References:
+        Liu, Simonyan, Yang, *DARTS: differentiable architecture search*, 2019.
+
+    >>> import torch, bayesnas as bn
+    >>> graph = bn.nn.cells(["reduction"], channels=2, nodes=1, image=8)
+    >>> half = torch.randn(8, 1, 8, 8), torch.arange(8)
+    >>> post = darts(graph, half, half, epochs=None, steps=1, progress=False)
+    >>> len(post.model.probabilities())
+    2
+    """
+    model = _model(graph, "point-mass")
+    chosen = _options(hypergradient, structure_lr, start, options)
+    weight = cost_weight * _examples(validation)
+    found = fit(model, data, validation=validation, kl_weight=weight, **chosen)
+    return cast(Posterior, found)
+
+
+def gumbel_darts(
+    graph: Graph,
+    data: Data,
+    validation: Data,
+    *,
+    hypergradient: str | Hypergradient = "greedy",
+    cost_weight: float = 0.0,
+    structure_lr: float = STRUCTURE_LR,
+    start: float = 0.0,
+    temperature: tuple[float, float] = TEMPERATURES,
+    sample: str = "example",
+    **options: Any,
+) -> Posterior:
+    """DARTS with γ drawn from a Gumbel-Softmax, which gets colder over the steps.
+
+    Args:
+        graph: as for :func:`darts`, and so are the next six.
+        data: of the weights.
+        validation: of α.
+        hypergradient: kind.
+        cost_weight: λ̃; the entropy of γ counts with it, as 1 nat against 1 parameter.
+        structure_lr: learning rate of α.
+        start: fraction of the steps before α moves; operations with weights need some training
+            before they can compare with those that have none.
+        temperature: of the first and the last step.
+        sample: γ drawn once a ``"batch"`` or for every ``"example"``.
+        options: of ``bayesnas.fit``.
+
+    References:
+        Xie, Zheng, Liu, Lin, *SNAS: stochastic neural architecture search*, 2019.
+    """
+    model = _model(graph, "gumbel-softmax", temperature=temperature, sample=sample)
+    chosen = _options(hypergradient, structure_lr, start, options)
+    weight = cost_weight * _examples(validation)
+    found = fit(model, data, validation=validation, kl_weight=weight, **chosen)
+    return cast(Posterior, found)
+
+
+def darts_cc(
+    graph: Graph,
+    data: Data,
+    validation: Data,
+    *,
+    low: float = 1e-8,
+    high: float = 1e-4,
+    knots: int = 5,
+    hypergradient: str | Hypergradient = "greedy",
+    structure_lr: float = STRUCTURE_LR,
+    start: float = 0.0,
+    temperature: tuple[float, float] = TEMPERATURES,
+    sample: str = "example",
+    **options: Any,
+) -> AmortizedPosterior:
+    """DARTS with complexity control: one search for every λ̃ of a range.
+
+    α and the classifier are piecewise linear in log λ̃, all other weights are shared; every step
+    is at a λ̃ of its own. An architecture of λ̃ is ``post.at(λ̃ M).model.architecture()``.
+
+    Args:
+        graph: as for :func:`darts`, and so are the next two.
+        data: of the weights.
+        validation: of α.
+        low: smallest λ̃.
+        high: largest λ̃.
+        knots: of α and the classifier.
+        hypergradient: kind.
+        structure_lr: learning rate of α.
+        start: fraction of the steps before α moves; operations with weights need some training
+            before they can compare with those that have none.
+        temperature: of the first and the last step.
+        sample: γ drawn once a ``"batch"`` or for every ``"example"``.
+        options: of ``bayesnas.fit``.
+
+    References:
+        Yakovlev, Grebenkova, Bakhteev, Strijov, *Neural architecture search with structure
+        complexity control*, 2022.
+    """
+    model = _model(graph, "gumbel-softmax", temperature=temperature, sample=sample)
+    chosen = _options(hypergradient, structure_lr, start, options)
+    examples = _examples(validation)
+    maps = {name: Piecewise(knots) for name in ("structural", *classifier(graph))}
+    weight = LogUniform(low * examples, high * examples)
+    found = fit(model, data, validation=validation, kl_weight=weight, amortize=maps, **chosen)
+    return cast(AmortizedPosterior, found)
+
+
+def random_architecture(graph: Graph, seed: int = 0) -> Graph:
+    """One operation on every mixed edge, each with the same probability; the baseline.
+
+    >>> import bayesnas as bn
+    >>> graph = bn.nn.cells(["reduction"], channels=2, nodes=2, image=8)
+    >>> random_architecture(graph, seed=1).mixed
+    ()
+    """
+    generator = torch.Generator().manual_seed(seed)
+    choice = {
+        edge: graph.names[edge][int(torch.randint(len(graph.names[edge]), (), generator=generator))]
+        for edge in graph.mixed
+    }
+    return graph.discrete(dict(choice.items()))
+
+
+def classifier(graph: Graph) -> list[str]:
+    """Beginnings of the names of the parameters on edges to the output, in a model of a graph."""
+    return [
+        f"net.primitives.{edge_name(edge)}"
+        for edge in graph.incoming(graph.output)
+        if sum(graph.parameter_counts[edge]) > 0
+    ]
+
+
+class ClippedSGD(torch.optim.SGD):
+    """Stochastic gradient descent on gradients of a norm of at most ``clip_norm``.
+
+    >>> weight = nn.Parameter(torch.zeros(2))
+    >>> weight.grad = torch.tensor([30.0, 40.0])
+    >>> ClippedSGD([weight], lr=1.0, clip_norm=5.0).step()
+    >>> weight.data
+    tensor([-3.0000, -4.0000])
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Tensor],
+        lr: float,
+        *,
+        clip_norm: float = 5.0,
+        momentum: float = 0.0,
+        weight_decay: float = 0.0,
+    ) -> None:
+        """As SGD; see the class."""
+        super().__init__(params, lr=lr, momentum=momentum, weight_decay=weight_decay)
+        self.defaults["clip_norm"] = clip_norm  # for the description of a run
+        self._clip_norm = clip_norm
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+        """Clip the gradient and step."""
+        leaves = [p for group in self.param_groups for p in group["params"] if p.grad is not None]
+        nn.utils.clip_grad_norm_(leaves, self._clip_norm)
+        return super().step(closure)
+
+
+def _model(graph: Graph, guide: str, **options: Any) -> LatentStructureNet:
+    chosen = {"cost": "parameters", "cost_scale": 1.0, "weights": "point", **options}
+    return LatentStructureNet(graph, guide, **chosen)
+
+
+def _options(
+    hypergradient: str | Hypergradient, structure_lr: float, start: float, options: dict[str, Any]
+) -> dict[str, Any]:
+    """The published settings of both levels, and what the caller has set otherwise."""
+    upper = Bilevel(
+        hypergradient,
+        optimizer=partial(torch.optim.Adam, betas=(0.5, 0.999), weight_decay=1e-3),
+        lr=structure_lr,
+        start=start,
+    )
+    length = {} if options.get("steps") is not None else {"epochs": 50}
+    lower = partial(ClippedSGD, momentum=0.9, weight_decay=3e-4)
+    published: dict[str, Any] = {
+        "batch_size": 64,
+        "lr": _FIRST_LR,
+        "schedule": _published_schedule,
+        "optimizer": lower,
+        "bilevel": upper,
+    }
+    return {**published, **length, **options}
+
+
+def _published_schedule(progress: float) -> float:
+    """Cosine from 1 to the ratio of last and first learning rate."""
+    last = _LAST_LR / _FIRST_LR
+    return last + (1 - last) * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def _examples(data: Data) -> int:
+    x: Sequence[Any] | Tensor = data[0] if isinstance(data, tuple) else data.x
+    return len(x)
