@@ -6,7 +6,9 @@ from typing import Any
 
 import pyro.distributions as dist
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+from torch.distributions import Bernoulli, OneHotCategorical, register_kl
 
 from bayesnas.distributions.shape import Shape
 
@@ -22,7 +24,8 @@ class StraightThroughOneHot(dist.OneHotCategorical):  # type: ignore[misc]  # py
     with :math:`\pi_1` varied through its logits. In expectation that is the gradient of E f(D)
     for every quadratic f, where the plain straight-through estimator is right for linear f alone.
 
-    Density, moments and KL divergence are those of ``OneHotCategorical``.
+    Density and moments are those of ``OneHotCategorical``, and so is the KL divergence to one, but
+    that it stays finite where probabilities round to 0.
 
     References:
         Liu, Dong, Liu, Yu, Gao, *Bridging discrete and backpropagation: straight-through and
@@ -63,6 +66,22 @@ class StraightThroughBernoulli(dist.Bernoulli):  # type: ignore[misc]  # pyro is
         """Return the same distribution over a larger batch."""
         found = self._get_checked_instance(StraightThroughBernoulli, _instance)
         return super().expand(batch_shape, _instance=found)
+
+
+@register_kl(StraightThroughOneHot, OneHotCategorical)  # type: ignore[untyped-decorator]
+def _kl_one_hot(q: StraightThroughOneHot, p: OneHotCategorical) -> Tensor:
+    """Σ α_q (ln α_q − ln α_p), finite where α_p rounds to 0; torch's is infinite there."""
+    found: Tensor = (q.probs * (q.logits - p.logits)).sum(-1)
+    return found
+
+
+@register_kl(StraightThroughBernoulli, Bernoulli)  # type: ignore[untyped-decorator]
+def _kl_bernoulli(q: StraightThroughBernoulli, p: Bernoulli) -> Tensor:
+    """As for a categorical of two classes."""
+    one = F.logsigmoid(q.logits) - F.logsigmoid(p.logits)
+    zero = F.logsigmoid(-q.logits) - F.logsigmoid(-p.logits)
+    found: Tensor = q.logits.sigmoid() * one + (-q.logits).sigmoid() * zero
+    return found
 
 
 def _reinmax(logits: Tensor) -> Tensor:

@@ -69,3 +69,15 @@ def test_density_and_divergence_are_those_of_the_plain_distributions():
         assert (
             ours(logits=q).expand((2, 3) if ours is StraightThroughBernoulli else (2,)).has_rsample
         )
+
+
+def test_divergences_stay_finite_where_probabilities_round_to_zero():
+    """ln α differs by 400: KL = ½ · 400 − ln 2 for two classes that q holds equal."""
+    p = torch.tensor([0.0, -400.0])
+    q = torch.zeros(2, requires_grad=True)
+    kl = kl_divergence(StraightThroughOneHot(logits=q), OneHotCategorical(logits=p))
+    assert float(kl.detach()) == pytest.approx(200.0 - 0.6931472, rel=1e-5)
+    assert torch.autograd.grad(kl, q)[0].isfinite().all()
+    kl = kl_divergence(StraightThroughBernoulli(logits=q[:1]), Bernoulli(logits=p[1:]))
+    assert float(kl.detach()) == pytest.approx(200.0 - 0.6931472, rel=1e-5)
+    assert torch.autograd.grad(kl, q)[0].isfinite().all()
