@@ -65,35 +65,31 @@ def _without_unread_inputs(net: nn.Module) -> Tensor | None:
 
 def _of(places: nn.Module, model: BayesianCompressionNet) -> BayesianCompressionNet:
     """The model of a net of places, with the parameters and masks from these places."""
-    found = BayesianCompressionNet(
-        places,
-        model.scale_prior.name,
-        global_scale=model.global_scale,
-        initial_loc="net",
-        initial_scale=model.initial_scale,
-    )
-    masks, kept = model.keep_masks(), {}
-    groups, kept_groups = model.keep_groups.masks(), {}
+    options = {k: v for k, v in model.config().items() if k not in ("net", "initial_loc")}
+    found = BayesianCompressionNet(places, initial_loc="net", **options)
+    masks, groups = model.keep_masks(), model.keep_groups.masks()
     for name in found.layers.names:
-        weight = joined(name, "weight")
-        at = found.layers.initial[weight].long() - 1
-        shape = model.layers.shapes[weight]
-        inner = shape[1:].numel()
-        rows = at.flatten(1)[:, 0] // inner
-        columns = at[0].reshape(at.shape[1], -1)[:, 0] % inner // shape[2:].numel()
-        here = {weight: at, joined(name, "bias"): rows}
-        for site in here.keys() & masks.keys():
-            kept[site] = masks[site].flatten()[here[site]]
-        along = columns if model.groups[name].on == "in" else rows
-        kept_groups[name] = groups[name][along]
-        here |= {joined(name, v): along for v in model.scale_prior.variables}
+        origins, along = _origins(name, found, model)
+        found.keep.assign({site: masks[site].flatten()[at] for site, at in origins.items()})
+        found.keep_groups.assign({name: groups[name][along]})
+        origins |= {joined(name, variable): along for variable in model.scale_prior.variables}
         for parameter in model.variational:
-            site = parameter.rpartition(".")[0]
-            if site in here:
+            at = origins.get(parameter.rpartition(".")[0])
+            if at is not None:
                 value = model.variational[parameter].detach()
-                found.variational.assign(
-                    parameter, value.flatten()[here[site]] if value.ndim else value
-                )
-    found.keep.assign(kept)
-    found.keep_groups.assign(kept_groups)
+                taken = value.flatten()[at] if value.ndim else value
+                found.variational.assign(parameter, taken)
     return found.eval()
+
+
+def _origins(
+    name: str, found: BayesianCompressionNet, model: BayesianCompressionNet
+) -> tuple[dict[str, Tensor], Tensor]:
+    """Where a layer's weights and bias were, flat, by site; and its groups."""
+    weight, bias = joined(name, "weight"), joined(name, "bias")
+    at = found.layers.initial[weight].long() - 1
+    shape = model.layers.shapes[weight]
+    rows = at.flatten(1)[:, 0] // shape[1:].numel()
+    columns = at[0].reshape(at.shape[1], -1)[:, 0] % shape[1:].numel() // shape[2:].numel()
+    origins = {weight: at, bias: rows} if bias in model.layers.shapes else {weight: at}
+    return origins, columns if model.groups[name].on == "in" else rows
