@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -76,8 +76,7 @@ def darts(
     model = _model(graph, "point-mass")
     chosen = _options(hypergradient, structure_lr, start, options)
     weight = cost_weight * _examples(validation)
-    found = fit(model, data, validation=validation, kl_weight=weight, **chosen)
-    return cast(Posterior, found)
+    return fit(model, data, validation=validation, kl_weight=weight, **chosen)
 
 
 def gumbel_darts(
@@ -114,8 +113,7 @@ def gumbel_darts(
     model = _model(graph, "gumbel-softmax", temperature=temperature, sample=sample)
     chosen = _options(hypergradient, structure_lr, start, options)
     weight = cost_weight * _examples(validation)
-    found = fit(model, data, validation=validation, kl_weight=weight, **chosen)
-    return cast(Posterior, found)
+    return fit(model, data, validation=validation, kl_weight=weight, **chosen)
 
 
 def darts_cc(
@@ -163,7 +161,8 @@ def darts_cc(
     maps = {name: Piecewise(knots) for name in ("structural", *classifier(graph))}
     weight = LogUniform(low * examples, high * examples)
     found = fit(model, data, validation=validation, kl_weight=weight, amortize=maps, **chosen)
-    return cast(AmortizedPosterior, found)
+    assert isinstance(found, AmortizedPosterior)
+    return found
 
 
 def random_architecture(graph: Graph, seed: int = 0) -> Graph:
@@ -215,7 +214,7 @@ class ClippedSGD(torch.optim.SGD):
         self.defaults["clip_norm"] = clip_norm  # for the description of a run
         self._clip_norm = clip_norm
 
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Clip the gradient and step."""
         leaves = [p for group in self.param_groups for p in group["params"] if p.grad is not None]
         nn.utils.clip_grad_norm_(leaves, self._clip_norm)

@@ -59,7 +59,8 @@ class UpperStep:
         self._model, self._bilevel, self._all = model, bilevel, trained
         self._steps, self._stream = settings.steps, stream
         self._recording = settings.compile != "eager"
-        self._batches = Batches(*validation, bilevel.batch_size or settings.batch_size, seed)
+        batch_size = bilevel.batch_size or settings.batch_size
+        self._batches = Batches(validation.x, validation.y, batch_size, seed)
         self.trained = trained.level(upper=True)
         self.optimizer = build_optimizer(bilevel.optimizer, self.trained.leaves, bilevel.lr)
         self._start_lr = [group["lr"] for group in self.optimizer.param_groups]
@@ -82,8 +83,8 @@ class UpperStep:
         if progress < self._bilevel.start:
             return
         factor = learning_rate_factor(self._bilevel.schedule, progress)
-        for group, start in zip(self.optimizer.param_groups, self._start_lr, strict=True):
-            group["lr"] = start * factor
+        for options, start in zip(self.optimizer.param_groups, self._start_lr, strict=True):
+            options["lr"] = start * factor
         self.trained.refine(progress, self.optimizer)
         self._all.write(kl_weight.target)
         own = self._bilevel.kl_weight

@@ -37,7 +37,8 @@ def run(request: Request) -> Reproduced:
     settings = settings_of(request)
     loaded = [images(name, settings, request.root) for name in settings.data]
     claim(request.out, settings.to_dict())
-    found, files = {}, {}
+    found: dict[str, Methods] = {}
+    files: dict[str, Path] = {}
     for data in loaded:
         searches = Searches(request.out / data.name, data, settings, request)
         found[data.name] = _methods(searches, data, settings, request)
