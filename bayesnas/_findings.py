@@ -10,12 +10,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from bayesnas._latents import Latents, latents_of
 from bayesnas.complexity import nats_to_bits
 from bayesnas.data import DataSet, Split
 from bayesnas.inference import AmortizedPosterior, Posterior
 from bayesnas.inference.evaluation import predictive, reliability
 from bayesnas.inference.predictive import conditional_samples, posterior_draws
 from bayesnas.inference.session import RandomStream
+from bayesnas.models.autoencoder import Autoencoder
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -45,8 +47,9 @@ class Findings:
         pruning: metrics over ``(by, fraction)``; None for a model without weights.
         calibration: confidence, accuracy and share ``[3, bins]``; None for a regression.
         predictions: means, true values, and both ends of the 90 % predictive intervals, in the
-            units of the data, ``[4, n]``; None for a classification.
+            units of the data, ``[4, n]``; None for a classification and for an autoencoder.
         signal_to_noise: |μ|/σ of the weights kept, by layer.
+        latents: how relevant the dimensions of an autoencoder are; None for other models.
     """
 
     post: Posterior
@@ -60,6 +63,7 @@ class Findings:
     calibration: Array | None
     predictions: Array | None
     signal_to_noise: dict[str, Array]
+    latents: Latents | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Everything but the arrays of every weight, example and step, as JSON values."""
@@ -95,6 +99,8 @@ class Findings:
             found["calibration"] = {"part": self.part, **rows}
         if self.predictions is not None:
             found["interval_coverage"] = _coverage(self.predictions)
+        if self.latents is not None:
+            found["latents"] = self.latents.to_dict()
         return found
 
 
@@ -117,11 +123,15 @@ def measure(post: Posterior, data: DataSet, *, draws: int = 32) -> Findings:
     parts = parts_of(data)
     part, judged = judged_part(data)
     prunable = bool(post.model.weight_posteriors())
+    autoencoder = isinstance(post.model, Autoencoder)
     regression = judged.info.task == "regression"
     metrics = {
         name: post.evaluate(parts[name], draws=draws) for name in dict.fromkeys(("train", part))
     }
     complexity = post.complexity(draws=max(draws, 1))
+    if autoencoder:  # its KL depends on the data: every example has latents
+        complexity["kl_nats"] = metrics["train"]["kl"]
+        complexity["kl_bits"] = nats_to_bits(metrics["train"]["kl"])
     # What post.complexity(data.train) adds, from draws that are evaluated already.
     complexity["mdl_bits"] = nats_to_bits(
         complexity["kl_nats"] - metrics["train"]["expected_log_lik"]
@@ -136,8 +146,9 @@ def measure(post: Posterior, data: DataSet, *, draws: int = 32) -> Findings:
         history=history_near(post),
         pruning=post.pruning_curve(judged) if prunable else None,
         calibration=None if regression else _calibration(post, judged, draws),
-        predictions=_predictions(post, judged) if regression else None,
+        predictions=_predictions(post, judged) if regression and not autoencoder else None,
         signal_to_noise=signal_to_noise(post),
+        latents=latents_of(post.model, _on_device(post, judged)[0]),
     )
 
 

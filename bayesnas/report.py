@@ -20,9 +20,11 @@ from bayesnas._findings import (
     steps_taken,
     target_scale,
 )
+from bayesnas._latents import Latents
 from bayesnas.data import DataSet
 from bayesnas.inference.files import write_atomically
 from bayesnas.inference.posterior import Posterior
+from bayesnas.latents_plot import plot_relevance, plot_traversals
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -172,11 +174,23 @@ def _panels(findings: Findings) -> list[tuple[str, Callable[[Axes], object]]]:
     if rows is not None:
         panels.append((title, lambda ax: _predictions_panel(rows, ax)))
     ratios = findings.signal_to_noise
+    if findings.latents is not None:
+        panels += _latent_panels(findings.latents)
     if sum(map(len, ratios.values())):
         panels.append(
             ("Signal-to-noise of the weights", lambda ax: plots.plot_signal_to_noise(ratios, ax))
         )
     return panels
+
+
+def _latent_panels(latents: Latents) -> list[tuple[str, Callable[[Axes], object]]]:
+    found: list[tuple[str, Callable[[Axes], object]]] = [
+        ("Dimensions by relevance", lambda ax: plot_relevance(latents.measures, ax))
+    ]
+    frames = latents.frames
+    if frames is not None:
+        found.append(("One dimension moves", lambda ax: plot_traversals(latents.shown, frames, ax)))
+    return found
 
 
 def _pruning_panel(post: Posterior, curve: xr.Dataset, ax: Axes) -> None:

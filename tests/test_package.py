@@ -23,6 +23,7 @@ FACE_NAMES = (
     "_cli",
     "_findings",
     "_frontier",
+    "_latents",
     "cli",
     "report",
     "reproductions",

@@ -6,12 +6,15 @@ import argparse
 import itertools
 import math
 from collections.abc import Callable
+from typing import Any
 
 import bayesnas as bn
 from bayesnas._cli.options import prior_scale, widths
 from bayesnas.data import DataSet, Split
 from bayesnas.models import BayesianModel, zoo_class
+from bayesnas.models.autoencoder import Autoencoder
 
+_AUTOENCODER = ("latents", "hidden", "network", "likelihood", "noise_scale", "binarize")
 _NET = ("hidden", "activation", "likelihood", "noise_scale", "estimator")
 _TAKEN: dict[type[BayesianModel], tuple[str, ...]] = {
     bn.models.GaussianNet: (*_NET, "prior_scale"),
@@ -19,6 +22,8 @@ _TAKEN: dict[type[BayesianModel], tuple[str, ...]] = {
     bn.models.SpikeAndSlabNet: (*_NET, "gates", "inclusion", "slab_scale"),
     bn.models.SpikeAndSlabRegression: ("likelihood", "noise_scale", "inclusion", "slab_scale"),
     bn.models.ArdRegression: ("noise_scale", "hyperparameters"),
+    bn.models.ArdVae: (*_AUTOENCODER, "relevance_prior", "decoder_prior"),
+    bn.models.IndianBuffetVae: (*_AUTOENCODER, "mass", "guide_structure"),
 }
 _OPTIONS = tuple(dict.fromkeys(itertools.chain.from_iterable(_TAKEN.values())))
 
@@ -32,7 +37,8 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         type=widths,
         metavar="WIDTH",
-        help="units of every hidden layer, as in '300 100' or '300,100'; none: linear (100)",
+        help="units of every hidden layer, as in '300 100' or '300,100'; none: linear (100; of "
+        "an encoder 200 200)",
     )
     group.add_argument("--activation", help="between the layers (relu)")
     group.add_argument(
@@ -66,6 +72,29 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         choices=("local", "weight"),
         help="sample the outputs of layers, or the weights once a batch (local)",
     )
+    _add_autoencoder_options(parser)
+
+
+def _add_autoencoder_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("autoencoders, which ignore the targets of the data")
+    group.add_argument("--latents", type=int, metavar="N", help="the most that can be used")
+    group.add_argument("--network", help="mlp or convolution (mlp)")
+    group.add_argument(
+        "--binarize",
+        action="store_true",
+        default=None,
+        help="draw pixels anew at every sight, 1 with the probability that a grey value gives",
+    )
+    group.add_argument(
+        "--relevance-prior",
+        help="of the scale of a dimension: half-normal, half-cauchy, gamma, log-uniform or none "
+        "(half-normal)",
+    )
+    group.add_argument(
+        "--decoder-prior", help="of the decoder's first layer: gaussian, unit or none (gaussian)"
+    )
+    group.add_argument("--mass", type=float, help="mean number of features of an example")
+    group.add_argument("--guide-structure", help="structured or mean-field (structured)")
 
 
 def model_of(args: argparse.Namespace, data: DataSet) -> BayesianModel:
@@ -83,6 +112,8 @@ def model_of(args: argparse.Namespace, data: DataSet) -> BayesianModel:
     if foreign:
         raise ValueError(f"{args.model} does not take {', '.join(foreign)}")
     make: Callable[..., BayesianModel] = cls
+    if issubclass(cls, Autoencoder):
+        return _autoencoder(cls, data.train, given)
     inputs = math.prod(data.train.x.shape[1:])
     if "hidden" not in _TAKEN[cls]:
         if "likelihood" in _TAKEN[cls] and data.info.task == "classification":
@@ -94,6 +125,18 @@ def model_of(args: argparse.Namespace, data: DataSet) -> BayesianModel:
     hidden = list(itertools.chain.from_iterable(given.pop("hidden", [[100]])))
     sizes = [inputs, *hidden, _outputs(data.train, likelihood)]
     return make(bn.nn.mlp(sizes, given.pop("activation", "relu")), **given)
+
+
+def _autoencoder(
+    make: Callable[..., BayesianModel], train: Split, given: dict[str, Any]
+) -> BayesianModel:
+    """An autoencoder of examples; values in [0, 1] are pixels unless the options say otherwise."""
+    given = {name: None if value == "none" else value for name, value in given.items()}
+    if "hidden" in given:
+        given["hidden"] = list(itertools.chain.from_iterable(given["hidden"]))
+    is_pixels = bool(((train.x >= 0) & (train.x <= 1)).all())
+    given.setdefault("likelihood", "bernoulli" if is_pixels else "gaussian")
+    return make(tuple(train.x.shape[1:]), **given)
 
 
 def _outputs(train: Split, likelihood: str) -> int:

@@ -48,10 +48,15 @@ def _text(findings: Findings, path: Path) -> str:
     blocks = [
         textwrap.fill(caption(findings), 96),
         metrics_table(findings.post, findings.metrics),
-        table([[name, number(value)] for name, value in findings.complexity.items()]),
+        table(_complexity_rows(findings)),
     ]
     if findings.pruning is not None:
         blocks.append(_pruning_table(findings))
+    if findings.latents is not None:
+        counts = ", ".join(f"{count} by {by}" for by, count in findings.latents.active.items())
+        blocks.append(
+            f"latent dimensions in use, of {len(findings.latents.measures.latent)}: {counts}"
+        )
     if findings.signal_to_noise:
         medians = [
             f"{layer} {layers['median']:.3g}"
@@ -61,6 +66,16 @@ def _text(findings: Findings, path: Path) -> str:
         blocks.append(f"median |mean|/sd of the weights kept: {', '.join(medians)}")
     blocks.append(f"picture: {path}")
     return "\n\n".join(blocks)
+
+
+def _complexity_rows(findings: Findings) -> list[list[str]]:
+    """Name and value; no counts of weights for a model that has none with a posterior."""
+    weights = findings.complexity["parameters"] > 0
+    return [
+        [name, number(value)]
+        for name, value in findings.complexity.items()
+        if weights or not name.startswith("parameters")
+    ]
 
 
 def _pruning_table(findings: Findings) -> str:

@@ -18,6 +18,7 @@ from bayesnas._cli.output import note
 from bayesnas.data import DataSet
 from bayesnas.inference import AmortizedPosterior, Posterior
 from bayesnas.inference.settings import whole
+from bayesnas.models.autoencoder import Autoencoder
 
 
 def add_kl_weight_option(parser: argparse.ArgumentParser) -> None:
@@ -57,6 +58,8 @@ def open_fitted(args: argparse.Namespace) -> tuple[Posterior | AmortizedPosterio
     whole("draws", args.draws, 0)
     post = bn.load(args.run_folder, device=args.device)
     data = _load_data(args, post)
+    if isinstance(post.model, Autoencoder):
+        data = data.reconstructing()
     _check_fingerprint(args, post, data)
     return post, data
 

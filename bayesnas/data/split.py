@@ -147,6 +147,33 @@ class DataSet:
         """What is known of the training part."""
         return self.train.info
 
+    def reconstructing(self) -> DataSet:
+        """The same parts, in which every example is its own target: what autoencoders fit.
+
+        Example:
+            >>> import bayesnas.data
+            >>> data = bayesnas.data.load("digits").reconstructing()
+            >>> data.test.y.shape, data.info.task
+            (torch.Size([360, 64]), 'regression')
+        """
+        parts = {"train": self.train, "validation": self.validation, "test": self.test}
+        found = {name: None if part is None else _as_target(part) for name, part in parts.items()}
+        return dataclasses.replace(self, **found)
+
+
+def _as_target(part: Split) -> Split:
+    standardisation = part.info.standardisation
+    if standardisation is not None:
+        standardisation = dataclasses.replace(standardisation, y_mean=None, y_scale=None)
+    info = dataclasses.replace(
+        part.info,
+        task="regression",
+        classes=None,
+        class_names=None,
+        standardisation=standardisation,
+    )
+    return Split(part.x, part.x, info)
+
 
 def _unpack(
     data: Split | tuple[Tensor, Tensor],

@@ -65,6 +65,36 @@ def test_groups_and_then_weights_of_a_run_are_pruned(call, call_json, tmp_path):
     assert (code, "--by: the GaussianNet 64–3–10" in err) == (2, True)
 
 
+def test_an_autoencoder_is_fitted_and_reported(call, call_json, tmp_path):
+    """To the inputs as their own targets; the report counts dimensions and draws traversals."""
+    out = tmp_path / "run"
+    words = ("--latents", "4", "--hidden", "6", "--binarize", "--relevance-prior", "gamma")
+    found = call_json("fit", "ard-vae", *words, *SHORT, "--out", out)
+    post, data = bn.load(out), bn.data.load("digits").reconstructing()
+    config = post.model.config()
+    assert (config["latents"], config["hidden"], config["likelihood"]) == (4, [6], "bernoulli")
+    assert (config["binarize"], config["relevance_prior"]) == (True, "gamma")
+    assert found["metrics"]["test"] == post.evaluate(data.test, draws=2)
+    report = call_json("report", out, "--draws", "2")
+    assert len(report["latents"]["variance"]) == 4
+    assert set(report["latents"]["active"]) == {"gamma", "variance", "sensitivity"}
+    assert report["complexity"]["kl_nats"] == report["metrics"]["train"]["kl"]
+    code, text, err = call("report", out, "--draws", "0")
+    assert code == 0, err
+    assert "latent dimensions in use, of 4:" in text
+    assert "parameters_kept" not in text
+
+
+def test_a_plain_autoencoder_of_numbers(call_json, tmp_path):
+    words = ("--data", "diabetes", "--standardise", "--latents", "2", "--hidden", "none")
+    priors = ("--relevance-prior", "none", "--decoder-prior", "none")
+    call_json("fit", "ard-vae", *words, *priors, *SHORT, "--out", tmp_path / "run")
+    config = bn.load(tmp_path / "run").model.config()
+    assert (config["relevance_prior"], config["decoder_prior"]) == (None, None)
+    assert (config["hidden"], config["likelihood"]) == ([], "gaussian")
+    assert "latents" in call_json("report", tmp_path / "run", "--draws", "2")
+
+
 def test_options_reach_the_model(call_json, tmp_path):
     call_json(
         "fit", "spike-and-slab-net", "--inclusion", "0.3", "--slab-scale", "2", "--hidden", "5",
@@ -87,6 +117,8 @@ def test_two_classes_are_regressed_logistically(call_json):
             ("gaussian-net", "--prior", "horseshoe", "--slab-scale", "1"),
             "gaussian-net does not take --prior, --slab-scale",
         ),
+        (("ard-vae", "--activation", "tanh"), "ard-vae does not take --activation"),
+        (("ard-vae", "--decoder-prior", "free"), "--decoder-prior must be one of"),
         (("pyro-pair",), "'pyro-pair' can't be fitted from here: fit it from Python"),
         (("bayesian-compression", "--prior", "cauchy"), "prior must be one of"),
         (("spike-and-slab-net", "--inclusion", "1.5"), "inclusion must be a probability"),

@@ -11,20 +11,20 @@ from collections.abc import Iterator
 from dataclasses import asdict
 
 from bayesnas._cli.output import rows_as_csv
+from bayesnas._latents import latents_of
 from bayesnas.inference.files import write_atomically
+from bayesnas.latents_plot import latents_figure
 from bayesnas.models.active_latents import MEASURES
 from bayesnas.report import write_figure
 from bayesnas.reproductions.ard_vae import published
 from bayesnas.reproductions.ard_vae.fits import Fits
-from bayesnas.reproductions.ard_vae.found import Found, ard_vae, found_in
-from bayesnas.reproductions.ard_vae.measure import binary
-from bayesnas.reproductions.ard_vae.pictures import curve_figure, sorted_latents_figure
+from bayesnas.reproductions.ard_vae.found import Found, found_in
+from bayesnas.reproductions.ard_vae.pictures import curve_figure
 from bayesnas.reproductions.ard_vae.settings import KINDS, Settings, prepare
 from bayesnas.reproductions.base import Comparison, Reproduced, Reproduction, Request, claim
 from bayesnas.reproductions.tables import as_csv, as_markdown
 
 _FILES = ("comparison.csv", "comparison.md", "curve.csv", "latents.png", "curve.png")
-_PICTURED = 2_000  # images by which dimensions are sorted
 
 
 def run(request: Request) -> Reproduced:
@@ -46,8 +46,11 @@ def run(request: Request) -> Reproduced:
     write_atomically(files["comparison.md"], as_markdown(comparisons).encode())
     rows = [{"kl_weight": at, **asdict(point)} for at, point in found.along.items()]
     write_atomically(files["curve.csv"], rows_as_csv(rows).encode())
-    model = ard_vae(fits.at_one("ard", settings.seeds[0]).model)
-    write_figure(sorted_latents_figure(model, binary(test[:_PICTURED])), files["latents.png"])
+    latents = latents_of(fits.at_one("ard", settings.seeds[0]).model, test)
+    assert latents is not None
+    assert latents.frames is not None
+    picture = latents_figure(latents.measures, latents.shown, latents.frames)
+    write_figure(picture, files["latents.png"])
     write_figure(curve_figure(found.along, found.curve), files["curve.png"])
     return Reproduced("ard-vae", settings.to_dict(), remarks(settings), comparisons, files)
 

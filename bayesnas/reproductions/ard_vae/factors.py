@@ -43,6 +43,7 @@ VARIANCES = (4.0, 1.0, 0.25, 0.0625, 0.01, 0.01)
 """Eigenvalues of the covariance of :func:`curve_data`; the last two are noise alone."""
 CURVE_NOISE = 0.1
 CURVE_WEIGHTS = (1.0, 3.0, 12.0, 50.0, 200.0, 1000.0)
+BOUND_DRAWS = 32
 _CURVE_EXAMPLES, _CURVE_LATENTS = 400, 5
 
 
@@ -122,4 +123,4 @@ def curve(steps: int, seed: int = 0) -> list[CurvePoint]:
 def _read(post: Posterior, x: Tensor) -> tuple[int, float]:
     model = post.model
     assert isinstance(model, ArdVae)
-    return int(model.active(x, "variance").sum()), post.evaluate((x, x), draws=32)["elbo"]
+    return int(model.active(x, "variance").sum()), post.evaluate((x, x), draws=BOUND_DRAWS)["elbo"]

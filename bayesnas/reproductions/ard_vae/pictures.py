@@ -1,18 +1,13 @@
-"""Pictures of a fitted autoencoder: its dimensions by relevance, and curves along λ."""
+"""Active dimensions along λ as pictures."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from bayesnas._axes import STYLE, axes_or_new
-from bayesnas.latents_plot import TRAVERSED, latents_figure
-from bayesnas.models.autoencoder import Autoencoder
 from bayesnas.plots import BLUE, GREY, ORANGE
 from bayesnas.reproductions.ard_vae.factors import CurvePoint, exact_count
 from bayesnas.reproductions.ard_vae.measure import Measured
@@ -20,23 +15,6 @@ from bayesnas.reproductions.ard_vae.measure import Measured
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-_ROWS = 12
-
-
-def sorted_latents_figure(model: Autoencoder, x: Tensor) -> Figure:
-    """Dimensions by relevance on images, and the first of these as the most relevant ones move.
-
-    Args:
-        model: of images ``(1, height, width)`` or ``(height * width,)``.
-        x: examples.
-    """
-    measures = model.measures(x)
-    latents = [int(n) for n in measures["sensitivity"].values.argsort()[::-1][:_ROWS]]
-    moved = torch.stack([model.traverse(latent, TRAVERSED, x[0]) for latent in latents])
-    side = math.isqrt(x[0].numel())
-    frames = moved.reshape(len(latents), len(TRAVERSED), side, side)
-    return latents_figure(measures, latents, frames.cpu().numpy())
 
 
 def curve_figure(along: Mapping[float, Measured], linear: Sequence[CurvePoint]) -> Figure:
