@@ -49,6 +49,7 @@ class FitOptions(TypedDict, total=False):
     seed: int
     device: str | torch.device
     compile: str | bool
+    precision: str
     progress: bool
     on_step: Callable[[StepEvent], None] | None
     out: str | Path | None
@@ -89,6 +90,7 @@ def fit(
     seed: int = 0,
     device: str | torch.device = "auto",
     compile: str | bool = "auto",
+    precision: str = "float32",
     progress: bool = True,
     on_step: Callable[[StepEvent], None] | None = None,
     out: str | Path | None = None,
@@ -138,6 +140,8 @@ def fit(
             CUDA graph, False runs every step through Pyro;
             ``"auto"`` decides by the number of steps. The numbers agree to rounding. What
             can't be recorded runs through Pyro, and the log of ``bayesnas`` says so.
+        precision: of the matrix products: ``"bfloat16"`` rounds their factors where the step is
+            recorded, but for the variances of local reparameterisation; meant for a GPU.
         progress: show a bar, where stderr is a terminal.
         on_step: called after every step with a :class:`StepEvent`.
         out: folder of the run, for checkpoints and the result; it must not hold another run.
@@ -197,6 +201,7 @@ def fit(
         patience=patience,
         seed=seed,
         compile=compile,
+        precision=precision,
     )
     if settings.compile == "cudagraph" and where.type != "cuda":
         raise ValueError(f"compile='cudagraph' needs a GPU, got device={where.type!r}")

@@ -50,6 +50,7 @@ class FitSettings:
         seed: of everything random.
         optimizer: class of the optimiser, and its settings where they are not the default.
         compile: how steps are taken: ``"eager"``, ``"trace"``, ``"inductor"``, ``"cudagraph"``.
+        precision: of matrix products, ``"float32"`` or ``"bfloat16"``.
         bilevel: of a two-level fit, ``Bilevel.config()`` of its upper level; else None.
     """
 
@@ -67,6 +68,7 @@ class FitSettings:
     optimizer: str
     compile: str
     bilevel: dict[str, Any] | None = None
+    precision: str = "float32"
 
     @property
     def upper(self) -> tuple[str, ...]:
@@ -126,6 +128,7 @@ def make_settings(
     patience: int | None,
     seed: int,
     compile: str | bool,
+    precision: str = "float32",
 ) -> FitSettings:
     """Check the arguments of a fit; every error names its argument. The optimiser is open yet.
 
@@ -165,12 +168,19 @@ def make_settings(
         patience=None if patience is None else int(patience),
         seed=int(seed),
         optimizer="",
-        compile=_compile_mode(compile, int(steps) * int(restarts)),
+        compile=_compile_mode(compile, int(steps) * int(restarts), precision),
+        precision=precision,
     )
 
 
-def _compile_mode(compile: str | bool, steps: int) -> str:
+def _compile_mode(compile: str | bool, steps: int, precision: str) -> str:
+    if precision not in ("float32", "bfloat16"):
+        raise ValueError(f"precision must be 'float32' or 'bfloat16', got {precision!r}")
     if compile is False:
+        if precision != "float32":
+            raise ValueError(
+                f"precision={precision!r} is that of a recorded step, got compile=False"
+            )
         return "eager"
     if compile not in ("auto", "trace", "inductor", "cudagraph"):
         raise ValueError(
@@ -180,13 +190,14 @@ def _compile_mode(compile: str | bool, steps: int) -> str:
         return str(compile)
     if steps >= _STEPS_WORTH_COMPILING:
         return "inductor"
-    return "trace" if steps >= _STEPS_WORTH_TRACING else "eager"
+    worth_tracing = steps >= _STEPS_WORTH_TRACING or precision != "float32"
+    return "trace" if worth_tracing else "eager"
 
 
-# Tracing takes about a second and compiling five to twenty; a step of a small net then takes
-# four fifths and half of its time (docs/benchmarks.md).
+# Tracing takes half a second and compiling some three to ten; a step of a small net then takes
+# seven tenths and a quarter of its time (docs/benchmarks.md).
 _STEPS_WORTH_TRACING = 1_000
-_STEPS_WORTH_COMPILING = 8_000
+_STEPS_WORTH_COMPILING = 5_000
 
 
 _LARGEST_SEED = 2**63 - 1  # that torch takes

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -18,7 +17,7 @@ from bayesnas.inference.objective import BoundTerms, bound_terms
 from bayesnas.inference.optimizers import OptimizerFactory, build_optimizer
 from bayesnas.inference.session import RandomStream, sent
 from bayesnas.inference.settings import FitSettings, StepKLWeight
-from bayesnas.inference.traced import RecordedStep, StepFunction, record
+from bayesnas.inference.traced import RecordedStep, StepFunction, record, relative_difference
 from bayesnas.inference.trained import (
     StepCounts,
     TrainedParameters,
@@ -200,15 +199,27 @@ class Step:
         full = len(x) == min(self._settings.batch_size, self._examples)
         with self._unchanged():
             recorded = record(function, tensors)
-            if self._settings.compile == "inductor" and full:
-                recorded.compile(tensors)
         self.log_lik_sites, self.kl_sites = function.log_lik_sites, function.kl_sites
-        if (x.shape, y.shape) not in self._trusted:
-            difference = self._difference(recorded, x, y, self._settings.another_kl_weight)
-            if difference > _TOLERANCE:
-                self._stay_eager(f"the traced step differs from the eager one by {difference:.1e}")
+        rounded = self._settings.precision == "bfloat16"
+        if rounded:  # compared while it still gives the eager numbers
+            if not self._agrees(recorded, x, y):
                 return None
+            recorded.round_products()
+        if self._settings.compile == "inductor" and full:
+            with self._unchanged():
+                recorded.compile(tensors)
+        if not rounded and not self._agrees(recorded, x, y):
+            return None
         return CapturedStep(recorded) if self._settings.compile == "cudagraph" else recorded
+
+    def _agrees(self, recorded: RecordedStep, x: Tensor, y: Tensor) -> bool:
+        """Whether a recorded step gives the eager numbers; else the steps stay eager."""
+        if (x.shape, y.shape) in self._trusted:
+            return True
+        difference = self._difference(recorded, x, y, self._settings.another_kl_weight)
+        if difference > _TOLERANCE:
+            self._stay_eager(f"the traced step differs from the eager one by {difference:.1e}")
+        return difference <= _TOLERANCE
 
     def difference(self, x: Tensor, y: Tensor, kl_weight: float) -> float:
         """Largest relative difference between the recorded step and the eager one at a λ.
@@ -241,7 +252,7 @@ class Step:
             terms = graph(*tensors)
         count = len(use.leaves)
         traced = [terms, *tensors[count : 2 * count]]
-        return max(_relative(a, b) for a, b in zip(traced, eager, strict=True))
+        return max(relative_difference(a, b) for a, b in zip(traced, eager, strict=True))
 
     def _tensors(
         self, x: Tensor, y: Tensor, kl_weight: float, use: Use, adam: list[float] | None = None
@@ -285,9 +296,3 @@ class Step:
     def _stay_eager(self, reason: str) -> None:
         self._traceable = False
         _LOG.warning("%s trains step by step in eager mode: %s", self._model.describe(), reason)
-
-
-def _relative(found: Tensor, expected: Tensor) -> float:
-    size = max(float(expected.norm()), 1e-12)
-    difference = float((found - expected).norm()) / size
-    return difference if difference == difference else math.inf

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from bayesnas.inference.objective import BoundTerms, bound_terms
 from bayesnas.inference.pooling import keep_pooling
+from bayesnas.inference.precision import round_products
 from bayesnas.inference.trained import TrainedParameters, Use, running_buffers, trainable
 from bayesnas.models.base import BayesianModel
 
@@ -180,6 +182,11 @@ class RecordedStep:
     def _drawn(self) -> list[Tensor]:
         return [draw() for draw in self._noise]
 
+    def round_products(self) -> None:
+        """Take the matrix products in bfloat16; before :meth:`compile`."""
+        round_products(self._recorded.graph)
+        self._recorded.recompile()
+
     def compile(self, tensors: Sequence[Tensor]) -> None:
         """Compile the graph with inductor; draws noise.
 
@@ -203,6 +210,13 @@ def record(function: StepFunction, tensors: Sequence[Tensor]) -> RecordedStep:
     """
     copies = [tensor.detach().clone() for tensor in tensors]
     return RecordedStep(make_fx(function)(*copies))
+
+
+def relative_difference(found: Tensor, expected: Tensor) -> float:
+    """‖found − expected‖ / ‖expected‖; infinite where either is NaN."""
+    size = max(float(expected.norm()), 1e-12)
+    difference = float((found - expected).norm()) / size
+    return difference if difference == difference else math.inf
 
 
 _ATEN = torch.ops.aten
