@@ -6,8 +6,9 @@
 
 All methods take turns of some steps, round after round, in one process; the table gives median and
 quartiles of a step's time over the rounds, in units of the median of the compiled step by hand.
-Set-up is the first turn: tracing and compiling, with inductor's cache on disk empty. Peak memory is
-that of a process that runs one method alone.
+Set-up is the first turn: tracing and compiling, with inductor's cache on disk empty. --memory gives
+the peak memory of a process that runs one method alone. On a machine that does other work as well
+time the CPU on one core: taskset -c 0, OMP_NUM_THREADS=1, --cpu-time.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 
 import torch
 from step_methods import STEPS, Taken, by_hand, numpyro_svi, ours, pyro_svi
@@ -66,32 +68,30 @@ def peak_memory(net: str, estimator: str, name: str) -> float:
     return float(run.stdout.split()[-1])
 
 
-def measure(net: str, estimator: str, rounds: int) -> dict[str, list[float]]:
+def measure(
+    net: str, estimator: str, rounds: int, clock: Callable[[], float]
+) -> dict[str, list[float]]:
     """Milliseconds a step, by method and round; prints a Markdown table."""
     made, setup, times = {}, {}, {}
     for name, make in methods(net, estimator).items():
         made[name] = make()
-        began = time.perf_counter()
+        began = clock()
         made[name]()
-        setup[name] = time.perf_counter() - began
+        setup[name] = clock() - began
         times[name] = []
     for index in range(rounds + 2):
         for name, take in made.items():
-            began = time.perf_counter()
+            began = clock()
             take()
             if index >= 2:
-                times[name].append((time.perf_counter() - began) / STEPS[net] * 1e3)
+                times[name].append((clock() - began) / STEPS[net] * 1e3)
     yardstick = statistics.median(times["by hand, compiled"])
     print(f"\n{net}, {estimator}, batch 256, {torch.get_num_threads()} threads, {rounds} rounds\n")
-    print("| method | × by hand, compiled | quartiles | set-up s | peak MiB |")
-    print("|---|---|---|---|---|")
+    print("| method | × by hand, compiled | quartiles | set-up s |")
+    print("|---|---|---|---|")
     for name, found in times.items():
         low, median, high = (t / yardstick for t in statistics.quantiles(found, n=4))
-        memory = peak_memory(net, estimator, name)
-        print(
-            f"| {name} | {median:.2f} | {low:.2f}–{high:.2f} | {setup[name]:.1f} | {memory:.0f} |",
-            flush=True,
-        )
+        print(f"| {name} | {median:.2f} | {low:.2f}–{high:.2f} | {setup[name]:.1f} |")
     middle = {name: statistics.median(found) for name, found in times.items()}
     faster = min(middle["by hand, compiled"], middle["by hand, eager"])
     print(f"\nagainst the faster of the two by hand: {middle['ours, inductor'] / faster:.2f} ×")
@@ -130,18 +130,28 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--save", type=pathlib.Path, help="folder for the times, one file a run")
     parser.add_argument("--plot", nargs=2, metavar=("FOLDER", "PNG"), help="draw what was saved")
+    parser.add_argument("--cpu-time", action="store_true", help="for a machine with other work")
+    parser.add_argument("--memory", action="store_true", help="measure that instead of times")
     parser.add_argument("--alone", help=argparse.SUPPRESS)
     options = parser.parse_args()
     torch.manual_seed(0)
     if options.plot:
         plot(pathlib.Path(options.plot[0]), options.plot[1])
         return
+    if options.memory:
+        print(f"\n{options.net}, {options.estimator}\n\n| method | peak MiB |\n|---|---|")
+        for name in methods(options.net, options.estimator):
+            print(
+                f"| {name} | {peak_memory(options.net, options.estimator, name):.0f} |", flush=True
+            )
+        return
     if options.alone:
         alone(options.net, options.estimator, options.alone)
         return
     with tempfile.TemporaryDirectory() as cache:
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = cache
-        times = measure(options.net, options.estimator, options.rounds)
+        clock = time.process_time if options.cpu_time else time.perf_counter
+        times = measure(options.net, options.estimator, options.rounds, clock)
     if options.save is not None:
         options.save.mkdir(parents=True, exist_ok=True)
         (options.save / f"{options.net}-{options.estimator}.json").write_text(json.dumps(times))
