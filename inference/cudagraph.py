@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -46,7 +47,7 @@ class CapturedStep:
         """Keep the step; the first call of every set of leaves captures."""
         self.step = step
         self._captures: dict[tuple[int, ...], _Capture] = {}
-        self._pool: tuple[int, int] | None = None
+        self._pool: Any = None
         self._possible = True
 
     def __call__(self, *tensors: Tensor) -> Tensor:

@@ -70,7 +70,7 @@ def _is_single(node: torch.fx.Node) -> bool:
 def _is_square(node: torch.fx.Node) -> bool:
     while node.target in _VIEWS:
         node = node.all_input_nodes[0]
-    return node.target is _ATEN.pow.Tensor_Scalar and node.args[1] == 2
+    return node.target is _ATEN.pow.Tensor_Scalar and bool(node.args[1] == 2)
 
 
 def _to(node: torch.fx.Node, dtype: torch.dtype) -> torch.fx.Node:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 
@@ -62,7 +63,8 @@ def _precision() -> str:
 @contextmanager
 def _medium_precision() -> Iterator[None]:
     # The setter also writes what was never set for the backends alone.
-    backends = torch.backends.cuda.matmul, torch.backends.mkldnn.matmul
+    mkldnn: Any = torch.backends.mkldnn
+    backends = torch.backends.cuda.matmul, mkldnn.matmul
     before = [backend.fp32_precision for backend in backends]
     torch.set_float32_matmul_precision("medium")
     try:

@@ -194,7 +194,7 @@ class RecordedStep:
             tensors: the arguments of a run, for their shapes.
         """
         # torch.compile would trace the graph again, and check at every run what never changes.
-        inputs = [*tensors, *self._drawn()]
+        inputs: list[Any] = [*tensors, *self._drawn()]
         options = {"fallback_random": True, "layout_optimization": False}
         keep_pooling(self._recorded.graph)
         self._recorded.recompile()
@@ -241,7 +241,7 @@ def _hoist_noise(graph: torch.fx.Graph) -> list[Callable[[], Tensor]]:
     if not all(node.target in _DRAWS and _is_standard(node) for node in random):
         return []
     last = [node for node in graph.nodes if node.op == "placeholder"][-1]
-    noise = []
+    noise: list[Callable[[], Tensor]] = []
     for index, node in enumerate(random):
         with graph.inserting_after(last):
             last = graph.placeholder(f"noise_{index}")
