@@ -1,6 +1,6 @@
 """The frontier between error and size of LeNet-300-100: one horseshoe fit over λ, or one a λ.
 
-    BAYESNAS_DATA=... python tests/benchmarks/amortized_compression.py
+    BAYESNAS_DATA=... python tests/benchmarks/amortized_compression.py --out runs/ac
 
 All start at the same net, trained by maximum likelihood on the same images. At each λ weights are
 removed where exp(−mean²/2sd²) is at or above 0.6 (|mean| about one standard deviation), and test
@@ -11,12 +11,15 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+from pathlib import Path
 
 import torch
 
 import bayesnas as bn
 from bayesnas.data import Split
+from bayesnas.inference.fit import FitOptions
 from bayesnas.models import BayesianCompressionNet
+from bayesnas.nn import load_net, save_net
 from bayesnas.reproductions.bayesian_compression.pretrain import pretrained
 from bayesnas.reproductions.bayesian_compression.recipe import LENET_300_100
 
@@ -30,25 +33,34 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=32, help="of the amortised fit")
     parser.add_argument("--separate-epochs", type=int, default=8, help="of each separate fit")
     parser.add_argument("--lr", type=float, default=5e-3, help="of all fits")
-    parser.add_argument("--kl-weights", type=float, nargs="+", default=[0.03, 0.1, 0.3, 1.0])
+    parser.add_argument("--range", type=float, nargs=2, default=(0.03, 1.0), help="of λ")
+    parser.add_argument("--kl-weights", type=float, nargs="*", default=[0.03, 0.1, 0.3, 1.0])
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, required=True, help="folder of the fits, to go on with")
     args = parser.parse_args()
+    torch.set_num_threads(1)
     data = bn.data.load("mnist", flatten=True)
     assert data.test is not None
     train = _first(data.train, args.examples)
-    net = pretrained(LENET_300_100, train, args.seed, torch.device("cpu"))
+    path = args.out / "net.safetensors"
+    if not path.exists():
+        args.out.mkdir(parents=True, exist_ok=True)
+        save_net(pretrained(LENET_300_100, train, args.seed, torch.device("cpu")), path)
+    net = load_net(path)
     model = BayesianCompressionNet(net, "horseshoe", initial_loc="net", initial_scale=0.05)
-    low, high = min(args.kl_weights), max(args.kl_weights)
+    options: FitOptions = {
+        "lr": args.lr, "seed": args.seed, "compile": "trace", "resume": True, "device": "cpu",
+    }  # fmt: skip
     post = bn.fit(
-        model, train, kl_weight=bn.LogUniform(low, high), epochs=args.epochs, lr=args.lr,
-        seed=args.seed, compile="trace",
+        model, train, kl_weight=bn.LogUniform(*args.range), epochs=args.epochs,
+        out=args.out / "amortised", **options,
     )  # fmt: skip
     print("| λ | amortised: accuracy %, pruned and whole | weights | separate | weights |")
     print("|---|---|---|---|---|", flush=True)
     for kl_weight in args.kl_weights:
         separate = bn.fit(
-            model, train, kl_weight=kl_weight, epochs=args.separate_epochs, lr=args.lr,
-            seed=args.seed, compile="trace",
+            model, train, kl_weight=kl_weight, epochs=args.separate_epochs,
+            out=args.out / f"{kl_weight:g}", **options,
         )  # fmt: skip
         cells = [_cells(found, data.test) for found in (post.at(kl_weight), separate)]
         print(f"| {kl_weight:g} | {' | '.join(cells)} |", flush=True)

@@ -32,6 +32,7 @@ from bayesnas.reproductions.bayesian_compression.recipe import (
     LENET_300_100,
     PRIORS,
     QUICK,
+    QUICK_LENET_5,
     Recipe,
 )
 from bayesnas.reproductions.bayesian_compression.stages import Fitted, Start
@@ -46,14 +47,19 @@ _FILES = ("comparison.csv", "comparison.md", "stages.csv", "frontier.png", "swee
 _FIRST_LAYER = "first-layer.png"
 
 
-def run(whole: Recipe, request: Request) -> Reproduced:
+def run(whole: Recipe, quick: Recipe, request: Request) -> Reproduced:
     """Fit, measure and write the tables ``comparison`` and ``stages`` and the pictures.
+
+    Args:
+        whole: what is done.
+        quick: what is done instead where ``request.quick``.
+        request: folder, starts, device and progress.
 
     Raises:
         ValueError: where the folder holds a reproduction with other settings.
         FileNotFoundError: MNIST is not there and can't be downloaded.
     """
-    recipe = QUICK if request.quick else whole
+    recipe = quick if request.quick else whole
     starts = request.seeds or (1 if request.quick else STARTS)
     data = _load(recipe, request)
     # Not how many starts: a second call may ask for more.
@@ -75,14 +81,16 @@ def run(whole: Recipe, request: Request) -> Reproduced:
     write_figure(first_layer_figure(ends, recipe), files[_FIRST_LAYER])
     found = remarks(recipe, starts)
     settings = {**recipe.to_dict(), "starts": starts}
-    return Reproduced("bayesian-compression", settings, found, comparisons, files)
+    return Reproduced(whole.name, settings, found, comparisons, files)
 
 
 REPRODUCTION = Reproduction(
-    "Bayesian compression of LeNet-300-100", published.REFERENCE, partial(run, LENET_300_100)
+    "Bayesian compression of LeNet-300-100", published.REFERENCE, partial(run, LENET_300_100, QUICK)
 )
 REPRODUCTION_LENET_5 = Reproduction(
-    "Bayesian compression of LeNet-5-Caffe", published.REFERENCE, partial(run, LENET_5)
+    "Bayesian compression of LeNet-5-Caffe",
+    published.REFERENCE,
+    partial(run, LENET_5, QUICK_LENET_5),
 )
 
 

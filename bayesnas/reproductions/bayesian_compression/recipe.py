@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from torch import nn
@@ -51,6 +51,7 @@ class Recipe:
     """The way of one net.
 
     Attributes:
+        name: of the reproduction.
         title: name of the net in tables.
         data: name of the data set.
         build: makes the net.
@@ -63,6 +64,7 @@ class Recipe:
         published: rows of the source, by prior.
     """
 
+    name: str
     title: str
     data: str
     build: Callable[[], nn.Module]
@@ -91,6 +93,7 @@ class Recipe:
 
 
 LENET_300_100 = Recipe(
+    name="bayesian-compression",
     title="LeNet-300-100",
     data="mnist",
     build=lambda: mlp([784, 300, 100, 10]),
@@ -109,6 +112,7 @@ LENET_300_100 = Recipe(
 )
 
 LENET_5 = Recipe(
+    name="bayesian-compression-lenet-5",
     title="LeNet-5-Caffe",
     data="mnist",
     build=convnet,
@@ -122,6 +126,7 @@ LENET_5 = Recipe(
 )
 
 QUICK = Recipe(
+    name=LENET_300_100.name,
     title="64–40–20–10",
     data="digits",
     build=lambda: mlp([64, 40, 20, 10]),
@@ -132,4 +137,14 @@ QUICK = Recipe(
     weights=(Stage(0.3, 0.2, 10, 1e-2), Stage(0.1, 0.2, 20, 1e-2)),
     batch_size=128,
     published={},
+)
+
+QUICK_LENET_5 = replace(
+    QUICK,
+    name=LENET_5.name,
+    title="6–8–128–20",
+    build=lambda: convnet((6, 8), (20,), image=8, kernel=3, pool=1),
+    shape=None,
+    pretraining=Pretraining(10, 5e-3, (0.0, 0.0, 0.1, 0.1)),
+    first=Stage(1.0, 0.2, 15, 2e-2),
 )

@@ -27,7 +27,7 @@ from bayesnas.reproductions.bayesian_compression.shrink import shrunk
 
 _INPUTS = "inputs.json"
 INITIAL_SCALE = 0.05
-_COMPILE = "trace"  # stages of a few hundred steps are too short for the compiler
+COMPILE: str | bool = "trace"  # stages of a few hundred steps are too short for the compiler
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ class Start:
             batch_size=self.recipe.batch_size,
             seed=self.seed,
             device=self._request.device,
-            compile=_COMPILE,
+            compile=COMPILE,
             progress=self._request.progress,
             out=out,
             resume=True,
@@ -141,7 +141,7 @@ class Start:
                 epochs=stage.epochs,
                 lr=stage.lr,
                 schedule="cosine",
-                compile=_COMPILE,
+                compile=COMPILE,
                 progress=self._request.progress,
             )
         fitted = Fitted(way, index, stage, posterior, smaller.inputs)

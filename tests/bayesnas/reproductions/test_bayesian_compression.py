@@ -14,7 +14,7 @@ from PIL import Image
 
 import bayesnas as bn
 from bayesnas.reproductions import REPRODUCTIONS, Request, bayesian_compression
-from bayesnas.reproductions.bayesian_compression import compare, recipe, run
+from bayesnas.reproductions.bayesian_compression import compare, recipe, run, stages
 from bayesnas.reproductions.bayesian_compression.measure import error
 from bayesnas.reproductions.bayesian_compression.pretrain import pretrained
 from bayesnas.reproductions.bayesian_compression.recipe import Pretraining, Stage
@@ -32,11 +32,19 @@ TINY = dataclasses.replace(
 SIZE = 64 * 12 + 12 * 10
 
 
+@pytest.fixture(scope="module", autouse=True)
+def unrecorded():
+    """Recording a step takes longer than the few that are taken here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stages, "COMPILE", False)
+        yield
+
+
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
     """A finished reproduction, its folder, and what was said."""
     out, said = tmp_path_factory.mktemp("reproduction"), []
-    found = run(TINY, Request(out, seeds=1, say=said.append))
+    found = run(TINY, TINY, Request(out, seeds=1, say=said.append))
     return found, out, said
 
 
@@ -80,22 +88,22 @@ def test_a_second_call_reads_what_is_there_and_other_settings_are_refused(done):
     found, out, said = done
     before = {path: path.stat().st_mtime_ns for path in (out / "fits").rglob("*")}
     said_again: list[str] = []
-    again = run(TINY, Request(out, seeds=1, say=said_again.append))
+    again = run(TINY, TINY, Request(out, seeds=1, say=said_again.append))
     assert again.comparisons == found.comparisons
     assert {path: path.stat().st_mtime_ns for path in (out / "fits").rglob("*")} == before
     assert not any("epochs" in line or line.startswith("train") for line in said_again)
     assert any("epochs" in line for line in said)
     other = dataclasses.replace(TINY, batch_size=64)
     with pytest.raises(ValueError, match="holds a reproduction with batch_size=128, got 64"):
-        run(other, Request(out, seeds=1))
+        run(other, other, Request(out, seeds=1))
 
 
 def test_pictures_and_tables_are_written(done):
     for path in done[0].files.values():
         assert path.stat().st_size > 0
         if path.suffix == ".png":
-            picture = np.asarray(Image.open(path).convert("L"))
-            assert picture.std() > 5
+            with Image.open(path) as picture:
+                assert np.asarray(picture.convert("L")).std() > 5
     assert set(done[0].files) == {
         "comparison.csv", "comparison.md", "stages.csv", "frontier.png", "sweep.png",
         "first-layer.png",
@@ -169,6 +177,27 @@ def test_pretraining_is_seeded_learns_and_leaves_the_random_state():
     first, same, other = (net.layer1.weight for net in nets)
     assert torch.equal(first, same)
     assert not torch.equal(first, other)
+
+
+def test_a_net_of_convolutions_shows_its_filters(tmp_path):
+    stage = Stage(0.6, 0.2, 1, 1e-2)
+    small = dataclasses.replace(
+        recipe.QUICK_LENET_5,
+        pretraining=Pretraining(1, 1e-2, (0.0, 0.0, 0.1, 0.1)),
+        first=Stage(1.0, 0.2, 2, 2e-2),
+        groups=(stage,),
+        weights=(stage,),
+    )
+    found = run(recipe.LENET_5, small, Request(tmp_path, quick=True))
+    rows = list(csv.DictReader((tmp_path / "stages.csv").read_text().splitlines()))
+    for row in rows:
+        filters, _, inputs, hidden = map(int, row["architecture"].split("-"))
+        assert 1 <= filters <= 6
+        if row["way"] == "groups":
+            assert (filters, inputs, hidden) != (6, 128, 20)
+    assert found.name == "bayesian-compression-lenet-5"
+    with Image.open(found.files["first-layer.png"]) as picture:
+        assert np.asarray(picture.convert("L")).std() > 5
 
 
 def test_both_nets_are_registered_and_start_as_published():
