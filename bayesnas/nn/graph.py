@@ -85,7 +85,8 @@ class Graph(nn.Module):
         self.vertices = ordered_vertices(given)
         self.input, self.output = self.vertices[0], self.vertices[-1]
         place = {vertex: i for i, vertex in enumerate(self.vertices)}
-        self.edges = tuple(sorted(given, key=lambda e: (place[e[1]], place[e[0]])))
+        # What arrives at a vertex stays in the order given: "concat" depends on it.
+        self.edges = tuple(sorted(given, key=lambda edge: place[edge[1]]))
         self.names = {edge: tuple(given[edge]) for edge in self.edges}
         self.mixed = tuple(edge for edge in self.edges if len(self.names[edge]) > 1)
         self.aggregation = aggregation_by_vertex(aggregation, self.vertices[1:])

@@ -108,7 +108,12 @@ def cost(rounds: int) -> None:
 
 def bound(steps: int) -> None:
     """Print the table of bounds."""
-    from test_latent_structure import cube_prior, enumerated, simplex_prior, two_features
+    from test_latent_structure_evidence import (
+        cube_prior,
+        enumerated,
+        simplex_prior,
+        two_features,
+    )
 
     print("| domain | slopes | sample | evidence | bound | P exact | P found |")
     print("|---|---|---|---|---|---|---|")

@@ -110,3 +110,18 @@ def test_cells_go_through_json():
 def test_bad_arguments_are_named(options, message):
     with pytest.raises(ValueError, match=message):
         bn.nn.cells(**options)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_dead_edges_of_a_random_cell_do_not_matter(seed):
+    """Two operations in three are "none"."""
+    torch.manual_seed(seed)
+    graph = bn.nn.cells(["normal", "reduction"], channels=4, nodes=2, image=8)
+    names = ["none", "none", "sep_conv_3x3", "skip_connect", "none", "max_pool_3x3"]
+    choice = {edge: names[int(torch.randint(6, ()))] for edge in graph.mixed}
+    found = graph.discrete(choice).eval()
+    x = torch.randn(3, 1, 8, 8)
+    bare = found.without_dead_edges()
+    assert torch.allclose(bare(x), found(x), atol=1e-6)
+    assert len(bare.edges) < len(found.edges)
+    assert bare.parameter_count == sum(p.numel() for p in bare.parameters())

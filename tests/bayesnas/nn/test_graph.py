@@ -292,6 +292,26 @@ def test_leaving_dead_edges_out_changes_no_value(kind):
         assert ("u", Y) in found.edges
 
 
+def test_what_arrives_stays_in_order_when_vertices_change_theirs():
+    """Without its edge from a, b is computed before a; y still has a's channels first."""
+    edges = {
+        (X, "a"): nn.Tanh(),
+        (X, "b"): nn.Identity(),
+        ("a", "b"): Zero(),
+        ("a", Y): nn.Identity(),
+        ("b", Y): nn.Identity(),
+    }
+    x = torch.randn(2, 3)
+    for first in ("a", "b"):
+        order = dict(sorted(edges.items(), key=lambda item: item[0][0] != first))
+        graph = bn.nn.Graph(order, example=x, aggregation={Y: "concat"})
+        bare = graph.without_dead_edges()
+        again = bn.nn.Graph.from_dict(json.loads(json.dumps(bare.to_dict())))
+        columns = (x.tanh(), x) if first == "a" else (x, x.tanh())
+        for one in (graph, bare, again):
+            assert torch.equal(one(x), torch.cat(columns, 1))
+
+
 def test_where_only_zeros_arrive_one_stays():
     edges = {(X, H): nn.Linear(4, 4), (X, Y): Zero(), (H, Y): Zero()}
     graph = bn.nn.Graph(edges, example=torch.zeros(1, 4))
