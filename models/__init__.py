@@ -10,6 +10,7 @@ from bayesnas.models.base import BayesianModel, ModelRecord
 from bayesnas.models.bayesian_compression import BayesianCompressionNet
 from bayesnas.models.gaussian import GaussianNet
 from bayesnas.models.indian_buffet import IndianBuffetVae
+from bayesnas.models.latent_features import LatentFeatures
 from bayesnas.models.latent_structure import LatentStructureNet
 from bayesnas.models.pyro_pair import PyroPair
 from bayesnas.models.spike_and_slab import SpikeAndSlabRegression
@@ -45,6 +46,12 @@ _ZOO: dict[str, ModelRecord] = {
         reference="Singh, Ling, Doshi-Velez 2017; Chatzis 2014; Teh, Görür, Ghahramani 2007",
         structural="features: probability that an example has each",
         cls=IndianBuffetVae,
+    ),
+    "latent-features": ModelRecord(
+        title="Sums of latent features that examples choose from an Indian buffet",
+        reference="Griffiths, Ghahramani 2011; Doshi-Velez et al. 2009",
+        structural="features: probability that an example has each",
+        cls=LatentFeatures,
     ),
     "latent-structure-net": ModelRecord(
         title="A graph of operations whose weights are latent variables: architecture search",
@@ -107,6 +114,7 @@ __all__ = [
     "BayesianModel",
     "GaussianNet",
     "IndianBuffetVae",
+    "LatentFeatures",
     "LatentStructureNet",
     "ModelRecord",
     "PyroPair",

@@ -10,7 +10,8 @@ import pyro.distributions as dist
 import torch
 from pyro.distributions import TorchDistribution
 from torch import Tensor, nn
-from torch.distributions import Bernoulli, kl_divergence
+from torch.distributions import kl_divergence
+from torch.nn import functional as F
 
 from bayesnas.distributions import BinaryConcrete
 from bayesnas.models.ard_vae_nets import Networks
@@ -216,14 +217,13 @@ class IndianBuffetVae(Autoencoder):
         prior_logits = self.sticks.logits(self.sticks.posterior().sample())
         evidence, *factor = self.networks.encode(seen)
         logits = self.gate_logits(evidence, prior_logits)
-        prior_logits = prior_logits.expand_as(logits)
         if relaxed:
             q, p = (BinaryConcrete(self.temperature, logits=v) for v in (logits, prior_logits))
-            gate = q.rsample().sigmoid()
+            gate, divergence = q.rsample().sigmoid(), kl_divergence(q, p)
         else:
-            q, p = (Bernoulli(logits=value) for value in (logits, prior_logits))
-            gate = q.sample()
-        divergence, code = kl_divergence(q, p), gate
+            gate = torch.bernoulli(logits.sigmoid())
+            divergence = _binary_divergence(logits, prior_logits)
+        code = gate
         if self.factors:
             posterior = self.factor_posterior(*factor, gate)
             divergence = divergence + kl_divergence(posterior, _standard_normal(gate))
@@ -307,6 +307,13 @@ class IndianBuffetVae(Autoencoder):
     def config(self) -> dict[str, Any]:
         """Constructor arguments as JSON values."""
         return dict(self._config)
+
+
+def _binary_divergence(q: Tensor, p: Tensor) -> Tensor:
+    """KL of Bernoullis, from their logits; torch's is infinite where a probability rounds to 1."""
+    q, p = q.double(), p.double()
+    found: Tensor = q.sigmoid() * (q - p) - F.softplus(q) + F.softplus(p)
+    return found.clamp_min(0.0).to(torch.get_default_dtype())
 
 
 def _standard_normal(like: Tensor) -> dist.Normal:

@@ -84,7 +84,10 @@ def sample_latent_features(
     feature_scale: float | None = None,
     seed: int = 0,
 ) -> LatentFeatureDraws:
-    """Run chains of :class:`LatentFeatureSampler`, each from a draw of the prior.
+    """Run chains of :class:`LatentFeatureSampler`, each from no features.
+
+    Chains can stay in modes of their own for long: compare ``log_joint`` between them, take
+    several, and read the best.
 
     Args:
         x: ``[N, D]``.

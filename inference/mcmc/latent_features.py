@@ -102,16 +102,24 @@ class LatentFeatureSampler:
     # Prior --------------------------------------------------------------------------------
 
     def start(self) -> LatentFeatureState:
-        """A draw from the prior."""
+        """No features at all, and the scales and the mass from their priors.
+
+        Features come one by one then, where from a draw of the prior many overlap for long.
+        """
         mass = self._given("mass", self.rng.gamma(_SHAPE, 1 / _RATE))
         noise, feature = (
             self._given(name, self.rng.gamma(_SHAPE, 1 / _RATE) ** -0.5)
             for name in ("noise_scale", "feature_scale")
         )
+        return LatentFeatureState(np.zeros((len(self.x), 0)), noise, feature, mass)
+
+    def draw_prior(self) -> LatentFeatureState:
+        """A draw from the prior."""
+        state = self.start()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(self.rng.integers(2**31)))
-            z = IndianBuffet(mass, self.concentration, len(self.x)).sample()
-        return LatentFeatureState(z.double().numpy(), noise, feature, mass)
+            z = IndianBuffet(state.mass, self.concentration, len(self.x)).sample()
+        return replace(state, z=z.double().numpy())
 
     def _given(self, name: str, drawn: float) -> float:
         fixed = self._fixed[name]
