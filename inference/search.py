@@ -99,7 +99,7 @@ def gumbel_darts(
         data: of the weights.
         validation: of α.
         hypergradient: kind.
-        cost_weight: λ̃; the entropy of γ counts with it, as 1 nat against 1 parameter.
+        cost_weight: λ̃.
         structure_lr: learning rate of α.
         start: fraction of the steps before α moves; operations with weights need some training
             before they can compare with those that have none.
@@ -110,7 +110,7 @@ def gumbel_darts(
     References:
         Xie, Zheng, Liu, Lin, *SNAS: stochastic neural architecture search*, 2019.
     """
-    model = _model(graph, "gumbel-softmax", temperature=temperature, sample=sample)
+    model = _model(graph, "penalised-gumbel-softmax", temperature=temperature, sample=sample)
     chosen = _options(hypergradient, structure_lr, start, options)
     weight = cost_weight * _examples(validation)
     return fit(model, data, validation=validation, kl_weight=weight, **chosen)
@@ -155,7 +155,7 @@ def darts_cc(
         Yakovlev, Grebenkova, Bakhteev, Strijov, *Neural architecture search with structure
         complexity control*, 2022.
     """
-    model = _model(graph, "gumbel-softmax", temperature=temperature, sample=sample)
+    model = _model(graph, "penalised-gumbel-softmax", temperature=temperature, sample=sample)
     chosen = _options(hypergradient, structure_lr, start, options)
     examples = _examples(validation)
     maps = {name: Piecewise(knots) for name in ("structural", *classifier(graph))}

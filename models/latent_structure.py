@@ -66,8 +66,8 @@ class LatentStructureNet(GaussianNet):
         guide, domain: q(γ), on the first domain by default: ``"gumbel-softmax"`` (``"simplex"``,
             ``"simplex-vertices"``), ``"logit-normal"`` (``"simplex"``, ``"cube"``), ``"dirichlet"``
             (``"simplex"``), ``"binary-concrete"`` (``"cube"``, ``"cube-vertices"``),
-            ``"hard-concrete"`` (``"cube"``), or ``"point-mass"`` (``"simplex"``, ``"cube"``):
-            γ = softmax α or σ(α), with the penalty ⟨γ, n⟩/c in place of a KL.
+            ``"hard-concrete"`` (``"cube"``); or, with the penalty ⟨E γ, n⟩/c in place of a KL,
+            ``"point-mass"``, γ = softmax α or σ(α), and ``"penalised-gumbel-softmax"``.
         cost: n: ``"parameters"``, ``"multiply-adds"``, ``"latency"`` (microseconds, measured when
             the model is built and saved with it), numbers by edge, or None for zeros.
         cost_scale: c > 0, in units of n.

@@ -10,7 +10,6 @@ import pyro.distributions as dist
 import torch
 from pyro.distributions import TorchDistribution
 from torch import Tensor
-from torch.distributions import constraints
 
 from bayesnas.distributions import (
     ConcreteGate,
@@ -23,6 +22,7 @@ from bayesnas.distributions import (
 from bayesnas.distributions.hard_concrete import logits_of_active
 from bayesnas.distributions.natural import simplex_point
 from bayesnas.distributions.shape import Shape
+from bayesnas.models.structure_penalty import Penalty
 from bayesnas.nn.edge_groups import EdgeGroup
 
 Parameters = Callable[[str], Tensor]
@@ -194,11 +194,22 @@ class PointMassGuide(StructureGuide):
 
     def prior(self, logits: Tensor, temperature: Tensor) -> TorchDistribution:
         """See the base class."""
-        return _Penalty(logits, is_cube=self.is_cube)
+        return Penalty(logits, is_cube=self.is_cube)
+
+
+class PenalisedGumbelSoftmaxGuide(GumbelSoftmaxGuide):
+    """Gumbel-Softmax with the penalty ⟨softmax α, n⟩/c in place of a KL, as in DARTS-CC."""
+
+    domains = ("simplex",)
+
+    def prior(self, logits: Tensor, temperature: Tensor) -> TorchDistribution:
+        """See the base class."""
+        return Penalty(logits, is_cube=False)
 
 
 GUIDES: dict[str, type[StructureGuide]] = {
     "gumbel-softmax": GumbelSoftmaxGuide,
+    "penalised-gumbel-softmax": PenalisedGumbelSoftmaxGuide,
     "logit-normal": LogitNormalGuide,
     "dirichlet": DirichletGuide,
     "binary-concrete": BinaryConcreteGuide,
@@ -275,22 +286,3 @@ class _InnerDirichlet(dist.Dirichlet):  # type: ignore[misc]  # pyro is untyped
     def rsample(self, sample_shape: Shape = ()) -> Tensor:
         draw: Tensor = super().rsample(torch.Size(sample_shape))
         return simplex_point(draw.clamp_min(torch.finfo(draw.dtype).tiny).log())
-
-
-class _Penalty(TorchDistribution):
-    """p(γ) ∝ exp⟨γ, logits⟩ without its normaliser; draws are vertices, weighed like that."""
-
-    arg_constraints = {}  # noqa: RUF012
-    support = constraints.independent(constraints.unit_interval, 2)
-
-    def __init__(self, logits: Tensor, *, is_cube: bool) -> None:
-        self.logits = logits
-        self._vertices = (dist.Bernoulli if is_cube else dist.OneHotCategorical)(logits=logits)
-        super().__init__(torch.Size(), logits.shape)
-
-    def log_prob(self, value: Tensor) -> Tensor:
-        return (value * self.logits).sum((-2, -1))
-
-    def sample(self, sample_shape: Shape = ()) -> Tensor:
-        found: Tensor = self._vertices.sample(torch.Size(sample_shape))
-        return found

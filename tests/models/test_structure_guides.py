@@ -66,6 +66,9 @@ class TestEveryExampleContract(DomainContract):
     options = {"sample": "example", "temperature": (1.0, 0.5)}  # noqa: RUF012
 
 
+PENALISED = ("point-mass", "penalised-gumbel-softmax")
+
+
 def laws(guide, domain, temperature=0.5):
     """Guide at parameters that are not those of its start, and prior."""
     family = structure_guide(guide, domain)
@@ -81,7 +84,7 @@ def test_draws_lie_in_their_domain(guide, domain):
     q, p = laws(guide, domain)
     torch.manual_seed(1)
     for law in (q, p):
-        if guide == "point-mass" and law is p:  # a penalty, no distribution
+        if guide in PENALISED and law is p:  # no distribution
             continue
         draws = law.sample((500,))
         assert draws.shape == (500, 2, 3)
@@ -98,7 +101,7 @@ def test_the_mean_is_the_share_of_draws_in_which_an_operation_wins(guide, domain
     q, _ = laws(guide, domain)
     torch.manual_seed(2)
     draws = q.sample((20_000,))
-    if guide == "gumbel-softmax":
+    if guide.endswith("gumbel-softmax"):
         won = (draws == draws.amax(-1, keepdim=True)).float()
     elif guide == "binary-concrete":
         won = (draws > 0.5).float()
@@ -127,7 +130,7 @@ def test_the_prior_of_a_vertex_is_that_of_its_cost(domain):
 
 @pytest.mark.parametrize(("guide", "domain"), ALL)
 def test_divergences_are_those_of_draws(guide, domain):
-    if guide == "point-mass":
+    if guide in PENALISED:
         pytest.skip("it has a penalty")
     q, p = laws(guide, domain)
     torch.manual_seed(4)
@@ -160,6 +163,14 @@ def test_low_temperatures_are_finite():
         draws = q.sample((2000,))
         assert q.log_prob(draws).isfinite().all(), (guide, domain)
         assert p.log_prob(draws).isfinite().all(), (guide, domain)
+
+
+def test_the_penalty_of_a_gumbel_softmax_is_that_of_its_probabilities():
+    """⟨softmax α, n⟩/c whatever is drawn, as in DARTS-CC."""
+    q, p = laws("penalised-gumbel-softmax", "simplex")
+    expected = -float((q.base_dist.logits.softmax(-1) * LOGITS).sum())
+    assert float(kl_divergence(q, p)) == pytest.approx(expected, rel=1e-6)
+    assert q.sample().max() < 1.0
 
 
 def test_the_penalty_of_the_point_mass_is_linear():

@@ -82,7 +82,7 @@ def settings_of(request: Request) -> Settings:
         return Settings(
             data=_DATA, starts=starts, random=8 if starts < published.STARTS else published.RANDOM,
             kinds=("reduction", "reduction"), channels=4, nodes=2, pooling=2, train=3600,
-            test=4000, low=1e-5, high=1e-2, search_steps=300, search_lr=0.1, structure_lr=0.2,
+            test=4000, low=1e-5, high=1e-2, search_steps=240, search_lr=0.1, structure_lr=0.2,
             start=0.4, epochs=10, cutout=0, drop_path=0.0,
         )  # fmt: skip
     return Settings(
