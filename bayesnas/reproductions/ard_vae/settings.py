@@ -82,7 +82,7 @@ def _full(request: Request) -> tuple[Settings, DataSet]:
         latents=published.LATENTS,
         hidden=published.HIDDEN,
         epochs=60,
-        epochs_along=40,
+        epochs_along=20,
         seeds=_seeds(request.seeds or 2),
         importance_draws=500,
         factors=(3, 8, 15),
