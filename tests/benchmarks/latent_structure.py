@@ -117,17 +117,21 @@ def bound(steps: int) -> None:
 
     print("| domain | slopes | sample | evidence | bound | P exact | P found |")
     print("|---|---|---|---|---|---|---|")
-    for domain, prior in (("simplex-vertices", simplex_prior), ("cube-vertices", cube_prior)):
-        for slopes in ((0.08, 0.0), (0.1, 0.2)):
+    cases = (
+        ("simplex-vertices", simplex_prior, ((-0.05, 0.1), (0.08, 0.0))),
+        ("cube-vertices", cube_prior, ((0.02, 0.0), (0.1, 0.2))),
+    )
+    for domain, prior, chosen in cases:
+        for slopes in chosen:
             for sample in ("batch", "example"):
                 options = {"cost": {("x", "y"): (0.0, 0.7)}, "cost_scale": 1.0, "sample": sample}
                 model, data = two_features(domain, slopes, **options)
                 evidence, exact = enumerated(domain, data, prior)
                 post = bn.fit(
-                    model, data, steps=steps, lr=0.03, compile="trace", device="cpu",
+                    model, data, steps=steps, lr=0.1, compile="trace", device="cpu",
                     progress=False,
                 )  # fmt: skip
-                found = post.evaluate(data, draws=2000)
+                found = post.evaluate(data, draws=1000)
                 reached = f"{found['elbo']:.2f} ± {found['elbo_error']:.2f}"
                 shares = post.model.probabilities()["x", "y"]  # type: ignore[operator]
                 print(
@@ -143,9 +147,9 @@ if __name__ == "__main__":
     parser.add_argument("--cost", action="store_true")
     parser.add_argument("--bound", action="store_true")
     parser.add_argument("--rounds", type=int, default=60)
-    parser.add_argument("--steps", type=int, default=3000)
-    chosen = parser.parse_args()
-    if chosen.cost:
-        cost(chosen.rounds)
-    if chosen.bound:
-        bound(chosen.steps)
+    parser.add_argument("--steps", type=int, default=2000)
+    arguments = parser.parse_args()
+    if arguments.cost:
+        cost(arguments.rounds)
+    if arguments.bound:
+        bound(arguments.steps)

@@ -135,30 +135,28 @@ def cube_prior(vertex, costs=(0.0, 0.7)):
 
 
 VERTICES = [
-    ("simplex-vertices", (0.08, 0.0), "batch", 0.1),
-    ("simplex-vertices", (0.1, 0.2), "example", 0.1),
-    ("cube-vertices", (0.08, 0.0), "example", 0.1),
-    ("cube-vertices", (0.1, 0.2), "batch", 0.15),  # noisier: 0.90 after 1500 steps, exactly 1.00
+    ("simplex-vertices", (-0.05, 0.1), "batch"),  # P = 0.75, 0.25
+    ("simplex-vertices", (0.08, 0.0), "example"),  # 1.00, 0.00
+    ("cube-vertices", (0.02, 0.0), "example"),  # 0.71, 0.04
+    ("cube-vertices", (0.1, 0.2), "batch"),  # 1.00, 0.04
 ]
 
 
-@pytest.mark.parametrize(("domain", "slopes", "sample", "tolerance"), VERTICES)
-def test_on_vertices_the_bound_reaches_the_evidence_by_enumeration(
-    domain, slopes, sample, tolerance
-):
+@pytest.mark.parametrize(("domain", "slopes", "sample"), VERTICES)
+def test_on_vertices_the_bound_reaches_the_evidence_by_enumeration(domain, slopes, sample):
     """Below it, and within 2 %; the probabilities of the operations are the exact ones."""
     prior = simplex_prior if domain == "simplex-vertices" else cube_prior
     model, data = two_features(
         domain, slopes, cost={("x", "y"): (0.0, 0.7)}, cost_scale=1.0, sample=sample
     )
     evidence, inclusion = enumerated(domain, data, prior)
-    options = {"steps": 1500, "lr": 0.03, "compile": "trace", "device": "cpu"}
+    options = {"steps": 2000, "lr": 0.1, "compile": "trace", "device": "cpu"}
     post = bn.fit(model, data, progress=False, **options)
     found = post.evaluate(data, draws=400)
     assert found["elbo"] - 4 * found["elbo_error"] < evidence
     assert evidence - found["elbo"] < 0.02 * abs(evidence)
     probabilities = post.model.probabilities()["x", "y"].double()
-    assert torch.allclose(probabilities, inclusion, atol=tolerance)
+    assert torch.allclose(probabilities, inclusion, atol=0.05)
 
 
 def test_a_fit_finds_the_operation_behind_the_data():
