@@ -79,7 +79,7 @@ class StructureGuide(abc.ABC):
 class GumbelSoftmaxGuide(StructureGuide):
     """Gumbel-Softmax inside the simplex; at its vertices the categorical that its arg max has."""
 
-    domains = ("simplex", "simplex-vertices")
+    domains: ClassVar[tuple[str, ...]] = ("simplex", "simplex-vertices")
 
     def posterior(self, parameters: Parameters, temperature: Tensor) -> TorchDistribution:
         """See the base class."""
@@ -88,14 +88,14 @@ class GumbelSoftmaxGuide(StructureGuide):
             law = StraightThroughOneHot(logits=parameters("logits"))
         else:
             law = _PointGumbelSoftmax(temperature, logits=parameters("logits"))
-        return law.to_event(1)
+        return _event(law, 1)
 
     def prior(self, logits: Tensor, temperature: Tensor) -> TorchDistribution:
         """See the base class."""
         law: TorchDistribution = dist.OneHotCategorical(logits=logits)
         if not self.is_hard:
             law = GumbelSoftmax(temperature, logits=logits)
-        return law.to_event(1)
+        return _event(law, 1)
 
 
 class BinaryConcreteGuide(StructureGuide):
@@ -110,14 +110,14 @@ class BinaryConcreteGuide(StructureGuide):
             law = StraightThroughBernoulli(logits=parameters("logits"))
         else:
             law = _PointConcreteGate(temperature, logits=parameters("logits"))
-        return law.to_event(2)
+        return _event(law, 2)
 
     def prior(self, logits: Tensor, temperature: Tensor) -> TorchDistribution:
         """See the base class."""
         law: TorchDistribution = dist.Bernoulli(logits=logits)
         if not self.is_hard:
             law = ConcreteGate(temperature, logits=logits)
-        return law.to_event(2)
+        return _event(law, 2)
 
 
 class HardConcreteGuide(StructureGuide):
@@ -128,12 +128,12 @@ class HardConcreteGuide(StructureGuide):
     def posterior(self, parameters: Parameters, temperature: Tensor) -> TorchDistribution:
         """See the base class."""
         shift = temperature * logits_of_active(0.5, 1.0)
-        return _PointHardConcrete(temperature, logits=parameters("logits") + shift).to_event(2)
+        return _event(_PointHardConcrete(temperature, logits=parameters("logits") + shift), 2)
 
     def prior(self, logits: Tensor, temperature: Tensor) -> TorchDistribution:
         """See the base class."""
         shift = temperature * logits_of_active(0.5, 1.0)
-        return HardConcrete(temperature, logits=logits + shift).to_event(2)
+        return _event(HardConcrete(temperature, logits=logits + shift), 2)
 
 
 class LogitNormalGuide(StructureGuide):
@@ -150,7 +150,7 @@ class LogitNormalGuide(StructureGuide):
         """See the base class."""
         scale = parameters("log_scale").exp()
         law: TorchDistribution = LogitNormal(parameters("loc"), scale, domain=self.domain)
-        return law.to_event(2 if self.is_cube else 1)
+        return _event(law, 2 if self.is_cube else 1)
 
     def prior(self, logits: Tensor, temperature: Tensor) -> TorchDistribution:
         """See the base class."""
@@ -159,7 +159,7 @@ class LogitNormalGuide(StructureGuide):
             law = ConcreteGate(temperature, logits=logits)
         else:
             law = GumbelSoftmax(temperature, logits=logits)
-        return law.to_event(2 if self.is_cube else 1)
+        return _event(law, 2 if self.is_cube else 1)
 
 
 class DirichletGuide(StructureGuide):
@@ -173,11 +173,11 @@ class DirichletGuide(StructureGuide):
 
     def posterior(self, parameters: Parameters, temperature: Tensor) -> TorchDistribution:
         """See the base class."""
-        return _InnerDirichlet(parameters("log_concentration").exp()).to_event(1)
+        return _event(_InnerDirichlet(parameters("log_concentration").exp()), 1)
 
     def prior(self, logits: Tensor, temperature: Tensor) -> TorchDistribution:
         """See the base class."""
-        return GumbelSoftmax(temperature, logits=logits).to_event(1)
+        return _event(GumbelSoftmax(temperature, logits=logits), 1)
 
 
 class PointMassGuide(StructureGuide):
@@ -190,7 +190,7 @@ class PointMassGuide(StructureGuide):
         logits = parameters("logits")
         point = logits.sigmoid() if self.is_cube else logits.softmax(-1)
         law: TorchDistribution = dist.Delta(point)
-        return law.to_event(2)
+        return _event(law, 2)
 
     def prior(self, logits: Tensor, temperature: Tensor) -> TorchDistribution:
         """See the base class."""
@@ -205,6 +205,12 @@ class PenalisedGumbelSoftmaxGuide(GumbelSoftmaxGuide):
     def prior(self, logits: Tensor, temperature: Tensor) -> TorchDistribution:
         """See the base class."""
         return Penalty(logits, is_cube=False)
+
+
+def _event(law: TorchDistribution, dims: int) -> TorchDistribution:
+    """The last ``dims`` dims of a batch as one event."""
+    found: TorchDistribution = law.to_event(dims)
+    return found
 
 
 GUIDES: dict[str, type[StructureGuide]] = {
@@ -280,7 +286,7 @@ class _PointHardConcrete(HardConcrete):
         return self.prob_active
 
 
-class _InnerDirichlet(dist.Dirichlet):  # type: ignore[misc]  # pyro is untyped
+class _InnerDirichlet(dist.Dirichlet):
     """A Dirichlet whose draws stay off the faces, where float32 rounds them to."""
 
     def rsample(self, sample_shape: Shape = ()) -> Tensor:

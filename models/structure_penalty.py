@@ -6,7 +6,7 @@ import pyro.distributions as dist
 import torch
 from pyro.distributions import TorchDistribution
 from torch import Tensor
-from torch.distributions import Independent, constraints, register_kl
+from torch.distributions import Distribution, Independent, constraints, register_kl
 
 from bayesnas.distributions.shape import Shape
 
@@ -41,6 +41,6 @@ class Penalty(TorchDistribution):
         return found
 
 
-@register_kl(Independent, Penalty)
-def _penalty(q: Independent, p: Penalty) -> Tensor:
+@register_kl(Independent, Penalty)  # type: ignore[untyped-decorator]
+def _penalty(q: Independent[Distribution], p: Penalty) -> Tensor:
     return -(q.mean * p.logits).sum((-2, -1))

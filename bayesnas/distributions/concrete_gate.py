@@ -28,7 +28,7 @@ class ConcreteGate(BinaryConcrete):
     True
     """
 
-    support = constraints.unit_interval
+    support = constraints.unit_interval  # type: ignore[assignment]  # where the logit's is real
 
     @property
     def mean(self) -> Tensor:

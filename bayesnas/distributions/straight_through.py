@@ -13,7 +13,7 @@ from torch.distributions import Bernoulli, OneHotCategorical, register_kl
 from bayesnas.distributions.shape import Shape
 
 
-class StraightThroughOneHot(dist.OneHotCategorical):  # type: ignore[misc]  # pyro is untyped
+class StraightThroughOneHot(dist.OneHotCategorical):
     r"""A categorical distribution over the vertices of the simplex, with gradients by ReinMax.
 
     A draw is a vertex D; what it passes back to the logits is the gradient of

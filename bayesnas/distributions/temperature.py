@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from bayesnas.distributions.binary_concrete import check_temperature
 
-Schedule = Callable[[int], float]
+Schedule = Callable[[float], float]
 
 
 def constant_temperature(value: float) -> Schedule:
@@ -34,7 +34,7 @@ def linear_temperature(start: float, end: float, steps: int) -> Schedule:
     if steps < 1:
         raise ValueError(f"steps must be a whole number >= 1, got {steps!r}")
 
-    def temperature(step: int) -> float:
+    def temperature(step: float) -> float:
         reached = min(max(step / steps, 0.0), 1.0)
         return (1 - reached) * start + reached * end
 
