@@ -39,7 +39,7 @@ class Layer:
     @property
     def width(self) -> int:
         """Number of units."""
-        return self.logits.shape[1]
+        return int(self.logits.shape[1])
 
 
 @dataclass(frozen=True)
@@ -243,7 +243,8 @@ class BeliefNetwork:
         alpha, beta = self.mass, self.concentration
         rate = alpha * float((beta / (np.arange(customers) + beta)).sum())
         shared = float(special.betaln(counts, customers - counts + beta).sum())
-        return dishes * math.log(alpha * beta) - math.lgamma(dishes + 1) - rate + shared
+        found: float = dishes * math.log(alpha * beta) - math.lgamma(dishes + 1) - rate + shared
+        return found
 
     def log_likelihood(self, network: Network, layer: int = 0) -> Doubles:
         """Ln p of the logits of a layer given the one above, ``[n, units]``."""

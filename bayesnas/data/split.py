@@ -156,9 +156,12 @@ class DataSet:
             >>> data.test.y.shape, data.info.task
             (torch.Size([360, 64]), 'regression')
         """
-        parts = {"train": self.train, "validation": self.validation, "test": self.test}
-        found = {name: None if part is None else _as_target(part) for name, part in parts.items()}
-        return dataclasses.replace(self, **found)
+        return DataSet(
+            self.name,
+            _as_target(self.train),
+            None if self.validation is None else _as_target(self.validation),
+            None if self.test is None else _as_target(self.test),
+        )
 
 
 def _as_target(part: Split) -> Split:

@@ -28,7 +28,8 @@ def with_new_parent(
         unit: who gets a parent, the last unit of layer ``index + 1``.
         rng: random state.
     """
-    rows, count = [], 1  # of every layer above `index`, what its new units take of the next one
+    rows: list[Connections] = []  # of every layer above `index`, what its new units take above
+    count = 1
     while count:
         row, count = _new_customers(model, network, index + 1 + len(rows), count, rng)
         rows.append(row)
@@ -121,7 +122,7 @@ def _listening(layer: Layer, columns: Connections) -> Layer:
 
 def _added(new: Layer, held: Layer) -> int:
     """Units above that new units listen to and those that were there do not know."""
-    return new.connections.shape[1] - held.connections.shape[1]
+    return int(new.connections.shape[1] - held.connections.shape[1])
 
 
 def _joined(first: Layer, second: Layer) -> Layer:

@@ -48,15 +48,16 @@ class Regression:
     def draw(self, row: npt.NDArray[np.bool_], rng: np.random.Generator) -> Doubles:
         """Bias and weights from their posterior, ``[1 + columns of row]``."""
         factor, half = self._solved(row)
-        found: Doubles = np.linalg.solve(factor.T, half + rng.standard_normal(len(half)))
-        return found
+        found = np.linalg.solve(factor.T, half + rng.standard_normal(len(half)))
+        return found.astype(np.float64, copy=False)
 
     def _solved(self, row: npt.NDArray[np.bool_]) -> tuple[Doubles, Doubles]:
         """L of the posterior's precision L Lᵀ, and L⁻¹ ν Xᵀy."""
         used = _used(row)
         precision = self._products[np.ix_(used, used)] + np.diag(self._prior[used])
-        factor = np.linalg.cholesky(precision)
-        return factor, np.linalg.solve(factor, self._targets[used])
+        factor = np.linalg.cholesky(precision).astype(np.float64, copy=False)
+        half = np.linalg.solve(factor, self._targets[used]).astype(np.float64, copy=False)
+        return factor, half
 
 
 def _used(row: npt.NDArray[np.bool_]) -> npt.NDArray[np.intp]:

@@ -9,9 +9,9 @@ from torch import Tensor
 
 import bayesnas as bn
 from bayesnas.inference import AmortizedPosterior, Posterior
+from bayesnas.inference.fit import FitOptions
 from bayesnas.models import ArdVae
 from bayesnas.models.active_latents import MEASURES
-from bayesnas.nn import Piecewise
 
 EXAMPLES, FEATURES, NOISE = 1_000, 40, 0.3
 
@@ -21,7 +21,8 @@ def factor_data(factors: int, seed: int) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     loadings = torch.randn(FEATURES, factors, generator=generator) / factors**0.5
     z = torch.randn(EXAMPLES, factors, generator=generator)
-    return z @ loadings.T + NOISE * torch.randn(EXAMPLES, FEATURES, generator=generator)
+    noise = NOISE * torch.randn(EXAMPLES, FEATURES, generator=generator)
+    return torch.addmm(noise, z, loadings.T)
 
 
 def factors_found(factors: int, seed: int, latents: int, steps: int) -> dict[str, int]:
@@ -74,7 +75,7 @@ def curve_data() -> Tensor:
     draws = torch.randn(_CURVE_EXAMPLES, len(VARIANCES), generator=generator)
     scores = torch.linalg.qr(draws - draws.mean(0))[0] * _CURVE_EXAMPLES**0.5
     rotation = torch.linalg.qr(torch.randn(len(VARIANCES), len(VARIANCES), generator=generator))[0]
-    return (scores * torch.tensor(VARIANCES).sqrt()) @ rotation.T
+    return torch.mm(scores * torch.tensor(VARIANCES).sqrt(), rotation.T)
 
 
 def exact_count(kl_weight: float) -> int:
@@ -93,7 +94,7 @@ def curve(steps: int, seed: int = 0) -> list[CurvePoint]:
         seed: of the fits.
     """
     x = curve_data()
-    options = {
+    options: FitOptions = {
         "lr": 0.02, "batch_size": len(x), "kl_warmup": 0.3, "seed": seed, "device": "cpu",
         "progress": False,
     }  # fmt: skip
@@ -104,17 +105,17 @@ def curve(steps: int, seed: int = 0) -> list[CurvePoint]:
             noise_scale=CURVE_NOISE,
         )  # fmt: skip
 
+    options["steps"] = 3 * steps
     post: AmortizedPosterior = bn.fit(
         model(),
         (x, x),
         kl_weight=bn.LogUniform(CURVE_WEIGHTS[0], CURVE_WEIGHTS[-1]),
-        amortize=Piecewise(5),
-        steps=3 * steps,
-        **options,  # type: ignore[arg-type]
+        **options,
     )
+    options["steps"] = steps
     found = []
     for kl_weight in CURVE_WEIGHTS:
-        alone = bn.fit(model(), (x, x), kl_weight=kl_weight, steps=steps, **options)  # type: ignore[arg-type]
+        alone = bn.fit(model(), (x, x), kl_weight=kl_weight, **options)
         point = (*_read(post.at(kl_weight), x), *_read(alone, x))
         found.append(CurvePoint(kl_weight, exact_count(kl_weight), *point))
     return found

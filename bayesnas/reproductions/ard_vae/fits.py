@@ -37,8 +37,7 @@ class Fits:
         return bn.fit(
             model,
             (self._x, self._x),
-            epochs=self._settings.epochs,
-            **self._options(out, seed),
+            **self._options(out, seed, self._settings.epochs),
         )
 
     def along(self) -> AmortizedPosterior:
@@ -52,12 +51,12 @@ class Fits:
             model,
             (self._x, self._x),
             kl_weight=bn.LogUniform(weights[0], weights[-1]),
-            epochs=self._settings.epochs_along,
-            **self._options(out, seed),
+            **self._options(out, seed, self._settings.epochs_along),
         )
 
-    def _options(self, out: Path, seed: int) -> FitOptions:
+    def _options(self, out: Path, seed: int, epochs: int) -> FitOptions:
         return {
+            "epochs": epochs,
             "batch_size": self._settings.batch_size,
             "lr": self._settings.lr,
             "kl_warmup": self._settings.kl_warmup,
