@@ -54,13 +54,15 @@ def plot_frontier(found: Sequence[Measured], recipe: Recipe, ax: Axes) -> Axes:
                 alpha=0.8,
                 label=f"{prior}, {way}" if seed == rows[0].seed == found[0].seed else None,
             )
-    for row in recipe.published.values():
+    # Neighbours of the same error have their names above and below.
+    for row, side in zip(recipe.published.values(), ("bottom", "bottom", "top"), strict=False):
         ax.plot(row.kept, row.error, color=BLACK, marker="x", linestyle="none")
-        ax.annotate(f" {row.method}", (row.kept, row.error), fontsize=8, va="bottom")
+        ax.annotate(f"  {row.method}", (row.kept, row.error), fontsize=8, va=side)
     ax.set_xscale("log")
     ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     ax.xaxis.set_minor_formatter(NullFormatter())
+    ax.margins(x=0.12)
     ax.invert_xaxis()
     ax.set_xlabel("weights kept, %")
     ax.set_ylabel("test error, %")
