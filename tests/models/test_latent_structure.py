@@ -10,6 +10,8 @@ from torch import nn
 import bayesnas as bn
 from bayesnas.inference.objective import bound_terms
 from bayesnas.inference.session import RandomStream, pyro_session
+from bayesnas.inference.settings import make_settings
+from bayesnas.inference.training import Training
 from bayesnas.models.latent_structure import LatentStructureNet
 from bayesnas.testing import ModelContract
 
@@ -241,6 +243,29 @@ def test_the_temperature_falls_over_the_steps_of_a_fit(tmp_path):
     assert float(again.model.temperature) == pytest.approx(0.28)
     seen["trace"].save(tmp_path / "run")
     assert float(bn.load(tmp_path / "run").model.temperature) == pytest.approx(0.28)
+
+
+def test_a_fit_resumed_in_the_middle_has_the_temperatures_of_an_unbroken_one():
+    x, y = classes_data()
+    settings = make_settings(
+        examples=len(x), kl_weight=1.0, kl_warmup=0.0, amortize=None, epochs=None, steps=6,
+        batch_size=8, lr=0.05, schedule="cosine", clip=None, restarts=1, patience=None, seed=2,
+        compile="trace",
+    )  # fmt: skip
+
+    def training():
+        model = LatentStructureNet(two_layers(), temperature=(1.0, 0.1), sample="example")
+        return Training(model, x, y, settings, 0, torch.optim.Adam, "cosine")
+
+    whole, first, second = training(), training(), training()
+    whole.advance(6)
+    first.advance(3)
+    tensors, values = first.state()
+    assert float(tensors["model/temperature"]) == pytest.approx(0.7)
+    second.load_state({name: value.clone() for name, value in tensors.items()}, values)
+    second.advance(3)
+    assert torch.equal(whole.history, second.history)
+    assert float(second.model.temperature) == pytest.approx(0.25)
 
 
 def test_a_measured_latency_is_saved_with_the_model(tmp_path):
