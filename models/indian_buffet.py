@@ -10,10 +10,10 @@ import pyro.distributions as dist
 import torch
 from pyro.distributions import TorchDistribution
 from torch import Tensor, nn
-from torch.distributions import kl_divergence
-from torch.nn import functional as F
+from torch.distributions import Bernoulli, kl_divergence
 
 from bayesnas.distributions import BinaryConcrete
+from bayesnas.distributions.straight_through import StraightThroughBernoulli
 from bayesnas.models.ard_vae_nets import Networks
 from bayesnas.models.autoencoder import Autoencoder, checked_shape, whole
 from bayesnas.models.base import DATA_PLATE, OBSERVED
@@ -221,8 +221,10 @@ class IndianBuffetVae(Autoencoder):
             q, p = (BinaryConcrete(self.temperature, logits=v) for v in (logits, prior_logits))
             gate, divergence = q.rsample().sigmoid(), kl_divergence(q, p)
         else:
-            gate = torch.bernoulli(logits.sigmoid())
-            divergence = _binary_divergence(logits, prior_logits)
+            # Its divergence is finite where a probability rounds to 0 or 1.
+            binary = StraightThroughBernoulli(logits=logits)
+            gate = binary.sample()
+            divergence = kl_divergence(binary, Bernoulli(logits=prior_logits))
         code = gate
         if self.factors:
             posterior = self.factor_posterior(*factor, gate)
@@ -307,13 +309,6 @@ class IndianBuffetVae(Autoencoder):
     def config(self) -> dict[str, Any]:
         """Constructor arguments as JSON values."""
         return dict(self._config)
-
-
-def _binary_divergence(q: Tensor, p: Tensor) -> Tensor:
-    """KL of Bernoullis, from their logits; torch's is infinite where a probability rounds to 1."""
-    q, p = q.double(), p.double()
-    found: Tensor = q.sigmoid() * (q - p) - F.softplus(q) + F.softplus(p)
-    return found.clamp_min(0.0).to(torch.get_default_dtype())
 
 
 def _standard_normal(like: Tensor) -> dist.Normal:

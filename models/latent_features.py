@@ -12,9 +12,11 @@ from torch import Tensor, nn
 
 from bayesnas.distributions.deferred import Deferred, DeferredDraw
 from bayesnas.distributions.expected import ExpectedNormal
+from bayesnas.distributions.straight_through import StraightThroughBernoulli
 from bayesnas.models.autoencoder import whole
 from bayesnas.models.base import DATA_PLATE, OBSERVED, BayesianModel
 from bayesnas.models.checks import check_memory, check_positive
+from bayesnas.models.feature_start import start_features
 from bayesnas.models.stick_breaking import StickBreaking
 
 if TYPE_CHECKING:
@@ -44,9 +46,10 @@ class LatentFeatures(BayesianModel):
 
     c = 1 is the ascent of the bound at KL weight 1; it is learned, and at λ goes to 1/λ.
 
-    Fit it to pairs ``(x, x)``. Under ``pyro.infer.SVI`` take ``TraceMeanField_ELBO``. Different
-    starts can end in different optima: take several (``restarts=``) and the best bound, or check by
-    Gibbs sampling, :mod:`bayesnas.inference.mcmc.latent_features`.
+    Fit it to pairs ``(x, x)``, which starts from the best of many short runs of coordinate ascent
+    on the first batch. Under ``pyro.infer.SVI`` take ``TraceMeanField_ELBO``. Starts can still end
+    in different optima: take several (``restarts=``) and the best bound, or check by Gibbs
+    sampling, :mod:`bayesnas.inference.mcmc.latent_features`.
 
     Args:
         in_features: number D of values of an example.
@@ -106,6 +109,9 @@ class LatentFeatures(BayesianModel):
         self.log_scale = nn.Parameter(torch.zeros(latents, in_features))
         self.log_evidence_weight = nn.Parameter(torch.zeros(()))
         self.register_buffer("unit", torch.ones(()))
+        self.register_buffer("start_loc", 0.3 * torch.randn(latents, in_features))
+        self.register_buffer("start_log_scale", torch.full((latents, in_features), -2.0))
+        self.register_buffer("start_log_noise", torch.zeros(()))
         self._create_scale("noise_scale", noise_scale)
         self._create_scale("feature_scale", feature_scale)
         self.reset()
@@ -146,7 +152,7 @@ class LatentFeatures(BayesianModel):
         logits = self.sticks.logits(pyro.sample(STICKS, self.sticks.posterior()))
         pyro.sample(FEATURES, Deferred(self.feature_posterior().to_event(2)))
         with pyro.plate(DATA_PLATE, x.shape[0], dim=-1):
-            found = dist.Bernoulli(logits=self.assignment_logits(x, logits))
+            found = StraightThroughBernoulli(logits=self.assignment_logits(x, logits))
             pyro.sample(ASSIGNMENTS, Deferred(found.to_event(1)))
 
     def feature_posterior(self) -> dist.Normal:
@@ -173,22 +179,27 @@ class LatentFeatures(BayesianModel):
 
     @torch.no_grad()
     def prepare(self, x: Tensor, y: Tensor) -> None:
-        """Take the unit of the data from a first batch."""
+        """Take the start from a first batch, by :func:`~.feature_start.start_features`."""
         unit = y.square().mean().sqrt()
         self.unit.copy_(torch.where(unit > 0, unit, 1.0))
+        given = self._config["feature_scale"]
+        scale = float(self.unit) if given is None else float(given)
+        loc, variance, noise = start_features(y, self.latents, scale)
+        self.start_loc.copy_(loc)
+        self.start_log_scale.copy_(0.5 * variance.log()[:, None].expand_as(loc))
+        self.start_log_noise.copy_(noise.log())
 
     @torch.no_grad()
     def reset(self) -> None:
-        """Draw the means of A small, and start with noise as large as the data."""
+        """Go to the start that the first batch gave."""
         self.sticks.reset()
-        self.loc.copy_(0.3 * self.unit * torch.randn_like(self.loc))
-        self.log_scale.copy_((0.1 * self.unit).log().expand_as(self.log_scale))
+        self.loc.copy_(self.start_loc + 1e-3 * self.unit * torch.randn_like(self.loc))
+        self.log_scale.copy_(self.start_log_scale)
         self.log_evidence_weight.zero_()
-        for name, parameter in (
-            ("noise_scale", self.log_noise_scale), ("feature_scale", self.log_feature_scale)
-        ):  # fmt: skip
-            if self._config[name] is None:
-                parameter.copy_(self.unit.log())
+        if self._config["noise_scale"] is None:
+            self.log_noise_scale.copy_(self.start_log_noise)
+        if self._config["feature_scale"] is None:
+            self.log_feature_scale.copy_(self.unit.log())
 
     def check(self, x: Tensor, y: Tensor, classes: int | None = None) -> None:
         """Examples ``[n, D]``, targets alike."""

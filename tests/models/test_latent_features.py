@@ -95,15 +95,14 @@ def test_one_feature_has_its_exact_posterior_given_the_loadings() -> None:
 
 
 def test_it_finds_the_four_glyphs() -> None:
-    """The best of a few starts by the bound, with the noise."""
+    """The better of two starts by the bound, with the noise."""
     x, _ = glyph_images()
     model = bn.models.LatentFeatures(36, 8, sweeps=2)
     post = bn.fit(
-        model, (x, x), steps=350, batch_size=100, lr=0.05, restarts=6, device="cpu",
-        progress=False, compile="trace",
+        model, (x, x), steps=200, batch_size=100, lr=0.02, restarts=2, device="cpu",
+        progress=False, compile=False,
     )  # fmt: skip
-    final = post.history()["loss"].isel(step=slice(-20, None)).mean("step")
-    fitted = post.chain(int(final.argmin())).model
+    fitted = post.model
     assert isinstance(fitted, LatentFeatures)
     used = fitted.used(x)
     assert int(used.sum()) == 4
