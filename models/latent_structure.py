@@ -136,8 +136,8 @@ class LatentStructureNet(GaussianNet):
             initial_loc=initial_loc,
             initial_scale=initial_scale,
         )
-        self.family, self.coupling, self.gamma_floor = family, coupling, float(gamma_floor)
-        self.sample = sample
+        self.family, self.coupling, self.sample = family, coupling, sample
+        self.gamma_floor = float(gamma_floor)
         self.register_buffer("temperature", torch.tensor(start))
         self._annealed = linear_temperature(start, end, 1)
         costs = operation_costs(graph, cost)
@@ -167,9 +167,7 @@ class LatentStructureNet(GaussianNet):
         """Sample Γ ~ p(Γ), w ~ p(w | Γ) and y ~ p(y | f(x; w, Γ)); returns the outputs."""
         self.register_with_pyro()
         gamma = self._sampled(self.structure_prior, len(x))
-        weights = {
-            site: pyro.sample(site, self.prior_given(site, gamma)) for site in self.layers.shapes
-        }
+        weights = {s: pyro.sample(s, self.prior_given(s, gamma)) for s in self.layers.shapes}
         output: Tensor = functional_call(self.graph, weights, (x, gamma), {"check": False})
         return observe(self.likelihood, output, x, y)
 
@@ -240,8 +238,8 @@ class LatentStructureNet(GaussianNet):
     @torch.no_grad()
     def probabilities(self) -> dict[Edge, Tensor]:
         """By mixed edge, ``[K]``: P(arg max γ = k) or P(γ_k > ½) where known, else E γ."""
-        laws = {group.site: self.structure_posterior(group) for group in self.groups}
-        return by_edge(self.groups, {site: law.mean.detach() for site, law in laws.items()})
+        means = {g.site: self.structure_posterior(g).mean.detach() for g in self.groups}
+        return by_edge(self.groups, means)
 
     def structure(self) -> xr.Dataset:
         """Probabilities of the operations, edge × operation, a variable for every edge group."""
