@@ -38,9 +38,9 @@ class Searches:
         key = f"cc-{start}"
         if key not in self._found:
             self._request.say(f"{self._data.name}: search {start} along λ̃")
-            low, high = self._settings.low, self._settings.high
-            options = self._options(key, start)
-            self._found[key] = darts_cc(*self._problem(), low=low, high=high, **options)
+            of_range = {name: getattr(self._settings, name) for name in ("low", "high", "knots")}
+            options = self._options(key, start) | of_range
+            self._found[key] = darts_cc(*self._problem(), **options)
         found = self._found[key]
         assert isinstance(found, AmortizedPosterior)
         weight = self._settings.cost_weight(place) * len(self._data.structure[0])

@@ -30,6 +30,7 @@ class Settings:
         train: most images to search and retrain with.
         test: most images to test with.
         low, high: range of λ̃, nats an example and parameter.
+        knots: of α and the classifier over log λ̃.
         search_steps: of a search, in batches of 64.
         search_lr: learning rate of the weights at the start of a search.
         structure_lr: learning rate of α.
@@ -50,6 +51,7 @@ class Settings:
     test: int
     low: float
     high: float
+    knots: int
     search_steps: int
     search_lr: float
     structure_lr: float
@@ -82,14 +84,14 @@ def settings_of(request: Request) -> Settings:
         return Settings(
             data=_DATA, starts=starts, random=8 if starts < published.STARTS else published.RANDOM,
             kinds=("reduction", "reduction"), channels=4, nodes=2, pooling=2, train=3600,
-            test=4000, low=1e-6, high=3e-4, search_steps=240, search_lr=0.1, structure_lr=0.2,
-            start=0.4, epochs=10, cutout=0, drop_path=0.0,
+            test=4000, low=1e-6, high=3e-4, knots=3, search_steps=240, search_lr=0.1,
+            structure_lr=0.2, start=0.4, epochs=10, cutout=0, drop_path=0.0,
         )  # fmt: skip
     return Settings(
         data=_DATA, starts=starts, random=published.RANDOM,
         kinds=("normal", "reduction", "reduction"), channels=16, nodes=4, pooling=1, train=6000,
-        test=10_000, low=1e-7, high=3e-5, search_steps=1200, search_lr=0.05, structure_lr=0.05,
-        start=0.3, epochs=30, cutout=8, drop_path=0.1,
+        test=10_000, low=1e-7, high=3e-5, knots=5, search_steps=1200, search_lr=0.05,
+        structure_lr=0.05, start=0.3, epochs=30, cutout=8, drop_path=0.1,
     )  # fmt: skip
 
 
