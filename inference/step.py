@@ -31,7 +31,6 @@ from bayesnas.models.pyro_pair import PyroPair
 
 _LOG = logging.getLogger("bayesnas")
 Graph = RecordedStep | CapturedStep
-
 _TOLERANCE = 1e-4  # of traced against eager gradients, relative in norm
 
 
@@ -120,6 +119,8 @@ class Step:
             lr = self.optimizer.param_groups[0]["lr"]
             adam = adam_scalars(self.optimizer, use, lr, self._counts) if self._adam else None
             row = graph(*self._tensors(x, y, kl_weight.bound, use, adam))
+        if graph is None:
+            self._counts.clear()  # an optimiser of torch counts by itself
         if graph is None or not self._adam:
             self.trained.offer(use)
             self.optimizer.step()
