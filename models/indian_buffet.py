@@ -149,7 +149,7 @@ class IndianBuffetVae(Autoencoder):
             gate = pyro.sample(GATES, self._relaxed(logits)).sigmoid()
             code = gate
             if self.factors:
-                code = gate * pyro.sample(FACTORS, _standard_normal(gate).to_event(1))
+                code = gate * pyro.sample(FACTORS, dist.Independent(_standard_normal(gate), 1))
             output = self.decode(code)
             pyro.sample(OBSERVED, self.observation(output), obs=target)
         return output
@@ -160,11 +160,11 @@ class IndianBuffetVae(Autoencoder):
         prior_logits = self.sticks.logits(pyro.sample(STICKS, self.sticks.posterior()))
         with pyro.plate(DATA_PLATE, x.shape[0], dim=-1):
             seen, _ = self.observation.seen(x, None)
-            evidence, *factor = self.networks.encode(seen)
+            evidence, *parts = self.networks.encode(seen)
             logits = self.gate_logits(evidence, prior_logits)
             gate = pyro.sample(GATES, self._relaxed(logits)).sigmoid()
             if self.factors:
-                pyro.sample(FACTORS, self.factor_posterior(*factor, gate).to_event(1))
+                pyro.sample(FACTORS, dist.Independent(self.factor_posterior(parts, gate), 1))
 
     def _relaxed(self, logits: Tensor) -> TorchDistribution:
         found: TorchDistribution = BinaryConcrete(self.temperature, logits=logits).to_event(1)
@@ -176,8 +176,9 @@ class IndianBuffetVae(Autoencoder):
             return prior_logits + evidence
         return self.sticks.prior_logits + evidence
 
-    def factor_posterior(self, loc: Tensor, log_precision: Tensor, gate: Tensor) -> dist.Normal:
-        """q(a | x, z) given m, ln r and z, ``[n, K]`` each."""
+    def factor_posterior(self, parts: Sequence[Tensor], gate: Tensor) -> TorchDistribution:
+        """q(a | x, z) given (m, ln r) and z, ``[n, K]`` each."""
+        loc, log_precision = parts
         if self.guide_structure == "mean-field":
             gate = torch.ones_like(gate)
         precision = log_precision.clamp_max(_LARGEST_LOG_PRECISION).exp()
@@ -215,7 +216,7 @@ class IndianBuffetVae(Autoencoder):
     def _bound_of_draw(self, x: Tensor, relaxed: bool) -> Tensor:
         seen, _ = self.observation.seen(x, None)
         prior_logits = self.sticks.logits(self.sticks.posterior().sample())
-        evidence, *factor = self.networks.encode(seen)
+        evidence, *parts = self.networks.encode(seen)
         logits = self.gate_logits(evidence, prior_logits)
         if relaxed:
             q, p = (BinaryConcrete(self.temperature, logits=v) for v in (logits, prior_logits))
@@ -227,7 +228,7 @@ class IndianBuffetVae(Autoencoder):
             divergence = kl_divergence(binary, Bernoulli(logits=prior_logits))
         code = gate
         if self.factors:
-            posterior = self.factor_posterior(*factor, gate)
+            posterior = self.factor_posterior(parts, gate)
             divergence = divergence + kl_divergence(posterior, _standard_normal(gate))
             code = gate * posterior.sample()
         log_lik: Tensor = self.observation(self.decode(code)).log_prob(seen)
@@ -270,8 +271,8 @@ class IndianBuffetVae(Autoencoder):
         activity = self.activity(x)
         if not self.factors:
             return activity
-        _, *factor = self.networks.encode(self.examples(x))
-        mean: Tensor = self.factor_posterior(*factor, torch.ones_like(activity)).mean
+        _, *parts = self.networks.encode(self.examples(x))
+        mean: Tensor = self.factor_posterior(parts, torch.ones_like(activity)).mean
         return activity * mean
 
     def mean_of_latents(self, z: Tensor) -> Tensor:
@@ -311,5 +312,5 @@ class IndianBuffetVae(Autoencoder):
         return dict(self._config)
 
 
-def _standard_normal(like: Tensor) -> dist.Normal:
+def _standard_normal(like: Tensor) -> TorchDistribution:
     return dist.Normal(torch.zeros_like(like), 1.0)

@@ -77,6 +77,12 @@ class LatentFeatures(BayesianModel):
     """
 
     task = "regression"
+    unit: Tensor
+    start_loc: Tensor
+    start_log_scale: Tensor
+    start_log_noise: Tensor
+    log_noise_scale: Tensor
+    log_feature_scale: Tensor
 
     def __init__(
         self,

@@ -16,7 +16,7 @@ def features_given(
     """Mean of A given Z and X ``[K, D]``, and the Cholesky factor of its precision ``[K, K]``."""
     precision = z.T @ z / noise_scale**2 + np.eye(z.shape[1]) / feature_scale**2
     mean = np.linalg.solve(precision, z.T @ x / noise_scale**2)
-    return mean, np.linalg.cholesky(precision)
+    return mean.astype(np.float64), np.linalg.cholesky(precision).astype(np.float64)
 
 
 def log_evidence(x: Doubles, z: Doubles, noise_scale: float, feature_scale: float) -> float:

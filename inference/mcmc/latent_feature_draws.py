@@ -41,7 +41,7 @@ class LatentFeatureDraws:
 
     def best(self) -> tuple[LatentFeatureState, Doubles]:
         """The draw of the largest log joint, and its A."""
-        chain, draw = np.unravel_index(self.log_joint.argmax(), self.log_joint.shape)
+        chain, draw = divmod(int(self.log_joint.argmax()), self.log_joint.shape[1])
         return self.states[chain][draw], self.features[chain][draw]
 
     def to_arviz(self) -> xr.DataTree:

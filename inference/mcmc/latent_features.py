@@ -180,11 +180,9 @@ class LatentFeatureSampler:
             return state
         features = self.features(state)
         residual = self.x - state.z @ features
-        found = {
-            name: self._given(name, self._scale(values))
-            for name, values in (("noise_scale", residual), ("feature_scale", features))
-        }
-        return replace(state, **found)
+        noise = self._given("noise_scale", self._scale(residual))
+        feature = self._given("feature_scale", self._scale(features))
+        return replace(state, noise_scale=noise, feature_scale=feature)
 
     def _scale(self, values: Doubles) -> float:
         """Standard deviation of values N(0, σ²), given them."""
