@@ -116,7 +116,7 @@ def plot(folder: pathlib.Path, path: str) -> None:
         panel.axvline(1.0, color="0.8", linewidth=0.8, zorder=0)
         panel.set_xlim(left=0.0)
         panel.set_title(title.replace("-", ", "))
-        panel.set_xlabel("time of a step ÷ by hand, compiled")
+        panel.set_xlabel("÷ by hand, compiled")
     for panel in list(panels):
         panel.set_axis_off()
     figure.savefig(path, dpi=130)
