@@ -167,8 +167,7 @@ class IndianBuffetVae(Autoencoder):
                 pyro.sample(FACTORS, dist.Independent(self.factor_posterior(parts, gate), 1))
 
     def _relaxed(self, logits: Tensor) -> TorchDistribution:
-        found: TorchDistribution = BinaryConcrete(self.temperature, logits=logits).to_event(1)
-        return found
+        return dist.Independent(BinaryConcrete(self.temperature, logits=logits), 1)
 
     def gate_logits(self, evidence: Tensor, prior_logits: Tensor) -> Tensor:
         """Logits of q(z | x, ν) ``[n, K]``, given h ``[n, K]`` and logit π ``[K]``."""
