@@ -171,7 +171,7 @@ def test_levels_of_one_objective_on_one_sample_are_one_optimisation():
             Ridge(), train, steps=400, lr=0.05, schedule="constant", progress=False,
             device="cpu", **options,
         )  # fmt: skip
-        fits[name] = [float(post.model.log_scale), *post.model.weight.tolist()]
+        fits[name] = [post.model.log_scale.item(), *post.model.weight.tolist()]
     assert fits["two levels"] == pytest.approx(fits["joint"], abs=1e-3)
 
 
