@@ -99,7 +99,7 @@ def test_the_posterior_equals_enumeration(
         x, mass=0.8, concentration=beta, noise_scale=0.5, feature_scale=1.0,
         rng=np.random.default_rng(1),
     )  # fmt: skip
-    state, sweeps = sampler.start(), 2000
+    state, sweeps = sampler.start(), 3000
     visits: Counter[bytes] = Counter()
     for _ in range(sweeps):
         state = sampler.sweep(state)
