@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from bayesnas.nn.topology import AGGREGATIONS, Edge, edge_name
 
@@ -83,6 +82,8 @@ def _wait_for(device: torch.device) -> None:
 
 def _measured(graph: Graph, edge: Edge, x: Tensor) -> tuple[Tensor, tuple[int, ...]]:
     """Output of an edge's first primitive, and the multiply–adds of all; they give one shape."""
+    from torch.utils.flop_counter import FlopCounterMode  # takes a while to import
+
     outputs: dict[str, Tensor] = {}
     counts = []
     for name in graph.names[edge]:

@@ -59,7 +59,8 @@ class Recipe:
         pretraining: what the net starts at.
         first: the fit of the whole net.
         groups: from there, whole groups go.
-        weights: from the first fit, too: single weights go, all layers together.
+        weights: single weights go, all layers together.
+        weights_after: so many stages of groups come before those of weights; 0: the first fit.
         batch_size: examples a step.
         published: rows of the source, by prior.
     """
@@ -75,6 +76,7 @@ class Recipe:
     weights: tuple[Stage, ...]
     batch_size: int
     published: Mapping[str, published.Row]
+    weights_after: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """All that decides the numbers, as JSON values."""
@@ -88,6 +90,7 @@ class Recipe:
             "first": asdict(self.first),
             "groups": [asdict(stage) for stage in self.groups],
             "weights": [asdict(stage) for stage in self.weights],
+            "weights_after": self.weights_after,
             "batch_size": self.batch_size,
         }
 
@@ -100,7 +103,13 @@ LENET_300_100 = Recipe(
     shape=(28, 28),
     pretraining=Pretraining(15, 2e-3, (0.1, 0.2, 0.2)),
     first=Stage(1.0, 0.2, 4, 5e-3),
-    groups=(Stage(0.30, 0.1, 3, 5e-3), Stage(0.107, 0.1, 10, 5e-3)),
+    groups=(
+        Stage(1.0, 0.2, 3, 1e-2),  # faster: scales of groups that nobody needs have far to go
+        Stage(0.5, 0.1, 2, 5e-3),
+        Stage(0.3, 0.1, 3, 5e-3),
+        Stage(0.18, 0.1, 4, 5e-3),
+        Stage(0.107, 0.1, 12, 5e-3),
+    ),
     weights=(
         Stage(0.25, 0.3, 3, 5e-3),
         Stage(0.08, 0.4, 4, 5e-3),
@@ -117,7 +126,7 @@ LENET_5 = Recipe(
     data="mnist",
     build=convnet,
     shape=None,
-    pretraining=Pretraining(3, 1e-3, (0.0, 0.0, 0.2, 0.2)),
+    pretraining=Pretraining(5, 2e-3, (0.0, 0.0, 0.2, 0.3)),
     first=Stage(1.0, 0.2, 2, 5e-3),
     groups=(Stage(0.10, 0.2, 4, 5e-3), Stage(0.02, 0.2, 6, 5e-3)),
     weights=(Stage(0.10, 0.2, 3, 5e-3), Stage(0.03, 0.2, 3, 5e-3), Stage(0.0088, 0.2, 8, 5e-3)),

@@ -84,11 +84,14 @@ class Start:
         """The first fit, then the stages of both ways."""
         first = self.first()
         yield first
-        for way, stages in (("groups", self.recipe.groups), ("weights", self.recipe.weights)):
-            before = first
-            for index, stage in enumerate(stages):
-                before = self._stage(before, way, index, stage)
-                yield before
+        groups = [first]
+        for index, stage in enumerate(self.recipe.groups):
+            groups.append(self._stage(groups[-1], "groups", index, stage))
+            yield groups[-1]
+        before = groups[self.recipe.weights_after]
+        for index, stage in enumerate(self.recipe.weights):
+            before = self._stage(before, "weights", index, stage)
+            yield before
 
     def trained(self) -> nn.Module:
         """The net trained by maximum likelihood."""
@@ -150,6 +153,8 @@ class Start:
 
     def _smaller(self, before: Fitted, way: str, stage: Stage) -> Fitted:
         """Without the weights that a stage removes."""
+        if stage.keep == 1:
+            return before
         size = sum(p.numel() for n, p in self.trained().named_parameters() if n.endswith("weight"))
         left = sum(mask.numel() for mask in before.posterior.model.keep_masks().values())
         pruned = before.posterior.prune(
