@@ -70,8 +70,9 @@ def _of(places: nn.Module, model: BayesianCompressionNet) -> BayesianCompression
     masks, groups = model.keep_masks(), model.keep_groups.masks()
     for name in found.layers.names:
         origins, along = _origins(name, found, model)
-        found.keep.assign({site: masks[site].flatten()[at] for site, at in origins.items()})
-        found.keep_groups.assign({name: groups[name][along]})
+        kept = {site: (at >= 0) & masks[site].flatten()[at] for site, at in origins.items()}
+        found.keep.assign(kept)
+        found.keep_groups.assign({name: (along >= 0) & groups[name][along]})
         origins |= {joined(name, variable): along for variable in model.scale_prior.variables}
         for parameter in model.variational:
             at = origins.get(parameter.rpartition(".")[0])
@@ -85,11 +86,23 @@ def _of(places: nn.Module, model: BayesianCompressionNet) -> BayesianCompression
 def _origins(
     name: str, found: BayesianCompressionNet, model: BayesianCompressionNet
 ) -> tuple[dict[str, Tensor], Tensor]:
-    """Where a layer's weights and bias were, flat, by site; and its groups."""
+    """Where a layer's weights and bias were, flat, by site; and its groups; -1: removed.
+
+    A removed weight is still there where others of its row and column are, as those of an input
+    that reads one place of a filter.
+    """
     weight, bias = joined(name, "weight"), joined(name, "bias")
     at = found.layers.initial[weight].long() - 1
     shape = model.layers.shapes[weight]
-    rows = at.flatten(1)[:, 0] // shape[1:].numel()
-    columns = at[0].reshape(at.shape[1], -1)[:, 0] % shape[1:].numel() // shape[2:].numel()
+    rows = _origin(at.flatten(1), shape[0], shape[1:].numel())
+    columns = _origin(at.transpose(0, 1).flatten(1), shape[1], shape[2:].numel())
     origins = {weight: at, bias: rows} if bias in model.layers.shapes else {weight: at}
     return origins, columns if model.groups[name].on == "in" else rows
+
+
+def _origin(places: Tensor, count: int, apart: int) -> Tensor:
+    """Which of ``count`` rows or columns these are, from the weights of each, ``[left, ...]``."""
+    if len(places) == count:
+        return torch.arange(count)
+    last = places.amax(1)
+    return torch.where(last >= 0, last // apart % count, -1)

@@ -98,6 +98,26 @@ def test_a_second_call_reads_what_is_there_and_other_settings_are_refused(done):
         run(other, other, Request(out, seeds=1))
 
 
+def test_single_weights_go_on_from_a_stage_of_groups_and_a_whole_stage_removes_nothing(tmp_path):
+    whole, some = Stage(1.0, 0.2, 1, 1e-2), Stage(0.4, 0.2, 1, 1e-2)
+    mixed = dataclasses.replace(
+        TINY, groups=(whole, some, dataclasses.replace(some, keep=0.3)), weights_after=2
+    )
+    data = bn.data.load("digits").train
+    net = tmp_path / "net.safetensors"
+    start = stages.Start(mixed, "horseshoe", 0, data, tmp_path / "fits", net, Request(tmp_path))
+    _, all_left, fewer, fewest, weights = start.fitted()
+    assert all_left.inputs is None
+    sizes = [
+        sum(p.numel() for p in f.posterior.model.plain_module().parameters() if p.ndim > 1)
+        for f in (all_left, fewer, fewest, weights)
+    ]
+    assert sizes[0] == SIZE
+    assert sizes[2] < sizes[1] <= 0.4 * SIZE
+    assert set(weights.inputs.tolist()) <= set(fewer.inputs.tolist())
+    assert not set(weights.inputs.tolist()) <= set(fewest.inputs.tolist())
+
+
 def test_pictures_and_tables_are_written(done):
     for path in done[0].files.values():
         assert path.stat().st_size > 0
@@ -166,6 +186,32 @@ def test_the_smaller_posterior_is_the_same_one(prior, kind):
         kl = [found.complexity()["kl_nats"] for found in (smaller, pruned)]
         assert kl[0] == pytest.approx(kl[1], rel=1e-5)
     smaller.refine((seen, data[1]), steps=1, progress=False)
+
+
+@pytest.mark.parametrize("prior", recipe.PRIORS)
+def test_an_input_that_goes_while_others_of_its_filter_stay_takes_only_its_own_weights(prior):
+    torch.manual_seed(0)
+    x, y = torch.randn(20, 1, 16, 16), torch.arange(20) % 3
+    net = bn.nn.convnet([5, 6], [8], classes=3, image=16, kernel=3)
+    model = bn.models.BayesianCompressionNet(net, prior, initial_loc="net")
+    post = bn.fit(model, (x, y), steps=1, progress=False)
+    masks, groups = post.model.keep_masks(), post.model.keep_groups.masks()
+    masks["layer1.weight"][:, ::2] = False  # the first of each filter's four goes, the last stays
+    groups["layer1"][::2] = False
+    masks["layer1.weight"][2] = masks["layer1.bias"][2] = False
+    masks["conv2.weight"][1] = masks["conv2.bias"][1] = False
+    groups["conv2"][1] = False
+    post.model.set_keep_masks(masks)
+    post.model.keep_groups.assign(groups)
+    smaller, _ = shrunk(post)
+    assert smaller.model.keep_groups.masks()["layer1"].tolist() == [False, True] * 10
+    assert smaller.model.keep_masks()["layer1.weight"].sum() == 10 * 7
+    means, whole = smaller.model.weight_posteriors(), post.model.weight_posteriors()
+    rows = [0, 1, 3, 4, 5, 6, 7]
+    torch.testing.assert_close(means["layer1.bias"][0], whole["layer1.bias"][0][rows])
+    torch.testing.assert_close(
+        smaller.model.plain_module()(x), post.model.plain_module()(x), atol=1e-5, rtol=1e-4
+    )
 
 
 def test_pretraining_is_seeded_learns_and_leaves_the_random_state():
