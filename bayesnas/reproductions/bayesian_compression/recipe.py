@@ -128,8 +128,9 @@ LENET_5 = Recipe(
     shape=None,
     pretraining=Pretraining(5, 2e-3, (0.0, 0.0, 0.2, 0.3)),
     first=Stage(1.0, 0.2, 2, 5e-3),
-    groups=(Stage(0.10, 0.2, 4, 5e-3), Stage(0.02, 0.2, 6, 5e-3)),
-    weights=(Stage(0.10, 0.2, 3, 5e-3), Stage(0.03, 0.2, 3, 5e-3), Stage(0.0088, 0.2, 8, 5e-3)),
+    groups=(Stage(0.06, 0.1, 2, 5e-3),),
+    weights=(Stage(0.02, 0.2, 2, 5e-3), Stage(0.0088, 0.2, 6, 5e-3)),
+    weights_after=1,  # epochs of all filters take too long
     batch_size=256,
     published=published.LENET_5,
 )
