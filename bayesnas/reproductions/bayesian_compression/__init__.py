@@ -123,9 +123,10 @@ _QUANTITIES = {
 def remarks(recipe: Recipe, starts: int) -> list[str]:
     """What was run, and what is not as in the source."""
     epochs = recipe.pretraining.epochs
+    before_weights = recipe.groups[: recipe.weights_after]
     ways = {
         "groups": sum(stage.epochs for stage in recipe.groups),
-        "weights": sum(stage.epochs for stage in recipe.weights),
+        "weights": sum(stage.epochs for stage in (*before_weights, *recipe.weights)),
     }
     return [
         f"{recipe.title} on {recipe.data}, {starts} {'start' if starts == 1 else 'starts'}: "

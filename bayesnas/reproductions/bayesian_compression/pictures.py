@@ -43,7 +43,12 @@ def plot_frontier(found: Sequence[Measured], recipe: Recipe, ax: Axes) -> Axes:
         colour, marker = _STYLE[prior]
         rows = [row for row in found if (row.prior, row.seed) == (prior, seed)]
         for way, line in _LINES.items():
-            path = [row for row in rows if row.way in ("whole", way)]
+            shared = recipe.weights_after if way == "weights" else len(recipe.groups)
+            path = [
+                row
+                for row in rows
+                if row.way in ("whole", way) or (row.way == "groups" and row.index < shared)
+            ]
             ax.plot(
                 [row.kept for row in path],
                 [row.error for row in path],

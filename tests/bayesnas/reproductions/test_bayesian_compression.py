@@ -10,12 +10,14 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 from PIL import Image
 
 import bayesnas as bn
 from bayesnas.reproductions import REPRODUCTIONS, Request, bayesian_compression
 from bayesnas.reproductions.bayesian_compression import compare, recipe, run, stages
 from bayesnas.reproductions.bayesian_compression.measure import error
+from bayesnas.reproductions.bayesian_compression.pictures import plot_frontier
 from bayesnas.reproductions.bayesian_compression.pretrain import pretrained
 from bayesnas.reproductions.bayesian_compression.recipe import Pretraining, Stage
 from bayesnas.reproductions.bayesian_compression.shrink import shrunk
@@ -142,6 +144,24 @@ def test_a_net_with_fewer_wrong_guesses_comes_first_in_no_row():
     found = {(c.quantity, *c.labels.values()): c.ours for c in compare(rows, TINY)}
     assert found["test error, %", "groups", "horseshoe"] == (2.5, 1.5)
     assert found["test error, %", "weights", "horseshoe"] == (7.0,)
+
+
+@pytest.mark.parametrize(("after", "path", "epochs"), [(0, [100, 9], 3), (1, [100, 60, 9], 4)])
+def test_the_line_of_single_weights_passes_the_stages_of_groups_before_them(after, path, epochs):
+    def row(way, index, kept):
+        return bayesian_compression.Measured(
+            "horseshoe", 0, way, index, "1-2", kept, 2.0, 3.0, 4.0, 5.0, last=True
+        )  # fmt: skip
+
+    rows = [row("whole", 0, 100), row("groups", 0, 60), row("groups", 1, 40), row("weights", 0, 9)]
+    weights = (Stage(0.09, 0.2, 3, 1e-2),)
+    mixed = dataclasses.replace(TINY, weights=weights, weights_after=after)
+    lines = {
+        line.get_label(): line for line in plot_frontier(rows, mixed, Figure().subplots()).lines
+    }
+    assert list(lines["horseshoe, groups"].get_xdata()) == [100, 60, 40]
+    assert list(lines["horseshoe, weights"].get_xdata()) == path
+    assert f"or {epochs} while single weights go" in bayesian_compression.remarks(mixed, 1)[0]
 
 
 @pytest.mark.parametrize("prior", recipe.PRIORS)
