@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from pyro.distributions import TorchDistribution
 from torch import Tensor
-from torch.distributions import Distribution, constraints, kl_divergence, register_kl
+from torch.distributions import Distribution, kl_divergence, register_kl
 
+from bayesnas.distributions.of_source import OfSource
 from bayesnas.distributions.shape import Shape
 from bayesnas.nn.undrawn import Undrawn
 
@@ -29,7 +30,7 @@ class DeferredDraw(Undrawn):
         return draw
 
 
-class Deferred(TorchDistribution):
+class Deferred(OfSource):
     """A distribution, drawn as a :class:`DeferredDraw` that knows where it comes from.
 
     For guides of models that integrate their latent variables out in closed form: a model that
@@ -56,25 +57,6 @@ class Deferred(TorchDistribution):
         """Keep the distribution; see the class."""
         self.source = source
         super().__init__(source.batch_shape, source.event_shape, validate_args=validate_args)
-
-    @constraints.dependent_property
-    def support(self) -> constraints.Constraint:
-        """Support of the source."""
-        found = self.source.support
-        assert found is not None
-        return found
-
-    @property
-    def mean(self) -> Tensor:
-        """Mean of the source."""
-        found: Tensor = self.source.mean
-        return found
-
-    @property
-    def variance(self) -> Tensor:
-        """Variance of the source."""
-        found: Tensor = self.source.variance
-        return found
 
     def expand(
         self, batch_shape: Shape, _instance: Distribution | None = None

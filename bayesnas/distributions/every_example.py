@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from pyro.distributions import TorchDistribution
 from torch import Tensor
-from torch.distributions import constraints, kl_divergence, register_kl
+from torch.distributions import kl_divergence, register_kl
 
+from bayesnas.distributions.of_source import OfSource
 from bayesnas.distributions.shape import Shape
 from bayesnas.distributions.unbatched import Unbatched
 from bayesnas.nn.undrawn import Undrawn
@@ -45,7 +46,7 @@ def for_examples(value: Tensor, examples: int) -> Tensor:
     return value.each(examples) if isinstance(value, UndrawnForExamples) else value
 
 
-class EveryExample(Unbatched):
+class EveryExample(OfSource, Unbatched):
     r"""A variable shared by all examples, drawn anew for each to estimate a bound.
 
     The bound adds up :math:`E_q \log p(y_i | x_i, z)` over the examples, and each term only asks
@@ -76,25 +77,6 @@ class EveryExample(Unbatched):
         self.deferred = deferred
         self.has_rsample = source.has_rsample
         super().__init__(torch.Size(), source.event_shape, validate_args=validate_args)
-
-    @constraints.dependent_property
-    def support(self) -> constraints.Constraint:
-        """Support of the source."""
-        found = self.source.support
-        assert found is not None
-        return found
-
-    @property
-    def mean(self) -> Tensor:
-        """Mean of the source."""
-        found: Tensor = self.source.mean
-        return found
-
-    @property
-    def variance(self) -> Tensor:
-        """Variance of the source."""
-        found: Tensor = self.source.variance
-        return found
 
     def rsample(self, sample_shape: Shape = ()) -> Tensor:
         """Return one deferred draw, or for a ``sample_shape`` ordinary ones."""
