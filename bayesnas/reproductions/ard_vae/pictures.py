@@ -50,12 +50,13 @@ def plot_images_curve(along: Mapping[float, Measured], ax: Axes | None = None) -
     cost = [-row.log_likelihood for row in along.values()]
     active = [row.active["variance"] for row in along.values()]
     ax.plot(cost, active, color=BLUE, marker="o")
-    for weight, x, y in zip(along, cost, active, strict=True):
-        ax.annotate(rf"$\lambda={weight:g}$", (x, y), xytext=(5, 5), textcoords="offset points")
+    for index, (weight, x, y) in enumerate(zip(along, cost, active, strict=True)):
+        place = (-34, -14) if index % 2 else (5, 5)  # neighbours may lie close together
+        ax.annotate(rf"$\lambda={weight:g}$", (x, y), xytext=place, textcoords="offset points")
     ax.set_xlabel(r"$-\mathrm{E}\,\log p(x\,|\,z)$, nats an image")
     ax.set_ylabel("active dimensions")
+    ax.margins(x=0.15, y=0.12)
     ax.set_ylim(bottom=0)
-    ax.margins(x=0.15)
     return ax
 
 
