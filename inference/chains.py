@@ -19,8 +19,9 @@ from bayesnas.inference.runs import Example, RunFolder
 from bayesnas.inference.session import RandomStream, pyro_session, resolve_device
 from bayesnas.inference.settings import FitSettings
 from bayesnas.inference.trained import TrainedParameters, trainable
-from bayesnas.inference.training import HISTORY, below
+from bayesnas.inference.training import HISTORY
 from bayesnas.models.base import BayesianModel
+from bayesnas.nn.names import below
 
 if TYPE_CHECKING:
     import xarray as xr

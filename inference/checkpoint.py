@@ -11,7 +11,8 @@ from typing import Any
 from torch import Tensor
 
 from bayesnas.inference.files import read_tensors, write_tensors
-from bayesnas.inference.training import Training, below
+from bayesnas.inference.training import Training
+from bayesnas.nn.names import below
 
 CHECKPOINT = "checkpoint.safetensors"
 

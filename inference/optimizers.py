@@ -48,6 +48,24 @@ def build_optimizer(
     return optimizer
 
 
+class LearningRates:
+    """The learning rates of an optimiser, those it was made with times a factor.
+
+    Args:
+        optimizer: whose.
+    """
+
+    def __init__(self, optimizer: torch.optim.Optimizer) -> None:
+        """Keep the rates as they are."""
+        self._optimizer = optimizer
+        self._start = [group["lr"] for group in optimizer.param_groups]
+
+    def scale(self, factor: float) -> None:
+        """Set the rates."""
+        for group, start in zip(self._optimizer.param_groups, self._start, strict=True):
+            group["lr"] = start * factor
+
+
 def try_out_optimizer(
     factory: OptimizerFactory, parameters: Sequence[nn.Parameter], lr: float, *, saved: bool
 ) -> str:

@@ -14,7 +14,7 @@ from bayesnas.inference.cudagraph import CapturedStep
 from bayesnas.inference.handlers import kl_weighted
 from bayesnas.inference.nonfinite import check_sites
 from bayesnas.inference.objective import BoundTerms, bound_terms
-from bayesnas.inference.optimizers import OptimizerFactory, build_optimizer
+from bayesnas.inference.optimizers import LearningRates, OptimizerFactory, build_optimizer
 from bayesnas.inference.session import RandomStream, sent
 from bayesnas.inference.settings import FitSettings, StepKLWeight
 from bayesnas.inference.traced import RecordedStep, StepFunction, record, relative_difference
@@ -85,7 +85,7 @@ class Step:
         self.optimizer = build_optimizer(
             factory, self.trained.leaves if flat else self.parameters, settings.lr
         )
-        self._start_lr = [group["lr"] for group in self.optimizer.param_groups]
+        self._rates = LearningRates(self.optimizer)
         self._graphs: dict[tuple[torch.Size, ...], Graph | None] = {}
         self._traceable = settings.compile != "eager"
         self._trusted: set[tuple[torch.Size, ...]] = set()
@@ -108,8 +108,7 @@ class Step:
         Returns:
             the terms of the bound, ``[sites]``: full-sample estimates in nats.
         """
-        for group, start in zip(self.optimizer.param_groups, self._start_lr, strict=True):
-            group["lr"] = start * factor
+        self._rates.scale(factor)
         use = self._fixed or self.trained.use(kl_weight.target)
         self._upper.write(kl_weight.target)
         graph = self._graph(x, y, use)

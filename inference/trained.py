@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from bayesnas.inference.amortize import Amortization
 from bayesnas.inference.flat import FlatParameters, flatten_parameters
 from bayesnas.nn.hypernet import ConstantNet, Filled, Hypernet, Place
-from bayesnas.nn.names import matching
+from bayesnas.nn.names import below, matching
 from bayesnas.nn.parameter_map import ParameterMap
 
 BETAS = (0.9, 0.999)
@@ -182,9 +182,7 @@ class TrainedParameters:
         if self.amortization is None:
             return
         for index, group in enumerate(self.groups):
-            prefix = f"{index}."
-            own = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
-            group.net.load_state_dict(own)
+            group.net.load_state_dict(below(f"{index}.", state))
 
 
 def trainable(model: nn.Module) -> dict[str, nn.Parameter]:

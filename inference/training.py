@@ -26,6 +26,7 @@ from bayesnas.inference.step import Step
 from bayesnas.inference.upper_step import UpperStep
 from bayesnas.models.base import BayesianModel
 from bayesnas.models.pyro_pair import PyroPair
+from bayesnas.nn.names import below
 
 HISTORY = ("loss", "expected_log_lik", "kl", "kl_weight")
 """What is recorded of every step; loss is −𝓛, all are full-sample estimates in nats."""
@@ -237,8 +238,3 @@ class Training:
         self.validation_nll = list(values["validation_nll"])
         self.history[: self.step] = tensors["history"].to(self.history.device)
         self.best_state = below("best/", tensors) or None
-
-
-def below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors whose names begin with ``prefix``, without it."""
-    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

@@ -13,7 +13,7 @@ from bayesnas.data import Split
 from bayesnas.inference.batches import Batches
 from bayesnas.inference.bilevel import Bilevel, LevelLoss
 from bayesnas.inference.hypergradients import Tensors
-from bayesnas.inference.optimizers import build_optimizer
+from bayesnas.inference.optimizers import LearningRates, build_optimizer
 from bayesnas.inference.session import RandomStream
 from bayesnas.inference.settings import FitSettings, StepKLWeight, learning_rate_factor
 from bayesnas.inference.trained import TrainedParameters, running_buffers
@@ -63,7 +63,7 @@ class UpperStep:
         self._batches = Batches(validation.x, validation.y, batch_size, seed)
         self.trained = trained.level(upper=True)
         self.optimizer = build_optimizer(bilevel.optimizer, self.trained.leaves, bilevel.lr)
-        self._start_lr = [group["lr"] for group in self.optimizer.param_groups]
+        self._rates = LearningRates(self.optimizer)
         self._function = _Function(model, trained, bilevel, (examples, len(validation)))
         self._recorded: dict[tuple[torch.Size, ...], Gradients] = {}
 
@@ -82,9 +82,7 @@ class UpperStep:
         progress = step / self._steps
         if progress < self._bilevel.start:
             return
-        factor = learning_rate_factor(self._bilevel.schedule, progress)
-        for options, start in zip(self.optimizer.param_groups, self._start_lr, strict=True):
-            options["lr"] = start * factor
+        self._rates.scale(learning_rate_factor(self._bilevel.schedule, progress))
         self.trained.refine(progress, self.optimizer)
         self._all.write(kl_weight.target)
         own = self._bilevel.kl_weight

@@ -13,9 +13,10 @@ from pyro.distributions import TorchDistribution
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from bayesnas.checks import whole_number
 from bayesnas.distributions import GaussianWeights
 from bayesnas.models.ard_vae_nets import Networks
-from bayesnas.models.autoencoder import Autoencoder, checked_shape, whole
+from bayesnas.models.autoencoder import Autoencoder, checked_shape
 from bayesnas.models.base import DATA_PLATE, OBSERVED
 from bayesnas.models.checks import check_choice, check_memory, check_positive
 from bayesnas.models.observation import Observation
@@ -107,14 +108,14 @@ class ArdVae(Autoencoder):
         """Build encoder, decoder, priors and guides; see the class."""
         super().__init__()
         self.shape = checked_shape(shape)
-        self.latents = whole("latents", latents)
+        self.latents = whole_number("latents", latents)
         self.observation = Observation(self.shape, likelihood, noise_scale, binarize)
         if decoder_prior is not None:
             check_choice("decoder_prior", decoder_prior, ("gaussian", "unit"))
         self.decoder_prior = decoder_prior
         check_choice("network", network, ("mlp", "convolution"))
         self.threshold = check_positive("threshold", threshold)
-        widths = [whole("hidden", width) for width in hidden]
+        widths = [whole_number("hidden", width) for width in hidden]
         self._config = {
             "shape": list(self.shape),
             "latents": latents,

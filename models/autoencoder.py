@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from bayesnas.checks import whole_number
 from bayesnas.models import active_latents
 from bayesnas.models.base import BayesianModel
 from bayesnas.models.observation import Observation
@@ -89,7 +90,7 @@ class Autoencoder(BayesianModel):
         Raises:
             ValueError: n is not a whole number ≥ 1, or an index is out of range.
         """
-        z = self.prior_latents(whole("n", n), generator)
+        z = self.prior_latents(whole_number("n", n), generator)
         for latent, value in (fixed or {}).items():
             z[:, self._index("fixed", latent)] = value
         return self.decode_latents(z)
@@ -140,17 +141,6 @@ class Autoencoder(BayesianModel):
         return active_latents.active(self, x, by)
 
 
-def whole(name: str, value: Any) -> int:
-    """Return a whole number >= 1.
-
-    >>> whole("latents", 3)
-    3
-    """
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"{name} must be a whole number >= 1, got {value!r}")
-    return value
-
-
 def checked_shape(shape: int | Sequence[int]) -> tuple[int, ...]:
     """Return the shape of an example as a tuple; it must hold at least two values.
 
@@ -158,7 +148,7 @@ def checked_shape(shape: int | Sequence[int]) -> tuple[int, ...]:
     (784,)
     """
     sizes = (shape,) if isinstance(shape, int) else tuple(shape)
-    found = tuple(whole("shape", size) for size in sizes)
+    found = tuple(whole_number("shape", size) for size in sizes)
     if math.prod(found) < 2:
         raise ValueError(f"shape must hold at least two values, got {list(found)}")
     return found

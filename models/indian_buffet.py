@@ -12,10 +12,11 @@ from pyro.distributions import TorchDistribution
 from torch import Tensor, nn
 from torch.distributions import Bernoulli, kl_divergence
 
+from bayesnas.checks import whole_number
 from bayesnas.distributions import BinaryConcrete
 from bayesnas.distributions.straight_through import StraightThroughBernoulli
 from bayesnas.models.ard_vae_nets import Networks
-from bayesnas.models.autoencoder import Autoencoder, checked_shape, whole
+from bayesnas.models.autoencoder import Autoencoder, checked_shape
 from bayesnas.models.base import DATA_PLATE, OBSERVED
 from bayesnas.models.checks import check_choice, check_memory, check_positive
 from bayesnas.models.observation import Observation
@@ -104,13 +105,13 @@ class IndianBuffetVae(Autoencoder):
         """Build encoder, decoder, priors and guides; see the class."""
         super().__init__()
         self.shape = checked_shape(shape)
-        self.latents = whole("latents", latents)
+        self.latents = whole_number("latents", latents)
         self.factors = bool(factors)
         self.guide_structure = check_choice("guide_structure", guide_structure, GUIDES)
         self.temperature = check_positive("temperature", temperature)
         check_positive("mass", mass)
         check_choice("network", network, ("mlp", "convolution"))
-        widths = [whole("hidden", width) for width in hidden]
+        widths = [whole_number("hidden", width) for width in hidden]
         self._config = {
             "shape": list(self.shape),
             "latents": latents,
@@ -209,7 +210,7 @@ class IndianBuffetVae(Autoencoder):
         x = self.examples(x)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            found = [self._bound_of_draw(x, relaxed) for _ in range(whole("draws", draws))]
+            found = [self._bound_of_draw(x, relaxed) for _ in range(whole_number("draws", draws))]
         return torch.stack(found).mean(0)
 
     def _bound_of_draw(self, x: Tensor, relaxed: bool) -> Tensor:

@@ -10,10 +10,10 @@ import torch
 from pyro.distributions import TorchDistribution
 from torch import Tensor, nn
 
+from bayesnas.checks import whole_number
 from bayesnas.distributions.deferred import Deferred, DeferredDraw
 from bayesnas.distributions.expected import ExpectedNormal
 from bayesnas.distributions.straight_through import StraightThroughBernoulli
-from bayesnas.models.autoencoder import whole
 from bayesnas.models.base import DATA_PLATE, OBSERVED, BayesianModel
 from bayesnas.models.checks import check_memory, check_positive
 from bayesnas.models.feature_start import start_features
@@ -96,9 +96,9 @@ class LatentFeatures(BayesianModel):
     ) -> None:
         """Build priors and guides; see the class."""
         super().__init__()
-        self.in_features = whole("in_features", in_features)
-        self.latents = whole("latents", latents)
-        self.sweeps = whole("sweeps", sweeps)
+        self.in_features = whole_number("in_features", in_features)
+        self.latents = whole_number("latents", latents)
+        self.sweeps = whole_number("sweeps", sweeps)
         check_positive("mass", mass)
         self._config = {
             "in_features": in_features,

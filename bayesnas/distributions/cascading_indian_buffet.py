@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bayesnas.distributions.indian_buffet import IndianBuffet, positive_scalar, whole_number
+from bayesnas.checks import whole_number
+from bayesnas.distributions.indian_buffet import IndianBuffet, positive_scalar
 
 
 @dataclass(frozen=True)
@@ -175,8 +176,7 @@ class CascadingIndianBuffet:
         return expected
 
     def _distributions(self, layers: int) -> Tensor:
-        if isinstance(layers, bool) or not isinstance(layers, int) or layers < 0:
-            raise ValueError(f"layers must be a whole number >= 0, got {layers!r}")
+        whole_number("layers", layers, 0)
         matrix = self.transition_matrix()
         found = [torch.zeros(len(matrix), dtype=torch.float64)]
         found[0][self.width] = 1.0

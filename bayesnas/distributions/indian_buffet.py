@@ -10,6 +10,7 @@ from pyro.distributions import TorchDistribution
 from torch import Tensor
 from torch.distributions import constraints
 
+from bayesnas.checks import whole_number
 from bayesnas.distributions.shape import Shape
 
 
@@ -213,13 +214,6 @@ def positive_scalar(name: str, value: Any) -> Tensor:
     if not 0 < found < math.inf:
         raise ValueError(f"{name} must be a finite number > 0, got {found!r}")
     return torch.as_tensor(float(value)) if is_number else cast(Tensor, value)
-
-
-def whole_number(name: str, value: Any) -> int:
-    """Return a whole number ≥ 1; ValueError names it where it is not."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"{name} must be a whole number >= 1, got {value!r}")
-    return value
 
 
 def check_binary(name: str, value: Tensor, rows: int) -> None:

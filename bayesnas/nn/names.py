@@ -1,8 +1,10 @@
-"""Parameters chosen by the beginning of their names."""
+"""Parameters and tensors chosen by the beginning of their names."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+
+from torch import Tensor
 
 
 def begins(name: str, beginning: str) -> bool:
@@ -33,6 +35,11 @@ def matching(names: Iterable[str], beginnings: Sequence[str], argument: str) -> 
                 f"got {beginning!r}; there are {_short(names)}"
             )
     return [name for name in names if any(begins(name, b) for b in beginnings)]
+
+
+def below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors whose names begin with ``prefix``, without it."""
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
 
 def _short(names: Sequence[str]) -> str:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from bayesnas.checks import whole_number
 from bayesnas.inference.mcmc.feature_evidence import Doubles
 from bayesnas.inference.mcmc.latent_features import LatentFeatureSampler, LatentFeatureState
 from bayesnas.inference.mcmc.tree import mcmc_tree
-from bayesnas.models.autoencoder import whole
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -109,9 +109,8 @@ def sample_latent_features(
     (2, 3)
     """
     for name, value in (("draws", draws), ("chains", chains)):
-        whole(name, value)
-    if isinstance(warmup, bool) or not isinstance(warmup, int) or warmup < 0:
-        raise ValueError(f"warmup must be a whole number >= 0, got {warmup!r}")
+        whole_number(name, value)
+    whole_number("warmup", warmup, 0)
     states: list[list[LatentFeatureState]] = []
     features: list[list[Doubles]] = []
     log_joint = np.empty((chains, draws))

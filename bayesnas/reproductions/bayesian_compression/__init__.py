@@ -155,10 +155,9 @@ def _measured_start(
         request,
     )  # fmt: skip
     last = {"groups": len(recipe.groups) - 1, "weights": len(recipe.weights) - 1}
-    size = sum(p.numel() for n, p in start.trained().named_parameters() if n.endswith("weight"))
     for fitted in start.fitted():
         is_last = last.get(fitted.way) == fitted.index
-        row = measured(fitted, prior, seed, data.test, size, is_last)
+        row = measured(fitted, prior, seed, data.test, start.size, is_last)
         request.say(
             f"{prior}, seed {seed}, {row.way}: {row.architecture}, {row.kept:.2f} % of the "
             f"weights, test error {row.error:.2f} %"

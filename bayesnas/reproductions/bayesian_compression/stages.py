@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 import warnings
 from collections.abc import Iterator
@@ -102,6 +103,12 @@ class Start:
             save_net(pretrained(self.recipe, self._train, self.seed, device), self._net)
         return load_net(self._net)
 
+    @functools.cached_property
+    def size(self) -> int:
+        """Number of weights of that net, biases left out."""
+        named = self.trained().named_parameters()
+        return sum(p.numel() for name, p in named if name.endswith("weight"))
+
     def first(self) -> Fitted:
         """The fit of the whole net."""
         stage, out = self.recipe.first, self._folder / "whole"
@@ -155,10 +162,9 @@ class Start:
         """Without the weights that a stage removes."""
         if stage.keep == 1:
             return before
-        size = sum(p.numel() for n, p in self.trained().named_parameters() if n.endswith("weight"))
         left = sum(mask.numel() for mask in before.posterior.model.keep_masks().values())
         pruned = before.posterior.prune(
-            fraction=max(0.0, 1 - stage.keep * size / left),
+            fraction=max(0.0, 1 - stage.keep * self.size / left),
             by="group" if way == "groups" else "density",
         )
         assert isinstance(pruned.model, BayesianCompressionNet)
