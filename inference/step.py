@@ -31,7 +31,8 @@ from bayesnas.models.pyro_pair import PyroPair
 
 _LOG = logging.getLogger("bayesnas")
 Graph = RecordedStep | CapturedStep
-_TOLERANCE = 1e-4  # of traced against eager gradients, relative in norm
+TOLERANCE = 1e-4
+"""Of recorded against eager gradients, relative in norm."""
 
 
 class Step:
@@ -217,9 +218,9 @@ class Step:
         if (x.shape, y.shape) in self._trusted:
             return True
         difference = self._difference(recorded, x, y, self._settings.another_kl_weight)
-        if difference > _TOLERANCE:
+        if difference > TOLERANCE:
             self._stay_eager(f"the traced step differs from the eager one by {difference:.1e}")
-        return difference <= _TOLERANCE
+        return difference <= TOLERANCE
 
     def difference(self, x: Tensor, y: Tensor, kl_weight: float) -> float:
         """Largest relative difference between the recorded step and the eager one at a λ.

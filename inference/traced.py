@@ -202,8 +202,8 @@ class RecordedStep:
             self._graph = torch._inductor.compile(self._recorded, inputs, options=options)
 
 
-def record(function: StepFunction, tensors: Sequence[Tensor]) -> RecordedStep:
-    """Run a step once on copies of its arguments and keep the tensor operations.
+def record(function: Callable[..., Tensor], tensors: Sequence[Tensor]) -> RecordedStep:
+    """Run a function once on copies of its arguments and keep the tensor operations.
 
     Raises:
         RuntimeError: where the model looks at a value (data-dependent control flow).
