@@ -32,17 +32,26 @@ class FlatParameters:
 
     def __init__(self, parameters: Sequence[nn.Parameter]) -> None:
         """Move the parameters' storage into one tensor; see the class."""
+        self._parameters = list(parameters)
         self.sizes = [p.numel() for p in parameters]
         self.shapes = [p.shape for p in parameters]
         self.values = nn.Parameter(torch.cat([p.detach().flatten() for p in parameters]))
-        self.gradient = torch.zeros_like(self.values)
-        self.values.grad = self.gradient
-        pieces = zip(
-            parameters, self.split(self.values.data), self.split(self.gradient), strict=True
-        )
-        for parameter, value, gradient in pieces:
+        self.gradient: Tensor
+        self.move(self.values.data, torch.zeros_like(self.values))
+
+    def move(self, values: Tensor, gradient: Tensor) -> None:
+        """Let the parameters and their gradients lie in other tensors, ``[P]`` each.
+
+        Args:
+            values: the values that the parameters have.
+            gradient: their gradients.
+        """
+        self.values.data = values
+        self.values.grad = self.gradient = gradient
+        pieces = zip(self._parameters, self.split(values), self.split(gradient), strict=True)
+        for parameter, value, slope in pieces:
             parameter.data = value
-            parameter.grad = gradient
+            parameter.grad = slope
 
     def split(self, flat: Tensor) -> list[Tensor]:
         """Views of a flat tensor in the shapes of the parameters."""

@@ -3,31 +3,29 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from bayesnas.inference.adam import UNMOVED, StepCounts, adam_scalars, adam_state
 from bayesnas.inference.cudagraph import CapturedStep
-from bayesnas.inference.handlers import kl_weighted
-from bayesnas.inference.nonfinite import check_sites
-from bayesnas.inference.objective import BoundTerms, bound_terms
+from bayesnas.inference.eager import EagerStep
+from bayesnas.inference.held import StepTensors
+from bayesnas.inference.objective import BoundTerms
 from bayesnas.inference.optimizers import LearningRates, OptimizerFactory, build_optimizer
 from bayesnas.inference.session import RandomStream, sent
 from bayesnas.inference.settings import FitSettings, StepKLWeight
 from bayesnas.inference.traced import RecordedStep, StepFunction, record, relative_difference
 from bayesnas.inference.trained import (
-    StepCounts,
     TrainedParameters,
     Use,
-    adam_scalars,
-    adam_state,
+    constant_parameters,
+    running_buffers,
     trainable,
 )
 from bayesnas.models.base import BayesianModel
-from bayesnas.models.pyro_pair import PyroPair
 
 _LOG = logging.getLogger("bayesnas")
 Graph = RecordedStep | CapturedStep
@@ -74,25 +72,28 @@ class Step:
         named = trainable(model)
         if not named:
             raise ValueError("model must have parameters to train, got none")
-        self._model, self._settings, self._examples = model, settings, examples
-        self._stream, self._where = stream, where
+        self._model, self._examples = model, examples
+        self.settings, self.stream = settings, stream
         self.all = TrainedParameters(named, settings.amortization, settings.upper)
         self.trained = self.all.level(upper=False)
         self._upper = self.all.level(upper=True)
         lower = set(self.trained.names)
         self.parameters = [value for name, value in named.items() if name in lower]
-        self._adam = factory is torch.optim.Adam
-        flat = self._adam or settings.amortization is not None
+        self.eager = EagerStep(
+            model, self.all, self.trained, examples, settings.clip, stream, where
+        )
+        self.adam = factory is torch.optim.Adam
+        flat = self.adam or settings.amortization is not None
         self.optimizer = build_optimizer(
             factory, self.trained.leaves if flat else self.parameters, settings.lr
         )
-        self._rates = LearningRates(self.optimizer)
+        self.rates = LearningRates(self.optimizer)
         self._graphs: dict[tuple[torch.Size, ...], Graph | None] = {}
         self._traceable = settings.compile != "eager"
         self._trusted: set[tuple[torch.Size, ...]] = set()
-        # A fit at one λ reads and writes the same tensors at every step.
+        # A fit at one λ uses the same leaves at every step.
         self._fixed = self.trained.use(0.0) if settings.amortization is None else None
-        self._held: list[Tensor] = []
+        self._held: StepTensors | None = None
         self._counts: StepCounts = {}
         self.log_lik_sites: list[str] = []
         self.kl_sites: list[str] = []
@@ -109,22 +110,39 @@ class Step:
         Returns:
             the terms of the bound, ``[sites]``: full-sample estimates in nats.
         """
-        self._rates.scale(factor)
-        use = self._fixed or self.trained.use(kl_weight.target)
+        self.rates.scale(factor)
+        use = self.use(kl_weight.target)
         self._upper.write(kl_weight.target)
         graph = self._graph(x, y, use)
         if graph is None:
-            row = self._eager(x, y, kl_weight, use)
+            terms = self.eager(x, y, kl_weight, use)
+            self.log_lik_sites, self.kl_sites = list(terms.log_lik), list(terms.kl)
+            row = terms.stacked()
         else:
             lr = self.optimizer.param_groups[0]["lr"]
-            adam = adam_scalars(self.optimizer, use, lr, self._counts) if self._adam else None
+            adam = adam_scalars(self.tensors().counts, use, lr, self._counts) if self.adam else None
             row = graph(*self._tensors(x, y, kl_weight.bound, use, adam))
         if graph is None:
             self._counts.clear()  # an optimiser of torch counts by itself
-        if graph is None or not self._adam:
-            self.trained.offer(use)
-            self.optimizer.step()
+        if graph is None or not self.adam:
+            self.update(use)
         return row
+
+    def use(self, kl_weight: float) -> Use:
+        """What a step at a KL weight reads and updates."""
+        return self._fixed or self.trained.use(kl_weight)
+
+    def refine(self, progress: float) -> bool:
+        """Let maps over λ become finer; return whether any did."""
+        finer = self.trained.refine(progress, self.optimizer)
+        if finer:
+            self._counts.clear()
+        return finer
+
+    def update(self, use: Use) -> None:
+        """Let the optimiser take a step by the gradients as they are."""
+        self.trained.offer(use)
+        self.optimizer.step()
 
     def named(self, row: Tensor) -> BoundTerms:
         """Return the result of a step by site."""
@@ -145,40 +163,8 @@ class Step:
         A comparison at another step could come out otherwise, and change the numbers.
         """
         self._traceable = bool(decisions["traceable"])
-        self._held = []
+        self._held = None
         self._trusted = {tuple(torch.Size(shape) for shape in key) for key in decisions["recorded"]}
-
-    # Eager --------------------------------------------------------------------------------
-
-    def _eager(self, x: Tensor, y: Tensor, kl_weight: StepKLWeight, use: Use) -> Tensor:
-        """Write the gradients; return the terms."""
-        self.all.write(kl_weight.target)
-        for group in self.all.groups:
-            group.flat.gradient.zero_()
-        terms, bound = self._bound(x, y, kl_weight.bound)
-        # Per example, so that learning rate and clipping mean the same for any sample size.
-        (-bound / self._examples).backward()
-        self.trained.pull_back(use)
-        if self._settings.clip is not None:
-            for gradient in use.gradients:
-                gradient.clamp_(-self._settings.clip, self._settings.clip)
-        self.log_lik_sites, self.kl_sites = list(terms.log_lik), list(terms.kl)
-        return terms.stacked()
-
-    def _bound(self, x: Tensor, y: Tensor, kl_weight: float) -> tuple[BoundTerms, Tensor]:
-        scale = self._examples / len(x)
-        elbo: Any = self._model.elbo if isinstance(self._model, PyroPair) else None
-        if elbo is None:
-            terms = bound_terms(self._model, x, y, data_scale=scale)
-            return terms, terms.bound(kl_weight)
-        model = kl_weighted(self._model.model, kl_weight, scale)
-        guide = kl_weighted(self._model.guide, kl_weight, scale)
-        before = self._stream.now()
-        bound: Tensor = -elbo.differentiable_loss(model, guide, x, y)
-        if not torch.isfinite(bound):
-            with torch.no_grad(), self._stream.rewound(before):
-                check_sites(model, guide, x, y, self._where())
-        return BoundTerms({"elbo": bound}, {}), bound
 
     # Traced -------------------------------------------------------------------------------
 
@@ -192,32 +178,46 @@ class Step:
         return self._graphs.get(key) if self._traceable else None
 
     def _traced(self, x: Tensor, y: Tensor, use: Use) -> Graph | None:
-        function = StepFunction(
-            self._model, self.trained, use, self._examples, self._settings.clip, self._adam
-        )
-        self._function = function
-        tensors = self._tensors(x, y, 1.0, use)
-        full = len(x) == min(self._settings.batch_size, self._examples)
-        with self._unchanged():
-            recorded = record(function, tensors)
-        self.log_lik_sites, self.kl_sites = function.log_lik_sites, function.kl_sites
-        rounded = self._settings.precision == "bfloat16"
+        recorded = self.recorded(x, y, use, adam=self.adam)
+        rounded = self.settings.precision == "bfloat16"
         if rounded:  # compared while it still gives the eager numbers
             if not self._agrees(recorded, x, y):
                 return None
             recorded.round_products()
-        if self._settings.compile == "inductor" and full:
-            with self._unchanged():
-                recorded.compile(tensors)
+        if self.compiles(len(x)):
+            with self.eager.unchanged():
+                recorded.compile(self._tensors(x, y, 1.0, use))
         if not rounded and not self._agrees(recorded, x, y):
             return None
-        return CapturedStep(recorded) if self._settings.compile == "cudagraph" else recorded
+        return CapturedStep(recorded) if self.settings.compile == "cudagraph" else recorded
+
+    def recorded(self, x: Tensor, y: Tensor, use: Use, *, adam: bool) -> RecordedStep:
+        """Record the step of one shape of batch; nothing is changed by it.
+
+        Args:
+            x: inputs of a batch.
+            y: its targets.
+            use: of any step.
+            adam: whether the update is part of it; else only the gradient is written.
+        """
+        function = StepFunction(
+            self._model, self.trained, use, self._examples, self.settings.clip, adam
+        )
+        with self.eager.unchanged():
+            recorded = record(function, self._tensors(x, y, 1.0, use))
+        self.log_lik_sites, self.kl_sites = function.log_lik_sites, function.kl_sites
+        return recorded
+
+    def compiles(self, batch: int) -> bool:
+        """Whether the step of batches of a size is compiled: only the full ones come often."""
+        full = batch == min(self.settings.batch_size, self._examples)
+        return full and self.settings.compile == "inductor"
 
     def _agrees(self, recorded: RecordedStep, x: Tensor, y: Tensor) -> bool:
         """Whether a recorded step gives the eager numbers; else the steps stay eager."""
         if (x.shape, y.shape) in self._trusted:
             return True
-        difference = self._difference(recorded, x, y, self._settings.another_kl_weight)
+        difference = self._difference(recorded, x, y, self.settings.another_kl_weight)
         if difference > TOLERANCE:
             self._stay_eager(f"the traced step differs from the eager one by {difference:.1e}")
         return difference <= TOLERANCE
@@ -245,11 +245,9 @@ class Step:
 
     def _difference(self, graph: RecordedStep, x: Tensor, y: Tensor, kl_weight: float) -> float:
         use = self.trained.use(kl_weight)
-        with self._unchanged():
-            terms = self._eager(x, y, StepKLWeight(kl_weight, kl_weight), use)
-            eager = [terms, *(gradient.clone() for gradient in use.gradients)]
+        eager = self.eager.numbers(x, y, kl_weight)
         tensors = [tensor.clone() for tensor in self._tensors(x, y, kl_weight, use)]
-        with self._unchanged():
+        with self.eager.unchanged():
             terms = graph(*tensors)
         count = len(use.leaves)
         traced = [terms, *tensors[count : 2 * count]]
@@ -259,40 +257,38 @@ class Step:
         self, x: Tensor, y: Tensor, kl_weight: float, use: Use, adam: list[float] | None = None
     ) -> list[Tensor]:
         """Arguments of a recorded step; without ``adam`` one that leaves every leaf as it is."""
-        adam = [0.0, 1.0, 0.0, 0.0] * len(use.leaves) if adam is None else adam
+        adam = UNMOVED * len(use.leaves) if adam is None else adam
         scalars = sent(torch.tensor([kl_weight, *adam, *use.inputs]), x.device)
-        return [*self._state(use), x, y, scalars]
+        return [*self.tensors().arguments(use), x, y, scalars]
 
-    def _state(self, use: Use) -> list[Tensor]:
-        """What a recorded step reads and writes in place."""
-        if use is self._fixed and self._held:
-            return self._held
-        moments = [self._moments(leaf) for leaf in use.leaves]
-        found = [leaf.data for leaf in use.leaves] + use.gradients
-        found += [first for first, _ in moments] + [second for _, second in moments]
-        found += self._function.buffers()
-        if use is self._fixed:
-            self._held = found
-        return found
+    def tensors(self) -> StepTensors:
+        """All that recorded steps read and write in place, whatever the KL weight."""
+        if self._held is None:
+            leaves = self.trained.leaves
+            states = [adam_state(self.optimizer, leaf) for leaf in leaves] if self.adam else []
+            constant = constant_parameters(self._model, self.trained).values()
+            self._held = StepTensors(
+                [leaf.data for leaf in leaves],
+                self.trained.gradients,
+                [state["exp_avg"] for state in states],
+                [state["exp_avg_sq"] for state in states],
+                [state["step"] for state in states],
+                [*running_buffers(self._model).values(), *(value.detach() for value in constant)],
+            )
+        return self._held
 
-    def _moments(self, leaf: nn.Parameter) -> tuple[Tensor, Tensor]:
-        """Adam's moments of a leaf, in the optimiser's own state."""
-        if not self._adam:
-            return leaf.data, leaf.data  # not read
-        state = adam_state(self.optimizer, leaf)
-        return state["exp_avg"], state["exp_avg_sq"]
-
-    @contextmanager
-    def _unchanged(self) -> Iterator[None]:
-        """Run something and put random state, gradients and buffers back as they were."""
-        before = self._stream.now()
-        held = [gradient for group in self.all.groups for gradient in group.gradients]
-        held += self._function.buffers()
-        copies = [tensor.clone() for tensor in held]
-        with self._stream.rewound(before):
-            yield
-        for tensor, copy in zip(held, copies, strict=True):
-            tensor.copy_(copy)
+    def move(self, held: StepTensors) -> None:
+        """Let all of :meth:`tensors` lie in others, which hold the same values."""
+        self.trained.move(held.leaves, held.gradients)
+        if self.adam:
+            moments = zip(held.first, held.second, held.counts, strict=True)
+            for leaf, (first, second, count) in zip(self.trained.leaves, moments, strict=True):
+                state = {"exp_avg": first, "exp_avg_sq": second, "step": count}
+                self.optimizer.state[leaf].update(state)
+        for buffer, value in zip(running_buffers(self._model).values(), held.buffers, strict=True):
+            buffer.data = value
+        self._fixed = self._fixed and self.trained.use(0.0)
+        self._held = None
 
     def _stay_eager(self, reason: str) -> None:
         self._traceable = False

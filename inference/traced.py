@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -12,13 +11,18 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.fx.experimental.proxy_tensor import make_fx
 
+from bayesnas.inference.adam import adam_update
+from bayesnas.inference.noise import Noise, take_out_noise
 from bayesnas.inference.objective import BoundTerms, bound_terms
 from bayesnas.inference.pooling import keep_pooling
 from bayesnas.inference.precision import round_products
-from bayesnas.inference.trained import TrainedParameters, Use, running_buffers, trainable
+from bayesnas.inference.trained import (
+    TrainedParameters,
+    Use,
+    constant_parameters,
+    running_buffers,
+)
 from bayesnas.models.base import BayesianModel
-
-EPSILON = 1e-8
 
 
 class BoundModule(nn.Module):
@@ -38,9 +42,11 @@ class StepFunction:
     """One training step as a pure function of tensors, for tracing.
 
     ``(leaves in use, their gradients, Adam's moments, buffers, x, y, scalars)`` go in; the
-    terms of the bound, one a site, come out, and gradients, leaves and moments are written in
-    place. ``scalars`` are λ, what Adam needs of every leaf (see
-    :func:`~bayesnas.inference.trained.adam_scalars`) and what the maps take, so none of them is
+    terms of the bound, one a site, come out, and gradients, leaves, moments and running buffers
+    are written in place. Buffers are those that a forward pass may change, and the parameters
+    that the step leaves alone, of the other level of a two-level fit. ``scalars`` are λ, what
+    Adam needs of every leaf (see :func:`~bayesnas.inference.adam.adam_scalars`) and what the maps
+    take, so none of them is
     part of the trace.
 
     Args:
@@ -69,20 +75,10 @@ class StepFunction:
         self._leaf_counts = [len(place.leaves) for place in use.places]
         self._input_counts = [len(place.inputs) for place in use.places]
         self._names = [[f"model.{name}" for name in group.names] for group in self._groups]
-        names = set(trained.names)
-        self._constant = [f"model.{name}" for name in trainable(model) if name not in names]
+        self._constant = [f"model.{name}" for name in constant_parameters(model, trained)]
         self._buffers = list(running_buffers(self._module))
         self.log_lik_sites: list[str] = []
         self.kl_sites: list[str] = []
-
-    def buffers(self) -> list[Tensor]:
-        """Return what a step reads besides its leaves.
-
-        Buffers that a forward pass may change, such as running statistics, and parameters that
-        the step leaves alone, those of the other level of a two-level fit.
-        """
-        constant = [self._module.get_parameter(name).detach() for name in self._constant]
-        return [self._module.get_buffer(name) for name in self._buffers] + constant
 
     def __call__(self, *tensors: Tensor) -> Tensor:
         """Take a step; see the class for the arguments, in that order."""
@@ -129,33 +125,6 @@ class StepFunction:
         return found
 
 
-def adam_update(
-    values: Tensor,
-    gradient: Tensor,
-    first_moment: Tensor,
-    second_moment: Tensor,
-    step_size: Tensor,
-    correction: Tensor,
-    first_weight: Tensor,
-    second_weight: Tensor,
-) -> None:
-    """Update parameters and moments in place by Adam (Kingma, Ba 2015), as torch's does.
-
-    Args:
-        values: parameters ``[P]``.
-        gradient: ``[P]``.
-        first_moment: ``[P]``.
-        second_moment: ``[P]``.
-        step_size: lr / (1 − β₁ᵗ).
-        correction: √(1 − β₂ᵗ).
-        first_weight: 1 − β₁, the weight of the gradient in the first moment.
-        second_weight: 1 − β₂, that of its square in the second.
-    """
-    first_moment.lerp_(gradient, first_weight.to(gradient.dtype))
-    second_moment.lerp_(gradient.square(), second_weight.to(gradient.dtype))
-    values.sub_(step_size * first_moment / (second_moment.sqrt() / correction + EPSILON))
-
-
 class RecordedStep:
     """A step as a graph of tensor operations, with its noise drawn outside.
 
@@ -165,27 +134,29 @@ class RecordedStep:
 
     Args:
         graph: of the step, traced; it is changed.
+        noise: draws its last arguments; by default they are taken out of the graph.
+
+    Attributes:
+        graph: of tensor operations, with noise among its arguments.
+        noise: draws that.
     """
 
-    def __init__(self, graph: torch.fx.GraphModule) -> None:
+    def __init__(self, graph: torch.fx.GraphModule, noise: Noise | None = None) -> None:
         """Take the noise out of the graph; see the class."""
-        self._noise = _hoist_noise(graph.graph)
+        self.noise = Noise(take_out_noise(graph.graph)) if noise is None else noise
         graph.recompile()
-        self._recorded = graph
-        self._graph: Callable[..., Tensor] = graph
+        self.graph = graph
+        self._run: Callable[..., Tensor] = graph
 
     def __call__(self, *tensors: Tensor) -> Tensor:
         """Draw the noise and run the graph."""
         with torch.no_grad():
-            return self._graph(*tensors, *self._drawn())
-
-    def _drawn(self) -> list[Tensor]:
-        return [draw() for draw in self._noise]
+            return self._run(*tensors, *self.noise())
 
     def round_products(self) -> None:
         """Take the matrix products in bfloat16; before :meth:`compile`."""
-        round_products(self._recorded.graph)
-        self._recorded.recompile()
+        round_products(self.graph.graph)
+        self.graph.recompile()
 
     def compile(self, tensors: Sequence[Tensor]) -> None:
         """Compile the graph with inductor; draws noise.
@@ -194,12 +165,12 @@ class RecordedStep:
             tensors: the arguments of a run, for their shapes.
         """
         # torch.compile would trace the graph again, and check at every run what never changes.
-        inputs: list[Any] = [*tensors, *self._drawn()]
+        inputs: list[Any] = [*tensors, *self.noise()]
         options = {"fallback_random": True, "layout_optimization": False}
-        keep_pooling(self._recorded.graph)
-        self._recorded.recompile()
+        keep_pooling(self.graph.graph)
+        self.graph.recompile()
         with torch.no_grad():
-            self._graph = torch._inductor.compile(self._recorded, inputs, options=options)
+            self._run = torch._inductor.compile(self.graph, inputs, options=options)
 
 
 def record(function: Callable[..., Tensor], tensors: Sequence[Tensor]) -> RecordedStep:
@@ -217,43 +188,3 @@ def relative_difference(found: Tensor, expected: Tensor) -> float:
     size = max(float(expected.norm()), 1e-12)
     difference = float((found - expected).norm()) / size
     return difference if difference == difference else math.inf
-
-
-_ATEN = torch.ops.aten
-_DRAWS: dict[Any, Callable[..., Tensor]] = {
-    _ATEN.randn.default: torch.randn,
-    _ATEN.randn_like.default: torch.randn,
-    _ATEN.normal_.default: torch.randn,
-    _ATEN.rand.default: torch.rand,
-    _ATEN.rand_like.default: torch.rand,
-    _ATEN.uniform_.default: torch.rand,
-}
-
-
-def _hoist_noise(graph: torch.fx.Graph) -> list[Callable[[], Tensor]]:
-    """Make every draw an input, in order; none at all where one can't be."""
-    random = [
-        node
-        for node in graph.nodes
-        if isinstance(node.target, torch._ops.OpOverload)
-        and torch.Tag.nondeterministic_seeded in node.target.tags
-    ]
-    if not all(node.target in _DRAWS and _is_standard(node) for node in random):
-        return []
-    last = [node for node in graph.nodes if node.op == "placeholder"][-1]
-    noise: list[Callable[[], Tensor]] = []
-    for index, node in enumerate(random):
-        with graph.inserting_after(last):
-            last = graph.placeholder(f"noise_{index}")
-        last.meta = node.meta
-        node.replace_all_uses_with(last)
-        graph.erase_node(node)
-        like, draw = node.meta["val"], _DRAWS[node.target]
-        noise.append(functools.partial(draw, like.shape, dtype=like.dtype, device=like.device))
-    return noise
-
-
-def _is_standard(node: torch.fx.Node) -> bool:
-    # empty().normal_() is how torch.distributions draws; another mean or scale is an argument.
-    in_place = node.target in (_ATEN.normal_.default, _ATEN.uniform_.default)
-    return not in_place or len(node.args) == 1

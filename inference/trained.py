@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,8 +15,6 @@ from bayesnas.inference.flat import FlatParameters, flatten_parameters
 from bayesnas.nn.hypernet import ConstantNet, Filled, Hypernet, Place
 from bayesnas.nn.names import below, matching
 from bayesnas.nn.parameter_map import ParameterMap
-
-BETAS = (0.9, 0.999)
 
 
 @dataclass
@@ -44,12 +42,14 @@ class Use:
 
     Attributes:
         places: where every group is, in the order of the groups.
+        positions: of the vectors in use among all leaves.
         leaves: the vectors in use, over all groups.
         gradients: their gradients.
         moves: whether each of them has any influence; one that has none is not updated.
     """
 
     places: list[Place]
+    positions: list[int]
     leaves: list[nn.Parameter]
     gradients: list[Tensor]
     moves: list[bool]
@@ -107,6 +107,11 @@ class TrainedParameters:
         return [leaf for group in self.groups for leaf in group.net.leaves]
 
     @property
+    def gradients(self) -> list[Tensor]:
+        """The gradient of every leaf."""
+        return [gradient for group in self.groups for gradient in group.gradients]
+
+    @property
     def names(self) -> list[str]:
         """Names of the parameters, over all groups."""
         return [name for group in self.groups for name in group.names]
@@ -121,8 +126,10 @@ class TrainedParameters:
         """What a step at a KL weight reads and updates."""
         t = 0.0 if self.amortization is None else self.amortization.span.normalised(kl_weight)
         places = [group.net.place(t) for group in self.groups]
-        found = Use(places, [], [], [])
+        found, before = Use(places, [], [], [], []), 0
         for group, place in zip(self.groups, places, strict=True):
+            found.positions += [before + index for index in place.leaves]
+            before += len(group.net.leaves)
             found.leaves += [group.net.leaves[index] for index in place.leaves]
             found.gradients += [group.gradients[index] for index in place.leaves]
             found.moves += place.moves
@@ -157,11 +164,29 @@ class TrainedParameters:
         for leaf, gradient, moves in zip(use.leaves, use.gradients, use.moves, strict=True):
             leaf.grad = gradient if moves else None
 
-    def refine(self, progress: float, optimizer: torch.optim.Optimizer) -> None:
-        """Let the maps become finer, and the optimiser's state of their leaves with them."""
+    def refine(self, progress: float, optimizer: torch.optim.Optimizer) -> bool:
+        """Let the maps become finer, and the optimiser's state of their leaves with them.
+
+        Returns:
+            whether any became finer.
+        """
+        finer = False
         for group in self.groups:
             for filled in group.net.refine(progress):
                 _interpolate_state(optimizer, list(group.net.leaves), filled)
+                finer = True
+        return finer
+
+    def move(self, leaves: Sequence[Tensor], gradients: Sequence[Tensor]) -> None:
+        """Let leaves and gradients lie in other tensors, which hold the same values."""
+        found = iter(zip(leaves, gradients, strict=True))
+        for group in self.groups:
+            own = [next(found) for _ in group.net.leaves]
+            for leaf, (value, _) in zip(group.net.leaves, own, strict=True):
+                leaf.data = value
+            group.gradients = [gradient for _, gradient in own]
+            if self.amortization is None:
+                group.flat.move(*own[0])
 
     def state(self) -> dict[str, Tensor]:
         """State of the maps; empty for constant parameters, which are the model's own."""
@@ -190,6 +215,12 @@ def trainable(model: nn.Module) -> dict[str, nn.Parameter]:
     return {name: value for name, value in model.named_parameters() if value.requires_grad}
 
 
+def constant_parameters(model: nn.Module, trained: TrainedParameters) -> dict[str, nn.Parameter]:
+    """The trainable parameters that are not among those of a step, by name: another level's."""
+    names = set(trained.names)
+    return {name: value for name, value in trainable(model).items() if name not in names}
+
+
 def running_buffers(model: nn.Module) -> dict[str, Tensor]:
     """The buffers that a forward pass may change, such as running statistics, by name."""
     kept = model.state_dict(keep_vars=True)
@@ -211,56 +242,18 @@ def _interpolate_state(
     optimizer: torch.optim.Optimizer, leaves: Sequence[nn.Parameter], filled: Filled
 ) -> None:
     left, right = (optimizer.state.get(leaves[index]) for index in (filled.left, filled.right))
-    if not left or not right:
+    if not (left and right and _has_moved(left) and _has_moved(right)):
         return
     held = optimizer.state[leaves[filled.leaf]]
     for name, value in left.items():
+        between = value
         if isinstance(value, Tensor) and value.shape == leaves[filled.leaf].shape:
-            held[name] = value.lerp(right[name], filled.share)
+            between = value.lerp(right[name], filled.share)
+        if name in held and isinstance(between, Tensor):
+            held[name].copy_(between)  # one of those that a step writes in place
         else:
-            held[name] = value.clone() if isinstance(value, Tensor) else value
+            held[name] = between.clone() if isinstance(between, Tensor) else between
 
 
-StepCounts = dict[nn.Parameter, tuple[Tensor, int]]
-"""Adam's count of a leaf's steps, and what it is as a number: reading it waits for a GPU."""
-
-
-def adam_scalars(
-    optimizer: torch.optim.Optimizer, use: Use, lr: float, counts: StepCounts
-) -> list[float]:
-    """Count a step of Adam, and return what it needs of every leaf in use.
-
-    Args:
-        optimizer: Adam over the leaves.
-        use: of the step.
-        lr: learning rate.
-        counts: of the steps before, brought up to date.
-
-    Returns:
-        step size lr / (1 − β₁ᵗ), second correction √(1 − β₂ᵗ), and the weights 1 − β₁ and
-        1 − β₂ of the new gradient in the moments, a leaf after the other; what leaves
-        everything as it is for a leaf that does not move.
-    """
-    found = []
-    for leaf, moves in zip(use.leaves, use.moves, strict=True):
-        if not moves:
-            found += [0.0, 1.0, 0.0, 0.0]
-            continue
-        step = adam_state(optimizer, leaf)["step"]
-        known, taken = counts.get(leaf, (None, 0))
-        taken = taken + 1 if known is step else int(step) + 1
-        step += 1
-        counts[leaf] = step, taken
-        corrections = [1 - beta**taken for beta in BETAS]
-        found += [lr / corrections[0], math.sqrt(corrections[1]), 1 - BETAS[0], 1 - BETAS[1]]
-    return found
-
-
-def adam_state(optimizer: torch.optim.Optimizer, leaf: nn.Parameter) -> dict[str, Tensor]:
-    """Adam's state of a leaf, in the optimiser's own books; created where there is none yet."""
-    state: dict[str, Tensor] = optimizer.state[leaf]
-    if not state:
-        state["step"] = torch.zeros((), device=leaf.device)
-        state["exp_avg"] = torch.zeros_like(leaf.data)
-        state["exp_avg_sq"] = torch.zeros_like(leaf.data)
-    return state
+def _has_moved(state: Mapping[str, Any]) -> bool:
+    return float(state.get("step", 1)) > 0

@@ -134,7 +134,7 @@ class Training:
         progress = self.step / self.settings.steps
         if self._anneals:
             self.model.anneal(progress)
-        self._take.trained.refine(progress, self._take.optimizer)
+        self._take.refine(progress)
         factor = learning_rate_factor(self._schedule, progress)
         if self.upper is not None:
             self.upper(self.step, x, y, kl_weight, self.settings.lr * factor)

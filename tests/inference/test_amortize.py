@@ -116,7 +116,7 @@ def test_gradients_of_the_bound_match_finite_differences(net, xy, kind, kl_weigh
             return -float(bound_terms(model, x, y).bound(kl_weight)) / 27
 
     with pyro_session(RandomStream(7, x.device)):
-        step._eager(x, y, lambda_(kl_weight), use)
+        step.eager(x, y, lambda_(kl_weight), use)
     for leaf, gradient, moves in zip(use.leaves, use.gradients, use.moves, strict=True):
         assert moves or not gradient.any()
         for index in torch.randint(len(leaf), (12,), generator=generator).tolist():

@@ -15,9 +15,9 @@ from pyro.infer import Trace_ELBO
 from torch import Tensor, nn
 
 import bayesnas as bn
+from bayesnas.inference.adam import adam_update
 from bayesnas.inference.flat import flatten_parameters
 from bayesnas.inference.settings import make_settings
-from bayesnas.inference.traced import adam_update
 
 
 def classes_data(n: int = 50) -> tuple[Tensor, Tensor]:
