@@ -97,11 +97,9 @@ REPRODUCTION_LENET_5 = Reproduction(
 def compare(rows: Sequence[Measured], recipe: Recipe) -> Iterator[Comparison]:
     """The ends of both ways beside the rows of the source."""
     for quantity, name in _QUANTITIES.items():
-        for way in ("groups", "weights"):
+        for way in recipe.ways:
             for prior in PRIORS:
                 ours = [row for row in rows if row.last and (row.way, row.prior) == (way, prior)]
-                if not ours:
-                    continue
                 theirs = recipe.published.get(prior if way == "groups" else "sparse-vd")
                 yield Comparison(
                     {"removed": way, "prior": prior},
@@ -123,15 +121,15 @@ _QUANTITIES = {
 def remarks(recipe: Recipe, starts: int) -> list[str]:
     """What was run, and what is not as in the source."""
     epochs = recipe.pretraining.epochs
-    before_weights = recipe.groups[: recipe.weights_after]
-    ways = {
-        "groups": sum(stage.epochs for stage in recipe.groups),
-        "weights": sum(stage.epochs for stage in (*before_weights, *recipe.weights)),
-    }
+    what = {"groups": "groups", "weights": "single weights"}
+    ways = [
+        f"{sum(stage.epochs for stage in stages)} while {what[way]} go"
+        for way, stages in recipe.ways.items()
+    ]
     return [
         f"{recipe.title} on {recipe.data}, {starts} {'start' if starts == 1 else 'starts'}: "
         f"{epochs} epochs of maximum likelihood, {recipe.first.epochs} of a first fit, then "
-        f"{ways['groups']} while groups go, or {ways['weights']} while single weights go.",
+        f"{', or '.join(ways)}.",
         "How much is removed is set by size; the settings were chosen on held-out training data.",
         "The source removes once, by a threshold for each layer, and does not fit again. The "
         "figures beside those of single weights are its row for sparse variational dropout.",
@@ -154,7 +152,7 @@ def _measured_start(
         recipe, prior, seed, data.train, folder / f"{prior}-{seed}", folder / f"{seed}.safetensors",
         request,
     )  # fmt: skip
-    last = {"groups": len(recipe.groups) - 1, "weights": len(recipe.weights) - 1}
+    last = {way: len(stages) - 1 for way, stages in recipe.ways.items()}
     for fitted in start.fitted():
         is_last = last.get(fitted.way) == fitted.index
         row = measured(fitted, prior, seed, data.test, start.size, is_last)

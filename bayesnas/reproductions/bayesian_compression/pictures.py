@@ -42,20 +42,15 @@ def plot_frontier(found: Sequence[Measured], recipe: Recipe, ax: Axes) -> Axes:
     for prior, seed in dict.fromkeys((row.prior, row.seed) for row in found):
         colour, marker = _STYLE[prior]
         rows = [row for row in found if (row.prior, row.seed) == (prior, seed)]
-        for way, line in _LINES.items():
-            shared = recipe.weights_after if way == "weights" else len(recipe.groups)
-            path = [
-                row
-                for row in rows
-                if row.way in ("whole", way) or (row.way == "groups" and row.index < shared)
-            ]
+        for way in recipe.ways:
+            path = [row for row in rows if row.way in ("whole", way)]
             ax.plot(
                 [row.kept for row in path],
                 [row.error for row in path],
                 color=colour,
                 marker=marker,
                 markersize=4,
-                linestyle=line,
+                linestyle=_LINES[way],
                 alpha=0.8,
                 label=f"{prior}, {way}" if seed == rows[0].seed == found[0].seed else None,
             )

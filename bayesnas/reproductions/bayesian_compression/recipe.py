@@ -58,9 +58,8 @@ class Recipe:
         shape: of an image, if the net takes it flat; None if it takes it as it is.
         pretraining: what the net starts at.
         first: the fit of the whole net.
-        groups: from there, whole groups go.
-        weights: single weights go, all layers together.
-        weights_after: so many stages of groups come before those of weights; 0: the first fit.
+        groups: from there, whole groups go; none: that way is not gone.
+        weights: from the first fit as well, single weights go, all layers together.
         batch_size: examples a step.
         published: rows of the source, by prior.
     """
@@ -76,7 +75,12 @@ class Recipe:
     weights: tuple[Stage, ...]
     batch_size: int
     published: Mapping[str, published.Row]
-    weights_after: int = 0
+
+    @property
+    def ways(self) -> dict[str, tuple[Stage, ...]]:
+        """The stages of each way that is gone, by its name."""
+        named = {"groups": self.groups, "weights": self.weights}
+        return {name: stages for name, stages in named.items() if stages}
 
     def to_dict(self) -> dict[str, Any]:
         """All that decides the numbers, as JSON values."""
@@ -90,7 +94,6 @@ class Recipe:
             "first": asdict(self.first),
             "groups": [asdict(stage) for stage in self.groups],
             "weights": [asdict(stage) for stage in self.weights],
-            "weights_after": self.weights_after,
             "batch_size": self.batch_size,
         }
 
@@ -128,9 +131,8 @@ LENET_5 = Recipe(
     shape=None,
     pretraining=Pretraining(5, 2e-3, (0.0, 0.0, 0.2, 0.3)),
     first=Stage(1.0, 0.2, 2, 5e-3),
-    groups=(Stage(0.06, 0.1, 2, 5e-3),),
-    weights=(Stage(0.02, 0.2, 2, 5e-3), Stage(0.0088, 0.2, 6, 5e-3)),
-    weights_after=1,  # epochs of all filters take too long
+    groups=(),
+    weights=(Stage(0.06, 0.2, 2, 5e-3), Stage(0.02, 0.2, 2, 5e-3), Stage(0.0088, 0.2, 6, 5e-3)),
     batch_size=256,
     published=published.LENET_5,
 )

@@ -85,14 +85,11 @@ class Start:
         """The first fit, then the stages of both ways."""
         first = self.first()
         yield first
-        groups = [first]
-        for index, stage in enumerate(self.recipe.groups):
-            groups.append(self._stage(groups[-1], "groups", index, stage))
-            yield groups[-1]
-        before = groups[self.recipe.weights_after]
-        for index, stage in enumerate(self.recipe.weights):
-            before = self._stage(before, "weights", index, stage)
-            yield before
+        for way, stages in self.recipe.ways.items():
+            before = first
+            for index, stage in enumerate(stages):
+                before = self._stage(before, way, index, stage)
+                yield before
 
     def trained(self) -> nn.Module:
         """The net trained by maximum likelihood."""

@@ -100,24 +100,22 @@ def test_a_second_call_reads_what_is_there_and_other_settings_are_refused(done):
         run(other, other, Request(out, seeds=1))
 
 
-def test_single_weights_go_on_from_a_stage_of_groups_and_a_whole_stage_removes_nothing(tmp_path):
+def test_a_stage_of_the_whole_net_removes_nothing(tmp_path):
     whole, some = Stage(1.0, 0.2, 1, 1e-2), Stage(0.4, 0.2, 1, 1e-2)
-    mixed = dataclasses.replace(
-        TINY, groups=(whole, some, dataclasses.replace(some, keep=0.3)), weights_after=2
-    )
+    two = dataclasses.replace(TINY, groups=(whole, some), weights=())
     data = bn.data.load("digits").train
     net = tmp_path / "net.safetensors"
-    start = stages.Start(mixed, "horseshoe", 0, data, tmp_path / "fits", net, Request(tmp_path))
-    _, all_left, fewer, fewest, weights = start.fitted()
+    start = stages.Start(two, "horseshoe", 0, data, tmp_path / "fits", net, Request(tmp_path))
+    first, all_left, fewer = start.fitted()
     assert all_left.inputs is None
     sizes = [
         sum(p.numel() for p in f.posterior.model.plain_module().parameters() if p.ndim > 1)
-        for f in (all_left, fewer, fewest, weights)
+        for f in (all_left, fewer)
     ]
     assert sizes[0] == SIZE
-    assert sizes[2] < sizes[1] <= 0.4 * SIZE
-    assert set(weights.inputs.tolist()) <= set(fewer.inputs.tolist())
-    assert not set(weights.inputs.tolist()) <= set(fewest.inputs.tolist())
+    assert sizes[1] <= 0.4 * SIZE
+    means = [f.posterior.model.plain_module().layer1.weight for f in (first, all_left)]
+    assert not torch.equal(*means)  # it was fitted on
 
 
 def test_pictures_and_tables_are_written(done):
@@ -146,22 +144,27 @@ def test_a_net_with_fewer_wrong_guesses_comes_first_in_no_row():
     assert found["test error, %", "weights", "horseshoe"] == (7.0,)
 
 
-@pytest.mark.parametrize(("after", "path", "epochs"), [(0, [100, 9], 3), (1, [100, 60, 9], 4)])
-def test_the_line_of_single_weights_passes_the_stages_of_groups_before_them(after, path, epochs):
+@pytest.mark.parametrize("ways", [("groups", "weights"), ("weights",)])
+def test_every_way_has_a_line_from_the_first_fit_and_its_epochs(ways):
     def row(way, index, kept):
         return bayesian_compression.Measured(
             "horseshoe", 0, way, index, "1-2", kept, 2.0, 3.0, 4.0, 5.0, last=True
         )  # fmt: skip
 
-    rows = [row("whole", 0, 100), row("groups", 0, 60), row("groups", 1, 40), row("weights", 0, 9)]
-    weights = (Stage(0.09, 0.2, 3, 1e-2),)
-    mixed = dataclasses.replace(TINY, weights=weights, weights_after=after)
+    kept = {"groups": [60, 40], "weights": [9]}
+    stages = {way: tuple(Stage(at / 100, 0.2, 3, 1e-2) for at in kept[way]) for way in ways}
+    mixed = dataclasses.replace(TINY, **{"groups": (), **stages})
+    rows = [row("whole", 0, 100)]
+    rows += [row(way, index, at) for way in ways for index, at in enumerate(kept[way])]
+    drawn = plot_frontier(rows, mixed, Figure().subplots()).lines
     lines = {
-        line.get_label(): line for line in plot_frontier(rows, mixed, Figure().subplots()).lines
+        line.get_label(): list(line.get_xdata()) for line in drawn if len(line.get_xdata()) > 1
     }
-    assert list(lines["horseshoe, groups"].get_xdata()) == [100, 60, 40]
-    assert list(lines["horseshoe, weights"].get_xdata()) == path
-    assert f"or {epochs} while single weights go" in bayesian_compression.remarks(mixed, 1)[0]
+    assert lines == {f"horseshoe, {way}": [100, *kept[way]] for way in ways}
+    said = bayesian_compression.remarks(mixed, 1)[0]
+    assert "3 while single weights go." in said
+    assert ("then 6 while groups go, or 3" in said) == ("groups" in ways)
+    assert {c.labels["removed"] for c in compare(rows, mixed)} == set(ways)
 
 
 @pytest.mark.parametrize("prior", recipe.PRIORS)
@@ -277,6 +280,6 @@ def test_both_nets_are_registered_and_start_as_published():
     assert sizes == [266_200, 430_500]
     for found, layers in zip(recipes, (3, 4), strict=True):
         assert len(found.pretraining.dropout) == layers
-        assert found.groups[-1].keep <= 0.108
+    assert recipes[0].groups[-1].keep <= 0.108
     assert recipes[0].weights[-1].keep <= 0.022
     assert recipes[1].weights[-1].keep <= 0.009
