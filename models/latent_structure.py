@@ -53,13 +53,15 @@ class LatentStructureNet(GaussianNet):
     these probabilities. So the KL weight of a fit is the coefficient of complexity of DARTS-CC.
 
     On vertices q(w | γ) is a free Gaussian for the operations that are there; the weights of the
-    others are read by nothing and count nothing. Inside simplex and cube it is
+    others are read by nothing and count nothing. Inside simplex and cube it is one of
 
-    .. math:: q(w^e_k \mid \gamma) = N(\mu\, g^a, \sigma^2 g^{2a})
+    .. math:: q(w^e_k) = N(\mu, \sigma^2), \qquad
+        q(w^e_k \mid \gamma) \propto p(w^e_k \mid \gamma)\, N(\gamma^e_k w^e_k;\, \mu, \sigma^2)
 
-    with a = 0, the source's guide, or learned, one an operation: the data determine products γw, so
-    that with a = 0 γ has to keep within the relative width of w, at a cost in the bound. The KL of
-    w given γ is in closed form; ε > 0 keeps it finite, since E γ⁻² is infinite for τ (K − 1) ≤ 2.
+    the first of them the source's. The data determine products γw: in the first γ has to keep
+    within the relative width of w, at a cost in the bound; the second is the posterior where
+    outputs are linear in w and features uncorrelated. The KL of w given γ is in closed form; ε > 0
+    keeps it finite, since E γ⁻² is infinite for τ (K − 1) ≤ 2.
 
     Args:
         graph: the graph; it is copied and never changed.
@@ -76,8 +78,8 @@ class LatentStructureNet(GaussianNet):
         sample: Γ drawn once a ``"batch"``, or for every ``"example"``, which estimates the same
             bound with less variance.
         gamma_floor: ε in (0, 1].
-        coupling: of w and Γ in the guide: ``"independent"``, a = 0, or ``"power"``, a learned,
-            inside simplex and cube with ``sample="batch"``.
+        coupling: of w and Γ in the guide: ``"independent"``, the first of the two, or
+            ``"conjugate"``, the second, inside simplex and cube with ``sample="batch"``.
         weights: ``"gaussian"``, or ``"point"``: plain parameters without a prior, as in DARTS.
         prior_scale, likelihood, noise_scale, estimator, initial_loc, initial_scale: as for
             ``GaussianNet``.
@@ -151,7 +153,7 @@ class LatentStructureNet(GaussianNet):
         for group in self.groups:
             counts = torch.tensor([costs[edge] for edge in group.edges], dtype=torch.float32)
             self.register_buffer(f"prior_{group.site}", -counts / cost_scale)
-        self._start = starting_values(family, self.groups, exponents=coupling == "power")
+        self._start = starting_values(family, self.groups)
         self.structural = VariationalParameters(self._start)
 
     @property
@@ -212,20 +214,19 @@ class LatentStructureNet(GaussianNet):
         law, share = self.posterior(site), self._share(site, gamma)
         if share is None:
             return law
-        hard, floor = self.family.is_hard, self.gamma_floor
-        return posterior_given(law, share, self._exponent(site), is_hard=hard, floor=floor)
+        return posterior_given(
+            law,
+            self.prior(site),
+            share,
+            coupled=self.coupling == "conjugate",
+            is_hard=self.family.is_hard,
+            floor=self.gamma_floor,
+        )
 
     def _share(self, site: str, gamma: Gamma) -> Tensor | None:
         """γ of the operation that a weight belongs to, ``[]`` or ``[n]``; None on a fixed edge."""
         edge, position = owner_of(self.graph, site)
         return gamma[edge][..., position] if edge in gamma else None
-
-    def _exponent(self, site: str) -> Tensor | None:
-        """The exponent a of the operation that a weight belongs to; None where a = 0."""
-        if self.coupling == "independent":
-            return None
-        exponents = {g.site: self.structural[f"{g.site}.exponent"] for g in self.groups}
-        return self._share(site, by_edge(self.groups, exponents))
 
     def reset(self) -> None:
         """Draw the initial means, and start Γ near the centre."""

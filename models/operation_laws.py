@@ -31,18 +31,24 @@ def prior_given(
 
 def posterior_given(
     guide: GaussianWeights,
+    prior: GaussianWeights,
     share: Tensor,
-    exponent: Tensor | None,
     *,
+    coupled: bool,
     is_hard: bool,
     floor: float,
 ) -> GaussianWeights:
-    r"""N(μ gᵃ, σ² g²ᵃ), g = max(γ, ε); on vertices N(μ, σ²) where the operation is there.
+    r"""N(μ, σ²), on vertices where the operation is there; coupled, with a factor N(γw; μ, σ²).
+
+    .. math:: q(w \mid \gamma) \propto N(w;\, 0, v)\, N(\gamma w;\, \mu, \sigma^2)
+        = N\Bigl(\frac{\gamma v \mu}{\sigma^2 + \gamma^2 v},\,
+        \frac{\sigma^2 v}{\sigma^2 + \gamma^2 v}\Bigr), \qquad v = \max(\gamma, \epsilon)^2 s^2
 
     Args:
         guide: N(μ, σ²).
+        prior: N(0, s²).
         share: γ of the operation, ``[]``, or ``[n]``, one an example.
-        exponent: a, None for 0.
+        coupled: whether w follows γ.
         is_hard: whether γ is 0 or 1.
         floor: ε.
     """
@@ -50,9 +56,10 @@ def posterior_given(
         return PresentWeights(
             guide.loc, guide.scale, share.mean(), keep=guide.keep, local=guide.local
         )
-    if exponent is None:
+    if not coupled:
         return guide
-    factor = share.clamp_min(floor).pow(exponent)
-    return GaussianWeights(
-        guide.loc * factor, guide.scale * factor, keep=guide.keep, local=guide.local
-    )
+    before = (prior.scale * share.clamp_min(floor)).square()
+    width = guide.scale.square() + share.square() * before
+    loc = guide.loc * share * before / width
+    scale = guide.scale * (before / width).sqrt()
+    return GaussianWeights(loc, scale, keep=guide.keep, local=guide.local)

@@ -246,23 +246,18 @@ def structure_guide(guide: str, domain: str | None) -> StructureGuide:
     return GUIDES[guide](domain or known[0])
 
 
-def starting_values(
-    family: StructureGuide, groups: Sequence[EdgeGroup], *, exponents: bool
-) -> dict[str, Tensor]:
+def starting_values(family: StructureGuide, groups: Sequence[EdgeGroup]) -> dict[str, Tensor]:
     """Where the variational parameters of Γ start, by ``<site>.<name>``.
 
     Args:
         family: the guide.
         groups: edges of the same operations.
-        exponents: whether each operation has one, ``<site>.exponent``, starting at 0.
     """
-    found: dict[str, Tensor] = {}
-    for group in groups:
-        values = family.start(*group.shape)
-        if exponents:
-            values["exponent"] = torch.zeros(group.shape)
-        found |= {f"{group.site}.{name}": value for name, value in values.items()}
-    return found
+    return {
+        f"{group.site}.{name}": value
+        for group in groups
+        for name, value in family.start(*group.shape).items()
+    }
 
 
 # For each of these the operations' probabilities stand where latents are set to their means.

@@ -9,7 +9,7 @@ from bayesnas.models.checks import check_choice, check_positive
 from bayesnas.models.structure_guides import StructureGuide
 from bayesnas.nn.graph import Graph
 
-COUPLINGS = ("independent", "power")
+COUPLINGS = ("independent", "conjugate")
 SAMPLES = ("batch", "example")
 WEIGHTS = ("gaussian", "point")
 
@@ -33,10 +33,11 @@ def check_options(
     check_choice("weights", weights, WEIGHTS)
     if check_positive("gamma_floor", gamma_floor) > 1:
         raise ValueError(f"gamma_floor must be in (0, 1], got {gamma_floor!r}")
-    if coupling == "power" and (weights == "point" or family.is_hard or sample == "example"):
+    inside = weights == "gaussian" and not family.is_hard and sample == "batch"
+    if coupling == "conjugate" and not inside:
         raise ValueError(
             "coupling must be 'independent' for weights='point', on vertices and for "
-            "sample='example', where no weights follow a γ inside the domain, got 'power'"
+            "sample='example', where no weights follow a γ inside the domain, got 'conjugate'"
         )
 
 

@@ -43,7 +43,7 @@ class TestGumbelSoftmaxContract(ModelContract):
 class TestLogitNormalContract(ModelContract):
     def make_model(self):
         return LatentStructureNet(
-            two_layers(), "logit-normal", temperature=1.0, estimator="weight", coupling="power"
+            two_layers(), "logit-normal", temperature=1.0, estimator="weight", coupling="conjugate"
         )
 
     def make_data(self):
@@ -129,7 +129,7 @@ def test_bad_arguments_are_named():
     graph = two_layers()
     fixed = bn.nn.Graph({("x", "y"): nn.Linear(4, 3)}, example=torch.zeros(1, 4))
     for options, message in (
-        ({"coupling": "tight"}, r"coupling must be one of \['independent', 'power'\]"),
+        ({"coupling": "tight"}, r"coupling must be one of \['independent', 'conjugate'\]"),
         ({"guide": "normal"}, r"guide must be one of \['gumbel-softmax', "),
         ({"domain": "sphere"}, r"domain must be one of \['simplex', 'simplex-vertices', "),
         ({"domain": "cube"}, r"domain must be one of \['simplex', 'simplex-vertices'\] for guide"),
@@ -143,9 +143,9 @@ def test_bad_arguments_are_named():
         ({"temperature": (1.0, -1.0)}, "temperature must be a finite number > 0, got -1.0"),
         ({"temperature": (1.0,)}, r"temperature must be a number or two, \(start, end\)"),
         ({"gamma_floor": 2.0}, r"gamma_floor must be in \(0, 1\]"),
-        ({"sample": "example", "coupling": "power"}, "coupling must be 'independent' for"),
-        ({"domain": "simplex-vertices", "coupling": "power"}, "coupling must be 'independent'"),
-        ({"weights": "point", "coupling": "power"}, "coupling must be 'independent' for"),
+        ({"sample": "example", "coupling": "conjugate"}, "coupling must be 'independent' for"),
+        ({"domain": "simplex-vertices", "coupling": "conjugate"}, "coupling must be 'independent'"),
+        ({"weights": "point", "coupling": "conjugate"}, "coupling must be 'independent' for"),
     ):
         with pytest.raises(ValueError, match=message):
             LatentStructureNet(graph, **options)
