@@ -72,20 +72,20 @@ class Training:
         self.stream = RandomStream(int(seeds[1]), x.device)
         self._schedule = schedule
         with pyro_session(self.stream, validate=True):
-            first = self.batches.at(0)
+            first = self.batches.one(0)
             model.train()
             if fresh:
                 model.prepare(*first)
                 model.reset()
             self._try_out(*first)
-            self._take = Step(
+            self.take = Step(
                 model, optimizer, settings, len(x), self.stream, lambda: self._where(self.step)
             )
         self.upper = None
         if upper is not None:
             bilevel, sample = upper
             self.upper = UpperStep(
-                model, bilevel, settings, self._take.all, len(x), sample, int(seeds[0]), self.stream
+                model, bilevel, settings, self.take.all, len(x), sample, int(seeds[0]), self.stream
             )
         self.history = torch.full((settings.steps, len(HISTORY)), torch.nan, device=x.device)
         self.validation_nll: list[float] = []
@@ -103,7 +103,7 @@ class Training:
     @property
     def parameters(self) -> list[torch.nn.Parameter]:
         """The trainable parameters."""
-        return self._take.parameters
+        return self.take.parameters
 
     @property
     def finished(self) -> bool:
@@ -127,31 +127,51 @@ class Training:
                 recorded.append(self._take_step(kl_weight))
                 weights.append(kl_weight.bound)
                 self.step += 1
-        self._record(first, recorded, weights)
+        if recorded:
+            self._record(first, torch.stack(recorded), weights)
+
+    def took(self, terms: Tensor, kl_weights: list[float]) -> None:
+        """Note steps that were taken together with those of other chains.
+
+        Args:
+            terms: of the bound, ``[steps, sites]``.
+            kl_weights: λ in the bound of every step.
+
+        Raises:
+            NonFiniteLossError: at the first step whose bound is NaN or infinite.
+        """
+        first = self.step
+        self.step += len(terms)
+        self._record(first, terms, kl_weights)
 
     def _take_step(self, kl_weight: StepKLWeight) -> Tensor:
         x, y = self.batches.at(self.step)
-        progress = self.step / self.settings.steps
-        if self._anneals:
-            self.model.anneal(progress)
-        self._take.refine(progress)
-        factor = learning_rate_factor(self._schedule, progress)
+        self.follow_schedules(self.step)
+        factor = self.rate_at(self.step)
         if self.upper is not None:
             self.upper(self.step, x, y, kl_weight, self.settings.lr * factor)
-        return self._take(x, y, kl_weight, factor)
+        return self.take(x, y, kl_weight, factor)
 
-    def _record(self, first: int, recorded: list[Tensor], kl_weights: list[float]) -> None:
-        if not recorded:
-            return
-        split = len(self._take.log_lik_sites)
-        terms = torch.stack(recorded)
+    def follow_schedules(self, step: int) -> bool:
+        """Do what is due before a step; return whether the maps over λ became finer."""
+        progress = step / self.settings.steps
+        if self._anneals:
+            self.model.anneal(progress)
+        return self.take.refine(progress)
+
+    def rate_at(self, step: int) -> float:
+        """Factor on the learning rate of a step."""
+        return learning_rate_factor(self._schedule, step / self.settings.steps)
+
+    def _record(self, first: int, terms: Tensor, kl_weights: list[float]) -> None:
+        split = len(self.take.log_lik_sites)
         log_lik, kl = terms[:, :split].sum(1), terms[:, split:].sum(1)
         weights = kl.new_tensor(kl_weights)
         rows = torch.stack([weights * kl - log_lik, log_lik, kl, weights], dim=1)
         finite = torch.isfinite(rows).all(dim=1)
         if not bool(finite.all()):
             index = int((~finite).nonzero()[0])
-            check_terms(self._take.named(recorded[index]), self._where(first + index))
+            check_terms(self.take.named(terms[index]), self._where(first + index))
         self.history[first : first + len(rows)] = rows
 
     def _where(self, index: int) -> str:
@@ -160,7 +180,7 @@ class Training:
 
     def show(self, kl_weight: float) -> None:
         """Give the model the parameters at a KL weight; in a fit at one λ it has them."""
-        self._take.all.write(kl_weight)
+        self.take.all.write(kl_weight)
 
     def check_parameters(self) -> None:
         """Raise NonFiniteLossError where the last step left a parameter NaN or infinite.
@@ -169,7 +189,7 @@ class Training:
         """
         where = self._where(self.step - 1)
         check_parameters(self.model.named_parameters(), where)
-        maps = [(f"leaf {i} of the map", leaf) for i, leaf in enumerate(self._take.all.leaves)]
+        maps = [(f"leaf {i} of the map", leaf) for i, leaf in enumerate(self.take.all.leaves)]
         check_parameters(maps, where)
 
     def end_epoch(self, validation_nll: float, patience: int | None) -> None:
@@ -189,7 +209,7 @@ class Training:
         """
         if self.settings.amortization is not None:
             self.show(self.settings.amortization.span.kl_weight(0.5))
-        model, maps = self.model.state_dict(), self._take.all.state()
+        model, maps = self.model.state_dict(), self.take.all.state()
         return {f"model/{name}": value.detach() for name, value in model.items()} | {
             f"maps/{name}": value.detach() for name, value in maps.items()
         }
@@ -210,12 +230,13 @@ class Training:
             "stopped": self.stopped,
             "validation_nll": self.validation_nll,
             **values,
-            "steps": self._take.decisions(),
+            "steps": self.take.decisions(),
+            "upper_steps": None if self.upper is None else self.upper.decisions(),
         }
 
     def _optimizers(self) -> dict[str, torch.optim.Optimizer]:
         """The optimiser of every level."""
-        found = {"optimizer": self._take.optimizer}
+        found = {"optimizer": self.take.optimizer}
         return found if self.upper is None else {**found, "upper_optimizer": self.upper.optimizer}
 
     def load_state(self, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
@@ -226,12 +247,14 @@ class Training:
         """
         try:
             self.model.load_state_dict(below("model/", tensors))
-            self._take.all.load_state(below("maps/", tensors))
+            self.take.all.load_state(below("maps/", tensors))
         except RuntimeError as error:
             raise ValueError(f"the checkpoint is of another model: {error}") from error
         for name, optimizer in self._optimizers().items():
             restore_optimizer(optimizer, below(f"{name}/", tensors), values[name])
-        self._take.decide_as(values["steps"])
+        self.take.decide_as(values["steps"])
+        if self.upper is not None:
+            self.upper.decide_as(values["upper_steps"])
         self.stream.state = below("random/", tensors)
         self.step = int(values["step"])
         self.stopped = bool(values["stopped"])

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.fx.experimental.proxy_tensor import make_fx
 
 from bayesnas.data import Split
 from bayesnas.inference.batches import Batches
@@ -16,18 +16,23 @@ from bayesnas.inference.hypergradients import Tensors
 from bayesnas.inference.optimizers import LearningRates, build_optimizer
 from bayesnas.inference.session import RandomStream
 from bayesnas.inference.settings import FitSettings, StepKLWeight, learning_rate_factor
+from bayesnas.inference.step import TOLERANCE
+from bayesnas.inference.traced import RecordedStep, record, relative_difference
 from bayesnas.inference.trained import TrainedParameters, running_buffers
 from bayesnas.models.base import BayesianModel
 
 _LOG = logging.getLogger("bayesnas")
 
-Gradients = Callable[..., list[Tensor]]
+Shapes = tuple[torch.Size, ...]
+Gradient = Callable[..., Tensor]
 
 
 class UpperStep:
     """Moves h by a hypergradient on a batch of each sample; θ and all buffers stay.
 
-    Where the fit records its steps this one is recorded too, once for every shape of batches.
+    Where the fit records its steps this one is recorded too, once for every shape of batches, and
+    compiled for full ones where the fit compiles its own. The first is compared with the eager
+    one before it is trusted.
 
     Args:
         model: trained in place.
@@ -59,13 +64,16 @@ class UpperStep:
         self._model, self._bilevel, self._all = model, bilevel, trained
         self._steps, self._stream = settings.steps, stream
         self._recording = settings.compile != "eager"
+        self._compiling = settings.compile == "inductor"
         batch_size = bilevel.batch_size or settings.batch_size
         self._batches = Batches(validation.x, validation.y, batch_size, seed)
         self.trained = trained.level(upper=True)
         self.optimizer = build_optimizer(bilevel.optimizer, self.trained.leaves, bilevel.lr)
         self._rates = LearningRates(self.optimizer)
         self._function = _Function(model, trained, bilevel, (examples, len(validation)))
-        self._recorded: dict[tuple[torch.Size, ...], Gradients] = {}
+        self._recorded: dict[Shapes, RecordedStep] = {}
+        self._trusted: set[Shapes] = set()
+        self._full = min(settings.batch_size, examples), min(batch_size, len(validation))
 
     def __call__(
         self, step: int, x: Tensor, y: Tensor, kl_weight: StepKLWeight, lower_lr: float
@@ -89,39 +97,71 @@ class UpperStep:
         weights = kl_weight.bound, kl_weight.bound if own is None else own
         scalars = torch.tensor([*weights, lower_lr], device=x.device)
         tensors = [*self._function.inputs(), x, y, *self._batches.at(step), scalars]
-        gradients = self._gradients(tensors)(*tensors)
-        for group, gradient in zip(self.trained.groups, gradients, strict=True):
-            group.flat.gradient.copy_(gradient)
+        gradient = self._gradient(tensors)(*tensors)
+        flat = [group.flat.gradient for group in self.trained.groups]
+        for held, part in zip(flat, gradient.split([len(g) for g in flat]), strict=True):
+            held.copy_(part)
         use = self.trained.use(kl_weight.target)
         self.trained.pull_back(use)
         self.trained.offer(use)
         self.optimizer.step()
 
-    def _gradients(self, tensors: Sequence[Tensor]) -> Gradients:
+    def decisions(self) -> dict[str, Any]:
+        """Return which steps are recorded ones, as JSON values for a checkpoint."""
+        recorded = [[list(shape) for shape in shapes] for shapes in self._recorded]
+        return {"recording": self._recording, "recorded": recorded}
+
+    def decide_as(self, decisions: Mapping[str, Any]) -> None:
+        """Take the same steps as the fit that :meth:`decisions` is of; none is compared anew."""
+        self._recording = bool(decisions["recording"])
+        self._trusted = {
+            tuple(torch.Size(shape) for shape in shapes) for shapes in decisions["recorded"]
+        }
+
+    def _gradient(self, tensors: Sequence[Tensor]) -> Gradient:
         """The function of these shapes: recorded where that is possible and asked for."""
         shapes = tuple(tensor.shape for tensor in tensors)
         if self._recording and shapes not in self._recorded:
-            copies = [tensor.detach().clone() for tensor in tensors]
             try:
-                with self._stream.rewound(self._stream.now()):
-                    self._recorded[shapes] = make_fx(self._function)(*copies)
+                self._recorded[shapes] = self._record(tensors)
             except Exception as error:  # whatever a user's model does that tracing can't follow
-                self._recording = False
-                _LOG.warning(
-                    "the upper level of %s trains in eager mode: it can't be traced (%s: %s)",
-                    self._model.describe(),
-                    type(error).__name__,
-                    error,
-                )
-        return self._recorded.get(shapes, self._function)
+                self._stay_eager(f"it can't be traced ({type(error).__name__}: {error})")
+            else:
+                if shapes not in self._trusted:
+                    self._compare(self._recorded[shapes], tensors)
+        return self._recorded[shapes] if self._recording else self._function
+
+    def _record(self, tensors: Sequence[Tensor]) -> RecordedStep:
+        """The function, recorded, and for full batches compiled where the fit compiles."""
+        full = (len(tensors[-5]), len(tensors[-3])) == self._full
+        with self._stream.rewound(self._stream.now()):
+            recorded = record(self._function, tensors)
+            if self._compiling and full:
+                recorded.compile(tensors)
+        return recorded
+
+    def _compare(self, recorded: RecordedStep, tensors: Sequence[Tensor]) -> None:
+        """Stay eager where a recorded function does not give the eager numbers."""
+        before = self._stream.now()
+        with self._stream.rewound(before):
+            found = recorded(*tensors)
+        with self._stream.rewound(before):
+            difference = relative_difference(found, self._function(*tensors))
+        if difference > TOLERANCE:
+            self._stay_eager(f"the traced gradient differs from the eager one by {difference:.1e}")
+
+    def _stay_eager(self, reason: str) -> None:
+        self._recording = False
+        model = self._model.describe()
+        _LOG.warning("the upper level of %s trains in eager mode: %s", model, reason)
 
 
 class _Function:
     """The hypergradient as a pure function of tensors.
 
     ``(flat parameters of every group, buffers, x, y, validation x and y, scalars)`` go in; out
-    come the gradients by the flat parameters of the groups of the upper level. ``scalars`` are
-    both KL weights and the learning rate of the lower level.
+    comes the gradient by the flat parameters of the groups of the upper level, one after another.
+    ``scalars`` are both KL weights and the learning rate of the lower level.
     """
 
     def __init__(
@@ -143,7 +183,7 @@ class _Function:
         flat = [group.flat.values.detach() for group in self._groups]
         return flat + [self._model.get_buffer(name) for name in self._buffers]
 
-    def __call__(self, *tensors: Tensor) -> list[Tensor]:
+    def __call__(self, *tensors: Tensor) -> Tensor:
         """Compute the hypergradient; see the class for the arguments."""
         count = len(self._groups)
         flat, buffers = tensors[:count], tensors[count:-5]
@@ -160,10 +200,11 @@ class _Function:
 
         n, m = self._examples
         with torch.enable_grad():
-            return self._method(
+            found = self._method(
                 lambda theta, h: level(theta, h, held_out_x, held_out_y, above, m),
                 lambda theta, h: level(theta, h, x, y, below, n),
                 flat[: self._lower],
                 flat[self._lower :],
                 lr,
             )
+        return torch.cat(found)

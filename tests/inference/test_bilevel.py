@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 
 import bayesnas as bn
-from bayesnas.inference import Implicit, Unrolled, hypergradient
+from bayesnas.inference import Implicit, Unrolled, hypergradient, upper_step
 from bayesnas.inference.bilevel import upper_parameters
+from bayesnas.inference.traced import record
 from bayesnas.models.base import BayesianModel
 
 SGD = functools.partial(torch.optim.SGD, momentum=0.9, weight_decay=3e-4)
@@ -175,14 +176,58 @@ def test_levels_of_one_objective_on_one_sample_are_one_optimisation():
     assert fits["two levels"] == pytest.approx(fits["joint"], abs=1e-3)
 
 
-@pytest.mark.parametrize("kind", ["greedy", "unrolled", Implicit(steps=2, damping=1.0)])
-def test_recorded_steps_of_both_levels_equal_eager_ones(kind: object, caplog):
+@pytest.mark.parametrize(
+    ("kind", "compile"),
+    [
+        ("greedy", "trace"),
+        ("unrolled", "trace"),
+        (Implicit(steps=2, damping=1.0), "trace"),
+        pytest.param("greedy", "inductor", marks=pytest.mark.slow),
+        pytest.param("unrolled", "inductor", marks=pytest.mark.slow),
+        pytest.param(Implicit(steps=2, damping=1.0), "inductor", marks=pytest.mark.slow),
+    ],
+)
+def test_recorded_steps_of_both_levels_equal_eager_ones(kind: object, compile: str, caplog):
     options = {"bilevel": bn.Bilevel(kind, lr=0.05), "optimizer": SGD, "steps": 6, "batch_size": 12}
-    found = quick(mixed(), compile="trace", **options)
+    found = quick(mixed(), compile=compile, **options)
     plain = quick(mixed(), compile=False, **options)
-    assert not caplog.records
+    assert not [record for record in caplog.records if record.name == "bayesnas"]
     for name, value in plain.model.state_dict().items():
         assert torch.allclose(found.model.state_dict()[name], value, atol=1e-5), name
+
+
+def test_an_upper_step_that_differs_from_the_eager_one_stays_eager(caplog, monkeypatch):
+    """Before a recorded hypergradient takes a step it is compared with the eager one."""
+
+    def wrong(function, tensors):
+        return record(lambda *inputs: 1.001 * function(*inputs), tensors)
+
+    plain = quick(mixed(), compile=False, optimizer=SGD)
+    monkeypatch.setattr(upper_step, "record", wrong)
+    found = quick(mixed(), compile="trace", optimizer=SGD)
+    assert "the upper level of LatentStructureNet" in caplog.text
+    assert "differs from the eager one by 1.0e-03" in caplog.text
+    for name, value in plain.model.state_dict().items():
+        assert torch.allclose(found.model.state_dict()[name], value, atol=1e-5), name
+
+
+@pytest.mark.parametrize("tolerances", [(1e-4, -1.0), (-1.0, 1e-4)])
+def test_a_resumed_upper_level_is_recorded_or_not_as_before(
+    tmp_path, monkeypatch, caplog, tolerances
+):
+    def stop(event) -> None:
+        if event.step == 8:
+            raise InterruptedError
+
+    options = {"compile": "trace", "optimizer": SGD, "checkpoint_every": 4, "out": tmp_path / "run"}
+    monkeypatch.setattr(upper_step, "TOLERANCE", tolerances[0])
+    with pytest.raises(InterruptedError):
+        quick(mixed(), on_step=stop, **options)
+    assert ("in eager mode" in caplog.text) == (tolerances[0] < 0)
+    caplog.clear()
+    monkeypatch.setattr(upper_step, "TOLERANCE", tolerances[1])
+    quick(mixed(), resume=True, **options)
+    assert caplog.text == ""
 
 
 def test_the_lower_level_leaves_h_alone_and_the_upper_level_theta():
