@@ -16,6 +16,7 @@ from bayesnas.inference.noise import Noise, take_out_noise
 from bayesnas.inference.objective import BoundTerms, bound_terms
 from bayesnas.inference.pooling import keep_pooling
 from bayesnas.inference.precision import round_products
+from bayesnas.inference.simplify import simplify
 from bayesnas.inference.trained import (
     TrainedParameters,
     Use,
@@ -144,6 +145,7 @@ class RecordedStep:
     def __init__(self, graph: torch.fx.GraphModule, noise: Noise | None = None) -> None:
         """Take the noise out of the graph; see the class."""
         self.noise = Noise(take_out_noise(graph.graph)) if noise is None else noise
+        simplify(graph.graph)
         graph.recompile()
         self.graph = graph
         self._run: Callable[..., Tensor] = graph
