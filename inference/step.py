@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -31,14 +32,16 @@ _LOG = logging.getLogger("bayesnas")
 Graph = RecordedStep | CapturedStep
 TOLERANCE = 1e-4
 """Of recorded against eager gradients, relative in norm."""
+EPOCHS_WORTH_RECORDING = 400
+"""Of smaller last batches: recording takes as long as so many of its steps save."""
 
 
 class Step:
     """Takes the training steps of one model.
 
     In the modes ``"trace"``, ``"inductor"`` and ``"cudagraph"`` model, guide and bound are run
-    through Pyro once for every shape of batch and recorded as a function of tensors, which then
-    takes the steps; ``"inductor"`` compiles the one for full batches, ``"cudagraph"`` replays
+    through Pyro once for every shape of batch that comes often, and recorded as a function of
+    tensors, which then takes the steps; ``"inductor"`` compiles the one for full batches, ``"cudagraph"`` replays
     each as one CUDA graph. The recorded step is compared with the eager one, loss and every
     gradient, at a λ it was not recorded at; where they differ, or a model can't be recorded, the
     steps stay eager and a line in the log of ``bayesnas`` says so.
@@ -113,7 +116,7 @@ class Step:
         self.rates.scale(factor)
         use = self.use(kl_weight.target)
         self._upper.write(kl_weight.target)
-        graph = self._graph(x, y, use)
+        graph = self._graph(x, y, use) if self._comes_often(len(x)) else None
         if graph is None:
             terms = self.eager(x, y, kl_weight, use)
             self.log_lik_sites, self.kl_sites = list(terms.log_lik), list(terms.kl)
@@ -167,6 +170,13 @@ class Step:
         self._trusted = {tuple(torch.Size(shape) for shape in key) for key in decisions["recorded"]}
 
     # Traced -------------------------------------------------------------------------------
+
+    def _comes_often(self, batch: int) -> bool:
+        """Whether recording is worth it: smaller last batches come once an epoch."""
+        size = min(self.settings.batch_size, self._examples)
+        epochs = self.settings.steps / math.ceil(self._examples / size)
+        must = self.settings.precision != "float32"
+        return batch == size or must or epochs >= EPOCHS_WORTH_RECORDING
 
     def _graph(self, x: Tensor, y: Tensor, use: Use) -> Graph | None:
         key = (x.shape, y.shape)

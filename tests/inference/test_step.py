@@ -18,6 +18,7 @@ import bayesnas as bn
 from bayesnas.inference.adam import adam_update
 from bayesnas.inference.flat import flatten_parameters
 from bayesnas.inference.settings import make_settings
+from bayesnas.inference.traced import record
 
 
 def classes_data(n: int = 50) -> tuple[Tensor, Tensor]:
@@ -67,6 +68,39 @@ def test_a_traced_fit_equals_the_eager_one(
     for name, value in eager.model.state_dict().items():
         found = traced.model.state_dict()[name]
         assert torch.allclose(value.double(), found.double(), rtol=1e-3, atol=1e-5), name
+
+
+@pytest.mark.parametrize(("steps", "sizes"), [(1_197, {20}), (1_200, {20, 10})])
+def test_smaller_last_batches_are_recorded_where_they_come_often(
+    steps: int, sizes: set[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """50 examples in batches of 20, 20 and 10; 400 epochs are 1,200 steps."""
+
+    class StoppedError(Exception):
+        pass
+
+    def losses(compile: str | bool) -> list[float]:
+        found: list[float] = []
+
+        def look(event: bn.inference.StepEvent) -> None:
+            found.append(event.loss)
+            if len(found) == 7:
+                raise StoppedError
+
+        with pytest.raises(StoppedError):
+            fit(compile, plain_net(), steps=steps, on_step=look)
+        return found
+
+    recorded: set[int] = set()
+
+    def noticed(function: object, tensors: list[Tensor]) -> object:
+        recorded.update(len(tensor) for tensor in tensors if tensor.ndim == 2)
+        return record(function, tensors)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("bayesnas.inference.step.record", noticed)
+    traced = losses("trace")
+    assert recorded == sizes
+    assert np.allclose(traced, losses(False), rtol=1e-5)
 
 
 def test_a_compiled_fit_follows_the_eager_one(caplog: pytest.LogCaptureFixture) -> None:
