@@ -41,10 +41,10 @@ class Step:
 
     In the modes ``"trace"``, ``"inductor"`` and ``"cudagraph"`` model, guide and bound are run
     through Pyro once for every shape of batch that comes often, and recorded as a function of
-    tensors, which then takes the steps; ``"inductor"`` compiles the one for full batches, ``"cudagraph"`` replays
-    each as one CUDA graph. The recorded step is compared with the eager one, loss and every
-    gradient, at a λ it was not recorded at; where they differ, or a model can't be recorded, the
-    steps stay eager and a line in the log of ``bayesnas`` says so.
+    tensors, which then takes the steps; ``"inductor"`` compiles the one for full batches,
+    ``"cudagraph"`` replays each as one CUDA graph. The recorded step is compared with the eager
+    one, loss and every gradient, at a λ it was not recorded at; where they differ, or a model
+    can't be recorded, the steps stay eager and a line in the log of ``bayesnas`` says so.
 
     Args:
         model: trained in place.
