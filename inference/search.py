@@ -17,6 +17,7 @@ from bayesnas.inference.fit import fit
 from bayesnas.inference.hypergradients import Hypergradient
 from bayesnas.inference.inputs import Data
 from bayesnas.inference.posterior import Posterior
+from bayesnas.inference.settings import Schedule
 from bayesnas.models.latent_structure import LatentStructureNet
 from bayesnas.nn.graph import Graph
 from bayesnas.nn.maps import Piecewise
@@ -37,6 +38,7 @@ def darts(
     hypergradient: str | Hypergradient = "greedy",
     cost_weight: float = 0.0,
     structure_lr: float = STRUCTURE_LR,
+    structure_schedule: Schedule = "constant",
     start: float = 0.0,
     **options: Any,
 ) -> Posterior:
@@ -56,6 +58,7 @@ def darts(
         hypergradient: ``"greedy"``, first-order DARTS; ``"unrolled"``, second-order.
         cost_weight: λ̃ ≥ 0, nats an example and parameter.
         structure_lr: learning rate of α.
+        structure_schedule: of it, as in ``bayesnas.fit``.
         start: fraction of the steps before α moves; operations with weights need some training
             before they can compare with those that have none.
         options: of ``bayesnas.fit``; by default as published, 50 epochs in batches of 64.
@@ -74,7 +77,7 @@ def darts(
     2
     """
     model = _model(graph, "point-mass")
-    chosen = _options(hypergradient, structure_lr, start, options)
+    chosen = _options(hypergradient, structure_lr, structure_schedule, start, options)
     weight = cost_weight * _examples(validation)
     return fit(model, data, validation=validation, kl_weight=weight, **chosen)
 
@@ -87,6 +90,7 @@ def gumbel_darts(
     hypergradient: str | Hypergradient = "greedy",
     cost_weight: float = 0.0,
     structure_lr: float = STRUCTURE_LR,
+    structure_schedule: Schedule = "constant",
     start: float = 0.0,
     temperature: tuple[float, float] = TEMPERATURES,
     sample: str = "example",
@@ -95,12 +99,13 @@ def gumbel_darts(
     """DARTS with γ drawn from a Gumbel-Softmax, which gets colder over the steps.
 
     Args:
-        graph: as for :func:`darts`, and so are the next six.
+        graph: as for :func:`darts`, and so are the next seven.
         data: of the weights.
         validation: of α.
         hypergradient: kind.
         cost_weight: λ̃.
         structure_lr: learning rate of α.
+        structure_schedule: of it, as in ``bayesnas.fit``.
         start: fraction of the steps before α moves; operations with weights need some training
             before they can compare with those that have none.
         temperature: of the first and the last step.
@@ -111,7 +116,7 @@ def gumbel_darts(
         Xie, Zheng, Liu, Lin, *SNAS: stochastic neural architecture search*, 2019.
     """
     model = _model(graph, "penalised-gumbel-softmax", temperature=temperature, sample=sample)
-    chosen = _options(hypergradient, structure_lr, start, options)
+    chosen = _options(hypergradient, structure_lr, structure_schedule, start, options)
     weight = cost_weight * _examples(validation)
     return fit(model, data, validation=validation, kl_weight=weight, **chosen)
 
@@ -126,6 +131,7 @@ def darts_cc(
     knots: int = 5,
     hypergradient: str | Hypergradient = "greedy",
     structure_lr: float = STRUCTURE_LR,
+    structure_schedule: Schedule = "constant",
     start: float = 0.0,
     temperature: tuple[float, float] = TEMPERATURES,
     sample: str = "example",
@@ -145,6 +151,7 @@ def darts_cc(
         knots: of α and the classifier.
         hypergradient: kind.
         structure_lr: learning rate of α.
+        structure_schedule: of it, as in ``bayesnas.fit``.
         start: fraction of the steps before α moves; operations with weights need some training
             before they can compare with those that have none.
         temperature: of the first and the last step.
@@ -156,29 +163,13 @@ def darts_cc(
         complexity control*, 2022.
     """
     model = _model(graph, "penalised-gumbel-softmax", temperature=temperature, sample=sample)
-    chosen = _options(hypergradient, structure_lr, start, options)
+    chosen = _options(hypergradient, structure_lr, structure_schedule, start, options)
     examples = _examples(validation)
     maps = {name: Piecewise(knots) for name in ("structural", *classifier(graph))}
     weight = LogUniform(low * examples, high * examples)
     found = fit(model, data, validation=validation, kl_weight=weight, amortize=maps, **chosen)
     assert isinstance(found, AmortizedPosterior)
     return found
-
-
-def random_architecture(graph: Graph, seed: int = 0) -> Graph:
-    """One operation on every mixed edge, each with the same probability; the baseline.
-
-    >>> import bayesnas as bn
-    >>> graph = bn.nn.cells(["reduction"], channels=2, nodes=2, image=8)
-    >>> random_architecture(graph, seed=1).mixed
-    ()
-    """
-    generator = torch.Generator().manual_seed(seed)
-    choice = {
-        edge: graph.names[edge][int(torch.randint(len(graph.names[edge]), (), generator=generator))]
-        for edge in graph.mixed
-    }
-    return graph.discrete(dict(choice.items()))
 
 
 def classifier(graph: Graph) -> list[str]:
@@ -227,13 +218,18 @@ def _model(graph: Graph, guide: str, **options: Any) -> LatentStructureNet:
 
 
 def _options(
-    hypergradient: str | Hypergradient, structure_lr: float, start: float, options: dict[str, Any]
+    hypergradient: str | Hypergradient,
+    structure_lr: float,
+    structure_schedule: Schedule,
+    start: float,
+    options: dict[str, Any],
 ) -> dict[str, Any]:
     """The published settings of both levels, and what the caller has set otherwise."""
     upper = Bilevel(
         hypergradient,
         optimizer=partial(torch.optim.Adam, betas=(0.5, 0.999), weight_decay=1e-3),
         lr=structure_lr,
+        schedule=structure_schedule,
         start=start,
     )
     length = {} if options.get("steps") is not None else {"epochs": 50}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import collections
-
 import pytest
 import torch
 from torch import Tensor, nn
@@ -16,7 +14,6 @@ from bayesnas.inference.search import (
     darts,
     darts_cc,
     gumbel_darts,
-    random_architecture,
 )
 
 OPTIONS = {"progress": False, "device": "cpu", "compile": False}
@@ -120,17 +117,6 @@ def test_the_classifier_is_what_leads_to_the_output():
     assert classifier(bn.nn.cells(["normal"], channels=2, nodes=1, image=4)) == [
         "net.primitives.c0->y"
     ]
-
-
-def test_random_architectures_take_every_operation_alike():
-    graph = mixed()
-    names = [random_architecture(graph, seed).names["x", "h"][0] for seed in range(300)]
-    counts = collections.Counter(names)
-    assert set(counts) == {"line", "curve", "nothing"}
-    # Three standard deviations of a binomial of 300 at 1/3.
-    assert all(abs(count - 100) < 3 * (300 * 2 / 9) ** 0.5 for count in counts.values())
-    again = random_architecture(graph, 7).names["x", "h"]
-    assert random_architecture(graph, 7).names["x", "h"] == again
 
 
 def test_clipped_descent_is_descent_where_the_gradient_is_small():

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from bayesnas.inference import AmortizedPosterior, Posterior
-from bayesnas.inference.search import darts, darts_cc, random_architecture
+from bayesnas.inference.search import darts, darts_cc
 from bayesnas.models.latent_structure import LatentStructureNet
 from bayesnas.nn.graph import Graph
+from bayesnas.nn.random_architecture import random_architecture
 from bayesnas.reproductions.base import Request
 from bayesnas.reproductions.darts_cc.settings import Images, Part, Settings
 
@@ -38,13 +39,13 @@ class Searches:
         key = f"cc-{start}"
         if key not in self._found:
             self._request.say(f"{self._data.name}: search {start} along λ̃")
-            of_range = {name: getattr(self._settings, name) for name in ("low", "high", "knots")}
+            low, high = self._cost_weight(0.0), self._cost_weight(1.0)
+            of_range = {"low": low, "high": high, "knots": self._settings.knots}
             options = self._options(key, start) | of_range
             self._found[key] = darts_cc(*self._problem(), **options)
         found = self._found[key]
         assert isinstance(found, AmortizedPosterior)
-        weight = self._settings.cost_weight(place) * len(self._data.structure[0])
-        return _model(found.at(weight))
+        return _model(found.at(self._cost_weight(place) * len(self._data.structure[0])))
 
     def darts(self, start: int) -> Graph:
         """What DARTS of the first order found."""
@@ -57,19 +58,27 @@ class Searches:
         return _model(found).architecture()
 
     def random(self, index: int) -> Graph:
-        """A random architecture."""
-        return random_architecture(self._problem()[0], seed=index)
+        """A random architecture; all of them spread over all sizes."""
+        size = self._settings.random_size(index, self._space)
+        return random_architecture(self._space, index, size)
+
+    def _cost_weight(self, place: float) -> float:
+        return self._settings.cost_weight(place, self._space)
+
+    @property
+    def _space(self) -> Graph:
+        return self._settings.graph(self._data.train[0].shape[-1])
 
     def _problem(self) -> tuple[Graph, Part, Part]:
         """The space, and the images of either level."""
-        graph = self._settings.graph(self._data.train[0].shape[-1])
-        return graph, self._data.weights, self._data.structure
+        return self._space, self._data.weights, self._data.structure
 
     def _options(self, key: str, start: int) -> dict[str, Any]:
         return {
             "steps": self._settings.search_steps,
             "lr": self._settings.search_lr,
             "structure_lr": self._settings.structure_lr,
+            "structure_schedule": "cosine",
             "start": self._settings.start,
             "seed": start,
             "device": self._request.device,

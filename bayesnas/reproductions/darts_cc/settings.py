@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch.nn.functional as F
 import bayesnas as bn
 from bayesnas.data import DataSet
 from bayesnas.nn.graph import Graph
+from bayesnas.nn.random_architecture import architecture_sizes
 from bayesnas.reproductions.base import Request
 from bayesnas.reproductions.darts_cc import published
 
@@ -29,7 +31,7 @@ class Settings:
         pooling: images are averaged over squares of this side.
         train: most images to search and retrain with.
         test: most images to test with.
-        low, high: range of λ̃, nats an example and parameter.
+        low, high: range of λ̃, nats an example and parameter, in units of :meth:`cost_unit`.
         knots: of α and the classifier over log λ̃.
         search_steps: of a search, in batches of 64.
         search_lr: learning rate of the weights at the start of a search.
@@ -65,9 +67,14 @@ class Settings:
         found = asdict(self)
         return found | {"data": list(self.data), "kinds": list(self.kinds)}
 
-    def cost_weight(self, place: float) -> float:
+    def cost_weight(self, place: float, graph: Graph) -> float:
         """λ̃ at a place in [0, 1] of the range of its logarithm."""
-        return float(self.low * (self.high / self.low) ** place)
+        return float(self.low * (self.high / self.low) ** place) * cost_unit(graph)
+
+    def random_size(self, index: int, graph: Graph) -> float:
+        """Parameters expected of a random architecture: evenly in their logarithm over all."""
+        least, most = architecture_sizes(graph)
+        return float(least * (most / least) ** ((index + 0.5) / self.random))
 
     def graph(self, image: int) -> Graph:
         """The space that is searched."""
@@ -75,6 +82,17 @@ class Settings:
 
 
 _DATA = ("fashion-mnist", "mnist")
+_CLASSES = 10
+
+
+def cost_unit(graph: Graph) -> float:
+    """λ̃ at which the largest architecture costs as much as knowing nothing of the classes.
+
+    That is ln 10 nats an example over its parameters beyond those of the smallest; ranges in
+    this unit are the same for cells of any width.
+    """
+    least, most = architecture_sizes(graph)
+    return math.log(_CLASSES) / (most - least)
 
 
 def settings_of(request: Request) -> Settings:
@@ -84,13 +102,13 @@ def settings_of(request: Request) -> Settings:
         return Settings(
             data=_DATA, starts=starts, random=8 if starts < published.STARTS else published.RANDOM,
             kinds=("reduction", "reduction"), channels=4, nodes=2, pooling=2, train=3600,
-            test=4000, low=1e-6, high=3e-4, knots=3, search_steps=240, search_lr=0.1,
+            test=4000, low=0.004, high=4.0, knots=3, search_steps=240, search_lr=0.1,
             structure_lr=0.2, start=0.4, epochs=10, cutout=0, drop_path=0.0,
         )  # fmt: skip
     return Settings(
         data=_DATA, starts=starts, random=published.RANDOM,
         kinds=("normal", "reduction", "reduction"), channels=16, nodes=4, pooling=1, train=6000,
-        test=10_000, low=1e-7, high=3e-5, knots=5, search_steps=1200, search_lr=0.05,
+        test=10_000, low=0.004, high=4.0, knots=5, search_steps=1200, search_lr=0.05,
         structure_lr=0.05, start=0.3, epochs=30, cutout=8, drop_path=0.1,
     )  # fmt: skip
 

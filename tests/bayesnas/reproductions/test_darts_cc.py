@@ -12,9 +12,9 @@ from PIL import Image
 from torch import nn
 
 import bayesnas as bn
-from bayesnas.inference.search import random_architecture
+from bayesnas.nn.random_architecture import architecture_sizes, random_architecture
 from bayesnas.reproductions import REPRODUCTIONS, Request, darts_cc
-from bayesnas.reproductions.darts_cc import compare, shortfall
+from bayesnas.reproductions.darts_cc import compare, margins
 from bayesnas.reproductions.darts_cc.retraining import (
     DropPath,
     Retrained,
@@ -69,16 +69,18 @@ def point(parameters: int, found: float) -> Retrained:
     return Retrained(parameters, found, 0.0, 1, {})
 
 
-def test_shortfall_is_against_the_line_through_random_architectures():
-    drawn = [[point(n, 0.1 * math.log10(n))] for n in (1_000, 3_000, 10_000)]
-    level = [point(n, 0.1 * math.log10(n)) for n in (10_000, 5_000, 3_000, 2_000, 1_000)]
+def test_margins_are_from_the_parabola_through_random_architectures():
+    def curve(n: int) -> float:
+        return 0.1 * math.log10(n) + 0.02 * math.log10(n) ** 2
+
+    drawn = [[point(n, curve(n))] for n in (1_000, 2_000, 3_000, 10_000)]
+    level = [point(n, curve(n)) for n in (10_000, 5_000, 3_000, 2_000, 1_000)]
     methods = {"random": drawn, "DARTS": drawn[:1], "DARTS-CC": [level]}
-    assert shortfall(methods) == pytest.approx(0.0, abs=1e-9)
-    worse = [*level[:-1], point(1_000, 0.28)]
-    assert shortfall({**methods, "DARTS-CC": [worse]}) == pytest.approx(0.02)
-    # Beyond the random ones their smallest is what counts.
-    beyond = [*level[:-1], point(10, 0.25)]
-    assert shortfall({**methods, "DARTS-CC": [beyond]}) == pytest.approx(0.05)
+    assert margins(methods) == pytest.approx([0.0] * 5, abs=1e-9)
+    other = [point(100_000, curve(10_000)), *level[1:-1], point(10, curve(1_000) - 0.05)]
+    # Beyond the random ones their smallest and their largest is what counts.
+    found = margins({**methods, "DARTS-CC": [level, other]})
+    assert found == pytest.approx([0.0, 0.0, 0.0, 0.0, -0.025], abs=1e-9)
 
 
 def test_published_figures_stand_beside_ours_on_fashion_mnist_alone():
@@ -144,8 +146,25 @@ def test_accuracy_is_the_share_that_is_right():
     assert accuracy(net, (x, y)) == pytest.approx((450 + 15) / 600)
 
 
-def test_sizes_of_random_architectures_differ():
-    graph = settings_of(Request(None, quick=True)).graph(14)  # type: ignore[arg-type]
-    sizes = [sum(p.numel() for p in random_architecture(graph, i).parameters()) for i in range(20)]
-    assert max(sizes) > 2 * min(sizes)
-    assert np.std(sizes) > 500
+def test_random_architectures_spread_over_all_sizes():
+    settings = settings_of(Request(None, quick=True, seeds=3))  # type: ignore[arg-type]
+    graph = settings.graph(14)
+    least, most = architecture_sizes(graph)
+    wanted = [settings.random_size(index, graph) for index in range(20)]
+    assert np.ptp(np.diff(np.log(wanted))) < 1e-9
+    sizes = [random_architecture(graph, i, n).parameter_count for i, n in enumerate(wanted)]
+    assert min(sizes) < 1.3 * least
+    assert max(sizes) > 0.8 * most
+    assert np.corrcoef(np.log(sizes), np.log(wanted))[0, 1] > 0.9
+
+
+def test_the_range_of_the_search_is_that_of_no_knowledge_for_the_largest_architecture():
+    for quick in (True, False):
+        settings = settings_of(Request(None, quick=quick))  # type: ignore[arg-type]
+        graph = settings.graph(28)
+        largest = graph.discrete(dict.fromkeys(graph.mixed, "sep_conv_5x5")).parameter_count
+        smallest = graph.discrete(dict.fromkeys(graph.mixed, "max_pool_3x3")).parameter_count
+        weight = settings.cost_weight(1.0, graph) / settings.high
+        assert weight * (largest - smallest) == pytest.approx(math.log(10))
+        ratio = settings.cost_weight(0.5, graph) / settings.cost_weight(0.0, graph)
+        assert ratio == pytest.approx((settings.high / settings.low) ** 0.5)
