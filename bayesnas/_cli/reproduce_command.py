@@ -21,7 +21,8 @@ The folder keeps every fit; the same command goes on with what is there.
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Describe the command."""
-    listed = [f"  {name:<22}{entry.title}" for name, entry in REPRODUCTIONS.items()]
+    width = max(map(len, REPRODUCTIONS)) + 2
+    listed = [f"  {name:<{width}}{entry.title}" for name, entry in REPRODUCTIONS.items()]
     parser = commands.add_parser(
         "reproduce",
         help="run a published table again",
