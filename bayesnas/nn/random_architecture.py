@@ -47,7 +47,7 @@ def architecture_sizes(graph: Graph) -> tuple[int, int]:
 
     >>> import bayesnas as bn
     >>> architecture_sizes(bn.nn.cells(["reduction"], channels=2, nodes=1, image=8))
-    (236, 700)
+    (164, 628)
     """
     mixed = [graph.parameter_counts[edge] for edge in graph.mixed]
     fixed = graph.parameter_count - sum(map(sum, mixed))
