@@ -72,7 +72,7 @@ class Training:
         self.stream = RandomStream(int(seeds[1]), x.device)
         self._schedule = schedule
         with pyro_session(self.stream, validate=True):
-            first = self.batches.one(0)
+            first = self.batches.at(0)
             model.train()
             if fresh:
                 model.prepare(*first)
