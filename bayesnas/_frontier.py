@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from bayesnas._findings import judged_part
 from bayesnas.data import DataSet, Split
-from bayesnas.inference import AmortizedPosterior, Posterior
+from bayesnas.inference import Posterior
+from bayesnas.inference.along import AlongKLWeight
 from bayesnas.inference.frontier import SUPERFLUOUS_DENSITY, frontier
 from bayesnas.nn.parameter_map import LogRange
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 _TRAINING = ("elbo", "expected_log_lik", "kl", "elbo_error")
 
 
-def kl_weight_grid(post: AmortizedPosterior, count: int | None = None) -> list[float]:
+def kl_weight_grid(post: AlongKLWeight, count: int | None = None) -> list[float]:
     """KL weights over the range of a fit, evenly on a log scale, the ends included.
 
     Args:

@@ -10,6 +10,7 @@ from bayesnas.inference.loop import StepEvent
 from bayesnas.inference.nonfinite import NonFiniteLossError
 from bayesnas.inference.objective import BoundTerms, bound_terms
 from bayesnas.inference.posterior import Posterior
+from bayesnas.inference.posteriors import Posteriors
 
 __all__ = [
     "AmortizedPosterior",
@@ -19,6 +20,7 @@ __all__ = [
     "Implicit",
     "NonFiniteLossError",
     "Posterior",
+    "Posteriors",
     "StepEvent",
     "Unrolled",
     "bound_terms",

@@ -16,6 +16,9 @@ from bayesnas.nn.names import below
 
 CHECKPOINT = "checkpoint.safetensors"
 
+ChainState = tuple[dict[str, Tensor], dict[str, Any]]
+"""What ``Training.state`` gave: tensors by name, and JSON values."""
+
 
 @dataclass
 class ChainRecord:
@@ -43,20 +46,28 @@ class ChainRecord:
         return cls(below(f"{prefix}fitted/", tensors), tensors[f"{prefix}history"], nll)
 
 
-def write_checkpoint(folder: Path, finished: Sequence[ChainRecord], training: Training) -> bool:
+def write_checkpoint(
+    folder: Path, finished: Sequence[ChainRecord], running: Sequence[Training]
+) -> bool:
     """Write where a fit stands; a full disk warns, keeps the last checkpoint, and goes on.
+
+    Args:
+        folder: of the run.
+        finished: chains that are done.
+        running: the chains after them, that take their steps together.
 
     Returns:
         whether it was written.
     """
-    tensors, values = training.state()
+    tensors: dict[str, Tensor] = {}
+    values = []
+    for index, training in enumerate(running):
+        state, value = training.state()
+        tensors |= {f"running{index}/{name}": tensor for name, tensor in state.items()}
+        values.append(value)
     for index, record in enumerate(finished):
         tensors |= record.tensors(f"chain{index}/")
-    metadata = {
-        "chain": training.chain,
-        "training": values,
-        "finished": [record.validation_nll for record in finished],
-    }
+    metadata = {"running": values, "finished": [record.validation_nll for record in finished]}
     try:
         write_tensors(folder / CHECKPOINT, tensors, metadata)
     except OSError as error:
@@ -69,8 +80,8 @@ def write_checkpoint(folder: Path, finished: Sequence[ChainRecord], training: Tr
     return True
 
 
-def read_checkpoint(folder: Path) -> tuple[list[ChainRecord], dict[str, Tensor], dict[str, Any]]:
-    """Read a checkpoint: finished chains, tensors and values of the running one.
+def read_checkpoint(folder: Path) -> tuple[list[ChainRecord], list[ChainState]]:
+    """Read a checkpoint: the finished chains, and the states of the running ones.
 
     Raises:
         ValueError: naming the file, where it is cut off or no checkpoint.
@@ -78,10 +89,13 @@ def read_checkpoint(folder: Path) -> tuple[list[ChainRecord], dict[str, Tensor],
     tensors, metadata = read_tensors(folder / CHECKPOINT)
     try:
         finished = read_records(tensors, metadata["finished"])
-        values = {**metadata["training"], "chain": int(metadata["chain"])}
+        running = [
+            (below(f"running{index}/", tensors), dict(values))
+            for index, values in enumerate(metadata["running"])
+        ]
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{folder / CHECKPOINT} is no checkpoint of a fit: {error!r}") from error
-    return finished, tensors, values
+    return finished, running
 
 
 def read_records(

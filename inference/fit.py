@@ -5,9 +5,9 @@ from __future__ import annotations
 import copy
 import dataclasses
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypedDict, Unpack, overload
+from typing import Unpack, overload
 
 import torch
 
@@ -21,46 +21,27 @@ from bayesnas.inference.inputs import Data, check_alike, checked_data
 from bayesnas.inference.loading import load, posterior_of
 from bayesnas.inference.loop import Loop, StepEvent
 from bayesnas.inference.optimizers import OptimizerFactory, try_out_optimizer
+from bayesnas.inference.options import FitOptions
 from bayesnas.inference.posterior import Posterior
+from bayesnas.inference.posteriors import Posteriors
 from bayesnas.inference.runs import RunFolder
 from bayesnas.inference.session import resolve_device
-from bayesnas.inference.settings import Schedule, make_settings, whole
+from bayesnas.inference.settings import Batched, Schedule, make_settings, whole
 from bayesnas.inference.training import Training
 from bayesnas.models.base import BayesianModel
 from bayesnas.nn.maps import Amortize
-
-
-class FitOptions(TypedDict, total=False):
-    """Options of :func:`fit`, besides the KL weight."""
-
-    kl_warmup: float
-    amortize: Amortize | None
-    epochs: int | None
-    steps: int | None
-    batch_size: int
-    lr: float
-    schedule: Schedule
-    clip: float | None
-    optimizer: OptimizerFactory
-    restarts: int
-    validation: Data | None
-    patience: int | None
-    bilevel: Bilevel | None
-    seed: int
-    device: str | torch.device
-    compile: str | bool
-    precision: str
-    progress: bool
-    on_step: Callable[[StepEvent], None] | None
-    out: str | Path | None
-    checkpoint_every: int
-    resume: bool
 
 
 @overload
 def fit(
     model: BayesianModel, data: Data, *, kl_weight: LogUniform, **options: Unpack[FitOptions]
 ) -> AmortizedPosterior: ...
+
+
+@overload
+def fit(
+    model: BayesianModel, data: Data, *, kl_weight: Sequence[float], **options: Unpack[FitOptions]
+) -> Posteriors: ...
 
 
 @overload
@@ -73,7 +54,7 @@ def fit(
     model: BayesianModel,
     data: Data,
     *,
-    kl_weight: float | LogUniform = 1.0,
+    kl_weight: float | Sequence[float] | LogUniform = 1.0,
     kl_warmup: float = 0.0,
     amortize: Amortize | None = None,
     epochs: int | None = None,
@@ -84,6 +65,7 @@ def fit(
     clip: float | None = None,
     optimizer: OptimizerFactory = torch.optim.Adam,
     restarts: int = 1,
+    batched: Batched = "auto",
     validation: Data | None = None,
     patience: int | None = None,
     bilevel: Bilevel | None = None,
@@ -96,7 +78,7 @@ def fit(
     out: str | Path | None = None,
     checkpoint_every: int = 500,
     resume: bool = False,
-) -> Posterior | AmortizedPosterior:
+) -> Posterior | Posteriors | AmortizedPosterior:
     r"""Maximise :math:`E_{q(w)} \log p(y|x,w) - \lambda\, KL(q(w) \| p(w))`.
 
     Both terms are sums: the likelihood over the whole sample (a minibatch of B of N examples
@@ -110,8 +92,9 @@ def fit(
     Args:
         model: a model of the zoo, or a :class:`~bayesnas.models.PyroPair`.
         data: ``data.train`` of a data set, or a pair ``(x, y)`` of tensors.
-        kl_weight: λ ≥ 0, or a range of them, ``bayesnas.LogUniform(low, high)``: then every
-            step is at a λ of its own, and one fit serves the whole range.
+        kl_weight: λ ≥ 0; or a list of them, each fitted by itself, with the numbers that a fit
+            at it alone has; or a range, ``bayesnas.LogUniform(low, high)``: then every step is
+            at a λ of its own, and one fit serves the whole range.
         kl_warmup: fraction of the steps over which λ rises linearly from 0 to its value.
         amortize: for a range of λ, how the parameters depend on it: ``"piecewise"`` (linear in
             log λ between knots; the default), ``"linear"``, ``"low-rank"``, one of
@@ -128,6 +111,10 @@ def fit(
         optimizer: makes the optimiser: ``optimizer(parameters, lr=lr)``. The schedule scales
             the learning rate of each of its groups.
         restarts: independent fits from different starts; the chains of the export.
+        batched: whether restarts and the fits of a list of λ take their steps together, as one
+            step over stacked tensors. Every chain keeps its own random numbers and order of
+            examples, so it gets the same numbers to rounding. ``"auto"`` does it on a GPU; what
+            can't be batched is trained one after the other, and the log of ``bayesnas`` says why.
         validation: data to measure the mean negative log-likelihood on after every epoch.
         patience: stop a chain after so many epochs without a better one, and return its best
             epoch; needs ``validation``. Over a range of λ the mean over five of them counts.
@@ -153,8 +140,8 @@ def fit(
             the same.
 
     Returns:
-        the fitted :class:`Posterior`; over a range of λ an :class:`AmortizedPosterior`. After
-        Ctrl-C without ``out``, the posterior as it stands, with a warning.
+        the fitted :class:`Posterior`; of a list of λ :class:`Posteriors`, over a range an
+        :class:`AmortizedPosterior`. After Ctrl-C without ``out``, what there is, with a warning.
 
     Raises:
         ValueError, TypeError: before any training, naming an argument that does not fit.
@@ -198,6 +185,7 @@ def fit(
         schedule=schedule,
         clip=clip,
         restarts=restarts,
+        batched=batched,
         patience=patience,
         seed=seed,
         compile=compile,
@@ -217,6 +205,7 @@ def fit(
         on_step,
         int(checkpoint_every),
         bilevel=bilevel,
+        batched=batched,
     )
     first = loop.chain(0)
     chosen = try_out_optimizer(optimizer, first.parameters, settings.lr, saved=out is not None)
@@ -236,8 +225,6 @@ def fit(
     if folder is not None and folder.finished:
         folder.tidy()
         return load(folder.path, model=model, amortize=amortize, device=where)
-    if folder is not None:
-        folder.begin()
     records = loop.run(first, folder, progress)
     example = (train.x[:2].detach().clone(), train.y[:2].detach().clone())
     posterior = posterior_of(run, records, example, where)

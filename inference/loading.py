@@ -11,6 +11,7 @@ from bayesnas.inference.amortized import AmortizedPosterior
 from bayesnas.inference.checkpoint import ChainRecord
 from bayesnas.inference.description import RunDescription
 from bayesnas.inference.posterior import Posterior
+from bayesnas.inference.posteriors import Posteriors
 from bayesnas.inference.runs import Example, read_run
 from bayesnas.inference.session import resolve_device
 from bayesnas.models.base import BayesianModel
@@ -23,7 +24,7 @@ def load(
     model: BayesianModel | None = None,
     amortize: Amortize | None = None,
     device: str | torch.device = "auto",
-) -> Posterior | AmortizedPosterior:
+) -> Posterior | Posteriors | AmortizedPosterior:
     """Load a finished run.
 
     Args:
@@ -53,8 +54,11 @@ def load(
 
 def posterior_of(
     run: RunDescription, records: Sequence[ChainRecord], example: Example, device: torch.device
-) -> Posterior | AmortizedPosterior:
+) -> Posterior | Posteriors | AmortizedPosterior:
     """Make what a fit returns from what it recorded."""
-    amortized = run.settings.amortization is not None
-    cls: type[Posterior | AmortizedPosterior] = AmortizedPosterior if amortized else Posterior
+    cls: type[Posterior | Posteriors | AmortizedPosterior] = Posterior
+    if run.settings.amortization is not None:
+        cls = AmortizedPosterior
+    elif run.settings.kl_weights is not None:
+        cls = Posteriors
     return cls.restore(run, records, example, device)

@@ -31,7 +31,7 @@ from bayesnas.pruning import Criterion, Removal
 if TYPE_CHECKING:
     import xarray as xr
 
-    from bayesnas.inference.fit import FitOptions
+    from bayesnas.inference.options import FitOptions
 
 
 class Posterior(ReadElsewhere):

@@ -13,6 +13,7 @@ from bayesnas.data import DataInfo
 from bayesnas.inference.checkpoint import (
     CHECKPOINT,
     ChainRecord,
+    ChainState,
     read_checkpoint,
     read_records,
     write_checkpoint,
@@ -94,13 +95,15 @@ class RunFolder:
             write_json(self.path / RUN, self._content)
         self._holds_run = True
 
-    def checkpoint(self) -> tuple[list[ChainRecord], dict[str, Tensor], dict[str, Any]] | None:
+    def checkpoint(self) -> tuple[list[ChainRecord], list[ChainState]] | None:
         """Last checkpoint, or None where there is none yet."""
         return read_checkpoint(self.path) if (self.path / CHECKPOINT).exists() else None
 
-    def write_checkpoint(self, finished: Sequence[ChainRecord], training: Training) -> bool:
+    def write_checkpoint(
+        self, finished: Sequence[ChainRecord], running: Sequence[Training]
+    ) -> bool:
         """Write where the fit stands; see :mod:`bayesnas.inference.checkpoint`."""
-        return write_checkpoint(self.path, finished, training)
+        return write_checkpoint(self.path, finished, running)
 
     def finish(self, records: Sequence[ChainRecord], example: Example) -> None:
         """Write the result; only then is the run finished and the checkpoint removed.

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from numbers import Integral, Real
-from typing import Any, Self, TypeGuard
+from typing import Any, Literal, Self, TypeGuard
 
 from bayesnas.inference.amortize import Amortization, make_amortization
 from bayesnas.nn.maps import Amortize
 
 Schedule = str | Callable[[float], float]
+Batched = bool | Literal["auto"]
 
 _SCHEDULES: dict[str, Callable[[float], float]] = {
     "constant": lambda progress: 1.0,
@@ -37,7 +38,7 @@ class FitSettings:
     """What decides the numbers of a fit, besides model and data.
 
     Attributes:
-        kl_weight: λ of the bound E_q log p − λ KL; None for a range of them.
+        kl_weight: λ of the bound E_q log p − λ KL; None for a range or several of them.
         kl_warmup: fraction of the steps over which λ rises linearly from 0.
         amortization: range of λ and map to the parameters; None for a fit at one λ.
         steps: optimiser steps of one chain.
@@ -51,6 +52,7 @@ class FitSettings:
         optimizer: class of the optimiser, and its settings where they are not the default.
         compile: how steps are taken: ``"eager"``, ``"trace"``, ``"inductor"``, ``"cudagraph"``.
         precision: of matrix products, ``"float32"`` or ``"bfloat16"``.
+        kl_weights: several λ, each of which is fitted ``restarts`` times; None for one.
         bilevel: of a two-level fit, ``Bilevel.config()`` of its upper level; else None.
     """
 
@@ -69,6 +71,19 @@ class FitSettings:
     compile: str
     bilevel: dict[str, Any] | None = None
     precision: str = "float32"
+    kl_weights: tuple[float, ...] | None = None
+
+    @property
+    def chains(self) -> int:
+        """Number of chains: the restarts of every λ, one λ after the other."""
+        return self.restarts * len(self.kl_weights or (0,))
+
+    def of_chain(self, index: int) -> FitSettings:
+        """Settings of one chain, as of a fit at its λ alone."""
+        if self.kl_weights is None:
+            return self
+        kl_weight = self.kl_weights[index // self.restarts]
+        return replace(self, kl_weight=kl_weight, kl_weights=None)
 
     @property
     def upper(self) -> tuple[str, ...]:
@@ -94,6 +109,8 @@ class FitSettings:
 
     def kl_weight_text(self) -> str:
         """λ, or the range of it, for captions."""
+        if self.kl_weights is not None:
+            return ", ".join(f"{kl_weight:g}" for kl_weight in self.kl_weights)
         if self.amortization is None:
             return f"{self.kl_weight:g}"
         span = self.amortization.span
@@ -102,14 +119,16 @@ class FitSettings:
     def to_dict(self) -> dict[str, Any]:
         """All settings, as JSON values."""
         amortization = None if self.amortization is None else self.amortization.to_dict()
-        return {**asdict(self), "amortization": amortization}
+        several = None if self.kl_weights is None else list(self.kl_weights)
+        return {**asdict(self), "amortization": amortization, "kl_weights": several}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], amortize: Amortize | None = None) -> Self:
         """Rebuild from what :meth:`to_dict` gave; ``amortize`` is a map that JSON can't hold."""
         held = values["amortization"]
         found = None if held is None else Amortization.from_dict(held, amortize)
-        return cls(**{**values, "amortization": found})
+        several = None if values.get("kl_weights") is None else tuple(values["kl_weights"])
+        return cls(**{**values, "amortization": found, "kl_weights": several})
 
 
 def make_settings(
@@ -129,14 +148,19 @@ def make_settings(
     seed: int,
     compile: str | bool,
     precision: str = "float32",
+    batched: Batched = False,
 ) -> FitSettings:
     """Check the arguments of a fit; every error names its argument. The optimiser is open yet.
+
+    ``batched`` is no setting of the run: it changes numbers by rounding alone, and a checkpoint
+    says which chains were together.
 
     Raises:
         ValueError: for a value out of range, or both or neither of ``epochs`` and ``steps``.
     """
     amortization = make_amortization(kl_weight, amortize)
-    if amortization is None:
+    several = _several(kl_weight) if isinstance(kl_weight, (list, tuple)) else None
+    if amortization is None and several is None:
         check_kl_weight(kl_weight)
     if not _is_number(kl_warmup) or not 0 <= kl_warmup <= 1:
         raise ValueError(f"kl_warmup must be a fraction in [0, 1], got {kl_warmup!r}")
@@ -155,11 +179,15 @@ def make_settings(
         steps = int(epochs or 0) * -(-examples // min(batch_size, examples))
     whole("steps", steps, 1)
     learning_rate_factor(schedule, 0.0)
+    if batched not in (True, False, "auto"):
+        raise ValueError(f"batched must be True, False or 'auto', got {batched!r}")
+    steps, chains = int(steps), int(restarts) * len(several or (0,))
+    together = batched is True and chains > 1  # which takes recorded steps
     return FitSettings(
         kl_weight=float(kl_weight) if _is_number(kl_weight) else None,
         kl_warmup=float(kl_warmup),
         amortization=amortization,
-        steps=int(steps),
+        steps=steps,
         batch_size=int(batch_size),
         lr=float(lr),
         schedule=schedule if isinstance(schedule, str) else "custom",
@@ -168,12 +196,24 @@ def make_settings(
         patience=None if patience is None else int(patience),
         seed=int(seed),
         optimizer="",
-        compile=_compile_mode(compile, int(steps) * int(restarts), precision),
+        compile=_compile_mode(compile, steps * chains, precision, recorded=together),
         precision=precision,
+        kl_weights=several,
     )
 
 
-def _compile_mode(compile: str | bool, steps: int, precision: str) -> str:
+def _several(kl_weights: Sequence[object]) -> tuple[float, ...]:
+    for index, kl_weight in enumerate(kl_weights):
+        check_kl_weight(kl_weight, f"kl_weight[{index}]")
+    found = tuple(float(kl_weight) for kl_weight in kl_weights if _is_number(kl_weight))
+    if not found or len(set(found)) < len(found):
+        raise ValueError(
+            f"kl_weight must hold one or more different KL weights, got {kl_weights!r}"
+        )
+    return found
+
+
+def _compile_mode(compile: str | bool, steps: int, precision: str, *, recorded: bool) -> str:
     if precision not in ("float32", "bfloat16"):
         raise ValueError(f"precision must be 'float32' or 'bfloat16', got {precision!r}")
     if compile is False:
@@ -190,7 +230,7 @@ def _compile_mode(compile: str | bool, steps: int, precision: str) -> str:
         return str(compile)
     if steps >= _STEPS_WORTH_COMPILING:
         return "inductor"
-    worth_tracing = steps >= _STEPS_WORTH_TRACING or precision != "float32"
+    worth_tracing = steps >= _STEPS_WORTH_TRACING or recorded or precision != "float32"
     return "trace" if worth_tracing else "eager"
 
 

@@ -15,7 +15,8 @@ from bayesnas._cli.stored_run import add_run_options, open_fitted
 from bayesnas._frontier import kl_weight_grid, measure_frontier, rows_of
 from bayesnas.data import DataSet
 from bayesnas.frontier_plot import frontier_figure
-from bayesnas.inference import AmortizedPosterior, Posterior
+from bayesnas.inference import Posterior, Posteriors
+from bayesnas.inference.along import AlongKLWeight
 from bayesnas.inference.files import write_atomically
 from bayesnas.inference.frontier import SUPERFLUOUS_DENSITY
 from bayesnas.report import check_picture_path, write_figure
@@ -81,12 +82,13 @@ def run(args: argparse.Namespace) -> Outcome:
     if not 0 <= args.threshold <= 1:
         raise ValueError(f"threshold must be in [0, 1], a relative density, got {args.threshold}")
     post, data = open_fitted(args)
-    if not isinstance(post, AmortizedPosterior):
+    if isinstance(post, Posterior):
         raise ValueError(
             f"RUN must be fitted over a range of KL weights (bayesnas fit --kl-weight LOW:HIGH), "
             f"got {args.run_folder}, fitted at {post.kl_weight:g} alone"
         )
-    kl_weights = kl_weight_grid(post, _GRID) if args.kl_weights is None else args.kl_weights
+    fitted = post.kl_weights if isinstance(post, Posteriors) else kl_weight_grid(post, _GRID)
+    kl_weights = list(fitted) if args.kl_weights is None else args.kl_weights
     others = [_separate(folder, args, data) for folder in args.separate]
     for kl_weight in kl_weights:
         post.at(kl_weight)  # refuse what is out of range before measuring
@@ -99,7 +101,7 @@ def run(args: argparse.Namespace) -> Outcome:
 
 def _separate(folder: Path, args: argparse.Namespace, data: DataSet) -> Posterior:
     post = bn.load(folder, device=args.device)
-    if isinstance(post, AmortizedPosterior):
+    if not isinstance(post, Posterior):
         raise ValueError(
             f"separate must name runs at one KL weight each, got {folder}, fitted over "
             f"{post.settings.kl_weight_text()}"
@@ -121,12 +123,13 @@ def _measure(
     return measure_frontier(shown, data, draws=args.draws, threshold=args.threshold)
 
 
-def _caption(post: AmortizedPosterior, data: DataSet, measures: xr.Dataset) -> str:
+def _caption(post: AlongKLWeight, data: DataSet, measures: xr.Dataset) -> str:
     drawn = f"{measures.attrs['draws']} draws" if measures.attrs["draws"] else "posterior means"
+    together = "one by one" if isinstance(post, Posteriors) else "at once"
     return (
         f"{post.model.describe()} fitted to {data.name} ({len(data.train):,} training examples) "
-        f"over λ = {post.settings.kl_weight_text()} at once, {post.settings.steps:,} steps, seed "
-        f"{post.settings.seed}. a: {measures.attrs['part']} part, {drawn}. b: training part. "
+        f"over λ = {post.settings.kl_weight_text()} {together}, {post.settings.steps:,} steps, "
+        f"seed {post.settings.seed}. a: {measures.attrs['part']} part, {drawn}. b: training part. "
         f"c: weights whose relative density ρ is below {measures.attrs['threshold']:g}. "
         f"bayesnas {bn.__version__}."
     )
@@ -134,7 +137,7 @@ def _caption(post: AmortizedPosterior, data: DataSet, measures: xr.Dataset) -> s
 
 def _outcome(
     args: argparse.Namespace,
-    post: AmortizedPosterior,
+    post: AlongKLWeight,
     measures: xr.Dataset,
     separate: xr.Dataset | None,
     picture: Path,

@@ -16,7 +16,8 @@ from bayesnas._cli.options import (
 )
 from bayesnas._cli.output import note
 from bayesnas.data import DataSet
-from bayesnas.inference import AmortizedPosterior, Posterior
+from bayesnas.inference import Posterior
+from bayesnas.inference.along import AlongKLWeight
 from bayesnas.inference.settings import whole
 from bayesnas.models.autoencoder import Autoencoder
 
@@ -48,7 +49,7 @@ def open_run(args: argparse.Namespace) -> tuple[Posterior, DataSet]:
     return _at(post, args.kl_weight, args.run_folder), data
 
 
-def open_fitted(args: argparse.Namespace) -> tuple[Posterior | AmortizedPosterior, DataSet]:
+def open_fitted(args: argparse.Namespace) -> tuple[Posterior | AlongKLWeight, DataSet]:
     """Load a run, and its data by the way it was loaded for the fit.
 
     Raises:
@@ -64,12 +65,12 @@ def open_fitted(args: argparse.Namespace) -> tuple[Posterior | AmortizedPosterio
     return post, data
 
 
-def _at(post: Posterior | AmortizedPosterior, kl_weight: float | None, folder: Path) -> Posterior:
-    if isinstance(post, AmortizedPosterior):
+def _at(post: Posterior | AlongKLWeight, kl_weight: float | None, folder: Path) -> Posterior:
+    if isinstance(post, AlongKLWeight):
         if kl_weight is None:
             raise ValueError(
-                f"kl_weight must be given: the run in {folder} was fitted over the range "
-                f"{post.settings.kl_weight_text()}, and every KL weight of it has a posterior"
+                f"kl_weight must be given: the run in {folder} was fitted over "
+                f"{post.settings.kl_weight_text()}, and every KL weight of that has a posterior"
             )
         return post.at(kl_weight)
     if kl_weight is not None and kl_weight != post.kl_weight:
@@ -80,7 +81,7 @@ def _at(post: Posterior | AmortizedPosterior, kl_weight: float | None, folder: P
     return post
 
 
-def _load_data(args: argparse.Namespace, post: Posterior | AmortizedPosterior) -> DataSet:
+def _load_data(args: argparse.Namespace, post: Posterior | AlongKLWeight) -> DataSet:
     if args.data is not None:
         return load_data(args)
     others = [option for option in data_options_given(args) if option != "--root"]
@@ -99,7 +100,7 @@ def _load_data(args: argparse.Namespace, post: Posterior | AmortizedPosterior) -
 
 
 def _check_fingerprint(
-    args: argparse.Namespace, post: Posterior | AmortizedPosterior, data: DataSet
+    args: argparse.Namespace, post: Posterior | AlongKLWeight, data: DataSet
 ) -> None:
     expected = post.run.fingerprint
     if not expected:

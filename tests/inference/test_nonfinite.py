@@ -123,7 +123,7 @@ def test_checkpoint_is_of_before(line, tmp_path, hook):
     assert sorted(path.name for path in out.iterdir()) == ["checkpoint.safetensors", "run.json"]
     with safe_open(out / "checkpoint.safetensors", "pt") as file:
         assert all(torch.isfinite(file.get_tensor(n)).all() for n in file.keys())  # noqa: SIM118
-        assert len(file.get_tensor("history")) == 3
+        assert len(file.get_tensor("running0/history")) == 3
     with pytest.raises(NonFiniteLossError, match="step 6"):  # and resuming meets it again
         bn.fit(normal_pair(nan_from=7), line, steps=30, out=out, checkpoint_every=3, resume=True)
 

@@ -16,7 +16,7 @@ import bayesnas as bn
 from bayesnas.inference import step
 
 KILLED, DONE = -9, 0
-FITS = ("plain", "restarts", "regression", "pair", "traced", "amortized")
+FITS = ("plain", "restarts", "regression", "pair", "traced", "amortized", "batched")
 SCRIPT = Path(__file__).with_name("killable_fits.py")
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 import bayesnas as bn
 from bayesnas.inference import AmortizedPosterior, Posterior
-from bayesnas.inference.fit import FitOptions
+from bayesnas.inference.options import FitOptions
 from bayesnas.models import ArdVae
 from bayesnas.models.active_latents import MEASURES
 

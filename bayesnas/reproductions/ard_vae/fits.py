@@ -8,7 +8,7 @@ from torch import Tensor
 
 import bayesnas as bn
 from bayesnas.inference import AmortizedPosterior, Posterior
-from bayesnas.inference.fit import FitOptions
+from bayesnas.inference.options import FitOptions
 from bayesnas.inference.runs import RUN
 from bayesnas.reproductions.ard_vae.settings import KINDS, Settings, build_model
 from bayesnas.reproductions.base import Request

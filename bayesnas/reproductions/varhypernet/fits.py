@@ -9,8 +9,8 @@ from pathlib import Path
 import bayesnas as bn
 from bayesnas.data import DataSet
 from bayesnas.inference import AmortizedPosterior, Posterior
-from bayesnas.inference.fit import FitOptions
 from bayesnas.inference.interrupt import InterruptedFitWarning
+from bayesnas.inference.options import FitOptions
 from bayesnas.inference.runs import RUN
 from bayesnas.reproductions.base import Request
 from bayesnas.reproductions.varhypernet import published
