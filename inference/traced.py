@@ -8,6 +8,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._guards import TracingContext, tracing
+from torch._subclasses import FakeTensorMode
 from torch.func import functional_call
 from torch.fx.experimental.proxy_tensor import make_fx
 
@@ -182,7 +184,9 @@ def record(function: Callable[..., Tensor], tensors: Sequence[Tensor]) -> Record
         RuntimeError: where the model looks at a value (data-dependent control flow).
     """
     copies = [tensor.detach().clone() for tensor in tensors]
-    return RecordedStep(make_fx(function)(*copies))
+    # Of what it meets make_fx notes shapes in fake tensors: with one mode for all, not one each.
+    with tracing(TracingContext(FakeTensorMode(allow_fallback_kernels=True))):
+        return RecordedStep(make_fx(function)(*copies))
 
 
 def relative_difference(found: Tensor, expected: Tensor) -> float:
