@@ -16,7 +16,7 @@ from bayesnas._cli.options import (
 )
 from bayesnas._cli.output import note
 from bayesnas.data import DataSet
-from bayesnas.inference import Posterior
+from bayesnas.inference import Posterior, Posteriors
 from bayesnas.inference.along import AlongKLWeight
 from bayesnas.inference.settings import whole
 from bayesnas.models.autoencoder import Autoencoder
@@ -68,9 +68,10 @@ def open_fitted(args: argparse.Namespace) -> tuple[Posterior | AlongKLWeight, Da
 def _at(post: Posterior | AlongKLWeight, kl_weight: float | None, folder: Path) -> Posterior:
     if isinstance(post, AlongKLWeight):
         if kl_weight is None:
+            which = "at each of" if isinstance(post, Posteriors) else "over the range"
             raise ValueError(
-                f"kl_weight must be given: the run in {folder} was fitted over "
-                f"{post.settings.kl_weight_text()}, and every KL weight of that has a posterior"
+                f"kl_weight must be given: the run in {folder} was fitted {which} "
+                f"{post.settings.kl_weight_text()}, and every KL weight of it has a posterior"
             )
         return post.at(kl_weight)
     if kl_weight is not None and kl_weight != post.kl_weight:
