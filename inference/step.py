@@ -86,6 +86,8 @@ class Step:
             model, self.all, self.trained, examples, settings.clip, stream, where
         )
         self.adam = factory is torch.optim.Adam
+        # Uncompiled, torch's fused Adam is faster than the operations of a record.
+        self._updates = self.adam and settings.compile in ("inductor", "cudagraph")
         flat = self.adam or settings.amortization is not None
         self.optimizer = build_optimizer(
             factory, self.trained.leaves if flat else self.parameters, settings.lr
@@ -123,11 +125,11 @@ class Step:
             row = terms.stacked()
         else:
             lr = self.optimizer.param_groups[0]["lr"]
-            adam = adam_scalars(self.tensors().counts, use, lr, self._counts) if self.adam else None
+            counts = self.tensors().counts
+            adam = adam_scalars(counts, use, lr, self._counts) if self._updates else None
             row = graph(*self._tensors(x, y, kl_weight.bound, use, adam))
-        if graph is None:
+        if graph is None or not self._updates:
             self._counts.clear()  # an optimiser of torch counts by itself
-        if graph is None or not self.adam:
             self.update(use)
         return row
 
@@ -173,10 +175,12 @@ class Step:
 
     def _comes_often(self, batch: int) -> bool:
         """Whether recording is worth it: smaller last batches come once an epoch."""
-        size = min(self.settings.batch_size, self._examples)
-        epochs = self.settings.steps / math.ceil(self._examples / size)
+        epochs = self.settings.steps / math.ceil(self._examples / self.settings.batch_size)
         must = self.settings.precision != "float32"
-        return batch == size or must or epochs >= EPOCHS_WORTH_RECORDING
+        return self._is_full(batch) or must or epochs >= EPOCHS_WORTH_RECORDING
+
+    def _is_full(self, batch: int) -> bool:
+        return batch == min(self.settings.batch_size, self._examples)
 
     def _graph(self, x: Tensor, y: Tensor, use: Use) -> Graph | None:
         key = (x.shape, y.shape)
@@ -188,7 +192,7 @@ class Step:
         return self._graphs.get(key) if self._traceable else None
 
     def _traced(self, x: Tensor, y: Tensor, use: Use) -> Graph | None:
-        recorded = self.recorded(x, y, use, adam=self.adam)
+        recorded = self.recorded(x, y, use, adam=self._updates)
         rounded = self.settings.precision == "bfloat16"
         if rounded:  # compared while it still gives the eager numbers
             if not self._agrees(recorded, x, y):
@@ -220,8 +224,7 @@ class Step:
 
     def compiles(self, batch: int) -> bool:
         """Whether the step of batches of a size is compiled: only the full ones come often."""
-        full = batch == min(self.settings.batch_size, self._examples)
-        return full and self.settings.compile == "inductor"
+        return self._is_full(batch) and self.settings.compile == "inductor"
 
     def _agrees(self, recorded: RecordedStep, x: Tensor, y: Tensor) -> bool:
         """Whether a recorded step gives the eager numbers; else the steps stay eager."""
@@ -235,17 +238,11 @@ class Step:
     def difference(self, x: Tensor, y: Tensor, kl_weight: float) -> float:
         """Largest relative difference between the recorded step and the eager one at a λ.
 
-        Args:
-            x: inputs of a batch.
-            y: its targets.
-            kl_weight: λ, any; of an amortised fit, in its range.
-
-        Returns:
-            max over the terms of the bound and over the gradients of ‖traced − eager‖ /
-            ‖eager‖, under one random state; nothing is changed by asking.
+        It is max ‖traced − eager‖ / ‖eager‖ over the terms of the bound and the gradients, under
+        one random state, for a batch ``x, y``; nothing is changed by asking.
 
         Raises:
-            ValueError: if the step of such a batch is not recorded.
+            ValueError: if the step of such a batch can't be recorded.
         """
         graph = self._graph(x, y, self.trained.use(kl_weight))
         if graph is None:

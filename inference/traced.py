@@ -14,6 +14,7 @@ from torch.func import functional_call
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from bayesnas.inference.adam import adam_update
+from bayesnas.inference.bindings import by_bindings
 from bayesnas.inference.noise import Noise, take_out_noise
 from bayesnas.inference.objective import BoundTerms, bound_terms
 from bayesnas.inference.pooling import keep_pooling
@@ -132,8 +133,8 @@ class RecordedStep:
     """A step as a graph of tensor operations, with its noise drawn outside.
 
     The draws come in the order of the eager run, so the numbers are the eager ones in whatever
-    order a compiler puts the rest. Where a random operation depends on values (dropout), all of
-    them stay in the graph.
+    order a compiler puts the rest. Where what is drawn depends on values, as the numbers of a
+    binomial do, all draws stay in the graph.
 
     Args:
         graph: of the step, traced; it is changed.
@@ -150,7 +151,7 @@ class RecordedStep:
         simplify(graph.graph)
         graph.recompile()
         self.graph = graph
-        self._run: Callable[..., Tensor] = graph
+        self._run: Callable[..., Tensor] = by_bindings(graph)
 
     def __call__(self, *tensors: Tensor) -> Tensor:
         """Draw the noise and run the graph."""
@@ -161,6 +162,7 @@ class RecordedStep:
         """Take the matrix products in bfloat16; before :meth:`compile`."""
         round_products(self.graph.graph)
         self.graph.recompile()
+        self._run = by_bindings(self.graph)
 
     def compile(self, tensors: Sequence[Tensor]) -> None:
         """Compile the graph with inductor; draws noise.
