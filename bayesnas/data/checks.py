@@ -35,10 +35,10 @@ def check_finite(name: str, values: Tensor) -> None:
         ...
         ValueError: x must be finite, got nan at [1, 1] (1 value is NaN or infinite)
     """
-    finite = torch.isfinite(values)
-    if bool(finite.all()):
+    # The extremes are NaN or infinite where any value is, and take a tenth of the time.
+    if values.numel() == 0 or bool(torch.isfinite(torch.stack(values.aminmax())).all()):
         return
-    places = torch.nonzero(~finite)
+    places = torch.nonzero(~torch.isfinite(values))
     place = places[0].tolist()
     count = "1 value is" if len(places) == 1 else f"{len(places)} values are"
     raise ValueError(

@@ -22,7 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -50,8 +50,8 @@ def ours(epochs: int) -> Moments:
     return {n: (m.numpy(), s.numpy()) for n, (m, s) in zip(SHAPES, found, strict=True)}
 
 
-def by_hand(local: bool, compiled: bool, epochs: int) -> Moments:
-    """Plain torch with a DataLoader-free loop; the loss compiled or not."""
+def by_hand(local: bool, compiled: bool, permuted: bool, epochs: int) -> Moments:
+    """Plain torch; the loss compiled or not, batches of a permuted copy or picked by index."""
     import torch
     import torch.nn.functional as F
     from step_nets import HandLayer
@@ -68,9 +68,7 @@ def by_hand(local: bool, compiled: bool, epochs: int) -> Moments:
 
     measured = torch.compile(loss, options={"fallback_random": True}) if compiled else loss
     for _ in range(epochs):
-        order = torch.randperm(len(x))
-        shuffled, labels = x[order], y[order]
-        for rows, targets in zip(shuffled.split(BATCH), labels.split(BATCH), strict=True):
+        for rows, targets in _batches(x, y, permuted):
             optimizer.zero_grad()
             measured(rows, targets).backward()
             optimizer.step()
@@ -81,6 +79,20 @@ def by_hand(local: bool, compiled: bool, epochs: int) -> Moments:
         bias = layer.bias_loc.data.numpy(), layer.bias_log_scale.data.exp().numpy()
         found[f"b{index}"] = bias
     return found
+
+
+def _batches(
+    x: torch.Tensor, y: torch.Tensor, permuted: bool
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """An epoch's batches in a random order."""
+    import torch
+
+    order = torch.randperm(len(x))
+    if permuted:
+        yield from zip(x[order].split(BATCH), y[order].split(BATCH), strict=True)
+    else:
+        for rows in order.split(BATCH):
+            yield x.index_select(0, rows), y.index_select(0, rows)
 
 
 def pyro_svi(epochs: int) -> Moments:
@@ -116,9 +128,7 @@ def pyro_svi(epochs: int) -> Moments:
     )
     svi = pyro.infer.SVI(model, guide, schedule, pyro.infer.TraceMeanField_ELBO())
     for _ in range(epochs):
-        order = torch.randperm(len(x))
-        shuffled, labels = x[order], y[order]
-        for rows, targets in zip(shuffled.split(BATCH), labels.split(BATCH), strict=True):
+        for rows, targets in _batches(x, y, permuted=False):
             svi.step(rows, targets)
             schedule.step()
     return {
@@ -174,9 +184,10 @@ def numpyro_svi(epochs: int) -> Moments:
 
 METHODS: dict[str, Callable[[int], Moments]] = {
     "ours": ours,
-    "by hand, local, eager": lambda epochs: by_hand(True, False, epochs),
-    "by hand, local, compiled": lambda epochs: by_hand(True, True, epochs),
-    "by hand, weights sampled, eager": lambda epochs: by_hand(False, False, epochs),
+    "by hand, local, eager": lambda epochs: by_hand(True, False, False, epochs),
+    "by hand, local, eager, permuted copies": lambda epochs: by_hand(True, False, True, epochs),
+    "by hand, local, compiled": lambda epochs: by_hand(True, True, False, epochs),
+    "by hand, weights sampled, eager": lambda epochs: by_hand(False, False, False, epochs),
     "Pyro svi.step": pyro_svi,
     "NumPyro, compiled loop": numpyro_svi,
 }
