@@ -2,79 +2,131 @@
 
     BAYESNAS_DATA=... python tests/benchmarks/amortized_compression.py --out runs/ac
 
-All start at the same net, trained by maximum likelihood on the same images. At each λ the test
-accuracy of the posterior means is measured with all weights, and with 20, 10 and 5 % of them, those
-with the most signal to noise, nothing fitted again.
+All start at the same net, trained by maximum likelihood on the same 55,000 images, and have as many
+steps in all. At each λ the accuracy of the posterior means is measured with all weights and with
+ever fewer, those with the most signal to noise, nothing fitted again. The 5,000 held-out training
+images choose: for each size the best λ, and for each λ the size at the knee. Without ``--test``
+every accuracy is that of the held-out images, for choosing the settings.
 """
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+import xarray as xr
 
 import bayesnas as bn
 from bayesnas.data import Split
 from bayesnas.inference.fit import FitOptions
 from bayesnas.models import BayesianCompressionNet
+from bayesnas.models.group_sweep import knee
 from bayesnas.nn import load_net, save_net
 from bayesnas.reproductions.bayesian_compression.pretrain import pretrained
 from bayesnas.reproductions.bayesian_compression.recipe import LENET_300_100
 
-KEPT = (1.0, 0.2, 0.1, 0.05)
+HELD_OUT = 1 / 12  # 5,000 of 60,000
+SHARES = (1.0, 0.5, 0.3, 0.2, 0.15, 0.1, 0.07, 0.05, 0.03)
+SHOWN = (1.0, 0.2, 0.1, 0.05)
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Accuracy of a posterior at each of ``SHARES`` of its weights, in [0, 1].
+
+    Attributes:
+        chosen: on the held-out images.
+        shown: on the images of the table.
+        examples: how many held-out images there are.
+    """
+
+    chosen: dict[float, float]
+    shown: dict[float, float]
+    examples: int
+
+    def knee(self) -> float:
+        """The smallest share within one standard error of the best, on the held-out images."""
+        share = ("threshold", list(SHARES))
+        accuracy = torch.tensor(list(self.chosen.values()))
+        error = (accuracy * (1 - accuracy) / self.examples).sqrt()
+        loss = {"loss": ("threshold", 1 - accuracy), "loss_error": ("threshold", error)}
+        return knee(xr.Dataset({**loss, "weights": share}, {"threshold": list(SHARES)}))
 
 
 def main() -> None:
-    """Print the table."""
+    """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--examples", type=int, default=60_000)
     parser.add_argument("--epochs", type=int, default=32, help="of the amortised fit")
     parser.add_argument("--separate-epochs", type=int, default=8, help="of each separate fit")
-    parser.add_argument("--lr", type=float, default=5e-3, help="of all fits")
+    parser.add_argument("--lr", type=float, default=1e-2, help="of the amortised fit")
+    parser.add_argument("--separate-lr", type=float, default=1e-2, help="of each separate fit")
+    parser.add_argument("--knots", type=int, default=3, help="of the map from λ to parameters")
     parser.add_argument("--range", type=float, nargs=2, default=(0.03, 1.0), help="of λ")
     parser.add_argument("--kl-weights", type=float, nargs="*", default=[0.03, 0.1, 0.3, 1.0])
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--test", action="store_true", help="show accuracies of the test images")
     parser.add_argument("--out", type=Path, required=True, help="folder of the fits, to go on with")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    data = bn.data.load("mnist", flatten=True)
+    data = bn.data.load("mnist", flatten=True, validation=HELD_OUT)
     assert data.test is not None
-    train = _first(data.train, args.examples)
+    assert data.validation is not None
     path = args.out / "net.safetensors"
     if not path.exists():
         args.out.mkdir(parents=True, exist_ok=True)
-        save_net(pretrained(LENET_300_100, train, args.seed, torch.device("cpu")), path)
-    net = load_net(path)
-    model = BayesianCompressionNet(net, "horseshoe", initial_loc="net", initial_scale=0.05)
-    options: FitOptions = {
-        "lr": args.lr, "seed": args.seed, "compile": "trace", "resume": True, "device": "cpu",
-    }  # fmt: skip
+        save_net(pretrained(LENET_300_100, data.train, args.seed, torch.device("cpu")), path)
+    model = BayesianCompressionNet(
+        load_net(path), "horseshoe", initial_loc="net", initial_scale=0.05
+    )
+    options: FitOptions = {"seed": args.seed, "resume": True, "device": "cpu"}
     post = bn.fit(
-        model, train, kl_weight=bn.LogUniform(*args.range), epochs=args.epochs,
-        out=args.out / "amortised", **options,
+        model, data.train, kl_weight=bn.LogUniform(*args.range), epochs=args.epochs, lr=args.lr,
+        amortize=bn.nn.Piecewise(args.knots),
+        out=args.out / f"amortised-{args.knots}-{args.lr:g}-{args.epochs}", **options,
     )  # fmt: skip
-    print("| λ | fit |", " | ".join(f"{100 * share:g} % of the weights" for share in KEPT), "|")
-    print("|---" * (2 + len(KEPT)) + "|", flush=True)
+    shown = data.test if args.test else data.validation
+    print("| λ | fit |", *(f"{100 * share:g} % of the weights |" for share in SHOWN), end="")
+    print(" weights at the knee, % | accuracy there |")
+    print("|---" * (4 + len(SHOWN)) + "|", flush=True)
+    curves: dict[tuple[str, float], Curve] = {}
     for kl_weight in args.kl_weights:
         separate = bn.fit(
-            model, train, kl_weight=kl_weight, epochs=args.separate_epochs,
-            out=args.out / f"{kl_weight:g}", **options,
+            model, data.train, kl_weight=kl_weight, epochs=args.separate_epochs,
+            lr=args.separate_lr, **options,
+            out=args.out / f"{kl_weight:g}-{args.separate_lr:g}-{args.separate_epochs}",
         )  # fmt: skip
         for name, found in (("amortised", post.at(kl_weight)), ("separate", separate)):
-            cells = (f"{value:.2f}" for value in _accuracies(found, data.test))
-            print(f"| {kl_weight:g} | {name} | {' | '.join(cells)} |", flush=True)
+            curve = _curve(found, data.validation, shown)
+            curves[name, kl_weight] = curve
+            cells = " | ".join(f"{100 * curve.shown[share]:.2f}" for share in SHOWN)
+            end = curve.knee()
+            at_knee = f"{100 * end:g} | {100 * curve.shown[end]:.2f}"
+            print(f"| {kl_weight:g} | {name} | {cells} | {at_knee} |", flush=True)
+    _print_frontier(curves, args.kl_weights)
 
 
-def _accuracies(post: bn.Posterior, test: Split) -> list[float]:
-    """In per cent, at each share of the weights."""
-    curve = post.pruning_curve(test, [1 - share for share in KEPT], by=("density",))
-    return [100 * float(value) for value in curve["accuracy"].sel(by="density")]
+def _print_frontier(curves: dict[tuple[str, float], Curve], kl_weights: Sequence[float]) -> None:
+    """At each size the λ that the held-out images choose."""
+    print("\n| weights, % | amortised | its λ | separate | its λ |\n|---|---|---|---|---|")
+    for share in SHARES:
+        cells = []
+        for name in ("amortised", "separate"):
+            best = max(kl_weights, key=lambda at: curves[name, at].chosen[share])
+            cells.append(f"{100 * curves[name, best].shown[share]:.2f} | {best:g}")
+        print(f"| {100 * share:g} | {' | '.join(cells)} |")
 
 
-def _first(split: Split, n: int) -> Split:
-    return Split(split.x[:n], split.y[:n], dataclasses.replace(split.info, n=n))
+def _curve(post: bn.Posterior, held_out: Split, shown: Split) -> Curve:
+    """Accuracies as weights go."""
+    found = []
+    for part in (held_out, shown):
+        curve = post.pruning_curve(part, [1 - share for share in SHARES], by=("density",))
+        values = curve["accuracy"].sel(by="density").values
+        found.append({share: float(value) for share, value in zip(SHARES, values, strict=True)})
+    return Curve(found[0], found[1], len(held_out))
 
 
 if __name__ == "__main__":
