@@ -30,8 +30,8 @@ class CapturedStep:
     stay where they are; batch and scalars are copied into tensors of the graph's own. There is a
     graph for every set of leaves, since a piecewise map over λ uses other knots at every step.
     Noise is drawn in the graph by torch's default generator, which capture registers with it, so
-    a replay goes on from the generator's state and moves it as the plain step does. Nothing waits
-    for the GPU.
+    a replay goes on from the generator's state and moves it as the plain step does; so do the
+    generators of many chains, which are registered here. Nothing waits for the GPU.
 
     Where a step can't be captured, it is taken operation by operation, and a line in the log of
     ``bayesnas`` says so.
@@ -75,6 +75,8 @@ class CapturedStep:
         if self._pool is None:
             self._pool = torch.cuda.graph_pool_handle()
         graph = torch.cuda.CUDAGraph()
+        for generator in self.step.noise.generators:
+            graph.register_generator_state(generator)
         with torch.cuda.graph(graph, pool=self._pool):
             result = self.step(*arguments)
         return _Capture(graph, inputs, result)
@@ -85,6 +87,8 @@ class CapturedStep:
         held = arguments[:-BATCH]
         before = [tensor.clone() for tensor in held]
         random_state = torch.cuda.get_rng_state(device)
+        generators = self.step.noise.generators
+        own_states = [generator.get_state() for generator in generators]
         side = torch.cuda.Stream(device)
         side.wait_stream(torch.cuda.current_stream(device))
         with torch.cuda.stream(side):
@@ -94,3 +98,5 @@ class CapturedStep:
         for tensor, value in zip(held, before, strict=True):
             tensor.copy_(value)
         torch.cuda.set_rng_state(random_state, device)
+        for generator, state in zip(generators, own_states, strict=True):
+            generator.set_state(state)

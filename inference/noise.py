@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,14 +11,17 @@ import torch
 from torch import Tensor
 
 _ATEN = torch.ops.aten
-_UNIFORM: dict[Any, bool] = {
-    _ATEN.randn.default: False,
-    _ATEN.randn_like.default: False,
-    _ATEN.normal_.default: False,
-    _ATEN.rand.default: True,
-    _ATEN.rand_like.default: True,
-    _ATEN.uniform_.default: True,
+_DRAWN_BY: dict[Any, str] = {
+    _ATEN.randn.default: "normal_",
+    _ATEN.randn_like.default: "normal_",
+    _ATEN.normal_.default: "normal_",
+    _ATEN.rand.default: "uniform_",
+    _ATEN.rand_like.default: "uniform_",
+    _ATEN.uniform_.default: "uniform_",
+    _ATEN.exponential_.default: "exponential_",
+    _ATEN.bernoulli_.float: "bernoulli_",
 }
+_NEW: dict[str, Callable[..., Tensor]] = {"normal_": torch.randn, "uniform_": torch.rand}
 
 
 @dataclass(frozen=True)
@@ -25,28 +29,34 @@ class Draw:
     """One draw of independent numbers.
 
     Attributes:
-        uniform: from U(0, 1), else from N(0, 1).
+        method: of a tensor, that draws into it.
+        arguments: of the method.
         shape: of the numbers.
         dtype: of the numbers.
         device: of the numbers, and of the generator.
     """
 
-    uniform: bool
+    method: str
+    arguments: tuple[float, ...]
     shape: torch.Size
     dtype: torch.dtype
     device: torch.device
 
-    def __call__(self) -> Tensor:
-        """Draw from torch's default generator."""
-        draw = torch.rand if self.uniform else torch.randn
-        return draw(self.shape, dtype=self.dtype, device=self.device)
+    def of_default_generator(self) -> Callable[[], Tensor]:
+        """A function that draws from torch's default generator."""
+        if self.method in _NEW and not self.arguments:  # an operation less
+            new = _NEW[self.method]
+            return functools.partial(new, self.shape, dtype=self.dtype, device=self.device)
+        return self._drawn
+
+    def _drawn(self) -> Tensor:
+        held = torch.empty(self.shape, dtype=self.dtype, device=self.device)
+        found: Tensor = getattr(held, self.method)(*self.arguments)
+        return found
 
     def fill(self, held: Tensor, generator: torch.Generator) -> None:
         """Draw into a tensor, the same numbers from a generator in the same state."""
-        if self.uniform:
-            held.uniform_(generator=generator)
-        else:
-            held.normal_(generator=generator)
+        getattr(held, self.method)(*self.arguments, generator=generator)
 
 
 class Noise:
@@ -65,10 +75,11 @@ class Noise:
     def __init__(self, draws: Sequence[Draw]) -> None:
         """Keep the draws."""
         self.draws = list(draws)
+        self._functions = [draw.of_default_generator() for draw in self.draws]
 
     def __call__(self) -> list[Tensor]:
         """Draw the last arguments of the step."""
-        return [draw() for draw in self.draws]
+        return [draw() for draw in self._functions]
 
 
 class StackedNoise(Noise):
@@ -82,7 +93,7 @@ class StackedNoise(Noise):
         generators: of the chains.
 
     >>> generators = [torch.Generator().manual_seed(seed) for seed in (3, 4)]
-    >>> draw = Draw(False, torch.Size([2]), torch.float32, torch.device("cpu"))
+    >>> draw = Draw("normal_", (), torch.Size([2]), torch.float32, torch.device("cpu"))
     >>> (found,) = StackedNoise([draw], generators)()
     >>> torch.equal(found[1], torch.randn(2, generator=torch.Generator().manual_seed(4)))
     True
@@ -106,13 +117,13 @@ class StackedNoise(Noise):
 def take_out_noise(graph: torch.fx.Graph) -> list[Draw]:
     """Make every draw of a graph one of its last inputs, in order; none where one can't be.
 
-    Where a random operation depends on values (dropout), all of them stay in the graph.
+    Where what is drawn depends on values, all draws stay in the graph.
 
     Args:
         graph: traced; it is changed.
     """
     random = random_operations(graph)
-    if not all(node.target in _UNIFORM and _is_standard(node) for node in random):
+    if not all(node.target in _DRAWN_BY and not _depends_on_values(node) for node in random):
         return []
     last = [node for node in graph.nodes if node.op == "placeholder"][-1]
     draws = []
@@ -123,7 +134,8 @@ def take_out_noise(graph: torch.fx.Graph) -> list[Draw]:
         node.replace_all_uses_with(last)
         graph.erase_node(node)
         like: Any = node.meta["val"]
-        draws.append(Draw(_UNIFORM[node.target], like.shape, like.dtype, like.device))
+        method = _DRAWN_BY[node.target]
+        draws.append(Draw(method, _options(node), like.shape, like.dtype, like.device))
     return draws
 
 
@@ -137,7 +149,11 @@ def random_operations(graph: torch.fx.Graph) -> list[torch.fx.Node]:
     ]
 
 
-def _is_standard(node: torch.fx.Node) -> bool:
-    # empty().normal_() is how torch.distributions draws; another mean or scale is an argument.
-    in_place = node.target in (_ATEN.normal_.default, _ATEN.uniform_.default)
-    return not in_place or len(node.args) == 1
+def _options(node: torch.fx.Node) -> Any:
+    """What a draw into a tensor is told besides: bounds, a rate, a probability."""
+    in_place = node.target._schema.is_mutable  # type: ignore[union-attr]
+    return node.args[1:] if in_place else ()
+
+
+def _depends_on_values(node: torch.fx.Node) -> bool:
+    return any(isinstance(option, torch.fx.Node) for option in _options(node))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor
-from torch.fx.experimental.proxy_tensor import make_fx
 
 from bayesnas.inference.adam import UNMOVED, StepCounts, adam_scalars, adam_update
 from bayesnas.inference.cudagraph import CapturedStep
@@ -16,7 +16,7 @@ from bayesnas.inference.noise import StackedNoise, random_operations
 from bayesnas.inference.session import pyro_session, sent
 from bayesnas.inference.settings import StepKLWeight
 from bayesnas.inference.step import TOLERANCE, Graph, Step
-from bayesnas.inference.traced import RecordedStep, relative_difference
+from bayesnas.inference.traced import RecordedStep, record, relative_difference
 from bayesnas.inference.trained import Use
 
 
@@ -135,7 +135,7 @@ class StackedStep:
         with pyro_session(first.stream):
             single = first.recorded(*_of_chain(0, x, y, shared), use, adam=False)
         if random_operations(single.graph.graph):
-            raise NotStackedError("its noise can't be drawn outside of a step, as that of dropout")
+            raise NotStackedError("what it draws depends on values")
         tensors = [*self._held.arguments(use), x, y]
         tensors.append(self._scalars(weights, UNMOVED * len(use.leaves), use))
         noise = StackedNoise(single.noise.draws, self._generators)
@@ -212,5 +212,7 @@ def _mapped(
             adam_update(held, slope, first, second, *factors[4 * leaf : 4 * leaf + 4])
         return terms
 
-    copies = [tensor.detach().clone() for tensor in [*tensors, *noise()]]
-    return RecordedStep(make_fx(function)(*copies), noise)
+    with warnings.catch_warnings():
+        # Operations that vmap does not know are recorded chain by chain.
+        warnings.filterwarnings("ignore", "There is a performance drop", UserWarning)
+        return record(function, tensors, noise)

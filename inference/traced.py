@@ -179,16 +179,24 @@ class RecordedStep:
             self._run = torch._inductor.compile(self.graph, inputs, options=options)
 
 
-def record(function: Callable[..., Tensor], tensors: Sequence[Tensor]) -> RecordedStep:
+def record(
+    function: Callable[..., Tensor], tensors: Sequence[Tensor], noise: Noise | None = None
+) -> RecordedStep:
     """Run a function once on copies of its arguments and keep the tensor operations.
+
+    Args:
+        function: a step.
+        tensors: its arguments, without the noise.
+        noise: draws its last arguments; by default it draws by itself.
 
     Raises:
         RuntimeError: where the model looks at a value (data-dependent control flow).
     """
-    copies = [tensor.detach().clone() for tensor in tensors]
+    given = [*tensors, *(noise() if noise is not None else ())]
+    copies = [tensor.detach().clone() for tensor in given]
     # Of what it meets make_fx notes shapes in fake tensors: with one mode for all, not one each.
     with tracing(TracingContext(FakeTensorMode(allow_fallback_kernels=True))):
-        return RecordedStep(make_fx(function)(*copies))
+        return RecordedStep(make_fx(function)(*copies), noise)
 
 
 def relative_difference(found: Tensor, expected: Tensor) -> float:

@@ -4,9 +4,11 @@
 
 "By hand" is plain torch with Bayesian layers and a capturable fused Adam, warmed up on a side
 stream and captured with its noise. All methods take turns of 100 steps, and a turn ends when the
-GPU has done them. The table gives median and quartiles in units of the median by hand. The last
-line is the time of 64 fits of the 784–50–10 net (8 KL weights, 8 seeds) over that of one: they run
-one after the other, since chains are not batched yet (docs/benchmarks.md).
+GPU has done them. The table gives median and quartiles in units of the median by hand. What
+follows is the time of 64 fits of the 784–50–10 net (8 KL weights, 8 seeds) in units of that of one,
+batched and one after the other. On a CPU that part runs by itself, with fewer fits:
+
+    python tests/benchmarks/gpu_step.py --device cpu --fits 8
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from bayesnas.inference.settings import FitSettings, StepKLWeight
 from bayesnas.inference.step import Step
 
 EXAMPLES, STEPS, WARM_UP = 60_000, 100, 3
+FIT_NETS = {"mnist": [784, 50, 10], "digits": [64, 20, 10]}
 GPU = torch.device("cuda")
 
 Taken = Callable[[], object]
@@ -85,10 +88,11 @@ def ours(net: str, estimator: str, mode: str, precision: str = "float32") -> Tak
 
 def seconds(take: Taken) -> float:
     """Of a turn, until the GPU has done it."""
-    torch.cuda.synchronize()
+    wait = torch.cuda.synchronize if torch.cuda.is_available() else lambda: None
+    wait()
     began = time.perf_counter()
     take()
-    torch.cuda.synchronize()
+    wait()
     return time.perf_counter() - began
 
 
@@ -114,20 +118,43 @@ def measure(net: str, estimator: str, rounds: int) -> None:
         print(f"| {name} | {median:.2f} | {low:.2f}–{high:.2f} | {setup[name]:.1f} |")
 
 
-def many_fits(epochs: int) -> float:
-    """Time of 64 fits over the time of one."""
-    x, y = torch.rand(EXAMPLES, 784), torch.randint(0, 10, (EXAMPLES,))
-    model = bn.models.GaussianNet(bn.nn.mlp([784, 50, 10]), prior_scale=PRIOR)
-    fit = functools.partial(
-        bn.fit, model, (x, y), epochs=epochs, device="cuda", compile="cudagraph", progress=False
-    )
-    one = seconds(fit)
+def step_seconds(net: str, epochs: int, **options: object) -> tuple[float, float]:
+    """Seconds of a step of all chains of a fit, and of its set-up: from fits of two lengths."""
+    sizes = FIT_NETS[net]
+    generator = torch.Generator().manual_seed(0)
+    x = torch.rand(EXAMPLES, sizes[0], generator=generator)
+    y = torch.randint(0, sizes[-1], (EXAMPLES,), generator=generator)
+    model = bn.models.GaussianNet(bn.nn.mlp(sizes), prior_scale=PRIOR)
+    steps = epochs * (EXAMPLES // 256)
+    fit = functools.partial(bn.fit, model, (x, y), progress=False, **options)
+    fit(steps=2)
+    short = seconds(functools.partial(fit, steps=steps // 10))
+    whole = seconds(functools.partial(fit, steps=steps))
+    step = (whole - short) / (steps - steps // 10)
+    return step, max(whole - steps * step, 0.0)
 
-    def all_of_them() -> None:
-        for index in range(8):
-            fit(kl_weight=10.0 ** (index / 2 - 2), restarts=8)
 
-    return seconds(all_of_them) / one
+def many_fits(net: str, fits: int, epochs: int, rounds: int, **options: object) -> None:
+    """Print the time of many fits, half of them KL weights, in units of that of one."""
+    restarts = 2 ** (fits.bit_length() // 2)
+    kl_weights = [10.0 ** (index / 2 - 2) for index in range(fits // restarts)]
+    many = {**options, "kl_weight": kl_weights, "restarts": restarts}
+    variants = {
+        "one fit": options,
+        f"{fits} fits, batched": {**many, "batched": True},
+        f"{fits} fits, one after the other": {**many, "batched": False},
+    }
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in variants}
+    for _ in range(rounds):
+        for name, own in variants.items():
+            found[name].append(step_seconds(net, epochs, **own))
+    one = statistics.median(step for step, _ in found["one fit"])
+    sizes = "–".join(map(str, FIT_NETS[net]))
+    print(f"\n{sizes}, batch 256, {options['device']}, {options['compile']}, {rounds} rounds\n")
+    print("| fits | ms a step of all | × that of one | set-up s |\n|---|---|---|---|")
+    for name, times in found.items():
+        step, setup = (statistics.median(column) for column in zip(*times, strict=True))
+        print(f"| {name} | {step * 1e3:.2f} | {step / one:.1f} | {setup:.1f} |")
 
 
 def main() -> None:
@@ -136,13 +163,24 @@ def main() -> None:
     parser.add_argument("--net", choices=list(NETS), default="mlp")
     parser.add_argument("--estimator", choices=["local", "weight"], default="weight")
     parser.add_argument("--rounds", type=int, default=50)
-    parser.add_argument("--epochs", type=int, default=2, help="of each of the 64 fits")
+    parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda")
+    parser.add_argument("--fits", type=int, default=64, help="a power of two")
+    parser.add_argument("--fit-net", choices=list(FIT_NETS), default="mnist", help="of the fits")
+    parser.add_argument("--fit-mode", choices=["trace", "inductor", "cudagraph"])
+    parser.add_argument("--epochs", type=int, default=2, help="of each of the fits")
+    parser.add_argument("--fit-rounds", type=int, default=3)
     options = parser.parse_args()
-    if not torch.cuda.is_available():
-        parser.exit(2, "gpu_step.py needs a GPU, and torch finds none here\n")
+    on_gpu = options.device == "cuda"
+    if on_gpu and not torch.cuda.is_available():
+        parser.exit(2, "gpu_step.py needs a GPU, and torch finds none here (or --device cpu)\n")
     torch.manual_seed(0)
-    measure(options.net, options.estimator, options.rounds)
-    print(f"\n64 fits take {many_fits(options.epochs):.1f} × the time of one")
+    if on_gpu:
+        measure(options.net, options.estimator, options.rounds)
+    mode = options.fit_mode or ("cudagraph" if on_gpu else "trace")
+    many_fits(
+        options.fit_net, options.fits, options.epochs, options.fit_rounds,
+        device=options.device, compile=mode,
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -73,6 +73,28 @@ def test_a_fit_of_graphs_resumes_exactly(net, xy, numbers, tmp_path):
     assert numbers(post) == numbers(bn.fit(net, xy, **options))
 
 
+@pytest.mark.parametrize("compile", ["trace", "cudagraph"])
+def test_chains_in_lockstep_have_the_numbers_that_they_have_alone(net, xy, compile, caplog):
+    options = FIT | {"kl_weight": [0.1, 1.0], "restarts": 3, "steps": 30, "compile": compile}
+    alone = bn.fit(net, xy, batched=False, **options)
+    together = bn.fit(net, xy, **options)  # batched is the default here
+    assert not [record for record in caplog.records if record.name == "bayesnas"]
+    for found, expected in zip(together.records(), alone.records(), strict=True):
+        assert torch.allclose(found.history, expected.history, rtol=1e-4)
+
+
+def test_a_batched_fit_of_graphs_resumes_exactly(net, xy, numbers, tmp_path):
+    def stop(event):
+        if event.step == 7:
+            raise InterruptedError
+
+    options = FIT | {"compile": "cudagraph", "restarts": 3, "checkpoint_every": 5}
+    with pytest.raises(InterruptedError):
+        bn.fit(net, xy, out=tmp_path / "run", on_step=stop, **options)
+    post = bn.fit(net, xy, out=tmp_path / "run", resume=True, **options)
+    assert numbers(post) == numbers(bn.fit(net, xy, **options))
+
+
 def test_no_step_waits_for_the_gpu(net, xy, monkeypatch):
     """torch raises where something would; taking up the first step, and reading losses, may."""
     training = Loop(
