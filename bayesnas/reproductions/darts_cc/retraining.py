@@ -90,7 +90,7 @@ def _epoch(
 def accuracy(net: nn.Module, data: Part) -> float:
     """Share of images in the right class."""
     net.eval()
-    batches = zip(*(value.split(500) for value in data), strict=True)
+    batches = zip(*(value.split(_BATCH) for value in data), strict=True)
     right = sum(int((net(x).argmax(1) == y).sum()) for x, y in batches)
     return right / len(data[0])
 
