@@ -87,12 +87,15 @@ def ours(net: str, estimator: str, mode: str, precision: str = "float32") -> Tak
 
 
 def seconds(take: Taken) -> float:
-    """Of a turn, until the GPU has done it."""
-    wait = torch.cuda.synchronize if torch.cuda.is_available() else lambda: None
-    wait()
+    """Of a turn, until the GPU has done it; without one, of the processor."""
+    if not torch.cuda.is_available():
+        began = time.process_time()
+        take()
+        return time.process_time() - began
+    torch.cuda.synchronize()
     began = time.perf_counter()
     take()
-    wait()
+    torch.cuda.synchronize()
     return time.perf_counter() - began
 
 
@@ -118,14 +121,13 @@ def measure(net: str, estimator: str, rounds: int) -> None:
         print(f"| {name} | {median:.2f} | {low:.2f}–{high:.2f} | {setup[name]:.1f} |")
 
 
-def step_seconds(net: str, epochs: int, **options: object) -> tuple[float, float]:
+def step_seconds(net: str, steps: int, **options: object) -> tuple[float, float]:
     """Seconds of a step of all chains of a fit, and of its set-up: from fits of two lengths."""
     sizes = FIT_NETS[net]
     generator = torch.Generator().manual_seed(0)
     x = torch.rand(EXAMPLES, sizes[0], generator=generator)
     y = torch.randint(0, sizes[-1], (EXAMPLES,), generator=generator)
     model = bn.models.GaussianNet(bn.nn.mlp(sizes), prior_scale=PRIOR)
-    steps = epochs * (EXAMPLES // 256)
     fit = functools.partial(bn.fit, model, (x, y), progress=False, **options)
     fit(steps=2)
     short = seconds(functools.partial(fit, steps=steps // 10))
@@ -147,7 +149,9 @@ def many_fits(net: str, fits: int, epochs: int, rounds: int, **options: object) 
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in variants}
     for _ in range(rounds):
         for name, own in variants.items():
-            found[name].append(step_seconds(net, epochs, **own))
+            longer = fits if own is options else 1  # as much work as many
+            steps = longer * epochs * (EXAMPLES // 256)
+            found[name].append(step_seconds(net, steps, **own))
     one = statistics.median(step for step, _ in found["one fit"])
     sizes = "–".join(map(str, FIT_NETS[net]))
     print(f"\n{sizes}, batch 256, {options['device']}, {options['compile']}, {rounds} rounds\n")

@@ -83,7 +83,6 @@ FULL = {"kl_weight": [0.1, 10.0], "restarts": 2, "batch_size": 27}
         ("local", {"restarts": 3, "batch_size": 8}),
         ("local", FULL),
         ("weight", {"kl_weight": LAMBDAS, "kl_warmup": 0.5}),
-        ("groups", {"restarts": 2}),
         ("truncated", {"restarts": 2}),
         pytest.param("groups", FULL, marks=pytest.mark.slow),
     ],
@@ -124,8 +123,8 @@ def test_running_statistics_dropout_optimisers_and_maps(xy, stacked_steps, optio
 def test_a_list_of_kl_weights_is_as_many_fits(net, xy):
     """Every one has the numbers of a fit at it alone, under the same seed."""
     options = SHORT | {"restarts": 2, "seed": 3}
-    posts = bn.fit(net, xy, kl_weight=LAMBDAS, batched=True, **options)
-    for kl_weight, post in zip(LAMBDAS, posts, strict=True):
+    posts = bn.fit(net, xy, kl_weight=[0.1, 10], batched=True, **options)
+    for kl_weight, post in zip((0.1, 10), posts, strict=True):
         assert post.kl_weight == kl_weight
         assert_alike(post, bn.fit(net, xy, kl_weight=kl_weight, **options))
 
@@ -161,7 +160,7 @@ def test_a_chain_that_stops_early_stays_as_it_was(net, xy, stacked_steps):
     [
         {"restarts": 3},
         {"kl_weight": LAMBDAS, "optimizer": SGD},
-        {"restarts": 2, "kl_weight": bn.LogUniform(0.1, 10)},
+        pytest.param({"restarts": 2, "kl_weight": bn.LogUniform(0.1, 10)}, marks=pytest.mark.slow),
     ],
 )
 def test_resumed_at_exactly_the_numbers_of_an_unbroken_fit(net, xy, numbers, tmp_path, options):
