@@ -74,8 +74,8 @@ def _broadcast_instead(graph: Graph, expansion: Node) -> None:
             user.replace_input_with(expansion, small)
         elif _absorbs(user, expansion):
             with graph.inserting_before(user):
-                result = graph.node_copy(user, lambda _, small=small: small)
-                expanded = graph.node_copy(expansion, lambda _, result=result: result)
+                result = graph.node_copy(user, {expansion: small}.__getitem__)
+                expanded = graph.node_copy(expansion, {small: result}.__getitem__)
             result.meta = dict(small.meta)
             user.replace_all_uses_with(expanded)
 
@@ -141,7 +141,8 @@ def _written_by(node: Node) -> list[Node]:
         return []
     given = {a.name: v for a, v in zip(schema.arguments, node.args, strict=False)} | node.kwargs
     names = [a.name for a in schema.arguments if a.alias_info and a.alias_info.is_write]
-    return [given[name] for name in names if isinstance(given.get(name), Node)]
+    written = [given.get(name) for name in names]
+    return [argument for argument in written if isinstance(argument, Node)]
 
 
 def _has_effects(node: Node) -> bool:
