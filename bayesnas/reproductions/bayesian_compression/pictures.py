@@ -54,10 +54,12 @@ def plot_frontier(found: Sequence[Measured], recipe: Recipe, ax: Axes) -> Axes:
                 alpha=0.8,
                 label=f"{prior}, {way}" if seed == rows[0].seed == found[0].seed else None,
             )
-    # Neighbours of the same error have their names above and below.
-    for row, side in zip(recipe.published.values(), ("bottom", "bottom", "top"), strict=False):
+    # Neighbours of the same error have their names on different sides.
+    sides = (("left", "bottom"), ("right", "bottom"), ("left", "top"))
+    for row, (across, up) in zip(recipe.published.values(), sides, strict=False):
         ax.plot(row.kept, row.error, color=BLACK, marker="x", linestyle="none")
-        ax.annotate(f"  {row.method}", (row.kept, row.error), fontsize=8, va=side)
+        name, at = f"  {row.method}  ", (row.kept, row.error)
+        ax.annotate(name, at, fontsize=8, ha=across, va=up)
     ax.set_xscale("log")
     ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
@@ -91,7 +93,8 @@ def first_layer_figure(ends: Mapping[tuple[str, str], Fitted], recipe: Recipe) -
     from matplotlib.figure import Figure
 
     wide = 1 if recipe.shape is None else 2
-    figure = Figure(figsize=(2.4 + 5.6 * (wide - 1), 2.6 * len(ends)), layout="constrained")
+    size = (4.8, 1.3) if wide == 1 else (8.0, 2.6)
+    figure = Figure(figsize=(size[0], size[1] * len(ends)), layout="constrained")
     ratios = [1.0] if wide == 1 else [1.0, 3.0]
     panels = figure.subplots(len(ends), wide, squeeze=False, width_ratios=ratios)
     for row, ((prior, way), fitted) in zip(panels, ends.items(), strict=True):
