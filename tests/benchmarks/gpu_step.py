@@ -137,7 +137,7 @@ def step_seconds(net: str, steps: int, **options: object) -> tuple[float, float]
 
 
 def many_fits(net: str, fits: int, epochs: int, rounds: int, **options: object) -> None:
-    """Print the time of many fits, half of them KL weights, in units of that of one."""
+    """Print the time of many fits, of KL weights times seeds, in units of that of one."""
     restarts = 2 ** (fits.bit_length() // 2)
     kl_weights = [10.0 ** (index / 2 - 2) for index in range(fits // restarts)]
     many = {**options, "kl_weight": kl_weights, "restarts": restarts}
