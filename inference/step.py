@@ -100,8 +100,7 @@ class Step:
         self._fixed = self.trained.use(0.0) if settings.amortization is None else None
         self._held: StepTensors | None = None
         self._counts: StepCounts = {}
-        self.log_lik_sites: list[str] = []
-        self.kl_sites: list[str] = []
+        self.log_lik_sites, self.kl_sites = list[str](), list[str]()
 
     def __call__(self, x: Tensor, y: Tensor, kl_weight: StepKLWeight, factor: float) -> Tensor:
         """Take a step on a batch.
@@ -139,8 +138,7 @@ class Step:
 
     def refine(self, progress: float) -> bool:
         """Let maps over λ become finer; return whether any did."""
-        finer = self.trained.refine(progress, self.optimizer)
-        if finer:
+        if finer := self.trained.refine(progress, self.optimizer):
             self._counts.clear()
         return finer
 
@@ -288,10 +286,10 @@ class Step:
         """Let all of :meth:`tensors` lie in others, which hold the same values."""
         self.trained.move(held.leaves, held.gradients)
         if self.adam:
-            moments = zip(held.first, held.second, held.counts, strict=True)
-            for leaf, (first, second, count) in zip(self.trained.leaves, moments, strict=True):
-                state = {"exp_avg": first, "exp_avg_sq": second, "step": count}
-                self.optimizer.state[leaf].update(state)
+            names = ("exp_avg", "exp_avg_sq", "step")
+            states = zip(held.first, held.second, held.counts, strict=True)
+            for leaf, state in zip(self.trained.leaves, states, strict=True):
+                self.optimizer.state[leaf] = dict(zip(names, state, strict=True))
         for buffer, value in zip(running_buffers(self._model).values(), held.buffers, strict=True):
             buffer.data = value
         self._fixed = self._fixed and self.trained.use(0.0)
