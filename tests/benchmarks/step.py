@@ -105,7 +105,7 @@ def plot(folder: pathlib.Path, path: str) -> None:
     runs = {file.stem: json.loads(file.read_text()) for file in sorted(folder.glob("*.json"))}
     figure = Figure(figsize=(4 * ((len(runs) + 1) // 2), 6), layout="constrained")
     panels = figure.subplots(2, (len(runs) + 1) // 2, squeeze=False).T.flat
-    for panel, (title, times) in zip(panels, runs.items(), strict=False):
+    for (title, times), panel in zip(runs.items(), panels, strict=False):
         yardstick = statistics.median(times["by hand, compiled"])
         for place, (name, found) in enumerate(reversed(times.items())):
             low, median, high = (t / yardstick for t in statistics.quantiles(found, n=4))
