@@ -7,6 +7,7 @@ from bayesnas.nn.layers import StochasticLayers, is_linear_or_convolution
 from bayesnas.nn.maps import Linear, LowRank, Piecewise
 from bayesnas.nn.mlp import convnet, mlp
 from bayesnas.nn.netfile import load_net, save_net
+from bayesnas.nn.random_architecture import random_architecture
 from bayesnas.nn.variational import VariationalParameters
 
 __all__ = [
@@ -22,5 +23,6 @@ __all__ = [
     "is_linear_or_convolution",
     "load_net",
     "mlp",
+    "random_architecture",
     "save_net",
 ]

@@ -29,7 +29,7 @@ def random_architecture(graph: Graph, seed: int = 0, parameters: float | None = 
 
     >>> import bayesnas as bn
     >>> graph = bn.nn.cells(["reduction"], channels=2, nodes=2, image=8)
-    >>> random_architecture(graph, seed=1).mixed
+    >>> bn.nn.random_architecture(graph, seed=1).mixed
     ()
     """
     generator = torch.Generator().manual_seed(seed)
