@@ -151,10 +151,12 @@ class RecordedStep:
         simplify(graph.graph)
         graph.recompile()
         self.graph = graph
-        self._run: Callable[..., Tensor] = by_bindings(graph)
+        self._run: Callable[..., Tensor] | None = None  # made where it is run uncompiled
 
     def __call__(self, *tensors: Tensor) -> Tensor:
         """Draw the noise and run the graph."""
+        if self._run is None:
+            self._run = by_bindings(self.graph)
         with torch.no_grad():
             return self._run(*tensors, *self.noise())
 
@@ -162,7 +164,7 @@ class RecordedStep:
         """Take the matrix products in bfloat16; before :meth:`compile`."""
         round_products(self.graph.graph)
         self.graph.recompile()
-        self._run = by_bindings(self.graph)
+        self._run = None
 
     def compile(self, tensors: Sequence[Tensor]) -> None:
         """Compile the graph with inductor; draws noise.

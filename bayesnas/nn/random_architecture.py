@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
@@ -36,7 +34,7 @@ def random_architecture(graph: Graph, seed: int = 0, parameters: float | None = 
     tilt = 0.0 if parameters is None else _tilt(graph, parameters)
     choice = {}
     for edge in graph.mixed:
-        weights = _tilted(graph.parameter_counts[edge], tilt)
+        weights = _tilted(torch.tensor(graph.parameter_counts[edge], dtype=torch.float64), tilt)
         index = int(torch.multinomial(weights, 1, generator=generator))
         choice[edge] = graph.names[edge][index]
     return graph.discrete(dict(choice.items())).without_dead_edges()
@@ -54,26 +52,23 @@ def architecture_sizes(graph: Graph) -> tuple[int, int]:
     return fixed + sum(map(min, mixed)), fixed + sum(map(max, mixed))
 
 
-def _tilted(counts: Sequence[int], tilt: float) -> Tensor:
-    """Probabilities of operations, ∝ exp(tilt · n)."""
-    return (tilt * torch.tensor(counts, dtype=torch.float64)).softmax(0)
+def _tilted(counts: Tensor, tilt: float) -> Tensor:
+    """Probabilities of operations, ∝ exp(tilt · n); a number added to all n changes nothing."""
+    return (tilt * counts).softmax(0)
 
 
 def _tilt(graph: Graph, parameters: float) -> float:
     """−1/c at which this many parameters are expected."""
     from scipy.optimize import brentq
 
-    mixed = [graph.parameter_counts[edge] for edge in graph.mixed]
     least, most = architecture_sizes(graph)
     if not least < parameters < most:
         raise ValueError(f"parameters must lie between {least:,} and {most:,}, got {parameters!r}")
+    mixed = [graph.parameter_counts[edge] for edge in graph.mixed]
+    beyond = [torch.tensor(counts, dtype=torch.float64) - min(counts) for counts in mixed]
 
     def excess(tilt: float) -> float:
-        tensors = [torch.tensor(counts, dtype=torch.float64) for counts in mixed]
-        expected = sum(
-            float(_tilted(n, tilt) @ (t - t.min())) for n, t in zip(mixed, tensors, strict=True)
-        )
-        return least + expected - parameters
+        return least - parameters + sum(float(_tilted(n, tilt) @ n) for n in beyond)
 
     bound = 1.0
     while excess(-bound) > 0 or excess(bound) < 0:
