@@ -20,7 +20,8 @@ from bayesnas.inference.posterior import Posterior
 from bayesnas.inference.settings import Schedule
 from bayesnas.models.latent_structure import LatentStructureNet
 from bayesnas.nn.graph import Graph
-from bayesnas.nn.maps import Piecewise
+from bayesnas.nn.maps import Monotone, Piecewise
+from bayesnas.nn.parameter_map import ParameterMap
 from bayesnas.nn.topology import edge_name
 
 STRUCTURE_LR = 1e-3
@@ -129,6 +130,7 @@ def darts_cc(
     low: float = 1e-8,
     high: float = 1e-4,
     knots: int = 5,
+    monotone: bool = False,
     hypergradient: str | Hypergradient = "greedy",
     structure_lr: float = STRUCTURE_LR,
     structure_schedule: Schedule = "constant",
@@ -142,6 +144,10 @@ def darts_cc(
     α and the classifier are piecewise linear in log λ̃, all other weights are shared; every step
     is at a λ̃ of its own. An architecture of λ̃ is ``post.at(λ̃ M).model.architecture()``.
 
+    As published α is free at every knot, and an architecture may get larger again as λ̃ grows. With
+    ``monotone`` it can't: α(λ̃) = a − g(λ̃) n, with g ≥ 0 increasing, one an edge, so that the
+    operation of an edge never costs more at a larger λ̃ and a dead edge stays dead.
+
     Args:
         graph: as for :func:`darts`, and so are the next two.
         data: of the weights.
@@ -149,6 +155,7 @@ def darts_cc(
         low: smallest λ̃.
         high: largest λ̃.
         knots: of α and the classifier.
+        monotone: whether α only moves against n.
         hypergradient: kind.
         structure_lr: learning rate of α.
         structure_schedule: of it, as in ``bayesnas.fit``.
@@ -165,7 +172,8 @@ def darts_cc(
     model = _model(graph, "penalised-gumbel-softmax", temperature=temperature, sample=sample)
     chosen = _options(hypergradient, structure_lr, structure_schedule, start, options)
     examples = _examples(validation)
-    maps = {name: Piecewise(knots) for name in ("structural", *classifier(graph))}
+    maps: dict[str, ParameterMap] = {name: Piecewise(knots) for name in classifier(graph)}
+    maps |= _against_costs(model, knots) if monotone else {"structural": Piecewise(knots)}
     weight = LogUniform(low * examples, high * examples)
     found = fit(model, data, validation=validation, kl_weight=weight, amortize=maps, **chosen)
     assert isinstance(found, AmortizedPosterior)
@@ -179,6 +187,15 @@ def classifier(graph: Graph) -> list[str]:
         for edge in graph.incoming(graph.output)
         if sum(graph.parameter_counts[edge]) > 0
     ]
+
+
+def _against_costs(model: LatentStructureNet, knots: int) -> dict[str, ParameterMap]:
+    """The map of α that only moves against the costs, for every group of edges."""
+    costs = {group.site: -model.get_buffer(f"prior_{group.site}") for group in model.groups}
+    return {
+        f"structural.{site}.logits": Monotone(tuple(cost.flatten().tolist()), knots)
+        for site, cost in costs.items()
+    }
 
 
 class ClippedSGD(torch.optim.SGD):

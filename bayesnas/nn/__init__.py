@@ -4,7 +4,7 @@ from bayesnas.nn.cells import cells
 from bayesnas.nn.gaussian_tensor import GaussianTensor
 from bayesnas.nn.graph import Graph
 from bayesnas.nn.layers import StochasticLayers, is_linear_or_convolution
-from bayesnas.nn.maps import Linear, LowRank, Piecewise
+from bayesnas.nn.maps import Linear, LowRank, Monotone, Piecewise
 from bayesnas.nn.mlp import convnet, mlp
 from bayesnas.nn.netfile import load_net, save_net
 from bayesnas.nn.random_architecture import random_architecture
@@ -15,6 +15,7 @@ __all__ = [
     "Graph",
     "Linear",
     "LowRank",
+    "Monotone",
     "Piecewise",
     "StochasticLayers",
     "VariationalParameters",

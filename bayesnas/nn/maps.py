@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, cast
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from bayesnas.nn.hypernet import ConstantNet, Hypernet, ModuleNet, PiecewiseLinearNet
 from bayesnas.nn.low_rank import LowRankNet
+from bayesnas.nn.monotone import MonotoneNet
 from bayesnas.nn.names import begins, matching
 from bayesnas.nn.parameter_map import LogRange, ParameterMap
 
@@ -89,6 +91,58 @@ class Piecewise(ParameterMap):
     def build(self, initial: Tensor, shapes: Sequence[Any], span: LogRange) -> Hypernet:
         """One copy of the parameters a knot."""
         return PiecewiseLinearNet(initial, self.positions(span), coarse_to_fine=self.coarse_to_fine)
+
+
+@dataclass(frozen=True)
+class Monotone(ParameterMap):
+    r"""θ(λ) = θ₀ − g(λ) d, with g ≥ 0 piecewise linear in log λ and increasing, one g a row.
+
+    With logits of operations for θ and their costs for d, the cost of the likeliest operation
+    never rises with λ; see :class:`~bayesnas.nn.monotone.MonotoneNet`. It is the map of one
+    tensor, ``amortize={"structural.gamma.logits": Monotone(...)}``.
+
+    Attributes:
+        direction: d, as many numbers as the tensor has, its last dim running fastest; only how the
+            numbers of a row differ counts, in units of their standard deviation.
+        knots: as for :class:`Piecewise`.
+
+    Raises:
+        ValueError: for numbers that are not finite, another count of them than the tensor has,
+            or knots that do not fit.
+
+    >>> Monotone((0.0, 400.0, 800.0), knots=3).kind
+    'monotone'
+    """
+
+    kind: ClassVar[str] = "monotone"
+
+    direction: tuple[float, ...]
+    knots: int | tuple[float, ...] = 5
+
+    def __post_init__(self) -> None:
+        """Check direction and knots."""
+        object.__setattr__(self, "direction", tuple(float(number) for number in self.direction))
+        if not all(map(math.isfinite, self.direction)):
+            raise ValueError(f"direction must be finite numbers, got {list(self.direction)}")
+        object.__setattr__(self, "knots", self._spaced.knots)
+
+    @property
+    def _spaced(self) -> Piecewise:
+        return Piecewise(self.knots)
+
+    def check(self, span: LogRange) -> None:
+        """Raise ValueError unless the knots span the range."""
+        self._spaced.check(span)
+
+    def build(self, initial: Tensor, shapes: Sequence[Any], span: LogRange) -> Hypernet:
+        """One vector and the increases of g."""
+        if len(shapes) != 1 or len(self.direction) != initial.numel():
+            raise ValueError(
+                "direction must have a number for each of one tensor, "
+                f"got {len(self.direction)} for shapes {[list(shape) for shape in shapes]}"
+            )
+        direction = initial.new_tensor(self.direction)
+        return MonotoneNet(initial, direction, shapes[0][-1], self._spaced.positions(span))
 
 
 @dataclass(frozen=True)
@@ -184,7 +238,7 @@ class ByName:
 
 
 _KINDS: dict[str, type[ParameterMap]] = {
-    kind.kind: kind for kind in (Constant, Linear, LowRank, Piecewise)
+    kind.kind: kind for kind in (Constant, Linear, LowRank, Monotone, Piecewise)
 }
 
 

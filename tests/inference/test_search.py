@@ -89,6 +89,27 @@ def test_one_search_along_the_cost_goes_from_what_fits_to_what_is_cheap():
     assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
 
 
+def test_a_monotone_search_goes_the_same_way_and_only_against_the_costs():
+    """By sizes along λ̃ that never rise, and α that differ by a multiple of n alone."""
+    train, held_out = halves()
+    post = darts_cc(
+        mixed(), train, held_out, low=1e-5, high=1.0, knots=3, monotone=True, steps=400, lr=0.2,
+        structure_lr=0.1, start=0.2, **OPTIONS,
+    )  # fmt: skip
+    n = len(held_out[0])
+    places = [10.0**power for power in (-5, -4, -3, -2, -1, 0)]
+    models = [post.at(weight * n).model for weight in places]
+    assert (chosen(models[0]), chosen(models[-1])) == ("curve", "nothing")
+    sizes = [model.architecture().parameter_count for model in models]
+    assert sizes == sorted(sizes, reverse=True)
+    alphas = torch.stack([model.structural["gamma.logits"].detach()[0] for model in models])
+    costs = torch.tensor([16.0, 24.0, 0.0])
+    gone = (alphas[0] - alphas) @ (costs - costs.mean()) / (costs - costs.mean()).square().sum()
+    expected = alphas[0] - gone.unsqueeze(1) * (costs - costs.mean())
+    assert torch.allclose(alphas, expected, atol=1e-4)
+    assert (gone.diff() > 0).all()
+
+
 def test_a_cost_weight_is_nats_an_example_and_parameter():
     """The bound counts λ̃ M ⟨softmax α, n⟩ over a sample of M."""
     post = darts(mixed(), *halves(50), steps=3, cost_weight=0.01, **OPTIONS)

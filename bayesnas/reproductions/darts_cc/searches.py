@@ -40,7 +40,7 @@ class Searches:
         if key not in self._found:
             self._request.say(f"{self._data.name}: search {start} along λ̃")
             low, high = self._cost_weight(0.0), self._cost_weight(1.0)
-            of_range = {"low": low, "high": high, "knots": self._settings.knots}
+            of_range = {"low": low, "high": high, "knots": self._settings.knots, "monotone": True}
             options = self._options(key, start) | of_range
             self._found[key] = darts_cc(*self._problem(), **options)
         found = self._found[key]

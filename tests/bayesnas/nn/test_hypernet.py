@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from bayesnas.nn.hypernet import REFINED_AT, ConstantNet, Hypernet, ModuleNet, PiecewiseLinearNet
 from bayesnas.nn.low_rank import LowRankNet
+from bayesnas.nn.monotone import MonotoneNet
 
 SHAPES = [torch.Size([3, 4]), torch.Size([3]), torch.Size([2, 3, 2, 2]), torch.Size([])]
 SIZE = sum(shape.numel() for shape in SHAPES)
@@ -42,6 +43,7 @@ def nets() -> dict[str, Hypernet]:
         "linear": randomised(PiecewiseLinearNet(start, [0, 1])),
         "piecewise": randomised(PiecewiseLinearNet(start, [0, 0.2, 0.7, 1], coarse_to_fine=False)),
         "low-rank": randomised(LowRankNet(start, SHAPES, rank=2, hidden=5)),
+        "monotone": randomised(MonotoneNet(start, torch.arange(SIZE) % 7, 5, [0, 0.2, 0.7, 1])),
         "own": randomised(ModuleNet(Sines(start), start)),
     }
 
