@@ -78,4 +78,6 @@ class ParameterMap(abc.ABC):
 
     def config(self) -> dict[str, Any]:
         """Kind and options, as JSON values."""
-        return {"kind": self.kind, **asdict(self)}  # type: ignore[call-overload]
+        options = asdict(self)  # type: ignore[call-overload]
+        lists = {k: list(v) if isinstance(v, tuple) else v for k, v in options.items()}
+        return {"kind": self.kind, **lists}

@@ -86,7 +86,9 @@ def test_a_function_must_make_a_module() -> None:
     ],
 )
 def test_maps_survive_json(kind: bn.nn.maps.ParameterMap) -> None:
-    read = read_map(json.loads(json.dumps(kind.config())))
+    written = json.loads(json.dumps(kind.config()))
+    assert written == kind.config()  # else a run with it could not be resumed
+    read = read_map(written)
     assert read == kind
     shapes = [torch.Size([2, 3])]
     assert len(read.build(torch.zeros(6), shapes, SPAN).leaves) == len(
