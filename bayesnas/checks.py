@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+from numbers import Integral
+from typing import TypeGuard
 
-def whole_number(name: str, value: object, least: int = 1) -> int:
-    """Return a whole number of at least ``least``; ValueError names it where it is not.
+
+def is_whole(value: object) -> TypeGuard[int]:
+    """Whether a value is a whole number, of Python or NumPy; True and False are none."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def whole_number(name: str, value: object, least: int = 1, most: int | None = None) -> int:
+    """Return a whole number of at least ``least`` and at most ``most``, if that is given.
+
+    Raises:
+        ValueError: naming the argument, for anything else.
 
     >>> whole_number("latents", 3)
     3
     """
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ValueError(f"{name} must be a whole number >= {least}, got {value!r}")
-    return value
+    if not is_whole(value) or value < least or (most is not None and value > most):
+        span = f">= {least}" if most is None else f"from {least} to {most}"
+        raise ValueError(f"{name} must be a whole number {span}, got {value!r}")
+    return int(value)

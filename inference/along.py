@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, NoReturn, Unpack
 
 from torch import nn
 
+from bayesnas.checks import whole_number
 from bayesnas.inference.chains import FittedChains
 from bayesnas.inference.frontier import SUPERFLUOUS_DENSITY, frontier
 from bayesnas.inference.inputs import Data
 from bayesnas.inference.posterior import Posterior
 from bayesnas.inference.retrain import Start
-from bayesnas.inference.settings import whole
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -90,7 +90,7 @@ class AlongKLWeight(FittedChains, abc.ABC):
         Raises:
             ValueError: for a λ that :meth:`at` does not take, or none.
         """
-        whole("draws", draws, 0)
+        whole_number("draws", draws, 0)
         if not kl_weights:
             raise ValueError(f"kl_weights must hold at least one KL weight, got {kl_weights!r}")
         x, y = self._tensors(data)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.func import functional_call
 
+from bayesnas.checks import whole_number
 from bayesnas.inference.hypergradients import Hypergradient, make_hypergradient
 from bayesnas.inference.inputs import Data, check_alike, checked_data
 from bayesnas.inference.optimizers import OptimizerFactory
@@ -20,7 +21,6 @@ from bayesnas.inference.settings import (
     check_kl_weight,
     learning_rate_factor,
     positive,
-    whole,
 )
 from bayesnas.inference.traced import BoundModule
 from bayesnas.inference.trained import running_buffers, trainable
@@ -81,7 +81,7 @@ class Bilevel:
         positive("lr", self.lr)
         learning_rate_factor(self.schedule, 0.0)
         if self.batch_size is not None:
-            whole("batch_size", self.batch_size, 1)
+            whole_number("batch_size", self.batch_size, 1)
         if not isinstance(self.start, (int, float)) or not 0 <= self.start < 1:
             raise ValueError(f"start must be a fraction in [0, 1), got {self.start!r}")
 

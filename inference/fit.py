@@ -11,6 +11,7 @@ from typing import Unpack, overload
 
 import torch
 
+from bayesnas.checks import whole_number
 from bayesnas.data import Split
 from bayesnas.distributions import LogUniform
 from bayesnas.inference.amortized import AmortizedPosterior
@@ -26,7 +27,7 @@ from bayesnas.inference.posterior import Posterior
 from bayesnas.inference.posteriors import Posteriors
 from bayesnas.inference.runs import RunFolder
 from bayesnas.inference.session import resolve_device
-from bayesnas.inference.settings import Batched, Schedule, make_settings, whole
+from bayesnas.inference.settings import Batched, Schedule, make_settings
 from bayesnas.inference.training import Training
 from bayesnas.models.base import BayesianModel
 from bayesnas.nn.maps import Amortize
@@ -249,7 +250,7 @@ def _check_arguments(
         raise TypeError(f"on_step must be a function of a StepEvent, got {on_step!r}")
     if resume and out is None:
         raise ValueError("resume needs out=, the folder of the run to go on with")
-    whole("checkpoint_every", checkpoint_every, 1)
+    whole_number("checkpoint_every", checkpoint_every, 1)
 
 
 def _upper_level(

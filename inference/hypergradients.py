@@ -10,7 +10,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from bayesnas.inference.settings import positive, whole
+from bayesnas.checks import whole_number
+from bayesnas.inference.settings import positive
 
 Tensors = Sequence[Tensor]
 Loss = Callable[[Tensors, Tensors], Tensor]
@@ -105,7 +106,7 @@ class Unrolled(Hypergradient):
 
     def __post_init__(self) -> None:
         """Check both."""
-        whole("steps", self.steps, 1)
+        whole_number("steps", self.steps, 1)
         if self.lr is not None:
             positive("lr", self.lr)
 
@@ -161,7 +162,7 @@ class Implicit(Hypergradient):
         """Check the options."""
         if self.solver not in _SOLVERS:
             raise ValueError(f"solver must be one of {list(_SOLVERS)}, got {self.solver!r}")
-        whole("steps", self.steps, 1)
+        whole_number("steps", self.steps, 1)
         if not isinstance(self.damping, (int, float)) or not 0 <= self.damping < float("inf"):
             raise ValueError(f"damping must be a finite number >= 0, got {self.damping!r}")
         if self.lr is not None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Unpack
 import torch
 from torch import Tensor, nn
 
+from bayesnas.checks import whole_number
 from bayesnas.compaction import compact
 from bayesnas.complexity import nats_to_bits
 from bayesnas.inference.chains import Chain
@@ -25,7 +26,7 @@ from bayesnas.inference.pruning_curve import (
 from bayesnas.inference.reading import ReadElsewhere
 from bayesnas.inference.refine import refined
 from bayesnas.inference.retrain import Start, retrained
-from bayesnas.inference.settings import make_settings, whole
+from bayesnas.inference.settings import make_settings
 from bayesnas.pruning import Criterion, Removal
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class Posterior(ReadElsewhere):
             ``expected_log_lik`` as sums over all rows of ``data`` and all weights;
             ``elbo_error``, the Monte Carlo standard error of ``elbo``. All in nats.
         """
-        whole("draws", draws, 0)
+        whole_number("draws", draws, 0)
         x, y = self._tensors(data)
         return evaluate(self.model, x, y, self.kl_weight, draws, seed)
 
@@ -80,7 +81,7 @@ class Posterior(ReadElsewhere):
             class probabilities ``[draws, n, classes]``, P(y = 1) ``[draws, n]`` for a Bernoulli
             likelihood, or conditional means ``[draws, n]`` for a Gaussian one.
         """
-        whole("draws", draws, 1)
+        whole_number("draws", draws, 1)
         self._check_inputs(x)
         x = x.to(self.example[0])
         model = self.model.eval()
@@ -89,7 +90,7 @@ class Posterior(ReadElsewhere):
 
     def sample(self, draws: int = 100, *, seed: int = 0) -> dict[str, Tensor]:
         """Draw the latent sites: ``[draws, ...]`` by site."""
-        whole("draws", draws, 1)
+        whole_number("draws", draws, 1)
         found = [d.values for d in posterior_draws(self.model, self.example[0], draws, seed)]
         return {site: torch.stack([values[site] for values in found]) for site in found[0]}
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from bayesnas.checks import whole_number
 from bayesnas.inference.chains import FittedChains
 from bayesnas.inference.draws import draws_to_datatree, tempered_pareto_k
 from bayesnas.inference.inputs import Data
-from bayesnas.inference.settings import check_kl_weight, whole
+from bayesnas.inference.settings import check_kl_weight
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -41,7 +42,7 @@ class ReadElsewhere(FittedChains):
             var_names: sites to export; all by default. log_prior and log_q stay complete.
             seed: of the draws.
         """
-        whole("draws", draws, 1)
+        whole_number("draws", draws, 1)
         split = None if data is None else self._split(data)
         return draws_to_datatree(
             self._chains,

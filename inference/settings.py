@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any, Literal, Self, TypeGuard
 
+from bayesnas.checks import whole_number
 from bayesnas.inference.amortize import Amortization, make_amortization
 from bayesnas.nn.maps import Amortize
 
@@ -164,20 +165,20 @@ def make_settings(
         check_kl_weight(kl_weight)
     if not _is_number(kl_warmup) or not 0 <= kl_warmup <= 1:
         raise ValueError(f"kl_warmup must be a fraction in [0, 1], got {kl_warmup!r}")
-    whole("batch_size", batch_size, 1)
-    whole("restarts", restarts, 1)
-    whole("seed", seed, 0, _LARGEST_SEED)
+    whole_number("batch_size", batch_size, 1)
+    whole_number("restarts", restarts, 1)
+    whole_number("seed", seed, 0, _LARGEST_SEED)
     positive("lr", lr)
     if clip is not None:
         positive("clip", clip)
     if patience is not None:
-        whole("patience", patience, 1)
+        whole_number("patience", patience, 1)
     if (epochs is None) == (steps is None):
         raise ValueError(f"give either epochs or steps, got epochs={epochs!r} and steps={steps!r}")
     if steps is None:
-        whole("epochs", epochs, 1)
+        whole_number("epochs", epochs, 1)
         steps = int(epochs or 0) * -(-examples // min(batch_size, examples))
-    whole("steps", steps, 1)
+    whole_number("steps", steps, 1)
     learning_rate_factor(schedule, 0.0)
     if batched not in (True, False, "auto"):
         raise ValueError(f"batched must be True, False or 'auto', got {batched!r}")
@@ -271,14 +272,6 @@ def check_kl_weight(kl_weight: object, name: str = "kl_weight") -> None:
     """Raise ValueError unless λ is a finite number ≥ 0."""
     if not _is_number(kl_weight) or not 0 <= kl_weight < math.inf:
         raise ValueError(f"{name} must be a finite number >= 0, got {kl_weight!r}")
-
-
-def whole(name: str, value: object, least: int, most: int | None = None) -> None:
-    """Raise ValueError unless ``value`` is a whole number of at least ``least``."""
-    number = int(value) if isinstance(value, Integral) and not isinstance(value, bool) else None
-    if number is None or number < least or (most is not None and number > most):
-        span = f">= {least}" if most is None else f"from {least} to {most}"
-        raise ValueError(f"{name} must be a whole number {span}, got {value!r}")
 
 
 def positive(name: str, value: object) -> None:

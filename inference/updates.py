@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import copy
 
+from bayesnas.checks import whole_number
 from bayesnas.distributions import LogUniform
 from bayesnas.inference.amortize import make_amortization
 from bayesnas.inference.session import random_state_kept
-from bayesnas.inference.settings import whole
 from bayesnas.inference.trained import TrainedParameters, trainable
 from bayesnas.models.base import BayesianModel
 from bayesnas.nn.maps import Amortize
@@ -54,8 +54,8 @@ def parameter_updates(
     7458976000
     """
     for name, value in (("examples", examples), ("batch_size", batch_size), ("epochs", epochs)):
-        whole(name, value, 1)
-    whole("fits", fits, 1)
+        whole_number(name, value, 1)
+    whole_number("fits", fits, 1)
     steps = epochs * -(-examples // min(batch_size, examples))
     return trainable_scalars(model, kl_weight, amortize) * steps * fits
 

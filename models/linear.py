@@ -9,6 +9,7 @@ import torch
 from pyro.distributions import TorchDistribution
 from torch import Tensor, nn
 
+from bayesnas.checks import whole_number
 from bayesnas.distributions.deferred import DeferredDraw
 from bayesnas.distributions.expected import ExpectedBernoulli, ExpectedNormal
 from bayesnas.distributions.gaussian_supports import GaussianSupports
@@ -49,10 +50,8 @@ class LinearModel(BayesianModel):
     ) -> None:
         """Check the arguments and create what all regressions have; see the class."""
         super().__init__()
-        if isinstance(in_features, bool) or not isinstance(in_features, int) or in_features < 1:
-            raise ValueError(f"in_features must be a whole number > 0, got {in_features!r}")
         check_choice("likelihood", likelihood, ("gaussian", "bernoulli"))
-        self.in_features = in_features
+        self.in_features = whole_number("in_features", in_features)
         self.likelihood = make_likelihood(likelihood, noise_scale)
         self.task = self.likelihood.task
         self.register_buffer("centre", torch.zeros(in_features))

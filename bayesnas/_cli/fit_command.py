@@ -21,11 +21,11 @@ from bayesnas._cli.options import (
 from bayesnas._cli.output import Outcome, frontier_table, metrics_table, note
 from bayesnas._findings import judged_part, parts_of, steps_taken
 from bayesnas._frontier import kl_weight_grid, measure_frontier, rows_of
+from bayesnas.checks import whole_number
 from bayesnas.data import DataSet
 from bayesnas.inference import AmortizedPosterior, Posterior
 from bayesnas.inference.files import read_json
 from bayesnas.inference.runs import RUN
-from bayesnas.inference.settings import whole
 from bayesnas.models.autoencoder import Autoencoder
 
 DEFAULT_EPOCHS = 50
@@ -82,7 +82,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(args: argparse.Namespace) -> Outcome:
     """Fit, evaluate, and say where the run is."""
-    whole("draws", args.draws, 0)
+    whole_number("draws", args.draws, 0)
     if args.resume and args.out is None:
         raise ValueError("resume needs out, the folder of the run to go on with")
     data = load_data(args)

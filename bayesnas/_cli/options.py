@@ -7,9 +7,9 @@ import math
 from typing import Any
 
 import bayesnas as bn
+from bayesnas.checks import whole_number
 from bayesnas.data import DataSet
 from bayesnas.distributions import LogUniform
-from bayesnas.inference.settings import whole
 from bayesnas.nn import Piecewise
 
 _DATA_OPTIONS = ("root", "target", "task", "test", "validation", "split_seed", "standardise")
@@ -60,7 +60,7 @@ def add_data_options(parser: argparse.ArgumentParser, *, default: str | None) ->
 def load_data(args: argparse.Namespace) -> DataSet:
     """The data set that the options name."""
     if args.split_seed is not None:
-        whole("split_seed", args.split_seed, 0)
+        whole_number("split_seed", args.split_seed, 0)
     return bn.data.load(
         args.data,
         root=args.root,
@@ -169,7 +169,7 @@ def amortize_of(args: argparse.Namespace) -> str | Piecewise | None:
         return args.amortize  # type: ignore[no-any-return]
     if args.amortize not in (None, "piecewise"):
         raise ValueError(f"knots needs --amortize piecewise, got --amortize {args.amortize}")
-    whole("knots", args.knots, 2)
+    whole_number("knots", args.knots, 2)
     return Piecewise(knots=args.knots)
 
 

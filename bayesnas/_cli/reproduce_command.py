@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bayesnas._cli.options import add_device_option, add_output_options
 from bayesnas._cli.output import Outcome, note
-from bayesnas.inference.settings import whole
+from bayesnas.checks import whole_number
 from bayesnas.reproductions import REPRODUCTIONS, Reproduced, Reproduction, Request
 from bayesnas.reproductions.tables import as_text
 
@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> Outcome:
     """Reproduce, and print the table."""
     reproduction = _named(args.name)
     if args.seeds is not None:
-        whole("seeds", args.seeds, 1)
+        whole_number("seeds", args.seeds, 1)
     default = Path("runs") / (f"{args.name}-quick" if args.quick else args.name)
     out: Path = default if args.out is None else args.out
     if out.exists() and not out.is_dir():

@@ -15,10 +15,10 @@ from bayesnas._cli.options import (
     load_data,
 )
 from bayesnas._cli.output import note
+from bayesnas.checks import whole_number
 from bayesnas.data import DataSet
 from bayesnas.inference import Posterior, Posteriors
 from bayesnas.inference.along import AlongKLWeight
-from bayesnas.inference.settings import whole
 from bayesnas.models.autoencoder import Autoencoder
 
 
@@ -56,7 +56,7 @@ def open_fitted(args: argparse.Namespace) -> tuple[Posterior | AlongKLWeight, Da
         ValueError: the run does not say where its data came from and ``--data`` doesn't either,
             or the training data is not what the run was fitted on.
     """
-    whole("draws", args.draws, 0)
+    whole_number("draws", args.draws, 0)
     post = bn.load(args.run_folder, device=args.device)
     data = _load_data(args, post)
     if isinstance(post.model, Autoencoder):

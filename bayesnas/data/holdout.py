@@ -8,6 +8,8 @@ import warnings
 import torch
 from torch import Tensor
 
+from bayesnas.checks import whole_number
+
 
 def check_fractions(test: float, validation: float) -> None:
     """Raises ValueError unless both fractions are in [0, 1) and leave something to train on."""
@@ -21,9 +23,7 @@ def check_fractions(test: float, validation: float) -> None:
 
 def check_seed(seed: int) -> None:
     """Raises ValueError unless `seed` is a whole number that a 32-bit generator takes."""
-    whole = isinstance(seed, numbers.Integral) and not isinstance(seed, bool)
-    if not whole or not 0 <= seed < 2**32:
-        raise ValueError(f"seed must be a whole number in 0..2^32-1, got {seed!r}")
+    whole_number("seed", seed, 0, 2**32 - 1)
 
 
 def hold_out(n: int, count: int, seed: int, labels: Tensor | None) -> tuple[Tensor, Tensor]:

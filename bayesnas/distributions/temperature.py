@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+from bayesnas.checks import whole_number
 from bayesnas.distributions.binary_concrete import check_temperature
 
 Schedule = Callable[[float], float]
@@ -31,8 +32,7 @@ def linear_temperature(start: float, end: float, steps: int) -> Schedule:
     (1.0, 0.6, 0.2)
     """
     _check(start, end)
-    if steps < 1:
-        raise ValueError(f"steps must be a whole number >= 1, got {steps!r}")
+    whole_number("steps", steps)
 
     def temperature(step: float) -> float:
         reached = min(max(step / steps, 0.0), 1.0)

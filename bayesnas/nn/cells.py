@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from bayesnas.checks import whole_number
 from bayesnas.nn.graph import Graph
 from bayesnas.nn.primitives import PRIMITIVES, FactorizedReduce, convolution_1x1
 from bayesnas.nn.topology import Edge, Primitives, Vertex
@@ -58,8 +59,7 @@ def cells(
     _check(kinds, operations)
     sizes = {"channels": channels, "nodes": nodes, "in_channels": in_channels, "stem": stem}
     for name, size in {**sizes, "classes": classes}.items():
-        if not isinstance(size, int) or size < 1:
-            raise ValueError(f"{name} must be a whole number >= 1, got {size!r}")
+        whole_number(name, size)
     width = stem * channels
     edges: dict[tuple[Vertex, Vertex], Primitives] = {
         ("x", "stem"): nn.Sequential(

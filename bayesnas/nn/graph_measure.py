@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from bayesnas.checks import whole_number
 from bayesnas.nn.topology import AGGREGATIONS, Edge, edge_name
 
 if TYPE_CHECKING:
@@ -46,8 +47,7 @@ def measure(graph: Graph, example: Tensor) -> tuple[Shapes, Counts]:
 
 def latencies(graph: Graph, example: Tensor, repeats: int) -> dict[Edge, tuple[float, ...]]:
     """See ``Graph.latencies``."""
-    if repeats < 1:
-        raise ValueError(f"repeats must be a whole number >= 1, got {repeats!r}")
+    whole_number("repeats", repeats)
     found: dict[Edge, tuple[float, ...]] = {}
     with torch.no_grad(), _evaluating(graph):
         for edge in graph.edges:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, cast
 
 from torch import Tensor, nn
 
+from bayesnas.checks import whole_number
 from bayesnas.nn.hypernet import ConstantNet, Hypernet, ModuleNet, PiecewiseLinearNet
 from bayesnas.nn.low_rank import LowRankNet
 from bayesnas.nn.monotone import MonotoneNet
@@ -168,9 +169,7 @@ class LowRank(ParameterMap):
     def __post_init__(self) -> None:
         """Check both."""
         for name in ("rank", "hidden"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name} must be a whole number >= 1, got {value!r}")
+            whole_number(name, getattr(self, name))
 
     def build(self, initial: Tensor, shapes: Sequence[Any], span: LogRange) -> Hypernet:
         """A network a tensor."""

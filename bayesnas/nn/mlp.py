@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import difflib
-import numbers
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from torch import nn
+
+from bayesnas.checks import is_whole, whole_number
 
 _ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
@@ -96,10 +97,10 @@ def convnet(
     filters = _whole_numbers("channels", channels, at_least=1)
     units = _whole_numbers("hidden", hidden, at_least=0)
     height, width = _image_size(image)
-    classes = _whole_number("classes", classes)
-    incoming = _whole_number("in_channels", in_channels)
-    kernel = _whole_number("kernel", kernel)
-    pool = _whole_number("pool", pool)
+    classes = whole_number("classes", classes)
+    incoming = whole_number("in_channels", in_channels)
+    kernel = whole_number("kernel", kernel)
+    pool = whole_number("pool", pool)
     make_activation = _activation(activation)
 
     layers: OrderedDict[str, nn.Module] = OrderedDict()
@@ -142,28 +143,16 @@ def _activation(name: str) -> Callable[[], nn.Module]:
 
 def _image_size(image: int | tuple[int, int]) -> tuple[int, int]:
     sides = list(image) if isinstance(image, Sequence) else [image, image]
-    if len(sides) != 2 or not all(_is_whole(side) for side in sides):
+    if len(sides) != 2 or not all(is_whole(side) and side >= 1 for side in sides):
         raise ValueError(
             f"image must be a whole number >= 1 or two of them, (height, width), got {image!r}"
         )
     return int(sides[0]), int(sides[1])
 
 
-def _whole_number(name: str, value: int) -> int:
-    if not _is_whole(value):
-        raise ValueError(f"{name} must be a whole number >= 1, got {value!r}")
-    return int(value)
-
-
 def _whole_numbers(name: str, values: object, at_least: int) -> list[int]:
     given: list[Any] = list(values) if isinstance(values, Sequence) else [None]
-    if len(given) < at_least or not all(_is_whole(value) for value in given):
+    if len(given) < at_least or not all(is_whole(v) and v >= 1 for v in given):
         amount = ("", "one or more ", "two or more ")[at_least]
         raise ValueError(f"{name} must be {amount}whole numbers >= 1, got {values!r}")
     return [int(value) for value in given]
-
-
-def _is_whole(value: object) -> bool:
-    if isinstance(value, bool):
-        return False
-    return isinstance(value, numbers.Integral) and int(value) >= 1

@@ -10,10 +10,10 @@ import numpy.typing as npt
 from scipy import special
 from tqdm import trange
 
+from bayesnas.checks import whole_number
 from bayesnas.distributions import LayeredGraph
 from bayesnas.inference.mcmc.belief_network import BeliefNetworkSampler
 from bayesnas.inference.mcmc.tree import mcmc_tree
-from bayesnas.inference.settings import whole
 from bayesnas.models.belief_network import BeliefNetwork, Doubles, Network
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class BeliefPosterior:
 
     def width_probabilities(self, layer: int = 1) -> Doubles:
         """P(width of a hidden layer = 0, 1, …) over all draws."""
-        whole("layer", layer, 1)
+        whole_number("layer", layer, 1)
         counts = np.bincount(self.widths(layer)[:, :, layer - 1].ravel())
         found: Doubles = counts / counts.sum()
         return found
@@ -132,9 +132,9 @@ def sample_belief_network(
     (1, 5, 2)
     """
     values = _checked(model, x)
-    whole("draws", draws, 1)
-    whole("warmup", warmup, 0)
-    whole("chains", chains, 1)
+    whole_number("draws", draws, 1)
+    whole_number("warmup", warmup, 0)
+    whole_number("chains", chains, 1)
     nothing = LayeredGraph((), model.visible)
     found = []
     for chain in range(chains):

@@ -187,7 +187,7 @@ def with_value(value, dtype=float):
         (X, LABELS, {"validation": 10}, "validation must be a fraction .*got 10"),
         (X, LABELS, {"test": 0.5, "validation": 0.5}, r"must be below 1, got 0\.5 \+ 0\.5"),
         (X[:1], TARGETS[:1], {}, "holding out 1 of 1 rows leaves none"),
-        (X, LABELS, {"seed": -1}, "seed must be a whole number in .*got -1"),
+        (X, LABELS, {"seed": -1}, "seed must be a whole number from 0 to 4294967295, got -1"),
         (X, LABELS, {"seed": 0.5}, "seed must be a whole number"),
     ],
 )

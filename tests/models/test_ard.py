@@ -169,7 +169,7 @@ def test_full_bayes_has_the_posterior_of_the_conjugate_updates() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"in_features": 0}, "in_features must be a whole number > 0, got 0"),
+        ({"in_features": 0}, "in_features must be a whole number >= 1, got 0"),
         ({"in_features": 3, "noise_scale": 0.0}, "noise_scale must be a number > 0"),
         ({"in_features": 3, "hyperparameters": "both"}, "hyperparameters must be one of"),
     ],

@@ -296,7 +296,7 @@ def test_a_saved_run_rebuilds_its_model(tmp_path) -> None:
         ({"likelihood": "bernoulli", "noise_scale": 1.0}, "noise_scale goes with"),
         ({"guide": "full"}, "guide must be one of"),
         ({"in_features": 17, "guide": "supports"}, "takes in_features <= 16, got 17"),
-        ({"in_features": 2.5}, "in_features must be a whole number > 0, got 2.5"),
+        ({"in_features": 2.5}, "in_features must be a whole number >= 1, got 2.5"),
     ],
 )
 def test_bad_arguments_are_named(options: dict[str, object], message: str) -> None:
