@@ -145,8 +145,8 @@ def darts_cc(
     is at a λ̃ of its own. An architecture of λ̃ is ``post.at(λ̃ M).model.architecture()``.
 
     As published α is free at every knot, and an architecture may get larger again as λ̃ grows. With
-    ``monotone`` it can't: α(λ̃) = a − g(λ̃) n, with g ≥ 0 increasing, one an edge, so that the
-    operation of an edge never costs more at a larger λ̃ and a dead edge stays dead.
+    ``monotone`` it can't: of any two operations of an edge α of the costlier one falls behind that
+    of the other, so the likeliest never costs more at a larger λ̃, and a dead edge stays dead.
 
     Args:
         graph: as for :func:`darts`, and so are the next two.
@@ -155,7 +155,7 @@ def darts_cc(
         low: smallest λ̃.
         high: largest λ̃.
         knots: of α and the classifier.
-        monotone: whether α only moves against n.
+        monotone: whether costlier operations only fall behind.
         hypergradient: kind.
         structure_lr: learning rate of α.
         structure_schedule: of it, as in ``bayesnas.fit``.
@@ -173,7 +173,7 @@ def darts_cc(
     chosen = _options(hypergradient, structure_lr, structure_schedule, start, options)
     examples = _examples(validation)
     maps: dict[str, ParameterMap] = {name: Piecewise(knots) for name in classifier(graph)}
-    maps |= _against_costs(model, knots) if monotone else {"structural": Piecewise(knots)}
+    maps |= _monotone(model, knots) if monotone else {"structural": Piecewise(knots)}
     weight = LogUniform(low * examples, high * examples)
     found = fit(model, data, validation=validation, kl_weight=weight, amortize=maps, **chosen)
     assert isinstance(found, AmortizedPosterior)
@@ -189,8 +189,8 @@ def classifier(graph: Graph) -> list[str]:
     ]
 
 
-def _against_costs(model: LatentStructureNet, knots: int) -> dict[str, ParameterMap]:
-    """The map of α that only moves against the costs, for every group of edges."""
+def _monotone(model: LatentStructureNet, knots: int) -> dict[str, ParameterMap]:
+    """The maps of α under which operations only fall behind cheaper ones, one a group of edges."""
     costs = {group.site: -model.get_buffer(f"prior_{group.site}") for group in model.groups}
     return {
         f"structural.{site}.logits": Monotone(tuple(cost.flatten().tolist()), knots)

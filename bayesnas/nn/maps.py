@@ -96,20 +96,20 @@ class Piecewise(ParameterMap):
 
 @dataclass(frozen=True)
 class Monotone(ParameterMap):
-    r"""θ(λ) = θ₀ − g(λ) d, with g ≥ 0 piecewise linear in log λ and increasing, one g a row.
+    """Logits of which the costlier of any two falls behind the cheaper as λ grows.
 
-    With logits of operations for θ and their costs for d, the cost of the likeliest operation
-    never rises with λ; see :class:`~bayesnas.nn.monotone.MonotoneNet`. It is the map of one
-    tensor, ``amortize={"structural.gamma.logits": Monotone(...)}``.
+    The likeliest entry of a row then never costs more at a larger λ; see
+    :class:`~bayesnas.nn.monotone.MonotoneNet`. It is the map of one tensor,
+    ``amortize={"structural.gamma.logits": Monotone(costs)}``.
 
     Attributes:
-        direction: d, as many numbers as the tensor has, its last dim running fastest; only how the
-            numbers of a row differ counts, in units of their standard deviation.
+        costs: as many numbers as the tensor has, its last dim running fastest; their order within
+            a row counts.
         knots: as for :class:`Piecewise`.
 
     Raises:
-        ValueError: for numbers that are not finite, another count of them than the tensor has,
-            or knots that do not fit.
+        ValueError: for costs that are not finite, another count of them than the tensor has, or
+            knots that do not fit.
 
     >>> Monotone((0.0, 400.0, 800.0), knots=3).kind
     'monotone'
@@ -117,14 +117,14 @@ class Monotone(ParameterMap):
 
     kind: ClassVar[str] = "monotone"
 
-    direction: tuple[float, ...]
+    costs: tuple[float, ...]
     knots: int | tuple[float, ...] = 5
 
     def __post_init__(self) -> None:
-        """Check direction and knots."""
-        object.__setattr__(self, "direction", tuple(float(number) for number in self.direction))
-        if not all(map(math.isfinite, self.direction)):
-            raise ValueError(f"direction must be finite numbers, got {list(self.direction)}")
+        """Check costs and knots."""
+        object.__setattr__(self, "costs", tuple(float(number) for number in self.costs))
+        if not all(map(math.isfinite, self.costs)):
+            raise ValueError(f"costs must be finite numbers, got {list(self.costs)}")
         object.__setattr__(self, "knots", self._spaced.knots)
 
     @property
@@ -137,13 +137,13 @@ class Monotone(ParameterMap):
 
     def build(self, initial: Tensor, shapes: Sequence[Any], span: LogRange) -> Hypernet:
         """One vector and the increases of g."""
-        if len(shapes) != 1 or len(self.direction) != initial.numel():
+        if len(shapes) != 1 or len(self.costs) != initial.numel():
             raise ValueError(
-                "direction must have a number for each of one tensor, "
-                f"got {len(self.direction)} for shapes {[list(shape) for shape in shapes]}"
+                "costs must have a number for each of one tensor, "
+                f"got {len(self.costs)} for shapes {[list(shape) for shape in shapes]}"
             )
-        direction = initial.new_tensor(self.direction)
-        return MonotoneNet(initial, direction, shapes[0][-1], self._spaced.positions(span))
+        costs = initial.new_tensor(self.costs)
+        return MonotoneNet(initial, costs, shapes[0][-1], self._spaced.positions(span))
 
 
 @dataclass(frozen=True)

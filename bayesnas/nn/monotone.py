@@ -1,4 +1,4 @@
-"""Parameters that move along a direction, ever farther as the KL weight grows."""
+"""Logits that turn to what costs less, never back, as the KL weight grows."""
 
 from __future__ import annotations
 
@@ -12,52 +12,53 @@ from torch import Tensor, nn
 
 from bayesnas.nn.hypernet import Hypernet, Place
 
-_FIRST_INCREASE = 0.1  # of g over a stretch: hardly a preference before any gradient
+_FIRST_FALL = 0.05  # of g over a stretch: hardly a preference before any gradient
 
 
 class MonotoneNet(Hypernet):
-    r"""θ that moves against a direction d, with steps that never turn back.
+    r"""Logits θ of which the costlier of any two falls behind the cheaper as t grows.
 
     .. math::
-        \theta_r(t) = \theta_r - g_r(t)\, \frac{d_r - \bar d_r}{s_r}, \qquad
-        g_r(t) = \sum_i \mathrm{softplus}(\rho_{ri})\,
+        \theta_{rk}(t) = \theta_{rk} - \sum_{j \le k} g_{rj}(t), \qquad
+        g_{rj}(t) = \sum_i \mathrm{softplus}(\rho_{rji})\,
         \min\Bigl(1, \max\Bigl(0, \frac{t - t_{i-1}}{t_i - t_{i-1}}\Bigr)\Bigr)
 
-    for every row r, all dims but the last, with the mean and standard deviation of its d: piecewise
-    linear in t, exact at the knots, g increasing from 0. Where θ are logits of operations and d
-    their costs, the likeliest operation of a row never costs more at a larger t: for t < t' and
-    arg maxima k, k', adding up their two inequalities gives (g(t') − g(t)) (d_k − d_k') ≥ 0.
+    for every row r, all dims but the last, with its entries k counted by cost and g = 0 between
+    entries of equal cost: piecewise linear in t, exact at the knots. For c_k > c_k' the difference
+    θ_k(t) − θ_k'(t) only falls, so the likeliest entry never costs more at a larger t; at equal
+    cost the difference stays, and so does the order.
 
-    A step at t trains the increase ρ of its own stretch, and on the first one θ as well. So large
-    λ, whose gradients are larger, do not train what small ones start from.
+    A step at t trains the falls ρ of its own stretch, and on the first one θ as well. So large λ,
+    whose gradients are larger, do not train what small ones start from.
 
     Args:
         initial: starting value of θ, ``[P]``.
-        direction: d, ``[P]``; a row of equal numbers does not move.
-        columns: numbers a row.
+        costs: c, ``[P]``; only the order within a row counts.
+        columns: entries a row.
         knots: t of every knot, increasing, from 0 to 1.
 
     >>> import torch
-    >>> net = MonotoneNet(torch.zeros(2), torch.tensor([300.0, 500.0]), 2, [0.0, 0.5, 1.0])
+    >>> net = MonotoneNet(torch.zeros(3), torch.tensor([500.0, 0.0, 300.0]), 3, [0.0, 0.5, 1.0])
     >>> _ = [leaf.data.fill_(20.0) for leaf in net.leaves[1:]]  # softplus(20) = 20
     >>> net.at(0.5), net.at(0.75)
-    (tensor([ 20., -20.]), tensor([ 30., -30.]))
+    (tensor([-40.,   0., -20.]), tensor([-60.,   0., -30.]))
     """
 
-    direction: Tensor
+    dearer: Tensor
+    rank: Tensor
 
     def __init__(
-        self, initial: Tensor, direction: Tensor, columns: int, knots: Sequence[float]
+        self, initial: Tensor, costs: Tensor, columns: int, knots: Sequence[float]
     ) -> None:
-        """Start with a small slope; see the class."""
+        """Start with small falls; see the class."""
         super().__init__()
-        rows = direction.to(initial).view(-1, columns)
-        spread, mean = torch.std_mean(rows, 1, correction=0, keepdim=True)
-        self.register_buffer("direction", (rows - mean) / spread.where(spread > 0, 1.0))
+        ordered, order = costs.to(initial).view(-1, columns).sort(dim=1, stable=True)
+        self.register_buffer("dearer", (ordered.diff(dim=1) > 0).to(initial))
+        self.register_buffer("rank", order.argsort(1))
         self.knots = tuple(float(knot) for knot in knots)
-        start = initial.new_full((len(rows),), math.log(math.expm1(_FIRST_INCREASE)))
-        increases = [nn.Parameter(start.clone()) for _ in self.knots[1:]]
-        self.leaves = nn.ParameterList([nn.Parameter(initial.clone()), *increases])
+        start = initial.new_full((self.dearer.numel(),), math.log(math.expm1(_FIRST_FALL)))
+        falls = [nn.Parameter(start.clone()) for _ in self.knots[1:]]
+        self.leaves = nn.ParameterList([nn.Parameter(initial.clone()), *falls])
 
     def place(self, t: float) -> Place:
         """All of it, with the share of each stretch between two knots that lies below t."""
@@ -68,6 +69,7 @@ class MonotoneNet(Hypernet):
         return Place(tuple(range(len(self.leaves))), (own == 0, *moves), tuple(shares))
 
     def combine(self, leaves: Sequence[Tensor], inputs: Tensor) -> Tensor:
-        """θ less what its rows have gone along the direction."""
-        gone = F.softplus(torch.stack(list(leaves[1:]), 1)) @ inputs
-        return leaves[0] - (gone.unsqueeze(1) * self.direction).flatten()
+        """θ less the falls of all that costs no more."""
+        falls = F.softplus(torch.stack(list(leaves[1:]), 1)) @ inputs
+        fallen = F.pad((falls.view_as(self.dearer) * self.dearer).cumsum(1), (1, 0))
+        return leaves[0] - fallen.gather(1, self.rank).flatten()

@@ -89,8 +89,8 @@ def test_one_search_along_the_cost_goes_from_what_fits_to_what_is_cheap():
     assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
 
 
-def test_a_monotone_search_goes_the_same_way_and_only_against_the_costs():
-    """By sizes along λ̃ that never rise, and α that differ by a multiple of n alone."""
+def test_a_monotone_search_goes_the_same_way_and_never_back():
+    """Sizes never rise along λ̃; of any two operations the costlier falls behind."""
     train, held_out = halves()
     post = darts_cc(
         mixed(), train, held_out, low=1e-5, high=1.0, knots=3, monotone=True, steps=400, lr=0.2,
@@ -103,11 +103,8 @@ def test_a_monotone_search_goes_the_same_way_and_only_against_the_costs():
     sizes = [model.architecture().parameter_count for model in models]
     assert sizes == sorted(sizes, reverse=True)
     alphas = torch.stack([model.structural["gamma.logits"].detach()[0] for model in models])
-    costs = torch.tensor([16.0, 24.0, 0.0])
-    gone = (alphas[0] - alphas) @ (costs - costs.mean()) / (costs - costs.mean()).square().sum()
-    expected = alphas[0] - gone.unsqueeze(1) * (costs - costs.mean())
-    assert torch.allclose(alphas, expected, atol=1e-4)
-    assert (gone.diff() > 0).all()
+    by_cost = alphas[:, [2, 0, 1]]  # nothing, line, curve
+    assert (by_cost.diff(dim=1).diff(dim=0) < 0).all()
 
 
 def test_a_cost_weight_is_nats_an_example_and_parameter():

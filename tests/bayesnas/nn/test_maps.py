@@ -38,15 +38,15 @@ def test_outside_the_range_is_refused_with_the_range(outside: float) -> None:
         (lambda: bn.nn.LowRank(rank=0), "rank must be a whole number >= 1, got 0"),
         (lambda: bn.nn.LowRank(hidden=2.5), "hidden must be a whole number >= 1, got 2.5"),
         (lambda: bn.nn.Monotone((1.0, 2.0), knots=1), "knots must be at least 2, got 1"),
-        (lambda: bn.nn.Monotone((1.0, float("inf"))), r"direction must be finite.*inf"),
+        (lambda: bn.nn.Monotone((1.0, float("inf"))), r"costs must be finite.*inf"),
         (lambda: bn.nn.Monotone((1.0, 2.0), (1, 10)).check(SPAN), "knots must increase from 0.1"),
         (
             lambda: bn.nn.Monotone((1.0,) * 5).build(torch.zeros(6), [torch.Size([2, 3])], SPAN),
-            r"direction must have a number.*got 5 for shapes \[\[2, 3\]\]",
+            r"costs must have a number.*got 5 for shapes \[\[2, 3\]\]",
         ),
         (
             lambda: bn.nn.Monotone((1.0,) * 6).build(torch.zeros(6), [torch.Size([3])] * 2, SPAN),
-            "direction must have a number for each of one tensor",
+            "costs must have a number for each of one tensor",
         ),
         (lambda: make_map("quadratic"), "amortize must be one of .*low-rank.*got 'quadratic'"),
         (lambda: bn.nn.Piecewise(knots=(1, 10)).check(SPAN), "knots must increase from 0.1 to 100"),

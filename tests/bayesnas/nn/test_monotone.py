@@ -1,4 +1,4 @@
-"""The map that moves logits against costs: its formula, what it trains, what it promises."""
+"""The map of logits that turn to what costs less: its formula, what it trains, what it promises."""
 
 from __future__ import annotations
 
@@ -23,16 +23,19 @@ def made(seed: int) -> MonotoneNet:
 
 
 def test_it_is_the_documented_formula() -> None:
-    """With numpy's interpolation of the increases, added up, and the row of no cost left alone."""
+    """Entry by entry: its start, less the falls g of all gaps between costs up to its own."""
     net = made(0)
     base, *increases = [leaf.detach().numpy() for leaf in net.leaves]
-    heights = np.cumsum([np.zeros(3), *(np.log1p(np.exp(rho)) for rho in increases)], axis=0)
-    costs = COSTS[:2].numpy()
-    units = (costs - costs.mean(1, keepdims=True)) / costs.std(1, keepdims=True)
+    heights = np.cumsum([np.zeros(9), *(np.log1p(np.exp(rho)) for rho in increases)], axis=0)
     for t in np.linspace(0, 1, 9):
-        gone = np.array([np.interp(t, KNOTS, heights[:, row]) for row in range(2)])
-        expected = base.reshape(3, 4).copy()
-        expected[:2] -= gone[:, None] * units
+        falls = [np.interp(t, KNOTS, heights[:, gap]) for gap in range(9)]
+        by_cost = [
+            {0.0: 0.0, 400.0: falls[1], 800.0: falls[1] + falls[2]},  # the first two are equal
+            {0.0: 0.0, 10.0: falls[3], 30.0: falls[3] + falls[4]},
+            {7.0: 0.0},
+        ]
+        fallen = [[by_cost[row][c] for c in costs] for row, costs in enumerate(COSTS.tolist())]
+        expected = base.reshape(3, 4) - np.array(fallen)
         assert np.allclose(net.at(float(t)).view(3, 4).numpy(), expected, atol=1e-5)
 
 
