@@ -21,7 +21,7 @@ import xarray as xr
 
 import bayesnas as bn
 from bayesnas.data import Split
-from bayesnas.inference.fit import FitOptions
+from bayesnas.inference.options import FitOptions
 from bayesnas.models import BayesianCompressionNet
 from bayesnas.models.group_sweep import knee
 from bayesnas.nn import load_net, save_net
