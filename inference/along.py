@@ -91,8 +91,7 @@ class AlongKLWeight(FittedChains, abc.ABC):
             ValueError: for a λ that :meth:`at` does not take, or none.
         """
         whole_number("draws", draws, 0)
-        if not kl_weights:
-            raise ValueError(f"kl_weights must hold at least one KL weight, got {kl_weights!r}")
+        _check_any(kl_weights)
         x, y = self._tensors(data)
         models = ((kl_weight, self.at(kl_weight).model) for kl_weight in map(float, kl_weights))
         return frontier(models, x, y, draws=draws, threshold=threshold, seed=seed)
@@ -117,8 +116,7 @@ class AlongKLWeight(FittedChains, abc.ABC):
         """
         from bayesnas.export import along_kl_weight
 
-        if not kl_weights:
-            raise ValueError(f"kl_weights must hold at least one KL weight, got {kl_weights!r}")
+        _check_any(kl_weights)
         trees = [
             self.at(kl_weight).to_arviz(draws, data, var_names=var_names, seed=seed)
             for kl_weight in kl_weights
@@ -145,3 +143,8 @@ class AlongKLWeight(FittedChains, abc.ABC):
                 f"post.at(kl_weight).{name}(...)"
             )
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+
+def _check_any(kl_weights: Sequence[float]) -> None:
+    if not kl_weights:
+        raise ValueError(f"kl_weights must hold at least one KL weight, got {kl_weights!r}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,7 @@ class Searches:
     def _cost_weight(self, place: float) -> float:
         return self._settings.cost_weight(place, self._space)
 
-    @property
+    @functools.cached_property
     def _space(self) -> Graph:
         return self._settings.graph(self._data.train[0].shape[-1])
 
