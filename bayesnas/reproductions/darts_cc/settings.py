@@ -103,7 +103,7 @@ def settings_of(request: Request) -> Settings:
             data=_DATA, starts=starts, random=8 if starts < published.STARTS else published.RANDOM,
             kinds=("reduction", "reduction"), channels=4, nodes=2, pooling=2, train=3600,
             test=4000, low=0.004, high=4.0, knots=3, search_steps=240, search_lr=0.1,
-            structure_lr=0.3, start=0.4, epochs=10, cutout=0, drop_path=0.0,
+            structure_lr=0.3, start=0.4, epochs=15, cutout=0, drop_path=0.0,
         )  # fmt: skip
     return Settings(
         data=_DATA, starts=starts, random=published.RANDOM,
