@@ -32,7 +32,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument("name", metavar="NAME", help="of the reproduction, listed below")
     parser.add_argument(
-        "--quick", action="store_true", help="a small version that shows the way in a minute or two"
+        "--quick", action="store_true", help="a small version that shows the way in a few minutes"
     )
     parser.add_argument(
         "--out",

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, cast
 
+import torch
 from torch import Tensor, nn
 
 from bayesnas.checks import whole_number
@@ -137,12 +138,12 @@ class Monotone(ParameterMap):
 
     def build(self, initial: Tensor, shapes: Sequence[Any], span: LogRange) -> Hypernet:
         """One vector and the increases of g."""
-        if len(shapes) != 1 or len(self.costs) != initial.numel():
+        if len(shapes) != 1 or not shapes[0] or len(self.costs) != initial.numel():
             raise ValueError(
                 "costs must have a number for each of one tensor, "
                 f"got {len(self.costs)} for shapes {[list(shape) for shape in shapes]}"
             )
-        costs = initial.new_tensor(self.costs)
+        costs = torch.tensor(self.costs, dtype=torch.float64)  # not to round two into one
         return MonotoneNet(initial, costs, shapes[0][-1], self._spaced.positions(span))
 
 

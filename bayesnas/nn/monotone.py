@@ -52,9 +52,9 @@ class MonotoneNet(Hypernet):
     ) -> None:
         """Start with small falls; see the class."""
         super().__init__()
-        ordered, order = costs.to(initial).view(-1, columns).sort(dim=1, stable=True)
+        ordered, order = costs.view(-1, columns).sort(dim=1, stable=True)
         self.register_buffer("dearer", (ordered.diff(dim=1) > 0).to(initial))
-        self.register_buffer("rank", order.argsort(1))
+        self.register_buffer("rank", order.argsort(1).to(initial.device))
         self.knots = tuple(float(knot) for knot in knots)
         start = initial.new_full((self.dearer.numel(),), math.log(math.expm1(_FIRST_FALL)))
         falls = [nn.Parameter(start.clone()) for _ in self.knots[1:]]

@@ -78,7 +78,7 @@ class Request:
 
     Attributes:
         out: folder of its fits and files; a second call goes on with what is there.
-        quick: a small version that shows the way, in a minute or two.
+        quick: a small version that shows the way, in a few minutes.
         seeds: starts; None for as many as the source has, one where ``quick``.
         root: folder of downloaded data sets, None for the usual one.
         device: where to fit.

@@ -48,6 +48,10 @@ def test_outside_the_range_is_refused_with_the_range(outside: float) -> None:
             lambda: bn.nn.Monotone((1.0,) * 6).build(torch.zeros(6), [torch.Size([3])] * 2, SPAN),
             "costs must have a number for each of one tensor",
         ),
+        (
+            lambda: bn.nn.Monotone((1.0,)).build(torch.zeros(1), [torch.Size([])], SPAN),
+            "costs must have a number for each of one tensor",
+        ),
         (lambda: make_map("quadratic"), "amortize must be one of .*low-rank.*got 'quadratic'"),
         (lambda: bn.nn.Piecewise(knots=(1, 10)).check(SPAN), "knots must increase from 0.1 to 100"),
         (lambda: bn.nn.Piecewise(knots=(0.1, 9, 9, 100)).check(SPAN), "knots must increase"),

@@ -9,6 +9,7 @@ import torch
 import bayesnas as bn
 from bayesnas.models import LatentStructureNet
 from bayesnas.nn.monotone import MonotoneNet
+from bayesnas.nn.parameter_map import LogRange
 
 COSTS = torch.tensor([[0.0, 800.0, 400.0, 0.0], [30.0, 0.0, 10.0, 30.0], [7.0] * 4])
 KNOTS = [0.0, 0.25, 1.0]
@@ -37,6 +38,15 @@ def test_it_is_the_documented_formula() -> None:
         fallen = [[by_cost[row][c] for c in costs] for row, costs in enumerate(COSTS.tolist())]
         expected = base.reshape(3, 4) - np.array(fallen)
         assert np.allclose(net.at(float(t)).view(3, 4).numpy(), expected, atol=1e-5)
+
+
+def test_costs_that_differ_by_one_are_told_apart() -> None:
+    """Also where single precision does not: multiply-adds come in tens of millions."""
+    costs = (2.0**25, 2.0**25 + 1)
+    net = bn.nn.Monotone(costs, knots=2).build(
+        torch.zeros(2), [torch.Size([1, 2])], LogRange(0.1, 1.0)
+    )
+    assert net.at(1.0)[1] < net.at(1.0)[0]
 
 
 def test_a_step_trains_its_own_stretch() -> None:
