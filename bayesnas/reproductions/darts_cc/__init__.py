@@ -139,7 +139,8 @@ def remarks(settings: Settings, found: Mapping[str, Methods]) -> list[str]:
         f"{', '.join(found)}: at most {settings.train:,} training images, {starts} of "
         f"{settings.search_steps} steps, cells {', '.join(settings.kinds)} of {settings.channels} "
         f"channels and {settings.nodes} nodes, λ̃ from {settings.low:g} to {settings.high:g} of "
-        "that at which the largest architecture costs as much as knowing nothing of the classes.",
+        "that at which the largest architecture costs as much as knowing nothing of the classes; "
+        "as it grows, costlier operations only fall behind.",
         f"All architectures are retrained alike, {settings.epochs} epochs, the epoch chosen on "
         "validation data; the published accuracies are the best on the test part, of networks "
         "of their own size and training.",
