@@ -25,7 +25,8 @@ class Place:
 
     Attributes:
         leaves: indices of the leaves in use, in the order :meth:`Hypernet.combine` takes them.
-        moves: whether each of them has any influence; one that has none is not updated.
+        moves: whether a step updates each of them: not one without influence, nor one that a map
+            trains at other t.
         inputs: numbers that :meth:`Hypernet.combine` takes besides; as many at every t.
     """
 

@@ -107,6 +107,19 @@ def test_a_monotone_search_goes_the_same_way_and_never_back():
     assert (by_cost.diff(dim=1).diff(dim=0) < 0).all()
 
 
+def test_a_recorded_monotone_search_follows_the_eager_one(caplog):
+    found = [
+        darts_cc(
+            mixed(), *halves(), low=1e-3, high=1.0, knots=3, monotone=True, steps=30, lr=0.05,
+            structure_lr=0.1, progress=False, device="cpu", compile=compile,
+        ).at(10.0).model.state_dict()
+        for compile in (False, "trace")
+    ]  # fmt: skip
+    assert not caplog.records  # of a step that had to stay eager
+    for name, value in found[0].items():
+        assert torch.allclose(value, found[1][name], rtol=1e-3, atol=1e-4), name
+
+
 def test_a_cost_weight_is_nats_an_example_and_parameter():
     """The bound counts λ̃ M ⟨softmax α, n⟩ over a sample of M."""
     post = darts(mixed(), *halves(50), steps=3, cost_weight=0.01, **OPTIONS)
