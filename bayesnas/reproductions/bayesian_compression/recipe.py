@@ -104,7 +104,7 @@ LENET_300_100 = Recipe(
     data="mnist",
     build=lambda: mlp([784, 300, 100, 10]),
     shape=(28, 28),
-    pretraining=Pretraining(40, 2e-3, (0.2, 0.4, 0.4)),
+    pretraining=Pretraining(15, 2e-3, (0.1, 0.2, 0.2)),
     first=Stage(1.0, 0.2, 4, 5e-3),
     groups=(
         Stage(1.0, 0.2, 3, 1e-2),  # faster: scales of groups that nobody needs have far to go
