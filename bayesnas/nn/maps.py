@@ -137,7 +137,7 @@ class Monotone(ParameterMap):
         self._spaced.check(span)
 
     def build(self, initial: Tensor, shapes: Sequence[Any], span: LogRange) -> Hypernet:
-        """One vector and the increases of g."""
+        """Where entries start, and how far they fall on each stretch between knots."""
         if len(shapes) != 1 or not shapes[0] or len(self.costs) != initial.numel():
             raise ValueError(
                 "costs must have a number for each of one tensor, "

@@ -19,7 +19,7 @@ class MonotoneNet(Hypernet):
     r"""Logits θ of which the costlier of any two falls behind the cheaper as t grows.
 
     .. math::
-        \theta_{rk}(t) = \theta_{rk} - \sum_{j \le k} g_{rj}(t), \qquad
+        \theta_{rk}(t) = a_{rk} - \sum_{j \le k} g_{rj}(t), \qquad
         g_{rj}(t) = \sum_i \mathrm{softplus}(\rho_{rji})\,
         \min\Bigl(1, \max\Bigl(0, \frac{t - t_{i-1}}{t_i - t_{i-1}}\Bigr)\Bigr)
 
@@ -28,7 +28,7 @@ class MonotoneNet(Hypernet):
     θ_k(t) − θ_k'(t) only falls, so the likeliest entry never costs more at a larger t; at equal
     cost the difference stays, and so does the order.
 
-    A step at t trains the falls ρ of its own stretch, and on the first one θ as well. So large λ,
+    A step at t trains the falls ρ of its own stretch, and on the first one a as well. So large λ,
     whose gradients are larger, do not train what small ones start from.
 
     Args:
@@ -69,7 +69,7 @@ class MonotoneNet(Hypernet):
         return Place(tuple(range(len(self.leaves))), (own == 0, *moves), tuple(shares))
 
     def combine(self, leaves: Sequence[Tensor], inputs: Tensor) -> Tensor:
-        """θ less the falls of all that costs no more."""
+        """a less the falls of all that costs no more."""
         falls = F.softplus(torch.stack(list(leaves[1:]), 1)) @ inputs
         fallen = F.pad((falls.view_as(self.dearer) * self.dearer).cumsum(1), (1, 0))
         return leaves[0] - fallen.gather(1, self.rank).flatten()
