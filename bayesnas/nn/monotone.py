@@ -69,7 +69,7 @@ class MonotoneNet(Hypernet):
         return Place(tuple(range(len(self.leaves))), (own == 0, *moves), tuple(shares))
 
     def combine(self, leaves: Sequence[Tensor], inputs: Tensor) -> Tensor:
-        """a less the falls of all that costs no more."""
+        """Starting values, less the falls of all that costs no more."""
         falls = F.softplus(torch.stack(list(leaves[1:]), 1)) @ inputs
         fallen = F.pad((falls.view_as(self.dearer) * self.dearer).cumsum(1), (1, 0))
         return leaves[0] - fallen.gather(1, self.rank).flatten()
