@@ -191,10 +191,12 @@ def classifier(graph: Graph) -> list[str]:
 
 def _monotone(model: LatentStructureNet, knots: int) -> dict[str, ParameterMap]:
     """The maps of α under which operations only fall behind cheaper ones, one a group of edges."""
-    costs = {group.site: -model.get_buffer(f"prior_{group.site}") for group in model.groups}
+    counts = model.graph.parameter_counts
     return {
-        f"structural.{site}.logits": Monotone(tuple(cost.flatten().tolist()), knots)
-        for site, cost in costs.items()
+        f"structural.{group.site}.logits": Monotone(
+            tuple(number for edge in group.edges for number in counts[edge]), knots
+        )
+        for group in model.groups
     }
 
 
