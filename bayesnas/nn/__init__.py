@@ -1,6 +1,7 @@
 """Networks and the distributions on their weights."""
 
 from bayesnas.nn.cells import cells
+from bayesnas.nn.gaussian_noise import GaussianNoise
 from bayesnas.nn.gaussian_tensor import GaussianTensor
 from bayesnas.nn.graph import Graph
 from bayesnas.nn.layers import StochasticLayers, is_linear_or_convolution
@@ -11,6 +12,7 @@ from bayesnas.nn.random_architecture import random_architecture
 from bayesnas.nn.variational import VariationalParameters
 
 __all__ = [
+    "GaussianNoise",
     "GaussianTensor",
     "Graph",
     "Linear",

@@ -11,12 +11,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from bayesnas.nn.gaussian_noise import GaussianNoise
+
 FORMAT = 1
 
 _DTYPES = {str(d).removeprefix("torch."): d for d in (torch.float16, torch.bfloat16)}
 _DTYPES |= {str(d).removeprefix("torch."): d for d in (torch.float32, torch.float64)}
 _CONTAINERS = {"Container", "DataParallel", "Module", "ModuleDict", "ModuleList"}
 _CONTAINERS |= {"ParameterDict", "ParameterList", "Sequential"}
+_OWN: dict[str, type[nn.Module]] = {"GaussianNoise": GaussianNoise}
 _SCALARS = (bool, int, float, str, type(None))
 _ADVICE = "pass model= to bn.load to load the run"
 
@@ -30,9 +33,9 @@ def describe(net: nn.Module) -> dict[str, Any]:
 
     Describable are layers of ``torch.nn`` that keep their constructor arguments as attributes
     (linear, convolution, normalisation, pooling, activation, dropout, shape and padding layers),
-    and ``torch.nn.Sequential`` of these, nested at will. The description holds the layers' names,
-    classes and arguments, no weights. It is checked here: the net built from it has the same
-    parameters, buffers and settings.
+    :class:`~bayesnas.nn.GaussianNoise`, and ``torch.nn.Sequential`` of these, nested at will. The
+    description holds the layers' names, classes and arguments, no weights. It is checked here: the
+    net built from it has the same parameters, buffers and settings.
 
     Args:
         net: the net; it is not changed.
@@ -62,8 +65,8 @@ def describe(net: nn.Module) -> dict[str, Any]:
 def build(spec: Mapping[str, Any]) -> nn.Module:
     """The net that a description stands for, freshly initialised, in training mode.
 
-    Only layers of ``torch.nn`` are made, from numbers and strings: nothing that a description
-    names is imported or run. The global random state is left as it was.
+    Only layers of ``torch.nn`` and our own are made, from numbers and strings: nothing that a
+    description names is imported or run. The global random state is left as it was.
 
     Args:
         spec: what :func:`describe` returned, possibly after a round trip through JSON.
@@ -179,8 +182,10 @@ def _build(spec: Mapping[str, Any]) -> nn.Module:
 
 
 def _layer_class(name: object) -> type[nn.Module] | None:
-    """The layer class of ``torch.nn`` of this name, if there is one and it is no container."""
-    cls = getattr(nn, name, None) if isinstance(name, str) and name not in _CONTAINERS else None
+    """The layer class of this name, ours or of ``torch.nn``, if it is one and no container."""
+    if not isinstance(name, str) or name in _CONTAINERS:
+        return None
+    cls = _OWN.get(name) or getattr(nn, name, None)
     return cls if isinstance(cls, type) and issubclass(cls, nn.Module) else None
 
 

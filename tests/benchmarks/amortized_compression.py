@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -26,11 +26,12 @@ from bayesnas.models import BayesianCompressionNet
 from bayesnas.models.group_sweep import knee
 from bayesnas.nn import load_net, save_net
 from bayesnas.reproductions.bayesian_compression.pretrain import pretrained
-from bayesnas.reproductions.bayesian_compression.recipe import LENET_300_100
+from bayesnas.reproductions.bayesian_compression.recipe import LENET_300_100, Pretraining
 
 HELD_OUT = 1 / 12  # 5,000 of 60,000
 SHARES = (1.0, 0.5, 0.3, 0.2, 0.15, 0.1, 0.07, 0.05, 0.03)
 SHOWN = (1.0, 0.2, 0.1, 0.05)
+START = replace(LENET_300_100, input_noise=0.0, pretraining=Pretraining(15, 2e-3, (0.1, 0.2, 0.2)))
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def main() -> None:
     path = args.out / "net.safetensors"
     if not path.exists():
         args.out.mkdir(parents=True, exist_ok=True)
-        save_net(pretrained(LENET_300_100, data.train, args.seed, torch.device("cpu")), path)
+        save_net(pretrained(START, data.train, args.seed, torch.device("cpu")), path)
     model = BayesianCompressionNet(
         load_net(path), "horseshoe", initial_loc="net", initial_scale=0.05
     )

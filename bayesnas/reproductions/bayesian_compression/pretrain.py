@@ -27,7 +27,7 @@ def pretrained(recipe: Recipe, train: Split, seed: int, device: torch.device) ->
     how = recipe.pretraining
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        net = recipe.build().to(device).train()
+        net = recipe.net().to(device).train()
         layers = [m for name, m in net.named_modules() if is_linear_or_convolution(name, m)]
         hooks = [
             layer.register_forward_pre_hook(_dropout(rate))

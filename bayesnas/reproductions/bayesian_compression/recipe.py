@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from torch import nn
 
-from bayesnas.nn import convnet, mlp
+from bayesnas.nn import GaussianNoise, convnet, mlp
 from bayesnas.reproductions.bayesian_compression import published
 
 PRIORS = ("normal-jeffreys", "horseshoe")
@@ -54,8 +55,10 @@ class Recipe:
         name: of the reproduction.
         title: name of the net in tables.
         data: name of the data set.
-        build: makes the net.
+        build: makes the net, a ``Sequential``.
         shape: of an image, if the net takes it flat; None if it takes it as it is.
+        input_noise: standard deviation of the noise on the inputs while the net is trained or
+            fitted, where the pixels are from 0 to 1.
         pretraining: what the net starts at.
         first: the fit of the whole net.
         groups: from there, whole groups go; none: that way is not gone.
@@ -67,14 +70,23 @@ class Recipe:
     name: str
     title: str
     data: str
-    build: Callable[[], nn.Module]
+    build: Callable[[], nn.Sequential]
     shape: tuple[int, int] | None
+    input_noise: float
     pretraining: Pretraining
     first: Stage
     groups: tuple[Stage, ...]
     weights: tuple[Stage, ...]
     batch_size: int
     published: Mapping[str, published.Row]
+
+    def net(self) -> nn.Module:
+        """A new net, with the noise in front."""
+        net = self.build()
+        if not self.input_noise:
+            return net
+        noise = GaussianNoise(self.input_noise)
+        return nn.Sequential(OrderedDict(noise=noise, **dict(net.named_children())))
 
     @property
     def ways(self) -> dict[str, tuple[Stage, ...]]:
@@ -87,6 +99,7 @@ class Recipe:
         return {
             "net": self.title,
             "data": self.data,
+            "input_noise": self.input_noise,
             "pretraining": {
                 **asdict(self.pretraining),
                 "dropout": list(self.pretraining.dropout),
@@ -104,20 +117,21 @@ LENET_300_100 = Recipe(
     data="mnist",
     build=lambda: mlp([784, 300, 100, 10]),
     shape=(28, 28),
-    pretraining=Pretraining(15, 2e-3, (0.1, 0.2, 0.2)),
-    first=Stage(1.0, 0.2, 4, 5e-3),
+    input_noise=0.2,
+    pretraining=Pretraining(40, 2e-3, (0.0, 0.2, 0.2)),
+    first=Stage(1.0, 0.05, 4, 3e-3),
     groups=(
-        Stage(1.0, 0.2, 3, 1e-2),  # faster: scales of groups that nobody needs have far to go
-        Stage(0.5, 0.1, 2, 5e-3),
-        Stage(0.3, 0.1, 3, 5e-3),
-        Stage(0.18, 0.1, 4, 5e-3),
-        Stage(0.107, 0.1, 12, 5e-3),
+        Stage(1.0, 0.1, 4, 5e-3),  # λ is larger before anything goes: it sets groups apart
+        Stage(0.5, 0.03, 4, 5e-3),
+        Stage(0.3, 0.03, 5, 5e-3),
+        Stage(0.18, 0.03, 8, 5e-3),
+        Stage(0.107, 0.03, 40, 5e-3),
     ),
     weights=(
-        Stage(0.25, 0.3, 3, 5e-3),
-        Stage(0.08, 0.4, 4, 5e-3),
-        Stage(0.04, 0.4, 4, 5e-3),
-        Stage(0.0218, 0.4, 12, 1e-2),
+        Stage(0.25, 0.2, 3, 5e-3),
+        Stage(0.08, 0.2, 4, 5e-3),
+        Stage(0.04, 0.2, 6, 5e-3),
+        Stage(0.0218, 0.2, 24, 5e-3),
     ),
     batch_size=256,
     published=published.LENET_300_100,
@@ -129,6 +143,7 @@ LENET_5 = Recipe(
     data="mnist",
     build=convnet,
     shape=None,
+    input_noise=0.0,
     pretraining=Pretraining(5, 2e-3, (0.0, 0.0, 0.2, 0.3)),
     first=Stage(1.0, 0.2, 2, 5e-3),
     groups=(),
@@ -143,6 +158,7 @@ QUICK = Recipe(
     data="digits",
     build=lambda: mlp([64, 40, 20, 10]),
     shape=(8, 8),
+    input_noise=0.1,
     pretraining=Pretraining(30, 5e-3, (0.1, 0.1, 0.1)),
     first=Stage(1.0, 0.2, 30, 2e-2),
     groups=(Stage(0.5, 0.2, 10, 1e-2), Stage(0.25, 0.2, 20, 1e-2)),
@@ -157,6 +173,7 @@ QUICK_LENET_5 = replace(
     title="6–8–128–20",
     build=lambda: convnet((6, 8), (20,), image=8, kernel=3, pool=1),
     shape=None,
+    input_noise=0.0,
     pretraining=Pretraining(10, 5e-3, (0.0, 0.0, 0.1, 0.1)),
     first=Stage(1.0, 0.2, 15, 2e-2),
 )

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from bayesnas.nn.gaussian_noise import GaussianNoise
 from bayesnas.nn.mlp import convnet, mlp
 from bayesnas.nn.spec import UndescribableNetError, build, describe, summary
 
@@ -43,6 +44,7 @@ LAYERS = [
     nn.Softplus(2),
     nn.LogSoftmax(1),
     nn.Dropout2d(0.1),
+    GaussianNoise(0.2),
     nn.Flatten(2, 3),
     nn.Unflatten(1, (2, 3)),
     nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True),

@@ -248,6 +248,16 @@ def test_pretraining_is_seeded_learns_and_leaves_the_random_state():
     assert not torch.equal(first, other)
 
 
+def test_the_noise_of_a_recipe_acts_in_training_alone_and_is_kept_by_every_stage(done):
+    layers = dict(TINY.net().named_children())
+    assert layers["noise"].scale == TINY.input_noise > 0
+    assert list(layers)[1:] == [name for name, _ in TINY.build().named_children()]
+    assert "noise" not in dict(dataclasses.replace(TINY, input_noise=0.0).net().named_children())
+    last = bn.load(done[1] / "fits" / "horseshoe-0" / "groups-1")
+    noise = last.model.net.noise
+    assert (noise.scale, noise.training) == (TINY.input_noise, False)
+
+
 def test_a_net_of_convolutions_shows_its_filters(tmp_path):
     stage = Stage(0.6, 0.2, 1, 1e-2)
     small = dataclasses.replace(
@@ -274,7 +284,7 @@ def test_both_nets_are_registered_and_start_as_published():
     recipes = [REPRODUCTIONS[name].run.args[0] for name in names]
     assert all(isinstance(REPRODUCTIONS[name].run, partial) for name in names)
     sizes = [
-        sum(p.numel() for n, p in found.build().named_parameters() if n.endswith("weight"))
+        sum(p.numel() for n, p in found.net().named_parameters() if n.endswith("weight"))
         for found in recipes
     ]
     assert sizes == [266_200, 430_500]
