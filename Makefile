@@ -38,7 +38,8 @@ format: $(ready)
 types: wheel
 	rm -rf build/types
 	$(bin)/python -m pip install --quiet --no-deps --target build/types dist/*.whl
-	top=$$PWD; cd build/types && "$$top/$(bin)/mypy" --config-file "$$top/pyproject.toml" -p bayesnas
+	top=$$PWD; cd build/types && "$$top/$(bin)/mypy" --config-file "$$top/pyproject.toml" -p bayesnas && \
+	  "$$top/$(bin)/mypy" --config-file "$$top/pyproject.toml" "$$top/tests/benchmarks"
 
 wheel: $(ready)
 	rm -rf dist build/lib build/bdist.*

@@ -67,6 +67,7 @@ def main() -> None:
 
 def measured(post: bn.Posterior, data: bn.data.DataSet) -> dict[str, float]:
     """Bound of the training part, with its standard error, and test accuracy at the means."""
+    assert data.test is not None
     found = post.evaluate(data.train, draws=DRAWS)
     accuracy = post.evaluate(data.test, draws=0)["accuracy"]
     return {"elbo": found["elbo"], "error": found["elbo_error"], "accuracy": accuracy}

@@ -21,7 +21,6 @@ import xarray as xr
 
 import bayesnas as bn
 from bayesnas.data import Split
-from bayesnas.inference.options import FitOptions
 from bayesnas.models import BayesianCompressionNet
 from bayesnas.models.group_sweep import knee
 from bayesnas.nn import load_net, save_net
@@ -82,11 +81,10 @@ def main() -> None:
     model = BayesianCompressionNet(
         load_net(path), "horseshoe", initial_loc="net", initial_scale=0.05
     )
-    options: FitOptions = {"seed": args.seed, "resume": True, "device": "cpu"}
     post = bn.fit(
         model, data.train, kl_weight=bn.LogUniform(*args.range), epochs=args.epochs, lr=args.lr,
-        amortize=bn.nn.Piecewise(args.knots),
-        out=args.out / f"amortised-{args.knots}-{args.lr:g}-{args.epochs}", **options,
+        amortize=bn.nn.Piecewise(args.knots), seed=args.seed, device="cpu", resume=True,
+        out=args.out / f"amortised-{args.knots}-{args.lr:g}-{args.epochs}",
     )  # fmt: skip
     shown = data.test if args.test else data.validation
     print("| λ | fit |", *(f"{100 * share:g} % of the weights |" for share in SHOWN), end="")
@@ -96,7 +94,7 @@ def main() -> None:
     for kl_weight in args.kl_weights:
         separate = bn.fit(
             model, data.train, kl_weight=kl_weight, epochs=args.separate_epochs,
-            lr=args.separate_lr, **options,
+            lr=args.separate_lr, seed=args.seed, device="cpu", resume=True,
             out=args.out / f"{kl_weight:g}-{args.separate_lr:g}-{args.separate_epochs}",
         )  # fmt: skip
         for name, found in (("amortised", post.at(kl_weight)), ("separate", separate)):

@@ -26,6 +26,7 @@ HELD_OUT = 5000
 def images(validation: bool) -> tuple[Tensor, Tensor]:
     """Grey training images, and binary ones to measure on, ``[n, 784]``."""
     data = bn.data.load("mnist")
+    assert data.test is not None
     train, other = data.train.x.flatten(1), data.test.x.flatten(1)
     if validation:
         order = torch.randperm(len(train), generator=torch.Generator().manual_seed(0))

@@ -112,7 +112,7 @@ def cost(rounds: int) -> None:
 
 def bound(steps: int) -> None:
     """Print the table of bounds."""
-    from test_latent_structure_evidence import (
+    from test_latent_structure_evidence import (  # type: ignore[import-not-found]
         cube_prior,
         enumerated,
         simplex_prior,

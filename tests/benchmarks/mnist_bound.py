@@ -29,6 +29,7 @@ def fit(data: bn.data.DataSet, kl_weight: float, seed: int, epochs: int) -> bn.P
 
 def pruning_rows(post: bn.Posterior, data: bn.data.DataSet, seed: int) -> list[str]:
     """Accuracy against the fraction removed, by every criterion."""
+    assert data.test is not None
     curve = post.pruning_curve(data.test, FRACTIONS, seed=seed)
     return [
         f"| {seed} | {by} | "
@@ -46,6 +47,7 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=64)
     options = parser.parse_args()
     data = bn.data.load("mnist")
+    assert data.test is not None
     print("| λ | seed | 𝓛 (± standard error) | published | reference | test accuracy at means |")
     print("|---|---|---|---|---|---|")
     pruned = []

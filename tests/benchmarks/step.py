@@ -72,7 +72,9 @@ def measure(
     net: str, estimator: str, rounds: int, clock: Callable[[], float]
 ) -> dict[str, list[float]]:
     """Milliseconds a step, by method and round; prints a Markdown table."""
-    made, setup, times = {}, {}, {}
+    made: dict[str, Taken] = {}
+    setup: dict[str, float] = {}
+    times: dict[str, list[float]] = {}
     for name, make in methods(net, estimator).items():
         made[name] = make()
         began = clock()

@@ -21,7 +21,8 @@ from bayesnas.inference.step import Step
 
 EXAMPLES = 60_000
 STEPS = {"mlp": 100, "conv": 5, "cell": 3}  # of a call
-COMPILE = {"fallback_random": True}  # inductor's own random numbers are slow on a CPU
+# inductor's own random numbers are slow on a CPU
+COMPILE: dict[str, str | int | bool | Callable[..., object]] = {"fallback_random": True}
 
 Taken = Callable[[], object]  # STEPS[net] steps
 
@@ -93,9 +94,8 @@ def pyro_svi(net: str) -> Taken:
             pyro.sample(name, dist.Normal(loc, scale).to_event(len(shape)))
 
     pyro.clear_param_store()
-    svi = pyro.infer.SVI(
-        model, guide, pyro.optim.Adam({"lr": 1e-3}), pyro.infer.TraceMeanField_ELBO()
-    )
+    adam = pyro.optim.PyroOptim(torch.optim.Adam, {"lr": 1e-3})
+    svi = pyro.infer.SVI(model, guide, adam, pyro.infer.TraceMeanField_ELBO())
 
     def steps() -> None:
         for _ in range(STEPS[net]):

@@ -18,9 +18,10 @@ Layers = tuple[Callable[..., nn.Module], Callable[..., nn.Module]]
 class HandLayer(nn.Module):
     """A linear or convolution layer with Gaussian weights, as one writes it by hand."""
 
-    def __init__(self, layer: nn.Module, local: bool) -> None:
+    def __init__(self, layer: nn.Linear | nn.Conv2d, local: bool) -> None:
         """Take shapes and starting means from a plain layer."""
         super().__init__()
+        assert layer.bias is not None
         self.loc, self.bias_loc = nn.Parameter(layer.weight.data), nn.Parameter(layer.bias.data)
         self.log_scale = nn.Parameter(torch.full_like(self.loc, -4.0))
         self.bias_log_scale = nn.Parameter(torch.full_like(self.bias_loc, -4.0))
@@ -47,10 +48,11 @@ class HandLayer(nn.Module):
     def kl(self) -> Tensor:
         """KL(q ‖ N(0, 0.1²)) of weight and bias."""
         pairs = (self.loc, self.log_scale), (self.bias_loc, self.bias_log_scale)
-        return sum(
+        terms = [
             (math.log(PRIOR) - s + ((2 * s).exp() + m * m) / (2 * PRIOR**2) - 0.5).sum()
             for m, s in pairs
-        )
+        ]
+        return terms[0] + terms[1]
 
 
 def hand_layers(local: bool) -> Layers:

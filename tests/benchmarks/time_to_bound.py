@@ -23,6 +23,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -114,27 +115,33 @@ def pyro_svi(epochs: int) -> Moments:
         with pyro.plate("data", len(x), subsample=rows):
             pyro.sample("y", dist.Categorical(logits=logits), obs=labels)
 
+    def start(shape: tuple[int, ...]) -> torch.Tensor:
+        return torch.from_numpy(_start(shape))
+
     def guide(rows: torch.Tensor, labels: torch.Tensor) -> None:
         for name, shape in SHAPES.items():
-            loc = pyro.param(f"{name}.loc", lambda shape=shape: torch.from_numpy(_start(shape)))
+            loc = pyro.param(f"{name}.loc", partial(start, shape))
             scale = pyro.param(
                 f"{name}.scale", torch.full(shape, 0.018), constraint=constraints.positive
             )
             pyro.sample(name, dist.Normal(loc, scale).to_event(len(shape)))
 
     per_epoch = -(-len(x) // BATCH)
-    schedule = pyro.optim.CosineAnnealingLR(
-        {"optimizer": torch.optim.Adam, "optim_args": {"lr": LR}, "T_max": epochs * per_epoch}
+    schedule = pyro.optim.PyroLRScheduler(
+        torch.optim.lr_scheduler.CosineAnnealingLR,
+        {"optimizer": torch.optim.Adam, "optim_args": {"lr": LR}, "T_max": epochs * per_epoch},
     )
     svi = pyro.infer.SVI(model, guide, schedule, pyro.infer.TraceMeanField_ELBO())
     for _ in range(epochs):
         for rows, targets in _batches(x, y, permuted=False):
             svi.step(rows, targets)
             schedule.step()
-    return {
-        name: tuple(pyro.param(f"{name}.{part}").detach().numpy() for part in ("loc", "scale"))
-        for name in SHAPES
-    }
+
+    def found(site: str) -> Array:
+        value: Array = pyro.param(site).detach().numpy()
+        return value
+
+    return {name: (found(f"{name}.loc"), found(f"{name}.scale")) for name in SHAPES}
 
 
 def numpyro_svi(epochs: int) -> Moments:

@@ -121,6 +121,11 @@ _QUANTITIES = {
 def remarks(recipe: Recipe, starts: int) -> list[str]:
     """What was run, and what is not as in the source."""
     epochs = recipe.pretraining.epochs
+    chosen = (
+        "the settings were chosen on held-out training data"
+        if recipe.published
+        else "the settings are there to see it work"
+    )
     what = {"groups": "groups", "weights": "single weights"}
     ways = [
         f"{sum(stage.epochs for stage in stages)} while {what[way]} go"
@@ -130,7 +135,7 @@ def remarks(recipe: Recipe, starts: int) -> list[str]:
         f"{recipe.title} on {recipe.data}, {starts} {'start' if starts == 1 else 'starts'}: "
         f"{epochs} epochs of maximum likelihood, {recipe.first.epochs} of a first fit, then "
         f"{', or '.join(ways)}.",
-        "How much is removed is set by size; the settings were chosen on held-out training data.",
+        f"How much is removed is set by size; {chosen}.",
         "The source removes once, by a threshold for each layer, and does not fit again. The "
         "figures beside those of single weights are its row for sparse variational dropout.",
         "Errors are those of the posterior means. 'At the knee' is removal by one threshold "
