@@ -97,12 +97,12 @@ REPRODUCTION_LENET_5 = Reproduction(
 def compare(rows: Sequence[Measured], recipe: Recipe) -> Iterator[Comparison]:
     """The ends of both ways beside the rows of the source."""
     for quantity, name in _QUANTITIES.items():
-        for way in recipe.ways:
+        for way, removed in recipe.ends.items():
             for prior in PRIORS:
                 ours = [row for row in rows if row.last and (row.way, row.prior) == (way, prior)]
-                theirs = recipe.published.get(prior if way == "groups" else "sparse-vd")
+                theirs = recipe.row(way, prior)
                 yield Comparison(
-                    {"removed": way, "prior": prior},
+                    {"removed": removed, "prior": prior},
                     quantity,
                     None if theirs is None else getattr(theirs, name),
                     tuple(getattr(row, name) for row in ours),
@@ -131,13 +131,19 @@ def remarks(recipe: Recipe, starts: int) -> list[str]:
         f"{sum(stage.epochs for stage in stages)} while {what[way]} go"
         for way, stages in recipe.ways.items()
     ]
+    between = ", or " if recipe.weights_from == "whole" else ", then "
+    beside = (
+        " The figures beside those of single weights are its row for sparse variational dropout."
+        if recipe.weights_from == "whole"
+        else ""
+    )
     return [
         f"{recipe.title} on {recipe.data}, {starts} {'start' if starts == 1 else 'starts'}: "
         f"{epochs} epochs of maximum likelihood, {recipe.first.epochs} of a first fit, then "
-        f"{', or '.join(ways)}.",
+        f"{between.join(ways)}.",
         f"How much is removed is set by size; {chosen}.",
-        "The source removes once, by a threshold for each layer, and does not fit again. The "
-        "figures beside those of single weights are its row for sparse variational dropout.",
+        "The source removes once, by a threshold for each layer, does not fit again, and has no "
+        f"noise on the inputs.{beside}",
         "Errors are those of the posterior means. 'At the knee' is removal by one threshold "
         "chosen on held-out training data, without a fit after it.",
     ]
@@ -157,7 +163,7 @@ def _measured_start(
         recipe, prior, seed, data.train, folder / f"{prior}-{seed}", folder / f"{seed}.safetensors",
         request,
     )  # fmt: skip
-    last = {way: len(stages) - 1 for way, stages in recipe.ways.items()}
+    last = {way: len(recipe.ways[way]) - 1 for way in recipe.ends}
     for fitted in start.fitted():
         is_last = last.get(fitted.way) == fitted.index
         row = measured(fitted, prior, seed, data.test, start.size, is_last)

@@ -43,7 +43,7 @@ def plot_frontier(found: Sequence[Measured], recipe: Recipe, ax: Axes) -> Axes:
         colour, marker = _STYLE[prior]
         rows = [row for row in found if (row.prior, row.seed) == (prior, seed)]
         for way in recipe.ways:
-            path = [row for row in rows if row.way in ("whole", way)]
+            path = _path(rows, way, recipe)
             ax.plot(
                 [row.kept for row in path],
                 [row.error for row in path],
@@ -70,6 +70,12 @@ def plot_frontier(found: Sequence[Measured], recipe: Recipe, ax: Axes) -> Axes:
     ax.set_ylabel("test error, %")
     ax.legend(frameon=False, fontsize=8)
     return ax
+
+
+def _path(rows: Sequence[Measured], way: str, recipe: Recipe) -> list[Measured]:
+    """The stages of a way, after the one where it begins."""
+    starts = [row for row in rows if row.way == recipe.begins(way)]
+    return [*starts[-1:], *(row for row in rows if row.way == way)]
 
 
 def sweep_figure(sweeps: Mapping[str, xr.Dataset]) -> Figure:
@@ -103,7 +109,7 @@ def first_layer_figure(ends: Mapping[tuple[str, str], Fitted], recipe: Recipe) -
             plot_inputs((weights != 0).sum(0), shape, row[0])
         strongest = weights.flatten(1).norm(dim=1).argsort(descending=True)[:_UNITS]
         plot_footprints(weights[strongest], shape, row[-1])
-        row[0].set_title(f"{prior}, {way}", loc="left", fontsize=10)
+        row[0].set_title(f"{prior}, {recipe.ends[way]}", loc="left", fontsize=10)
     return figure
 
 

@@ -11,6 +11,7 @@ from torch import nn
 
 from bayesnas.nn import GaussianNoise, convnet, mlp
 from bayesnas.reproductions.bayesian_compression import published
+from bayesnas.reproductions.bayesian_compression.published import Row
 
 PRIORS = ("normal-jeffreys", "horseshoe")
 
@@ -62,7 +63,8 @@ class Recipe:
         pretraining: what the net starts at.
         first: the fit of the whole net.
         groups: from there, whole groups go; none: that way is not gone.
-        weights: from the first fit as well, single weights go, all layers together.
+        weights: single weights go, all layers together.
+        weights_from: where that begins: at the first fit, ``"whole"``, or where ``"groups"`` end.
         batch_size: examples a step.
         published: rows of the source, by prior.
     """
@@ -77,8 +79,9 @@ class Recipe:
     first: Stage
     groups: tuple[Stage, ...]
     weights: tuple[Stage, ...]
+    weights_from: str
     batch_size: int
-    published: Mapping[str, published.Row]
+    published: Mapping[str, Row]
 
     def net(self) -> nn.Module:
         """A new net, with the noise in front."""
@@ -94,6 +97,22 @@ class Recipe:
         named = {"groups": self.groups, "weights": self.weights}
         return {name: stages for name, stages in named.items() if stages}
 
+    def begins(self, way: str) -> str:
+        """Where a way begins: ``"whole"``, the first fit, or where ``"groups"`` end."""
+        return self.weights_from if way == "weights" else "whole"
+
+    @property
+    def ends(self) -> dict[str, str]:
+        """What has been removed where a way ends that no other goes on from, by way."""
+        if self.weights_from == "groups":
+            return {"weights": "groups, then weights"}
+        return {name: name for name in self.ways}
+
+    def row(self, way: str, prior: str) -> Row | None:
+        """The row of the source to set beside the end of a way."""
+        of_source = prior if "groups" in self.ends[way] else "sparse-vd"
+        return self.published.get(of_source)
+
     def to_dict(self) -> dict[str, Any]:
         """All that decides the numbers, as JSON values."""
         return {
@@ -107,6 +126,7 @@ class Recipe:
             "first": asdict(self.first),
             "groups": [asdict(stage) for stage in self.groups],
             "weights": [asdict(stage) for stage in self.weights],
+            "weights_from": self.weights_from,
             "batch_size": self.batch_size,
         }
 
@@ -133,6 +153,7 @@ LENET_300_100 = Recipe(
         Stage(0.04, 0.2, 6, 5e-3),
         Stage(0.0218, 0.2, 24, 5e-3),
     ),
+    weights_from="whole",
     batch_size=256,
     published=published.LENET_300_100,
 )
@@ -143,11 +164,18 @@ LENET_5 = Recipe(
     data="mnist",
     build=convnet,
     shape=None,
-    input_noise=0.0,
-    pretraining=Pretraining(5, 2e-3, (0.0, 0.0, 0.2, 0.3)),
-    first=Stage(1.0, 0.2, 2, 5e-3),
-    groups=(),
-    weights=(Stage(0.06, 0.2, 2, 5e-3), Stage(0.02, 0.2, 2, 5e-3), Stage(0.0088, 0.2, 6, 5e-3)),
+    input_noise=0.15,
+    pretraining=Pretraining(8, 2e-3, (0.0, 0.0, 0.2, 0.3)),
+    first=Stage(1.0, 0.05, 2, 3e-3),
+    groups=(
+        Stage(1.0, 0.1, 3, 5e-3),
+        Stage(0.4, 0.05, 2, 5e-3),
+        Stage(0.15, 0.05, 3, 5e-3),
+        Stage(0.06, 0.05, 4, 5e-3),
+        Stage(0.03, 0.05, 6, 5e-3),
+    ),
+    weights=(Stage(0.0088, 0.1, 15, 5e-3),),
+    weights_from="groups",
     batch_size=256,
     published=published.LENET_5,
 )
@@ -163,6 +191,7 @@ QUICK = Recipe(
     first=Stage(1.0, 0.05, 30, 1e-2),
     groups=(Stage(0.5, 0.05, 10, 1e-2), Stage(0.25, 0.05, 20, 1e-2)),
     weights=(Stage(0.3, 0.2, 10, 1e-2), Stage(0.1, 0.2, 20, 1e-2)),
+    weights_from="whole",
     batch_size=128,
     published={},
 )
@@ -173,7 +202,8 @@ QUICK_LENET_5 = replace(
     title="6–8–128–20",
     build=lambda: convnet((6, 8), (20,), image=8, kernel=3, pool=1),
     shape=None,
-    input_noise=0.0,
     pretraining=Pretraining(10, 5e-3, (0.0, 0.0, 0.1, 0.1)),
-    first=Stage(1.0, 0.2, 15, 2e-2),
+    first=Stage(1.0, 0.05, 15, 1e-2),
+    weights=(Stage(0.1, 0.2, 20, 1e-2),),
+    weights_from="groups",
 )

@@ -82,13 +82,13 @@ class Start:
         self._train, self._folder, self._net, self._request = train, folder, net, request
 
     def fitted(self) -> Iterator[Fitted]:
-        """The first fit, then the stages of both ways."""
-        first = self.first()
-        yield first
+        """The first fit, then the stages of each way."""
+        latest = {"whole": self.first()}
+        yield latest["whole"]
         for way, stages in self.recipe.ways.items():
-            before = first
+            before = latest[self.recipe.begins(way)]
             for index, stage in enumerate(stages):
-                before = self._stage(before, way, index, stage)
+                before = latest[way] = self._stage(before, way, index, stage)
                 yield before
 
     def trained(self) -> nn.Module:

@@ -167,6 +167,35 @@ def test_every_way_has_a_line_from_the_first_fit_and_its_epochs(ways):
     assert {c.labels["removed"] for c in compare(rows, mixed)} == set(ways)
 
 
+def test_single_weights_may_go_where_groups_have_gone(tmp_path):
+    """The second way then begins where the first one ends, and has the one row in the table."""
+    both = dataclasses.replace(TINY, weights_from="groups", groups=TINY.groups[:1])
+    found = run(both, both, Request(tmp_path, seeds=1, say=lambda _: None))
+    ours = [c for c in found.comparisons if c.quantity == "test error, %"]
+    published = {c.labels["removed"]: c.published for c in ours if c.labels["prior"] == "horseshoe"}
+    assert published == {
+        "groups, then weights": TINY.published["horseshoe"].error, "groups, at the knee": None
+    }  # fmt: skip
+    assert "1 while groups go, then 1 while single weights go." in found.remarks[0]
+    rows = list(csv.DictReader((tmp_path / "stages.csv").read_text().splitlines()))
+    for prior in recipe.PRIORS:
+        whole, groups, weights = (row for row in rows if row["prior"] == prior)
+        assert [row["last"] for row in (whole, groups, weights)] == ["False", "False", "True"]
+        widths = [list(map(int, row["architecture"].split("-"))) for row in (groups, weights)]
+        assert all(left <= before for before, left in zip(*widths, strict=True))
+        masks = bn.load(tmp_path / "fits" / f"{prior}-0" / "weights-0").model.keep_masks()
+        assert not masks["layer1.weight"].all()
+        assert float(weights["kept"]) <= 30 < float(groups["kept"])
+    measured = [
+        bayesian_compression.Measured(
+            "horseshoe", 0, way, 0, "1-2", kept, 2.0, 3.0, 4.0, 5.0, last=True
+        )
+        for way, kept in (("whole", 100), ("groups", 60), ("weights", 30))
+    ]
+    drawn = plot_frontier(measured, both, Figure().subplots()).lines
+    assert [list(line.get_xdata()) for line in drawn[:2]] == [[100, 60], [60, 30]]
+
+
 @pytest.mark.parametrize("prior", recipe.PRIORS)
 @pytest.mark.parametrize("kind", ["dense", "convolutions"])
 def test_the_smaller_posterior_is_the_same_one(prior, kind):
