@@ -144,7 +144,8 @@ def numpyro_svi(compiled_loop: bool) -> Taken:
             loss.block_until_ready()
 
     def many(state: object) -> tuple[object, jax.Array]:
-        return jax.lax.scan(lambda s, _: svi.update(s, x, y), state, length=STEPS["mlp"])
+        last, losses = jax.lax.scan(lambda s, _: svi.update(s, x, y), state, length=STEPS["mlp"])
+        return last, losses
 
     scanned = jax.jit(many)
 

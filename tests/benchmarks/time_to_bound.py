@@ -177,14 +177,15 @@ def numpyro_svi(epochs: int) -> Moments:
     svi = SVI(model, guide, optimizer, TraceMeanField_ELBO())
     state = svi.init(jax.random.PRNGKey(0), x[:BATCH], y[:BATCH])
 
-    @jax.jit
     def epoch(state: object, key: jax.Array) -> object:
         order = jax.random.permutation(key, len(x))[: per_epoch * BATCH].reshape(per_epoch, BATCH)
         step = lambda state, rows: svi.update(state, x[rows], y[rows])  # noqa: E731
-        return jax.lax.scan(step, state, order)[0]
+        ended: object = jax.lax.scan(step, state, order)[0]
+        return ended
 
+    compiled = jax.jit(epoch)
     for index in range(epochs):
-        state = epoch(state, jax.random.PRNGKey(index + 1))
+        state = compiled(state, jax.random.PRNGKey(index + 1))
     found = {name: np.asarray(value) for name, value in svi.get_params(state).items()}
     return {name: (found[f"{name}_loc"], found[f"{name}_scale"]) for name in SHAPES}
 
