@@ -95,7 +95,7 @@ REPRODUCTION_LENET_5 = Reproduction(
 
 
 def compare(rows: Sequence[Measured], recipe: Recipe) -> Iterator[Comparison]:
-    """The ends of both ways beside the rows of the source."""
+    """Where ways end, beside the rows of the source."""
     for quantity, name in _QUANTITIES.items():
         for way, removed in recipe.ends.items():
             for prior in PRIORS:
@@ -131,12 +131,14 @@ def remarks(recipe: Recipe, starts: int) -> list[str]:
         f"{sum(stage.epochs for stage in stages)} while {what[way]} go"
         for way, stages in recipe.ways.items()
     ]
-    between = ", or " if recipe.weights_from == "whole" else ", then "
-    beside = (
-        " The figures beside those of single weights are its row for sparse variational dropout."
-        if recipe.weights_from == "whole"
-        else ""
-    )
+    if recipe.weights_from == "groups":
+        between, beside = ", then ", ""
+    else:
+        between = ", or "
+        beside = (
+            " The figures beside those of single weights are its row for sparse variational "
+            "dropout."
+        )
     return [
         f"{recipe.title} on {recipe.data}, {starts} {'start' if starts == 1 else 'starts'}: "
         f"{epochs} epochs of maximum likelihood, {recipe.first.epochs} of a first fit, then "

@@ -1,4 +1,4 @@
-"""What is done to a net: maximum likelihood, a first fit, and two ways down from there."""
+"""What is done to a net: maximum likelihood, a first fit, and the ways down from there."""
 
 from __future__ import annotations
 
@@ -110,8 +110,8 @@ class Recipe:
 
     def row(self, way: str, prior: str) -> Row | None:
         """The row of the source to set beside the end of a way."""
-        of_source = prior if "groups" in self.ends[way] else "sparse-vd"
-        return self.published.get(of_source)
+        whole_groups = way == "groups" or self.begins(way) == "groups"
+        return self.published.get(prior if whole_groups else "sparse-vd")
 
     def to_dict(self) -> dict[str, Any]:
         """All that decides the numbers, as JSON values."""
@@ -141,7 +141,7 @@ LENET_300_100 = Recipe(
     pretraining=Pretraining(40, 2e-3, (0.0, 0.2, 0.2)),
     first=Stage(1.0, 0.05, 4, 3e-3),
     groups=(
-        Stage(1.0, 0.1, 4, 5e-3),  # λ is larger before anything goes: it sets groups apart
+        Stage(1.0, 0.1, 4, 5e-3),
         Stage(0.5, 0.03, 4, 5e-3),
         Stage(0.3, 0.03, 5, 5e-3),
         Stage(0.18, 0.03, 8, 5e-3),

@@ -1,4 +1,4 @@
-"""The fits of one start: from a trained net to a first fit, and from there down two ways."""
+"""The fits of one start: from a trained net to a first fit, and from there down each way."""
 
 from __future__ import annotations
 
