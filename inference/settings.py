@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from numbers import Real
-from typing import Any, Literal, Self, TypeGuard
+from typing import Any, Literal, Self
 
-from bayesnas.checks import whole_number
+from bayesnas.checks import is_number, non_negative, whole_number
 from bayesnas.inference.amortize import Amortization, make_amortization
 from bayesnas.nn.maps import Amortize
 
@@ -163,7 +162,7 @@ def make_settings(
     several = _several(kl_weight) if isinstance(kl_weight, (list, tuple)) else None
     if amortization is None and several is None:
         check_kl_weight(kl_weight)
-    if not _is_number(kl_warmup) or not 0 <= kl_warmup <= 1:
+    if not is_number(kl_warmup) or not 0 <= kl_warmup <= 1:
         raise ValueError(f"kl_warmup must be a fraction in [0, 1], got {kl_warmup!r}")
     whole_number("batch_size", batch_size, 1)
     whole_number("restarts", restarts, 1)
@@ -185,7 +184,7 @@ def make_settings(
     steps, chains = int(steps), int(restarts) * len(several or (0,))
     together = batched is True and chains > 1  # which takes recorded steps
     return FitSettings(
-        kl_weight=float(kl_weight) if _is_number(kl_weight) else None,
+        kl_weight=float(kl_weight) if is_number(kl_weight) else None,
         kl_warmup=float(kl_warmup),
         amortization=amortization,
         steps=steps,
@@ -206,7 +205,7 @@ def make_settings(
 def _several(kl_weights: Sequence[object]) -> tuple[float, ...]:
     for index, kl_weight in enumerate(kl_weights):
         check_kl_weight(kl_weight, f"kl_weight[{index}]")
-    found = tuple(float(kl_weight) for kl_weight in kl_weights if _is_number(kl_weight))
+    found = tuple(float(kl_weight) for kl_weight in kl_weights if is_number(kl_weight))
     if not found or len(set(found)) < len(found):
         raise ValueError(
             f"kl_weight must hold one or more different KL weights, got {kl_weights!r}"
@@ -255,7 +254,7 @@ def learning_rate_factor(schedule: Schedule, progress: float) -> float:
     """
     if callable(schedule):
         factor = schedule(progress)
-        if not _is_number(factor) or not 0 <= factor < math.inf:
+        if not is_number(factor) or not 0 <= factor < math.inf:
             raise ValueError(
                 f"schedule must give a finite factor >= 0, got {factor!r} at {progress:g}"
             )
@@ -270,15 +269,10 @@ def learning_rate_factor(schedule: Schedule, progress: float) -> float:
 
 def check_kl_weight(kl_weight: object, name: str = "kl_weight") -> None:
     """Raise ValueError unless λ is a finite number ≥ 0."""
-    if not _is_number(kl_weight) or not 0 <= kl_weight < math.inf:
-        raise ValueError(f"{name} must be a finite number >= 0, got {kl_weight!r}")
+    non_negative(name, kl_weight)
 
 
 def positive(name: str, value: object) -> None:
     """Raise ValueError unless ``value`` is a finite number > 0."""
-    if not _is_number(value) or not 0 < value < math.inf:
+    if not is_number(value) or not 0 < value < math.inf:
         raise ValueError(f"{name} must be a finite number > 0, got {value!r}")
-
-
-def _is_number(value: object) -> TypeGuard[float]:
-    return isinstance(value, Real) and not isinstance(value, bool)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
+
+from bayesnas.checks import non_negative
 
 
 class GaussianNoise(nn.Module):
@@ -42,9 +42,7 @@ class GaussianNoise(nn.Module):
     def __init__(self, scale: float) -> None:
         """Keep the scale; see the class."""
         super().__init__()
-        if not _is_scale(scale):
-            raise ValueError(f"scale must be a finite number >= 0, got {scale!r}")
-        self.scale = float(scale)
+        self.scale = non_negative("scale", scale)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return x + ε in training, else x."""
@@ -53,7 +51,3 @@ class GaussianNoise(nn.Module):
     def extra_repr(self) -> str:
         """Arguments, as ``repr`` shows them."""
         return f"scale={self.scale:g}"
-
-
-def _is_scale(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < math.inf
