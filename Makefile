@@ -66,5 +66,6 @@ $(ready): pyproject.toml
 	  echo "Setting up .venv with $$found ($$($$found --version))"; \
 	  "$$found" -m venv .venv; \
 	fi
-	$(bin)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(bin)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]' \
+	  --config-settings editable_mode=strict
 	@touch $@

@@ -2,6 +2,6 @@
 
 import sys
 
-from bayesnas.cli import main
+from bayesnas.cli.main import main
 
 sys.exit(main())

@@ -24,11 +24,13 @@ from pyro import poutine
 from torch import Tensor
 
 import bayesnas as bn
-from bayesnas.inference.handlers import DrawnWeights
-from bayesnas.inference.objective import bound_terms, split_sites
-from bayesnas.inference.session import RandomStream, pyro_session
-from bayesnas.inference.settings import StepKLWeight, make_settings
-from bayesnas.inference.step import Step
+from bayesnas.inference.config.settings import StepKLWeight, make_settings
+from bayesnas.inference.elbo.bound import bound_terms
+from bayesnas.inference.elbo.messengers import DrawnWeights
+from bayesnas.inference.elbo.sites import split_sites
+from bayesnas.inference.runtime.pyro_context import pyro_session
+from bayesnas.inference.runtime.random_state import RandomStream
+from bayesnas.inference.steps.step import Step
 from bayesnas.models.base import BayesianModel
 
 Data = tuple[Tensor, Tensor]

@@ -1,16 +1,17 @@
 """How a model is fitted, read and saved."""
 
-from bayesnas.inference.amortized import AmortizedPosterior
-from bayesnas.inference.bilevel import Bilevel, hypergradient
+from bayesnas.inference.bilevel.evaluate import hypergradient
+from bayesnas.inference.bilevel.hypergradients import Greedy, Implicit, Unrolled
+from bayesnas.inference.bilevel.options import Bilevel
+from bayesnas.inference.elbo.bound import BoundTerms, bound_terms
+from bayesnas.inference.elbo.messengers import kl_weighted
+from bayesnas.inference.elbo.nonfinite import NonFiniteLossError
 from bayesnas.inference.fit import fit
-from bayesnas.inference.handlers import kl_weighted
-from bayesnas.inference.hypergradients import Greedy, Implicit, Unrolled
-from bayesnas.inference.loading import load
-from bayesnas.inference.loop import StepEvent
-from bayesnas.inference.nonfinite import NonFiniteLossError
-from bayesnas.inference.objective import BoundTerms, bound_terms
-from bayesnas.inference.posterior import Posterior
-from bayesnas.inference.posteriors import Posteriors
+from bayesnas.inference.posterior.amortized import AmortizedPosterior
+from bayesnas.inference.posterior.kl_weight_list import Posteriors
+from bayesnas.inference.posterior.load import load
+from bayesnas.inference.posterior.posterior import Posterior
+from bayesnas.inference.training.events import StepEvent
 
 __all__ = [
     "AmortizedPosterior",

@@ -14,23 +14,26 @@ import torch
 from bayesnas.checks import whole_number
 from bayesnas.data import Split
 from bayesnas.distributions import LogUniform
-from bayesnas.inference.amortized import AmortizedPosterior
-from bayesnas.inference.bilevel import Bilevel, upper_parameters
-from bayesnas.inference.chains import FittedChains
-from bayesnas.inference.description import RunDescription, state_hash
-from bayesnas.inference.inputs import Data, check_alike, checked_data
-from bayesnas.inference.loading import load, posterior_of
-from bayesnas.inference.loop import Loop, StepEvent
-from bayesnas.inference.optimizers import OptimizerFactory, try_out_optimizer
-from bayesnas.inference.options import FitOptions
-from bayesnas.inference.posterior import Posterior
-from bayesnas.inference.posteriors import Posteriors
-from bayesnas.inference.runs import RunFolder
-from bayesnas.inference.session import resolve_device
-from bayesnas.inference.settings import Batched, Schedule, make_settings
-from bayesnas.inference.training import Training
+from bayesnas.inference.bilevel.losses import upper_parameters
+from bayesnas.inference.bilevel.options import Bilevel
+from bayesnas.inference.config.inputs import Data, check_alike, checked_data
+from bayesnas.inference.config.schedules import Schedule
+from bayesnas.inference.config.settings import Batched, make_settings
+from bayesnas.inference.optim.optimizers import OptimizerFactory, try_out_optimizer
+from bayesnas.inference.posterior.amortized import AmortizedPosterior
+from bayesnas.inference.posterior.base import FittedChains
+from bayesnas.inference.posterior.kl_weight_list import Posteriors
+from bayesnas.inference.posterior.load import load, posterior_of
+from bayesnas.inference.posterior.posterior import Posterior
+from bayesnas.inference.runs.description import RunDescription, state_hash
+from bayesnas.inference.runs.run_folder import RunFolder
+from bayesnas.inference.runtime.device import resolve_device
+from bayesnas.inference.training.chain_trainer import Training
+from bayesnas.inference.training.events import StepEvent
+from bayesnas.inference.training.fit_options import FitOptions
+from bayesnas.inference.training.loop import Loop
 from bayesnas.models.base import BayesianModel
-from bayesnas.nn.maps import Amortize
+from bayesnas.nn.hypernetworks.options import Amortize
 
 
 @overload

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from bayesnas.checks import whole_number
-from bayesnas.inference.chains import FittedChains
-from bayesnas.inference.draws import draws_to_datatree, tempered_pareto_k
-from bayesnas.inference.inputs import Data
-from bayesnas.inference.settings import check_kl_weight
+from bayesnas.inference.config.inputs import Data
+from bayesnas.inference.config.settings import check_kl_weight
+from bayesnas.inference.posterior.arviz_export import draws_to_datatree, tempered_pareto_k
+from bayesnas.inference.posterior.base import FittedChains
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -57,7 +57,7 @@ class ReadElsewhere(FittedChains):
 
     def to_inference_data(self, draws: int = 500, data: Data | None = None, **options: Any) -> Any:
         """Export as ``arviz.InferenceData`` (ArviZ 0.23); arguments of :meth:`to_arviz`."""
-        from bayesnas.export import to_inference_data
+        from bayesnas.export.datatree import to_inference_data
 
         return to_inference_data(self.to_arviz(draws, data, **options))
 

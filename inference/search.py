@@ -11,18 +11,18 @@ import torch
 from torch import Tensor, nn
 
 from bayesnas.distributions import LogUniform
-from bayesnas.inference.amortized import AmortizedPosterior
-from bayesnas.inference.bilevel import Bilevel
+from bayesnas.inference.bilevel.hypergradients import Hypergradient
+from bayesnas.inference.bilevel.options import Bilevel
+from bayesnas.inference.config.inputs import Data
+from bayesnas.inference.config.schedules import Schedule
 from bayesnas.inference.fit import fit
-from bayesnas.inference.hypergradients import Hypergradient
-from bayesnas.inference.inputs import Data
-from bayesnas.inference.posterior import Posterior
-from bayesnas.inference.settings import Schedule
-from bayesnas.models.latent_structure import LatentStructureNet
-from bayesnas.nn.graph import Graph
-from bayesnas.nn.maps import Monotone, Piecewise
-from bayesnas.nn.parameter_map import ParameterMap
-from bayesnas.nn.topology import edge_name
+from bayesnas.inference.posterior.amortized import AmortizedPosterior
+from bayesnas.inference.posterior.posterior import Posterior
+from bayesnas.models.architecture.latent_structure import LatentStructureNet
+from bayesnas.nn.graphs.graph import Graph
+from bayesnas.nn.graphs.topology import edge_name
+from bayesnas.nn.hypernetworks.kl_range import ParameterMap
+from bayesnas.nn.hypernetworks.options import Monotone, Piecewise
 
 STRUCTURE_LR = 1e-3
 """Learning rate of α, as published for 50 epochs; shorter searches need a larger one."""

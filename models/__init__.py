@@ -2,110 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
-
-from bayesnas.models.ard import ArdRegression
-from bayesnas.models.ard_vae import ArdVae
+from bayesnas.models.architecture.latent_structure import LatentStructureNet
+from bayesnas.models.autoencoders.ard_vae import ArdVae
+from bayesnas.models.autoencoders.indian_buffet_vae import IndianBuffetVae
 from bayesnas.models.base import BayesianModel, ModelRecord
-from bayesnas.models.bayesian_compression import BayesianCompressionNet
-from bayesnas.models.gaussian import GaussianNet
-from bayesnas.models.indian_buffet import IndianBuffetVae
-from bayesnas.models.latent_features import LatentFeatures
-from bayesnas.models.latent_structure import LatentStructureNet
+from bayesnas.models.compression.bayesian_compression import BayesianCompressionNet
+from bayesnas.models.networks.gaussian import GaussianNet
+from bayesnas.models.networks.spike_and_slab import SpikeAndSlabNet
+from bayesnas.models.nonparametric.latent_features import LatentFeatures
 from bayesnas.models.pyro_pair import PyroPair
-from bayesnas.models.spike_and_slab import SpikeAndSlabRegression
-from bayesnas.models.spike_and_slab_net import SpikeAndSlabNet
-
-_ZOO: dict[str, ModelRecord] = {
-    "ard-regression": ModelRecord(
-        title="Linear regression with automatic relevance determination",
-        reference="MacKay 1992; Tipping 2001; Bishop, Tipping 2000",
-        structural="features: how far the data determine each, prior variances going to 0",
-        cls=ArdRegression,
-    ),
-    "ard-vae": ModelRecord(
-        title="Variational autoencoder that finds how many latent dimensions it needs",
-        reference="Bishop 1999; Kingma, Welling 2014; Saha, Joshi, Whitaker 2025",
-        structural="latent dimensions: inclusion of each",
-        cls=ArdVae,
-    ),
-    "bayesian-compression": ModelRecord(
-        title="Scale priors on the input units and filters of any network, to be removed whole",
-        reference="Louizos, Ullrich, Welling 2017; Neklyudov et al. 2017",
-        structural="groups: inclusion of every input unit or filter",
-        cls=BayesianCompressionNet,
-    ),
-    "gaussian-net": ModelRecord(
-        title="Mean-field Gaussian posterior on the weights of any network",
-        reference="Graves 2011; Blundell et al. 2015; Grebenkova, Bakhteev, Strijov 2021",
-        structural="weights: 1 − relative density, and what pruning by it removes",
-        cls=GaussianNet,
-    ),
-    "indian-buffet-vae": ModelRecord(
-        title="Variational autoencoder whose examples choose among features",
-        reference="Singh, Ling, Doshi-Velez 2017; Chatzis 2014; Teh, Görür, Ghahramani 2007",
-        structural="features: probability that an example has each",
-        cls=IndianBuffetVae,
-    ),
-    "latent-features": ModelRecord(
-        title="Sums of latent features that examples choose from an Indian buffet",
-        reference="Griffiths, Ghahramani 2011; Doshi-Velez et al. 2009",
-        structural="features: probability that an example has each",
-        cls=LatentFeatures,
-    ),
-    "latent-structure-net": ModelRecord(
-        title="A graph of operations whose weights are latent variables: architecture search",
-        reference="Bakhteev, Strijov 2020; Yakovlev et al. 2022; Liu, Simonyan, Yang 2019",
-        structural="operations: probability of each on every edge of the graph",
-        cls=LatentStructureNet,
-    ),
-    "pyro-pair": ModelRecord(
-        title="Any Pyro model and guide of your own",
-        reference="Bingham et al. 2019 (Pyro)",
-        structural="whatever its sites are",
-        cls=PyroPair,
-    ),
-    "spike-and-slab-net": ModelRecord(
-        title="Gates on the weights, neurons or filters of any network",
-        reference="Louizos, Welling, Kingma 2018; Titsias, Lázaro-Gredilla 2011",
-        structural="weights, neurons or filters: inclusion probability of every gate",
-        cls=SpikeAndSlabNet,
-    ),
-    "spike-and-slab-regression": ModelRecord(
-        title="Linear or logistic regression with weights that may be exactly zero",
-        reference="Mitchell, Beauchamp 1988; Titsias, Lázaro-Gredilla 2011",
-        structural="features: inclusion probability of each",
-        cls=SpikeAndSlabRegression,
-    ),
-}
-
-
-def available() -> dict[str, ModelRecord]:
-    """Models of the zoo by their command-line name: title, reference, what is structural.
-
-    >>> available()["gaussian-net"].cls.__name__
-    'GaussianNet'
-    """
-    return dict(_ZOO)
-
-
-def zoo_class(name: str) -> type[BayesianModel]:
-    """Class of a model by its command-line name or its class name.
-
-    Raises:
-        ValueError: for an unknown name, with the nearest ones.
-
-    >>> zoo_class("gaussian-net") is zoo_class("GaussianNet")
-    True
-    """
-    by_name = {key: record.cls for key, record in _ZOO.items()}
-    by_name |= {record.cls.__name__: record.cls for record in _ZOO.values()}
-    if name in by_name:
-        return by_name[name]
-    near = difflib.get_close_matches(name, by_name, n=2, cutoff=0.4)
-    hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
-    raise ValueError(f"model must be one of {sorted(_ZOO)}, got {name!r}{hint}")
-
+from bayesnas.models.registry import available, zoo_class
+from bayesnas.models.regression.ard import ArdRegression
+from bayesnas.models.regression.spike_and_slab import SpikeAndSlabRegression
 
 __all__ = [
     "ArdRegression",

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import bayesnas as bn
-from bayesnas.cli import build_parser
+from bayesnas.cli.main import build_parser
 from bayesnas.testing import ModelContract
 
 TOP = Path(__file__).resolve().parent.parent

@@ -7,11 +7,11 @@ Example:
     (torch.Size([1437, 64]), torch.int64)
 """
 
-from bayesnas.data.arrays import from_arrays
 from bayesnas.data.catalogue import available, load
+from bayesnas.data.dataset import DataSet, Split
 from bayesnas.data.info import DataInfo
-from bayesnas.data.source import DataSource
-from bayesnas.data.split import DataSet, Split
+from bayesnas.data.provenance import DataSource
+from bayesnas.data.sources.arrays import from_arrays
 from bayesnas.data.standardisation import Standardisation
 
 __all__ = [

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from bayesnas.data.checks import as_labels, check_finite, check_rows, infer_task
+from bayesnas.data.dataset import DataSet, Split
 from bayesnas.data.holdout import check_fractions, check_seed, hold_out
 from bayesnas.data.info import DataInfo, Part, Task, check_task
-from bayesnas.data.split import DataSet, Split
 from bayesnas.data.standardisation import Standardisation
 
 DEFAULT_TEST = 0.2

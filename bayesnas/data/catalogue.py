@@ -7,13 +7,14 @@ import difflib
 import os
 from pathlib import Path
 
-from bayesnas.data import embedded, images
 from bayesnas.data.assemble import Raw, assemble
-from bayesnas.data.files import read_csv, read_npz
+from bayesnas.data.dataset import DataSet, Split
 from bayesnas.data.info import Task
-from bayesnas.data.root import data_root
-from bayesnas.data.source import DataSource
-from bayesnas.data.split import DataSet, Split
+from bayesnas.data.provenance import DataSource
+from bayesnas.data.sources import sklearn_sets as embedded
+from bayesnas.data.sources import torchvision_sets as images
+from bayesnas.data.sources.csv_npz import read_csv, read_npz
+from bayesnas.data.sources.data_root import data_root
 
 TABLES = {"diabetes": embedded.diabetes, "breast-cancer": embedded.breast_cancer}
 IMAGES = {"mnist": images.mnist, "fashion-mnist": images.fashion_mnist, "cifar10": images.cifar10}

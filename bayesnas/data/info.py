@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from bayesnas.data.source import DataSource
+from bayesnas.data.provenance import DataSource
 from bayesnas.data.standardisation import Standardisation
 
 Task = Literal["classification", "regression"]

@@ -1,31 +1,31 @@
 """Distributions that Pyro lacks, with their KL divergences registered with torch."""
 
-import bayesnas.distributions.log_normal  # noqa: F401  # registers its KL divergences
-from bayesnas.distributions.binary_concrete import BinaryConcrete
-from bayesnas.distributions.cascading_indian_buffet import CascadingIndianBuffet, LayeredGraph
-from bayesnas.distributions.concrete_gate import ConcreteGate
-from bayesnas.distributions.finite_indian_buffet import BetaBernoulliBuffet, StickBreakingBuffet
-from bayesnas.distributions.gaussian_weights import GaussianWeights
-from bayesnas.distributions.group_scales import GroupScales
-from bayesnas.distributions.gumbel_softmax import GumbelSoftmax
-from bayesnas.distributions.hard_concrete import HardConcrete
-from bayesnas.distributions.horseshoe import Horseshoe
-from bayesnas.distributions.indian_buffet import IndianBuffet, left_ordered
-from bayesnas.distributions.kumaraswamy import Kumaraswamy
-from bayesnas.distributions.log_uniform import LogUniform
-from bayesnas.distributions.logit_normal import LogitNormal
-from bayesnas.distributions.normal_jeffreys import NormalJeffreys
-from bayesnas.distributions.spike_and_slab import SpikeAndSlab
-from bayesnas.distributions.straight_through import (
+import bayesnas.distributions.scales.log_normal  # noqa: F401  # registers its KL divergences
+from bayesnas.distributions.indian_buffet.cascading import CascadingIndianBuffet, LayeredGraph
+from bayesnas.distributions.indian_buffet.finite import BetaBernoulliBuffet, StickBreakingBuffet
+from bayesnas.distributions.indian_buffet.kumaraswamy import Kumaraswamy
+from bayesnas.distributions.indian_buffet.two_parameter import IndianBuffet, left_ordered
+from bayesnas.distributions.relaxed.binary_concrete import BinaryConcrete
+from bayesnas.distributions.relaxed.concrete_gate import ConcreteGate
+from bayesnas.distributions.relaxed.gumbel_softmax import GumbelSoftmax
+from bayesnas.distributions.relaxed.hard_concrete import HardConcrete
+from bayesnas.distributions.relaxed.logit_normal import LogitNormal
+from bayesnas.distributions.relaxed.straight_through import (
     StraightThroughBernoulli,
     StraightThroughOneHot,
 )
-from bayesnas.distributions.temperature import (
+from bayesnas.distributions.relaxed.temperature_schedules import (
     constant_temperature,
     exponential_temperature,
     linear_temperature,
 )
-from bayesnas.distributions.truncated_log_normal import TruncatedLogNormal
+from bayesnas.distributions.scales.horseshoe import Horseshoe
+from bayesnas.distributions.scales.log_uniform import LogUniform
+from bayesnas.distributions.scales.normal_jeffreys import NormalJeffreys
+from bayesnas.distributions.scales.truncated_log_normal import TruncatedLogNormal
+from bayesnas.distributions.weights.gaussian_weights import GaussianWeights
+from bayesnas.distributions.weights.group_scales import GroupScales
+from bayesnas.distributions.weights.spike_and_slab import SpikeAndSlab
 
 __all__ = [
     "BetaBernoulliBuffet",

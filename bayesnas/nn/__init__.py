@@ -1,15 +1,15 @@
 """Networks and the distributions on their weights."""
 
-from bayesnas.nn.cells import cells
-from bayesnas.nn.gaussian_noise import GaussianNoise
-from bayesnas.nn.gaussian_tensor import GaussianTensor
-from bayesnas.nn.graph import Graph
-from bayesnas.nn.layers import StochasticLayers, is_linear_or_convolution
-from bayesnas.nn.maps import Linear, LowRank, Monotone, Piecewise
-from bayesnas.nn.mlp import convnet, mlp
-from bayesnas.nn.netfile import load_net, save_net
-from bayesnas.nn.random_architecture import random_architecture
-from bayesnas.nn.variational import VariationalParameters
+from bayesnas.nn.graphs.darts_cells import cells
+from bayesnas.nn.graphs.graph import Graph
+from bayesnas.nn.graphs.random_architectures import random_architecture
+from bayesnas.nn.hypernetworks.options import Linear, LowRank, Monotone, Piecewise
+from bayesnas.nn.lazy.gaussian_tensor import GaussianTensor
+from bayesnas.nn.modules.gaussian_noise import GaussianNoise
+from bayesnas.nn.modules.mlp import convnet, mlp
+from bayesnas.nn.modules.module_file import load_net, save_net
+from bayesnas.nn.modules.stochastic_layers import StochasticLayers, is_linear_or_convolution
+from bayesnas.nn.modules.variational_parameters import VariationalParameters
 
 __all__ = [
     "GaussianNoise",

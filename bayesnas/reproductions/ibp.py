@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bayesnas.cascade_plot import PARAMETERS, cascade_figure
 from bayesnas.distributions import CascadingIndianBuffet, IndianBuffet
-from bayesnas.inference.files import write_atomically
-from bayesnas.report import write_figure
+from bayesnas.inference.runs.atomic_files import write_atomically
+from bayesnas.plots.cascade import PARAMETERS, cascade_figure
+from bayesnas.report.figure import write_figure
 from bayesnas.reproductions.base import Comparison, Reproduced, Reproduction, Request, claim
 from bayesnas.reproductions.tables import as_csv, as_markdown
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from bayesnas._cli.output import rows_as_csv, table
+from bayesnas.report.tables import rows_as_csv, table
 from bayesnas.reproductions.base import Comparison
 
 

@@ -1,10 +1,10 @@
 """Markov chain Monte Carlo: samplers that check the variational fits, or stand alone."""
 
-from bayesnas.inference.mcmc.belief_network import BeliefNetworkSampler
-from bayesnas.inference.mcmc.belief_posterior import BeliefPosterior, sample_belief_network
-from bayesnas.inference.mcmc.latent_feature_draws import LatentFeatureDraws, sample_latent_features
-from bayesnas.inference.mcmc.latent_features import LatentFeatureSampler, LatentFeatureState
-from bayesnas.inference.mcmc.tree import mcmc_tree
+from bayesnas.inference.mcmc.arviz_tree import mcmc_tree
+from bayesnas.inference.mcmc.belief_network_chains import BeliefPosterior, sample_belief_network
+from bayesnas.inference.mcmc.belief_network_sampler import BeliefNetworkSampler
+from bayesnas.inference.mcmc.latent_feature_chains import LatentFeatureDraws, sample_latent_features
+from bayesnas.inference.mcmc.latent_feature_sampler import LatentFeatureSampler, LatentFeatureState
 
 __all__ = [
     "BeliefNetworkSampler",

@@ -18,7 +18,7 @@ import math
 import numpy as np
 from scipy import special
 
-from bayesnas.inference.mcmc.feature_evidence import Doubles, Prediction, log_evidence
+from bayesnas.inference.mcmc.latent_feature_evidence import Doubles, Prediction, log_evidence
 
 _PARTS = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
 

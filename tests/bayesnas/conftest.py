@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from bayesnas.cli import main
+from bayesnas.cli.main import main
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from bayesnas.bits import BitWidth, bit_width, compression, huffman_bits, rounded
+from bayesnas.pruning.bit_widths import BitWidth, bit_width, compression, huffman_bits, rounded
 
 
 def test_the_significand_counts_the_digits_above_the_uncertainty() -> None:

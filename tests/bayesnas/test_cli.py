@@ -17,9 +17,9 @@ import torch
 from PIL import Image
 
 import bayesnas as bn
-import bayesnas.inference.runs
-from bayesnas._cli.errors import in_option_words
-from bayesnas.cli import main
+import bayesnas.inference.runs.run_folder
+from bayesnas.cli.errors import in_option_words
+from bayesnas.cli.main import main
 
 FIT = ["fit", "gaussian-net", "--hidden", "16", "--lr", "0.01", "--draws", "4"]
 
@@ -240,7 +240,7 @@ def test_a_result_that_cannot_be_saved_fails_with_1(call, tmp_path, monkeypatch)
     def full(*_):
         raise OSError(errno.ENOSPC, "could not write posterior.safetensors: No space left")
 
-    monkeypatch.setattr(bayesnas.inference.runs, "write_tensors", full)
+    monkeypatch.setattr(bayesnas.inference.runs.run_folder, "write_tensors", full)
     code, out, err = call(*FIT, "--steps", 3, "--out", tmp_path / "run")
     assert code == 1
     assert "accuracy" in out  # the numbers are not lost

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 import bayesnas as bn
-from bayesnas._cli.options import kl_weight
-from bayesnas.cli import main
+from bayesnas.cli.main import main
+from bayesnas.cli.options import kl_weight
 
 FIT = ["fit", "gaussian-net", "--hidden", "16", "--lr", "0.01", "--draws", "4", "--quiet"]
 MEASURES = {"accuracy", "nll", "ece", "stability", "parameters"}

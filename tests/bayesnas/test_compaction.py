@@ -6,11 +6,11 @@ import torch
 from torch import nn
 from torchvision.models.resnet import BasicBlock, ResNet
 
-import bayesnas.compaction
-from bayesnas.compaction import compact
-from bayesnas.dead_channels import Edit
-from bayesnas.dependencies import End
-from bayesnas.nn.mlp import convnet, mlp
+import bayesnas.pruning.compaction
+from bayesnas.nn.modules.mlp import convnet, mlp
+from bayesnas.pruning.channel_dependencies import End
+from bayesnas.pruning.compaction import compact
+from bayesnas.pruning.dead_channels import Edit
 
 
 @pytest.fixture(autouse=True)
@@ -274,7 +274,7 @@ def test_what_fails_verification_is_not_removed(monkeypatch):
         impossible.remove[End("layer1", "out")] = {2}
         return [wrong, right, impossible]
 
-    monkeypatch.setattr(bayesnas.compaction, "find_edits", edits)
+    monkeypatch.setattr(bayesnas.pruning.compaction, "find_edits", edits)
     x = torch.randn(3, 4)
 
     small = compact(net, x)

@@ -12,7 +12,7 @@ import torch
 from torchvision.datasets import CIFAR10, MNIST, FashionMNIST
 
 from bayesnas.data import load
-from bayesnas.data.idx import check_idx
+from bayesnas.data.sources.idx_check import check_idx
 
 RAW = {
     f"{prefix}-{kind}": (prefix, kind)

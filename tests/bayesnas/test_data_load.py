@@ -10,7 +10,7 @@ import torch
 from sklearn import datasets
 
 from bayesnas.data import available, load
-from bayesnas.data.root import data_root
+from bayesnas.data.sources.data_root import data_root
 
 
 def whole(name, **options):

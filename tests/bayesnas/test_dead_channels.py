@@ -3,8 +3,8 @@ import torch
 from torch import nn
 from torchvision.models.resnet import BasicBlock, ResNet, resnet18
 
-from bayesnas.compaction import compact
-from bayesnas.nn.mlp import convnet
+from bayesnas.nn.modules.mlp import convnet
+from bayesnas.pruning.compaction import compact
 
 
 @pytest.fixture(autouse=True)

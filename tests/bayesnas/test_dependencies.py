@@ -3,7 +3,7 @@ import torch
 from torch import nn
 from torch.nn.functional import conv2d, linear
 
-from bayesnas.compaction import compact
+from bayesnas.pruning.compaction import compact
 
 
 @pytest.fixture(autouse=True)

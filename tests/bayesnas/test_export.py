@@ -10,8 +10,8 @@ import torch
 import xarray
 from scipy.stats import multivariate_normal, norm
 
-from bayesnas._arviz import arviz, has_inference_data
-from bayesnas.export import pareto_k, tempered_log_weights, to_datatree, to_inference_data
+from bayesnas.export.arviz_version import arviz, has_inference_data
+from bayesnas.export.datatree import pareto_k, tempered_log_weights, to_datatree, to_inference_data
 
 NOISE, SCALE = 0.7, 1.5
 
@@ -435,6 +435,6 @@ def test_only_trees_become_inference_data():
 
 def test_importing_the_module_loads_neither_arviz_nor_xarray():
     heavy = "{'arviz', 'arviz_stats', 'xarray', 'matplotlib', 'pandas'}"
-    code = f"import sys, bayesnas.export; print(sorted({heavy} & set(sys.modules)))"
+    code = f"import sys, bayesnas.export.datatree; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -7,7 +7,7 @@ import pytest
 import xarray as xr
 from matplotlib.figure import Figure
 
-from bayesnas.frontier_plot import frontier_figure, plot_frontier
+from bayesnas.plots.frontier import frontier_figure, plot_frontier
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bayesnas.group_plot import plot_footprints, plot_group_sweep, plot_inputs
+from bayesnas.plots.groups import plot_footprints, plot_group_sweep, plot_inputs
 
 SWEEP = xr.Dataset(
     {

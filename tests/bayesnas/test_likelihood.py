@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.distributions import Normal
 from torch.nn import functional as F
 
-from bayesnas.likelihood import make_likelihood
+from bayesnas.likelihoods import make_likelihood
 
 
 def test_densities_equal_torchs_losses() -> None:

@@ -10,7 +10,7 @@ import pytest
 import xarray as xr
 from matplotlib.figure import Figure
 
-from bayesnas.plots import (
+from bayesnas.plots.fit import (
     plot_calibration,
     plot_history,
     plot_predictions,
@@ -176,12 +176,12 @@ def test_ratios_are_checked(ax, ratios, got):
 
 def test_the_backend_is_left_to_the_user(tmp_path):
     code = (
-        "import sys, matplotlib, bayesnas.plots, bayesnas.report\n"
+        "import sys, matplotlib, bayesnas.plots.fit, bayesnas.report.figure\n"
         "from matplotlib.figure import Figure\n"
-        "bayesnas.plots.plot_calibration([.5], [.5], [1.0], Figure().subplots())\n"
+        "bayesnas.plots.fit.plot_calibration([.5], [.5], [1.0], Figure().subplots())\n"
         "assert 'matplotlib.pyplot' not in sys.modules\n"
         "matplotlib.use('svg')\n"
-        "ax = bayesnas.plots.plot_calibration([.5], [.5], [1.0])\n"
+        "ax = bayesnas.plots.fit.plot_calibration([.5], [.5], [1.0])\n"
         "import matplotlib.pyplot as plt\n"
         "print(plt.get_backend(), ax.figure is plt.gcf())"
     )

@@ -5,7 +5,12 @@ import pytest
 import torch
 from scipy import stats
 
-from bayesnas.pruning import keep_masks, log_relative_density, relative_density, removal_scores
+from bayesnas.pruning.criteria import (
+    keep_masks,
+    log_relative_density,
+    relative_density,
+    removal_scores,
+)
 
 
 def gaussians(seed, sizes=((7, 5), (7,), (3, 7), (3,))):

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 import bayesnas as bn
-from bayesnas.report import caption, measure, report_figure, write_report
+from bayesnas.report.figure import caption, measure, report_figure, write_report
 
 
 @pytest.fixture(scope="module")

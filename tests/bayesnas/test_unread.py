@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from bayesnas.unread import read_masks
+from bayesnas.pruning.unused_units import read_masks
 
 
 def all_kept(net: nn.Module) -> dict[str, Tensor]:

@@ -22,10 +22,10 @@ import xarray as xr
 import bayesnas as bn
 from bayesnas.data import Split
 from bayesnas.models import BayesianCompressionNet
-from bayesnas.models.group_sweep import knee
+from bayesnas.models.compression.threshold_sweep import knee
 from bayesnas.nn import load_net, save_net
-from bayesnas.reproductions.bayesian_compression.pretrain import pretrained
-from bayesnas.reproductions.bayesian_compression.recipe import LENET_300_100, Pretraining
+from bayesnas.reproductions.bayesian_compression.pretraining import pretrained
+from bayesnas.reproductions.bayesian_compression.settings import LENET_300_100, Pretraining
 
 HELD_OUT = 1 / 12  # 5,000 of 60,000
 SHARES = (1.0, 0.5, 0.3, 0.2, 0.15, 0.1, 0.07, 0.05, 0.03)

@@ -16,10 +16,11 @@ from collections.abc import Callable
 import torch
 
 import bayesnas as bn
-from bayesnas.inference.session import RandomStream, pyro_session
-from bayesnas.inference.settings import make_settings
-from bayesnas.inference.step import Step
-from bayesnas.nn.parameter_map import ParameterMap
+from bayesnas.inference.config.settings import make_settings
+from bayesnas.inference.runtime.pyro_context import pyro_session
+from bayesnas.inference.runtime.random_state import RandomStream
+from bayesnas.inference.steps.step import Step
+from bayesnas.nn.hypernetworks.kl_range import ParameterMap
 
 KINDS: dict[str, str | ParameterMap | None] = {
     "one λ": None,

@@ -24,9 +24,10 @@ import torch.nn.functional as F
 from step_nets import NETS, PLAIN, PRIOR, HandLayer, batch, hand_layers
 
 import bayesnas as bn
-from bayesnas.inference.session import RandomStream, pyro_session
-from bayesnas.inference.settings import FitSettings, StepKLWeight
-from bayesnas.inference.step import Step
+from bayesnas.inference.config.settings import FitSettings, StepKLWeight
+from bayesnas.inference.runtime.pyro_context import pyro_session
+from bayesnas.inference.runtime.random_state import RandomStream
+from bayesnas.inference.steps.step import Step
 
 EXAMPLES, STEPS, WARM_UP = 60_000, 100, 3
 FIT_NETS = {"mnist": [784, 50, 10], "digits": [64, 20, 10]}

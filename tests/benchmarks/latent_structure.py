@@ -31,8 +31,8 @@ from torch.distributions import kl_divergence
 
 import bayesnas as bn
 from bayesnas.distributions import GumbelSoftmax
-from bayesnas.inference.settings import make_settings
-from bayesnas.inference.training import Training
+from bayesnas.inference.config.settings import make_settings
+from bayesnas.inference.training.chain_trainer import Training
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "models"))
 

@@ -11,13 +11,14 @@ import torch
 from torch import Tensor, nn
 
 import bayesnas as bn
-from bayesnas.inference.amortize import Amortization, make_amortization
-from bayesnas.inference.objective import bound_terms
-from bayesnas.inference.session import RandomStream, pyro_session
-from bayesnas.inference.settings import FitSettings, StepKLWeight, make_settings
-from bayesnas.inference.step import Step
-from bayesnas.nn.maps import make_map
-from bayesnas.nn.parameter_map import LogRange
+from bayesnas.inference.config.kl_weight_range import Amortization, make_amortization
+from bayesnas.inference.config.settings import FitSettings, StepKLWeight, make_settings
+from bayesnas.inference.elbo.bound import bound_terms
+from bayesnas.inference.runtime.pyro_context import pyro_session
+from bayesnas.inference.runtime.random_state import RandomStream
+from bayesnas.inference.steps.step import Step
+from bayesnas.nn.hypernetworks.kl_range import LogRange
+from bayesnas.nn.hypernetworks.options import make_map
 
 SPAN = LogRange(0.1, 100.0)
 

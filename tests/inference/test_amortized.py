@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 import bayesnas as bn
-from bayesnas._arviz import has_inference_data
-from bayesnas.inference.chains import _final_loss
+from bayesnas.export.arviz_version import has_inference_data
+from bayesnas.inference.posterior.base import _final_loss
 
 RANGE = {"kl_weight": bn.LogUniform(0.1, 10), "steps": 40, "batch_size": 9, "lr": 0.05}
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import bayesnas as bn
-from bayesnas.nn.primitives import Zero
+from bayesnas.nn.graphs.darts_operations import Zero
 
 OPTIONS = {"progress": False, "device": "cpu"}
 

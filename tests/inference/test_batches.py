@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import bayesnas as bn
-from bayesnas.inference.batches import Batches
+from bayesnas.inference.steps.minibatches import Batches
 
 SIZES = [(10, 2), (10, 3), (7, 6), (7, 7), (7, 100), (5, 1), (1, 1)]
 

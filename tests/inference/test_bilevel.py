@@ -12,9 +12,10 @@ import torch
 from torch import Tensor, nn
 
 import bayesnas as bn
-from bayesnas.inference import Implicit, Unrolled, hypergradient, upper_step
-from bayesnas.inference.bilevel import upper_parameters
-from bayesnas.inference.traced import record
+from bayesnas.inference import Implicit, Unrolled, hypergradient
+from bayesnas.inference.bilevel.losses import upper_parameters
+from bayesnas.inference.compile.trace import record
+from bayesnas.inference.steps import bilevel_step as upper_step
 from bayesnas.models.base import BayesianModel
 
 SGD = functools.partial(torch.optim.SGD, momentum=0.9, weight_decay=3e-4)

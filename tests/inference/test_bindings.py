@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from bayesnas.inference.bindings import by_bindings
+from bayesnas.inference.compile.native_calls import by_bindings
 
 IMAGES = torch.linspace(-1.0, 2.0, 2 * 3 * 8 * 8).reshape(2, 3, 8, 8)
 MATRIX = torch.linspace(-2.0, 1.5, 20).reshape(4, 5)

@@ -9,8 +9,8 @@ import torch
 
 import bayesnas as bn
 from bayesnas.data import Split
-from bayesnas.inference.loop import Loop
-from bayesnas.inference.settings import make_settings
+from bayesnas.inference.config.settings import make_settings
+from bayesnas.inference.training.loop import Loop
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
 

@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.fx.experimental.proxy_tensor import make_fx
 
 import bayesnas as bn
-from bayesnas.inference.cudagraph import CapturedStep
-from bayesnas.inference.traced import RecordedStep
+from bayesnas.inference.compile.cuda_graph import CapturedStep
+from bayesnas.inference.compile.trace import RecordedStep
 
 
 def test_a_graph_needs_a_gpu() -> None:

@@ -11,7 +11,7 @@ from sklearn.metrics import accuracy_score, log_loss
 from torch import Tensor
 
 import bayesnas as bn
-from bayesnas.inference.evaluation import calibration_error, reliability
+from bayesnas.inference.evaluation.calibration import calibration_error, reliability
 
 
 def classes_data(n: int = 60) -> tuple[Tensor, Tensor]:

@@ -8,15 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from bayesnas.inference.hypergradients import (
-    Greedy,
-    Implicit,
-    Tensors,
-    Unrolled,
-    conjugate_gradients,
-    make_hypergradient,
-    neumann_series,
-)
+from bayesnas.inference.bilevel.hypergradients import Greedy, Implicit, Unrolled, make_hypergradient
+from bayesnas.inference.bilevel.linear_solvers import Tensors, conjugate_gradients, neumann_series
 
 P, N, M = 5, 40, 30
 

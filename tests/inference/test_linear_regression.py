@@ -69,7 +69,9 @@ def test_fit_reaches_the_exact_mean_field_optimum(kl_weight: float) -> None:
     loc, fitted_variance = fitted_moments(post)
     assert torch.allclose(loc, mean, rtol=0.01, atol=0)
     assert torch.allclose(fitted_variance, variance, rtol=0.05, atol=0)
-    fitted = bn.inference.evaluation.evaluate(post.model, x, y, kl_weight, draws=1000, seed=0)
+    fitted = bn.inference.evaluation.metrics.evaluate(
+        post.model, x, y, kl_weight, draws=1000, seed=0
+    )
     assert fitted["elbo"] == pytest.approx(bound, rel=0.005)
     assert fitted["elbo"] <= bound + 4 * fitted["elbo_error"]
 

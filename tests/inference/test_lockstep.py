@@ -16,8 +16,11 @@ from pyro.infer import Trace_ELBO
 from torch import nn
 
 import bayesnas as bn
-from bayesnas.inference import NonFiniteLossError, lockstep, loop, stacked
-from bayesnas.inference.batches import Batches, StackedBatches
+from bayesnas.inference import NonFiniteLossError
+from bayesnas.inference.steps import vmap_step as stacked
+from bayesnas.inference.steps.minibatches import Batches, StackedBatches
+from bayesnas.inference.training import chain_group as lockstep
+from bayesnas.inference.training import loop
 
 SHORT = {"steps": 40, "batch_size": 9, "lr": 0.02, "compile": "trace"}
 SGD = functools.partial(torch.optim.SGD, momentum=0.9)

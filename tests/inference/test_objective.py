@@ -11,8 +11,9 @@ from pyro.infer import TraceMeanField_ELBO
 from torch import Tensor
 
 import bayesnas as bn
-from bayesnas.inference.objective import bound_terms
-from bayesnas.inference.session import RandomStream, pyro_session
+from bayesnas.inference.elbo.bound import bound_terms
+from bayesnas.inference.runtime.pyro_context import pyro_session
+from bayesnas.inference.runtime.random_state import RandomStream
 
 CPU = torch.device("cpu")
 

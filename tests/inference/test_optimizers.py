@@ -11,13 +11,9 @@ import torch
 from torch import nn
 
 import bayesnas as bn
-from bayesnas.inference.files import read_tensors, write_tensors
-from bayesnas.inference.optimizers import (
-    build_optimizer,
-    optimizer_state,
-    restore_optimizer,
-    try_out_optimizer,
-)
+from bayesnas.inference.optim.optimizer_state import optimizer_state, restore_optimizer
+from bayesnas.inference.optim.optimizers import build_optimizer, try_out_optimizer
+from bayesnas.inference.runs.atomic_files import read_tensors, write_tensors
 
 _spec = importlib.util.spec_from_file_location(
     "killable_fits", Path(__file__).with_name("killable_fits.py")

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from bayesnas.inference.pooling import keep_pooling, max_pool2d
+from bayesnas.inference.compile.max_pool import keep_pooling, max_pool2d
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.fx.experimental.proxy_tensor import make_fx
 
 import bayesnas as bn
-from bayesnas.inference.precision import round_products
+from bayesnas.inference.compile.bfloat16 import round_products
 
 
 def image_data() -> tuple[Tensor, Tensor]:

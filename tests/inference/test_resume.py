@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import bayesnas as bn
-from bayesnas.inference import step
+from bayesnas.inference.steps import step
 
 KILLED, DONE = -9, 0
 FITS = ("plain", "restarts", "regression", "pair", "traced", "amortized", "batched")

@@ -15,8 +15,8 @@ import torch
 from torch import nn
 
 import bayesnas as bn
-from bayesnas.inference.checkpoint import CHECKPOINT
-from bayesnas.inference.runs import RESULT, RUN
+from bayesnas.inference.runs.checkpoint import CHECKPOINT
+from bayesnas.inference.runs.run_folder import RESULT, RUN
 
 FIT = {"steps": 6, "batch_size": 8, "lr": 0.05}
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from bayesnas.inference.simplify import simplify
+from bayesnas.inference.compile.simplify import simplify
 
 X = torch.linspace(-2.0, 3.0, 12).reshape(3, 4)
 SMALL = torch.tensor(0.37)

@@ -15,10 +15,10 @@ from pyro.infer import Trace_ELBO
 from torch import Tensor, nn
 
 import bayesnas as bn
-from bayesnas.inference.adam import adam_update
-from bayesnas.inference.flat import flatten_parameters
-from bayesnas.inference.settings import make_settings
-from bayesnas.inference.traced import record
+from bayesnas.inference.compile.trace import record
+from bayesnas.inference.config.settings import make_settings
+from bayesnas.inference.optim.adam import adam_update
+from bayesnas.inference.optim.flat_parameters import flatten_parameters
 
 
 def classes_data(n: int = 50) -> tuple[Tensor, Tensor]:
@@ -97,7 +97,7 @@ def test_smaller_last_batches_are_recorded_where_they_come_often(
         recorded.update(len(tensor) for tensor in tensors if tensor.ndim == 2)
         return record(function, tensors)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("bayesnas.inference.step.record", noticed)
+    monkeypatch.setattr("bayesnas.inference.steps.step.record", noticed)
     traced = losses("trace")
     assert recorded == sizes
     assert np.allclose(traced, losses(False), rtol=1e-5)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import bayesnas as bn
-from bayesnas.inference.updates import parameter_updates, trainable_scalars
+from bayesnas.inference.optim.update_counts import parameter_updates, trainable_scalars
 
 RANGE = bn.LogUniform(0.1, 100)
 PUBLISHED = {"examples": 60_000, "batch_size": 64, "epochs": 25}  # Grebenkova et al. 2021

@@ -10,8 +10,8 @@ from sklearn.linear_model import ARDRegression
 from torch import Tensor
 
 import bayesnas as bn
-from bayesnas.models.ard import ArdRegression
 from bayesnas.models.base import BayesianModel
+from bayesnas.models.regression.ard import ArdRegression
 from bayesnas.testing import ModelContract
 
 Data = tuple[Tensor, Tensor]

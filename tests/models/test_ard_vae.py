@@ -14,10 +14,10 @@ from torch.distributions import HalfNormal, LogNormal, kl_divergence
 
 import bayesnas as bn
 from bayesnas.inference import bound_terms
-from bayesnas.models.active_latents import sensitivity, smallest_share
-from bayesnas.models.ard_vae import ArdVae
+from bayesnas.models.autoencoders.active_units import sensitivity, smallest_share
+from bayesnas.models.autoencoders.ard_vae import ArdVae
+from bayesnas.models.autoencoders.relevance_scales import PRIORS, Relevance
 from bayesnas.models.base import BayesianModel
-from bayesnas.models.relevance import PRIORS, Relevance
 from bayesnas.testing import ModelContract
 
 Data = tuple[Tensor, Tensor]

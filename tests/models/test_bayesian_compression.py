@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 import bayesnas as bn
-from bayesnas.inference.objective import bound_terms
+from bayesnas.inference.elbo.bound import bound_terms
 from bayesnas.models.base import BayesianModel
-from bayesnas.models.group_sweep import knee
+from bayesnas.models.compression.threshold_sweep import knee
 from bayesnas.testing import ModelContract
 
 

@@ -8,7 +8,7 @@ import torch
 from scipy import special, stats
 
 from bayesnas.distributions import LayeredGraph
-from bayesnas.models.belief_network import BeliefNetwork
+from bayesnas.models.nonparametric.belief_network import BeliefNetwork
 
 
 def test_the_density_of_one_hidden_unit():

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.distributions import Normal, kl_divergence
 
 import bayesnas as bn
-from bayesnas.inference.objective import bound_terms
+from bayesnas.inference.elbo.bound import bound_terms
 from bayesnas.models.base import BayesianModel
 from bayesnas.testing import ModelContract
 

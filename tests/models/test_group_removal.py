@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import bayesnas as bn
-from bayesnas.models.group_removal import removed_at, removed_to
+from bayesnas.models.compression.group_removal import removed_at, removed_to
 
 INPUTS = torch.zeros(2, 5)
 

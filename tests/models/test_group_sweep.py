@@ -9,7 +9,7 @@ import xarray as xr
 from torch import Tensor
 
 import bayesnas as bn
-from bayesnas.models.group_sweep import knee, sweep_groups
+from bayesnas.models.compression.threshold_sweep import knee, sweep_groups
 
 
 def made(scores: list[float]) -> bn.models.BayesianCompressionNet:

@@ -12,9 +12,9 @@ from torch.distributions import Bernoulli
 
 import bayesnas as bn
 from bayesnas.distributions import StickBreakingBuffet
+from bayesnas.models.autoencoders.indian_buffet_vae import IndianBuffetVae
 from bayesnas.models.base import BayesianModel
-from bayesnas.models.indian_buffet import IndianBuffetVae
-from bayesnas.models.stick_breaking import StickBreaking
+from bayesnas.models.nonparametric.stick_breaking import StickBreaking
 from bayesnas.testing import ModelContract
 
 Data = tuple[Tensor, Tensor]

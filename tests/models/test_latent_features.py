@@ -11,10 +11,10 @@ from torch import Tensor
 from torch.distributions import Bernoulli, Normal, kl_divergence
 
 import bayesnas as bn
-from bayesnas.data.glyphs import glyph_images, glyphs
-from bayesnas.distributions.deferred import Deferred
+from bayesnas.data.sources.glyphs import glyph_images, glyphs
+from bayesnas.distributions.deferred.deferred import Deferred
 from bayesnas.models.base import BayesianModel
-from bayesnas.models.latent_features import LatentFeatures
+from bayesnas.models.nonparametric.latent_features import LatentFeatures
 from bayesnas.testing import ModelContract
 
 Data = tuple[Tensor, Tensor]

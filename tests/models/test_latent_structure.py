@@ -8,11 +8,12 @@ import torch
 from torch import nn
 
 import bayesnas as bn
-from bayesnas.inference.objective import bound_terms
-from bayesnas.inference.session import RandomStream, pyro_session
-from bayesnas.inference.settings import make_settings
-from bayesnas.inference.training import Training
-from bayesnas.models.latent_structure import LatentStructureNet
+from bayesnas.inference.config.settings import make_settings
+from bayesnas.inference.elbo.bound import bound_terms
+from bayesnas.inference.runtime.pyro_context import pyro_session
+from bayesnas.inference.runtime.random_state import RandomStream
+from bayesnas.inference.training.chain_trainer import Training
+from bayesnas.models.architecture.latent_structure import LatentStructureNet
 from bayesnas.testing import ModelContract
 
 

@@ -11,8 +11,8 @@ from torch.distributions import MultivariateNormal, kl_divergence
 
 import bayesnas as bn
 from bayesnas.distributions import GumbelSoftmax
-from bayesnas.inference.objective import bound_terms
-from bayesnas.models.latent_structure import LatentStructureNet
+from bayesnas.inference.elbo.bound import bound_terms
+from bayesnas.models.architecture.latent_structure import LatentStructureNet
 
 NOISE, TEMPERATURE, FLOOR = 0.5, 0.5, 0.1
 

@@ -7,7 +7,7 @@ import torch
 from torch.distributions import Normal, kl_divergence
 
 from bayesnas.distributions import GaussianWeights
-from bayesnas.models.operation_laws import posterior_given, prior_given
+from bayesnas.models.architecture.conditional_weights import posterior_given, prior_given
 
 FLOOR = 0.1
 PRIOR = GaussianWeights(torch.tensor(0.0), torch.tensor(2.0), shape=torch.Size([1]))

@@ -15,7 +15,7 @@ from torch import Tensor
 
 import bayesnas as bn
 from bayesnas.models.base import BayesianModel
-from bayesnas.models.spike_and_slab import SpikeAndSlabRegression
+from bayesnas.models.regression.spike_and_slab import SpikeAndSlabRegression
 from bayesnas.testing import ModelContract
 
 Array = NDArray[np.float64]

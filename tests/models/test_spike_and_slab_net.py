@@ -12,10 +12,11 @@ from torch import Tensor, nn
 from torch.distributions import Normal, kl_divergence
 
 import bayesnas as bn
-from bayesnas.inference.objective import bound_terms
-from bayesnas.inference.session import RandomStream, pyro_session
+from bayesnas.inference.elbo.bound import bound_terms
+from bayesnas.inference.runtime.pyro_context import pyro_session
+from bayesnas.inference.runtime.random_state import RandomStream
 from bayesnas.models.base import BayesianModel
-from bayesnas.models.spike_and_slab_net import SpikeAndSlabNet
+from bayesnas.models.networks.spike_and_slab import SpikeAndSlabNet
 from bayesnas.testing import ModelContract
 
 Data = tuple[Tensor, Tensor]
@@ -191,7 +192,7 @@ def test_filters_are_removed_with_their_biases() -> None:
     plain = copy.deepcopy(model).plain_module()
     assert torch.all(plain[0].weight[1] == 0)  # type: ignore[index]
     assert plain[0].bias[1] == 0  # type: ignore[index]
-    small = bn.compaction.compact(plain, torch.randn(2, 1, 4, 4))
+    small = bn.pruning.compaction.compact(plain, torch.randn(2, 1, 4, 4))
     assert small[0].out_channels == 2  # type: ignore[index]
 
 

@@ -9,8 +9,8 @@ from torch import nn
 from torch.distributions import kl_divergence
 
 import bayesnas as bn
-from bayesnas.models.latent_structure import LatentStructureNet
-from bayesnas.models.structure_guides import DOMAINS, GUIDES, structure_guide
+from bayesnas.models.architecture.guides import DOMAINS, GUIDES, structure_guide
+from bayesnas.models.architecture.latent_structure import LatentStructureNet
 from bayesnas.testing import ModelContract
 
 ALL = [(guide, domain) for guide, cls in GUIDES.items() for domain in cls.domains]

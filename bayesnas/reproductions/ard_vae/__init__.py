@@ -10,16 +10,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict
 
-from bayesnas._cli.output import rows_as_csv
-from bayesnas._latents import latents_of
-from bayesnas.inference.files import write_atomically
-from bayesnas.latents_plot import latents_figure
-from bayesnas.models.active_latents import MEASURES
-from bayesnas.report import write_figure
+from bayesnas.inference.runs.atomic_files import write_atomically
+from bayesnas.models.autoencoders.active_units import MEASURES
+from bayesnas.plots.latents import latents_figure
+from bayesnas.report.figure import write_figure
+from bayesnas.report.latent_findings import latents_of
+from bayesnas.report.tables import rows_as_csv
 from bayesnas.reproductions.ard_vae import published
+from bayesnas.reproductions.ard_vae.figures import curve_figure
 from bayesnas.reproductions.ard_vae.fits import Fits
-from bayesnas.reproductions.ard_vae.found import Found, found_in
-from bayesnas.reproductions.ard_vae.pictures import curve_figure
+from bayesnas.reproductions.ard_vae.results import Found, found_in
 from bayesnas.reproductions.ard_vae.settings import KINDS, Settings, prepare
 from bayesnas.reproductions.base import Comparison, Reproduced, Reproduction, Request, claim
 from bayesnas.reproductions.tables import as_csv, as_markdown

@@ -9,9 +9,9 @@ from torch import Tensor
 
 import bayesnas as bn
 from bayesnas.inference import AmortizedPosterior, Posterior
-from bayesnas.inference.options import FitOptions
+from bayesnas.inference.training.fit_options import FitOptions
 from bayesnas.models import ArdVae
-from bayesnas.models.active_latents import MEASURES
+from bayesnas.models.autoencoders.active_units import MEASURES
 
 EXAMPLES, FEATURES, NOISE = 1_000, 40, 0.3
 

@@ -8,8 +8,8 @@ from torch import Tensor
 
 import bayesnas as bn
 from bayesnas.inference import AmortizedPosterior, Posterior
-from bayesnas.inference.options import FitOptions
-from bayesnas.inference.runs import RUN
+from bayesnas.inference.runs.run_folder import RUN
+from bayesnas.inference.training.fit_options import FitOptions
 from bayesnas.reproductions.ard_vae.settings import KINDS, Settings, build_model
 from bayesnas.reproductions.base import Request
 

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bayesnas.inference.objective import bound_terms
-from bayesnas.inference.session import RandomStream, pyro_session
+from bayesnas.inference.elbo.bound import bound_terms
+from bayesnas.inference.runtime.pyro_context import pyro_session
+from bayesnas.inference.runtime.random_state import RandomStream
 from bayesnas.models import ArdVae
-from bayesnas.models.active_latents import MEASURES
+from bayesnas.models.autoencoders.active_units import MEASURES
 
 _ROWS = 2_000  # images at once
 _SAMPLES = 20_000  # decoded at once

@@ -13,21 +13,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import bayesnas as bn
-from bayesnas._cli.output import rows_as_csv
 from bayesnas.data import DataSet
-from bayesnas.inference.files import write_atomically
+from bayesnas.inference.runs.atomic_files import write_atomically
 from bayesnas.models import BayesianCompressionNet
-from bayesnas.models.group_sweep import knee
-from bayesnas.report import write_figure
+from bayesnas.models.compression.threshold_sweep import knee
+from bayesnas.report.figure import write_figure
+from bayesnas.report.tables import rows_as_csv
 from bayesnas.reproductions.base import Comparison, Reproduced, Reproduction, Request, claim
 from bayesnas.reproductions.bayesian_compression import published
-from bayesnas.reproductions.bayesian_compression.measure import Measured, error, measured
-from bayesnas.reproductions.bayesian_compression.pictures import (
+from bayesnas.reproductions.bayesian_compression.figures import (
     first_layer_figure,
     frontier_figure,
     sweep_figure,
 )
-from bayesnas.reproductions.bayesian_compression.recipe import (
+from bayesnas.reproductions.bayesian_compression.fits import Fitted, Start
+from bayesnas.reproductions.bayesian_compression.measure import Measured, error, measured
+from bayesnas.reproductions.bayesian_compression.settings import (
     LENET_5,
     LENET_300_100,
     PRIORS,
@@ -35,7 +36,6 @@ from bayesnas.reproductions.bayesian_compression.recipe import (
     QUICK_LENET_5,
     Recipe,
 )
-from bayesnas.reproductions.bayesian_compression.stages import Fitted, Start
 from bayesnas.reproductions.tables import as_csv, as_markdown
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from bayesnas.data import Split
 from bayesnas.models import BayesianCompressionNet
-from bayesnas.reproductions.bayesian_compression.stages import Fitted
+from bayesnas.reproductions.bayesian_compression.fits import Fitted
 
 _BATCH = 2000
 
@@ -25,7 +25,8 @@ class Measured:
         architecture: groups that are left in each layer, as in ``784-300-100``.
         kept: share of the weights (biases left out) that are not zero, in per cent.
         error: of the posterior means on the test part, in per cent.
-        pruning, fast, maximum: how many times smaller, see :func:`bayesnas.bits.compression`.
+        pruning, fast, maximum: how many times smaller, see
+            :func:`bayesnas.pruning.bit_widths.compression`.
         last: whether it is the end of its way.
     """
 

@@ -11,15 +11,15 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
-from bayesnas._cli.output import rows_as_csv
-from bayesnas.inference.files import read_json, write_atomically, write_json
-from bayesnas.nn.graph import Graph
-from bayesnas.report import write_figure
+from bayesnas.inference.runs.atomic_files import read_json, write_atomically, write_json
+from bayesnas.nn.graphs.graph import Graph
+from bayesnas.report.figure import write_figure
+from bayesnas.report.tables import rows_as_csv
 from bayesnas.reproductions.base import Comparison, Reproduced, Reproduction, Request, claim
 from bayesnas.reproductions.darts_cc import published
-from bayesnas.reproductions.darts_cc.pictures import ends_figure, frontier_figure
+from bayesnas.reproductions.darts_cc.figures import ends_figure, frontier_figure
+from bayesnas.reproductions.darts_cc.fits import Searches
 from bayesnas.reproductions.darts_cc.retraining import Retrained, retrained
-from bayesnas.reproductions.darts_cc.searches import Searches
 from bayesnas.reproductions.darts_cc.settings import Images, Settings, images, settings_of
 from bayesnas.reproductions.tables import as_csv, as_markdown
 

@@ -11,8 +11,8 @@ import torch.nn.functional as F
 
 import bayesnas as bn
 from bayesnas.data import DataSet
-from bayesnas.nn.graph import Graph
-from bayesnas.nn.random_architecture import architecture_sizes
+from bayesnas.nn.graphs.graph import Graph
+from bayesnas.nn.graphs.random_architectures import architecture_sizes
 from bayesnas.reproductions.base import Request
 from bayesnas.reproductions.darts_cc import published
 

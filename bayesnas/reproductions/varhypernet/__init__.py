@@ -10,18 +10,19 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
-from bayesnas._cli.output import rows_as_csv
-from bayesnas.inference.files import write_atomically
-from bayesnas.inference.updates import parameter_updates
+from bayesnas.inference.optim.update_counts import parameter_updates
+from bayesnas.inference.runs.atomic_files import write_atomically
 from bayesnas.models import GaussianNet
 from bayesnas.nn import mlp
-from bayesnas.report import write_figure
+from bayesnas.report.figure import write_figure
+from bayesnas.report.tables import rows_as_csv
 from bayesnas.reproductions.base import Comparison, Reproduced, Reproduction, Request, claim
 from bayesnas.reproductions.tables import as_csv, as_markdown
 from bayesnas.reproductions.varhypernet import published
+from bayesnas.reproductions.varhypernet.figures import pruning_figure
 from bayesnas.reproductions.varhypernet.fits import Fits, span
 from bayesnas.reproductions.varhypernet.measure import FRACTIONS, Measured, measured
-from bayesnas.reproductions.varhypernet.methods import (
+from bayesnas.reproductions.varhypernet.settings import (
     HIDDEN,
     METHODS,
     Method,
@@ -29,7 +30,6 @@ from bayesnas.reproductions.varhypernet.methods import (
     build_model,
     prepare,
 )
-from bayesnas.reproductions.varhypernet.pictures import pruning_figure
 
 _FILES = ("comparison.csv", "comparison.md", "pruning.csv", "pruning.png")
 

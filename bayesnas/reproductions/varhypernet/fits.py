@@ -9,12 +9,12 @@ from pathlib import Path
 import bayesnas as bn
 from bayesnas.data import DataSet
 from bayesnas.inference import AmortizedPosterior, Posterior
-from bayesnas.inference.interrupt import InterruptedFitWarning
-from bayesnas.inference.options import FitOptions
-from bayesnas.inference.runs import RUN
+from bayesnas.inference.runs.run_folder import RUN
+from bayesnas.inference.runtime.interrupt import InterruptedFitWarning
+from bayesnas.inference.training.fit_options import FitOptions
 from bayesnas.reproductions.base import Request
 from bayesnas.reproductions.varhypernet import published
-from bayesnas.reproductions.varhypernet.methods import METHODS, Method, Settings, build_model
+from bayesnas.reproductions.varhypernet.settings import METHODS, Method, Settings, build_model
 
 
 class Fits:

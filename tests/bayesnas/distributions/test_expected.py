@@ -11,7 +11,7 @@ from scipy.integrate import quad
 from scipy.special import expit
 from torch.distributions import Gamma, Normal
 
-from bayesnas.distributions.expected import ExpectedBernoulli, ExpectedNormal
+from bayesnas.distributions.deferred.expected_likelihoods import ExpectedBernoulli, ExpectedNormal
 
 
 def double(value: float) -> torch.Tensor:

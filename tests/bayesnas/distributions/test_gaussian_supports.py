@@ -12,9 +12,9 @@ from torch import Tensor
 from torch.distributions import Independent, Laplace, MultivariateNormal, Normal, kl_divergence
 
 from bayesnas.distributions import SpikeAndSlab
-from bayesnas.distributions.deferred import Deferred, DeferredDraw
-from bayesnas.distributions.expected import ExpectedNormal
-from bayesnas.distributions.gaussian_supports import GaussianSupports, all_supports
+from bayesnas.distributions.deferred.deferred import Deferred, DeferredDraw
+from bayesnas.distributions.deferred.expected_likelihoods import ExpectedNormal
+from bayesnas.distributions.weights.gaussian_supports import GaussianSupports, all_supports
 
 GATE = torch.tensor([0.3, -1.0, -0.5], dtype=torch.float64)
 LINEAR = torch.tensor([2.0, 1.0, -0.7], dtype=torch.float64)

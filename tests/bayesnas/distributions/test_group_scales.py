@@ -7,7 +7,7 @@ import torch
 from torch.distributions import kl_divergence
 
 from bayesnas.distributions import GroupScales, LogUniform, TruncatedLogNormal
-from bayesnas.nn.scaled_weights import UndrawnScales
+from bayesnas.nn.lazy.scaled_tensor import UndrawnScales
 
 LOC = torch.tensor([-0.5, 0.0, 0.4], dtype=torch.float64)
 SCALE = torch.tensor([0.1, 0.5, 1.0], dtype=torch.float64)

@@ -14,8 +14,8 @@ from torch.distributions import kl_divergence
 
 import bayesnas as bn
 from bayesnas.distributions import BinaryConcrete, GumbelSoftmax
-from bayesnas.distributions.natural import log_of, simplex_point
-from bayesnas.inference.objective import bound_terms
+from bayesnas.distributions.relaxed.simplex_points import log_of, simplex_point
+from bayesnas.inference.elbo.bound import bound_terms
 
 DOUBLE = torch.float64
 

@@ -11,7 +11,7 @@ from scipy.integrate import quad
 from torch.distributions import kl_divergence
 
 from bayesnas.distributions import HardConcrete
-from bayesnas.distributions.hard_concrete import logits_of_active
+from bayesnas.distributions.relaxed.hard_concrete import logits_of_active
 
 LOGITS = (-6.0, -2.0, 0.0, 0.7, 5.0)
 SHAPES = ((2 / 3, (-0.1, 1.1)), (0.3, (-0.2, 1.05)), (1.5, (-0.5, 1.5)))

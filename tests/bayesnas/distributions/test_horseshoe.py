@@ -12,7 +12,7 @@ from scipy import integrate, special, stats
 from torch.distributions import Gamma, InverseGamma, LogNormal, kl_divergence
 
 from bayesnas.distributions import Horseshoe
-from bayesnas.distributions.horseshoe import log_scaled_e1
+from bayesnas.distributions.scales.horseshoe import log_scaled_e1
 
 
 def test_the_published_values() -> None:

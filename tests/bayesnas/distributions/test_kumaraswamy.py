@@ -11,7 +11,7 @@ from scipy import integrate, special, stats
 from torch.distributions import Beta, kl_divergence
 
 from bayesnas.distributions import Kumaraswamy
-from bayesnas.distributions.kumaraswamy import expected_log_complement
+from bayesnas.distributions.indian_buffet.kumaraswamy import expected_log_complement
 
 PARAMETERS = [
     (1.0, 0.05),

@@ -14,7 +14,7 @@ from torch.distributions import (
 )
 
 from bayesnas.distributions import GumbelSoftmax, LogitNormal
-from bayesnas.distributions.natural import log_of, simplex_point
+from bayesnas.distributions.relaxed.simplex_points import log_of, simplex_point
 
 DOUBLE = torch.float64
 LOC = torch.tensor([0.5, -1.0, 0.2], dtype=DOUBLE)

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import torch
 
-from bayesnas.distributions.natural import cube_point, log_of, logit_of, simplex_point
+from bayesnas.distributions.relaxed.simplex_points import (
+    cube_point,
+    log_of,
+    logit_of,
+    simplex_point,
+)
 
 
 def test_a_point_that_was_written_into_no_longer_carries_its_logarithms():

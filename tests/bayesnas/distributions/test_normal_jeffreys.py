@@ -12,7 +12,7 @@ from scipy import integrate, special
 from torch.distributions import Normal, kl_divergence
 
 from bayesnas.distributions import NormalJeffreys
-from bayesnas.distributions.normal_jeffreys import normal_jeffreys_kl
+from bayesnas.distributions.scales.normal_jeffreys import normal_jeffreys_kl
 
 ONE = torch.ones((), dtype=torch.float64)
 

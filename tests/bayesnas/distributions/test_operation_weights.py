@@ -6,8 +6,8 @@ import torch
 from torch.distributions import Normal, kl_divergence
 
 from bayesnas.distributions import GaussianWeights
-from bayesnas.distributions.every_example import EveryExample, UndrawnForExamples
-from bayesnas.distributions.operation_weights import AveragedWeights, PresentWeights
+from bayesnas.distributions.deferred.per_example import EveryExample, UndrawnForExamples
+from bayesnas.distributions.weights.operation_weights import AveragedWeights, PresentWeights
 
 LOC, SCALE = torch.tensor([0.3, -1.0, 2.0]), torch.tensor([0.5, 1.0, 0.2])
 KEEP = torch.tensor([True, False, True])

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import bayesnas as bn
-from bayesnas.nn.primitives import PRIMITIVES
+from bayesnas.nn.graphs.darts_operations import PRIMITIVES
 
 OPERATIONS = ("sep_conv_3x3", "sep_conv_5x5", "dil_conv_3x3", "dil_conv_5x5")
 PUBLISHED = {16: (800, 1312, 400, 656), 32: (2624, 3648, 1312, 1824)}

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from bayesnas.nn import StochasticLayers, is_linear_or_convolution
-from bayesnas.nn.gates import gate_groups
+from bayesnas.nn.modules.gate_groups import gate_groups
 
 
 def layers() -> StochasticLayers:

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 import bayesnas as bn
-from bayesnas.nn.primitives import FactorizedReduce, Zero
-from bayesnas.nn.spec import UndescribableNetError
+from bayesnas.nn.graphs.darts_operations import FactorizedReduce, Zero
+from bayesnas.nn.modules.module_spec import UndescribableNetError
 
 X, H, Y = "x", "h", "y"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from torch import nn
 
-from bayesnas.nn.groups import Groups, find_groups, groups_of
+from bayesnas.nn.modules.weight_groups import Groups, find_groups, groups_of
 
 
 @pytest.mark.parametrize(

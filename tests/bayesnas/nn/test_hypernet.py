@@ -7,9 +7,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bayesnas.nn.hypernet import REFINED_AT, ConstantNet, Hypernet, ModuleNet, PiecewiseLinearNet
-from bayesnas.nn.low_rank import LowRankNet
-from bayesnas.nn.monotone import MonotoneNet
+from bayesnas.nn.hypernetworks.base import (
+    REFINED_AT,
+    ConstantNet,
+    Hypernet,
+    ModuleNet,
+    PiecewiseLinearNet,
+)
+from bayesnas.nn.hypernetworks.low_rank import LowRankNet
+from bayesnas.nn.hypernetworks.monotone import MonotoneNet
 
 SHAPES = [torch.Size([3, 4]), torch.Size([3]), torch.Size([2, 3, 2, 2]), torch.Size([])]
 SIZE = sum(shape.numel() for shape in SHAPES)

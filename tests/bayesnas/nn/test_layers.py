@@ -8,7 +8,11 @@ import torch
 from torch import nn
 
 import bayesnas as bn
-from bayesnas.nn.layers import StochasticLayers, is_linear_or_convolution, reset_deterministic
+from bayesnas.nn.modules.stochastic_layers import (
+    StochasticLayers,
+    is_linear_or_convolution,
+    reset_deterministic,
+)
 
 
 def test_dims_name_the_axes_of_every_kind_of_layer() -> None:

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 import bayesnas as bn
-from bayesnas.nn.maps import Custom, make_map, read_map
-from bayesnas.nn.parameter_map import LogRange
+from bayesnas.nn.hypernetworks.kl_range import LogRange
+from bayesnas.nn.hypernetworks.options import Custom, make_map, read_map
 
 SPAN = LogRange(0.1, 100.0)
 
@@ -89,7 +89,7 @@ def test_a_function_must_make_a_module() -> None:
         bn.nn.Monotone((0.0, 1.0, 2.5, 0.0, 3.0, 1e6), knots=(0.1, 3, 100)),
     ],
 )
-def test_maps_survive_json(kind: bn.nn.maps.ParameterMap) -> None:
+def test_maps_survive_json(kind: bn.nn.hypernetworks.options.ParameterMap) -> None:
     written = json.loads(json.dumps(kind.config()))
     assert written == kind.config()  # else a run with it could not be resumed
     read = read_map(written)

@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import nn
 
-from bayesnas.nn.mlp import convnet, mlp
+from bayesnas.nn.modules.mlp import convnet, mlp
 
 
 def names(net):

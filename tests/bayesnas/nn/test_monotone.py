@@ -8,8 +8,8 @@ import torch
 
 import bayesnas as bn
 from bayesnas.models import LatentStructureNet
-from bayesnas.nn.monotone import MonotoneNet
-from bayesnas.nn.parameter_map import LogRange
+from bayesnas.nn.hypernetworks.kl_range import LogRange
+from bayesnas.nn.hypernetworks.monotone import MonotoneNet
 
 COSTS = torch.tensor([[0.0, 800.0, 400.0, 0.0], [30.0, 0.0, 10.0, 30.0], [7.0] * 4])
 KNOTS = [0.0, 0.25, 1.0]

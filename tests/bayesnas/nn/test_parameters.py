@@ -7,8 +7,8 @@ import copy
 import pytest
 import torch
 
-from bayesnas.nn.keep import KeepMasks
-from bayesnas.nn.variational import VariationalParameters
+from bayesnas.nn.modules.keep_masks import KeepMasks
+from bayesnas.nn.modules.variational_parameters import VariationalParameters
 
 
 def test_parameters_are_found_by_name_and_survive_copies() -> None:

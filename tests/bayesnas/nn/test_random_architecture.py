@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 import bayesnas as bn
-from bayesnas.nn.random_architecture import architecture_sizes, random_architecture
+from bayesnas.nn.graphs.random_architectures import architecture_sizes, random_architecture
 
 
 def mixed() -> bn.nn.Graph:

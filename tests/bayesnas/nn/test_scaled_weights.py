@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.distributions import LogNormal, Normal
 
 from bayesnas.nn import GaussianTensor
-from bayesnas.nn.scaled_weights import ScaledWeights, UndrawnScales, scaled
+from bayesnas.nn.lazy.scaled_tensor import ScaledWeights, UndrawnScales, scaled
 
 DRAWS = 60_000
 

@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch import nn
 
-from bayesnas.nn.gaussian_noise import GaussianNoise
-from bayesnas.nn.mlp import convnet, mlp
-from bayesnas.nn.spec import UndescribableNetError, build, describe, summary
+from bayesnas.nn.modules.gaussian_noise import GaussianNoise
+from bayesnas.nn.modules.mlp import convnet, mlp
+from bayesnas.nn.modules.module_spec import UndescribableNetError, build, describe, summary
 
 
 def round_trip(net):

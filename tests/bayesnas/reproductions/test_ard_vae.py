@@ -14,7 +14,7 @@ from scipy import integrate, stats
 
 import bayesnas as bn
 from bayesnas.reproductions import Request, ard_vae
-from bayesnas.reproductions.ard_vae import factors, found, published, settings
+from bayesnas.reproductions.ard_vae import factors, published, settings
 from bayesnas.reproductions.ard_vae.measure import binary, importance_nll, measured
 
 SETTINGS = settings.Settings(
@@ -33,7 +33,7 @@ def done(tmp_path_factory):
         patch.setattr(factors, "BOUND_DRAWS", 2)
         first = ard_vae.run(Request(out, say=said.append))
         fitted = list(said)
-        patch.setattr(found, "factors_found", None)  # all is kept
+        patch.setattr(results, "factors_found", None)  # all is kept
         again = ard_vae.run(Request(out, say=said.append))
     assert said == fitted
     assert again.comparisons == first.comparisons

@@ -15,21 +15,21 @@ from PIL import Image
 
 import bayesnas as bn
 from bayesnas.reproductions import REPRODUCTIONS, Request, bayesian_compression
-from bayesnas.reproductions.bayesian_compression import compare, recipe, run, stages
+from bayesnas.reproductions.bayesian_compression import compare, fits, run, settings
+from bayesnas.reproductions.bayesian_compression.figures import plot_frontier
 from bayesnas.reproductions.bayesian_compression.measure import error
-from bayesnas.reproductions.bayesian_compression.pictures import plot_frontier
-from bayesnas.reproductions.bayesian_compression.pretrain import pretrained
-from bayesnas.reproductions.bayesian_compression.recipe import Pretraining, Stage
-from bayesnas.reproductions.bayesian_compression.shrink import shrunk
+from bayesnas.reproductions.bayesian_compression.pretraining import pretrained
+from bayesnas.reproductions.bayesian_compression.settings import Pretraining, Stage
+from bayesnas.reproductions.bayesian_compression.smaller_net import shrunk
 
 TINY = dataclasses.replace(
-    recipe.QUICK,
+    settings.QUICK,
     build=lambda: bn.nn.mlp([64, 12, 10]),
     pretraining=Pretraining(3, 1e-2, (0.1, 0.0)),
     first=Stage(1.0, 0.2, 4, 2e-2),
     groups=(Stage(0.6, 0.2, 1, 1e-2), Stage(0.4, 0.2, 1, 1e-2)),
     weights=(Stage(0.3, 0.2, 1, 1e-2),),
-    published=recipe.LENET_300_100.published,
+    published=settings.LENET_300_100.published,
 )
 SIZE = 64 * 12 + 12 * 10
 
@@ -38,7 +38,7 @@ SIZE = 64 * 12 + 12 * 10
 def unrecorded():
     """Recording a step takes longer than the few that are taken here."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stages, "COMPILE", False)
+        patch.setattr(fits, "COMPILE", False)
         yield
 
 
@@ -53,7 +53,7 @@ def done(tmp_path_factory):
 def test_every_published_figure_has_ours_beside_it(done):
     found = {(c.quantity, *c.labels.values()): c for c in done[0].comparisons}
     published = TINY.published
-    for prior in recipe.PRIORS:
+    for prior in settings.PRIORS:
         groups = found["test error, %", "groups", prior]
         assert (groups.published, len(groups.ours)) == (published[prior].error, 1)
         assert found["weights kept, %", "groups", prior].published == published[prior].kept
@@ -63,10 +63,10 @@ def test_every_published_figure_has_ours_beside_it(done):
 
 
 def test_each_stage_keeps_what_it_is_told_and_its_net_makes_the_errors_given(done):
-    rows = list(csv.DictReader((done[1] / "stages.csv").read_text().splitlines()))
+    rows = list(csv.DictReader((done[1] / "fits.csv").read_text().splitlines()))
     ways = [(row["prior"], row["way"], row["index"]) for row in rows]
     stages = [("whole", "0"), ("groups", "0"), ("groups", "1"), ("weights", "0")]
-    assert ways == [(prior, *stage) for prior in recipe.PRIORS for stage in stages]
+    assert ways == [(prior, *stage) for prior in settings.PRIORS for stage in stages]
     data = bn.data.load("digits")
     for row in rows:
         keep = {"whole": 1.0, "groups": (0.6, 0.4)[int(row["index"])], "weights": 0.3}[row["way"]]
@@ -105,7 +105,7 @@ def test_a_stage_of_the_whole_net_removes_nothing(tmp_path):
     two = dataclasses.replace(TINY, groups=(whole, some), weights=())
     data = bn.data.load("digits").train
     net = tmp_path / "net.safetensors"
-    start = stages.Start(two, "horseshoe", 0, data, tmp_path / "fits", net, Request(tmp_path))
+    start = fits.Start(two, "horseshoe", 0, data, tmp_path / "fits", net, Request(tmp_path))
     first, all_left, fewer = start.fitted()
     assert all_left.inputs is None
     sizes = [
@@ -125,7 +125,7 @@ def test_pictures_and_tables_are_written(done):
             with Image.open(path) as picture:
                 assert np.asarray(picture.convert("L")).std() > 5
     assert set(done[0].files) == {
-        "comparison.csv", "comparison.md", "stages.csv", "frontier.png", "sweep.png",
+        "comparison.csv", "comparison.md", "fits.csv", "frontier.png", "sweep.png",
         "first-layer.png",
     }  # fmt: skip
 
@@ -177,8 +177,8 @@ def test_single_weights_may_go_where_groups_have_gone(tmp_path):
         "groups, then weights": TINY.published["horseshoe"].error, "groups, at the knee": None
     }  # fmt: skip
     assert "1 while groups go, then 1 while single weights go." in found.remarks[0]
-    rows = list(csv.DictReader((tmp_path / "stages.csv").read_text().splitlines()))
-    for prior in recipe.PRIORS:
+    rows = list(csv.DictReader((tmp_path / "fits.csv").read_text().splitlines()))
+    for prior in settings.PRIORS:
         whole, groups, weights = (row for row in rows if row["prior"] == prior)
         assert [row["last"] for row in (whole, groups, weights)] == ["False", "False", "True"]
         widths = [list(map(int, row["architecture"].split("-"))) for row in (groups, weights)]
@@ -196,7 +196,7 @@ def test_single_weights_may_go_where_groups_have_gone(tmp_path):
     assert [list(line.get_xdata()) for line in drawn[:2]] == [[100, 60], [60, 30]]
 
 
-@pytest.mark.parametrize("prior", recipe.PRIORS)
+@pytest.mark.parametrize("prior", settings.PRIORS)
 @pytest.mark.parametrize("kind", ["dense", "convolutions"])
 def test_the_smaller_posterior_is_the_same_one(prior, kind):
     """Means, KL and draws of the net that is left are those of the larger one."""
@@ -240,7 +240,7 @@ def test_the_smaller_posterior_is_the_same_one(prior, kind):
     smaller.refine((seen, data[1]), steps=1, progress=False)
 
 
-@pytest.mark.parametrize("prior", recipe.PRIORS)
+@pytest.mark.parametrize("prior", settings.PRIORS)
 def test_an_input_that_goes_while_others_of_its_filter_stay_takes_only_its_own_weights(prior):
     torch.manual_seed(0)
     x, y = torch.randn(20, 1, 16, 16), torch.arange(20) % 3
@@ -290,14 +290,14 @@ def test_the_noise_of_a_recipe_acts_in_training_alone_and_is_kept_by_every_stage
 def test_a_net_of_convolutions_shows_its_filters(tmp_path):
     stage = Stage(0.6, 0.2, 1, 1e-2)
     small = dataclasses.replace(
-        recipe.QUICK_LENET_5,
+        settings.QUICK_LENET_5,
         pretraining=Pretraining(1, 1e-2, (0.0, 0.0, 0.1, 0.1)),
         first=Stage(1.0, 0.2, 2, 2e-2),
         groups=(stage,),
         weights=(stage,),
     )
-    found = run(recipe.LENET_5, small, Request(tmp_path, quick=True))
-    rows = list(csv.DictReader((tmp_path / "stages.csv").read_text().splitlines()))
+    found = run(settings.LENET_5, small, Request(tmp_path, quick=True))
+    rows = list(csv.DictReader((tmp_path / "fits.csv").read_text().splitlines()))
     for row in rows:
         filters, _, inputs, hidden = map(int, row["architecture"].split("-"))
         assert 1 <= filters <= 6

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import nn
 
 import bayesnas as bn
-from bayesnas.nn.random_architecture import architecture_sizes, random_architecture
+from bayesnas.nn.graphs.random_architectures import architecture_sizes, random_architecture
 from bayesnas.reproductions import REPRODUCTIONS, Request, darts_cc
 from bayesnas.reproductions.darts_cc import compare, margins
 from bayesnas.reproductions.darts_cc.retraining import (

@@ -13,9 +13,10 @@ import pytest
 from PIL import Image
 
 import bayesnas as bn
-from bayesnas.cli import main
+from bayesnas.cli.main import main
 from bayesnas.reproductions import Request, varhypernet
-from bayesnas.reproductions.varhypernet import fits, methods, published
+from bayesnas.reproductions.varhypernet import fits, published
+from bayesnas.reproductions.varhypernet import settings as methods
 from bayesnas.reproductions.varhypernet.measure import FRACTIONS
 
 SETTINGS = methods.Settings("digits", 300, epochs=2, batch_size=128, starts=2, draws=2)
@@ -178,7 +179,7 @@ def test_half_an_epoch_of_fine_tuning_is_not_kept(done, tmp_path, monkeypatch):
 def _interrupted(self, *args, **options):
     import warnings
 
-    from bayesnas.inference.interrupt import InterruptedFitWarning
+    from bayesnas.inference.runtime.interrupt import InterruptedFitWarning
 
     warnings.warn("half", InterruptedFitWarning, stacklevel=2)
     return self

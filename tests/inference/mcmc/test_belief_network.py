@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
-from bayesnas.inference.mcmc.belief_network import BeliefNetworkSampler
-from bayesnas.inference.mcmc.belief_posterior import sample_belief_network
-from bayesnas.inference.mcmc.growth import with_new_parent, without_unit
-from bayesnas.inference.mcmc.linear_gaussian import Regression
-from bayesnas.inference.mcmc.slice import elliptical_slice
-from bayesnas.models.belief_network import BeliefNetwork, Network
+from bayesnas.inference.mcmc.belief_network_chains import sample_belief_network
+from bayesnas.inference.mcmc.belief_network_sampler import BeliefNetworkSampler
+from bayesnas.inference.mcmc.birth_death import with_new_parent, without_unit
+from bayesnas.inference.mcmc.conjugate_regression import Regression
+from bayesnas.inference.mcmc.elliptical_slice import elliptical_slice
+from bayesnas.models.nonparametric.belief_network import BeliefNetwork, Network
 
 
 def batch_error(values):

@@ -12,12 +12,12 @@ import pytest
 import torch
 from scipy import stats
 
-from bayesnas.data.glyphs import glyph_images, glyphs
+from bayesnas.data.sources.glyphs import glyph_images, glyphs
 from bayesnas.distributions import IndianBuffet, left_ordered
-from bayesnas.inference.mcmc import latent_features as module
-from bayesnas.inference.mcmc.feature_evidence import Doubles, Prediction, log_evidence
-from bayesnas.inference.mcmc.latent_feature_draws import sample_latent_features
-from bayesnas.inference.mcmc.latent_features import LatentFeatureSampler, LatentFeatureState
+from bayesnas.inference.mcmc import latent_feature_sampler as module
+from bayesnas.inference.mcmc.latent_feature_chains import sample_latent_features
+from bayesnas.inference.mcmc.latent_feature_evidence import Doubles, Prediction, log_evidence
+from bayesnas.inference.mcmc.latent_feature_sampler import LatentFeatureSampler, LatentFeatureState
 from bayesnas.inference.mcmc.split_merge import split_or_merge
 
 

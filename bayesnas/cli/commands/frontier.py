@@ -1,0 +1,170 @@
+"""``bayesnas frontier``: accuracy and complexity of a run along the KL weight."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tqdm import tqdm
+
+import bayesnas as bn
+from bayesnas.cli.output import Outcome, frontier_table
+from bayesnas.cli.stored_run import add_run_options, open_fitted
+from bayesnas.data import DataSet
+from bayesnas.inference import Posterior, Posteriors
+from bayesnas.inference.evaluation.frontier import SUPERFLUOUS_DENSITY
+from bayesnas.inference.posterior.kl_path import AlongKLWeight
+from bayesnas.inference.runs.atomic_files import write_atomically
+from bayesnas.plots.frontier import frontier_figure
+from bayesnas.report.figure import check_picture_path, write_figure
+from bayesnas.report.frontier_findings import kl_weight_grid, measure_frontier, rows_of
+from bayesnas.report.tables import rows_as_csv
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+_DESCRIPTION = """
+Print what a run fitted over a range of KL weights is worth along it, and draw it: predictions and
+stability on the test part, bound and KL of the training part, and the number of weights that are
+not superfluous. No training.
+"""
+_GRID = 13
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Describe the command."""
+    parser = commands.add_parser(
+        "frontier",
+        help="accuracy and complexity of a run along the KL weight",
+        description=_DESCRIPTION.strip(),
+    )
+    parser.add_argument(
+        "--kl-weights",
+        type=float,
+        nargs="+",
+        metavar="λ",
+        help=f"where to measure ({_GRID} over the range of the fit)",
+    )
+    parser.add_argument(
+        "--separate",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="RUN",
+        help="runs at one KL weight each, for comparison",
+    )
+    parser.add_argument(
+        "--threshold",
+        type=float,
+        default=SUPERFLUOUS_DENSITY,
+        metavar="T",
+        help="a weight is superfluous where exp(-mean²/2sd²) >= T (%(default)s)",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="the picture: .png, .pdf or .svg; one that is there is replaced (RUN/frontier.png)",
+    )
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="write the numbers as CSV")
+    add_run_options(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> Outcome:
+    """Measure, draw and print."""
+    picture = args.run_folder / "frontier.png" if args.out is None else args.out
+    if args.out is not None:
+        check_picture_path(args.out)
+    if args.csv is not None and not args.csv.parent.is_dir():
+        raise FileNotFoundError(f"there is no folder {args.csv.parent} to write {args.csv.name} to")
+    if not 0 <= args.threshold <= 1:
+        raise ValueError(f"threshold must be in [0, 1], a relative density, got {args.threshold}")
+    post, data = open_fitted(args)
+    if isinstance(post, Posterior):
+        raise ValueError(
+            f"RUN must be fitted over a range of KL weights (bayesnas fit --kl-weight LOW:HIGH), "
+            f"got {args.run_folder}, fitted at {post.kl_weight:g} alone"
+        )
+    fitted = post.kl_weights if isinstance(post, Posteriors) else kl_weight_grid(post, _GRID)
+    kl_weights = list(fitted) if args.kl_weights is None else args.kl_weights
+    others = [_separate(folder, args, data) for folder in args.separate]
+    for kl_weight in kl_weights:
+        post.at(kl_weight)  # refuse what is out of range before measuring
+    measures = _measure(args, (post.at(k) for k in kl_weights), len(kl_weights), data)
+    separate = _measure(args, iter(others), len(others), data) if others else None
+    caption = _caption(post, data, measures)
+    write_figure(frontier_figure(measures, separate=separate, caption=caption), picture)
+    return _outcome(args, post, measures, separate, picture)
+
+
+def _separate(folder: Path, args: argparse.Namespace, data: DataSet) -> Posterior:
+    post = bn.load(folder, device=args.device)
+    if not isinstance(post, Posterior):
+        raise ValueError(
+            f"separate must name runs at one KL weight each, got {folder}, fitted over "
+            f"{post.settings.kl_weight_text()}"
+        )
+    if post.run.fingerprint != data.train.fingerprint:
+        raise ValueError(
+            f"separate must name runs on the same training data, got {folder}, fitted on "
+            f"{post.data.n:,} other rows of {post.data.name}"
+        )
+    return post
+
+
+def _measure(
+    args: argparse.Namespace, posts: Iterator[Posterior], count: int, data: DataSet
+) -> xr.Dataset:
+    # None: tqdm is silent where there is no terminal.
+    hidden = True if args.quiet else None
+    shown = tqdm(posts, total=count, desc="measuring", unit="λ", disable=hidden, leave=False)
+    return measure_frontier(shown, data, draws=args.draws, threshold=args.threshold)
+
+
+def _caption(post: AlongKLWeight, data: DataSet, measures: xr.Dataset) -> str:
+    drawn = f"{measures.attrs['draws']} draws" if measures.attrs["draws"] else "posterior means"
+    together = "one by one" if isinstance(post, Posteriors) else "at once"
+    return (
+        f"{post.model.describe()} fitted to {data.name} ({len(data.train):,} training examples) "
+        f"over λ = {post.settings.kl_weight_text()} {together}, {post.settings.steps:,} steps, "
+        f"seed {post.settings.seed}. a: {measures.attrs['part']} part, {drawn}. b: training part. "
+        f"c: weights whose relative density ρ is below {measures.attrs['threshold']:g}. "
+        f"bayesnas {bn.__version__}."
+    )
+
+
+def _outcome(
+    args: argparse.Namespace,
+    post: AlongKLWeight,
+    measures: xr.Dataset,
+    separate: xr.Dataset | None,
+    picture: Path,
+) -> Outcome:
+    rows, other_rows = rows_of(measures), [] if separate is None else rows_of(separate)
+    rows = [{"run": str(args.run_folder), **row} for row in rows]
+    folders = map(str, args.separate)
+    other_rows = [{"run": run, **row} for run, row in zip(folders, other_rows, strict=True)]
+    if args.csv is not None:
+        write_atomically(args.csv, rows_as_csv([*rows, *other_rows]).encode())
+    lines = [
+        f"{post.model.describe()} on {post.data.name}, λ = {post.settings.kl_weight_text()}: "
+        f"{measures.attrs['part']} part, kept weights at ρ < {args.threshold:g}",
+        frontier_table(measures),
+    ]
+    if separate is not None:
+        lines += ["separate fits", frontier_table(separate, [str(f) for f in args.separate])]
+    lines.append(f"picture: {picture}")
+    content: dict[str, Any] = {
+        "run": str(args.run_folder),
+        "part": measures.attrs["part"],
+        "draws": args.draws,
+        "threshold": args.threshold,
+        "frontier": rows,
+        "separate": other_rows,
+        "picture": str(picture),
+        "csv": None if args.csv is None else str(args.csv),
+    }
+    return Outcome("\n".join(lines), content)

@@ -1,0 +1,94 @@
+"""``bayesnas report``: the numbers of a run, and one picture."""
+
+from __future__ import annotations
+
+import argparse
+import textwrap
+from pathlib import Path
+
+from bayesnas.cli.output import Outcome, metrics_table, number
+from bayesnas.cli.stored_run import add_kl_weight_option, add_run_options, open_run
+from bayesnas.report.figure import Findings, caption, check_picture_path, write_report
+from bayesnas.report.tables import table
+
+_DESCRIPTION = """
+Print the figures of a fitted run and draw them into one picture: loss and KL over the steps,
+pruning against random removal, calibration, signal-to-noise of the weights.
+"""
+_SHOWN = (0.0, 0.5, 0.8, 0.9, 0.95)  # fractions removed, of the table
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Describe the command."""
+    parser = commands.add_parser(
+        "report", help="figures and a picture of a run", description=_DESCRIPTION.strip()
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="the picture: .png, .pdf or .svg; one that is there is replaced (RUN/report.png)",
+    )
+    add_kl_weight_option(parser)
+    add_run_options(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> Outcome:
+    """Measure, draw and print."""
+    if args.out is not None:
+        check_picture_path(args.out)
+    post, data = open_run(args)
+    path = args.run_folder / "report.png" if args.out is None else args.out
+    findings = write_report(post, data, path, draws=args.draws)
+    content = {"caption": caption(findings), **findings.to_dict(), "picture": str(path)}
+    return Outcome(_text(findings, path), content)
+
+
+def _text(findings: Findings, path: Path) -> str:
+    blocks = [
+        textwrap.fill(caption(findings), 96),
+        metrics_table(findings.post, findings.metrics),
+        table(_complexity_rows(findings)),
+    ]
+    if findings.pruning is not None:
+        blocks.append(_pruning_table(findings))
+    if findings.latents is not None:
+        counts = ", ".join(f"{count} by {by}" for by, count in findings.latents.active.items())
+        blocks.append(
+            f"latent dimensions in use, of {len(findings.latents.measures.latent)}: {counts}"
+        )
+    if findings.signal_to_noise:
+        medians = [
+            f"{layer} {layers['median']:.3g}"
+            for layer, layers in findings.to_dict()["signal_to_noise"].items()
+            if layers["median"] is not None
+        ]
+        blocks.append(f"median |mean|/sd of the weights kept: {', '.join(medians)}")
+    blocks.append(f"picture: {path}")
+    return "\n\n".join(blocks)
+
+
+def _complexity_rows(findings: Findings) -> list[list[str]]:
+    """Name and value; no counts of weights for a model that has none with a posterior."""
+    weights = findings.complexity["parameters"] > 0
+    return [
+        [name, number(value)]
+        for name, value in findings.complexity.items()
+        if weights or not name.startswith("parameters")
+    ]
+
+
+def _pruning_table(findings: Findings) -> str:
+    curve = findings.pruning
+    assert curve is not None
+    metric = "accuracy" if "accuracy" in curve else "rmse"
+    rows = [["weights removed", *(f"{100 * f:g} %" for f in _SHOWN)]]
+    rows += [
+        [
+            f"{findings.part} {metric}, by {by}",
+            *(number(float(curve[metric].sel(by=by, fraction=f))) for f in _SHOWN),
+        ]
+        for by in curve["by"].values
+    ]
+    return table(rows)

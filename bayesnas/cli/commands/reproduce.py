@@ -1,0 +1,99 @@
+"""``bayesnas reproduce``: run a published table again."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import textwrap
+from pathlib import Path
+
+from bayesnas.checks import whole_number
+from bayesnas.cli.options import add_device_option, add_output_options
+from bayesnas.cli.output import Outcome, note
+from bayesnas.reproductions import REPRODUCTIONS, Reproduced, Reproduction, Request
+from bayesnas.reproductions.tables import as_text
+
+_DESCRIPTION = """
+Run the experiments behind a published table again and print our figures beside those of the source.
+The folder keeps every fit; the same command goes on with what is there.
+"""
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Describe the command."""
+    width = max(map(len, REPRODUCTIONS)) + 2
+    listed = [f"  {name:<{width}}{entry.title}" for name, entry in REPRODUCTIONS.items()]
+    parser = commands.add_parser(
+        "reproduce",
+        help="run a published table again",
+        description=_DESCRIPTION,
+        epilog="\n".join(["reproductions:", *listed]),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("name", metavar="NAME", help="of the reproduction, listed below")
+    parser.add_argument(
+        "--quick", action="store_true", help="a small version that shows the way in a few minutes"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="folder of fits, tables and pictures (runs/NAME, or runs/NAME-quick)",
+    )
+    parser.add_argument(
+        "--seeds", type=int, metavar="N", help="starts (as many as the source; 1 with --quick)"
+    )
+    parser.add_argument("--root", metavar="DIR", help="folder of downloaded data sets")
+    add_device_option(parser)
+    add_output_options(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> Outcome:
+    """Reproduce, and print the table."""
+    reproduction = _named(args.name)
+    if args.seeds is not None:
+        whole_number("seeds", args.seeds, 1)
+    default = Path("runs") / (f"{args.name}-quick" if args.quick else args.name)
+    out: Path = default if args.out is None else args.out
+    if out.exists() and not out.is_dir():
+        raise NotADirectoryError(f"out must be a folder, got the file {out}")
+    note(f"{reproduction.title}: {reproduction.reference}", args.quiet)
+    request = Request(
+        out=out,
+        quick=args.quick,
+        seeds=args.seeds,
+        root=args.root,
+        device=args.device,
+        progress=not args.quiet,
+        say=lambda text: note(text, args.quiet),
+    )
+    return _outcome(reproduction, reproduction.run(request), out)
+
+
+def _named(name: str) -> Reproduction:
+    if name not in REPRODUCTIONS:
+        near = difflib.get_close_matches(name, REPRODUCTIONS, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"name must be one of {', '.join(REPRODUCTIONS)}, got {name!r}{hint}")
+    return REPRODUCTIONS[name]
+
+
+def _outcome(reproduction: Reproduction, found: Reproduced, out: Path) -> Outcome:
+    blocks = [
+        f"{reproduction.title}\n{textwrap.fill(reproduction.reference, 96)}",
+        textwrap.fill(" ".join(found.remarks), 96),
+        as_text(found.comparisons),
+        "\n".join(f"{what}: {path}" for what, path in found.files.items()),
+    ]
+    content = {
+        "name": found.name,
+        "title": reproduction.title,
+        "reference": reproduction.reference,
+        "settings": dict(found.settings),
+        "remarks": list(found.remarks),
+        "comparisons": [comparison.to_dict() for comparison in found.comparisons],
+        "files": {what: str(path) for what, path in found.files.items()},
+        "out": str(out),
+    }
+    return Outcome("\n\n".join(blocks), content)

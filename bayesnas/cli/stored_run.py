@@ -1,0 +1,118 @@
+"""A saved run together with the data that it was fitted on."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import bayesnas as bn
+from bayesnas.checks import whole_number
+from bayesnas.cli.options import (
+    add_data_options,
+    add_device_option,
+    add_draws_option,
+    add_output_options,
+    data_options_given,
+    load_data,
+)
+from bayesnas.cli.output import note
+from bayesnas.data import DataSet
+from bayesnas.inference import Posterior, Posteriors
+from bayesnas.inference.posterior.kl_path import AlongKLWeight
+from bayesnas.models.autoencoders.base import Autoencoder
+
+
+def add_kl_weight_option(parser: argparse.ArgumentParser) -> None:
+    """Which posterior of a run that was fitted over a range of KL weights."""
+    parser.add_argument(
+        "--kl-weight", type=float, metavar="λ", help="of a run that was fitted over a range of them"
+    )
+
+
+def add_run_options(parser: argparse.ArgumentParser) -> None:
+    """The folder of the run, and where its data is if the run does not say so."""
+    parser.add_argument("run_folder", metavar="RUN", type=Path, help="folder of a finished run")
+    add_draws_option(parser)
+    add_device_option(parser)
+    add_output_options(parser)
+    add_data_options(parser, default=None)
+
+
+def open_run(args: argparse.Namespace) -> tuple[Posterior, DataSet]:
+    """Load a run at one KL weight, and its data.
+
+    Raises:
+        ValueError: as :func:`open_fitted`, and where the run was fitted over a range of KL weights
+            and ``--kl-weight`` is none of them, or it was fitted at one and that is another.
+    """
+    post, data = open_fitted(args)
+    return _at(post, args.kl_weight, args.run_folder), data
+
+
+def open_fitted(args: argparse.Namespace) -> tuple[Posterior | AlongKLWeight, DataSet]:
+    """Load a run, and its data by the way it was loaded for the fit.
+
+    Raises:
+        ValueError: the run does not say where its data came from and ``--data`` doesn't either,
+            or the training data is not what the run was fitted on.
+    """
+    whole_number("draws", args.draws, 0)
+    post = bn.load(args.run_folder, device=args.device)
+    data = _load_data(args, post)
+    if isinstance(post.model, Autoencoder):
+        data = data.reconstructing()
+    _check_fingerprint(args, post, data)
+    return post, data
+
+
+def _at(post: Posterior | AlongKLWeight, kl_weight: float | None, folder: Path) -> Posterior:
+    if isinstance(post, AlongKLWeight):
+        if kl_weight is None:
+            which = "at each of" if isinstance(post, Posteriors) else "over the range"
+            raise ValueError(
+                f"kl_weight must be given: the run in {folder} was fitted {which} "
+                f"{post.settings.kl_weight_text()}, and every KL weight of it has a posterior"
+            )
+        return post.at(kl_weight)
+    if kl_weight is not None and kl_weight != post.kl_weight:
+        raise ValueError(
+            f"kl_weight must be {post.kl_weight:g}, or left out: the run in {folder} was fitted "
+            f"at that alone, got {kl_weight:g}"
+        )
+    return post
+
+
+def _load_data(args: argparse.Namespace, post: Posterior | AlongKLWeight) -> DataSet:
+    if args.data is not None:
+        return load_data(args)
+    others = [option for option in data_options_given(args) if option != "--root"]
+    if others:
+        raise ValueError(f"{', '.join(others)} must come with --data NAME|PATH")
+    source = post.data.source
+    if source is None:
+        raise ValueError(
+            f"the run in {args.run_folder} was fitted on {post.data.name!r}, which no name or file "
+            "stands for: give the data with --data NAME|PATH"
+        )
+    arguments = source.to_dict()
+    if args.root is not None:
+        arguments["root"] = args.root
+    return bn.data.load(**arguments)
+
+
+def _check_fingerprint(
+    args: argparse.Namespace, post: Posterior | AlongKLWeight, data: DataSet
+) -> None:
+    expected = post.run.fingerprint
+    if not expected:
+        note(
+            f"the run in {args.run_folder} keeps no fingerprint of its training data: "
+            f"{data.name} is taken for it unchecked",
+            args.quiet,
+        )
+    elif data.train.fingerprint != expected:
+        raise ValueError(
+            f"the training part of {data.name} ({len(data.train):,} rows) is not what the run in "
+            f"{args.run_folder} was fitted on ({post.data.n:,} rows of {post.data.name}): "
+            f"its fingerprint is {data.train.fingerprint[:12]}…, expected {expected[:12]}…"
+        )

@@ -1,0 +1,1 @@
+"""Where data sets come from: arrays, files, scikit-learn, torchvision."""

@@ -1,0 +1,131 @@
+"""Data sets from files of the user's: `.npz` and `.csv`."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bayesnas.data.assemble import Parts, Raw
+from bayesnas.data.info import Part, Task
+from bayesnas.data.sources.arrays import as_number_tensor, as_target_tensor
+
+# What zipfile, zlib and numpy raise at one or another broken byte.
+_DAMAGE = (EOFError, OSError, RuntimeError, ValueError, zipfile.BadZipFile, zlib.error)
+
+
+def read_npz(path: Path, task: Task | None, flatten: bool | None) -> Raw:
+    """A file of numpy arrays `x, y`, or `x_train, y_train` with `_test` and `_validation` parts.
+
+    Raises:
+        ValueError: the file is truncated or no `.npz`, an array is missing or is not one of
+            these, or holds anything but numbers (y: or text).
+    """
+    arrays = _read_arrays(path)
+    keys = _part_keys(path, set(arrays))
+    y = np.concatenate([arrays[f"y{suffix}"] for suffix in keys.values()])
+    targets, class_names = as_target_tensor(y)
+    lengths = [len(arrays[f"y{suffix}"]) for suffix in keys.values()]
+    parts: Parts = {}
+    for (part, suffix), target in zip(keys.items(), targets.split(lengths), strict=True):
+        x = as_number_tensor(f"x{suffix}", arrays[f"x{suffix}"])
+        parts[part] = (x.flatten(1) if flatten and x.ndim > 1 else x, target)
+    return Raw(path.name, parts, task, class_names)
+
+
+def read_csv(path: Path, task: Task | None, target: str | None) -> Raw:
+    """A table with a column to predict: the one named `target`, or the last.
+
+    The first line is a header where the text in it could not be data: where `target` names a
+    column of it, or a column other than the last holds no number there.
+
+    Raises:
+        ValueError: the file is no table of two columns or more, has no column `target`, or a
+            column of features holds something that is not a number.
+    """
+    has_header = target is not None or _has_header(path)
+    frame = _read_table(path, header=0 if has_header else None)
+    frame.columns = [str(c) if has_header else f"column{c}" for c in frame.columns]
+    column = frame.columns[-1] if target is None else target
+    if column not in frame.columns:
+        raise ValueError(f"target must be one of {', '.join(frame.columns)}, got {target!r}")
+    features = frame.drop(columns=column)
+    _check_numeric(features)
+    targets, class_names = as_target_tensor(frame[column])
+    return Raw(
+        path.name,
+        {"train": (as_number_tensor("x", features), targets)},
+        task,
+        class_names,
+        list(features.columns),
+    )
+
+
+def _read_arrays(path: Path) -> dict[str, np.ndarray[Any, Any]]:
+    # np.load leaves a file that it opened itself open where it raises.
+    with path.open("rb") as file:
+        try:
+            archive = np.load(file, allow_pickle=False)
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                raise ValueError("a single array")
+            with archive:
+                return {key: np.atleast_1d(archive[key]) for key in archive.files}
+        except _DAMAGE as error:
+            raise ValueError(
+                f"the file must be a whole .npz of plain arrays, got: {error}"
+            ) from error
+
+
+def _part_keys(path: Path, found: set[str]) -> dict[Part, str]:
+    """The suffix of the arrays of each part, after checking that just these are there."""
+    suffixes: dict[Part, str] = {"train": "_train", "validation": "_validation", "test": "_test"}
+    if "x_train" not in found:
+        suffixes = {"train": ""}
+    present = {
+        part: suffix
+        for part, suffix in suffixes.items()
+        if part == "train" or {f"x{suffix}", f"y{suffix}"} & found
+    }
+    expected = {f"{letter}{suffix}" for letter in "xy" for suffix in present.values()}
+    if found != expected:
+        raise ValueError(
+            "the arrays must be x, y, or x_train, y_train with optional x_test, y_test, "
+            f"x_validation, y_validation, got {', '.join(sorted(found)) or 'none'}"
+        )
+    return present
+
+
+def _has_header(path: Path) -> bool:
+    from pandas.api.types import is_numeric_dtype
+
+    first = _read_table(path, header=None, rows=1)
+    return any(not is_numeric_dtype(first[column].dtype) for column in first.columns[:-1])
+
+
+def _check_numeric(features: Any) -> None:
+    import pandas as pd
+
+    for name in features.columns:
+        if not pd.api.types.is_numeric_dtype(features[name].dtype):
+            numbers = pd.to_numeric(features[name], errors="coerce")
+            row = int((numbers.isna() & features[name].notna()).to_numpy().argmax())
+            raise ValueError(
+                f"column {name!r} must hold numbers, got {features[name].iloc[row]!r} in row {row}"
+            )
+
+
+def _read_table(path: Path, header: int | None, rows: int | None = None) -> Any:
+    import pandas as pd
+
+    try:
+        frame = pd.read_csv(path, header=header, nrows=rows, skipinitialspace=True)
+    except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
+        raise ValueError(f"the file must be a table, got: {error}") from error
+    if frame.shape[1] < 2:
+        raise ValueError("a table needs two columns or more, separated by commas, got 1")
+    if frame.empty:
+        raise ValueError("a table needs at least one row, got none")
+    return frame

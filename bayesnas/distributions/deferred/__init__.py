@@ -1,0 +1,1 @@
+"""Likelihoods whose parameters are sampled lazily, in expectation where that has a closed form."""

@@ -1,0 +1,1 @@
+"""Indian buffet processes and what they are built from."""

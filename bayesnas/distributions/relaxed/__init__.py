@@ -1,0 +1,1 @@
+"""Relaxations of discrete variables."""

@@ -1,0 +1,1 @@
+"""Shrinkage priors of scales."""

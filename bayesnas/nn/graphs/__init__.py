@@ -1,0 +1,1 @@
+"""Graphs of operations, and the DARTS space."""

@@ -1,0 +1,132 @@
+"""What the primitives of a graph take, give and cost, found by running them."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from bayesnas.checks import whole_number
+from bayesnas.nn.graphs.topology import AGGREGATIONS, Edge, edge_name
+
+if TYPE_CHECKING:
+    from bayesnas.nn.graphs.graph import Graph
+
+Shapes = dict[str, tuple[int, ...]]
+Counts = dict[Edge, tuple[int, ...]]
+
+_WARM_UP = 2
+
+
+def measure(graph: Graph, example: Tensor) -> tuple[Shapes, Counts]:
+    """Run two rows of an example once.
+
+    Returns:
+        shape of the value at every vertex, without the batch; multiply–adds an example of each
+        primitive, by edge.
+
+    Raises:
+        ValueError: naming the edge or the vertex where shapes disagree.
+    """
+    counts: Counts = {}
+    with torch.no_grad(), _evaluating(graph):
+        values = {graph.input: example[:2]}
+        for vertex in graph.vertices[1:]:
+            arriving = []
+            for edge in graph.incoming(vertex):
+                value, counts[edge] = _measured(graph, edge, values[edge[0]])
+                arriving.append(value)
+            values[vertex] = _aggregated(graph, vertex, arriving)
+    return {vertex: tuple(value.shape[1:]) for vertex, value in values.items()}, counts
+
+
+def latencies(graph: Graph, example: Tensor, repeats: int) -> dict[Edge, tuple[float, ...]]:
+    """See ``Graph.latencies``."""
+    whole_number("repeats", repeats)
+    found: dict[Edge, tuple[float, ...]] = {}
+    with torch.no_grad(), _evaluating(graph):
+        for edge in graph.edges:
+            x = example.new_ones(len(example), *graph.shapes[edge[0]])
+            found[edge] = tuple(
+                _seconds(graph.primitive(edge, name), x, repeats) for name in graph.names[edge]
+            )
+    return found
+
+
+def size_of(module: nn.Module) -> int:
+    """Number of parameters."""
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def _seconds(primitive: nn.Module, x: Tensor, repeats: int) -> float:
+    """Median time of a forward pass."""
+    times = []
+    for _ in range(_WARM_UP + repeats):
+        _wait_for(x.device)
+        began = time.perf_counter()
+        primitive(x)
+        _wait_for(x.device)
+        times.append(time.perf_counter() - began)
+    return statistics.median(times[_WARM_UP:])
+
+
+def _wait_for(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _measured(graph: Graph, edge: Edge, x: Tensor) -> tuple[Tensor, tuple[int, ...]]:
+    """Output of an edge's first primitive, and the multiply–adds of all; they give one shape."""
+    from torch.utils.flop_counter import FlopCounterMode  # takes a while to import
+
+    outputs: dict[str, Tensor] = {}
+    counts = []
+    for name in graph.names[edge]:
+        counter = FlopCounterMode(display=False)
+        try:
+            with counter:
+                outputs[name] = graph.primitive(edge, name)(x)
+        except (IndexError, RuntimeError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"edge {edge_name(edge)}: primitive {name!r} does not take values of shape "
+                f"{['n', *x.shape[1:]]}: {error}"
+            ) from error
+        counts.append(int(counter.get_total_flops()) // (2 * x.shape[0]))
+    shapes = {name: ["n", *value.shape[1:]] for name, value in outputs.items()}
+    first: Tensor = next(iter(outputs.values()))
+    if any(value.shape != first.shape for value in outputs.values()):
+        raise ValueError(
+            f"edge {edge_name(edge)}: primitives must give values of one shape, got {shapes}"
+        )
+    return first, tuple(counts)
+
+
+def _aggregated(graph: Graph, vertex: str, arriving: list[Tensor]) -> Tensor:
+    kind = graph.aggregation[vertex]
+    try:
+        return AGGREGATIONS[kind](arriving)
+    except RuntimeError as error:
+        shapes = {
+            edge_name(edge): ["n", *value.shape[1:]]
+            for edge, value in zip(graph.incoming(vertex), arriving, strict=True)
+        }
+        raise ValueError(
+            f"vertex {vertex!r}: the edges that arrive must have shapes to {kind}, got {shapes}"
+        ) from error
+
+
+@contextmanager
+def _evaluating(net: nn.Module) -> Iterator[None]:
+    """Evaluation mode, in which batch statistics stay as they are, and each module's own after."""
+    training = {module: module.training for module in net.modules()}
+    net.eval()
+    try:
+        yield
+    finally:
+        for module, mode in training.items():
+            module.training = mode

@@ -1,0 +1,1 @@
+"""Variational parameters as functions of the KL weight."""

@@ -1,0 +1,1 @@
+"""Lazily sampled weights: tensors that stay distributions until a layer consumes them."""

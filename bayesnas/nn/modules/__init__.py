@@ -1,0 +1,1 @@
+"""Networks and layers: construction, names, masks, files."""

@@ -1,0 +1,35 @@
+"""Pictures of posteriors, one function a panel."""
+
+from bayesnas.plots.cascade import cascade_figure, plot_cascade
+from bayesnas.plots.features import plot_features
+from bayesnas.plots.fit import (
+    plot_calibration,
+    plot_history,
+    plot_predictions,
+    plot_pruning_curve,
+    plot_signal_to_noise,
+)
+from bayesnas.plots.frontier import frontier_figure, plot_frontier
+from bayesnas.plots.graph import plot_graph
+from bayesnas.plots.groups import plot_footprints, plot_group_sweep, plot_inputs
+from bayesnas.plots.latents import latents_figure, plot_relevance, plot_traversals
+
+__all__ = [
+    "cascade_figure",
+    "frontier_figure",
+    "latents_figure",
+    "plot_calibration",
+    "plot_cascade",
+    "plot_features",
+    "plot_footprints",
+    "plot_frontier",
+    "plot_graph",
+    "plot_group_sweep",
+    "plot_history",
+    "plot_inputs",
+    "plot_predictions",
+    "plot_pruning_curve",
+    "plot_relevance",
+    "plot_signal_to_noise",
+    "plot_traversals",
+]

@@ -1,0 +1,1 @@
+"""What to remove from a network, and its physical removal."""

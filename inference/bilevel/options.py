@@ -1,0 +1,95 @@
+"""Two-level problems: what stands on the upper level, its losses, and their hypergradients."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from bayesnas.checks import whole_number
+from bayesnas.inference.bilevel.hypergradients import Hypergradient, make_hypergradient
+from bayesnas.inference.config.schedules import Schedule, learning_rate_factor
+from bayesnas.inference.config.settings import check_kl_weight, positive
+from bayesnas.inference.optim.optimizers import OptimizerFactory
+
+
+@dataclass(frozen=True)
+class Bilevel:
+    r"""The upper level of a two-level fit: h is trained on validation data, θ on training data.
+
+    .. math:: h^* = \arg\max_h\ \mathcal L_{val}(\theta^*(h), h), \qquad
+        \theta^*(h) = \arg\max_\theta\ \mathcal L_{train}(\theta, h)
+
+    with :math:`\mathcal L = E_q \log p - \lambda\, KL` over each sample. Every step updates h by
+    a hypergradient on a batch of the validation data, then θ on a batch of the training data.
+
+    Attributes:
+        hypergradient: ``"greedy"``, ``"unrolled"``, ``"implicit"``, or one of
+            ``bayesnas.inference.Greedy``, ``Unrolled`` and ``Implicit`` with its options.
+        parameters: h, as names of parameters of the model or their first parts; None for what
+            the model says itself, its ``upper_level``.
+        kl_weight: λ of the upper level; None for that of the step.
+        optimizer: makes the optimiser of h: ``optimizer(parameters, lr=lr)``.
+        lr: learning rate of h at the start.
+        schedule: of it, as in ``bayesnas.fit``.
+        batch_size: validation examples a step; None for as many as of the training data.
+        start: fraction of the steps before h moves at all.
+
+    Raises:
+        ValueError, TypeError: naming the option.
+
+    References:
+        Franceschi et al., *Bilevel programming for hyperparameter optimization and
+        meta-learning*, 2018; Liu, Simonyan, Yang, *DARTS*, 2019.
+
+    >>> Bilevel("unrolled", lr=0.01).config()["hypergradient"]
+    {'kind': 'unrolled', 'steps': 1, 'lr': None}
+    """
+
+    hypergradient: str | Hypergradient = "greedy"
+    parameters: Sequence[str] | None = None
+    kl_weight: float | None = None
+    optimizer: OptimizerFactory = torch.optim.Adam
+    lr: float = 1e-3
+    schedule: Schedule = "constant"
+    batch_size: int | None = None
+    start: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Check the options."""
+        object.__setattr__(self, "hypergradient", make_hypergradient(self.hypergradient))
+        if isinstance(self.parameters, str):
+            raise TypeError(f"parameters must be a sequence of names, got {self.parameters!r}")
+        if self.kl_weight is not None:
+            check_kl_weight(self.kl_weight)
+        positive("lr", self.lr)
+        learning_rate_factor(self.schedule, 0.0)
+        if self.batch_size is not None:
+            whole_number("batch_size", self.batch_size, 1)
+        if not isinstance(self.start, (int, float)) or not 0 <= self.start < 1:
+            raise ValueError(f"start must be a fraction in [0, 1), got {self.start!r}")
+
+    @property
+    def method(self) -> Hypergradient:
+        """The kind of hypergradient, with its options."""
+        return make_hypergradient(self.hypergradient)
+
+    def config(self, parameters: Sequence[str] = (), optimizer: str = "") -> dict[str, Any]:
+        """What decides the numbers of a fit, as JSON values.
+
+        Args:
+            parameters: as :func:`upper_parameters` found them.
+            optimizer: the optimiser in words.
+        """
+        return {
+            "hypergradient": self.method.config(),
+            "parameters": list(parameters),
+            "kl_weight": self.kl_weight,
+            "optimizer": optimizer,
+            "lr": self.lr,
+            "schedule": self.schedule if isinstance(self.schedule, str) else "custom",
+            "batch_size": self.batch_size,
+            "start": self.start,
+        }

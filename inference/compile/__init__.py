@@ -1,0 +1,1 @@
+"""Trace of a step, and the passes over it."""

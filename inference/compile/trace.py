@@ -1,0 +1,207 @@
+"""The bound and its gradient as one traced function of tensors, compiled on demand."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch._guards import TracingContext, tracing
+from torch._subclasses import FakeTensorMode
+from torch.func import functional_call
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from bayesnas.inference.compile.bfloat16 import round_products
+from bayesnas.inference.compile.max_pool import keep_pooling
+from bayesnas.inference.compile.native_calls import by_bindings
+from bayesnas.inference.compile.random_ops import Noise, take_out_noise
+from bayesnas.inference.compile.simplify import simplify
+from bayesnas.inference.elbo.bound import BoundTerms, bound_terms
+from bayesnas.inference.optim.adam import adam_update
+from bayesnas.inference.optim.trainable_parameters import (
+    TrainedParameters,
+    Use,
+    constant_parameters,
+    running_buffers,
+)
+from bayesnas.models.base import BayesianModel
+
+
+class BoundModule(nn.Module):
+    """The terms of the bound as the forward pass of a module, for ``functional_call``."""
+
+    def __init__(self, model: BayesianModel) -> None:
+        """Hold the model."""
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor, y: Tensor, data_scale: float) -> BoundTerms:
+        """Run guide and model once."""
+        return bound_terms(self.model, x, y, data_scale=data_scale)
+
+
+class StepFunction:
+    """One training step as a pure function of tensors, for tracing.
+
+    ``(leaves in use, their gradients, Adam's moments, buffers, x, y, scalars)`` go in; the
+    terms of the bound, one a site, come out, and gradients, leaves, moments and running buffers
+    are written in place. Buffers are those that a forward pass may change, and the parameters
+    that the step leaves alone, of the other level of a two-level fit. ``scalars`` are λ, what
+    Adam needs of every leaf (see :func:`~bayesnas.inference.optim.adam.adam_scalars`) and what the
+    maps take, so none of them is part of the trace.
+
+    Args:
+        model: model and guide.
+        trained: its parameters, those that the step trains.
+        use: of any step; every step uses as many leaves and inputs.
+        examples: size N of the sample.
+        clip: largest absolute value of a gradient entry, or None.
+        adam: whether the update is part of the step; else only the gradient is written.
+    """
+
+    def __init__(
+        self,
+        model: BayesianModel,
+        trained: TrainedParameters,
+        use: Use,
+        examples: int,
+        clip: float | None,
+        adam: bool,
+    ) -> None:
+        """Name parameters and buffers; see the class."""
+        self._module = BoundModule(model)
+        self._groups = trained.groups
+        self._examples, self._clip, self._adam = examples, clip, adam
+        self._count = len(use.leaves)
+        self._leaf_counts = [len(place.leaves) for place in use.places]
+        self._input_counts = [len(place.inputs) for place in use.places]
+        self._names = [[f"model.{name}" for name in group.names] for group in self._groups]
+        self._constant = [f"model.{name}" for name in constant_parameters(model, trained)]
+        self._buffers = list(running_buffers(self._module))
+        self.log_lik_sites: list[str] = []
+        self.kl_sites: list[str] = []
+
+    def __call__(self, *tensors: Tensor) -> Tensor:
+        """Take a step; see the class for the arguments, in that order."""
+        count = self._count
+        held, gradients, first, second = (
+            tensors[kind * count : (kind + 1) * count] for kind in range(4)
+        )
+        *buffers, x, y, scalars = tensors[4 * count :]
+        kl_weight, adam, inputs = scalars.split([1, 4 * count, len(scalars) - 1 - 4 * count])
+        leaves = [value.detach().requires_grad_() for value in held]
+        terms = self._terms(leaves, inputs, buffers, x, y)
+        self.log_lik_sites, self.kl_sites = list(terms.log_lik), list(terms.kl)
+        loss = -terms.bound(kl_weight[0]) / self._examples
+        found = torch.autograd.grad(loss, leaves, allow_unused=True, materialize_grads=True)
+        for index, gradient in enumerate(found):
+            clipped = gradient if self._clip is None else gradient.clamp(-self._clip, self._clip)
+            gradients[index].copy_(clipped)
+            if self._adam:
+                factors = adam[4 * index : 4 * index + 4].unbind()
+                adam_update(held[index], clipped, first[index], second[index], *factors)
+        return terms.stacked()
+
+    def _terms(
+        self,
+        leaves: Sequence[Tensor],
+        inputs: Tensor,
+        buffers: Sequence[Tensor],
+        x: Tensor,
+        y: Tensor,
+    ) -> BoundTerms:
+        state: dict[str, Tensor] = dict(zip(self._buffers + self._constant, buffers, strict=True))
+        remaining = iter(leaves)
+        for group, names, count, taken in zip(
+            self._groups,
+            self._names,
+            self._leaf_counts,
+            inputs.split(self._input_counts),
+            strict=True,
+        ):
+            own = [next(remaining) for _ in range(count)]
+            values = group.net.combine(own, taken.to(own[0].dtype))
+            state |= zip(names, group.flat.split(values), strict=True)
+        found: BoundTerms = functional_call(self._module, state, (x, y, self._examples / len(x)))
+        return found
+
+
+class RecordedStep:
+    """A step as a graph of tensor operations, with its noise drawn outside.
+
+    The draws come in the order of the eager run, so the numbers are the eager ones in whatever
+    order a compiler puts the rest. Where what is drawn depends on values, as the numbers of a
+    binomial do, all draws stay in the graph.
+
+    Args:
+        graph: of the step, traced; it is changed.
+        noise: draws its last arguments; by default they are taken out of the graph.
+
+    Attributes:
+        graph: of tensor operations, with noise among its arguments.
+        noise: draws that.
+    """
+
+    def __init__(self, graph: torch.fx.GraphModule, noise: Noise | None = None) -> None:
+        """Take the noise out of the graph; see the class."""
+        self.noise = Noise(take_out_noise(graph.graph)) if noise is None else noise
+        simplify(graph.graph)
+        graph.recompile()
+        self.graph = graph
+        self._run: Callable[..., Tensor] | None = None  # made where it is run uncompiled
+
+    def __call__(self, *tensors: Tensor) -> Tensor:
+        """Draw the noise and run the graph."""
+        if self._run is None:
+            self._run = by_bindings(self.graph)
+        with torch.no_grad():
+            return self._run(*tensors, *self.noise())
+
+    def round_products(self) -> None:
+        """Take the matrix products in bfloat16; before :meth:`compile`."""
+        round_products(self.graph.graph)
+        self.graph.recompile()
+        self._run = None
+
+    def compile(self, tensors: Sequence[Tensor]) -> None:
+        """Compile the graph with inductor; draws noise.
+
+        Args:
+            tensors: the arguments of a run, for their shapes.
+        """
+        # torch.compile would trace the graph again, and check at every run what never changes.
+        inputs: list[Any] = [*tensors, *self.noise()]
+        options = {"fallback_random": True, "layout_optimization": False}
+        keep_pooling(self.graph.graph)
+        self.graph.recompile()
+        with torch.no_grad():
+            self._run = torch._inductor.compile(self.graph, inputs, options=options)
+
+
+def record(
+    function: Callable[..., Tensor], tensors: Sequence[Tensor], noise: Noise | None = None
+) -> RecordedStep:
+    """Run a function once on copies of its arguments and keep the tensor operations.
+
+    Args:
+        function: a step.
+        tensors: its arguments, without the noise.
+        noise: draws its last arguments; by default it draws by itself.
+
+    Raises:
+        RuntimeError: where the model looks at a value (data-dependent control flow).
+    """
+    given = [*tensors, *(noise() if noise is not None else ())]
+    copies = [tensor.detach().clone() for tensor in given]
+    # Of what it meets make_fx notes shapes in fake tensors: with one mode for all, not one each.
+    with tracing(TracingContext(FakeTensorMode(allow_fallback_kernels=True))):
+        return RecordedStep(make_fx(function)(*copies), noise)
+
+
+def relative_difference(found: Tensor, expected: Tensor) -> float:
+    """‖found − expected‖ / ‖expected‖; infinite where either is NaN."""
+    size = max(float(expected.norm()), 1e-12)
+    difference = float((found - expected).norm()) / size
+    return difference if difference == difference else math.inf

@@ -1,0 +1,1 @@
+"""Settings of a fit and checks of its data."""

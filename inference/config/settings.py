@@ -1,0 +1,249 @@
+"""The settings of a fit: checked once, stored with the run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal, Self
+
+from bayesnas.checks import is_number, non_negative, whole_number
+from bayesnas.inference.config.kl_weight_range import Amortization, make_amortization
+from bayesnas.inference.config.schedules import Schedule, learning_rate_factor
+from bayesnas.nn.hypernetworks.options import Amortize
+
+Batched = bool | Literal["auto"]
+
+
+@dataclass(frozen=True)
+class StepKLWeight:
+    """The KL weight of one step.
+
+    Attributes:
+        bound: λ in the bound; smaller than ``target`` while the KL weight warms up.
+        target: λ that the parameters belong to.
+    """
+
+    bound: float
+    target: float
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """What decides the numbers of a fit, besides model and data.
+
+    Attributes:
+        kl_weight: λ of the bound E_q log p − λ KL; None for a range or several of them.
+        kl_warmup: fraction of the steps over which λ rises linearly from 0.
+        amortization: range of λ and map to the parameters; None for a fit at one λ.
+        steps: optimiser steps of one chain.
+        batch_size: examples a step.
+        lr: learning rate at the start.
+        schedule: name of the learning-rate schedule, ``"custom"`` for a function.
+        clip: largest absolute value of a gradient entry, None for no clipping.
+        restarts: independent chains.
+        patience: epochs without a better validation NLL before a chain stops, or None.
+        seed: of everything random.
+        optimizer: class of the optimiser, and its settings where they are not the default.
+        compile: how steps are taken: ``"eager"``, ``"trace"``, ``"inductor"``, ``"cudagraph"``.
+        precision: of matrix products, ``"float32"`` or ``"bfloat16"``.
+        kl_weights: several λ, each of which is fitted ``restarts`` times; None for one.
+        bilevel: of a two-level fit, ``Bilevel.config()`` of its upper level; else None.
+    """
+
+    kl_weight: float | None
+    kl_warmup: float
+    amortization: Amortization | None
+    steps: int
+    batch_size: int
+    lr: float
+    schedule: str
+    clip: float | None
+    restarts: int
+    patience: int | None
+    seed: int
+    optimizer: str
+    compile: str
+    bilevel: dict[str, Any] | None = None
+    precision: str = "float32"
+    kl_weights: tuple[float, ...] | None = None
+
+    @property
+    def chains(self) -> int:
+        """Number of chains: the restarts of every λ, one λ after the other."""
+        return self.restarts * len(self.kl_weights or (0,))
+
+    def of_chain(self, index: int) -> FitSettings:
+        """Settings of one chain, as of a fit at its λ alone."""
+        if self.kl_weights is None:
+            return self
+        kl_weight = self.kl_weights[index // self.restarts]
+        return replace(self, kl_weight=kl_weight, kl_weights=None)
+
+    @property
+    def upper(self) -> tuple[str, ...]:
+        """Beginnings of the names of the parameters of the upper level of a two-level fit."""
+        return () if self.bilevel is None else tuple(self.bilevel["parameters"])
+
+    def kl_weight_at(self, step: int) -> StepKLWeight:
+        """KL weight of a step, counted from 0."""
+        target = self.kl_weight
+        if target is None:
+            assert self.amortization is not None
+            target = self.amortization.draw(step, self.seed)
+        warming = self.kl_warmup * self.steps
+        return StepKLWeight(target * (min(step / warming, 1.0) if warming else 1.0), target)
+
+    @property
+    def another_kl_weight(self) -> float:
+        """A λ that is not that of the first step, to compare two ways of taking a step at."""
+        if self.kl_weight is None:
+            assert self.amortization is not None
+            return self.amortization.span.kl_weight(0.37)
+        return 1.5 * self.kl_weight + 0.25
+
+    def kl_weight_text(self) -> str:
+        """λ, or the range of it, for captions."""
+        if self.kl_weights is not None:
+            return ", ".join(f"{kl_weight:g}" for kl_weight in self.kl_weights)
+        if self.amortization is None:
+            return f"{self.kl_weight:g}"
+        span = self.amortization.span
+        return f"{span.low:g}…{span.high:g}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """All settings, as JSON values."""
+        amortization = None if self.amortization is None else self.amortization.to_dict()
+        several = None if self.kl_weights is None else list(self.kl_weights)
+        return {**asdict(self), "amortization": amortization, "kl_weights": several}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], amortize: Amortize | None = None) -> Self:
+        """Rebuild from what :meth:`to_dict` gave; ``amortize`` is a map that JSON can't hold."""
+        held = values["amortization"]
+        found = None if held is None else Amortization.from_dict(held, amortize)
+        several = None if values.get("kl_weights") is None else tuple(values["kl_weights"])
+        return cls(**{**values, "amortization": found, "kl_weights": several})
+
+
+def make_settings(
+    *,
+    examples: int,
+    kl_weight: object,
+    kl_warmup: float,
+    amortize: Amortize | None,
+    epochs: int | None,
+    steps: int | None,
+    batch_size: int,
+    lr: float,
+    schedule: Schedule,
+    clip: float | None,
+    restarts: int,
+    patience: int | None,
+    seed: int,
+    compile: str | bool,
+    precision: str = "float32",
+    batched: Batched = False,
+) -> FitSettings:
+    """Check the arguments of a fit; every error names its argument. The optimiser is open yet.
+
+    ``batched`` is no setting of the run: it changes numbers by rounding alone, and a checkpoint
+    says which chains were together.
+
+    Raises:
+        ValueError: for a value out of range, or both or neither of ``epochs`` and ``steps``.
+    """
+    amortization = make_amortization(kl_weight, amortize)
+    several = _several(kl_weight) if isinstance(kl_weight, (list, tuple)) else None
+    if amortization is None and several is None:
+        check_kl_weight(kl_weight)
+    if not is_number(kl_warmup) or not 0 <= kl_warmup <= 1:
+        raise ValueError(f"kl_warmup must be a fraction in [0, 1], got {kl_warmup!r}")
+    whole_number("batch_size", batch_size, 1)
+    whole_number("restarts", restarts, 1)
+    whole_number("seed", seed, 0, _LARGEST_SEED)
+    positive("lr", lr)
+    if clip is not None:
+        positive("clip", clip)
+    if patience is not None:
+        whole_number("patience", patience, 1)
+    if (epochs is None) == (steps is None):
+        raise ValueError(f"give either epochs or steps, got epochs={epochs!r} and steps={steps!r}")
+    if steps is None:
+        whole_number("epochs", epochs, 1)
+        steps = int(epochs or 0) * -(-examples // min(batch_size, examples))
+    whole_number("steps", steps, 1)
+    learning_rate_factor(schedule, 0.0)
+    if batched not in (True, False, "auto"):
+        raise ValueError(f"batched must be True, False or 'auto', got {batched!r}")
+    steps, chains = int(steps), int(restarts) * len(several or (0,))
+    together = batched is True and chains > 1  # which takes recorded steps
+    return FitSettings(
+        kl_weight=float(kl_weight) if is_number(kl_weight) else None,
+        kl_warmup=float(kl_warmup),
+        amortization=amortization,
+        steps=steps,
+        batch_size=int(batch_size),
+        lr=float(lr),
+        schedule=schedule if isinstance(schedule, str) else "custom",
+        clip=None if clip is None else float(clip),
+        restarts=int(restarts),
+        patience=None if patience is None else int(patience),
+        seed=int(seed),
+        optimizer="",
+        compile=_compile_mode(compile, steps * chains, precision, recorded=together),
+        precision=precision,
+        kl_weights=several,
+    )
+
+
+def _several(kl_weights: Sequence[object]) -> tuple[float, ...]:
+    for index, kl_weight in enumerate(kl_weights):
+        check_kl_weight(kl_weight, f"kl_weight[{index}]")
+    found = tuple(float(kl_weight) for kl_weight in kl_weights if is_number(kl_weight))
+    if not found or len(set(found)) < len(found):
+        raise ValueError(
+            f"kl_weight must hold one or more different KL weights, got {kl_weights!r}"
+        )
+    return found
+
+
+def _compile_mode(compile: str | bool, steps: int, precision: str, *, recorded: bool) -> str:
+    if precision not in ("float32", "bfloat16"):
+        raise ValueError(f"precision must be 'float32' or 'bfloat16', got {precision!r}")
+    if compile is False:
+        if precision != "float32":
+            raise ValueError(
+                f"precision={precision!r} is that of a recorded step, got compile=False"
+            )
+        return "eager"
+    if compile not in ("auto", "trace", "inductor", "cudagraph"):
+        raise ValueError(
+            f"compile must be 'auto', 'trace', 'inductor', 'cudagraph' or False, got {compile!r}"
+        )
+    if compile != "auto":
+        return str(compile)
+    if steps >= _STEPS_WORTH_COMPILING:
+        return "inductor"
+    worth_tracing = steps >= _STEPS_WORTH_TRACING or recorded or precision != "float32"
+    return "trace" if worth_tracing else "eager"
+
+
+# Tracing takes half a second and compiling some three to ten; a step of a small net then takes
+# seven tenths and a quarter of its time (docs/benchmarks.md).
+_STEPS_WORTH_TRACING = 1_000
+_STEPS_WORTH_COMPILING = 5_000
+
+
+_LARGEST_SEED = 2**63 - 1  # that torch takes
+
+
+def check_kl_weight(kl_weight: object, name: str = "kl_weight") -> None:
+    """Raise ValueError unless λ is a finite number ≥ 0."""
+    non_negative(name, kl_weight)
+
+
+def positive(name: str, value: object) -> None:
+    """Raise ValueError unless ``value`` is a finite number > 0."""
+    if not is_number(value) or not 0 < value < math.inf:
+        raise ValueError(f"{name} must be a finite number > 0, got {value!r}")

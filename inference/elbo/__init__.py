@@ -1,0 +1,1 @@
+"""The λ-weighted evidence lower bound."""

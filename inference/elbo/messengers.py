@@ -1,0 +1,124 @@
+"""Effect handlers that inference puts around a model and its guide."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pyro.poutine.messenger import Messenger
+from pyro.poutine.util import site_is_subsample
+from torch import Tensor
+
+from bayesnas.models.base import DATA_PLATE, OBSERVED
+from bayesnas.nn.lazy.lazy_tensor import drawn
+
+
+class DataScale(Messenger):
+    """Scale up what a minibatch shows: observed sites and all that stands in the data plate.
+
+    Args:
+        scale: N / B, the size of the whole sample over that of the batch.
+    """
+
+    def __init__(self, scale: float) -> None:
+        """Keep the factor; see the class."""
+        super().__init__()
+        self.scale = scale
+
+    def _pyro_sample(self, msg: Any) -> None:
+        if site_is_subsample(msg):
+            return
+        in_plate = any(frame.name == DATA_PLATE for frame in msg["cond_indep_stack"])
+        if msg["is_observed"] or in_plate:
+            msg["scale"] = msg["scale"] * self.scale
+
+
+class KLWeight(Messenger):
+    """Scale the log density of the latent sites by λ.
+
+    Around both model and guide it turns any ELBO into E_q log p(y | w) − λ KL(q ‖ p). Unlike
+    ``pyro.poutine.scale`` it takes λ = 0, maximum likelihood.
+
+    Args:
+        kl_weight: λ ≥ 0.
+    """
+
+    def __init__(self, kl_weight: float | Tensor) -> None:
+        """Keep the factor; see the class."""
+        super().__init__()
+        self.kl_weight = kl_weight
+
+    def _pyro_sample(self, msg: Any) -> None:
+        if not msg["is_observed"] and not site_is_subsample(msg):
+            msg["scale"] = msg["scale"] * self.kl_weight
+
+
+class DrawnWeights(Messenger):
+    """Make every latent site a plain tensor: weights that would stay distributions are drawn."""
+
+    def _pyro_post_sample(self, msg: Any) -> None:
+        if not msg["is_observed"] and isinstance(msg["value"], Tensor):
+            msg["value"] = drawn(msg["value"])
+
+
+class GuideMeans(Messenger):
+    """Set every latent site of a guide to the mean of its distribution instead of a draw."""
+
+    def _pyro_sample(self, msg: Any) -> None:
+        if not msg["is_observed"] and not site_is_subsample(msg):
+            msg["value"] = msg["fn"].mean
+            msg["done"] = True
+
+
+class FixedValues(Messenger):
+    """Set latent sites to given values; they stay latent, unlike under ``poutine.condition``.
+
+    Args:
+        values: value by site; other sites are left alone.
+    """
+
+    def __init__(self, values: Mapping[str, Tensor]) -> None:
+        """Keep the values; see the class."""
+        super().__init__()
+        self.values = values
+
+    def _pyro_sample(self, msg: Any) -> None:
+        if msg["name"] in self.values and not msg["is_observed"]:
+            msg["value"] = self.values[msg["name"]]
+            msg["done"] = True
+
+
+class UnsampledTargets(Messenger):
+    """Give the site of the targets its mean instead of a sample nobody asked for."""
+
+    def _pyro_sample(self, msg: Any) -> None:
+        if msg["name"] == OBSERVED and not msg["is_observed"]:
+            msg["value"] = msg["fn"].mean
+            msg["done"] = True
+
+
+def kl_weighted(
+    fn: Callable[..., Any], kl_weight: float | Tensor, data_scale: float = 1.0
+) -> Callable[..., Any]:
+    """Wrap a model or a guide so that any Pyro ELBO of the pair is the λ-weighted bound.
+
+    Args:
+        fn: ``model.model`` or ``model.guide``; wrap both alike.
+        kl_weight: λ ≥ 0.
+        data_scale: N / B where minibatches of B out of N examples are seen.
+
+    >>> import pyro, torch, bayesnas as bn
+    >>> pyro.clear_param_store()
+    >>> net = bn.models.GaussianNet(bn.nn.mlp([4, 8, 3]))
+    >>> svi = pyro.infer.SVI(
+    ...     kl_weighted(net.model, 0.1), kl_weighted(net.guide, 0.1),
+    ...     pyro.optim.Adam({"lr": 1e-3}), pyro.infer.TraceMeanField_ELBO())
+    >>> loss = svi.step(torch.zeros(5, 4), torch.zeros(5, dtype=torch.long))
+    >>> pyro.clear_param_store()
+    """
+
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        with KLWeight(kl_weight), DataScale(data_scale):
+            return fn(*args, **kwargs)
+
+    return wrapped

@@ -1,0 +1,1 @@
+"""Posterior predictive, metrics, calibration, frontiers."""

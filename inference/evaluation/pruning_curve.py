@@ -1,0 +1,85 @@
+"""Pruned copies of a model, and how its accuracy falls as weights are removed."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from bayesnas.inference.evaluation.metrics import evaluate
+from bayesnas.models.base import BayesianModel
+from bayesnas.models.compression.group_removal import removed_at, removed_to
+from bayesnas.models.compression.grouped_weights import GroupedWeights
+from bayesnas.pruning.criteria import Criterion, check_amount, keep_masks, removal_scores
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+PRUNING_FRACTIONS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+"""Fractions of the weights removed, from the published tables and one further."""
+
+
+def pruned(
+    model: BayesianModel,
+    fraction: float | None,
+    threshold: float | None,
+    by: Criterion,
+    seed: int,
+) -> BayesianModel:
+    """Return a copy of ``model`` without some of its weights; see ``Posterior.prune``."""
+    posteriors = model.weight_posteriors()
+    if not posteriors:
+        raise TypeError(f"{type(model).__name__} has no weights to prune")
+    locs = {site: loc for site, (loc, _) in posteriors.items()}
+    scales = {site: scale for site, (_, scale) in posteriors.items()}
+    scores = removal_scores(locs, scales, by, seed)
+    masks = keep_masks(scores, fraction, threshold, model.keep_masks(), by)
+    smaller = copy.deepcopy(model)
+    smaller.set_keep_masks(masks)
+    return smaller
+
+
+def without_groups(
+    model: BayesianModel, fraction: float | None, threshold: float | None, example: Tensor
+) -> BayesianModel:
+    """Return a copy of ``model`` without some of its groups; see ``Posterior.prune``."""
+    if not isinstance(model, GroupedWeights):
+        raise TypeError(
+            "by='group' needs a model with a scale for every group of weights, such as "
+            f"BayesianCompressionNet, got {type(model).__name__}"
+        )
+    check_amount(fraction, threshold)
+    if fraction is not None:
+        return removed_to(model, fraction, example)
+    assert threshold is not None
+    return removed_at(model, threshold, example)
+
+
+def pruning_curve(
+    model: BayesianModel,
+    x: Tensor,
+    y: Tensor,
+    fractions: Sequence[float],
+    by: Sequence[Criterion],
+    seed: int,
+) -> xr.Dataset:
+    """Metrics of the posterior means against the fraction removed, dims ``(by, fraction)``."""
+    import xarray as xr
+
+    found = [
+        [
+            evaluate(pruned(model, fraction, None, criterion, seed), x, y, 1.0, 0, seed)
+            for fraction in fractions
+        ]
+        for criterion in by
+    ]
+    names = [name for name in ("accuracy", "rmse", "nll") if name in found[0][0]]
+    return xr.Dataset(
+        {
+            n: (("by", "fraction"), [[metrics[n] for metrics in row] for row in found])
+            for n in names
+        },
+        coords={"by": list(by), "fraction": [float(fraction) for fraction in fractions]},
+    )

@@ -1,0 +1,203 @@
+"""Gibbs sampling of the linear-Gaussian latent feature model, its features integrated out."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy import special
+
+from bayesnas.distributions import IndianBuffet
+from bayesnas.inference.mcmc.latent_feature_evidence import (
+    Doubles,
+    Prediction,
+    features_given,
+    log_evidence,
+)
+from bayesnas.inference.mcmc.split_merge import split_or_merge
+from bayesnas.models.checks import check_positive
+
+_MOST_AT_ONCE = 30  # new features of one example in one step; more have no weight to speak of
+_SPLITS = 4  # attempts a sweep to split a feature or to merge two
+_SHAPE = _RATE = 1.0  # of the Gamma priors on 1/σ_x², 1/σ_A² and α
+
+
+@dataclass(frozen=True)
+class LatentFeatureState:
+    """A point of the chain.
+
+    Attributes:
+        z: which examples have which features, ``[N, K]`` of zeros and ones; every feature has one.
+        noise_scale: σ_x.
+        feature_scale: σ_A.
+        mass: α.
+    """
+
+    z: Doubles
+    noise_scale: float
+    feature_scale: float
+    mass: float
+
+
+class LatentFeatureSampler:
+    r"""Gibbs sampler of p(Z, σ_x, σ_A, α | X).
+
+    .. math:: x_n \sim N(z_n A, \sigma_x^2 I),\quad A_{kd} \sim N(0, \sigma_A^2),\quad
+        Z \sim \mathrm{IndianBuffet}(\alpha, \beta)
+
+    A sweep goes through the examples. Given all others, A is Gaussian, so x_n given z_n is one
+    too; with it every z_nk is drawn that another example shares, then the number of features that
+    the example has alone (those have their loadings from the prior). Then features are split in
+    two, or two of them merged (:mod:`~bayesnas.inference.mcmc.split_merge`), which drawing one z
+    after the other hardly ever achieves. Where they are not held fixed, σ_x and σ_A follow given
+    a draw of A, and α given the number of features; 1/σ² and α have Gamma(1, 1) priors.
+
+    Args:
+        x: ``[N, D]``.
+        mass: α > 0, None to sample it.
+        concentration: β > 0.
+        noise_scale: σ_x > 0, None to sample it.
+        feature_scale: σ_A > 0, None to sample it.
+        rng: random state.
+
+    Raises:
+        ValueError: naming the argument, what came and what was expected.
+
+    References:
+        Griffiths, Ghahramani, *The Indian buffet process: an introduction and review*, 2011;
+        Doshi-Velez, Ghahramani, *Accelerated sampling for the Indian buffet process*, 2009.
+
+    >>> import numpy as np
+    >>> sampler = LatentFeatureSampler(np.zeros((5, 2)), rng=np.random.default_rng(0))
+    >>> sampler.sweep(sampler.start()).z.shape[0]
+    5
+    """
+
+    def __init__(
+        self,
+        x: npt.ArrayLike,
+        *,
+        mass: float | None = 1.0,
+        concentration: float = 1.0,
+        noise_scale: float | None = None,
+        feature_scale: float | None = None,
+        rng: np.random.Generator,
+    ) -> None:
+        """Check data and arguments; see the class."""
+        self.x = np.asarray(x, dtype=np.float64)
+        if self.x.ndim != 2 or not len(self.x):
+            raise ValueError(f"x must have shape [N, D], got {list(self.x.shape)}")
+        if not np.isfinite(self.x).all():
+            raise ValueError("x must hold finite numbers, got NaN or infinite ones")
+        self.concentration = check_positive("concentration", concentration)
+        self._fixed = {"mass": mass, "noise_scale": noise_scale, "feature_scale": feature_scale}
+        for name, value in self._fixed.items():
+            if value is not None:
+                check_positive(name, value)
+        self.rng = rng
+
+    # Prior --------------------------------------------------------------------------------
+
+    def start(self) -> LatentFeatureState:
+        """No features at all, and the scales and the mass from their priors.
+
+        Features come one by one then, where from a draw of the prior many overlap for long.
+        """
+        mass = self._given("mass", self.rng.gamma(_SHAPE, 1 / _RATE))
+        noise, feature = (
+            self._given(name, self.rng.gamma(_SHAPE, 1 / _RATE) ** -0.5)
+            for name in ("noise_scale", "feature_scale")
+        )
+        return LatentFeatureState(np.zeros((len(self.x), 0)), noise, feature, mass)
+
+    def draw_prior(self) -> LatentFeatureState:
+        """A draw from the prior."""
+        state = self.start()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(int(self.rng.integers(2**31)))
+            z = IndianBuffet(state.mass, self.concentration, len(self.x)).sample()
+        return replace(state, z=z.double().numpy())
+
+    def _given(self, name: str, drawn: float) -> float:
+        fixed = self._fixed[name]
+        return drawn if fixed is None else float(fixed)
+
+    # Moves --------------------------------------------------------------------------------
+
+    def sweep(self, state: LatentFeatureState) -> LatentFeatureState:
+        """Every z, then the scales and the mass that are not fixed."""
+        z = state.z
+        for n in range(len(self.x)):
+            z = self._row(replace(state, z=z), n)
+        for _ in range(_SPLITS):
+            z = split_or_merge(
+                self.x, z, state.noise_scale, state.feature_scale, state.mass,
+                self.concentration, self.rng,
+            )  # fmt: skip
+        state = replace(state, z=z)
+        state = self._scales(state)
+        if self._fixed["mass"] is None:
+            served = np.arange(len(self.x)) + self.concentration
+            rate = _RATE + (self.concentration / served).sum()
+            mass = self.rng.gamma(_SHAPE + z.shape[1], 1 / rate)
+            state = replace(state, mass=mass)
+        return state
+
+    def _row(self, state: LatentFeatureState, n: int) -> Doubles:
+        """The features of example n given those of all others; columns of nobody go."""
+        others = state.z.sum(0) - state.z[n]
+        z, counts = state.z[:, others > 0], others[others > 0]
+        row, rest = z[n].copy(), z.copy()
+        rest[n] = 0.0
+        view = Prediction(rest, self.x, n, state.noise_scale, state.feature_scale)
+        absent = len(z) - 1 + self.concentration - counts
+        prior = np.log(counts) - np.log(absent)
+        for k in range(len(row)):
+            row[k] = 1.0
+            log_odds = prior[k] + view.log_density(row)
+            row[k] = 0.0
+            log_odds -= view.log_density(row)
+            row[k] = float(self.rng.random() < special.expit(log_odds))
+        new = self._new_features(view, row, state)
+        own = np.zeros((len(z), new))
+        own[n] = 1.0
+        rest[n] = row
+        return np.hstack([rest, own])
+
+    def _new_features(self, view: Prediction, row: Doubles, state: LatentFeatureState) -> int:
+        """How many features the example has alone."""
+        rate = state.mass * self.concentration / (len(self.x) - 1 + self.concentration)
+        count = np.arange(_MOST_AT_ONCE + 1)
+        log_prior = count * math.log(rate) - special.gammaln(count + 1)
+        logs = log_prior + view.log_density(row, count)
+        return int(self.rng.choice(count, p=special.softmax(logs)))
+
+    def _scales(self, state: LatentFeatureState) -> LatentFeatureState:
+        if self._fixed["noise_scale"] is not None and self._fixed["feature_scale"] is not None:
+            return state
+        features = self.features(state)
+        residual = self.x - state.z @ features
+        noise = self._given("noise_scale", self._scale(residual))
+        feature = self._given("feature_scale", self._scale(features))
+        return replace(state, noise_scale=noise, feature_scale=feature)
+
+    def _scale(self, values: Doubles) -> float:
+        """Standard deviation of values N(0, σ²), given them."""
+        shape, rate = _SHAPE + values.size / 2, _RATE + (values**2).sum() / 2
+        return float(self.rng.gamma(shape, 1 / rate) ** -0.5)
+
+    def features(self, state: LatentFeatureState) -> Doubles:
+        """Draw A given Z and the scales, ``[K, D]``."""
+        mean, factor = features_given(state.z, self.x, state.noise_scale, state.feature_scale)
+        noise = self.rng.standard_normal(mean.shape)
+        drawn: Doubles = mean + np.linalg.solve(factor.T, noise)
+        return drawn
+
+    def log_joint(self, state: LatentFeatureState) -> float:
+        """Ln p(X, [Z] | σ_x, σ_A, α)."""
+        buffet = IndianBuffet(state.mass, self.concentration, len(self.x))
+        prior = float(buffet.log_prob(torch.from_numpy(state.z)))
+        return prior + log_evidence(self.x, state.z, state.noise_scale, state.feature_scale)

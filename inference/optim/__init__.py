@@ -1,0 +1,1 @@
+"""Optimisers, and the flat vector of trainable parameters they work on."""

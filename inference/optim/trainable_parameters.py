@@ -1,0 +1,259 @@
+"""What an optimiser updates: flat vectors, and how a model's parameters come from them."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bayesnas.inference.config.kl_weight_range import Amortization
+from bayesnas.inference.optim.flat_parameters import FlatParameters, flatten_parameters
+from bayesnas.nn.hypernetworks.base import ConstantNet, Filled, Hypernet, Place
+from bayesnas.nn.hypernetworks.kl_range import ParameterMap
+from bayesnas.nn.modules.parameter_names import below, matching
+
+
+@dataclass
+class Group:
+    """Parameters of one type and device, and what they are made from.
+
+    Attributes:
+        names: of the parameters.
+        upper: whether they are those of the upper level of a two-level fit.
+        flat: one vector behind the parameters and one behind their gradients.
+        net: gives that vector at a KL weight.
+        gradients: of every leaf of ``net``.
+    """
+
+    names: list[str]
+    upper: bool
+    flat: FlatParameters
+    net: Hypernet
+    gradients: list[Tensor]
+
+
+@dataclass
+class Use:
+    """What a step at one KL weight reads and updates.
+
+    Attributes:
+        places: where every group is, in the order of the groups.
+        positions: of the vectors in use among all leaves.
+        leaves: the vectors in use, over all groups.
+        gradients: their gradients.
+        moves: whether each of them has any influence; one that has none is not updated.
+    """
+
+    places: list[Place]
+    positions: list[int]
+    leaves: list[nn.Parameter]
+    gradients: list[Tensor]
+    moves: list[bool]
+
+    @property
+    def inputs(self) -> list[float]:
+        """The numbers that the maps take, over all groups."""
+        return [value for place in self.places for value in place.inputs]
+
+
+class TrainedParameters:
+    """The trainable parameters of a model, constant or functions of the KL weight.
+
+    Their storage moves into one flat vector a group; an amortised fit fills that vector anew at
+    every step, a fit at one KL weight trains it itself.
+
+    Args:
+        parameters: of the model, trainable, by name.
+        amortization: of the fit, None for a fit at one KL weight.
+        upper: beginnings of the names of those that belong to the upper level of a two-level fit.
+
+    Attributes:
+        groups: by type, device, level and kind of map.
+
+    Raises:
+        ValueError: for a beginning of a name, here or in the maps, that no parameter has.
+    """
+
+    def __init__(
+        self,
+        parameters: Mapping[str, nn.Parameter],
+        amortization: Amortization | None,
+        upper: Sequence[str] = (),
+    ) -> None:
+        """Flatten the parameters and make the maps; see the class."""
+        self.amortization = amortization
+        names = list(parameters)
+        above = set(matching(names, upper, "bilevel.parameters"))
+        maps = [None if amortization is None else amortization.map.of(name) for name in names]
+        if amortization is not None:
+            amortization.map.check_names(names)
+        kinds = [(name in above, found) for name, found in zip(names, maps, strict=True)]
+        self.groups = []
+        for indices, flat in flatten_parameters(list(parameters.values()), kinds):
+            net = _net(flat, amortization, maps[indices[0]])
+            gradients = [torch.zeros_like(leaf) for leaf in net.leaves]
+            if amortization is None:
+                gradients = [flat.gradient]
+            members = [names[index] for index in indices]
+            self.groups.append(Group(members, members[0] in above, flat, net, gradients))
+
+    @property
+    def leaves(self) -> list[nn.Parameter]:
+        """What an optimiser trains, over all groups."""
+        return [leaf for group in self.groups for leaf in group.net.leaves]
+
+    @property
+    def gradients(self) -> list[Tensor]:
+        """The gradient of every leaf."""
+        return [gradient for group in self.groups for gradient in group.gradients]
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the parameters, over all groups."""
+        return [name for group in self.groups for name in group.names]
+
+    def level(self, *, upper: bool) -> TrainedParameters:
+        """Those of one level of a two-level fit; nothing is copied."""
+        found = copy.copy(self)
+        found.groups = [group for group in self.groups if group.upper == upper]
+        return found
+
+    def use(self, kl_weight: float) -> Use:
+        """What a step at a KL weight reads and updates."""
+        t = 0.0 if self.amortization is None else self.amortization.span.normalised(kl_weight)
+        places = [group.net.place(t) for group in self.groups]
+        found, before = Use(places, [], [], [], []), 0
+        for group, place in zip(self.groups, places, strict=True):
+            found.positions += [before + index for index in place.leaves]
+            before += len(group.net.leaves)
+            found.leaves += [group.net.leaves[index] for index in place.leaves]
+            found.gradients += [group.gradients[index] for index in place.leaves]
+            found.moves += place.moves
+        return found
+
+    def write(self, kl_weight: float) -> None:
+        """Set the model's parameters to those at a KL weight; nothing to do for constant ones."""
+        if self.amortization is None:
+            return
+        t = self.amortization.span.normalised(kl_weight)
+        for group in self.groups:
+            group.flat.values.data.copy_(group.net.at(t))
+
+    def pull_back(self, use: Use) -> None:
+        """Write the gradients of the leaves in use, from those of the model's parameters."""
+        if self.amortization is None:
+            return
+        found = [
+            gradient
+            for group, place in zip(self.groups, use.places, strict=True)
+            for gradient in group.net.pull_back(place, group.flat.gradient)
+        ]
+        for held, gradient in zip(use.gradients, found, strict=True):
+            held.copy_(gradient)
+
+    def offer(self, use: Use) -> None:
+        """Leave a gradient with the leaves that a step moves, and none with the others."""
+        if self.amortization is None:
+            return
+        for leaf in self.leaves:
+            leaf.grad = None
+        for leaf, gradient, moves in zip(use.leaves, use.gradients, use.moves, strict=True):
+            leaf.grad = gradient if moves else None
+
+    def refine(self, progress: float, optimizer: torch.optim.Optimizer) -> bool:
+        """Let the maps become finer, and the optimiser's state of their leaves with them.
+
+        Returns:
+            whether any became finer.
+        """
+        finer = False
+        for group in self.groups:
+            for filled in group.net.refine(progress):
+                _interpolate_state(optimizer, list(group.net.leaves), filled)
+                finer = True
+        return finer
+
+    def move(self, leaves: Sequence[Tensor], gradients: Sequence[Tensor]) -> None:
+        """Let leaves and gradients lie in other tensors, which hold the same values."""
+        found = iter(zip(leaves, gradients, strict=True))
+        for group in self.groups:
+            own = [next(found) for _ in group.net.leaves]
+            for leaf, (value, _) in zip(group.net.leaves, own, strict=True):
+                leaf.data = value
+            group.gradients = [gradient for _, gradient in own]
+            if self.amortization is None:
+                group.flat.move(*own[0])
+
+    def state(self) -> dict[str, Tensor]:
+        """State of the maps; empty for constant parameters, which are the model's own."""
+        if self.amortization is None:
+            return {}
+        return {
+            f"{index}.{name}": value
+            for index, group in enumerate(self.groups)
+            for name, value in group.net.state_dict().items()
+        }
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Take up what :meth:`state` gave.
+
+        Raises:
+            RuntimeError: where it is of another map.
+        """
+        if self.amortization is None:
+            return
+        for index, group in enumerate(self.groups):
+            group.net.load_state_dict(below(f"{index}.", state))
+
+
+def trainable(model: nn.Module) -> dict[str, nn.Parameter]:
+    """The parameters of a model that are trained, by name."""
+    return {name: value for name, value in model.named_parameters() if value.requires_grad}
+
+
+def constant_parameters(model: nn.Module, trained: TrainedParameters) -> dict[str, nn.Parameter]:
+    """The trainable parameters that are not among those of a step, by name: another level's."""
+    names = set(trained.names)
+    return {name: value for name, value in trainable(model).items() if name not in names}
+
+
+def running_buffers(model: nn.Module) -> dict[str, Tensor]:
+    """The buffers that a forward pass may change, such as running statistics, by name."""
+    kept = model.state_dict(keep_vars=True)
+    named = model.named_buffers()
+    return {name: b for name, b in named if name in kept and b.dtype != torch.bool}
+
+
+def _net(
+    flat: FlatParameters, amortization: Amortization | None, kind: ParameterMap | None
+) -> Hypernet:
+    if amortization is None or kind is None:
+        return ConstantNet(flat.values)
+    values = flat.values.detach().clone()
+    return kind.build(values, flat.shapes, amortization.span).to(values.device)
+
+
+@torch.no_grad()
+def _interpolate_state(
+    optimizer: torch.optim.Optimizer, leaves: Sequence[nn.Parameter], filled: Filled
+) -> None:
+    left, right = (optimizer.state.get(leaves[index]) for index in (filled.left, filled.right))
+    if not (left and right and _has_moved(left) and _has_moved(right)):
+        return
+    held = optimizer.state[leaves[filled.leaf]]
+    for name, value in left.items():
+        between = value
+        if isinstance(value, Tensor) and value.shape == leaves[filled.leaf].shape:
+            between = value.lerp(right[name], filled.share)
+        if name in held and isinstance(between, Tensor):
+            held[name].copy_(between)  # one of those that a step writes in place
+        else:
+            held[name] = between.clone() if isinstance(between, Tensor) else between
+
+
+def _has_moved(state: Mapping[str, Any]) -> bool:
+    return float(state.get("step", 1)) > 0

@@ -1,0 +1,150 @@
+"""What a fit at more than one KL weight returns: a posterior at each."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NoReturn, Unpack
+
+from torch import nn
+
+from bayesnas.checks import whole_number
+from bayesnas.inference.config.inputs import Data
+from bayesnas.inference.evaluation.frontier import SUPERFLUOUS_DENSITY, frontier
+from bayesnas.inference.posterior.base import FittedChains
+from bayesnas.inference.posterior.posterior import Posterior
+from bayesnas.inference.posterior.retrain import Start
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from bayesnas.inference.training.fit_options import FitOptions
+
+_NEEDS_A_KL_WEIGHT = (
+    "evaluate",
+    "predict",
+    "sample",
+    "structure",
+    "complexity",
+    "prune",
+    "compact",
+)
+
+
+class AlongKLWeight(FittedChains, abc.ABC):
+    """q(w, Γ) at more than one KL weight.
+
+    :meth:`at` gives the posterior at one λ, without training; everything that speaks of one
+    network is asked of that.
+    """
+
+    _called: str
+
+    @abc.abstractmethod
+    def at(self, kl_weight: float) -> Posterior:
+        """The posterior at one KL weight.
+
+        Raises:
+            ValueError: for a λ that was not fitted; the message says which were.
+        """
+
+    def architecture(self, kl_weight: float) -> nn.Module:
+        """The discrete network at one KL weight; see ``Posterior.architecture``."""
+        return self.at(kl_weight).architecture()
+
+    def retrain(
+        self,
+        kl_weight: float,
+        data: Data,
+        *,
+        start: Start = "scratch",
+        **options: Unpack[FitOptions],
+    ) -> Posterior:
+        """Train the discrete network at one KL weight by itself; see ``Posterior.retrain``."""
+        return self.at(kl_weight).retrain(data, start=start, **options)
+
+    def frontier(
+        self,
+        kl_weights: Sequence[float],
+        data: Data,
+        *,
+        draws: int = 32,
+        threshold: float = SUPERFLUOUS_DENSITY,
+        seed: int = 0,
+    ) -> xr.Dataset:
+        """Measure the posterior along the KL weight, without training.
+
+        Args:
+            kl_weights: λ, each in the fitted range, or one of those fitted.
+            data: a part of a data set, or ``(x, y)``.
+            draws: weights drawn, over which predictions are averaged; 0 uses posterior means.
+            threshold: ρ = exp(−μ²/2σ²) from which a weight counts as superfluous.
+            seed: of the draws.
+
+        Returns:
+            over the dim ``kl_weight`` what ``Posterior.evaluate`` gives, and for models with
+            weights to prune ``parameters``, the number of weights with ρ below ``threshold``,
+            and ``stability``, the accuracy of the posterior means over that of the means with
+            90 % of the weights removed.
+
+        Raises:
+            ValueError: for a λ that :meth:`at` does not take, or none.
+        """
+        whole_number("draws", draws, 0)
+        _check_any(kl_weights)
+        x, y = self._tensors(data)
+        models = ((kl_weight, self.at(kl_weight).model) for kl_weight in map(float, kl_weights))
+        return frontier(models, x, y, draws=draws, threshold=threshold, seed=seed)
+
+    def to_arviz(
+        self,
+        kl_weights: Sequence[float],
+        draws: int = 500,
+        data: Data | None = None,
+        *,
+        var_names: Sequence[str] | None = None,
+        seed: int = 0,
+    ) -> xr.DataTree:
+        """Export draws at several KL weights as one tree, with a dim ``kl_weight``.
+
+        Args:
+            kl_weights: λ, each in the fitted range, or one of those fitted.
+            draws: draws a chain and λ.
+            data: as in ``Posterior.to_arviz``, and the next two as well.
+            var_names: sites to export; all by default.
+            seed: of the draws.
+        """
+        from bayesnas.export.datatree import along_kl_weight
+
+        _check_any(kl_weights)
+        trees = [
+            self.at(kl_weight).to_arviz(draws, data, var_names=var_names, seed=seed)
+            for kl_weight in kl_weights
+        ]
+        return along_kl_weight(trees)
+
+    def to_inference_data(
+        self,
+        kl_weights: Sequence[float],
+        draws: int = 500,
+        data: Data | None = None,
+        **options: Any,
+    ) -> Any:
+        """Export as ``arviz.InferenceData`` (ArviZ 0.23); arguments of :meth:`to_arviz`."""
+        from bayesnas.export.datatree import to_inference_data
+
+        return to_inference_data(self.to_arviz(kl_weights, draws, data, **options))
+
+    def __getattr__(self, name: str) -> NoReturn:
+        """Say how to ask for what needs one λ."""
+        if name in _NEEDS_A_KL_WEIGHT:
+            raise AttributeError(
+                f"{self._called} has no {name!r} of its own: choose a KL weight, "
+                f"post.at(kl_weight).{name}(...)"
+            )
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+
+def _check_any(kl_weights: Sequence[float]) -> None:
+    if not kl_weights:
+        raise ValueError(f"kl_weights must hold at least one KL weight, got {kl_weights!r}")

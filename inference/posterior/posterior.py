@@ -1,0 +1,292 @@
+"""The posterior that a fit returns: predictions, structure, pruning, export, files."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Unpack
+
+import torch
+from torch import Tensor, nn
+
+from bayesnas.checks import whole_number
+from bayesnas.complexity import nats_to_bits
+from bayesnas.inference.config.inputs import Data, checked_data
+from bayesnas.inference.config.settings import make_settings
+from bayesnas.inference.evaluation.metrics import evaluate, kl_of
+from bayesnas.inference.evaluation.predictive import conditional_means, posterior_draws
+from bayesnas.inference.evaluation.pruning_curve import (
+    PRUNING_FRACTIONS,
+    pruned,
+    pruning_curve,
+    without_groups,
+)
+from bayesnas.inference.optim.optimizers import OptimizerFactory
+from bayesnas.inference.posterior.chain import Chain
+from bayesnas.inference.posterior.refine import refined
+from bayesnas.inference.posterior.retrain import Start, retrained
+from bayesnas.inference.reading import ReadElsewhere
+from bayesnas.pruning.compaction import compact
+from bayesnas.pruning.criteria import Criterion, Removal
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from bayesnas.inference.training.fit_options import FitOptions
+
+
+class Posterior(ReadElsewhere):
+    """q(w, Γ) at one KL weight, fitted from one or more starts.
+
+    Every start is a chain. What speaks of one network (:meth:`evaluate`, :meth:`predict`,
+    :meth:`prune`, :meth:`compact`, ...) uses the best chain, the one whose bound was highest
+    over its last steps; :meth:`to_arviz` exports all, and :meth:`chain` picks another.
+
+    Made by ``bayesnas.fit`` and ``bayesnas.load``.
+
+    Attributes:
+        run: what was fitted on what.
+        best: index of the best chain.
+        example: two rows of the training data, ``(x, y)``.
+    """
+
+    def evaluate(self, data: Data, *, draws: int = 32, seed: int = 0) -> dict[str, float]:
+        """Measure predictions and the bound on data.
+
+        Args:
+            data: a part of a data set, or ``(x, y)``.
+            draws: weights drawn, over which predictions are averaged; 0 uses the posterior
+                means alone, as published tables of this field often do.
+            seed: of the draws.
+
+        Returns:
+            ``accuracy`` and ``ece`` (15 bins; classification) or ``rmse``; ``nll``, mean
+            negative log predictive density an example; ``elbo`` = E_q log p − λ KL, ``kl`` and
+            ``expected_log_lik`` as sums over all rows of ``data`` and all weights;
+            ``elbo_error``, the Monte Carlo standard error of ``elbo``. All in nats.
+        """
+        whole_number("draws", draws, 0)
+        x, y = self._tensors(data)
+        return evaluate(self.model, x, y, self.kl_weight, draws, seed)
+
+    def predict(self, x: Tensor, draws: int = 100, *, seed: int = 0) -> Tensor:
+        """Predict under ``draws`` draws of the weights, one draw for all rows.
+
+        Args:
+            x: inputs ``[n, ...]``.
+            draws: number of draws.
+            seed: of the draws.
+
+        Returns:
+            class probabilities ``[draws, n, classes]``, P(y = 1) ``[draws, n]`` for a Bernoulli
+            likelihood, or conditional means ``[draws, n]`` for a Gaussian one.
+        """
+        whole_number("draws", draws, 1)
+        self._check_inputs(x)
+        x = x.to(self.example[0])
+        model = self.model.eval()
+        found = posterior_draws(model, self.example[0], draws, seed)
+        return torch.stack([conditional_means(model, x, draw) for draw in found])
+
+    def sample(self, draws: int = 100, *, seed: int = 0) -> dict[str, Tensor]:
+        """Draw the latent sites: ``[draws, ...]`` by site."""
+        whole_number("draws", draws, 1)
+        found = [d.values for d in posterior_draws(self.model, self.example[0], draws, seed)]
+        return {site: torch.stack([values[site] for values in found]) for site in found[0]}
+
+    def structure(self) -> xr.Dataset:
+        """What the posterior says of the structure: values in [0, 1], one variable a site."""
+        return self.model.structure()
+
+    def complexity(self, data: Data | None = None, *, draws: int = 32) -> dict[str, float]:
+        """Measure how much the posterior says, and of how many parameters.
+
+        Args:
+            data: the training data, for the description length; without it ``mdl_bits`` is
+                left out.
+            draws: draws for the expected log-likelihood.
+
+        Returns:
+            ``kl_nats`` and ``kl_bits``, KL(q ‖ p); ``parametric_complexity``, the smallest KL
+            over the prior's scale, in nats (where the model knows it); ``mdl_bits``, KL plus
+            expected negative log-likelihood (Graves 2011); ``parameters`` with a posterior, and
+            ``parameters_kept`` after pruning.
+        """
+        kl = kl_of(self.model, *self.example, draws=draws, seed=0)
+        masks = self.model.keep_masks()
+        found = {
+            "kl_nats": kl,
+            "kl_bits": nats_to_bits(kl),
+            "parameters": float(sum(mask.numel() for mask in masks.values())),
+            "parameters_kept": float(sum(int(mask.sum()) for mask in masks.values())),
+        }
+        complexity = self.model.parametric_complexity()
+        if complexity is not None:
+            found["parametric_complexity"] = float(complexity)
+        if data is not None:
+            log_lik = self.evaluate(data, draws=draws)["expected_log_lik"]
+            found["mdl_bits"] = nats_to_bits(kl - log_lik)
+        return found
+
+    def refine(
+        self,
+        data: Data,
+        *,
+        epochs: int | None = None,
+        steps: int | None = None,
+        batch_size: int | None = None,
+        lr: float | None = None,
+        schedule: str | None = None,
+        clip: float | None = None,
+        kl_weight: float | None = None,
+        seed: int | None = None,
+        optimizer: OptimizerFactory = torch.optim.Adam,
+        compile: str | bool = "auto",
+        progress: bool = True,
+    ) -> Posterior:
+        """Train on from here, every chain alone; also from a λ of an amortised fit.
+
+        Args:
+            data: training data.
+            epochs: passes over the sample; or
+            steps: optimiser steps (one of the two).
+            batch_size: examples a step; as in the fit by default, and so are the next four.
+            lr: learning rate at the start.
+            schedule: of the learning rate; ``"cosine"`` after a fit with a function for it.
+            clip: clip every gradient entry to [−clip, clip].
+            kl_weight: λ.
+            seed: of everything random.
+            optimizer: makes the optimiser: ``optimizer(parameters, lr=lr)``.
+            compile: as in ``bayesnas.fit``.
+            progress: show a bar, where stderr is a terminal.
+
+        Returns:
+            a new posterior, with the history of these steps; this one stays as it is.
+
+        Raises:
+            ValueError, TypeError: naming an argument that does not fit.
+        """
+        before = self.settings
+        train = checked_data(self.model, data, "data").to(self.example[0].device)
+        settings = make_settings(
+            examples=len(train),
+            kl_weight=self.kl_weight if kl_weight is None else kl_weight,
+            kl_warmup=0.0,
+            amortize=None,
+            epochs=epochs,
+            steps=steps,
+            batch_size=before.batch_size if batch_size is None else batch_size,
+            lr=before.lr if lr is None else lr,
+            schedule=schedule or before.schedule.replace("custom", "cosine"),
+            clip=before.clip if clip is None else clip,
+            restarts=self.chains,
+            patience=None,
+            seed=before.seed if seed is None else seed,
+            compile=compile,
+        )
+        models = [chain.model for chain in self._chains]
+        settings, records = refined(models, train, settings, optimizer, progress=progress)
+        run = dataclasses.replace(
+            self.run, settings=settings, data=train.info, fingerprint=train.fingerprint
+        )
+        return Posterior.restore(run, records, self.example, self.example[0].device)
+
+    def architecture(self) -> nn.Module:
+        """The likeliest discrete network of a model with a latent structure, as a plain module.
+
+        For a :class:`~bayesnas.models.LatentStructureNet` it is a graph with one operation on every
+        edge, at the posterior means of the weights: ``parameter_count`` and
+        ``multiply_add_count`` are its size, and its dead edges are left out.
+
+        Raises:
+            TypeError: for a model of one network.
+        """
+        return self.model.architecture().eval()
+
+    def retrain(
+        self, data: Data, *, start: Start = "scratch", **options: Unpack[FitOptions]
+    ) -> Posterior:
+        """Train :meth:`architecture` by itself, by maximum likelihood, as searches are judged.
+
+        For a posterior on its weights fit ``bayesnas.models.GaussianNet(post.architecture())``.
+
+        Args:
+            data: training data.
+            start: ``"scratch"``, fresh weights, or ``"weights"``, those of the search.
+            options: of ``bayesnas.fit``: ``epochs`` or ``steps``, ``optimizer``, ``validation`` and
+                ``patience``, ...
+
+        Returns:
+            a posterior whose weights are points; ``compact()`` is the trained module.
+
+        Raises:
+            TypeError: for a model of one network.
+            ValueError: naming an argument that does not fit.
+        """
+        return retrained(self.model, data, start, dict(options))
+
+    # Smaller networks ---------------------------------------------------------------------
+
+    def prune(
+        self,
+        *,
+        fraction: float | None = None,
+        threshold: float | None = None,
+        by: Removal = "density",
+        seed: int = 0,
+    ) -> Posterior:
+        """Remove weights: those with the largest relative density at zero first (Graves 2011).
+
+        Removed weights are exactly zero in means and draws, and leave the KL. What is already
+        removed stays so: groups can go first, then single weights. Give one of:
+
+        Args:
+            fraction: share of all weights (biases included) removed, over all layers together;
+                of groups as few go as remove at least so many.
+            threshold: removes where ρ = exp(−μ²/2σ²) ≥ threshold; by magnitude, where
+                |μ| ≤ threshold; by group, where the score of ``model.group_scores()`` is
+                ≥ threshold.
+            by: ``"density"`` ρ, ``"magnitude"`` |μ|, ``"random"``, the baseline, or ``"group"``:
+                whole input units and filters of a ``BayesianCompressionNet``, and with them the
+                units that nothing reads any more.
+            seed: of the random order.
+
+        Returns:
+            a new posterior; this one stays as it is.
+
+        Raises:
+            ValueError: for both or neither of ``fraction`` and ``threshold``, one out of range,
+                or by group where a layer would lose all its groups.
+            TypeError: for a model without weights, or groups, to prune.
+        """
+        models = [chain.model for chain in self._chains]
+        if by == "group":
+            x = self.example[0]
+            smaller = [without_groups(model, fraction, threshold, x) for model in models]
+        else:
+            smaller = [pruned(model, fraction, threshold, by, seed) for model in models]
+        chains = [
+            Chain(model, chain.history, chain.validation_nll)
+            for model, chain in zip(smaller, self._chains, strict=True)
+        ]
+        return Posterior(self.run, chains, self.example)
+
+    def pruning_curve(
+        self,
+        data: Data,
+        fractions: Sequence[float] = PRUNING_FRACTIONS,
+        by: Sequence[Criterion] = ("density", "magnitude", "random"),
+        *,
+        seed: int = 0,
+    ) -> xr.Dataset:
+        """Accuracy (or rmse) and nll of the posterior means against the fraction removed.
+
+        Returns:
+            variables over dims ``(by, fraction)``.
+        """
+        return pruning_curve(self.model, *self._tensors(data), fractions, by, seed)
+
+    def compact(self) -> nn.Module:
+        """Return a plain module at the posterior means, dead groups physically removed."""
+        plain = self.model.plain_module().eval()
+        return compact(plain, self.example[0])

@@ -1,0 +1,37 @@
+"""Training the network that a search found, by itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from bayesnas.models.checks import check_choice
+from bayesnas.models.networks.base import NetModel
+from bayesnas.models.networks.gaussian import GaussianNet
+
+if TYPE_CHECKING:
+    from bayesnas.inference.config.inputs import Data
+    from bayesnas.inference.posterior.posterior import Posterior
+    from bayesnas.models.base import BayesianModel
+
+Start = Literal["scratch", "weights"]
+
+
+def retrained(model: BayesianModel, data: Data, start: Start, options: dict[str, Any]) -> Posterior:
+    """Maximise the likelihood of the architecture of a model; see ``Posterior.retrain``."""
+    from bayesnas.inference.fit import fit  # it imports Posterior, whose method this is
+
+    check_choice("start", start, ("scratch", "weights"))
+    if "kl_weight" in options:
+        raise ValueError(
+            "kl_weight has no place in retraining, which has no KL: fit "
+            "GaussianNet(post.architecture()) for a posterior on the weights"
+        )
+    found = model.architecture()
+    assert isinstance(model, NetModel)
+    network = GaussianNet(
+        found,
+        stochastic="none",
+        initial_loc="random" if start == "scratch" else "net",
+        **model.likelihood.config(),  # type: ignore[arg-type]  # JSON values
+    )
+    return fit(network, data, kl_weight=0.0, **options)

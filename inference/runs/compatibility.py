@@ -1,0 +1,91 @@
+"""Whether a stored run is the one that is asked for."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bayesnas.inference.runs.description import FORMAT, RunDescription, describe_model
+from bayesnas.models.base import BayesianModel
+
+_PARTS = ("status", "model", "settings", "data", "fingerprint", "validation", "start")
+
+
+def check_format(path: Path, content: Mapping[str, Any]) -> None:
+    """Raise ValueError unless ``content`` of a ``run.json`` is complete and of our format."""
+    found = content.get("format")
+    if found != FORMAT:
+        versions = content.get("versions")
+        version = versions.get("bayesnas") if isinstance(versions, dict) else None
+        raise ValueError(
+            f"{path} has format {found!r} (written by bayesnas {version or 'of unknown version'}); "
+            f"this bayesnas {importlib.metadata.version('bayesnas')} reads format {FORMAT}"
+        )
+    missing = [part for part in _PARTS if part not in content]
+    if missing:
+        raise ValueError(f"{path} is damaged: it lacks {', '.join(missing)}")
+    for part in ("model", "settings", "data"):
+        if not isinstance(content[part], dict):
+            raise ValueError(f"{path} is damaged: {part} must be an object, got {content[part]!r}")
+
+
+def check_same_run(path: Path, held: Mapping[str, Any], run: RunDescription) -> None:
+    """Raise ValueError, saying in what they differ, unless ``run`` is the one described.
+
+    Args:
+        path: of the ``run.json``, for messages.
+        held: its content.
+        run: what is asked for.
+    """
+    check_format(path, held)
+    asked = run.to_dict(held["status"])
+    for part in ("settings", "data"):
+        for name, value in asked[part].items():
+            # The same numbers may come from another place: fingerprints tell.
+            if held[part].get(name) != value and name != "source":
+                raise ValueError(
+                    f"resume: {path} has {part} {name}={_short(held[part].get(name))}, "
+                    f"got {name}={_short(value)}"
+                )
+    check_same_model(path, held["model"], run.model)
+    for part, what in (("fingerprint", "training"), ("validation", "validation")):
+        if held[part] != asked[part]:
+            raise ValueError(f"resume: the run of {path} was on other {what} data than given")
+    if held["status"] != "finished" and _other_start(held["start"], run.start):
+        raise ValueError(
+            f"resume: the model given starts from other values than that of {path}: the net's "
+            "own weights, or parameters that no reset_parameters draws anew, are not the same"
+        )
+
+
+def _other_start(held: str, asked: str) -> bool:
+    # Another kind of device draws other numbers; that says nothing of the model.
+    return held.partition(":")[0] == asked.partition(":")[0] and held != asked
+
+
+def check_same_model(path: Path, held: Mapping[str, Any], model: BayesianModel) -> None:
+    """Raise ValueError, saying in what they differ, unless ``model`` is built as described."""
+    asked = describe_model(model)
+    if held.get("class") != asked["class"]:
+        raise ValueError(
+            f"model: the run of {path} has a {held.get('class')}, got {asked['class']}"
+        )
+    before, now = held.get("config"), asked["config"]
+    if before == now:
+        return
+    if not (isinstance(before, dict) and isinstance(now, dict)):
+        described = "can't be described" if now is None else "can be described"
+        raise ValueError(f"model: the run of {path} is of another model, the one given {described}")
+    for name in sorted(before.keys() | now.keys()):
+        if before.get(name) != now.get(name):
+            raise ValueError(
+                f"model: the run of {path} has {name}={_short(before.get(name))}, "
+                f"got {name}={_short(now.get(name))}"
+            )
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -1,0 +1,209 @@
+"""The folder of a run: what was fitted on what, and its result. No pickle."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from bayesnas.data import DataInfo
+from bayesnas.inference.config.settings import FitSettings
+from bayesnas.inference.runs.atomic_files import (
+    partial_of,
+    read_json,
+    read_tensors,
+    write_json,
+    write_tensors,
+)
+from bayesnas.inference.runs.chain_record import ChainRecord, ChainState, read_records
+from bayesnas.inference.runs.checkpoint import CHECKPOINT, read_checkpoint, write_checkpoint
+from bayesnas.inference.runs.compatibility import check_format, check_same_model, check_same_run
+from bayesnas.inference.runs.description import RunDescription
+from bayesnas.inference.runtime.random_state import random_state_kept
+from bayesnas.inference.training.chain_trainer import Training
+from bayesnas.models.base import BayesianModel
+from bayesnas.models.registry import zoo_class
+from bayesnas.nn.hypernetworks.options import Amortize
+
+RUN = "run.json"
+RESULT = "posterior.safetensors"
+
+Example = tuple[Tensor, Tensor]
+
+
+class RunFolder:
+    """A folder that belongs to one run.
+
+    ``run.json`` says from the first step on what is fitted on what; a run is finished when its
+    status says so, which is written after the result.
+
+    Attributes:
+        path: the folder.
+        finished: whether the run in it is done.
+    """
+
+    def __init__(self, path: Path, run: RunDescription, held: dict[str, Any] | None) -> None:
+        """Hold a folder; see :meth:`open`."""
+        self.path = path
+        self.finished = held is not None and held["status"] == "finished"
+        self._content = run.to_dict("running") if held is None else held
+        self._holds_run = held is not None
+
+    @classmethod
+    def open(cls, out: str | Path, run: RunDescription, *, resume: bool = False) -> RunFolder:
+        """Look whether a folder can take a run, or holds it already; nothing is written.
+
+        Raises:
+            FileExistsError: if it holds a run and ``resume`` is false.
+            NotADirectoryError: if it is a file.
+            FileNotFoundError: if it holds parts of a run that say nothing of what was fitted.
+            ValueError: if the run in it is another one; the message says in what.
+        """
+        path = Path(out)
+        if path.exists() and not path.is_dir():
+            raise NotADirectoryError(f"out must be a folder, got the file {path}")
+        held = [name for name in (RUN, RESULT, CHECKPOINT) if (path / name).exists()]
+        if not held:
+            return cls(path, run, None)
+        if not resume:
+            raise FileExistsError(
+                f"out: {path} already holds a run ({', '.join(held)}); "
+                "give another folder, or resume=True to go on with it"
+            )
+        if RUN not in held:
+            raise FileNotFoundError(f"out: {path} holds {', '.join(held)} but no {RUN}")
+        content = read_json(path / RUN)
+        check_same_run(path / RUN, content, run)
+        return cls(path, run, content)
+
+    def begin(self) -> None:
+        """Create the folder and say in it what is being fitted.
+
+        Raises:
+            OSError: where it can't be written; then it is as it was.
+        """
+        if self._holds_run:
+            return
+        with self._left_as_it_was_on_failure():
+            write_json(self.path / RUN, self._content)
+        self._holds_run = True
+
+    def checkpoint(self) -> tuple[list[ChainRecord], list[ChainState]] | None:
+        """Last checkpoint, or None where there is none yet."""
+        return read_checkpoint(self.path) if (self.path / CHECKPOINT).exists() else None
+
+    def write_checkpoint(
+        self, finished: Sequence[ChainRecord], running: Sequence[Training]
+    ) -> bool:
+        """Write where the fit stands; see :mod:`bayesnas.inference.runs.checkpoint`."""
+        return write_checkpoint(self.path, finished, running)
+
+    def finish(self, records: Sequence[ChainRecord], example: Example) -> None:
+        """Write the result; only then is the run finished and the checkpoint removed.
+
+        Raises:
+            OSError: where it can't be written; a checkpoint is intact, and a folder that held
+                no run holds none.
+        """
+        tensors = {"example/x": example[0], "example/y": example[1]}
+        for index, record in enumerate(records):
+            tensors |= record.tensors(f"chain{index}/")
+        nll = [record.validation_nll for record in records]
+        with contextlib.nullcontext() if self._holds_run else self._left_as_it_was_on_failure():
+            write_tensors(self.path / RESULT, tensors, {"validation_nll": nll})
+            write_json(self.path / RUN, {**self._content, "status": "finished"})
+        self.finished = True
+        self.tidy()
+
+    def tidy(self) -> None:
+        """Remove what a finished run has no use for: its checkpoint, files cut off by a kill."""
+        # What can't be removed does no harm: a finished run is never read from it.
+        with contextlib.suppress(OSError):
+            (self.path / CHECKPOINT).unlink(missing_ok=True)
+            for name in (RUN, RESULT, CHECKPOINT):
+                partial_of(self.path / name).unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def _left_as_it_was_on_failure(self) -> Any:
+        new = not self.path.exists()
+        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            yield
+        except OSError:
+            with contextlib.suppress(OSError):  # the first error tells more
+                (self.path / RESULT).unlink(missing_ok=True)
+                if new:
+                    self.path.rmdir()
+            raise
+
+
+def read_run(
+    path: str | Path, model: BayesianModel | None = None, amortize: Amortize | None = None
+) -> tuple[RunDescription, list[ChainRecord], Example]:
+    """Read a finished run.
+
+    Args:
+        path: its folder.
+        model: an equally built model, for one that can't be rebuilt from its description.
+        amortize: map of the user's own, which can't be rebuilt from a description either.
+
+    Raises:
+        FileNotFoundError: naming what is missing; for an interrupted run, how to go on.
+        ValueError: for a truncated or damaged file, a run of a later version, or another model.
+    """
+    folder = Path(path)
+    if not (folder / RUN).exists():
+        raise FileNotFoundError(f"{folder} holds no run: {RUN} is missing")
+    content = read_json(folder / RUN)
+    check_format(folder / RUN, content)
+    if content["status"] != "finished":
+        at = "midway" if (folder / CHECKPOINT).exists() else "before its first checkpoint"
+        raise FileNotFoundError(
+            f"the run in {folder} was interrupted {at}, its result is missing; fit with the same "
+            "arguments, out= and resume=True to go on"
+        )
+    if not (folder / RESULT).exists():
+        raise FileNotFoundError(f"{folder / RESULT} is missing")
+    run = _read_description(folder / RUN, content, model, amortize)
+    tensors, metadata = read_tensors(folder / RESULT)
+    try:
+        records = read_records(tensors, metadata["validation_nll"])
+        return run, records, (tensors["example/x"], tensors["example/y"])
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{folder / RESULT} is no result of a fit: it lacks {error}") from error
+
+
+def _read_description(
+    path: Path, content: dict[str, Any], model: BayesianModel | None, amortize: Amortize | None
+) -> RunDescription:
+    if model is None:
+        model = _rebuild_model(path, content["model"])
+    else:
+        check_same_model(path, content["model"], model)
+    try:
+        return RunDescription(
+            model,
+            FitSettings.from_dict(content["settings"], amortize),
+            DataInfo.from_dict(content["data"]),
+            content["fingerprint"],
+            content["validation"],
+            content["start"],
+        )
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} is damaged: {error}") from error
+
+
+def _rebuild_model(path: Path, held: dict[str, Any]) -> BayesianModel:
+    if held.get("config") is None:
+        raise ValueError(f"{path}: {held.get('reason', 'the model is not described')}")
+    try:
+        with random_state_kept():
+            return zoo_class(held["class"]).from_config(held["config"])
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{path}: the {held.get('class')} can't be rebuilt from its description ({error}); "
+            "pass an equally built one to bayesnas.load(path, model=...)"
+        ) from error

@@ -1,0 +1,1 @@
+"""One training step: eager, traced, batched over chains, of the upper level."""

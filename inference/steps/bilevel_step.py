@@ -1,0 +1,212 @@
+"""The step of the upper level of a two-level fit."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bayesnas.data import Split
+from bayesnas.inference.bilevel.linear_solvers import Tensors
+from bayesnas.inference.bilevel.losses import LevelLoss
+from bayesnas.inference.bilevel.options import Bilevel
+from bayesnas.inference.compile.trace import RecordedStep, record, relative_difference
+from bayesnas.inference.config.schedules import learning_rate_factor
+from bayesnas.inference.config.settings import FitSettings, StepKLWeight
+from bayesnas.inference.optim.optimizers import LearningRates, build_optimizer
+from bayesnas.inference.optim.trainable_parameters import TrainedParameters, running_buffers
+from bayesnas.inference.runtime.random_state import RandomStream
+from bayesnas.inference.steps.minibatches import Batches
+from bayesnas.inference.steps.step import TOLERANCE
+from bayesnas.models.base import BayesianModel
+
+_LOG = logging.getLogger("bayesnas")
+
+Shapes = tuple[torch.Size, ...]
+Gradient = Callable[..., Tensor]
+
+
+class UpperStep:
+    """Moves h by a hypergradient on a batch of each sample; θ and all buffers stay.
+
+    Where the fit records its steps this one is recorded too, once for every shape of batches, and
+    compiled for full ones where the fit compiles its own. The first is compared with the eager
+    one before it is trusted.
+
+    Args:
+        model: trained in place.
+        bilevel: options of the upper level.
+        settings: of the fit.
+        trained: all that is trained, of both levels.
+        examples: size of the training sample.
+        validation: sample of the upper level.
+        seed: of the order of its batches.
+        stream: random state in use while steps are taken.
+
+    Attributes:
+        trained: the parameters of the upper level.
+        optimizer: theirs.
+    """
+
+    def __init__(
+        self,
+        model: BayesianModel,
+        bilevel: Bilevel,
+        settings: FitSettings,
+        trained: TrainedParameters,
+        examples: int,
+        validation: Split,
+        seed: int,
+        stream: RandomStream,
+    ) -> None:
+        """Set up batches and optimiser; see the class."""
+        self._model, self._bilevel, self._all = model, bilevel, trained
+        self._steps, self._stream = settings.steps, stream
+        self._recording = settings.compile != "eager"
+        self._compiling = settings.compile == "inductor"
+        batch_size = bilevel.batch_size or settings.batch_size
+        self._batches = Batches(validation.x, validation.y, batch_size, seed)
+        self.trained = trained.level(upper=True)
+        self.optimizer = build_optimizer(bilevel.optimizer, self.trained.leaves, bilevel.lr)
+        self._rates = LearningRates(self.optimizer)
+        self._function = _Function(model, trained, bilevel, (examples, len(validation)))
+        self._recorded: dict[Shapes, RecordedStep] = {}
+        self._trusted: set[Shapes] = set()
+        self._full = min(settings.batch_size, examples), min(batch_size, len(validation))
+
+    def __call__(
+        self, step: int, x: Tensor, y: Tensor, kl_weight: StepKLWeight, lower_lr: float
+    ) -> None:
+        """Take a step.
+
+        Args:
+            step: index of the step in the fit.
+            x: inputs of the training batch.
+            y: its targets.
+            kl_weight: of the bound, and of the parameters.
+            lower_lr: learning rate of the lower level.
+        """
+        progress = step / self._steps
+        if progress < self._bilevel.start:
+            return
+        self._rates.scale(learning_rate_factor(self._bilevel.schedule, progress))
+        self.trained.refine(progress, self.optimizer)
+        self._all.write(kl_weight.target)
+        own = self._bilevel.kl_weight
+        weights = kl_weight.bound, kl_weight.bound if own is None else own
+        scalars = torch.tensor([*weights, lower_lr], device=x.device)
+        tensors = [*self._function.inputs(), x, y, *self._batches.at(step), scalars]
+        gradient = self._gradient(tensors)(*tensors)
+        flat = [group.flat.gradient for group in self.trained.groups]
+        for held, part in zip(flat, gradient.split([len(g) for g in flat]), strict=True):
+            held.copy_(part)
+        use = self.trained.use(kl_weight.target)
+        self.trained.pull_back(use)
+        self.trained.offer(use)
+        self.optimizer.step()
+
+    def decisions(self) -> dict[str, Any]:
+        """Return which steps are recorded ones, as JSON values for a checkpoint."""
+        recorded = [[list(shape) for shape in shapes] for shapes in self._recorded]
+        return {"recording": self._recording, "recorded": recorded}
+
+    def decide_as(self, decisions: Mapping[str, Any]) -> None:
+        """Take the same steps as the fit that :meth:`decisions` is of; none is compared anew."""
+        self._recording = bool(decisions["recording"])
+        self._trusted = {
+            tuple(torch.Size(shape) for shape in shapes) for shapes in decisions["recorded"]
+        }
+
+    def _gradient(self, tensors: Sequence[Tensor]) -> Gradient:
+        """The function of these shapes: recorded where that is possible and asked for."""
+        shapes = tuple(tensor.shape for tensor in tensors)
+        if self._recording and shapes not in self._recorded:
+            try:
+                self._recorded[shapes] = self._record(tensors)
+            except Exception as error:  # whatever a user's model does that tracing can't follow
+                self._stay_eager(f"it can't be traced ({type(error).__name__}: {error})")
+            else:
+                if shapes not in self._trusted:
+                    self._compare(self._recorded[shapes], tensors)
+        return self._recorded[shapes] if self._recording else self._function
+
+    def _record(self, tensors: Sequence[Tensor]) -> RecordedStep:
+        """The function, recorded, and for full batches compiled where the fit compiles."""
+        full = (len(tensors[-5]), len(tensors[-3])) == self._full
+        with self._stream.rewound(self._stream.now()):
+            recorded = record(self._function, tensors)
+            if self._compiling and full:
+                recorded.compile(tensors)
+        return recorded
+
+    def _compare(self, recorded: RecordedStep, tensors: Sequence[Tensor]) -> None:
+        """Stay eager where a recorded function does not give the eager numbers."""
+        before = self._stream.now()
+        with self._stream.rewound(before):
+            found = recorded(*tensors)
+        with self._stream.rewound(before):
+            difference = relative_difference(found, self._function(*tensors))
+        if difference > TOLERANCE:
+            self._stay_eager(f"the traced gradient differs from the eager one by {difference:.1e}")
+
+    def _stay_eager(self, reason: str) -> None:
+        self._recording = False
+        model = self._model.describe()
+        _LOG.warning("the upper level of %s trains in eager mode: %s", model, reason)
+
+
+class _Function:
+    """The hypergradient as a pure function of tensors.
+
+    ``(flat parameters of every group, buffers, x, y, validation x and y, scalars)`` go in; out
+    comes the gradient by the flat parameters of the groups of the upper level, one after another.
+    ``scalars`` are both KL weights and the learning rate of the lower level.
+    """
+
+    def __init__(
+        self,
+        model: BayesianModel,
+        trained: TrainedParameters,
+        bilevel: Bilevel,
+        examples: tuple[int, int],
+    ) -> None:
+        """Name what goes in; see the class."""
+        self._model, self._examples = model, examples
+        self._loss, self._method = LevelLoss(model), bilevel.method
+        lower, upper = trained.level(upper=False).groups, trained.level(upper=True).groups
+        self._groups, self._lower = [*lower, *upper], len(lower)
+        self._buffers = list(running_buffers(model))
+
+    def inputs(self) -> list[Tensor]:
+        """Flat parameters and buffers as they are."""
+        flat = [group.flat.values.detach() for group in self._groups]
+        return flat + [self._model.get_buffer(name) for name in self._buffers]
+
+    def __call__(self, *tensors: Tensor) -> Tensor:
+        """Compute the hypergradient; see the class for the arguments."""
+        count = len(self._groups)
+        flat, buffers = tensors[:count], tensors[count:-5]
+        x, y, held_out_x, held_out_y, scalars = tensors[-5:]
+        below, above, lr = scalars.unbind()
+
+        def level(
+            theta: Tensors, h: Tensors, x: Tensor, y: Tensor, weight: Tensor, examples: int
+        ) -> Tensor:
+            state = dict(zip(self._buffers, buffers, strict=True))
+            for group, values in zip(self._groups, [*theta, *h], strict=True):
+                state |= zip(group.names, group.flat.split(values), strict=True)
+            return self._loss(state, x, y, weight, examples)
+
+        n, m = self._examples
+        with torch.enable_grad():
+            found = self._method(
+                lambda theta, h: level(theta, h, held_out_x, held_out_y, above, m),
+                lambda theta, h: level(theta, h, x, y, below, n),
+                flat[: self._lower],
+                flat[self._lower :],
+                lr,
+            )
+        return torch.cat(found)

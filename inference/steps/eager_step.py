@@ -1,0 +1,96 @@
+"""A training step through Pyro: what every recorded step is held to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bayesnas.inference.config.settings import StepKLWeight
+from bayesnas.inference.elbo.bound import BoundTerms, bound_terms
+from bayesnas.inference.elbo.messengers import kl_weighted
+from bayesnas.inference.elbo.nonfinite import check_sites
+from bayesnas.inference.optim.trainable_parameters import TrainedParameters, Use, running_buffers
+from bayesnas.inference.runtime.random_state import RandomStream
+from bayesnas.models.base import BayesianModel
+from bayesnas.models.pyro_pair import PyroPair
+
+
+class EagerStep:
+    """Runs guide, model and bound through Pyro and writes the gradients; updates nothing.
+
+    Args:
+        model: model and guide.
+        parameters: all that optimisers update, and how the model's parameters come from it.
+        trained: that of these steps.
+        examples: size N of the sample.
+        clip: largest absolute value of a gradient entry, or None.
+        stream: random state in use while steps are taken.
+        where: describes a step, for error messages.
+    """
+
+    def __init__(
+        self,
+        model: BayesianModel,
+        parameters: TrainedParameters,
+        trained: TrainedParameters,
+        examples: int,
+        clip: float | None,
+        stream: RandomStream,
+        where: Callable[[], str],
+    ) -> None:
+        """Keep what a step needs; see the class."""
+        self._model, self._all, self._trained = model, parameters, trained
+        self._examples, self._clip = examples, clip
+        self._stream, self._where = stream, where
+
+    def __call__(self, x: Tensor, y: Tensor, kl_weight: StepKLWeight, use: Use) -> BoundTerms:
+        """Write the gradients of the leaves in use; return the terms of the bound."""
+        self._all.write(kl_weight.target)
+        for group in self._all.groups:
+            group.flat.gradient.zero_()
+        terms, bound = self._bound(x, y, kl_weight.bound)
+        # Per example, so that learning rate and clipping mean the same for any sample size.
+        (-bound / self._examples).backward()
+        self._trained.pull_back(use)
+        if self._clip is not None:
+            for gradient in use.gradients:
+                gradient.clamp_(-self._clip, self._clip)
+        return terms
+
+    def numbers(self, x: Tensor, y: Tensor, kl_weight: float) -> list[Tensor]:
+        """Terms of the bound ``[sites]`` and the gradient of every leaf in use; changes nothing."""
+        use = self._trained.use(kl_weight)
+        with self.unchanged():
+            terms = self(x, y, StepKLWeight(kl_weight, kl_weight), use)
+            return [terms.stacked(), *(gradient.clone() for gradient in use.gradients)]
+
+    @contextmanager
+    def unchanged(self) -> Iterator[None]:
+        """Run something and put random state, gradients and buffers back as they were."""
+        before = self._stream.now()
+        held = [gradient for group in self._all.groups for gradient in group.gradients]
+        held += running_buffers(self._model).values()
+        copies = [tensor.clone() for tensor in held]
+        with self._stream.rewound(before):
+            yield
+        for tensor, copy in zip(held, copies, strict=True):
+            tensor.copy_(copy)
+
+    def _bound(self, x: Tensor, y: Tensor, kl_weight: float) -> tuple[BoundTerms, Tensor]:
+        scale = self._examples / len(x)
+        elbo: Any = self._model.elbo if isinstance(self._model, PyroPair) else None
+        if elbo is None:
+            terms = bound_terms(self._model, x, y, data_scale=scale)
+            return terms, terms.bound(kl_weight)
+        model = kl_weighted(self._model.model, kl_weight, scale)
+        guide = kl_weighted(self._model.guide, kl_weight, scale)
+        before = self._stream.now()
+        bound: Tensor = -elbo.differentiable_loss(model, guide, x, y)
+        if not torch.isfinite(bound):
+            with torch.no_grad(), self._stream.rewound(before):
+                check_sites(model, guide, x, y, self._where())
+        return BoundTerms({"elbo": bound}, {}), bound

@@ -1,0 +1,98 @@
+"""Minibatches of a data set that lies in memory on the device of the fit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from bayesnas.inference.runtime.device import sent
+
+
+class Batches:
+    """Minibatches in a seeded random order, a new one every epoch.
+
+    The order of an epoch depends on the seed and the epoch alone, so a fit can start in the
+    middle of one. Every epoch shows each example once; the last batch may be smaller. Batches
+    are gathered one by one: a permuted copy of the sample would leave the cache before it is read.
+
+    Args:
+        x: inputs ``[n, ...]``.
+        y: targets ``[n, ...]``.
+        batch_size: examples a batch; n or more gives full batches, in the order of the data.
+        seed: of the order.
+
+    >>> import torch
+    >>> batches = Batches(torch.arange(5.0), torch.arange(5), batch_size=2, seed=0)
+    >>> [len(batches.at(step)[0]) for step in range(4)]
+    [2, 2, 1, 2]
+    """
+
+    def __init__(self, x: Tensor, y: Tensor, batch_size: int, seed: int) -> None:
+        """Keep the data; see the class."""
+        self._x, self._y = x.detach(), y.detach()
+        self._seed = seed
+        self._epoch = -1
+        self.size = len(x)
+        self.batch_size = min(batch_size, self.size)
+        self.per_epoch = -(-self.size // self.batch_size)
+
+    def at(self, step: int) -> tuple[Tensor, Tensor]:
+        """Inputs and targets of a step, counted from 0 over all epochs."""
+        if self.per_epoch == 1:
+            return self._x, self._y
+        epoch, rows = self.place(step)
+        if epoch != self._epoch:
+            self._order, self._epoch = self.order(epoch), epoch
+        return self.picked(self._order[rows])
+
+    def place(self, step: int) -> tuple[int, slice]:
+        """Epoch of a step, and its rows in the order of that."""
+        epoch, position = divmod(step, self.per_epoch)
+        return epoch, slice(position * self.batch_size, (position + 1) * self.batch_size)
+
+    def order(self, epoch: int) -> Tensor:
+        """Indices of the examples in the order of an epoch, ``[n]``."""
+        generator = torch.Generator().manual_seed((self._seed << 20) + epoch)
+        return sent(torch.randperm(self.size, generator=generator), self._x.device)
+
+    def picked(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+        """Inputs and targets of some examples, ``[*indices, ...]``."""
+        rows = indices.flatten()
+        x, y = (part.index_select(0, rows) for part in (self._x, self._y))
+        return x.unflatten(0, indices.shape), y.unflatten(0, indices.shape)
+
+
+class StackedBatches:
+    """Minibatches of many chains over one sample, each chain's in its own order.
+
+    Args:
+        chains: the minibatches of every chain, of one sample and one size.
+
+    Attributes:
+        shared: whether every batch is the whole sample, in which all chains see the same.
+
+    >>> import torch
+    >>> alone = [Batches(torch.arange(5.0), torch.arange(5), 2, seed) for seed in (0, 1)]
+    >>> x, _ = StackedBatches(alone).at(1)
+    >>> x.shape, bool((x[1] == alone[1].at(1)[0]).all())
+    (torch.Size([2, 2]), True)
+    """
+
+    def __init__(self, chains: Sequence[Batches]) -> None:
+        """Keep the chains' own minibatches; see the class."""
+        self._chains = list(chains)
+        self._epoch = -1
+        self.shared = self._chains[0].per_epoch == 1
+
+    def at(self, step: int) -> tuple[Tensor, Tensor]:
+        """Inputs and targets of a step, ``[chains, b, ...]``; ``[n, ...]`` where all are shared."""
+        first = self._chains[0]
+        if self.shared:
+            return first.at(step)
+        epoch, rows = first.place(step)
+        if epoch != self._epoch:
+            self._orders = torch.stack([chain.order(epoch) for chain in self._chains])
+            self._epoch = epoch
+        return first.picked(self._orders[:, rows])

@@ -1,0 +1,260 @@
+"""Training of one chain: steps of stochastic gradient ascent on the λ-weighted bound."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bayesnas.data import Split
+from bayesnas.inference.bilevel.options import Bilevel
+from bayesnas.inference.config.schedules import Schedule, learning_rate_factor
+from bayesnas.inference.config.settings import FitSettings, StepKLWeight
+from bayesnas.inference.elbo.bound import bound_terms
+from bayesnas.inference.elbo.nonfinite import check_parameters, check_terms
+from bayesnas.inference.optim.optimizer_state import optimizer_state, restore_optimizer
+from bayesnas.inference.optim.optimizers import OptimizerFactory
+from bayesnas.inference.runs.chain_record import HISTORY
+from bayesnas.inference.runtime.matmul_precision import fast_products
+from bayesnas.inference.runtime.pyro_context import pyro_session
+from bayesnas.inference.runtime.random_state import RandomStream
+from bayesnas.inference.steps.bilevel_step import UpperStep
+from bayesnas.inference.steps.minibatches import Batches
+from bayesnas.inference.steps.step import Step
+from bayesnas.models.base import BayesianModel
+from bayesnas.models.pyro_pair import PyroPair
+from bayesnas.nn.modules.parameter_names import below
+
+
+class Training:
+    """The state of one chain's training, advanced a number of steps at a time.
+
+    Args:
+        model: trained in place; on the device of the data.
+        x: inputs ``[n, ...]``.
+        y: targets ``[n, ...]``.
+        settings: of the fit.
+        chain: index of the chain; with the seed it decides all that is random.
+        optimizer: builds the optimiser from parameters and ``lr=``.
+        schedule: learning-rate schedule.
+        fresh: draw the initial parameters; False goes on from those of ``model``.
+        upper: options of the upper level of a two-level fit, and its sample.
+    """
+
+    def __init__(
+        self,
+        model: BayesianModel,
+        x: Tensor,
+        y: Tensor,
+        settings: FitSettings,
+        chain: int,
+        optimizer: OptimizerFactory,
+        schedule: Schedule,
+        *,
+        fresh: bool = True,
+        upper: tuple[Bilevel, Split] | None = None,
+    ) -> None:
+        """Draw the initial parameters and set up the optimiser; see the class."""
+        seeds = np.random.SeedSequence([settings.seed, chain]).generate_state(2)
+        self.model = model
+        self.settings = settings
+        self.chain = chain
+        self.step = 0
+        self.stopped = False
+        self._anneals = fresh  # a fit that goes on from another stays at the end of its schedules
+        self.batches = Batches(x, y, settings.batch_size, int(seeds[0]))
+        self.stream = RandomStream(int(seeds[1]), x.device)
+        self._schedule = schedule
+        with pyro_session(self.stream, validate=True):
+            first = self.batches.at(0)
+            model.train()
+            if fresh:
+                model.prepare(*first)
+                model.reset()
+            self._try_out(*first)
+            self.take = Step(
+                model, optimizer, settings, len(x), self.stream, lambda: self._where(self.step)
+            )
+        self.upper = None
+        if upper is not None:
+            bilevel, sample = upper
+            self.upper = UpperStep(
+                model, bilevel, settings, self.take.all, len(x), sample, int(seeds[0]), self.stream
+            )
+        self.history = torch.full((settings.steps, len(HISTORY)), torch.nan, device=x.device)
+        self.validation_nll: list[float] = []
+        self.best_state: dict[str, Tensor] | None = None
+
+    def _try_out(self, x: Tensor, y: Tensor) -> None:
+        """Run the pair once with Pyro's checks on; the chain goes on as if it had not run."""
+        if isinstance(self.model, PyroPair) and self.model.elbo is not None:
+            return
+        before = {name: value.clone() for name, value in self.model.state_dict().items()}
+        with RandomStream(0, x.device).active(), torch.no_grad():
+            bound_terms(self.model, x, y)
+        self.model.load_state_dict(before)  # running statistics of normalisation layers
+
+    @property
+    def parameters(self) -> list[torch.nn.Parameter]:
+        """The trainable parameters."""
+        return self.take.parameters
+
+    @property
+    def finished(self) -> bool:
+        """Whether no step is left, by count or by early stopping."""
+        return self.stopped or self.step >= self.settings.steps
+
+    def advance(self, count: int, interrupted: Callable[[], bool] = lambda: False) -> None:
+        """Take up to ``count`` steps; fewer at the end, or once ``interrupted()``.
+
+        Raises:
+            NonFiniteLossError: at the first step whose bound is NaN or infinite.
+        """
+        stop = min(self.step + count, self.settings.steps)
+        recorded: list[Tensor] = []
+        weights: list[float] = []
+        first = self.step
+        self.model.train()
+        with pyro_session(self.stream), fast_products(self.history.device):
+            while self.step < stop and not interrupted():
+                kl_weight = self.settings.kl_weight_at(self.step)
+                recorded.append(self._take_step(kl_weight))
+                weights.append(kl_weight.bound)
+                self.step += 1
+        if recorded:
+            self._record(first, torch.stack(recorded), weights)
+
+    def took(self, terms: Tensor, kl_weights: list[float]) -> None:
+        """Note steps that were taken together with those of other chains.
+
+        Args:
+            terms: of the bound, ``[steps, sites]``.
+            kl_weights: λ in the bound of every step.
+
+        Raises:
+            NonFiniteLossError: at the first step whose bound is NaN or infinite.
+        """
+        first = self.step
+        self.step += len(terms)
+        self._record(first, terms, kl_weights)
+
+    def _take_step(self, kl_weight: StepKLWeight) -> Tensor:
+        x, y = self.batches.at(self.step)
+        self.follow_schedules(self.step)
+        factor = self.rate_at(self.step)
+        if self.upper is not None:
+            self.upper(self.step, x, y, kl_weight, self.settings.lr * factor)
+        return self.take(x, y, kl_weight, factor)
+
+    def follow_schedules(self, step: int) -> bool:
+        """Do what is due before a step; return whether the maps over λ became finer."""
+        progress = step / self.settings.steps
+        if self._anneals:
+            self.model.anneal(progress)
+        return self.take.refine(progress)
+
+    def rate_at(self, step: int) -> float:
+        """Factor on the learning rate of a step."""
+        return learning_rate_factor(self._schedule, step / self.settings.steps)
+
+    def _record(self, first: int, terms: Tensor, kl_weights: list[float]) -> None:
+        split = len(self.take.log_lik_sites)
+        log_lik, kl = terms[:, :split].sum(1), terms[:, split:].sum(1)
+        weights = kl.new_tensor(kl_weights)
+        rows = torch.stack([weights * kl - log_lik, log_lik, kl, weights], dim=1)
+        finite = torch.isfinite(rows).all(dim=1)
+        if not bool(finite.all()):
+            index = int((~finite).nonzero()[0])
+            check_terms(self.take.named(terms[index]), self._where(first + index))
+        self.history[first : first + len(rows)] = rows
+
+    def _where(self, index: int) -> str:
+        kl_weight = self.settings.kl_weight_at(index).target
+        return f"at step {index + 1} of chain {self.chain} with kl_weight={kl_weight:g}"
+
+    def show(self, kl_weight: float) -> None:
+        """Give the model the parameters at a KL weight; in a fit at one λ it has them."""
+        self.take.all.write(kl_weight)
+
+    def check_parameters(self) -> None:
+        """Raise NonFiniteLossError where the last step left a parameter NaN or infinite.
+
+        The loss of the step before it says nothing of that.
+        """
+        where = self._where(self.step - 1)
+        check_parameters(self.model.named_parameters(), where)
+        maps = [(f"leaf {i} of the map", leaf) for i, leaf in enumerate(self.take.all.leaves)]
+        check_parameters(maps, where)
+
+    def end_epoch(self, validation_nll: float, patience: int | None) -> None:
+        """Note an epoch's validation NLL; keep the best state, and stop once patience is out."""
+        self.validation_nll.append(validation_nll)
+        if patience is None:
+            return
+        best = int(np.nanargmin([*self.validation_nll, np.inf]))
+        if best == len(self.validation_nll) - 1:
+            self.best_state = {name: value.clone() for name, value in self.fitted().items()}
+        self.stopped = len(self.validation_nll) - 1 - best >= patience
+
+    def fitted(self) -> dict[str, Tensor]:
+        """What was fitted, as it stands: the model as ``model/...``, maps as ``maps/...``.
+
+        In an amortised fit the model has its parameters in the middle of the range.
+        """
+        if self.settings.amortization is not None:
+            self.show(self.settings.amortization.span.kl_weight(0.5))
+        model, maps = self.model.state_dict(), self.take.all.state()
+        return {f"model/{name}": value.detach() for name, value in model.items()} | {
+            f"maps/{name}": value.detach() for name, value in maps.items()
+        }
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """All that the next steps depend on: tensors by name, and JSON values."""
+        tensors = self.fitted()
+        values = {}
+        for name, found in self._optimizers().items():
+            optimizer, values[name] = optimizer_state(found)
+            tensors |= {f"{name}/{key}": value for key, value in optimizer.items()}
+        tensors |= {f"random/{name}": value for name, value in self.stream.state.items()}
+        tensors["history"] = self.history[: self.step]
+        for name, value in (self.best_state or {}).items():
+            tensors[f"best/{name}"] = value
+        return tensors, {
+            "step": self.step,
+            "stopped": self.stopped,
+            "validation_nll": self.validation_nll,
+            **values,
+            "steps": self.take.decisions(),
+            "upper_steps": None if self.upper is None else self.upper.decisions(),
+        }
+
+    def _optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        """The optimiser of every level."""
+        found = {"optimizer": self.take.optimizer}
+        return found if self.upper is None else {**found, "upper_optimizer": self.upper.optimizer}
+
+    def load_state(self, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
+        """Go on from what :meth:`state` gave.
+
+        Raises:
+            ValueError: where the state is not of this model.
+        """
+        try:
+            self.model.load_state_dict(below("model/", tensors))
+            self.take.all.load_state(below("maps/", tensors))
+        except RuntimeError as error:
+            raise ValueError(f"the checkpoint is of another model: {error}") from error
+        for name, optimizer in self._optimizers().items():
+            restore_optimizer(optimizer, below(f"{name}/", tensors), values[name])
+        self.take.decide_as(values["steps"])
+        if self.upper is not None:
+            self.upper.decide_as(values["upper_steps"])
+        self.stream.state = below("random/", tensors)
+        self.step = int(values["step"])
+        self.stopped = bool(values["stopped"])
+        self.validation_nll = list(values["validation_nll"])
+        self.history[: self.step] = tensors["history"].to(self.history.device)
+        self.best_state = below("best/", tensors) or None

@@ -1,0 +1,1 @@
+"""The structure of a graph of operations as a latent variable."""

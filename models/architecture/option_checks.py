@@ -1,0 +1,55 @@
+"""Checks of the options of a network with a latent structure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bayesnas.distributions.relaxed.binary_concrete import check_temperature
+from bayesnas.models.architecture.guides import StructureGuide
+from bayesnas.models.checks import check_choice, check_positive
+from bayesnas.nn.graphs.graph import Graph
+
+COUPLINGS = ("independent", "conjugate")
+SAMPLES = ("batch", "example")
+WEIGHTS = ("gaussian", "point")
+
+
+def check_graph(graph: object) -> Graph:
+    """Return a graph that has a mixed edge; ValueError for anything else."""
+    if not isinstance(graph, Graph) or not graph.mixed:
+        raise ValueError(
+            "graph must be a bayesnas.nn.Graph with an edge of two or more primitives, "
+            f"got {type(graph).__name__}"
+        )
+    return graph
+
+
+def check_options(
+    family: StructureGuide, sample: str, coupling: str, weights: str, gamma_floor: float
+) -> None:
+    """Raise ValueError for an unknown option, or options that do not go together."""
+    check_choice("sample", sample, SAMPLES)
+    check_choice("coupling", coupling, COUPLINGS)
+    check_choice("weights", weights, WEIGHTS)
+    if check_positive("gamma_floor", gamma_floor) > 1:
+        raise ValueError(f"gamma_floor must be in (0, 1], got {gamma_floor!r}")
+    inside = weights == "gaussian" and not family.is_hard and sample == "batch"
+    if coupling == "conjugate" and not inside:
+        raise ValueError(
+            "coupling must be 'independent' for weights='point', on vertices and for "
+            "sample='example', where no weights follow a γ inside the domain, got 'conjugate'"
+        )
+
+
+def start_and_end(temperature: float | Sequence[float]) -> tuple[float, float]:
+    """First and last temperature of a fit, out of one number or two.
+
+    >>> start_and_end(0.5), start_and_end((1.0, 0.2))
+    ((0.5, 0.5), (1.0, 0.2))
+    """
+    numbers = (temperature,) * 2 if isinstance(temperature, (int, float)) else tuple(temperature)
+    if len(numbers) != 2:
+        raise ValueError(f"temperature must be a number or two, (start, end), got {temperature!r}")
+    for number in numbers:
+        check_temperature(number)
+    return float(numbers[0]), float(numbers[1])

@@ -1,0 +1,1 @@
+"""Autoencoders with a prior on their latent dimensions."""

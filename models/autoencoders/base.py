@@ -1,0 +1,154 @@
+"""What a model with latent variables of each example can be asked, beside its density."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from bayesnas.checks import whole_number
+from bayesnas.models.autoencoders import active_units as active_latents
+from bayesnas.models.autoencoders.decoder_likelihood import Observation
+from bayesnas.models.base import BayesianModel
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+class Autoencoder(BayesianModel):
+    """A model of x with L latent variables of every example, which can encode and decode.
+
+    A subclass sets the attributes and defines :meth:`encode`, :meth:`scales`,
+    :meth:`mean_of_latents` and :meth:`included`.
+
+    Attributes:
+        shape: of one example.
+        latents: L.
+        observation: p(x | f).
+    """
+
+    task = "regression"
+    shape: tuple[int, ...]
+    latents: int
+    observation: Observation
+
+    def check(self, x: Tensor, y: Tensor, classes: int | None = None) -> None:
+        """Examples of the model's shape, targets alike, pixels in [0, 1] for a Bernoulli."""
+        self.observation.check("x", x)
+        self.observation.check("y", y)
+
+    def examples(self, x: Tensor) -> Tensor:
+        """Examples ``[n, *shape]`` where the parameters are and of their type.
+
+        Raises:
+            ValueError: for another shape, or pixels outside [0, 1] for a Bernoulli.
+        """
+        self.observation.check("x", x)
+        return x.to(next(self.parameters()))
+
+    def encode(self, x: Tensor) -> Tensor:
+        """E[z | x], ``[n, L]``."""
+        raise TypeError(f"{type(self).__name__} does not define encode(x)")
+
+    def scales(self) -> Tensor:
+        """Mean scale γ of every latent dimension, ``[L]``."""
+        raise TypeError(f"{type(self).__name__} does not define scales()")
+
+    def mean_of_latents(self, z: Tensor) -> Tensor:
+        """:meth:`decode_latents`, differentiable in z."""
+        raise TypeError(f"{type(self).__name__} does not define mean_of_latents(z)")
+
+    def included(self) -> Tensor:
+        """Posterior probability that the scale of a dimension matters, ``[L]``."""
+        raise TypeError(f"{type(self).__name__} does not define included()")
+
+    @torch.no_grad()
+    def decode_latents(self, z: Tensor) -> Tensor:
+        """E[x | z] at the means of everything else, ``[n, *shape]``."""
+        return self.mean_of_latents(z)
+
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """E[x | z] at z = E[z | x], ``[n, *shape]``."""
+        return self.decode_latents(self.encode(x))
+
+    def generate(
+        self,
+        n: int,
+        fixed: Mapping[int, float] | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """Draw latents from their prior and decode them: means of new examples, ``[n, *shape]``.
+
+        Args:
+            n: how many.
+            fixed: values of z to hold, by index of the latent dimension.
+            generator: random state; torch's global one by default.
+
+        Raises:
+            ValueError: n is not a whole number ≥ 1, or an index is out of range.
+        """
+        z = self.prior_latents(whole_number("n", n), generator)
+        for latent, value in (fixed or {}).items():
+            z[:, self._index("fixed", latent)] = value
+        return self.decode_latents(z)
+
+    def prior_latents(self, n: int, generator: torch.Generator | None = None) -> Tensor:
+        """Draw latents of new examples from their prior, ``[n, L]``: standard normal ones."""
+        device = self.scales().device
+        return torch.randn(n, self.latents, generator=generator, device=device)
+
+    def traverse(self, latent: int, values: Sequence[float], x: Tensor | None = None) -> Tensor:
+        """Means as one latent dimension moves, ``[values, *shape]``.
+
+        Args:
+            latent: index of the dimension.
+            values: of z in that dimension.
+            x: one example ``shape`` to start from; without it the others are at 0.
+
+        Raises:
+            ValueError: the index is out of range.
+        """
+        index = self._index("latent", latent)
+        start = self.scales().new_zeros(1, self.latents) if x is None else self.encode(x[None])
+        z = start.repeat(len(values), 1)
+        z[:, index] = z.new_tensor(list(values))
+        return self.decode_latents(z)
+
+    def _index(self, name: str, latent: Any) -> int:
+        is_whole = isinstance(latent, int) and not isinstance(latent, bool)
+        if not is_whole or not 0 <= latent < self.latents:
+            raise ValueError(
+                f"{name}: a latent index must be a whole number in 0…{self.latents - 1}, "
+                f"got {latent!r}"
+            )
+        return int(latent)
+
+    def measures(self, x: Tensor) -> xr.Dataset:
+        """How relevant each latent dimension is, by three measures; see ``active_latents``."""
+        return active_latents.measures(self, x)
+
+    def active(self, x: Tensor, by: str = "variance") -> Tensor:
+        """Which dimensions are used, boolean ``[L]``.
+
+        Args:
+            x: examples ``[n, *shape]``.
+            by: ``"gamma"``, ``"variance"`` or ``"sensitivity"``; see
+                :func:`bayesnas.models.autoencoders.active_units.active`.
+        """
+        return active_latents.active(self, x, by)
+
+
+def checked_shape(shape: int | Sequence[int]) -> tuple[int, ...]:
+    """Return the shape of an example as a tuple; it must hold at least two values.
+
+    >>> checked_shape(784)
+    (784,)
+    """
+    sizes = (shape,) if isinstance(shape, int) else tuple(shape)
+    found = tuple(whole_number("shape", size) for size in sizes)
+    if math.prod(found) < 2:
+        raise ValueError(f"shape must hold at least two values, got {list(found)}")
+    return found

@@ -1,0 +1,1 @@
+"""Scale priors on groups of weights: Bayesian compression."""

@@ -1,0 +1,272 @@
+"""Bayesian compression: scale priors on whole units and filters (Louizos et al. 2017)."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import pyro
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from bayesnas.distributions import GaussianWeights, GroupScales
+from bayesnas.likelihoods import make_likelihood
+from bayesnas.models.checks import check_choice, check_positive
+from bayesnas.models.compression.grouped_weights import GroupedWeights, joined
+from bayesnas.models.compression.scale_priors import (
+    GroupPrior,
+    HorseshoeScales,
+    NormalJeffreysScales,
+    TruncatedLogUniformScales,
+)
+from bayesnas.models.networks.base import observe
+from bayesnas.nn import VariationalParameters
+from bayesnas.nn.modules.initial_values import StartingValues
+from bayesnas.nn.modules.keep_masks import KeepMasks
+from bayesnas.nn.modules.module_spec import describe, summary
+from bayesnas.nn.modules.stochastic_layers import StochasticLayers, is_linear_or_convolution
+from bayesnas.nn.modules.weight_groups import Groups, find_groups
+
+_LARGEST_LOG_SCALE = 5.0
+
+PRIORS = ("normal-jeffreys", "horseshoe", "log-uniform-truncated")
+
+
+class BayesianCompressionNet(GroupedWeights):
+    r"""A network in which every input unit or filter of a layer has a random scale.
+
+    .. math:: w_{gi} = z_g \tilde w_{gi},\quad \tilde w \sim N(0, 1),\quad z_g \sim p(z)
+
+    The groups g are the input units of a linear layer and the filters of a convolution (a
+    filter's bias is in its group). The prior of z has much mass at 0, so that whole groups
+    lose all but noise, and can be removed. The guide is :math:`q(\tilde w) = N(\mu, \sigma^2)`
+    with
+
+    - ``"normal-jeffreys"``: :math:`p(z) \propto 1/|z|`, :math:`q(z) = N(\mu_z, \alpha\mu_z^2)`,
+    - ``"horseshoe"``: z half-Cauchy, with a half-Cauchy scale for each layer, as products of
+      Gamma and inverse Gamma variables with log-normal guides,
+    - ``"log-uniform-truncated"``: ln z uniform on an interval, q(z) truncated log-normal.
+
+    Args:
+        net: any network of linear and convolution layers; it is copied and never changed.
+        prior: of z, one of the three above.
+        likelihood: ``"categorical"``, ``"bernoulli"`` or ``"gaussian"``.
+        noise_scale: for ``"gaussian"``: standard deviation of the noise, None to learn it.
+        global_scale: τ of the half-Cauchy prior on a layer's scale, for ``"horseshoe"``.
+        estimator: ``"local"`` draws z and the outputs of the layers for every example (local
+            reparameterisation), ``"weight"`` draws z and the weights once a batch.
+        stochastic: which layers have the prior, ``(name, module) -> bool``; by default every
+            linear and convolution layer.
+        initial_loc: ``"random"`` draws the initial means by each layer's own
+            ``reset_parameters`` under the seed of the fit; ``"net"`` starts at the weights of
+            ``net``, for a trained one, and every fit begins there anew (``Posterior.refine`` goes
+            on from a fit).
+        initial_scale: initial posterior standard deviation of w̃ and of z (of ln z).
+        max_scale: upper bound of the posterior standard deviation of w̃: None, one number, or a
+            dict by layer name. It keeps the first layers from being lost to noise.
+
+    Raises:
+        ValueError: naming the argument, what came and what was expected.
+
+    References:
+        Louizos, Ullrich, Welling, *Bayesian compression for deep learning*, NIPS 2017.
+
+    >>> import bayesnas as bn
+    >>> model = bn.models.BayesianCompressionNet(bn.nn.mlp([4, 8, 3]))
+    >>> model.group_names()
+    {'layer1': 'layer1.in', 'layer2': 'layer2.in'}
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        prior: str = "normal-jeffreys",
+        *,
+        likelihood: str = "categorical",
+        noise_scale: float | None = None,
+        global_scale: float = 1e-5,
+        estimator: str = "local",
+        stochastic: Callable[[str, nn.Module], bool] = is_linear_or_convolution,
+        initial_loc: str = "random",
+        initial_scale: float = math.exp(-4.5),
+        max_scale: float | Mapping[str, float] | None = None,
+    ) -> None:
+        """Build prior, guide and likelihood around a copy of ``net``; see the class."""
+        super().__init__()
+        check_choice("prior", prior, PRIORS)
+        check_choice("estimator", estimator, ("local", "weight"))
+        check_choice("initial_loc", initial_loc, ("random", "net"))
+        self.estimator = estimator
+        self.initial_loc = initial_loc
+        self.initial_scale = check_positive("initial_scale", initial_scale)
+        self.global_scale = check_positive("global_scale", global_scale)
+        self.likelihood = make_likelihood(likelihood, noise_scale)
+        self.task = self.likelihood.task
+        self.net = copy.deepcopy(net)
+        groups = find_groups(self.net, stochastic)
+        self.layers = StochasticLayers(self.net, stochastic)
+        # A layer whose weight is tied to another's is in the groups of that one.
+        own = {n: g for n, g in groups.items() if joined(n, "weight") in self.layers.shapes}
+        self.groups: dict[str, Groups] = own
+        self.scale_prior = _scale_prior(prior, self.global_scale)
+        self._custom_rule = stochastic is not is_linear_or_convolution
+        self._max_scale = _layer_bounds(max_scale, self.layers.names)
+        self._create_posterior()
+
+    def _create_posterior(self) -> None:
+        initial = {}
+        for name, groups in self.groups.items():
+            for variable, loc in self.scale_prior.initial_locs(groups.count).items():
+                site = joined(name, variable)
+                initial[f"{site}.loc"] = loc
+                initial[f"{site}.log_scale"] = self._initial_log_scale(loc)
+        for site, value in self.layers.initial.items():
+            initial[f"{site}.loc"] = value
+            initial[f"{site}.log_scale"] = self._initial_log_scale(value)
+        self.variational = VariationalParameters(initial)
+        from_net = {**self.layers.initial, **dict(self.net.named_parameters())}
+        self.start = StartingValues(from_net if self.initial_loc == "net" else {})
+        self.keep = KeepMasks(self.layers.shapes)
+        self.keep_groups = KeepMasks({n: torch.Size([g.count]) for n, g in self.groups.items()})
+
+    def _initial_log_scale(self, like: Tensor) -> Tensor:
+        return torch.full_like(like, math.log(self.initial_scale))
+
+    # The density and its guide --------------------------------------------------------------
+
+    def model(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """Sample z, w̃ and y ~ p(y | f(x; z w̃)); returns the network's outputs."""
+        self.register_with_pyro()
+        scales = {name: self._sample_scales(name) for name in self.groups}
+        weights = {}
+        for site in self.layers.shapes:
+            weight = pyro.sample(site, self.prior(site))
+            weights[site] = self._times_scale(site, weight, scales)
+        output: Tensor = functional_call(self.net, weights, (x,))
+        return observe(self.likelihood, output, x, y)
+
+    def guide(self, x: Tensor, y: Tensor | None = None) -> None:
+        """Sample q(z) and q(w̃)."""
+        self.register_with_pyro()
+        for name in self.groups:
+            for variable in self.scale_prior.variables:
+                pyro.sample(joined(name, variable), self.scale_posterior(name, variable))
+        for site in self.layers.shapes:
+            pyro.sample(site, self.posterior(site))
+
+    def _sample_scales(self, name: str) -> Tensor:
+        values = {}
+        for variable in self.scale_prior.variables:
+            site = joined(name, variable)
+            like = self.variational[f"{site}.loc"].detach()
+            prior = GroupScales(self.scale_prior.prior(variable, like), self._kept(name, like))
+            values[variable] = pyro.sample(site, prior)
+        return self.scale_prior.join(values)
+
+    def _kept(self, name: str, like: Tensor) -> Tensor | None:
+        return self.keep_groups[name] if like.ndim else None
+
+    def prior(self, site: str) -> GaussianWeights:
+        """Prior N(0, 1) of one tensor w̃."""
+        one = torch.ones_like(self.variational[f"{site}.loc"][..., :1]).flatten()[0]
+        return GaussianWeights(
+            torch.zeros_like(one), one, shape=self.layers.shapes[site], keep=self.keep[site]
+        )
+
+    def posterior(self, site: str) -> GaussianWeights:
+        """Guide of one tensor w̃."""
+        log_scale = self.variational[f"{site}.log_scale"]
+        bound = self._max_scale[self.layers.layer_index[site]]
+        if bound is not None:
+            log_scale = _bounded(log_scale, math.log(bound))
+        return GaussianWeights(
+            self.variational[f"{site}.loc"],
+            log_scale.exp(),
+            keep=self.keep[site],
+            local=self.estimator == "local",
+        )
+
+    def scale_posterior(self, name: str, variable: str) -> GroupScales:
+        """Guide of one of a layer's scale variables."""
+        site = joined(name, variable)
+        loc, log_scale = self.variational[f"{site}.loc"], self.variational[f"{site}.log_scale"]
+        # A group without any data would drift to infinity, where its KL is flat.
+        scale = _bounded(log_scale, _LARGEST_LOG_SCALE).exp()
+        base = self.scale_prior.guide(variable, loc, scale)
+        return GroupScales(base, self._kept(name, loc), local=self.estimator == "local")
+
+    def reset(self) -> None:
+        """Draw the initial means (or go back to the net's), reset scales and z; masks stay."""
+        if self.initial_loc == "net":
+            self._restore_net()
+        else:
+            self.redraw_means()
+        for name, groups in self.groups.items():
+            for variable, loc in self.scale_prior.initial_locs(groups.count).items():
+                self.variational.assign(f"{joined(name, variable)}.loc", loc)
+        for parameter in self.variational:
+            if parameter.endswith(".log_scale"):
+                initial = self._initial_log_scale(self.variational[parameter])
+                self.variational.assign(parameter, initial)
+
+    @torch.no_grad()
+    def _restore_net(self) -> None:
+        for name in self.start:
+            if name in self.layers.shapes:
+                self.variational.assign(f"{name}.loc", self.start[name])
+            else:
+                self.net.get_parameter(name).copy_(self.start[name])
+
+    # Files ------------------------------------------------------------------------------------
+
+    def config(self) -> dict[str, Any]:
+        """Constructor arguments as JSON values; TypeError for a net that has no description."""
+        if self._custom_rule:
+            return super().config()
+        bounds = dict(zip(self.layers.names, self._max_scale, strict=True))
+        return {
+            "net": describe(self.plain_module()),
+            "prior": self.scale_prior.name,
+            "global_scale": self.global_scale,
+            "estimator": self.estimator,
+            "initial_loc": self.initial_loc,
+            "initial_scale": self.initial_scale,
+            "max_scale": {name: bound for name, bound in bounds.items() if bound is not None},
+            **self.likelihood.config(),
+        }
+
+    def describe(self) -> str:
+        """Name, prior and network, e.g. ``BayesianCompressionNet (horseshoe) 784–300–10``."""
+        net = summary(self.plain_module())
+        return f"{type(self).__name__} ({self.scale_prior.name}) {net}"
+
+
+def _bounded(value: Tensor, upper: float) -> Tensor:
+    """A smooth minimum of the two, so that it can come back from the bound."""
+    return value - F.softplus(value - upper)
+
+
+def _scale_prior(prior: str, global_scale: float) -> GroupPrior:
+    if prior == "horseshoe":
+        return HorseshoeScales(global_scale)
+    return NormalJeffreysScales() if prior == "normal-jeffreys" else TruncatedLogUniformScales()
+
+
+def _layer_bounds(
+    max_scale: float | Mapping[str, float] | None, layers: Sequence[str]
+) -> list[float | None]:
+    """Upper bound of the posterior scales of every layer."""
+    if not isinstance(max_scale, Mapping):
+        if max_scale is not None:
+            check_positive("max_scale", max_scale)
+        return [max_scale] * len(layers)
+    unknown = sorted(set(max_scale) - set(layers))
+    if unknown:
+        raise ValueError(f"max_scale must name layers out of {list(layers)}, got {unknown}")
+    for bound in max_scale.values():
+        check_positive("max_scale", bound)
+    return [max_scale.get(name) for name in layers]

@@ -1,0 +1,138 @@
+"""How a net's error grows as more of its groups are removed, and where that begins."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bayesnas.likelihoods import Likelihood
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+_BATCH = 4096
+_THRESHOLDS = 60
+
+
+class Groupwise(Protocol):
+    """A model whose groups have scores and can be removed by them."""
+
+    likelihood: Likelihood
+
+    def group_scores(self) -> dict[str, Tensor]:
+        """Score of every group, ``[groups]`` by layer; +inf where it is removed."""
+
+    def remove_groups(self, threshold: float) -> None:
+        """Remove the groups at or above a threshold, in place."""
+
+    def keep_masks(self) -> dict[str, Tensor]:
+        """Which weights are kept, by site."""
+
+    def plain_module(self) -> nn.Module:
+        """The posterior-mean network."""
+
+
+def sweep_groups(
+    model: Groupwise, x: Tensor, y: Tensor, thresholds: Sequence[float] | None = None
+) -> xr.Dataset:
+    """Loss of the posterior means on validation data at a range of thresholds.
+
+    Args:
+        model: a fitted model; it stays as it is.
+        x: validation inputs.
+        y: validation targets.
+        thresholds: in units of the scores; by default up to 60, between neighbouring scores,
+            from the smallest that leaves every layer a group to one that removes nothing.
+
+    Returns:
+        over ``threshold`` (falling, so nets get smaller): ``loss``, the mean over examples of
+        the error (classification) or of the squared error; ``loss_error``, its standard error;
+        ``nll``, mean negative log-likelihood; ``weights``, how many are kept; and ``groups``,
+        how many are kept, over ``(threshold, layer)``.
+
+    Raises:
+        ValueError: at a threshold that would remove a whole layer.
+    """
+    import xarray as xr
+
+    scores = model.group_scores()
+    chosen = _between(scores) if thresholds is None else sorted(map(float, thresholds))[::-1]
+    rows: dict[str, list[float]] = {"loss": [], "loss_error": [], "nll": [], "weights": []}
+    groups = []
+    for threshold in chosen:
+        smaller = copy.deepcopy(model)
+        smaller.remove_groups(threshold)
+        losses, nll = _losses(smaller, x, y)
+        rows["loss"].append(losses.mean().item())
+        rows["loss_error"].append(losses.std().item() / len(losses) ** 0.5)
+        rows["nll"].append(nll)
+        rows["weights"].append(sum(int(mask.sum()) for mask in smaller.keep_masks().values()))
+        groups.append([int((score < threshold).sum()) for score in scores.values()])
+    variables = {name: ("threshold", values) for name, values in rows.items()}
+    return xr.Dataset(
+        {**variables, "groups": (("threshold", "layer"), groups)},
+        coords={"threshold": chosen, "layer": list(scores)},
+    )
+
+
+def knee(sweep: xr.Dataset) -> float:
+    """The threshold of the smallest net whose loss is within one standard error of the best.
+
+    As groups that carry noise alone are removed the loss stays flat, then it climbs; this is
+    the last place on the flat (the one-standard-error rule of Breiman, Friedman, Olshen, Stone,
+    *Classification and regression trees*, 1984).
+
+    Args:
+        sweep: what :func:`sweep_groups` gives, on data that nothing was trained or will be
+            tested on.
+
+    >>> import xarray as xr
+    >>> loss = ("threshold", [0.020, 0.018, 0.019, 0.050])
+    >>> sweep = xr.Dataset({"loss": loss, "loss_error": ("threshold", [0.002] * 4),
+    ...     "weights": ("threshold", [90, 50, 20, 5])}, {"threshold": [2.0, 1.0, 0.0, -1.0]})
+    >>> knee(sweep)
+    0.0
+    """
+    loss = sweep["loss"].values
+    best = int(np.nanargmin(loss))
+    good = loss <= loss[best] + sweep["loss_error"].values[best]
+    weights = np.where(good, sweep["weights"].values, np.inf)
+    return float(sweep["threshold"].values[int(np.argmin(weights))])
+
+
+def _between(scores: Mapping[str, Tensor]) -> list[float]:
+    """Thresholds between neighbouring scores, from all groups kept down to one in some layer."""
+    limit = max(float(score.min()) for score in scores.values())
+    pooled = torch.cat([score.double().flatten().cpu() for score in scores.values()])
+    values = pooled[pooled.isfinite()].unique()
+    values = values[values >= limit]
+    middles = 0.5 * (values[1:] + values[:-1])
+    every = torch.cat([middles, (values[-1:] + 1)]).flip(0)
+    places = torch.linspace(0, len(every) - 1, min(_THRESHOLDS, len(every))).round().long()
+    return [float(value) for value in every[places]]
+
+
+def _losses(model: Groupwise, x: Tensor, y: Tensor) -> tuple[Tensor, float]:
+    """Loss of every example, ``[n]``, and the mean negative log-likelihood."""
+    module = model.plain_module().eval()
+    losses, log_lik = [], 0.0
+    with torch.no_grad():
+        for inputs, targets in zip(x.split(_BATCH), y.split(_BATCH), strict=True):
+            output = module(inputs)
+            found = model.likelihood(output)
+            log_lik += found.log_prob(model.likelihood.target(targets)).sum().item()
+            losses.append(_loss(model.likelihood, output, found.mean, targets))
+    return torch.cat(losses).double(), -log_lik / len(x)
+
+
+def _loss(likelihood: Likelihood, output: Tensor, mean: Tensor, y: Tensor) -> Tensor:
+    if likelihood.name == "categorical":
+        return (output.argmax(-1) != y).float()
+    if likelihood.name == "bernoulli":
+        return ((mean > 0.5) != (y > 0.5)).float().reshape(len(y), -1).mean(1)
+    return (mean - y).square().reshape(len(y), -1).mean(1)

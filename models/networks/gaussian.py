@@ -1,0 +1,242 @@
+"""Mean-field Gaussian posterior on the weights of any network (Graves 2011; Blundell 2015)."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+import pyro
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from bayesnas.complexity import smallest_gaussian_kl
+from bayesnas.distributions import GaussianWeights
+from bayesnas.likelihoods import make_likelihood
+from bayesnas.models.checks import check_choice, check_positive
+from bayesnas.models.networks.base import NetModel, observe
+from bayesnas.nn.graphs.net_spec import describe_net
+from bayesnas.nn.modules.keep_masks import KeepMasks
+from bayesnas.nn.modules.module_spec import summary
+from bayesnas.nn.modules.stochastic_layers import (
+    StochasticLayers,
+    is_linear_or_convolution,
+    no_layer,
+)
+from bayesnas.nn.modules.variational_parameters import VariationalParameters
+from bayesnas.pruning.criteria import relative_density
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+PriorScale = float | str | Sequence[float] | Mapping[str, float]
+
+
+class GaussianNet(NetModel):
+    r"""A network whose weights and biases have independent Gaussian priors and posteriors.
+
+    .. math:: p(w) = \prod_i N(w_i; 0, s^2),\quad q(w) = \prod_i N(w_i; \mu_i, \sigma_i^2)
+
+    The network is any ``torch.nn.Module``; every parameter of the layers that ``stochastic``
+    picks becomes a Pyro site of its own name (``layer1.weight``). The other layers keep point
+    estimates, trained by maximum likelihood.
+
+    Args:
+        net: the network; it is copied and never changed.
+        prior_scale: prior standard deviation s: one number; one a stochastic layer, as a
+            sequence in the order of ``net.named_modules()`` or a dict by layer name; or
+            ``"learned"``, one a layer by type-II maximum likelihood.
+        likelihood: ``"categorical"``, ``"bernoulli"`` or ``"gaussian"``.
+        noise_scale: for ``"gaussian"``: standard deviation of the noise, None to learn it.
+        estimator: ``"local"`` samples the outputs of linear and convolution layers (local
+            reparameterisation), ``"weight"`` samples the weights once a batch.
+        stochastic: which layers get a distribution, ``(name, module) -> bool``; by default
+            every linear and convolution layer, so normalisation layers stay deterministic.
+            ``"none"``: none, all weights are point estimates of maximum likelihood.
+        initial_loc: ``"random"`` draws the initial means by each layer's own
+            ``reset_parameters`` under the seed of the fit; ``"net"`` starts at the weights of
+            ``net``, for a trained one.
+        initial_scale: initial posterior standard deviation.
+
+    Raises:
+        ValueError: naming the argument, what came and what was expected.
+
+    >>> import torch, bayesnas as bn
+    >>> model = bn.models.GaussianNet(bn.nn.mlp([4, 8, 3]), prior_scale=0.5)
+    >>> list(model.site_dims())
+    ['layer1.weight', 'layer1.bias', 'layer2.weight', 'layer2.bias']
+    """
+
+    upper_level = ("log_prior_scale",)
+
+    def __init__(
+        self,
+        net: nn.Module,
+        *,
+        prior_scale: PriorScale = 1.0,
+        likelihood: str = "categorical",
+        noise_scale: float | None = None,
+        estimator: str = "local",
+        stochastic: Callable[[str, nn.Module], bool] | Literal["none"] = is_linear_or_convolution,
+        initial_loc: str = "random",
+        initial_scale: float = 0.02,
+    ) -> None:
+        """Build prior, guide and likelihood around a copy of ``net``; see the class."""
+        super().__init__()
+        check_choice("estimator", estimator, ("local", "weight"))
+        check_choice("initial_loc", initial_loc, ("random", "net"))
+        check_positive("initial_scale", initial_scale)
+        self.estimator = estimator
+        self.initial_loc = initial_loc
+        self.initial_scale = float(initial_scale)
+        self.likelihood = make_likelihood(likelihood, noise_scale)
+        self.task = self.likelihood.task
+        self.net = copy.deepcopy(net)
+        rule = no_layer if stochastic == "none" else stochastic
+        self.layers = StochasticLayers(self.net, rule)
+        self._custom_rule = rule not in (is_linear_or_convolution, no_layer)
+        self._prior_argument = prior_scale
+        self._create_prior(prior_scale)
+        self._create_posterior()
+
+    def _create_prior(self, prior_scale: PriorScale) -> None:
+        scales = _layer_scales(prior_scale, self.layers.names)
+        log_scale = torch.tensor(scales, dtype=torch.float32).log()
+        if isinstance(prior_scale, str):
+            self.log_prior_scale = nn.Parameter(log_scale)
+        else:
+            self.register_buffer("log_prior_scale", log_scale)
+
+    def _create_posterior(self) -> None:
+        initial = {}
+        for site, value in self.layers.initial.items():
+            initial[f"{site}.loc"] = value
+            initial[f"{site}.log_scale"] = torch.full_like(value, self.initial_scale).log()
+        self.variational = VariationalParameters(initial)
+        self.keep = KeepMasks(self.layers.shapes)
+
+    def model(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """Sample w ~ p(w) and y ~ p(y | f(x; w)); returns the network's outputs."""
+        self.register_with_pyro()
+        weights = {site: pyro.sample(site, self.prior(site)) for site in self.layers.shapes}
+        output: Tensor = functional_call(self.net, weights, (x,))
+        return observe(self.likelihood, output, x, y)
+
+    def guide(self, x: Tensor, y: Tensor | None = None) -> None:
+        """Sample w ~ q(w)."""
+        self.register_with_pyro()
+        for site in self.layers.shapes:
+            pyro.sample(site, self.posterior(site))
+
+    def prior(self, site: str) -> GaussianWeights:
+        """Prior of one weight tensor."""
+        scale = self.log_prior_scale[self.layers.layer_index[site]].exp()
+        return GaussianWeights(
+            scale.new_zeros(()), scale, shape=self.layers.shapes[site], keep=self.keep[site]
+        )
+
+    def posterior(self, site: str) -> GaussianWeights:
+        """Guide of one weight tensor."""
+        return GaussianWeights(
+            self.variational[f"{site}.loc"],
+            self.variational[f"{site}.log_scale"].exp(),
+            keep=self.keep[site],
+            local=self.estimator == "local",
+        )
+
+    def reset(self) -> None:
+        """Draw the initial means (unless ``initial_loc="net"``) and reset the scales."""
+        if self.initial_loc == "random":
+            self.redraw_means()
+        for site, shape in self.layers.shapes.items():
+            log_scale = torch.full(shape, self.initial_scale).log()
+            self.variational.assign(f"{site}.log_scale", log_scale)
+
+    def site_dims(self) -> dict[str, tuple[str, ...]]:
+        """Named dims of every weight tensor, e.g. ``("layer1.out", "layer1.in")``."""
+        return dict(self.layers.dims)
+
+    def weight_posteriors(self) -> dict[str, tuple[Tensor, Tensor]]:
+        """Mean and standard deviation of every weight, by site."""
+        found = {site: self.posterior(site) for site in self.layers.shapes}
+        return {site: (q.loc.detach(), q.scale.detach()) for site, q in found.items()}
+
+    def parametric_complexity(self) -> Tensor:
+        """KL(q ‖ p) in nats at the best prior scale of every layer, s² = mean(μ² + σ²)."""
+        layers: dict[int, list[GaussianWeights]] = {}
+        for site, layer in self.layers.layer_index.items():
+            layers.setdefault(layer, []).append(self.posterior(site))
+        return (
+            torch.stack([smallest_gaussian_kl(layer) for layer in layers.values()]).sum().detach()
+        )
+
+    def structure(self) -> xr.Dataset:
+        """1 − ρ of every weight, ρ = exp(−μ²/2σ²) the relative density; 0 where removed.
+
+        Near 1 the posterior is far from zero in units of its width: the weight matters.
+        """
+        import xarray as xr
+
+        variables = {}
+        for site, (loc, scale) in self.weight_posteriors().items():
+            mask = self.keep[site]
+            relevance = 1.0 - relative_density(loc, scale)
+            relevance = relevance if mask is None else relevance * mask
+            variables[site] = (self.layers.dims[site], relevance.cpu().numpy())
+        return xr.Dataset(variables, attrs={"quantity": "1 - relative density exp(-mu²/2sigma²)"})
+
+    def plain_module(self) -> nn.Module:
+        """A copy of the network with the posterior means as ordinary parameters."""
+        means = {site: self.posterior(site).mean.detach() for site in self.layers.shapes}
+        return self.layers.filled(self.net, means)
+
+    def config(self) -> dict[str, Any]:
+        """Constructor arguments as JSON values; TypeError for a net that has no description."""
+        if self._custom_rule:
+            return super().config()
+        prior = self._prior_argument
+        points: dict[str, Any] = {} if self.layers.names else {"stochastic": "none"}
+        return {
+            "net": describe_net(self.plain_module()),
+            "prior_scale": prior if isinstance(prior, (int, float, str)) else self._prior_list(),
+            "estimator": self.estimator,
+            "initial_loc": self.initial_loc,
+            "initial_scale": self.initial_scale,
+            **points,
+            **self.likelihood.config(),
+        }
+
+    def _prior_list(self) -> list[float]:
+        return [float(scale) for scale in self.log_prior_scale.exp()]
+
+    def describe(self) -> str:
+        """Name and network, e.g. ``GaussianNet 784–50–10``."""
+        return f"GaussianNet {summary(self.plain_module())}"
+
+
+def _layer_scales(prior_scale: PriorScale, layers: Sequence[str]) -> list[float]:
+    """Prior scale of every layer; raises where the argument doesn't say one for each."""
+    scales: list[float]
+    if isinstance(prior_scale, str):
+        check_choice("prior_scale", prior_scale, ("learned",))
+        scales = [1.0] * len(layers)
+    elif isinstance(prior_scale, Mapping):
+        if set(prior_scale) != set(layers):
+            raise ValueError(
+                f"prior_scale must name every stochastic layer {list(layers)}, "
+                f"got {sorted(prior_scale)}"
+            )
+        scales = [prior_scale[name] for name in layers]
+    elif isinstance(prior_scale, (list, tuple)):
+        if len(prior_scale) != len(layers):
+            raise ValueError(
+                f"prior_scale must have one value for each of the {len(layers)} stochastic "
+                f"layers {list(layers)}, got {len(prior_scale)}"
+            )
+        scales = list(prior_scale)
+    else:
+        scales = [cast(float, prior_scale)] * len(layers)
+    for scale in scales:
+        check_positive("prior_scale", scale)
+    return [float(scale) for scale in scales]

@@ -1,0 +1,290 @@
+"""Gates on the weights, neurons or filters of any network, with Gaussian weights behind them."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pyro
+import torch
+from pyro.distributions import TorchDistribution
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from bayesnas.distributions import GaussianWeights, SpikeAndSlab
+from bayesnas.distributions.weights.gated_weights import GatedWeights
+from bayesnas.likelihoods import make_likelihood
+from bayesnas.models.checks import check_choice, check_positive, check_probability
+from bayesnas.models.networks.base import NetModel, observe
+from bayesnas.models.networks.gate_relaxations import GateLaw, RelaxedGates
+from bayesnas.nn import VariationalParameters
+from bayesnas.nn.modules.gate_groups import GateGroup, gate_groups
+from bayesnas.nn.modules.keep_masks import KeepMasks
+from bayesnas.nn.modules.module_spec import describe, summary
+from bayesnas.nn.modules.stochastic_layers import StochasticLayers, is_linear_or_convolution
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+class SpikeAndSlabNet(NetModel):
+    r"""A network with gates: weights, neurons or filters are in it with some probability.
+
+    .. math::
+        z_g \sim p(z; \pi), \qquad w_i \mid z \sim N(0, s^2)\ \text{if}\ z_{g(i)} > 0,
+        \ \text{else}\ \delta_0, \qquad y \sim p(y \mid f(x; z \odot w))
+
+    A gate that is shut takes its weights out of the network and out of the KL divergence. What
+    a gate is drawn from, in prior and guide, is a relaxed Bernoulli variable:
+
+    - ``"hard-concrete"`` is exactly 0 (or 1) with positive probability, so gates do shut; π is
+      the prior P(z > 0). Gates whose test-time value is 0 are 0 in ``plain_module()``, and
+      ``compact()`` takes what they shut off out of the module.
+    - ``"binary-concrete"`` comes near 0 and 1 without reaching them; π is the prior P(z > ½).
+      Remove small gates by ``prune``.
+
+    Args:
+        net: the network; it is copied and never changed.
+        gates: what one gate multiplies: ``"weights"``, ``"neurons"`` (inputs of linear layers)
+            or ``"filters"`` (outputs of convolutions), or both of these in a sequence; see
+            :func:`~bayesnas.nn.modules.gate_groups.gate_groups`.
+        inclusion: prior probability π, in (0, 1). Gates that the data say nothing of come to rest
+            at it: below about 0.3 a hard concrete gate at rest is shut at test time.
+        slab_scale: s > 0, or ``"learned"``, one a layer by type-II maximum likelihood.
+        relaxation: ``"hard-concrete"`` or ``"binary-concrete"``.
+        temperature: of the gates, > 0.
+        initial_inclusion: probability at which the gates of the guide start, in (0, 1).
+        likelihood: ``"categorical"``, ``"bernoulli"`` or ``"gaussian"``.
+        noise_scale: for ``"gaussian"``: standard deviation of the noise, None to learn it.
+        estimator: ``"local"`` or ``"weight"``, as for ``GaussianNet``.
+        initial_loc: ``"random"`` or ``"net"``, as for ``GaussianNet``.
+        initial_scale: initial posterior standard deviation of the weights.
+
+    Raises:
+        ValueError: naming the argument, what came and what was expected; also for a net without
+            layers of the kind that ``gates`` asks for.
+
+    References:
+        Louizos, Welling, Kingma, *Learning sparse neural networks through L0 regularization*,
+        2018; Titsias, Lázaro-Gredilla, *Spike and slab variational inference*, 2011.
+
+    >>> import bayesnas as bn
+    >>> model = SpikeAndSlabNet(bn.nn.mlp([4, 8, 3]), gates="neurons")
+    >>> list(model.site_dims())[:2]
+    ['layer1.gate', 'layer2.gate']
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        gates: str | Sequence[str] = "weights",
+        *,
+        inclusion: float = 0.1,
+        slab_scale: float | str = 1.0,
+        relaxation: str = "hard-concrete",
+        temperature: float = 2 / 3,
+        initial_inclusion: float = 0.95,
+        likelihood: str = "categorical",
+        noise_scale: float | None = None,
+        estimator: str = "local",
+        initial_loc: str = "random",
+        initial_scale: float = 0.02,
+    ) -> None:
+        """Build gates, prior, guide and likelihood around a copy of ``net``; see the class."""
+        super().__init__()
+        check_choice("estimator", estimator, ("local", "weight"))
+        check_choice("initial_loc", initial_loc, ("random", "net"))
+        check_positive("initial_scale", initial_scale)
+        check_probability("inclusion", inclusion)
+        check_probability("initial_inclusion", initial_inclusion)
+        if slab_scale != "learned":
+            check_positive("slab_scale", slab_scale)
+        self.gates = RelaxedGates(relaxation, temperature)
+        self.likelihood = make_likelihood(likelihood, noise_scale)
+        self.task = self.likelihood.task
+        self.net = copy.deepcopy(net)
+        self.layers = StochasticLayers(self.net, is_linear_or_convolution)
+        self.groups = gate_groups(self.layers, gates)
+        self._gate_of = {site: group for group in self.groups for site in group.views}
+        self._config: dict[str, Any] = {
+            "gates": gates if isinstance(gates, str) else list(gates),
+            "inclusion": inclusion,
+            "slab_scale": slab_scale,
+            "relaxation": relaxation,
+            "temperature": temperature,
+            "initial_inclusion": initial_inclusion,
+            "estimator": estimator,
+            "initial_loc": initial_loc,
+            "initial_scale": initial_scale,
+            **self.likelihood.config(),
+        }
+        self._create_parameters(slab_scale)
+
+    def _create_parameters(self, slab_scale: float | str) -> None:
+        learned = isinstance(slab_scale, str)
+        value = torch.full((len(self.layers.names),), 1.0 if learned else float(slab_scale)).log()
+        if learned:
+            self.log_slab_scale = nn.Parameter(value)
+        else:
+            self.register_buffer("log_slab_scale", value)
+        initial = {f"{group.site}.logits": torch.zeros(group.shape) for group in self.groups}
+        for site, weight in self.layers.initial.items():
+            initial[f"{site}.loc"] = weight
+            initial[f"{site}.log_scale"] = torch.full_like(weight, self._initial_log_scale)
+        self.variational = VariationalParameters(initial)
+        self.keep = KeepMasks(self.layers.shapes)
+
+    @property
+    def _initial_log_scale(self) -> float:
+        return math.log(self._config["initial_scale"])
+
+    # Density ------------------------------------------------------------------------------
+
+    def model(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """Sample z ~ p(z), w ~ p(w | z) and y ~ p(y | f(x; z ⊙ w)); returns the outputs."""
+        self.register_with_pyro()
+        gates = self._sample_gates(self.gate_prior)
+        weights = {}
+        for site in self.layers.shapes:
+            weight = pyro.sample(site, self.prior(site, gates))
+            weights[site] = weight * gates[site] if site in gates else weight
+        output: Tensor = functional_call(self.net, weights, (x,))
+        return observe(self.likelihood, output, x, y)
+
+    def guide(self, x: Tensor, y: Tensor | None = None) -> None:
+        """Sample z ~ q(z) and w ~ q(w | z)."""
+        self.register_with_pyro()
+        gates = self._sample_gates(self.gate_posterior)
+        for site in self.layers.shapes:
+            pyro.sample(site, self.posterior(site, gates))
+
+    def _sample_gates(self, law: Callable[[GateGroup], GateLaw]) -> dict[str, Tensor]:
+        """Gates in [0, 1] by weight site, each broadcastable to its weights."""
+        found: dict[str, Tensor] = {}
+        for group in self.groups:
+            gate = self.gates.gate(pyro.sample(group.site, self._event(group, law(group))))
+            found |= {site: gate.reshape(view) for site, view in group.views.items()}
+        return found
+
+    def _event(self, group: GateGroup, law: TorchDistribution) -> TorchDistribution:
+        """The law of a layer's gates as one event; gates without weights are out of the KL."""
+        if any(self.keep[site] is not None for site in group.views):
+            law = law.mask(group.any_kept(self.keep.masks()))
+        found: TorchDistribution = law.to_event(len(group.shape))
+        return found
+
+    def gate_prior(self, group: GateGroup) -> GateLaw:
+        """Prior of a layer's gates."""
+        location = self.gates.location(self._config["inclusion"])
+        return self.gates.law(torch.full_like(self._logits(group), location))
+
+    def gate_posterior(self, group: GateGroup) -> GateLaw:
+        """Guide of a layer's gates."""
+        return self.gates.law(self._logits(group))
+
+    def _logits(self, group: GateGroup) -> Tensor:
+        return self.variational[f"{group.site}.logits"]
+
+    def prior(self, site: str, gates: Mapping[str, Tensor]) -> GaussianWeights:
+        """Prior of one weight tensor given the gates."""
+        scale = self.log_slab_scale[self.layers.layer_index[site]].exp()
+        shape, keep = self.layers.shapes[site], self.keep[site]
+        if site in gates and self.gates.shuts:
+            is_open = (gates[site] > 0).expand(shape)
+            keep = is_open if keep is None else is_open & keep
+        return GaussianWeights(scale.new_zeros(()), scale, shape=shape, keep=keep)
+
+    def posterior(self, site: str, gates: Mapping[str, Tensor]) -> GaussianWeights:
+        """Guide of one weight tensor given the gates."""
+        loc, scale = self._gaussian(site)
+        local = self._config["estimator"] == "local"
+        if site not in gates or not self.gates.shuts:
+            return GaussianWeights(loc, scale, keep=self.keep[site], local=local)
+        is_open = (gates[site] > 0).expand(loc.shape)
+        return GatedWeights(loc, scale, is_open, self._inclusion(site), self.keep[site], local)
+
+    def _gaussian(self, site: str) -> tuple[Tensor, Tensor]:
+        return self.variational[f"{site}.loc"], self.variational[f"{site}.log_scale"].exp()
+
+    def _inclusion(self, site: str) -> Tensor:
+        """Gate probabilities of a weight site, broadcastable to it."""
+        group = self._gate_of[site]
+        return self.gates.inclusion(self._logits(group)).reshape(group.views[site])
+
+    # Start --------------------------------------------------------------------------------
+
+    def reset(self) -> None:
+        """Open the gates, draw the initial means (unless ``initial_loc="net"``)."""
+        if self._config["initial_loc"] == "random":
+            self.redraw_means()
+        for site, shape in self.layers.shapes.items():
+            log_scale = torch.full(shape, self._initial_log_scale)
+            self.variational.assign(f"{site}.log_scale", log_scale)
+        start = self.gates.location(self._config["initial_inclusion"])
+        for group in self.groups:
+            logits = start + 0.01 * torch.randn(group.shape)
+            self.variational.assign(f"{group.site}.logits", logits)
+
+    # Reading ------------------------------------------------------------------------------
+
+    def site_dims(self) -> dict[str, tuple[str, ...]]:
+        """Named dims of the gates, then of every weight tensor."""
+        return {group.site: group.dims for group in self.groups} | self.layers.dims
+
+    def structure(self) -> xr.Dataset:
+        """Posterior probability of every gate, one variable a layer, ``layer1.inclusion``.
+
+        P(z > 0) for hard concrete gates, P(z > ½) for binary concrete ones; 0 for a gate all of
+        whose weights are removed.
+        """
+        import xarray as xr
+
+        variables = {}
+        for group in self.groups:
+            kept = group.any_kept(self.keep.masks())
+            values = (self.gates.inclusion(self._logits(group)).detach() * kept).cpu().numpy()
+            variables[group.site.removesuffix("gate") + "inclusion"] = (group.dims, values)
+        return xr.Dataset(variables, attrs={"quantity": "posterior probability of a gate"})
+
+    def weight_posteriors(self) -> dict[str, tuple[Tensor, Tensor]]:
+        """Mean and standard deviation of every weight as a spike and slab, by site."""
+        found = {}
+        for site in self.layers.shapes:
+            loc, scale = (value.detach() for value in self._gaussian(site))
+            if site in self._gate_of:
+                law = SpikeAndSlab(self._inclusion(site).detach(), loc, scale)
+                loc, scale = law.mean, law.variance.sqrt()
+            found[site] = (loc, scale)
+        return found
+
+    def keep_masks(self) -> dict[str, Tensor]:
+        """Which weights are kept, by site; those behind a gate that is 0 at test time are not."""
+        masks = self.keep.masks()
+        if self.gates.shuts:
+            for group in self.groups:
+                is_open = self.gates.point(self._logits(group)) > 0
+                for site, view in group.views.items():
+                    masks[site] &= is_open.reshape(view)
+        return masks
+
+    @torch.no_grad()
+    def plain_module(self) -> nn.Module:
+        """A copy of the network with gate times posterior mean as ordinary parameters."""
+        values = {site: self._gaussian(site)[0].detach().clone() for site in self.layers.shapes}
+        for group in self.groups:
+            point = self.gates.point(self._logits(group))
+            for site, view in group.views.items():
+                values[site] *= point.reshape(view)
+        for site, mask in self.keep.masks().items():
+            values[site] *= mask
+        return self.layers.filled(self.net, values)
+
+    def config(self) -> dict[str, Any]:
+        """Constructor arguments as JSON values; TypeError for a net that has no description."""
+        return {"net": describe(self.plain_module()), **self._config}
+
+    def describe(self) -> str:
+        """Name and network, e.g. ``SpikeAndSlabNet 784–50–10``."""
+        return f"SpikeAndSlabNet {summary(self.plain_module())}"

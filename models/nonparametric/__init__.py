@@ -1,0 +1,1 @@
+"""Latent features and belief networks of unbounded size."""

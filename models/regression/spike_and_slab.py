@@ -1,0 +1,207 @@
+"""Linear and logistic regression under a spike-and-slab prior."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import pyro
+import pyro.distributions as dist
+import torch
+from pyro.distributions import TorchDistribution
+from torch import Tensor, nn
+
+from bayesnas.distributions import SpikeAndSlab
+from bayesnas.distributions.deferred.deferred import Deferred
+from bayesnas.distributions.weights.gaussian_supports import GaussianSupports, all_supports
+from bayesnas.models.checks import check_choice, check_positive, check_probability
+from bayesnas.models.regression.base import WEIGHT, LinearModel
+from bayesnas.models.regression.gaussian_site import PseudoLikelihood
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+_AUTO_FEATURES, _MOST_FEATURES = 12, 16
+
+
+class SpikeAndSlabRegression(LinearModel):
+    r"""Regression whose weights are exactly zero with some probability.
+
+    .. math::
+        w_j \sim (1 - \pi)\,\delta_0 + \pi\, N(0, s^2), \qquad
+        y \sim N(b + (x - c)^\top w,\ \sigma^2)\ \text{or}\ \mathrm{Bernoulli}(\sigma(\cdot))
+
+    Two guides:
+
+    - ``"supports"`` has a probability for every one of the 2^p supports and a Gaussian on each
+      (:class:`~bayesnas.distributions.weights.gaussian_supports.GaussianSupports`). It contains the
+      exact posterior of linear regression, and follows collinear features.
+    - ``"mean-field"`` has independent gates and weights, q(w_j) = spike and slab (Titsias,
+      Lázaro-Gredilla 2011; Carbonetto, Stephens 2012). It goes to any number of features, and
+      of two features that say the same it keeps one and calls it certain.
+
+    Neither is noisy: the bound has its expectation in closed form (Gaussian) or by quadrature
+    (Bernoulli). Under ``pyro.infer.SVI`` take ``TraceMeanField_ELBO``.
+
+    Standardise the features, and the targets or the slab: both scales are in units of y, and
+    the prior is the same for all features.
+
+    Args:
+        in_features: number p of features.
+        inclusion: prior probability π of the slab, in (0, 1).
+        slab_scale: s > 0, or ``"learned"`` by type-II maximum likelihood, starting at the
+            standard deviation of y.
+        noise_scale: σ > 0 of a Gaussian likelihood, None to learn it by type-II maximum
+            likelihood.
+        likelihood: ``"gaussian"`` or ``"bernoulli"``.
+        guide: ``"supports"``, ``"mean-field"``, or ``"auto"``: supports up to 12 features.
+        intercept: whether there is one, a point estimate.
+
+    Raises:
+        ValueError: naming the argument, what came and what was expected.
+
+    >>> import torch, bayesnas as bn
+    >>> x = torch.randn(50, 3, generator=torch.Generator().manual_seed(0))
+    >>> model = SpikeAndSlabRegression(3, noise_scale=0.5)
+    >>> post = bn.fit(model, (x, 2 * x[:, 0]), steps=300, lr=0.05)
+    >>> post.structure()["inclusion"].values.round(1)
+    array([1. , 0.1, 0.1], dtype=float32)
+    """
+
+    supports: Tensor
+
+    def __init__(
+        self,
+        in_features: int,
+        inclusion: float = 0.5,
+        slab_scale: float | str = 1.0,
+        noise_scale: float | None = None,
+        *,
+        likelihood: str = "gaussian",
+        guide: str = "auto",
+        intercept: bool = True,
+    ) -> None:
+        """Build prior and guide; see the class."""
+        super().__init__(in_features, likelihood, noise_scale, intercept)
+        self.inclusion = check_probability("inclusion", inclusion)
+        self.guide_family = _checked_guide(guide, in_features)
+        self._config = {
+            "in_features": in_features,
+            "inclusion": self.inclusion,
+            "slab_scale": slab_scale,
+            "noise_scale": noise_scale,
+            "likelihood": likelihood,
+            "guide": guide,
+            "intercept": intercept,
+        }
+        self._learned_slab = slab_scale == "learned"
+        if self._learned_slab:
+            self.log_slab_scale = nn.Parameter(torch.zeros(()))
+        else:
+            value = torch.tensor(check_positive("slab_scale", slab_scale))
+            self.register_buffer("log_slab_scale", value.log())
+        self._corrected = likelihood == "bernoulli"
+        if self.guide_family == "supports":
+            # Where the likelihood is Gaussian the exact posterior needs no such correction.
+            self.gate = nn.Parameter(torch.zeros(in_features)) if self._corrected else None
+            self.data_factor = PseudoLikelihood(in_features)
+            self.register_buffer("supports", all_supports(in_features), persistent=False)
+        else:
+            self.logit = nn.Parameter(torch.zeros(in_features))
+            self.loc = nn.Parameter(torch.zeros(in_features))
+            self.log_scale = nn.Parameter(torch.zeros(in_features))
+
+    @property
+    def slab_scale(self) -> Tensor:
+        """Standard deviation s of the slab, a scalar tensor."""
+        return self.log_slab_scale.exp()
+
+    def model(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """Sample w ~ p(w) and y ~ p(y | f); returns f, or its mean under the guide."""
+        self.register_with_pyro()
+        return self.observe(x, y, pyro.sample(WEIGHT, self.prior()))
+
+    def guide(self, x: Tensor, y: Tensor | None = None) -> None:
+        """Sample w ~ q(w), deferred until something needs its values."""
+        self.register_with_pyro()
+        pyro.sample(WEIGHT, Deferred(self.weight_posterior()))
+
+    def prior(self) -> TorchDistribution:
+        """Independent spikes and slabs, event ``[p]``."""
+        logits = torch.full_like(self.centre, self._prior_logit())
+        zeros = torch.zeros_like(logits)
+        return dist.Independent(SpikeAndSlab(None, zeros, self.slab_scale, logits=logits), 1)
+
+    def _prior_logit(self) -> float:
+        return math.log(self.inclusion / (1 - self.inclusion))
+
+    def weight_posterior(self) -> TorchDistribution:
+        """q(w): :class:`GaussianSupports`, or independent spikes and slabs."""
+        if self.guide_family == "mean-field":
+            gated = SpikeAndSlab(None, self.loc, self.log_scale.exp(), logits=self.logit)
+            return dist.Independent(gated, 1)
+        linear, precision = self.data_factor(self.noise_precision()[0])
+        log_scale = self.log_slab_scale.double()
+        # The prior in the same form: log odds of an open gate at w = 0, and the slab's precision.
+        gate = (self._prior_logit() - log_scale - 0.5 * math.log(2 * math.pi)).expand_as(linear)
+        prior_precision = (-2 * log_scale).exp() * torch.eye(
+            self.in_features, dtype=precision.dtype, device=precision.device
+        )
+        return GaussianSupports(
+            gate if self.gate is None else gate + self.gate.double(),
+            linear,
+            precision + prior_precision,
+            self.supports,
+            dtype=self.centre.dtype,
+        )
+
+    @torch.no_grad()
+    def prepare(self, x: Tensor, y: Tensor) -> None:
+        """Take units and coordinates from a first batch."""
+        super().prepare(x, y)
+        if self.guide_family == "supports":
+            self.data_factor.prepare(x - self.centre, self.response(y), self.y_scale)
+
+    @torch.no_grad()
+    def reset(self) -> None:
+        """Start at the posterior of the first batch, or mean-field at the prior's gates."""
+        super().reset()
+        if self._learned_slab:
+            self.log_slab_scale.copy_(self.y_scale.log())
+        if self.guide_family == "supports":
+            if self.gate is not None:
+                self.gate.zero_()
+            self.data_factor.reset()
+        else:
+            self.logit.fill_(self._prior_logit())
+            self.loc.copy_(0.01 * torch.randn_like(self.loc) * self.y_scale / self.x_scale)
+            self.log_scale.copy_((0.1 * self.y_scale / self.x_scale).log())
+
+    def structure(self) -> xr.Dataset:
+        """P(w_j ≠ 0) of every feature, variable ``inclusion`` with dim ``feature``."""
+        import xarray as xr
+
+        with torch.no_grad():
+            q = self.weight_posterior()
+            found = q.inclusion if isinstance(q, GaussianSupports) else q.base_dist.probs
+        values = found.clamp(0.0, 1.0).cpu().numpy()
+        return xr.Dataset(
+            {"inclusion": ("feature", values)},
+            attrs={"quantity": "posterior probability that the weight is not zero"},
+        )
+
+    def config(self) -> dict[str, Any]:
+        """Constructor arguments as JSON values."""
+        return dict(self._config)
+
+
+def _checked_guide(guide: str, features: int) -> str:
+    check_choice("guide", guide, ("auto", "supports", "mean-field"))
+    if guide == "auto":
+        return "supports" if features <= _AUTO_FEATURES else "mean-field"
+    if guide == "supports" and features > _MOST_FEATURES:
+        raise ValueError(
+            f"guide='supports' visits all 2^p supports and takes in_features <= {_MOST_FEATURES}, "
+            f"got {features}: take guide='mean-field'"
+        )
+    return guide
