@@ -7,7 +7,10 @@ DEMO ?= runs/demo
 DEMO_FIT ?= gaussian-net --data digits --hidden 100 --epochs 100 --lr 0.01
 
 bin := .venv/bin
-ready := .venv/.bayesnas-installed
+
+# A strict editable install is a tree of links: a file that comes or goes makes a new one.
+files := $(shell find bayesnas models inference -name '*.py' | LC_ALL=C sort | cksum | tr ' ' -)
+ready := .venv/.installed-$(files)
 
 # One torch thread a test process: pytest-xdist already uses every core.
 pytest := OMP_NUM_THREADS=1 $(bin)/pytest -n auto --maxprocesses 4
@@ -51,7 +54,7 @@ clean:
 
 # The stamp is written last, so an interrupted set-up starts over. A command may exist and still
 # not run (a pyenv shim), hence each candidate is tried.
-$(ready): pyproject.toml
+$(ready): pyproject.toml setup.py
 	@set -eu; \
 	usable='import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))'; \
 	if ! $(bin)/python -m pip --version >/dev/null 2>&1; then \
@@ -68,4 +71,5 @@ $(ready): pyproject.toml
 	fi
 	$(bin)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]' \
 	  --config-settings editable_mode=strict
+	@rm -f .venv/.installed-*
 	@touch $@

@@ -9,6 +9,11 @@
 """
 
 from importlib.metadata import version as _version
+from pathlib import Path as _Path
+
+if not _Path(__path__[0], "models").is_dir():
+    # Python was started in a checkout, where models/ and inference/ stand beside this folder.
+    __path__.append(str(_Path(__path__[0]).parent))
 
 from bayesnas import data, distributions, inference, models, nn
 from bayesnas.distributions import LogUniform

@@ -2,36 +2,25 @@
 
 from __future__ import annotations
 
-import copy
-import dataclasses
-import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Unpack, overload
 
 import torch
 
-from bayesnas.checks import whole_number
-from bayesnas.data import Split
 from bayesnas.distributions import LogUniform
-from bayesnas.inference.bilevel.losses import upper_parameters
 from bayesnas.inference.bilevel.options import Bilevel
-from bayesnas.inference.config.inputs import Data, check_alike, checked_data
+from bayesnas.inference.config.inputs import Data
 from bayesnas.inference.config.schedules import Schedule
-from bayesnas.inference.config.settings import Batched, make_settings
-from bayesnas.inference.optim.optimizers import OptimizerFactory, try_out_optimizer
+from bayesnas.inference.config.settings import Batched
+from bayesnas.inference.optim.optimizers import OptimizerFactory
 from bayesnas.inference.posterior.amortized import AmortizedPosterior
-from bayesnas.inference.posterior.base import FittedChains
 from bayesnas.inference.posterior.kl_weight_list import Posteriors
-from bayesnas.inference.posterior.load import load, posterior_of
+from bayesnas.inference.posterior.load import posterior_of
 from bayesnas.inference.posterior.posterior import Posterior
-from bayesnas.inference.runs.description import RunDescription, state_hash
-from bayesnas.inference.runs.run_folder import RunFolder
-from bayesnas.inference.runtime.device import resolve_device
-from bayesnas.inference.training.chain_trainer import Training
 from bayesnas.inference.training.events import StepEvent
-from bayesnas.inference.training.fit_options import FitOptions
-from bayesnas.inference.training.loop import Loop
+from bayesnas.inference.training.fit_options import FitArguments, FitOptions
+from bayesnas.inference.training.run_fit import run_fit
 from bayesnas.models.base import BayesianModel
 from bayesnas.nn.hypernetworks.options import Amortize
 
@@ -102,9 +91,10 @@ def fit(
         kl_warmup: fraction of the steps over which λ rises linearly from 0 to its value.
         amortize: for a range of λ, how the parameters depend on it: ``"piecewise"`` (linear in
             log λ between knots; the default), ``"linear"``, ``"low-rank"``, one of
-            ``bayesnas.nn.Piecewise``, ``Linear`` and ``LowRank`` with its options, or a function
-            that makes an ``nn.Module`` from the initial parameters, one vector ``[P]``: called
-            with t in [0, 1], the normalised log λ as a tensor ``[1]``, it gives them at that λ.
+            ``bayesnas.nn.PiecewiseMap``, ``LinearMap`` and ``LowRankMap`` with its options, or a
+            function that makes an ``nn.Module`` from the initial parameters, one vector ``[P]``:
+            called with t in [0, 1], the normalised log λ as a tensor ``[1]``, it gives them at that
+            λ.
         epochs: passes over the sample; or
         steps: optimiser steps (one of the two).
         batch_size: examples a step.
@@ -167,18 +157,7 @@ def fit(
     >>> post.evaluate(data.test)["accuracy"] > 0.5
     True
     """
-    _check_arguments(model, on_step, out, checkpoint_every, resume)
-    model = copy.deepcopy(model)  # what becomes of the caller's is no matter from here on
-    where = resolve_device(device)
-    train = checked_data(model, data, "data")
-    held_out = None if validation is None else checked_data(model, validation, "validation")
-    if held_out is not None:
-        check_alike(train, held_out)
-    elif patience is not None:
-        raise ValueError("patience needs validation=, data that is not trained on")
-    above = _upper_level(model, bilevel, held_out, patience)
-    settings = make_settings(
-        examples=len(train),
+    arguments = FitArguments(
         kl_weight=kl_weight,
         kl_warmup=kl_warmup,
         amortize=amortize,
@@ -188,102 +167,20 @@ def fit(
         lr=lr,
         schedule=schedule,
         clip=clip,
+        optimizer=optimizer,
         restarts=restarts,
         batched=batched,
+        validation=validation,
         patience=patience,
+        bilevel=bilevel,
         seed=seed,
+        device=device,
         compile=compile,
         precision=precision,
+        progress=progress,
+        on_step=on_step,
+        out=out,
+        checkpoint_every=checkpoint_every,
+        resume=resume,
     )
-    if settings.compile == "cudagraph" and where.type != "cuda":
-        raise ValueError(f"compile='cudagraph' needs a GPU, got device={where.type!r}")
-    if bilevel is not None:
-        settings = dataclasses.replace(settings, bilevel=bilevel.config(above))
-    loop = Loop(
-        model,
-        train.to(where),
-        None if held_out is None else held_out.to(where),
-        settings,
-        optimizer,
-        schedule,
-        on_step,
-        int(checkpoint_every),
-        bilevel=bilevel,
-        batched=batched,
-    )
-    first = loop.chain(0)
-    chosen = try_out_optimizer(optimizer, first.parameters, settings.lr, saved=out is not None)
-    if bilevel is not None and first.upper is not None:
-        leaves = first.upper.trained.leaves
-        words = try_out_optimizer(bilevel.optimizer, leaves, bilevel.lr, saved=out is not None)
-        settings = dataclasses.replace(settings, bilevel=bilevel.config(above, words))
-    run = RunDescription(
-        model,
-        dataclasses.replace(settings, optimizer=chosen),
-        train.info,
-        train.fingerprint,
-        "" if held_out is None else held_out.fingerprint,
-        _start(first, where),
-    )
-    folder = None if out is None else RunFolder.open(out, run, resume=resume)
-    if folder is not None and folder.finished:
-        folder.tidy()
-        return load(folder.path, model=model, amortize=amortize, device=where)
-    records = loop.run(first, folder, progress)
-    example = (train.x[:2].detach().clone(), train.y[:2].detach().clone())
-    posterior = posterior_of(run, records, example, where)
-    if folder is not None:
-        _save_result(folder, posterior)
-    return posterior
-
-
-def _check_arguments(
-    model: BayesianModel,
-    on_step: Callable[[StepEvent], None] | None,
-    out: str | Path | None,
-    checkpoint_every: int,
-    resume: bool,
-) -> None:
-    if not isinstance(model, BayesianModel):
-        raise TypeError(
-            "model must be one of bayesnas.models, such as GaussianNet(net), "
-            f"got {type(model).__name__}"
-        )
-    if on_step is not None and not callable(on_step):
-        raise TypeError(f"on_step must be a function of a StepEvent, got {on_step!r}")
-    if resume and out is None:
-        raise ValueError("resume needs out=, the folder of the run to go on with")
-    whole_number("checkpoint_every", checkpoint_every, 1)
-
-
-def _upper_level(
-    model: BayesianModel, bilevel: Bilevel | None, held_out: Split | None, patience: int | None
-) -> tuple[str, ...]:
-    """Names of the parameters on the upper level; none of a fit that has one level."""
-    if bilevel is None:
-        return ()
-    if not isinstance(bilevel, Bilevel):
-        raise TypeError(f"bilevel must be a bayesnas.Bilevel, got {bilevel!r}")
-    if held_out is None:
-        raise ValueError("bilevel needs validation=, data that the upper level is trained on")
-    if patience is not None:
-        raise ValueError(
-            "patience needs data that no level is trained on; with bilevel, validation is"
-        )
-    return upper_parameters(model, bilevel.parameters)
-
-
-def _start(chain: Training, device: torch.device) -> str:
-    return f"{device.type}:{state_hash(chain.model.state_dict())}"
-
-
-def _save_result(folder: RunFolder, posterior: FittedChains) -> None:
-    try:
-        folder.finish(posterior.records(), posterior.example)
-    except OSError as error:
-        warnings.warn(
-            f"the fit is done but not saved: {error}. The posterior is returned all the same "
-            "(post.save(folder) writes it), and resume=True goes on from the last checkpoint",
-            RuntimeWarning,
-            stacklevel=3,
-        )
+    return posterior_of(*run_fit(model, data, arguments))

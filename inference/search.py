@@ -22,7 +22,7 @@ from bayesnas.models.architecture.latent_structure import LatentStructureNet
 from bayesnas.nn.graphs.graph import Graph
 from bayesnas.nn.graphs.topology import edge_name
 from bayesnas.nn.hypernetworks.kl_range import ParameterMap
-from bayesnas.nn.hypernetworks.options import Monotone, Piecewise
+from bayesnas.nn.hypernetworks.options import MonotoneMap, PiecewiseMap
 
 STRUCTURE_LR = 1e-3
 """Learning rate of α, as published for 50 epochs; shorter searches need a larger one."""
@@ -172,8 +172,8 @@ def darts_cc(
     model = _model(graph, "penalised-gumbel-softmax", temperature=temperature, sample=sample)
     chosen = _options(hypergradient, structure_lr, structure_schedule, start, options)
     examples = _examples(validation)
-    maps: dict[str, ParameterMap] = {name: Piecewise(knots) for name in classifier(graph)}
-    maps |= _monotone(model, knots) if monotone else {"structural": Piecewise(knots)}
+    maps: dict[str, ParameterMap] = {name: PiecewiseMap(knots) for name in classifier(graph)}
+    maps |= _monotone(model, knots) if monotone else {"structural": PiecewiseMap(knots)}
     weight = LogUniform(low * examples, high * examples)
     found = fit(model, data, validation=validation, kl_weight=weight, amortize=maps, **chosen)
     assert isinstance(found, AmortizedPosterior)
@@ -193,7 +193,7 @@ def _monotone(model: LatentStructureNet, knots: int) -> dict[str, ParameterMap]:
     """The maps of α under which operations only fall behind cheaper ones, one a group of edges."""
     counts = model.graph.parameter_counts
     return {
-        f"structural.{group.site}.logits": Monotone(
+        f"structural.{group.site}.logits": MonotoneMap(
             tuple(number for edge in group.edges for number in counts[edge]), knots
         )
         for group in model.groups

@@ -47,6 +47,15 @@ def test_nothing_but_bayesnas_is_installed_at_the_top_level(tmp_path):
     assert run_isolated(code, tmp_path) == ["None", "None", "bayesnas.models"]
 
 
+def test_python_started_in_the_checkout_finds_all_three_folders():
+    code = "import bayesnas.models, bayesnas.inference as i; print(i.__file__)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=TOP, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert Path(done.stdout.strip()) == TOP / "inference" / "__init__.py"
+
+
 HEAVY = ["arviz", "h5netcdf", "matplotlib", "pandas", "sklearn", "torchvision", "xarray"]
 
 

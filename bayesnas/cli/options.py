@@ -10,7 +10,7 @@ import bayesnas as bn
 from bayesnas.checks import whole_number
 from bayesnas.data import DataSet
 from bayesnas.distributions import LogUniform
-from bayesnas.nn import Piecewise
+from bayesnas.nn import PiecewiseMap
 
 _DATA_OPTIONS = ("root", "target", "task", "test", "validation", "split_seed", "standardise")
 
@@ -152,7 +152,7 @@ def kl_weight(text: str) -> float | LogUniform:
     return LogUniform(ends[0], ends[1])
 
 
-def amortize_of(args: argparse.Namespace) -> str | Piecewise | None:
+def amortize_of(args: argparse.Namespace) -> str | PiecewiseMap | None:
     """How the parameters depend on λ, by ``--amortize`` and ``--knots``.
 
     Raises:
@@ -170,7 +170,7 @@ def amortize_of(args: argparse.Namespace) -> str | Piecewise | None:
     if args.amortize not in (None, "piecewise"):
         raise ValueError(f"knots needs --amortize piecewise, got --amortize {args.amortize}")
     whole_number("knots", args.knots, 2)
-    return Piecewise(knots=args.knots)
+    return PiecewiseMap(knots=args.knots)
 
 
 def settings_of(args: argparse.Namespace, names: tuple[str, ...]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from bayesnas.cli.options import (
 from bayesnas.cli.output import note
 from bayesnas.data import DataSet
 from bayesnas.inference import Posterior, Posteriors
-from bayesnas.inference.posterior.kl_path import AlongKLWeight
+from bayesnas.inference.posterior.kl_path import KLWeightPath
 from bayesnas.models.autoencoders.base import Autoencoder
 
 
@@ -49,7 +49,7 @@ def open_run(args: argparse.Namespace) -> tuple[Posterior, DataSet]:
     return _at(post, args.kl_weight, args.run_folder), data
 
 
-def open_fitted(args: argparse.Namespace) -> tuple[Posterior | AlongKLWeight, DataSet]:
+def open_fitted(args: argparse.Namespace) -> tuple[Posterior | KLWeightPath, DataSet]:
     """Load a run, and its data by the way it was loaded for the fit.
 
     Raises:
@@ -65,8 +65,8 @@ def open_fitted(args: argparse.Namespace) -> tuple[Posterior | AlongKLWeight, Da
     return post, data
 
 
-def _at(post: Posterior | AlongKLWeight, kl_weight: float | None, folder: Path) -> Posterior:
-    if isinstance(post, AlongKLWeight):
+def _at(post: Posterior | KLWeightPath, kl_weight: float | None, folder: Path) -> Posterior:
+    if isinstance(post, KLWeightPath):
         if kl_weight is None:
             which = "at each of" if isinstance(post, Posteriors) else "over the range"
             raise ValueError(
@@ -82,7 +82,7 @@ def _at(post: Posterior | AlongKLWeight, kl_weight: float | None, folder: Path) 
     return post
 
 
-def _load_data(args: argparse.Namespace, post: Posterior | AlongKLWeight) -> DataSet:
+def _load_data(args: argparse.Namespace, post: Posterior | KLWeightPath) -> DataSet:
     if args.data is not None:
         return load_data(args)
     others = [option for option in data_options_given(args) if option != "--root"]
@@ -101,7 +101,7 @@ def _load_data(args: argparse.Namespace, post: Posterior | AlongKLWeight) -> Dat
 
 
 def _check_fingerprint(
-    args: argparse.Namespace, post: Posterior | AlongKLWeight, data: DataSet
+    args: argparse.Namespace, post: Posterior | KLWeightPath, data: DataSet
 ) -> None:
     expected = post.run.fingerprint
     if not expected:

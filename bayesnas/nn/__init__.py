@@ -3,7 +3,7 @@
 from bayesnas.nn.graphs.darts_cells import cells
 from bayesnas.nn.graphs.graph import Graph
 from bayesnas.nn.graphs.random_architectures import random_architecture
-from bayesnas.nn.hypernetworks.options import Linear, LowRank, Monotone, Piecewise
+from bayesnas.nn.hypernetworks.options import LinearMap, LowRankMap, MonotoneMap, PiecewiseMap
 from bayesnas.nn.lazy.gaussian_tensor import GaussianTensor
 from bayesnas.nn.modules.gaussian_noise import GaussianNoise
 from bayesnas.nn.modules.mlp import convnet, mlp
@@ -15,10 +15,10 @@ __all__ = [
     "GaussianNoise",
     "GaussianTensor",
     "Graph",
-    "Linear",
-    "LowRank",
-    "Monotone",
-    "Piecewise",
+    "LinearMap",
+    "LowRankMap",
+    "MonotoneMap",
+    "PiecewiseMap",
     "StochasticLayers",
     "VariationalParameters",
     "cells",

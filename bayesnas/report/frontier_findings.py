@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from bayesnas.data import DataSet, Split
 from bayesnas.inference import Posterior
 from bayesnas.inference.evaluation.frontier import SUPERFLUOUS_DENSITY, frontier
-from bayesnas.inference.posterior.kl_path import AlongKLWeight
-from bayesnas.nn.hypernetworks.kl_range import LogRange
+from bayesnas.inference.posterior.kl_path import KLWeightPath
+from bayesnas.nn.hypernetworks.kl_range import LogInterval
 from bayesnas.report.findings import judged_part
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _TRAINING = ("elbo", "expected_log_lik", "kl", "elbo_error")
 
 
-def kl_weight_grid(post: AlongKLWeight, count: int | None = None) -> list[float]:
+def kl_weight_grid(post: KLWeightPath, count: int | None = None) -> list[float]:
     """KL weights over the range of a fit, evenly on a log scale, the ends included.
 
     Args:
@@ -30,12 +30,12 @@ def kl_weight_grid(post: AlongKLWeight, count: int | None = None) -> list[float]
     return log_grid(amortization.span, count)
 
 
-def log_grid(span: LogRange, count: int | None = None) -> list[float]:
+def log_grid(span: LogInterval, count: int | None = None) -> list[float]:
     """See :func:`kl_weight_grid`.
 
-    >>> log_grid(LogRange(0.1, 100.0))
+    >>> log_grid(LogInterval(0.1, 100.0))
     [0.1, 1.0, 10.0, 100.0]
-    >>> len(log_grid(LogRange(0.1, 100.0), 13))
+    >>> len(log_grid(LogInterval(0.1, 100.0), 13))
     13
     """
     if count is None:

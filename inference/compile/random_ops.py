@@ -25,7 +25,7 @@ _NEW: dict[str, Callable[..., Tensor]] = {"normal_": torch.randn, "uniform_": to
 
 
 @dataclass(frozen=True)
-class Draw:
+class RandomOp:
     """One draw of independent numbers.
 
     Attributes:
@@ -72,7 +72,7 @@ class Noise:
 
     generators: Sequence[torch.Generator] = ()
 
-    def __init__(self, draws: Sequence[Draw]) -> None:
+    def __init__(self, draws: Sequence[RandomOp]) -> None:
         """Keep the draws."""
         self.draws = list(draws)
         self._functions = [draw.of_default_generator() for draw in self.draws]
@@ -99,7 +99,7 @@ class StackedNoise(Noise):
     True
     """
 
-    def __init__(self, draws: Sequence[Draw], generators: Sequence[torch.Generator]) -> None:
+    def __init__(self, draws: Sequence[RandomOp], generators: Sequence[torch.Generator]) -> None:
         """Make the tensors that are drawn into; see the class."""
         super().__init__(draws)
         self.generators = list(generators)
@@ -114,7 +114,7 @@ class StackedNoise(Noise):
         return self._held
 
 
-def take_out_noise(graph: torch.fx.Graph) -> list[Draw]:
+def take_out_noise(graph: torch.fx.Graph) -> list[RandomOp]:
     """Make every draw of a graph one of its last inputs, in order; none where one can't be.
 
     Where what is drawn depends on values, all draws stay in the graph.
@@ -135,7 +135,7 @@ def take_out_noise(graph: torch.fx.Graph) -> list[Draw]:
         graph.erase_node(node)
         like: Any = node.meta["val"]
         method = _DRAWN_BY[node.target]
-        draws.append(Draw(method, _options(node), like.shape, like.dtype, like.device))
+        draws.append(RandomOp(method, _options(node), like.shape, like.dtype, like.device))
     return draws
 
 

@@ -21,8 +21,8 @@ from bayesnas.inference.compile.simplify import simplify
 from bayesnas.inference.elbo.bound import BoundTerms, bound_terms
 from bayesnas.inference.optim.adam import adam_update
 from bayesnas.inference.optim.trainable_parameters import (
-    TrainedParameters,
-    Use,
+    ActiveLeaves,
+    TrainableParameters,
     constant_parameters,
     running_buffers,
 )
@@ -64,8 +64,8 @@ class StepFunction:
     def __init__(
         self,
         model: BayesianModel,
-        trained: TrainedParameters,
-        use: Use,
+        trained: TrainableParameters,
+        use: ActiveLeaves,
         examples: int,
         clip: float | None,
         adam: bool,

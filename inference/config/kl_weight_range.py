@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from bayesnas.distributions import LogUniform
-from bayesnas.nn.hypernetworks.kl_range import LogRange, ParameterMap
+from bayesnas.nn.hypernetworks.kl_range import LogInterval, ParameterMap
 from bayesnas.nn.hypernetworks.options import Amortize, ByName, make_map, read_map
 
 _GOLDEN = 0.6180339887498949
@@ -18,7 +18,7 @@ _BEYOND = 0.1
 
 
 @dataclass(frozen=True)
-class Amortization:
+class KLWeightRange:
     """What a fit over a range of KL weights is made of.
 
     Attributes:
@@ -26,7 +26,7 @@ class Amortization:
         map: from λ to the parameters.
     """
 
-    span: LogRange
+    span: LogInterval
     map: ParameterMap | ByName
 
     def draw(self, step: int, seed: int) -> float:
@@ -37,7 +37,7 @@ class Amortization:
         Draws reach a tenth of the range beyond each end and are cut off there: the ends, which
         have neighbours on one side alone, are seen as often as what lies between.
 
-        >>> found = Amortization(LogRange(0.1, 100.0), make_map("linear"))
+        >>> found = Amortization(LogInterval(0.1, 100.0), make_map("linear"))
         >>> [round(found.draw(step, seed=0), 2) for step in range(4)]
         [10.53, 0.44, 74.53, 3.14]
         """
@@ -49,11 +49,11 @@ class Amortization:
         return {"low": self.span.low, "high": self.span.high, **self.map.config()}
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any], own: Amortize | None = None) -> Amortization:
+    def from_dict(cls, values: dict[str, Any], own: Amortize | None = None) -> KLWeightRange:
         """Rebuild from what :meth:`to_dict` gave; ``own`` is a map that JSON can't hold."""
         options = {k: v for k, v in values.items() if k not in ("low", "high")}
         found = read_map(options) if own is None else make_map(own)
-        return cls(LogRange(values["low"], values["high"]), found)
+        return cls(LogInterval(values["low"], values["high"]), found)
 
 
 _SALT = 0x6C616D  # keeps the draws of λ apart from all else that the seed decides
@@ -64,7 +64,7 @@ def _start(seed: int) -> float:
     return float(np.random.default_rng([seed, _SALT]).random())
 
 
-def make_amortization(kl_weight: object, amortize: Amortize | None) -> Amortization | None:
+def make_amortization(kl_weight: object, amortize: Amortize | None) -> KLWeightRange | None:
     """Read ``kl_weight=`` and ``amortize=`` of a fit; None for a fit at one λ.
 
     Raises:
@@ -86,10 +86,10 @@ def make_amortization(kl_weight: object, amortize: Amortize | None) -> Amortizat
             "kl_weight must be one range, got a LogUniform of batch shape "
             f"{list(kl_weight.batch_shape)}"
         )
-    span = LogRange(_decimal(kl_weight.low), _decimal(kl_weight.high))
+    span = LogInterval(_decimal(kl_weight.low), _decimal(kl_weight.high))
     found = make_map("piecewise" if amortize is None else amortize)
     found.check(span)
-    return Amortization(span, found)
+    return KLWeightRange(span, found)
 
 
 def _decimal(value: Tensor) -> float:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, Self
 
 from bayesnas.checks import is_number, non_negative, whole_number
-from bayesnas.inference.config.kl_weight_range import Amortization, make_amortization
+from bayesnas.inference.config.kl_weight_range import KLWeightRange, make_amortization
 from bayesnas.inference.config.schedules import Schedule, learning_rate_factor
 from bayesnas.nn.hypernetworks.options import Amortize
 
@@ -53,7 +53,7 @@ class FitSettings:
 
     kl_weight: float | None
     kl_warmup: float
-    amortization: Amortization | None
+    amortization: KLWeightRange | None
     steps: int
     batch_size: int
     lr: float
@@ -121,7 +121,7 @@ class FitSettings:
     def from_dict(cls, values: Mapping[str, Any], amortize: Amortize | None = None) -> Self:
         """Rebuild from what :meth:`to_dict` gave; ``amortize`` is a map that JSON can't hold."""
         held = values["amortization"]
-        found = None if held is None else Amortization.from_dict(held, amortize)
+        found = None if held is None else KLWeightRange.from_dict(held, amortize)
         several = None if values.get("kl_weights") is None else tuple(values["kl_weights"])
         return cls(**{**values, "amortization": found, "kl_weights": several})
 

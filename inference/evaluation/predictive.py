@@ -25,7 +25,7 @@ _BATCH = 4096
 
 
 @dataclass
-class Draw:
+class PosteriorDraw:
     """One draw (or the mean) of the latent sites that all examples share.
 
     Attributes:
@@ -41,7 +41,9 @@ class Draw:
     means: bool
 
 
-def posterior_draws(model: BayesianModel, x: Tensor, draws: int, seed: int) -> Iterator[Draw]:
+def posterior_draws(
+    model: BayesianModel, x: Tensor, draws: int, seed: int
+) -> Iterator[PosteriorDraw]:
     """Yield draws from the guide, one at a time.
 
     Args:
@@ -57,19 +59,19 @@ def posterior_draws(model: BayesianModel, x: Tensor, draws: int, seed: int) -> I
         yield draw
 
 
-def posterior_means(model: BayesianModel, x: Tensor) -> Draw:
+def posterior_means(model: BayesianModel, x: Tensor) -> PosteriorDraw:
     """Means of the guide at the shared latent sites."""
     with torch.no_grad(), pyro_session(RandomStream(0, x.device)):
         return _run_guide(model, x, means=True)
 
 
-def _run_guide(model: BayesianModel, x: Tensor, *, means: bool) -> Draw:
+def _run_guide(model: BayesianModel, x: Tensor, *, means: bool) -> PosteriorDraw:
     trace = _guide_trace(model, x, means)
     sites, _ = split_sites(trace)
     shared = {name: site for name, site in sites.items() if not is_local(site)}
     values = {name: site["value"] for name, site in shared.items()}
     log_q = {name: site["fn"].log_prob(site["value"]).sum() for name, site in shared.items()}
-    return Draw(values, log_q, local=len(shared) < len(sites), means=means)
+    return PosteriorDraw(values, log_q, local=len(shared) < len(sites), means=means)
 
 
 def _guide_trace(model: BayesianModel, x: Tensor, means: bool) -> Any:
@@ -78,7 +80,9 @@ def _guide_trace(model: BayesianModel, x: Tensor, means: bool) -> Any:
         return poutine.trace(guide).get_trace(x, None)
 
 
-def model_trace(model: BayesianModel, x: Tensor, draw: Draw, y: Tensor | None = None) -> Any:
+def model_trace(
+    model: BayesianModel, x: Tensor, draw: PosteriorDraw, y: Tensor | None = None
+) -> Any:
     """Trace of the model at a draw; without ``y`` the site of the targets holds their mean.
 
     Raises:
@@ -107,13 +111,13 @@ def conditional_mean(fn: Any) -> Tensor:
     return mean
 
 
-def conditional_means(model: BayesianModel, x: Tensor, draw: Draw) -> Tensor:
+def conditional_means(model: BayesianModel, x: Tensor, draw: PosteriorDraw) -> Tensor:
     """Class probabilities or means of y for every row of ``x``, in batches."""
     return torch.cat([conditional_mean(site["fn"]) for site in _target_sites(model, x, draw)])
 
 
 def conditional_samples(
-    model: BayesianModel, x: Tensor, draw: Draw, stream: RandomStream
+    model: BayesianModel, x: Tensor, draw: PosteriorDraw, stream: RandomStream
 ) -> Tensor:
     """Sample y for every row of ``x`` given a draw of the latents, ``[n, ...]``."""
     with torch.no_grad(), stream.active():
@@ -121,7 +125,7 @@ def conditional_samples(
 
 
 def means_and_log_likelihoods(
-    model: BayesianModel, x: Tensor, y: Tensor, draw: Draw
+    model: BayesianModel, x: Tensor, y: Tensor, draw: PosteriorDraw
 ) -> tuple[Tensor, Tensor]:
     """Class probabilities or means of y, and log p(y_i | x_i, w) ``[n]`` in nats, unscaled."""
     means, log_lik = [], []
@@ -133,7 +137,7 @@ def means_and_log_likelihoods(
 
 
 def _target_sites(
-    model: BayesianModel, x: Tensor, draw: Draw, y: Tensor | None = None
+    model: BayesianModel, x: Tensor, draw: PosteriorDraw, y: Tensor | None = None
 ) -> Iterator[Any]:
     for start in range(0, len(x), _BATCH):
         rows = slice(start, start + _BATCH)
@@ -141,7 +145,7 @@ def _target_sites(
         yield model_trace(model, x[rows], draw, observed).nodes[OBSERVED]
 
 
-def log_priors(model: BayesianModel, x: Tensor, draw: Draw) -> dict[str, Tensor]:
+def log_priors(model: BayesianModel, x: Tensor, draw: PosteriorDraw) -> dict[str, Tensor]:
     """Log p(w) of every shared latent site at a draw, in nats."""
     sites, _ = split_sites(model_trace(model, x, draw))
     return {name: sites[name]["fn"].log_prob(value).sum() for name, value in draw.values.items()}

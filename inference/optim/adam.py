@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from bayesnas.inference.optim.trainable_parameters import Use
+from bayesnas.inference.optim.trainable_parameters import ActiveLeaves
 
 BETAS = (0.9, 0.999)
 EPSILON = 1e-8
@@ -47,7 +47,9 @@ def adam_update(
     values.sub_(step_size * first_moment / (second_moment.sqrt() / correction + EPSILON))
 
 
-def adam_scalars(steps: Sequence[Tensor], use: Use, lr: float, counts: StepCounts) -> list[float]:
+def adam_scalars(
+    steps: Sequence[Tensor], use: ActiveLeaves, lr: float, counts: StepCounts
+) -> list[float]:
     """Count a step of Adam, and return what it needs of every leaf in use.
 
     Args:

@@ -9,7 +9,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from bayesnas.inference.optim.trainable_parameters import Use
+from bayesnas.inference.optim.trainable_parameters import ActiveLeaves
 
 
 @dataclass
@@ -19,23 +19,23 @@ class StepTensors:
     Attributes:
         leaves: every leaf, ``[P]``.
         gradients: of every leaf.
-        first: Adam's first moment of every leaf; empty for another optimiser, as the next two.
-        second: the second.
-        counts: how often every leaf has moved.
+        exp_avg: Adam's first moment of every leaf; empty for another optimiser, as the next two.
+        exp_avg_sq: the second.
+        step: how often every leaf has moved.
         buffers: of the model, those that a forward pass may change.
     """
 
     leaves: list[Tensor]
     gradients: list[Tensor]
-    first: list[Tensor]
-    second: list[Tensor]
-    counts: list[Tensor]
+    exp_avg: list[Tensor]
+    exp_avg_sq: list[Tensor]
+    step: list[Tensor]
     buffers: list[Tensor]
 
-    def arguments(self, use: Use) -> list[Tensor]:
+    def arguments(self, use: ActiveLeaves) -> list[Tensor]:
         """The first arguments of a recorded step; see ``StepFunction``."""
-        kinds = [self.leaves, self.gradients, self.first, self.second]
-        if not self.first:
+        kinds = [self.leaves, self.gradients, self.exp_avg, self.exp_avg_sq]
+        if not self.exp_avg:
             kinds[2:] = self.leaves, self.leaves  # not read
         return [kind[position] for kind in kinds for position in use.positions] + self.buffers
 

@@ -10,15 +10,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bayesnas.inference.config.kl_weight_range import Amortization
+from bayesnas.inference.config.kl_weight_range import KLWeightRange
 from bayesnas.inference.optim.flat_parameters import FlatParameters, flatten_parameters
-from bayesnas.nn.hypernetworks.base import ConstantNet, Filled, Hypernet, Place
+from bayesnas.nn.hypernetworks.base import ConstantNet, Hypernet, HypernetInputs, InsertedKnot
 from bayesnas.nn.hypernetworks.kl_range import ParameterMap
 from bayesnas.nn.modules.parameter_names import below, matching
 
 
 @dataclass
-class Group:
+class ParameterGroup:
     """Parameters of one type and device, and what they are made from.
 
     Attributes:
@@ -37,7 +37,7 @@ class Group:
 
 
 @dataclass
-class Use:
+class ActiveLeaves:
     """What a step at one KL weight reads and updates.
 
     Attributes:
@@ -48,7 +48,7 @@ class Use:
         moves: whether each of them has any influence; one that has none is not updated.
     """
 
-    places: list[Place]
+    places: list[HypernetInputs]
     positions: list[int]
     leaves: list[nn.Parameter]
     gradients: list[Tensor]
@@ -60,7 +60,7 @@ class Use:
         return [value for place in self.places for value in place.inputs]
 
 
-class TrainedParameters:
+class TrainableParameters:
     """The trainable parameters of a model, constant or functions of the KL weight.
 
     Their storage moves into one flat vector a group; an amortised fit fills that vector anew at
@@ -81,7 +81,7 @@ class TrainedParameters:
     def __init__(
         self,
         parameters: Mapping[str, nn.Parameter],
-        amortization: Amortization | None,
+        amortization: KLWeightRange | None,
         upper: Sequence[str] = (),
     ) -> None:
         """Flatten the parameters and make the maps; see the class."""
@@ -99,7 +99,7 @@ class TrainedParameters:
             if amortization is None:
                 gradients = [flat.gradient]
             members = [names[index] for index in indices]
-            self.groups.append(Group(members, members[0] in above, flat, net, gradients))
+            self.groups.append(ParameterGroup(members, members[0] in above, flat, net, gradients))
 
     @property
     def leaves(self) -> list[nn.Parameter]:
@@ -116,17 +116,17 @@ class TrainedParameters:
         """Names of the parameters, over all groups."""
         return [name for group in self.groups for name in group.names]
 
-    def level(self, *, upper: bool) -> TrainedParameters:
+    def level(self, *, upper: bool) -> TrainableParameters:
         """Those of one level of a two-level fit; nothing is copied."""
         found = copy.copy(self)
         found.groups = [group for group in self.groups if group.upper == upper]
         return found
 
-    def use(self, kl_weight: float) -> Use:
+    def use(self, kl_weight: float) -> ActiveLeaves:
         """What a step at a KL weight reads and updates."""
         t = 0.0 if self.amortization is None else self.amortization.span.normalised(kl_weight)
         places = [group.net.place(t) for group in self.groups]
-        found, before = Use(places, [], [], [], []), 0
+        found, before = ActiveLeaves(places, [], [], [], []), 0
         for group, place in zip(self.groups, places, strict=True):
             found.positions += [before + index for index in place.leaves]
             before += len(group.net.leaves)
@@ -143,7 +143,7 @@ class TrainedParameters:
         for group in self.groups:
             group.flat.values.data.copy_(group.net.at(t))
 
-    def pull_back(self, use: Use) -> None:
+    def pull_back(self, use: ActiveLeaves) -> None:
         """Write the gradients of the leaves in use, from those of the model's parameters."""
         if self.amortization is None:
             return
@@ -155,7 +155,7 @@ class TrainedParameters:
         for held, gradient in zip(use.gradients, found, strict=True):
             held.copy_(gradient)
 
-    def offer(self, use: Use) -> None:
+    def offer(self, use: ActiveLeaves) -> None:
         """Leave a gradient with the leaves that a step moves, and none with the others."""
         if self.amortization is None:
             return
@@ -215,7 +215,7 @@ def trainable(model: nn.Module) -> dict[str, nn.Parameter]:
     return {name: value for name, value in model.named_parameters() if value.requires_grad}
 
 
-def constant_parameters(model: nn.Module, trained: TrainedParameters) -> dict[str, nn.Parameter]:
+def constant_parameters(model: nn.Module, trained: TrainableParameters) -> dict[str, nn.Parameter]:
     """The trainable parameters that are not among those of a step, by name: another level's."""
     names = set(trained.names)
     return {name: value for name, value in trainable(model).items() if name not in names}
@@ -229,7 +229,7 @@ def running_buffers(model: nn.Module) -> dict[str, Tensor]:
 
 
 def _net(
-    flat: FlatParameters, amortization: Amortization | None, kind: ParameterMap | None
+    flat: FlatParameters, amortization: KLWeightRange | None, kind: ParameterMap | None
 ) -> Hypernet:
     if amortization is None or kind is None:
         return ConstantNet(flat.values)
@@ -239,7 +239,7 @@ def _net(
 
 @torch.no_grad()
 def _interpolate_state(
-    optimizer: torch.optim.Optimizer, leaves: Sequence[nn.Parameter], filled: Filled
+    optimizer: torch.optim.Optimizer, leaves: Sequence[nn.Parameter], filled: InsertedKnot
 ) -> None:
     left, right = (optimizer.state.get(leaves[index]) for index in (filled.left, filled.right))
     if not (left and right and _has_moved(left) and _has_moved(right)):

@@ -7,7 +7,7 @@ import copy
 from bayesnas.checks import whole_number
 from bayesnas.distributions import LogUniform
 from bayesnas.inference.config.kl_weight_range import make_amortization
-from bayesnas.inference.optim.trainable_parameters import TrainedParameters, trainable
+from bayesnas.inference.optim.trainable_parameters import TrainableParameters, trainable
 from bayesnas.inference.runtime.random_state import random_state_kept
 from bayesnas.models.base import BayesianModel
 from bayesnas.nn.hypernetworks.options import Amortize
@@ -75,5 +75,5 @@ def trainable_scalars(
     amortization = make_amortization(kl_weight, amortize)
     with random_state_kept():
         own = copy.deepcopy(model)  # its parameters move into one vector
-        trained = TrainedParameters(trainable(own), amortization)
+        trained = TrainableParameters(trainable(own), amortization)
     return sum(leaf.numel() for leaf in trained.leaves)

@@ -6,11 +6,11 @@ import dataclasses
 
 from bayesnas.distributions import LogUniform
 from bayesnas.inference.config.settings import check_kl_weight
-from bayesnas.inference.posterior.kl_path import AlongKLWeight
+from bayesnas.inference.posterior.kl_path import KLWeightPath
 from bayesnas.inference.posterior.posterior import Posterior
 
 
-class AmortizedPosterior(AlongKLWeight):
+class AmortizedPosterior(KLWeightPath):
     """q(w, Γ) at every KL weight of a range, from one fit.
 
     :meth:`at` gives the posterior at one λ, without training; everything that speaks of one

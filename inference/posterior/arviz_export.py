@@ -1,4 +1,4 @@
-"""Posterior draws as arrays, one draw at a time, for ArviZ and for k̂."""
+"""Draws of a posterior for ArviZ, one draw at a time, and k̂, how far they can be trusted."""
 
 from __future__ import annotations
 
@@ -9,16 +9,19 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+from bayesnas.checks import whole_number
 from bayesnas.export.datatree import pareto_k, tempered_log_weights, to_datatree
+from bayesnas.inference.config.inputs import Data
+from bayesnas.inference.config.settings import check_kl_weight
 from bayesnas.inference.evaluation.predictive import (
-    Draw,
+    PosteriorDraw,
     conditional_samples,
     log_priors,
     means_and_log_likelihoods,
     posterior_draws,
 )
-from bayesnas.inference.posterior.base import padded_history
-from bayesnas.inference.posterior.chain import Chain
+from bayesnas.inference.posterior.base import BasePosterior, padded_history
+from bayesnas.inference.posterior.chain import FittedChain
 from bayesnas.inference.runs.chain_record import HISTORY
 from bayesnas.inference.runs.description import RunDescription
 from bayesnas.inference.runs.run_folder import Example
@@ -29,6 +32,71 @@ if TYPE_CHECKING:
     import xarray as xr
 
 Doubles = npt.NDArray[np.float64]
+
+
+class ArvizExport(BasePosterior):
+    """Chains at one KL weight, exported; a base class of :class:`Posterior`."""
+
+    @property
+    def kl_weight(self) -> float:
+        """λ of the fit."""
+        assert self.settings.kl_weight is not None
+        return self.settings.kl_weight
+
+    def to_arviz(
+        self,
+        draws: int = 500,
+        data: Data | None = None,
+        *,
+        var_names: Sequence[str] | None = None,
+        seed: int = 0,
+    ) -> xr.DataTree:
+        """Export draws of every chain as the tree that ArviZ reads.
+
+        Args:
+            draws: draws a chain.
+            data: adds posterior_predictive, log_likelihood (pointwise, unscaled),
+                observed_data and constant_data for its rows; for the training data also the
+                tempered log target ``lp`` in sample_stats.
+            var_names: sites to export; all by default. log_prior and log_q stay complete.
+            seed: of the draws.
+        """
+        whole_number("draws", draws, 1)
+        split = None if data is None else self._split(data)
+        return draws_to_datatree(
+            self._chains,
+            self.run,
+            self.example,
+            draws,
+            None if split is None else self._on_device(split),
+            var_names,
+            seed,
+            is_training_data=split is not None and split.fingerprint == self.run.fingerprint,
+        )
+
+    def to_inference_data(self, draws: int = 500, data: Data | None = None, **options: Any) -> Any:
+        """Export as ``arviz.InferenceData`` (ArviZ 0.23); arguments of :meth:`to_arviz`."""
+        from bayesnas.export.datatree import to_inference_data
+
+        return to_inference_data(self.to_arviz(draws, data, **options))
+
+    def pareto_k(
+        self, data: Data, *, draws: int = 1000, kl_weight: float | None = None, seed: int = 0
+    ) -> float:
+        """k̂ of importance sampling from q to the tempered target p(w) p(y | x, w)^(1/λ).
+
+        Below 0.5 the guide is close to the target; above 0.7 it is unreliable (Yao et al. 2018).
+
+        Args:
+            data: the training data.
+            draws: number of draws.
+            kl_weight: λ of the target; that of the fit by default. 1 asks how far the fit is
+                from the Bayesian posterior.
+            seed: of the draws.
+        """
+        target = self.kl_weight if kl_weight is None else kl_weight
+        check_kl_weight(target)
+        return tempered_pareto_k(self.model, *self._tensors(data), draws, target, seed)
 
 
 class _Recorder:
@@ -46,7 +114,7 @@ class _Recorder:
 
 
 def draws_to_datatree(
-    chains: Sequence[Chain],
+    chains: Sequence[FittedChain],
     run: RunDescription,
     example: Example,
     draws: int,
@@ -120,7 +188,7 @@ def _record_targets(
     chain: int,
     index: int,
     model: BayesianModel,
-    draw: Draw,
+    draw: PosteriorDraw,
     data: Example,
     stream: RandomStream,
 ) -> None:
@@ -131,7 +199,7 @@ def _record_targets(
     targets.put("posterior_predictive", chain, index, sample.to(y.dtype))
 
 
-def _exported(draw: Draw, var_names: Sequence[str] | None) -> Sequence[str]:
+def _exported(draw: PosteriorDraw, var_names: Sequence[str] | None) -> Sequence[str]:
     if var_names is None:
         return list(draw.values)
     unknown = [name for name in var_names if name not in draw.values]
@@ -155,7 +223,7 @@ def _named(targets: _Recorder, name: str) -> dict[str, npt.NDArray[Any]] | None:
     return {OBSERVED: targets.arrays[name]} if name in targets.arrays else None
 
 
-def _history(chains: Sequence[Chain]) -> dict[str, npt.NDArray[Any]]:
+def _history(chains: Sequence[FittedChain]) -> dict[str, npt.NDArray[Any]]:
     rows = padded_history([chain.history for chain in chains]).numpy()
     return {name: rows[:, :, index] for index, name in enumerate(HISTORY)}
 

@@ -13,8 +13,8 @@ from torch import Tensor
 from bayesnas.data import DataInfo, Split
 from bayesnas.inference.config.inputs import Data
 from bayesnas.inference.config.settings import FitSettings
-from bayesnas.inference.optim.trainable_parameters import TrainedParameters, trainable
-from bayesnas.inference.posterior.chain import Chain
+from bayesnas.inference.optim.trainable_parameters import TrainableParameters, trainable
+from bayesnas.inference.posterior.chain import FittedChain
 from bayesnas.inference.runs.chain_record import HISTORY, ChainRecord
 from bayesnas.inference.runs.description import RunDescription
 from bayesnas.inference.runs.run_folder import Example, RunFolder
@@ -31,7 +31,7 @@ _LAST_STEPS = 100  # over which the bound is averaged to compare chains
 _NEAR = 0.5  # how far from a λ these steps may be, in its log
 
 
-class FittedChains:
+class BasePosterior:
     """Chains of one run, the best of them, and how they are moved and saved.
 
     Attributes:
@@ -41,7 +41,9 @@ class FittedChains:
         example: two rows of the training data, ``(x, y)``.
     """
 
-    def __init__(self, run: RunDescription, chains: Sequence[Chain], example: Example) -> None:
+    def __init__(
+        self, run: RunDescription, chains: Sequence[FittedChain], example: Example
+    ) -> None:
         """Hold fitted chains; see the class."""
         self.run = run
         self._chains = list(chains)
@@ -159,7 +161,7 @@ def padded_history(histories: Sequence[Tensor]) -> Tensor:
     return rows
 
 
-def _restored(run: RunDescription, record: ChainRecord, example: Example) -> Chain:
+def _restored(run: RunDescription, record: ChainRecord, example: Example) -> FittedChain:
     fresh = copy.deepcopy(run.model).to(example[0].device)
     with pyro_session(RandomStream(0, example[0].device)):
         fresh.prepare(*example)
@@ -167,9 +169,9 @@ def _restored(run: RunDescription, record: ChainRecord, example: Example) -> Cha
         trained = None
         if run.settings.amortization is not None:
             settings = run.settings
-            trained = TrainedParameters(trainable(fresh), settings.amortization, settings.upper)
+            trained = TrainableParameters(trainable(fresh), settings.amortization, settings.upper)
             trained.load_state(below("maps/", record.fitted))
-    return Chain(fresh.eval(), record.history, record.validation_nll, trained)
+    return FittedChain(fresh.eval(), record.history, record.validation_nll, trained)
 
 
 def _final_loss(history: Tensor, kl_weight: float | None) -> float:

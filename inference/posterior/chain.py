@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from bayesnas.inference.optim.trainable_parameters import TrainedParameters
+from bayesnas.inference.optim.trainable_parameters import TrainableParameters
 from bayesnas.inference.runs.chain_record import ChainRecord
 from bayesnas.models.base import BayesianModel
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Chain:
+class FittedChain:
     """One fitted start.
 
     Attributes:
@@ -30,9 +30,9 @@ class Chain:
     model: BayesianModel
     history: Tensor
     validation_nll: list[float]
-    trained: TrainedParameters | None = None
+    trained: TrainableParameters | None = None
 
-    def at(self, kl_weight: float) -> Chain:
+    def at(self, kl_weight: float) -> FittedChain:
         """The chain with its parameters at one KL weight.
 
         Raises:
@@ -40,7 +40,7 @@ class Chain:
         """
         assert self.trained is not None
         self.trained.write(kl_weight)
-        return Chain(copy.deepcopy(self.model), self.history, self.validation_nll)
+        return FittedChain(copy.deepcopy(self.model), self.history, self.validation_nll)
 
     def record(self) -> ChainRecord:
         """Parameters and history, on the CPU."""

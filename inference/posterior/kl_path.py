@@ -11,7 +11,7 @@ from torch import nn
 from bayesnas.checks import whole_number
 from bayesnas.inference.config.inputs import Data
 from bayesnas.inference.evaluation.frontier import SUPERFLUOUS_DENSITY, frontier
-from bayesnas.inference.posterior.base import FittedChains
+from bayesnas.inference.posterior.base import BasePosterior
 from bayesnas.inference.posterior.posterior import Posterior
 from bayesnas.inference.posterior.retrain import Start
 
@@ -31,7 +31,7 @@ _NEEDS_A_KL_WEIGHT = (
 )
 
 
-class AlongKLWeight(FittedChains, abc.ABC):
+class KLWeightPath(BasePosterior, abc.ABC):
     """q(w, Γ) at more than one KL weight.
 
     :meth:`at` gives the posterior at one λ, without training; everything that speaks of one

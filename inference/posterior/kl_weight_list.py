@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from typing import Self
 
 from bayesnas.inference.config.settings import check_kl_weight
-from bayesnas.inference.posterior.kl_path import AlongKLWeight
+from bayesnas.inference.posterior.kl_path import KLWeightPath
 from bayesnas.inference.posterior.posterior import Posterior
 
 
-class Posteriors(AlongKLWeight):
+class Posteriors(KLWeightPath):
     """q(w, Γ) at several KL weights, each fitted by itself.
 
     Made by ``bayesnas.fit`` with ``kl_weight=[...]`` and by ``bayesnas.load``. Iterating gives the

@@ -22,20 +22,19 @@ from bayesnas.inference.evaluation.pruning_curve import (
     without_groups,
 )
 from bayesnas.inference.optim.optimizers import OptimizerFactory
-from bayesnas.inference.posterior.chain import Chain
+from bayesnas.inference.posterior.arviz_export import ArvizExport
+from bayesnas.inference.posterior.chain import FittedChain
 from bayesnas.inference.posterior.refine import refined
 from bayesnas.inference.posterior.retrain import Start, retrained
-from bayesnas.inference.reading import ReadElsewhere
+from bayesnas.inference.training.fit_options import FitOptions
 from bayesnas.pruning.compaction import compact
 from bayesnas.pruning.criteria import Criterion, Removal
 
 if TYPE_CHECKING:
     import xarray as xr
 
-    from bayesnas.inference.training.fit_options import FitOptions
 
-
-class Posterior(ReadElsewhere):
+class Posterior(ArvizExport):
     """q(w, Γ) at one KL weight, fitted from one or more starts.
 
     Every start is a chain. What speaks of one network (:meth:`evaluate`, :meth:`predict`,
@@ -223,7 +222,7 @@ class Posterior(ReadElsewhere):
             TypeError: for a model of one network.
             ValueError: naming an argument that does not fit.
         """
-        return retrained(self.model, data, start, dict(options))
+        return Posterior.restore(*retrained(self.model, data, start, dict(options)))
 
     # Smaller networks ---------------------------------------------------------------------
 
@@ -266,7 +265,7 @@ class Posterior(ReadElsewhere):
         else:
             smaller = [pruned(model, fraction, threshold, by, seed) for model in models]
         chains = [
-            Chain(model, chain.history, chain.validation_nll)
+            FittedChain(model, chain.history, chain.validation_nll)
             for model, chain in zip(smaller, self._chains, strict=True)
         ]
         return Posterior(self.run, chains, self.example)

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
+from bayesnas.inference.config.inputs import Data
+from bayesnas.inference.training.fit_options import FitArguments
+from bayesnas.inference.training.run_fit import FitResult, run_fit
+from bayesnas.models.base import BayesianModel
 from bayesnas.models.checks import check_choice
 from bayesnas.models.networks.base import NetModel
 from bayesnas.models.networks.gaussian import GaussianNet
 
-if TYPE_CHECKING:
-    from bayesnas.inference.config.inputs import Data
-    from bayesnas.inference.posterior.posterior import Posterior
-    from bayesnas.models.base import BayesianModel
-
 Start = Literal["scratch", "weights"]
 
 
-def retrained(model: BayesianModel, data: Data, start: Start, options: dict[str, Any]) -> Posterior:
+def retrained(model: BayesianModel, data: Data, start: Start, options: dict[str, Any]) -> FitResult:
     """Maximise the likelihood of the architecture of a model; see ``Posterior.retrain``."""
-    from bayesnas.inference.fit import fit  # it imports Posterior, whose method this is
-
     check_choice("start", start, ("scratch", "weights"))
     if "kl_weight" in options:
         raise ValueError(
@@ -34,4 +31,4 @@ def retrained(model: BayesianModel, data: Data, start: Start, options: dict[str,
         initial_loc="random" if start == "scratch" else "net",
         **model.likelihood.config(),  # type: ignore[arg-type]  # JSON values
     )
-    return fit(network, data, kl_weight=0.0, **options)
+    return run_fit(network, data, FitArguments(kl_weight=0.0, **options))

@@ -10,29 +10,27 @@ from torch import Tensor
 
 from bayesnas.inference.runs.atomic_files import read_tensors, write_tensors
 from bayesnas.inference.runs.chain_record import ChainRecord, ChainState, read_records
-from bayesnas.inference.training.chain_trainer import Training
 from bayesnas.nn.modules.parameter_names import below
 
 CHECKPOINT = "checkpoint.safetensors"
 
 
 def write_checkpoint(
-    folder: Path, finished: Sequence[ChainRecord], running: Sequence[Training]
+    folder: Path, finished: Sequence[ChainRecord], running: Sequence[ChainState]
 ) -> bool:
     """Write where a fit stands; a full disk warns, keeps the last checkpoint, and goes on.
 
     Args:
         folder: of the run.
         finished: chains that are done.
-        running: the chains after them, that take their steps together.
+        running: states of the chains after them, that take their steps together.
 
     Returns:
         whether it was written.
     """
     tensors: dict[str, Tensor] = {}
     values = []
-    for index, training in enumerate(running):
-        state, value = training.state()
+    for index, (state, value) in enumerate(running):
         tensors |= {f"running{index}/{name}": tensor for name, tensor in state.items()}
         values.append(value)
     for index, record in enumerate(finished):

@@ -23,7 +23,6 @@ from bayesnas.inference.runs.checkpoint import CHECKPOINT, read_checkpoint, writ
 from bayesnas.inference.runs.compatibility import check_format, check_same_model, check_same_run
 from bayesnas.inference.runs.description import RunDescription
 from bayesnas.inference.runtime.random_state import random_state_kept
-from bayesnas.inference.training.chain_trainer import Training
 from bayesnas.models.base import BayesianModel
 from bayesnas.models.registry import zoo_class
 from bayesnas.nn.hypernetworks.options import Amortize
@@ -96,7 +95,7 @@ class RunFolder:
         return read_checkpoint(self.path) if (self.path / CHECKPOINT).exists() else None
 
     def write_checkpoint(
-        self, finished: Sequence[ChainRecord], running: Sequence[Training]
+        self, finished: Sequence[ChainRecord], running: Sequence[ChainState]
     ) -> bool:
         """Write where the fit stands; see :mod:`bayesnas.inference.runs.checkpoint`."""
         return write_checkpoint(self.path, finished, running)

@@ -17,7 +17,7 @@ from bayesnas.inference.compile.trace import RecordedStep, record, relative_diff
 from bayesnas.inference.config.schedules import learning_rate_factor
 from bayesnas.inference.config.settings import FitSettings, StepKLWeight
 from bayesnas.inference.optim.optimizers import LearningRates, build_optimizer
-from bayesnas.inference.optim.trainable_parameters import TrainedParameters, running_buffers
+from bayesnas.inference.optim.trainable_parameters import TrainableParameters, running_buffers
 from bayesnas.inference.runtime.random_state import RandomStream
 from bayesnas.inference.steps.minibatches import Batches
 from bayesnas.inference.steps.step import TOLERANCE
@@ -56,7 +56,7 @@ class UpperStep:
         model: BayesianModel,
         bilevel: Bilevel,
         settings: FitSettings,
-        trained: TrainedParameters,
+        trained: TrainableParameters,
         examples: int,
         validation: Split,
         seed: int,
@@ -169,7 +169,7 @@ class _Function:
     def __init__(
         self,
         model: BayesianModel,
-        trained: TrainedParameters,
+        trained: TrainableParameters,
         bilevel: Bilevel,
         examples: tuple[int, int],
     ) -> None:

@@ -13,7 +13,11 @@ from bayesnas.inference.config.settings import StepKLWeight
 from bayesnas.inference.elbo.bound import BoundTerms, bound_terms
 from bayesnas.inference.elbo.messengers import kl_weighted
 from bayesnas.inference.elbo.nonfinite import check_sites
-from bayesnas.inference.optim.trainable_parameters import TrainedParameters, Use, running_buffers
+from bayesnas.inference.optim.trainable_parameters import (
+    ActiveLeaves,
+    TrainableParameters,
+    running_buffers,
+)
 from bayesnas.inference.runtime.random_state import RandomStream
 from bayesnas.models.base import BayesianModel
 from bayesnas.models.pyro_pair import PyroPair
@@ -35,8 +39,8 @@ class EagerStep:
     def __init__(
         self,
         model: BayesianModel,
-        parameters: TrainedParameters,
-        trained: TrainedParameters,
+        parameters: TrainableParameters,
+        trained: TrainableParameters,
         examples: int,
         clip: float | None,
         stream: RandomStream,
@@ -47,7 +51,9 @@ class EagerStep:
         self._examples, self._clip = examples, clip
         self._stream, self._where = stream, where
 
-    def __call__(self, x: Tensor, y: Tensor, kl_weight: StepKLWeight, use: Use) -> BoundTerms:
+    def __call__(
+        self, x: Tensor, y: Tensor, kl_weight: StepKLWeight, use: ActiveLeaves
+    ) -> BoundTerms:
         """Write the gradients of the leaves in use; return the terms of the bound."""
         self._all.write(kl_weight.target)
         for group in self._all.groups:

@@ -18,8 +18,8 @@ from bayesnas.inference.optim.adam import UNMOVED, StepCounts, adam_scalars, ada
 from bayesnas.inference.optim.optimizers import LearningRates, OptimizerFactory, build_optimizer
 from bayesnas.inference.optim.step_tensors import StepTensors
 from bayesnas.inference.optim.trainable_parameters import (
-    TrainedParameters,
-    Use,
+    ActiveLeaves,
+    TrainableParameters,
     constant_parameters,
     running_buffers,
     trainable,
@@ -78,7 +78,7 @@ class Step:
             raise ValueError("model must have parameters to train, got none")
         self._model, self._examples = model, examples
         self.settings, self.stream = settings, stream
-        self.all = TrainedParameters(named, settings.amortization, settings.upper)
+        self.all = TrainableParameters(named, settings.amortization, settings.upper)
         self.trained = self.all.level(upper=False)
         self._upper = self.all.level(upper=True)
         lower = set(self.trained.names)
@@ -125,7 +125,7 @@ class Step:
             row = terms.stacked()
         else:
             lr = self.optimizer.param_groups[0]["lr"]
-            counts = self.tensors().counts
+            counts = self.tensors().step
             adam = adam_scalars(counts, use, lr, self._counts) if self._updates else None
             row = graph(*self._tensors(x, y, kl_weight.bound, use, adam))
         if graph is None or not self._updates:
@@ -133,7 +133,7 @@ class Step:
             self.update(use)
         return row
 
-    def use(self, kl_weight: float) -> Use:
+    def use(self, kl_weight: float) -> ActiveLeaves:
         """What a step at a KL weight reads and updates."""
         return self._fixed or self.trained.use(kl_weight)
 
@@ -143,7 +143,7 @@ class Step:
             self._counts.clear()
         return finer
 
-    def update(self, use: Use) -> None:
+    def update(self, use: ActiveLeaves) -> None:
         """Let the optimiser take a step by the gradients as they are."""
         self.trained.offer(use)
         self.optimizer.step()
@@ -181,7 +181,7 @@ class Step:
     def _is_full(self, batch: int) -> bool:
         return batch == min(self.settings.batch_size, self._examples)
 
-    def _graph(self, x: Tensor, y: Tensor, use: Use) -> Graph | None:
+    def _graph(self, x: Tensor, y: Tensor, use: ActiveLeaves) -> Graph | None:
         key = (x.shape, y.shape)
         if key not in self._graphs and self._traceable:
             try:
@@ -190,7 +190,7 @@ class Step:
                 self._stay_eager(f"it can't be traced ({type(error).__name__}: {error})")
         return self._graphs.get(key) if self._traceable else None
 
-    def _traced(self, x: Tensor, y: Tensor, use: Use) -> Graph | None:
+    def _traced(self, x: Tensor, y: Tensor, use: ActiveLeaves) -> Graph | None:
         recorded = self.recorded(x, y, use, adam=self._updates)
         rounded = self.settings.precision == "bfloat16"
         if rounded:  # compared while it still gives the eager numbers
@@ -204,7 +204,7 @@ class Step:
             return None
         return CapturedStep(recorded) if self.settings.compile == "cudagraph" else recorded
 
-    def recorded(self, x: Tensor, y: Tensor, use: Use, *, adam: bool) -> RecordedStep:
+    def recorded(self, x: Tensor, y: Tensor, use: ActiveLeaves, *, adam: bool) -> RecordedStep:
         """Record the step of one shape of batch; nothing is changed by it.
 
         Args:
@@ -260,7 +260,12 @@ class Step:
         return max(relative_difference(a, b) for a, b in zip(traced, eager, strict=True))
 
     def _tensors(
-        self, x: Tensor, y: Tensor, kl_weight: float, use: Use, adam: list[float] | None = None
+        self,
+        x: Tensor,
+        y: Tensor,
+        kl_weight: float,
+        use: ActiveLeaves,
+        adam: list[float] | None = None,
     ) -> list[Tensor]:
         """Arguments of a recorded step; without ``adam`` one that leaves every leaf as it is."""
         adam = UNMOVED * len(use.leaves) if adam is None else adam
@@ -288,7 +293,7 @@ class Step:
         self.trained.move(held.leaves, held.gradients)
         if self.adam:
             names = ("exp_avg", "exp_avg_sq", "step")
-            states = zip(held.first, held.second, held.counts, strict=True)
+            states = zip(held.exp_avg, held.exp_avg_sq, held.step, strict=True)
             for leaf, state in zip(self.trained.leaves, states, strict=True):
                 self.optimizer.state[leaf] = dict(zip(names, state, strict=True))
         for buffer, value in zip(running_buffers(self._model).values(), held.buffers, strict=True):

@@ -15,17 +15,17 @@ from bayesnas.inference.compile.trace import RecordedStep, record, relative_diff
 from bayesnas.inference.config.settings import StepKLWeight
 from bayesnas.inference.optim.adam import UNMOVED, StepCounts, adam_scalars, adam_update
 from bayesnas.inference.optim.step_tensors import StepTensors
-from bayesnas.inference.optim.trainable_parameters import Use
+from bayesnas.inference.optim.trainable_parameters import ActiveLeaves
 from bayesnas.inference.runtime.device import sent
 from bayesnas.inference.runtime.pyro_context import pyro_session
 from bayesnas.inference.steps.step import TOLERANCE, Graph, Step
 
 
-class NotStackedError(Exception):
+class NotVmappableError(Exception):
     """Why the steps of several chains can't be taken as one."""
 
 
-class StackedStep:
+class VmappedStep:
     """Takes the steps of many chains at once.
 
     The gradient of one chain's step is recorded as ever and mapped over a leading dimension by
@@ -67,7 +67,7 @@ class StackedStep:
                 has happened to the chains then.
         """
         if x.shape not in self._graphs:
-            self._graphs[x.shape] = self._made(x, y, shared)
+            self._graphs[x.shape] = self._record(x, y, shared)
 
     def take_over(self) -> None:
         """Make the tensors of every chain rows of the stacked ones."""
@@ -115,7 +115,7 @@ class StackedStep:
         adam = UNMOVED * len(use.leaves)
         if lead.adam:
             lr = lead.optimizer.param_groups[0]["lr"]
-            adam = adam_scalars(self._held.counts, use, lr, self._counts)
+            adam = adam_scalars(self._held.step, use, lr, self._counts)
         scalars = self._scalars([kl_weight.bound for kl_weight in kl_weights], adam, use)
         rows = self._graphs[x.shape](*self._held.arguments(use), x, y, scalars)
         if not lead.adam:
@@ -124,29 +124,29 @@ class StackedStep:
                 step.update(step.use(kl_weights[chain].target))
         return rows
 
-    def _scalars(self, kl_weights: Sequence[float], adam: list[float], use: Use) -> Tensor:
+    def _scalars(self, kl_weights: Sequence[float], adam: list[float], use: ActiveLeaves) -> Tensor:
         rows = [[kl_weight, *adam, *use.inputs] for kl_weight in kl_weights]
         return sent(torch.tensor(rows), self._device)
 
     # Making -------------------------------------------------------------------------------
 
-    def _made(self, x: Tensor, y: Tensor, shared: bool) -> Graph:
+    def _record(self, x: Tensor, y: Tensor, shared: bool) -> Graph:
         first, weights = self._first, [step.settings.another_kl_weight for step in self._steps]
         use = first.use(weights[0])
         with pyro_session(first.stream):
             single = first.recorded(*_of_chain(0, x, y, shared), use, adam=False)
         if random_operations(single.graph.graph):
-            raise NotStackedError("what it draws depends on values")
+            raise NotVmappableError("what it draws depends on values")
         tensors = [*self._held.arguments(use), x, y]
         tensors.append(self._scalars(weights, UNMOVED * len(use.leaves), use))
         noise = StackedNoise(single.noise.draws, self._generators)
         leaves = len(use.leaves) if first.adam else 0
-        recorded = _mapped(single, tensors, noise, leaves, shared)
+        recorded = _vmap_step(single, tensors, noise, leaves, shared)
         rounded = first.settings.precision == "bfloat16"
         if rounded:  # compared while it still gives the eager numbers
             self._compare(recorded, tensors, len(use.leaves), shared)
             single.round_products()
-            recorded = _mapped(single, tensors, noise, leaves, shared)
+            recorded = _vmap_step(single, tensors, noise, leaves, shared)
         if first.compiles(x.shape[0 if shared else 1]):
             recorded.compile(tensors)
         if not rounded:
@@ -171,7 +171,7 @@ class StackedStep:
             finite = all(bool(value.isfinite().all()) for value in eager)
             difference = max(relative_difference(a, b) for a, b in pairs)
             if finite and difference > TOLERANCE:
-                raise NotStackedError(
+                raise NotVmappableError(
                     f"the step of chain {chain} among others differs from its own by "
                     f"{difference:.1e}"
                 )
@@ -185,7 +185,7 @@ def _of_chain(chain: int, x: Tensor, y: Tensor, shared: bool) -> tuple[Tensor, T
     return (x, y) if shared else (x[chain], y[chain])
 
 
-def _mapped(
+def _vmap_step(
     single: RecordedStep,
     tensors: Sequence[Tensor],
     noise: StackedNoise,

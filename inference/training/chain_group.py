@@ -12,16 +12,16 @@ from bayesnas.inference.config.settings import FitSettings
 from bayesnas.inference.runtime.matmul_precision import fast_products
 from bayesnas.inference.runtime.pyro_context import pyro_session
 from bayesnas.inference.steps.minibatches import StackedBatches
-from bayesnas.inference.steps.vmap_step import NotStackedError, StackedStep
-from bayesnas.inference.training.chain_trainer import Training
+from bayesnas.inference.steps.vmap_step import NotVmappableError, VmappedStep
+from bayesnas.inference.training.chain_trainer import ChainTrainer
 from bayesnas.models.base import BayesianModel
 from bayesnas.models.pyro_pair import PyroPair
 
 
-class Lockstep:
+class ChainGroup:
     """Chains that take their steps together; or one, by itself.
 
-    Every chain stays a :class:`~bayesnas.inference.training.chain_trainer.Training` of its own,
+    Every chain stays a :class:`~bayesnas.inference.training.chain_trainer.ChainTrainer` of its own,
     with its model, random stream, order of examples, history and early stopping; only the steps are
     one. A chain that has stopped takes no part in them any more.
 
@@ -33,14 +33,14 @@ class Lockstep:
         chains: as given.
     """
 
-    def __init__(self, chains: Sequence[Training], stacked: StackedStep | None = None) -> None:
+    def __init__(self, chains: Sequence[ChainTrainer], stacked: VmappedStep | None = None) -> None:
         """Keep the chains; see :meth:`together` for several."""
         self.chains = list(chains)
         self._stacked = stacked
         self._batches = StackedBatches([chain.batches for chain in self.chains])
 
     @classmethod
-    def together(cls, chains: Sequence[Training], *, trusted: bool = False) -> Self:
+    def together(cls, chains: Sequence[ChainTrainer], *, trusted: bool = False) -> Self:
         """Let several chains take their steps together.
 
         Args:
@@ -51,20 +51,20 @@ class Lockstep:
             NotStackedError: with the reason, where they can't; they are as before then.
         """
         try:
-            stacked = StackedStep([chain.take for chain in chains], trusted=trusted)
+            stacked = VmappedStep([chain.step_fn for chain in chains], trusted=trusted)
             found = cls(chains, stacked)
             with fast_products(chains[0].history.device):
                 for step in (0, chains[0].batches.per_epoch - 1):  # the last may be smaller
                     stacked.record(*found._batches.at(step), shared=found._batches.shared)
-        except NotStackedError:
+        except NotVmappableError:
             raise
         except Exception as error:  # whatever can't be recorded or mapped, or has no room
-            raise NotStackedError(f"{type(error).__name__}: {error}") from error
+            raise NotVmappableError(f"{type(error).__name__}: {error}") from error
         stacked.take_over()
         return found
 
     @property
-    def running(self) -> list[Training]:
+    def running(self) -> list[ChainTrainer]:
         """The chains that have steps left."""
         return [chain for chain in self.chains if not chain.finished]
 
@@ -101,16 +101,16 @@ class Lockstep:
         for index in self._stacked.running:
             settings = self.chains[index].settings
             weights = [settings.kl_weight_at(first + k).bound for k in range(len(terms))]
-            self.chains[index].took(found[index], weights)
+            self.chains[index].record_steps(found[index], weights)
 
-    def _take_step(self, stacked: StackedStep, running: list[Training], step: int) -> Tensor:
+    def _take_step(self, stacked: VmappedStep, running: list[ChainTrainer], step: int) -> Tensor:
         finer = [chain.follow_schedules(step) for chain in running]
         if any(finer):
             stacked.recount()
         kl_weights = [chain.settings.kl_weight_at(step) for chain in self.chains]
         return stacked(*self._batches.at(step), kl_weights, running[0].rate_at(step))
 
-    def _released(self, stacked: StackedStep) -> list[Training]:
+    def _released(self, stacked: VmappedStep) -> list[ChainTrainer]:
         """Let go of the chains that have stopped; return the others."""
         for index in list(stacked.running):
             if self.chains[index].finished:
@@ -130,8 +130,8 @@ def pays(settings: FitSettings, device: torch.device) -> bool:
 def check_together(settings: FitSettings, model: BayesianModel) -> None:
     """Raise NotStackedError, with the reason, for chains that can't take their steps together."""
     if settings.bilevel is not None:
-        raise NotStackedError("a two-level fit has a step of its upper level too")
+        raise NotVmappableError("a two-level fit has a step of its upper level too")
     if settings.compile == "eager":
-        raise NotStackedError("steps that are not recorded (compile=False) are of one chain")
+        raise NotVmappableError("steps that are not recorded (compile=False) are of one chain")
     if isinstance(model, PyroPair) and model.elbo is not None:
-        raise NotStackedError("a pair with an elbo of its own is not recorded")
+        raise NotVmappableError("a pair with an elbo of its own is not recorded")

@@ -29,7 +29,7 @@ from bayesnas.models.pyro_pair import PyroPair
 from bayesnas.nn.modules.parameter_names import below
 
 
-class Training:
+class ChainTrainer:
     """The state of one chain's training, advanced a number of steps at a time.
 
     Args:
@@ -75,14 +75,21 @@ class Training:
                 model.prepare(*first)
                 model.reset()
             self._try_out(*first)
-            self.take = Step(
+            self.step_fn = Step(
                 model, optimizer, settings, len(x), self.stream, lambda: self._where(self.step)
             )
         self.upper = None
         if upper is not None:
             bilevel, sample = upper
             self.upper = UpperStep(
-                model, bilevel, settings, self.take.all, len(x), sample, int(seeds[0]), self.stream
+                model,
+                bilevel,
+                settings,
+                self.step_fn.all,
+                len(x),
+                sample,
+                int(seeds[0]),
+                self.stream,
             )
         self.history = torch.full((settings.steps, len(HISTORY)), torch.nan, device=x.device)
         self.validation_nll: list[float] = []
@@ -100,7 +107,7 @@ class Training:
     @property
     def parameters(self) -> list[torch.nn.Parameter]:
         """The trainable parameters."""
-        return self.take.parameters
+        return self.step_fn.parameters
 
     @property
     def finished(self) -> bool:
@@ -127,7 +134,7 @@ class Training:
         if recorded:
             self._record(first, torch.stack(recorded), weights)
 
-    def took(self, terms: Tensor, kl_weights: list[float]) -> None:
+    def record_steps(self, terms: Tensor, kl_weights: list[float]) -> None:
         """Note steps that were taken together with those of other chains.
 
         Args:
@@ -147,37 +154,37 @@ class Training:
         factor = self.rate_at(self.step)
         if self.upper is not None:
             self.upper(self.step, x, y, kl_weight, self.settings.lr * factor)
-        return self.take(x, y, kl_weight, factor)
+        return self.step_fn(x, y, kl_weight, factor)
 
     def follow_schedules(self, step: int) -> bool:
         """Do what is due before a step; return whether the maps over λ became finer."""
         progress = step / self.settings.steps
         if self._anneals:
             self.model.anneal(progress)
-        return self.take.refine(progress)
+        return self.step_fn.refine(progress)
 
     def rate_at(self, step: int) -> float:
         """Factor on the learning rate of a step."""
         return learning_rate_factor(self._schedule, step / self.settings.steps)
 
     def _record(self, first: int, terms: Tensor, kl_weights: list[float]) -> None:
-        split = len(self.take.log_lik_sites)
+        split = len(self.step_fn.log_lik_sites)
         log_lik, kl = terms[:, :split].sum(1), terms[:, split:].sum(1)
         weights = kl.new_tensor(kl_weights)
         rows = torch.stack([weights * kl - log_lik, log_lik, kl, weights], dim=1)
         finite = torch.isfinite(rows).all(dim=1)
         if not bool(finite.all()):
             index = int((~finite).nonzero()[0])
-            check_terms(self.take.named(terms[index]), self._where(first + index))
+            check_terms(self.step_fn.named(terms[index]), self._where(first + index))
         self.history[first : first + len(rows)] = rows
 
     def _where(self, index: int) -> str:
         kl_weight = self.settings.kl_weight_at(index).target
         return f"at step {index + 1} of chain {self.chain} with kl_weight={kl_weight:g}"
 
-    def show(self, kl_weight: float) -> None:
+    def set_kl_weight(self, kl_weight: float) -> None:
         """Give the model the parameters at a KL weight; in a fit at one λ it has them."""
-        self.take.all.write(kl_weight)
+        self.step_fn.all.write(kl_weight)
 
     def check_parameters(self) -> None:
         """Raise NonFiniteLossError where the last step left a parameter NaN or infinite.
@@ -186,7 +193,7 @@ class Training:
         """
         where = self._where(self.step - 1)
         check_parameters(self.model.named_parameters(), where)
-        maps = [(f"leaf {i} of the map", leaf) for i, leaf in enumerate(self.take.all.leaves)]
+        maps = [(f"leaf {i} of the map", leaf) for i, leaf in enumerate(self.step_fn.all.leaves)]
         check_parameters(maps, where)
 
     def end_epoch(self, validation_nll: float, patience: int | None) -> None:
@@ -205,8 +212,8 @@ class Training:
         In an amortised fit the model has its parameters in the middle of the range.
         """
         if self.settings.amortization is not None:
-            self.show(self.settings.amortization.span.kl_weight(0.5))
-        model, maps = self.model.state_dict(), self.take.all.state()
+            self.set_kl_weight(self.settings.amortization.span.kl_weight(0.5))
+        model, maps = self.model.state_dict(), self.step_fn.all.state()
         return {f"model/{name}": value.detach() for name, value in model.items()} | {
             f"maps/{name}": value.detach() for name, value in maps.items()
         }
@@ -227,13 +234,13 @@ class Training:
             "stopped": self.stopped,
             "validation_nll": self.validation_nll,
             **values,
-            "steps": self.take.decisions(),
+            "steps": self.step_fn.decisions(),
             "upper_steps": None if self.upper is None else self.upper.decisions(),
         }
 
     def _optimizers(self) -> dict[str, torch.optim.Optimizer]:
         """The optimiser of every level."""
-        found = {"optimizer": self.take.optimizer}
+        found = {"optimizer": self.step_fn.optimizer}
         return found if self.upper is None else {**found, "upper_optimizer": self.upper.optimizer}
 
     def load_state(self, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
@@ -244,12 +251,12 @@ class Training:
         """
         try:
             self.model.load_state_dict(below("model/", tensors))
-            self.take.all.load_state(below("maps/", tensors))
+            self.step_fn.all.load_state(below("maps/", tensors))
         except RuntimeError as error:
             raise ValueError(f"the checkpoint is of another model: {error}") from error
         for name, optimizer in self._optimizers().items():
             restore_optimizer(optimizer, below(f"{name}/", tensors), values[name])
-        self.take.decide_as(values["steps"])
+        self.step_fn.decide_as(values["steps"])
         if self.upper is not None:
             self.upper.decide_as(values["upper_steps"])
         self.stream.state = below("random/", tensors)

@@ -1,13 +1,16 @@
-"""The options of a fit, for what hands them on."""
+"""The options of a fit: as keywords that are handed on, and as one value with their defaults."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
 
 import torch
 
+from bayesnas.checks import whole_number
+from bayesnas.distributions import LogUniform
 from bayesnas.inference.bilevel.options import Bilevel
 from bayesnas.inference.config.inputs import Data
 from bayesnas.inference.config.schedules import Schedule
@@ -43,3 +46,41 @@ class FitOptions(TypedDict, total=False):
     out: str | Path | None
     checkpoint_every: int
     resume: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitArguments:
+    """Arguments of :func:`bayesnas.fit`, which describes each; their defaults are the same."""
+
+    kl_weight: float | Sequence[float] | LogUniform = 1.0
+    kl_warmup: float = 0.0
+    amortize: Amortize | None = None
+    epochs: int | None = None
+    steps: int | None = None
+    batch_size: int = 256
+    lr: float = 1e-3
+    schedule: Schedule = "cosine"
+    clip: float | None = None
+    optimizer: OptimizerFactory = torch.optim.Adam
+    restarts: int = 1
+    batched: Batched = "auto"
+    validation: Data | None = None
+    patience: int | None = None
+    bilevel: Bilevel | None = None
+    seed: int = 0
+    device: str | torch.device = "auto"
+    compile: str | bool = "auto"
+    precision: str = "float32"
+    progress: bool = True
+    on_step: Callable[[StepEvent], None] | None = None
+    out: str | Path | None = None
+    checkpoint_every: int = 500
+    resume: bool = False
+
+    def __post_init__(self) -> None:
+        """Check what stands by itself; the rest needs model and data."""
+        if self.on_step is not None and not callable(self.on_step):
+            raise TypeError(f"on_step must be a function of a StepEvent, got {self.on_step!r}")
+        if self.resume and self.out is None:
+            raise ValueError("resume needs out=, the folder of the run to go on with")
+        whole_number("checkpoint_every", self.checkpoint_every, 1)

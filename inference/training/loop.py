@@ -17,9 +17,9 @@ from bayesnas.inference.optim.optimizers import OptimizerFactory
 from bayesnas.inference.runs.chain_record import ChainRecord
 from bayesnas.inference.runs.run_folder import RunFolder
 from bayesnas.inference.runtime.interrupt import DeferredInterrupt, InterruptedFitWarning
-from bayesnas.inference.steps.vmap_step import NotStackedError
-from bayesnas.inference.training.chain_group import Lockstep, check_together, pays
-from bayesnas.inference.training.chain_trainer import Training
+from bayesnas.inference.steps.vmap_step import NotVmappableError
+from bayesnas.inference.training.chain_group import ChainGroup, check_together, pays
+from bayesnas.inference.training.chain_trainer import ChainTrainer
 from bayesnas.inference.training.events import StepEvent
 from bayesnas.inference.training.progress import Progress
 from bayesnas.models.base import BayesianModel
@@ -72,7 +72,7 @@ class Loop:
         self._folder: RunFolder | None = None
         self._steps_at_once = 1
 
-    def chain(self, index: int) -> Training:
+    def chain(self, index: int) -> ChainTrainer:
         """Start a chain; nothing of it depends on the chains before.
 
         Raises:
@@ -80,7 +80,7 @@ class Loop:
         """
         source = self.model if self._starts is None else self._starts[index]
         model = copy.deepcopy(source).to(self.train.x.device)
-        training = Training(
+        training = ChainTrainer(
             model,
             self.train.x,
             self.train.y,
@@ -101,7 +101,9 @@ class Loop:
         assert self.validation is not None
         return self.bilevel, self.validation
 
-    def run(self, first: Training, folder: RunFolder | None, progress: bool) -> list[ChainRecord]:
+    def run(
+        self, first: ChainTrainer, folder: RunFolder | None, progress: bool
+    ) -> list[ChainRecord]:
         """Train every chain.
 
         Args:
@@ -130,14 +132,14 @@ class Loop:
                     self._end(current)
                     if len(self.finished) == self.settings.chains:
                         return self.finished
-                    current = Lockstep([self.chain(len(self.finished))])
+                    current = ChainGroup([self.chain(len(self.finished))])
                     self._train(current, bar, interrupt.received)
                 self._stop_early(current)
         finally:
             bar.close()
         return self.finished
 
-    def _begun(self, first: Training) -> Lockstep:
+    def _begun(self, first: ChainTrainer) -> ChainGroup:
         """The chains to begin with: as the checkpoint has them, where there is one."""
         checkpoint = None if self._folder is None else self._folder.checkpoint()
         if checkpoint is None:
@@ -147,26 +149,26 @@ class Loop:
         for index, (tensors, values) in enumerate(running, start=len(self.finished)):
             chains.append(first if index == 0 else self.chain(index))
             chains[-1].load_state(tensors, values)
-        return Lockstep.together(chains, trusted=True) if len(chains) > 1 else Lockstep(chains)
+        return ChainGroup.together(chains, trusted=True) if len(chains) > 1 else ChainGroup(chains)
 
-    def _fresh(self, first: Training) -> Lockstep:
+    def _fresh(self, first: ChainTrainer) -> ChainGroup:
         """All chains together where that is wanted and can be done, else the first alone."""
         auto = self._batched == "auto"
         wanted = pays(self.settings, self.train.x.device) if auto else self._batched
         if self.settings.chains == 1 or not wanted:
-            return Lockstep([first])
+            return ChainGroup([first])
         try:
             check_together(self.settings, self.model)
             rest = [self.chain(index) for index in range(1, self.settings.chains)]
-            return Lockstep.together([first, *rest])
-        except NotStackedError as reason:
+            return ChainGroup.together([first, *rest])
+        except NotVmappableError as reason:
             why = str(reason)
         if not auto:
             raise ValueError(f"batched: the chains can't be trained together: {why}")
         _LOG.warning("%s trains its chains one after the other: %s", self.model.describe(), why)
-        return Lockstep([first])
+        return ChainGroup([first])
 
-    def _train(self, chains: Lockstep, bar: Progress, interrupted: Callable[[], bool]) -> None:
+    def _train(self, chains: ChainGroup, bar: Progress, interrupted: Callable[[], bool]) -> None:
         while chains.running and not interrupted():
             before, began, running = chains.step, time.monotonic(), chains.running
             chains.advance(self._steps_until_next_event(chains), interrupted)
@@ -179,11 +181,11 @@ class Loop:
                 self._write_checkpoint(chains)
             bar.update(self._done(chains), running[0])
 
-    def _look_at(self, training: Training) -> None:
+    def _look_at(self, training: ChainTrainer) -> None:
         if self._measures and training.step % training.batches.per_epoch == 0:
             self._validate(training)
         if self.on_step is not None:
-            training.show(training.settings.kl_weight_at(training.step - 1).target)
+            training.set_kl_weight(training.settings.kl_weight_at(training.step - 1).target)
             self.on_step(_event(training))
 
     def _note_speed(self, steps: int, seconds: float) -> None:
@@ -191,7 +193,7 @@ class Loop:
         possible = int(steps * _SECONDS_BETWEEN_LOOKS / max(seconds, 1e-9))
         self._steps_at_once = min(max(possible, 1), _MOST_STEPS_BETWEEN_LOOKS)
 
-    def _steps_until_next_event(self, chains: Lockstep) -> int:
+    def _steps_until_next_event(self, chains: ChainGroup) -> int:
         if self.on_step is not None:
             return 1
         periods = [self.checkpoint_every]
@@ -204,26 +206,27 @@ class Loop:
         """Whether validation data is measured after every epoch."""
         return self.validation is not None and self.bilevel is None
 
-    def _validate(self, training: Training) -> None:
+    def _validate(self, training: ChainTrainer) -> None:
         assert self.validation is not None
         found = []
         for kl_weight in _validated_at(training.settings):
-            training.show(kl_weight)
+            training.set_kl_weight(kl_weight)
             found.append(mean_nll(training.model, *self.validation, seed=self.settings.seed))
         training.end_epoch(sum(found) / len(found), self.settings.patience)
 
-    def _done(self, chains: Lockstep) -> int:
+    def _done(self, chains: ChainGroup) -> int:
         taken = (self.settings.steps if chain.stopped else chain.step for chain in chains.chains)
         return self.settings.steps * len(self.finished) + sum(taken)
 
-    def _write_checkpoint(self, chains: Lockstep) -> bool:
+    def _write_checkpoint(self, chains: ChainGroup) -> bool:
         if self._folder is None:
             return False
         for chain in chains.chains:
             chain.check_parameters()
-        return self._folder.write_checkpoint(self.finished, chains.chains)
+        states = [chain.state() for chain in chains.chains]
+        return self._folder.write_checkpoint(self.finished, states)
 
-    def _end(self, chains: Lockstep) -> None:
+    def _end(self, chains: ChainGroup) -> None:
         for chain in chains.chains:
             chain.check_parameters()
         last = len(self.finished) + len(chains.chains) == self.settings.chains
@@ -231,11 +234,11 @@ class Loop:
             self._write_checkpoint(chains)
         self.finished += [_record(chain) for chain in chains.chains]
 
-    def _is_stopped(self, chains: Lockstep) -> bool:
+    def _is_stopped(self, chains: ChainGroup) -> bool:
         some_are_left = len(self.finished) + len(chains.chains) < self.settings.chains
         return bool(chains.running) or some_are_left
 
-    def _stop_early(self, chains: Lockstep) -> None:
+    def _stop_early(self, chains: ChainGroup) -> None:
         first, *others = chains.chains
         which = f"all {len(chains.chains)} chains" if others else f"chain {first.chain}"
         where = f"at step {chains.step} of {self.settings.steps} of {which}"
@@ -244,7 +247,7 @@ class Loop:
             warnings.warn(
                 f"interrupted {where}: this is the posterior as it stood",
                 InterruptedFitWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
         elif self._write_checkpoint(chains):
             raise KeyboardInterrupt(
@@ -264,12 +267,12 @@ def _validated_at(settings: FitSettings) -> list[float]:
     return [settings.amortization.span.kl_weight(t) for t in _VALIDATED_AT]
 
 
-def _event(training: Training) -> StepEvent:
+def _event(training: ChainTrainer) -> StepEvent:
     loss, log_lik, kl, kl_weight = training.history[training.step - 1].tolist()
     return StepEvent(training.chain, training.step, loss, log_lik, kl, kl_weight, training.model)
 
 
-def _record(training: Training) -> ChainRecord:
+def _record(training: ChainTrainer) -> ChainRecord:
     fitted = training.best_state or training.fitted()
     return ChainRecord(
         {name: value.cpu().clone() for name, value in fitted.items()},

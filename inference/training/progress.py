@@ -8,7 +8,7 @@ import torch
 from tqdm import tqdm
 
 from bayesnas.inference.evaluation.metrics import accuracy_of_means
-from bayesnas.inference.training.chain_trainer import Training
+from bayesnas.inference.training.chain_trainer import ChainTrainer
 
 _SECONDS_BETWEEN_FIGURES = 0.5
 
@@ -36,7 +36,7 @@ class Progress:
         self._last = done
         self._next_figures = 0.0
 
-    def update(self, done: int, training: Training) -> None:
+    def update(self, done: int, training: ChainTrainer) -> None:
         """Show the state after ``done`` steps of all chains."""
         now = time.monotonic()
         if not self._bar.disable and training.step > 0 and now >= self._next_figures:
@@ -50,7 +50,7 @@ class Progress:
         self._bar.close()
 
 
-def _figures(training: Training) -> dict[str, str]:
+def _figures(training: ChainTrainer) -> dict[str, str]:
     figures = {"loss": f"{training.history[training.step - 1, 0].item():.0f}"}
     # A pair of the user's, of no stated task, need not be able to predict in order to be trained.
     if training.model.task == "classification":

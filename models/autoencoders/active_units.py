@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor
@@ -13,14 +13,32 @@ from bayesnas.models.checks import check_choice
 if TYPE_CHECKING:
     import xarray as xr
 
-    from bayesnas.models.autoencoders.base import Autoencoder
-
 MEASURES = ("gamma", "variance", "sensitivity")
 _ACTIVE_VARIANCE = 0.01
 _SHARE = 0.99
 
 
-def measures(model: Autoencoder, x: Tensor) -> xr.Dataset:
+class Coder(Protocol):
+    """What is asked of an :class:`~bayesnas.models.autoencoders.base.Autoencoder`."""
+
+    def encode(self, x: Tensor) -> Tensor:
+        """E[z | x], ``[n, L]``."""
+        ...
+
+    def scales(self) -> Tensor:
+        """Mean scale of every latent dimension, ``[L]``."""
+        ...
+
+    def included(self) -> Tensor:
+        """Probability that each dimension is used, ``[L]``."""
+        ...
+
+    def mean_of_latents(self, z: Tensor) -> Tensor:
+        """E[x | z], ``[n, *shape]``."""
+        ...
+
+
+def measures(model: Coder, x: Tensor) -> xr.Dataset:
     r"""Three measures of every latent dimension, dim ``latent``.
 
     - ``gamma``: E γ_l.
@@ -43,7 +61,7 @@ def measures(model: Autoencoder, x: Tensor) -> xr.Dataset:
     return xr.Dataset({name: ("latent", value.cpu().numpy()) for name, value in found.items()})
 
 
-def sensitivity(model: Autoencoder, z: Tensor) -> Tensor:
+def sensitivity(model: Coder, z: Tensor) -> Tensor:
     """How far the decoded means move with each dimension of z, ``[L]``; see :func:`measures`."""
     total = []
     for latent in range(z.shape[1]):
@@ -54,7 +72,7 @@ def sensitivity(model: Autoencoder, z: Tensor) -> Tensor:
     return torch.stack(total)
 
 
-def active(model: Autoencoder, x: Tensor, by: str) -> Tensor:
+def active(model: Coder, x: Tensor, by: str) -> Tensor:
     """Which dimensions are used, boolean ``[L]``.
 
     Args:

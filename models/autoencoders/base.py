@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from bayesnas.checks import whole_number
-from bayesnas.models.autoencoders import active_units as active_latents
+from bayesnas.models.autoencoders import active_units
 from bayesnas.models.autoencoders.decoder_likelihood import Observation
 from bayesnas.models.base import BayesianModel
 
@@ -127,8 +127,8 @@ class Autoencoder(BayesianModel):
         return int(latent)
 
     def measures(self, x: Tensor) -> xr.Dataset:
-        """How relevant each latent dimension is, by three measures; see ``active_latents``."""
-        return active_latents.measures(self, x)
+        """How relevant each latent dimension is, by three measures; see ``active_units``."""
+        return active_units.measures(self, x)
 
     def active(self, x: Tensor, by: str = "variance") -> Tensor:
         """Which dimensions are used, boolean ``[L]``.
@@ -138,7 +138,7 @@ class Autoencoder(BayesianModel):
             by: ``"gamma"``, ``"variance"`` or ``"sensitivity"``; see
                 :func:`bayesnas.models.autoencoders.active_units.active`.
         """
-        return active_latents.active(self, x, by)
+        return active_units.active(self, x, by)
 
 
 def checked_shape(shape: int | Sequence[int]) -> tuple[int, ...]:

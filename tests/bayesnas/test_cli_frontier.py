@@ -51,7 +51,7 @@ def test_fit_over_a_range_gives_the_numbers_of_the_library(call_json, runs):
         model,
         data.train,
         kl_weight=bn.LogUniform(0.1, 10),
-        amortize=bn.nn.Piecewise(knots=3),
+        amortize=bn.nn.PiecewiseMap(knots=3),
         kl_warmup=0.2,
         steps=60,
         lr=0.01,

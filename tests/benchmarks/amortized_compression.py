@@ -83,7 +83,7 @@ def main() -> None:
     )
     post = bn.fit(
         model, data.train, kl_weight=bn.LogUniform(*args.range), epochs=args.epochs, lr=args.lr,
-        amortize=bn.nn.Piecewise(args.knots), seed=args.seed, device="cpu", resume=True,
+        amortize=bn.nn.PiecewiseMap(args.knots), seed=args.seed, device="cpu", resume=True,
         out=args.out / f"amortised-{args.knots}-{args.lr:g}-{args.epochs}",
     )  # fmt: skip
     shown = data.test if args.test else data.validation

@@ -26,7 +26,7 @@ KINDS: dict[str, str | ParameterMap | None] = {
     "one λ": None,
     "linear": "linear",
     "piecewise, 5 knots": "piecewise",
-    "piecewise, 17 knots": bn.nn.Piecewise(knots=17),
+    "piecewise, 17 knots": bn.nn.PiecewiseMap(knots=17),
     "low-rank": "low-rank",
 }
 

@@ -32,7 +32,7 @@ from torch.distributions import kl_divergence
 import bayesnas as bn
 from bayesnas.distributions import GumbelSoftmax
 from bayesnas.inference.config.settings import make_settings
-from bayesnas.inference.training.chain_trainer import Training
+from bayesnas.inference.training.chain_trainer import ChainTrainer
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "models"))
 
@@ -62,7 +62,7 @@ def ours(compile: str | bool) -> Callable[[], None]:
         batch_size=BATCH, lr=1e-3, schedule="constant", clip=None, restarts=1, patience=None,
         seed=0, compile=compile,
     )  # fmt: skip
-    training = Training(model, x, y, settings, 0, torch.optim.Adam, "constant")
+    training = ChainTrainer(model, x, y, settings, 0, torch.optim.Adam, "constant")
     return lambda: training.advance(1)
 
 

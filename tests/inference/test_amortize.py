@@ -11,16 +11,16 @@ import torch
 from torch import Tensor, nn
 
 import bayesnas as bn
-from bayesnas.inference.config.kl_weight_range import Amortization, make_amortization
+from bayesnas.inference.config.kl_weight_range import KLWeightRange, make_amortization
 from bayesnas.inference.config.settings import FitSettings, StepKLWeight, make_settings
 from bayesnas.inference.elbo.bound import bound_terms
 from bayesnas.inference.runtime.pyro_context import pyro_session
 from bayesnas.inference.runtime.random_state import RandomStream
 from bayesnas.inference.steps.step import Step
-from bayesnas.nn.hypernetworks.kl_range import LogRange
+from bayesnas.nn.hypernetworks.kl_range import LogInterval
 from bayesnas.nn.hypernetworks.options import make_map
 
-SPAN = LogRange(0.1, 100.0)
+SPAN = LogInterval(0.1, 100.0)
 
 
 class Lines(nn.Module):
@@ -37,7 +37,7 @@ class Lines(nn.Module):
 KINDS = {
     "linear": "linear",
     "piecewise": "piecewise",
-    "low-rank": bn.nn.LowRank(rank=2, hidden=6),
+    "low-rank": bn.nn.LowRankMap(rank=2, hidden=6),
     "own": Lines,
 }
 
@@ -66,7 +66,7 @@ def lambda_(value: float) -> StepKLWeight:
 @pytest.mark.parametrize("window", [60, 240])
 def test_every_stretch_of_steps_covers_the_range_evenly(window: int) -> None:
     """The largest gap in log λ is far below that of independent draws, and the ends are hit."""
-    amortization = Amortization(SPAN, make_map("linear"))
+    amortization = KLWeightRange(SPAN, make_map("linear"))
     for first in (0, 1000, 12_345):
         places = [SPAN.normalised(amortization.draw(s, 3)) for s in range(first, first + window)]
         assert min(places) == 0.0
@@ -79,7 +79,7 @@ def test_every_stretch_of_steps_covers_the_range_evenly(window: int) -> None:
 
 
 def test_draws_depend_on_the_seed_alone() -> None:
-    amortization = Amortization(SPAN, make_map("linear"))
+    amortization = KLWeightRange(SPAN, make_map("linear"))
     walks = [[amortization.draw(step, seed) for step in range(5)] for seed in (0, 0, 1)]
     assert walks[0] == walks[1]
     assert not set(walks[0]) & set(walks[2])
@@ -224,7 +224,7 @@ def test_warm_up_raises_the_kl_weight_linearly(net, xy) -> None:
         ({"kl_weight": bn.LogUniform(torch.ones(2), 3.0)}, "kl_weight must be one range"),
         ({"kl_weight": bn.LogUniform(1, 2), "amortize": "cubic"}, "amortize must be one of"),
         (
-            {"kl_weight": bn.LogUniform(1, 2), "amortize": bn.nn.Piecewise(knots=(1, 5))},
+            {"kl_weight": bn.LogUniform(1, 2), "amortize": bn.nn.PiecewiseMap(knots=(1, 5))},
             "kl_weight must be in the fitted range",
         ),
         ({"kl_warmup": -0.1}, "kl_warmup must be a fraction"),

@@ -214,7 +214,7 @@ class Lines(nn.Module):
     "other",
     [
         {"amortize": "linear"},
-        {"amortize": bn.nn.Piecewise(knots=9)},
+        {"amortize": bn.nn.PiecewiseMap(knots=9)},
         {"kl_weight": bn.LogUniform(0.1, 9)},
         {"kl_weight": 1.0},
     ],

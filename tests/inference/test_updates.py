@@ -32,7 +32,7 @@ def test_hypernetworks_and_an_epoch_of_fine_tuning(model):
 
 @pytest.mark.parametrize(
     ("amortize", "factor"),
-    [("linear", 2), ("piecewise", 5), (bn.nn.Piecewise(knots=9), 9), (None, 5)],
+    [("linear", 2), ("piecewise", 5), (bn.nn.PiecewiseMap(knots=9), 9), (None, 5)],
 )
 def test_a_map_of_knots_has_a_copy_of_the_parameters_at_each(model, amortize, factor):
     assert trainable_scalars(model, RANGE, amortize) == factor * trainable_scalars(model)

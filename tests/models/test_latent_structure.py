@@ -12,7 +12,7 @@ from bayesnas.inference.config.settings import make_settings
 from bayesnas.inference.elbo.bound import bound_terms
 from bayesnas.inference.runtime.pyro_context import pyro_session
 from bayesnas.inference.runtime.random_state import RandomStream
-from bayesnas.inference.training.chain_trainer import Training
+from bayesnas.inference.training.chain_trainer import ChainTrainer
 from bayesnas.models.architecture.latent_structure import LatentStructureNet
 from bayesnas.testing import ModelContract
 
@@ -256,7 +256,7 @@ def test_a_fit_resumed_in_the_middle_has_the_temperatures_of_an_unbroken_one():
 
     def training():
         model = LatentStructureNet(two_layers(), temperature=(1.0, 0.1), sample="example")
-        return Training(model, x, y, settings, 0, torch.optim.Adam, "cosine")
+        return ChainTrainer(model, x, y, settings, 0, torch.optim.Adam, "cosine")
 
     whole, first, second = training(), training(), training()
     whole.advance(6)

@@ -15,7 +15,7 @@ from bayesnas.cli.stored_run import add_run_options, open_fitted
 from bayesnas.data import DataSet
 from bayesnas.inference import Posterior, Posteriors
 from bayesnas.inference.evaluation.frontier import SUPERFLUOUS_DENSITY
-from bayesnas.inference.posterior.kl_path import AlongKLWeight
+from bayesnas.inference.posterior.kl_path import KLWeightPath
 from bayesnas.inference.runs.atomic_files import write_atomically
 from bayesnas.plots.frontier import frontier_figure
 from bayesnas.report.figure import check_picture_path, write_figure
@@ -124,7 +124,7 @@ def _measure(
     return measure_frontier(shown, data, draws=args.draws, threshold=args.threshold)
 
 
-def _caption(post: AlongKLWeight, data: DataSet, measures: xr.Dataset) -> str:
+def _caption(post: KLWeightPath, data: DataSet, measures: xr.Dataset) -> str:
     drawn = f"{measures.attrs['draws']} draws" if measures.attrs["draws"] else "posterior means"
     together = "one by one" if isinstance(post, Posteriors) else "at once"
     return (
@@ -138,7 +138,7 @@ def _caption(post: AlongKLWeight, data: DataSet, measures: xr.Dataset) -> str:
 
 def _outcome(
     args: argparse.Namespace,
-    post: AlongKLWeight,
+    post: KLWeightPath,
     measures: xr.Dataset,
     separate: xr.Dataset | None,
     picture: Path,

@@ -6,16 +6,12 @@ import statistics
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from bayesnas.checks import whole_number
-from bayesnas.nn.graphs.topology import AGGREGATIONS, Edge, edge_name
-
-if TYPE_CHECKING:
-    from bayesnas.nn.graphs.graph import Graph
+from bayesnas.nn.graphs.topology import AGGREGATIONS, Edge, GraphLike, edge_name
 
 Shapes = dict[str, tuple[int, ...]]
 Counts = dict[Edge, tuple[int, ...]]
@@ -23,7 +19,7 @@ Counts = dict[Edge, tuple[int, ...]]
 _WARM_UP = 2
 
 
-def measure(graph: Graph, example: Tensor) -> tuple[Shapes, Counts]:
+def measure(graph: GraphLike, example: Tensor) -> tuple[Shapes, Counts]:
     """Run two rows of an example once.
 
     Returns:
@@ -45,7 +41,7 @@ def measure(graph: Graph, example: Tensor) -> tuple[Shapes, Counts]:
     return {vertex: tuple(value.shape[1:]) for vertex, value in values.items()}, counts
 
 
-def latencies(graph: Graph, example: Tensor, repeats: int) -> dict[Edge, tuple[float, ...]]:
+def latencies(graph: GraphLike, example: Tensor, repeats: int) -> dict[Edge, tuple[float, ...]]:
     """See ``Graph.latencies``."""
     whole_number("repeats", repeats)
     found: dict[Edge, tuple[float, ...]] = {}
@@ -80,7 +76,7 @@ def _wait_for(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def _measured(graph: Graph, edge: Edge, x: Tensor) -> tuple[Tensor, tuple[int, ...]]:
+def _measured(graph: GraphLike, edge: Edge, x: Tensor) -> tuple[Tensor, tuple[int, ...]]:
     """Output of an edge's first primitive, and the multiply–adds of all; they give one shape."""
     from torch.utils.flop_counter import FlopCounterMode  # takes a while to import
 
@@ -106,7 +102,7 @@ def _measured(graph: Graph, edge: Edge, x: Tensor) -> tuple[Tensor, tuple[int, .
     return first, tuple(counts)
 
 
-def _aggregated(graph: Graph, vertex: str, arriving: list[Tensor]) -> Tensor:
+def _aggregated(graph: GraphLike, vertex: str, arriving: list[Tensor]) -> Tensor:
     kind = graph.aggregation[vertex]
     try:
         return AGGREGATIONS[kind](arriving)
@@ -121,7 +117,7 @@ def _aggregated(graph: Graph, vertex: str, arriving: list[Tensor]) -> Tensor:
 
 
 @contextmanager
-def _evaluating(net: nn.Module) -> Iterator[None]:
+def _evaluating(net: GraphLike) -> Iterator[None]:
     """Evaluation mode, in which batch statistics stay as they are, and each module's own after."""
     training = {module: module.training for module in net.modules()}
     net.eval()

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
 from bayesnas.nn.graphs.darts_operations import Together, Zero
-from bayesnas.nn.graphs.topology import Edge, Vertex, as_edge, edge_name
-
-if TYPE_CHECKING:
-    from bayesnas.nn.graphs.graph import Graph
+from bayesnas.nn.graphs.topology import Edge, GraphLike, Vertex, as_edge, edge_name
 
 Choice = str | tuple[str, ...] | Tensor
 """A primitive's name, several that are added up, or γ ``[K]``, of which the largest counts."""
@@ -20,7 +16,7 @@ Choice = str | tuple[str, ...] | Tensor
 Chosen = dict[tuple[Vertex, Vertex], dict[str, nn.Module]]
 
 
-def chosen(graph: Graph, choice: Mapping[tuple[Vertex, Vertex], Choice]) -> Chosen:
+def chosen(graph: GraphLike, choice: Mapping[tuple[Vertex, Vertex], Choice]) -> Chosen:
     """Copies of the chosen primitives, one an edge.
 
     Raises:
@@ -36,7 +32,7 @@ def chosen(graph: Graph, choice: Mapping[tuple[Vertex, Vertex], Choice]) -> Chos
 
 
 def likely_operations(
-    graph: Graph, probabilities: Mapping[Edge, Tensor], *, several: bool
+    graph: GraphLike, probabilities: Mapping[Edge, Tensor], *, several: bool
 ) -> dict[tuple[Vertex, Vertex], Choice]:
     """A choice for every edge: its likeliest operation, or with ``several`` all above ½.
 
@@ -50,7 +46,7 @@ def likely_operations(
     return choice
 
 
-def _names(graph: Graph, edge: Edge, found: Choice | None) -> tuple[str, ...]:
+def _names(graph: GraphLike, edge: Edge, found: Choice | None) -> tuple[str, ...]:
     known = graph.names[edge]
     if found is None and len(known) == 1:
         return known
@@ -66,7 +62,7 @@ def _names(graph: Graph, edge: Edge, found: Choice | None) -> tuple[str, ...]:
     return tuple(str(name) for name in names)
 
 
-def living_edges(graph: Graph) -> tuple[Edge, ...]:
+def living_edges(graph: GraphLike) -> tuple[Edge, ...]:
     """The edges of a graph without mixed ones that its value depends on.
 
     An edge that is :class:`~bayesnas.nn.graphs.darts_operations.Zero` adds nothing to a sum and is
@@ -86,5 +82,5 @@ def living_edges(graph: Graph) -> tuple[Edge, ...]:
     return tuple(edge for edge in left if edge[1] in reaching)
 
 
-def _is_zero(graph: Graph, edge: Edge) -> bool:
+def _is_zero(graph: GraphLike, edge: Edge) -> bool:
     return all(isinstance(graph.primitive(edge, name), Zero) for name in graph.names[edge])

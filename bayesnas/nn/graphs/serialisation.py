@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from bayesnas.nn.graphs.darts_operations import FactorizedReduce, Together, Zero
-from bayesnas.nn.graphs.topology import Primitives, Vertex, as_edge, edge_name
+from bayesnas.nn.graphs.topology import GraphLike, Primitives, Vertex, as_edge, edge_name
 from bayesnas.nn.modules.module_spec import UndescribableNetError, build, describe
-
-if TYPE_CHECKING:
-    from bayesnas.nn.graphs.graph import Graph
 
 FORMAT = 1
 
@@ -24,7 +21,7 @@ _OWN: dict[str, tuple[type[nn.Module], tuple[str, ...]]] = {
 }
 
 
-def describe_graph(graph: Graph) -> dict[str, Any]:
+def describe_graph(graph: GraphLike) -> dict[str, Any]:
     """See ``Graph.to_dict``."""
     seen: dict[int, str] = {}
     for name, parameter in graph.named_parameters(remove_duplicate=False):
@@ -72,7 +69,7 @@ def graph_arguments(
         raise ValueError(f"spec must hold {error}, got {sorted(spec)}") from error
 
 
-def dot(graph: Graph, probabilities: Mapping[tuple[Vertex, Vertex], Tensor] | None) -> str:
+def dot(graph: GraphLike, probabilities: Mapping[tuple[Vertex, Vertex], Tensor] | None) -> str:
     """See ``Graph.to_dot``."""
     known = check_probabilities(graph, probabilities or {})
     lines = ["digraph {", "  rankdir=LR;", *(f'  "{vertex}";' for vertex in graph.vertices)]
@@ -87,7 +84,7 @@ def dot(graph: Graph, probabilities: Mapping[tuple[Vertex, Vertex], Tensor] | No
 
 
 def check_probabilities(
-    graph: Graph, probabilities: Mapping[tuple[Vertex, Vertex], Tensor]
+    graph: GraphLike, probabilities: Mapping[tuple[Vertex, Vertex], Tensor]
 ) -> dict[tuple[str, str], list[float]]:
     """Probabilities by edge as numbers; ValueError for an unknown edge or another count."""
     found = {as_edge(edge): value.tolist() for edge, value in probabilities.items()}

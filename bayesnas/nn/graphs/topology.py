@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import graphlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Protocol, Self
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +20,41 @@ AGGREGATIONS: dict[str, Callable[[list[Tensor]], Tensor]] = {
     "concat": lambda values: torch.cat(values, 1),
 }
 """What a vertex makes of the values that arrive: ``concat`` along the channels."""
+
+
+class GraphLike(Protocol):
+    """What is read of a :class:`~bayesnas.nn.graphs.graph.Graph`, which describes each."""
+
+    input: str
+    output: str
+    vertices: tuple[str, ...]
+    edges: tuple[Edge, ...]
+    names: dict[Edge, tuple[str, ...]]
+    mixed: tuple[Edge, ...]
+    aggregation: dict[str, str]
+    shapes: dict[str, tuple[int, ...]]
+
+    def primitive(self, edge: tuple[Vertex, Vertex], name: str) -> nn.Module:
+        """One primitive of an edge."""
+        ...
+
+    def incoming(self, vertex: str) -> list[Edge]:
+        """The edges that end at a vertex."""
+        ...
+
+    def named_parameters(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, nn.Parameter]]:
+        """As of any module."""
+        ...
+
+    def modules(self) -> Iterator[nn.Module]:
+        """As of any module."""
+        ...
+
+    def eval(self) -> Self:
+        """As of any module."""
+        ...
 
 
 def as_edge(edge: tuple[Vertex, Vertex]) -> Edge:

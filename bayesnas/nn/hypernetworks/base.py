@@ -20,7 +20,7 @@ from torch.func import functional_call
 
 
 @dataclass(frozen=True)
-class Place:
+class HypernetInputs:
     """What θ(t) depends on at one t.
 
     Attributes:
@@ -36,7 +36,7 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Filled:
+class InsertedKnot:
     """A leaf that was set between two others, (1 − share) · left + share · right."""
 
     leaf: int
@@ -56,14 +56,14 @@ class Hypernet(nn.Module, abc.ABC):
     leaves: nn.ParameterList
 
     @abc.abstractmethod
-    def place(self, t: float) -> Place:
+    def place(self, t: float) -> HypernetInputs:
         """Which leaves make up θ(t), and how."""
 
     @abc.abstractmethod
     def combine(self, leaves: Sequence[Tensor], inputs: Tensor) -> Tensor:
-        """θ as a differentiable function of the leaves and inputs of a :class:`Place`, ``[P]``."""
+        """θ, ``[P]``, differentiable in what a :class:`HypernetInputs` names and gives."""
 
-    def refine(self, progress: float) -> list[Filled]:
+    def refine(self, progress: float) -> list[InsertedKnot]:
         """Become finer as training goes on; θ(t) does not change by it.
 
         Args:
@@ -80,7 +80,7 @@ class Hypernet(nn.Module, abc.ABC):
         leaves, inputs = self._arguments(self.place(t))
         return self.combine(leaves, inputs)
 
-    def pull_back(self, place: Place, gradient: Tensor) -> list[Tensor]:
+    def pull_back(self, place: HypernetInputs, gradient: Tensor) -> list[Tensor]:
         """Gradients of a loss by the leaves of a place, from its gradient by θ, ``[P]``."""
         leaves, inputs = self._arguments(place)
         leaves = [leaf.requires_grad_() for leaf in leaves]
@@ -88,7 +88,7 @@ class Hypernet(nn.Module, abc.ABC):
             found = self.combine(leaves, inputs)
         return list(torch.autograd.grad(found, leaves, gradient))
 
-    def _arguments(self, place: Place) -> tuple[list[Tensor], Tensor]:
+    def _arguments(self, place: HypernetInputs) -> tuple[list[Tensor], Tensor]:
         leaves = [self.leaves[index].detach() for index in place.leaves]
         return leaves, leaves[0].new_tensor(place.inputs)
 
@@ -105,9 +105,9 @@ class ConstantNet(Hypernet):
         super().__init__()
         self.leaves = nn.ParameterList([values])
 
-    def place(self, t: float) -> Place:
+    def place(self, t: float) -> HypernetInputs:
         """The one leaf."""
-        return Place((0,), (True,), ())
+        return HypernetInputs((0,), (True,), ())
 
     def combine(self, leaves: Sequence[Tensor], inputs: Tensor) -> Tensor:
         """The leaf itself."""
@@ -152,13 +152,13 @@ class PiecewiseLinearNet(Hypernet):
         last = len(self.knots) - 1
         return [*range(0, last, 2**level), last]
 
-    def place(self, t: float) -> Place:
+    def place(self, t: float) -> HypernetInputs:
         """The two active knots around t."""
         inner = self.active[1:-1]
         position = bisect.bisect_right([self.knots[index] for index in inner], t)
         left, right = self.active[position], self.active[position + 1]
         share = (t - self.knots[left]) / (self.knots[right] - self.knots[left])
-        return Place((left, right), (share < 1.0, share > 0.0), (1.0 - share, share))
+        return HypernetInputs((left, right), (share < 1.0, share > 0.0), (1.0 - share, share))
 
     def combine(self, leaves: Sequence[Tensor], inputs: Tensor) -> Tensor:
         """Weighted sum of the two knots."""
@@ -166,7 +166,7 @@ class PiecewiseLinearNet(Hypernet):
         return left * leaves[0] + right * leaves[1]
 
     @torch.no_grad()
-    def refine(self, progress: float) -> list[Filled]:
+    def refine(self, progress: float) -> list[InsertedKnot]:
         """Bring in the knots that are due."""
         due = self._active_at(progress)
         filled = []
@@ -174,7 +174,7 @@ class PiecewiseLinearNet(Hypernet):
             place = self.place(self.knots[leaf])
             self.leaves[leaf].data.copy_(self.at(self.knots[leaf]))
             left, right = place.leaves
-            filled.append(Filled(leaf, left, right, place.inputs[1]))
+            filled.append(InsertedKnot(leaf, left, right, place.inputs[1]))
         if filled:
             self.active = due
         return filled
@@ -227,9 +227,9 @@ class ModuleNet(Hypernet):
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         return self
 
-    def place(self, t: float) -> Place:
+    def place(self, t: float) -> HypernetInputs:
         """All of it, at t."""
-        return Place((0,), (True,), (t,))
+        return HypernetInputs((0,), (True,), (t,))
 
     def combine(self, leaves: Sequence[Tensor], inputs: Tensor) -> Tensor:
         """Call the module."""

@@ -16,14 +16,14 @@ _SLACK = 1e-6  # relative: how far outside the range a λ may lie by rounding
 
 
 @dataclass(frozen=True)
-class LogRange:
+class LogInterval:
     """A range of KL weights on a log scale.
 
     Attributes:
         low: smallest λ, > 0.
         high: largest λ.
 
-    >>> LogRange(0.1, 1000.0).normalised(10.0)
+    >>> LogInterval(0.1, 1000.0).normalised(10.0)
     0.5
     """
 
@@ -64,7 +64,7 @@ class ParameterMap(abc.ABC):
         """Raise ValueError where the map does not fit the names of the parameters."""
 
     @abc.abstractmethod
-    def build(self, initial: Tensor, shapes: Sequence[Any], span: LogRange) -> Hypernet:
+    def build(self, initial: Tensor, shapes: Sequence[Any], span: LogInterval) -> Hypernet:
         """Make the hypernetwork that starts at ``initial`` for every λ.
 
         Args:
@@ -73,7 +73,7 @@ class ParameterMap(abc.ABC):
             span: the range of λ.
         """
 
-    def check(self, span: LogRange) -> None:  # noqa: B027  # most options fit any range
+    def check(self, span: LogInterval) -> None:  # noqa: B027  # most options fit any range
         """Raise ValueError where the options do not fit the range of λ."""
 
     def config(self) -> dict[str, Any]:

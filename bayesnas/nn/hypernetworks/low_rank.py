@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
-from bayesnas.nn.hypernetworks.base import Hypernet, Place
+from bayesnas.nn.hypernetworks.base import Hypernet, HypernetInputs
 
 
 class LowRankNet(Hypernet):
@@ -58,9 +58,9 @@ class LowRankNet(Hypernet):
             parts.append(draw * bound)
         return parts
 
-    def place(self, t: float) -> Place:
+    def place(self, t: float) -> HypernetInputs:
         """All of it, at t."""
-        return Place((0,), (True,), (t,))
+        return HypernetInputs((0,), (True,), (t,))
 
     def combine(self, leaves: Sequence[Tensor], inputs: Tensor) -> Tensor:
         """Evaluate the network at t."""

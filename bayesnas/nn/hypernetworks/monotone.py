@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bayesnas.nn.hypernetworks.base import Hypernet, Place
+from bayesnas.nn.hypernetworks.base import Hypernet, HypernetInputs
 
 _FIRST_FALL = 0.05  # of g over a stretch: hardly a preference before any gradient
 
@@ -60,13 +60,13 @@ class MonotoneNet(Hypernet):
         falls = [nn.Parameter(start.clone()) for _ in self.knots[1:]]
         self.leaves = nn.ParameterList([nn.Parameter(initial.clone()), *falls])
 
-    def place(self, t: float) -> Place:
+    def place(self, t: float) -> HypernetInputs:
         """All of it, with the share of each stretch between two knots that lies below t."""
         stretches = zip(self.knots[:-1], self.knots[1:], strict=True)
         shares = [min(1.0, max(0.0, (t - left) / (right - left))) for left, right in stretches]
         own = bisect.bisect_right(self.knots[1:-1], t)
         moves = [index == own and share > 0 for index, share in enumerate(shares)]
-        return Place(tuple(range(len(self.leaves))), (own == 0, *moves), tuple(shares))
+        return HypernetInputs(tuple(range(len(self.leaves))), (own == 0, *moves), tuple(shares))
 
     def combine(self, leaves: Sequence[Tensor], inputs: Tensor) -> Tensor:
         """Starting values, less the falls of all that costs no more."""

@@ -12,36 +12,36 @@ from torch import Tensor, nn
 
 from bayesnas.checks import whole_number
 from bayesnas.nn.hypernetworks.base import ConstantNet, Hypernet, ModuleNet, PiecewiseLinearNet
-from bayesnas.nn.hypernetworks.kl_range import LogRange, ParameterMap
+from bayesnas.nn.hypernetworks.kl_range import LogInterval, ParameterMap
 from bayesnas.nn.hypernetworks.low_rank import LowRankNet
 from bayesnas.nn.hypernetworks.monotone import MonotoneNet
 from bayesnas.nn.modules.parameter_names import begins, matching
 
 
 @dataclass(frozen=True)
-class Constant(ParameterMap):
+class ConstantMap(ParameterMap):
     """θ that is the same for every λ."""
 
     kind: ClassVar[str] = "constant"
 
-    def build(self, initial: Tensor, shapes: Sequence[Any], span: LogRange) -> Hypernet:
+    def build(self, initial: Tensor, shapes: Sequence[Any], span: LogInterval) -> Hypernet:
         """One vector."""
         return ConstantNet(nn.Parameter(initial.clone()))
 
 
 @dataclass(frozen=True)
-class Linear(ParameterMap):
+class LinearMap(ParameterMap):
     """θ linear in log λ: θ(t) = (1 − t) θ₀ + t θ₁ (Grebenkova et al. 2021, equation 7)."""
 
     kind: ClassVar[str] = "linear"
 
-    def build(self, initial: Tensor, shapes: Sequence[Any], span: LogRange) -> Hypernet:
+    def build(self, initial: Tensor, shapes: Sequence[Any], span: LogInterval) -> Hypernet:
         """Two knots, at the ends."""
         return PiecewiseLinearNet(initial, (0.0, 1.0))
 
 
 @dataclass(frozen=True)
-class Piecewise(ParameterMap):
+class PiecewiseMap(ParameterMap):
     """θ piecewise linear in log λ.
 
     Attributes:
@@ -57,7 +57,7 @@ class Piecewise(ParameterMap):
         Grebenkova, Bakhteev, Strijov, *Deep learning model selection with complexity control*,
         2023 (piecewise linear maps).
 
-    >>> Piecewise(knots=3).positions(LogRange(0.1, 1000.0))
+    >>> PiecewiseMap(knots=3).positions(LogInterval(0.1, 1000.0))
     [0.0, 0.5, 1.0]
     """
 
@@ -74,7 +74,7 @@ class Piecewise(ParameterMap):
         if count < 2:
             raise ValueError(f"knots must be at least 2, got {self.knots!r}")
 
-    def positions(self, span: LogRange) -> list[float]:
+    def positions(self, span: LogInterval) -> list[float]:
         """T of every knot."""
         if isinstance(self.knots, int):
             return [index / (self.knots - 1) for index in range(self.knots)]
@@ -86,17 +86,17 @@ class Piecewise(ParameterMap):
             )
         return found
 
-    def check(self, span: LogRange) -> None:
+    def check(self, span: LogInterval) -> None:
         """Raise ValueError unless the knots span the range."""
         self.positions(span)
 
-    def build(self, initial: Tensor, shapes: Sequence[Any], span: LogRange) -> Hypernet:
+    def build(self, initial: Tensor, shapes: Sequence[Any], span: LogInterval) -> Hypernet:
         """One copy of the parameters a knot."""
         return PiecewiseLinearNet(initial, self.positions(span), coarse_to_fine=self.coarse_to_fine)
 
 
 @dataclass(frozen=True)
-class Monotone(ParameterMap):
+class MonotoneMap(ParameterMap):
     """Logits of which the costlier of any two falls behind the cheaper as λ grows.
 
     The likeliest entry of a row then never costs more at a larger λ; see
@@ -106,13 +106,13 @@ class Monotone(ParameterMap):
     Attributes:
         costs: as many numbers as the tensor has, its last dim running fastest; their order within
             a row counts.
-        knots: as for :class:`Piecewise`.
+        knots: as for :class:`PiecewiseMap`.
 
     Raises:
         ValueError: for costs that are not finite, another count of them than the tensor has, or
             knots that do not fit.
 
-    >>> Monotone((0.0, 400.0, 800.0), knots=3).kind
+    >>> MonotoneMap((0.0, 400.0, 800.0), knots=3).kind
     'monotone'
     """
 
@@ -129,14 +129,14 @@ class Monotone(ParameterMap):
         object.__setattr__(self, "knots", self._spaced.knots)
 
     @property
-    def _spaced(self) -> Piecewise:
-        return Piecewise(self.knots)
+    def _spaced(self) -> PiecewiseMap:
+        return PiecewiseMap(self.knots)
 
-    def check(self, span: LogRange) -> None:
+    def check(self, span: LogInterval) -> None:
         """Raise ValueError unless the knots span the range."""
         self._spaced.check(span)
 
-    def build(self, initial: Tensor, shapes: Sequence[Any], span: LogRange) -> Hypernet:
+    def build(self, initial: Tensor, shapes: Sequence[Any], span: LogInterval) -> Hypernet:
         """Where entries start, and how far they fall on each stretch between knots."""
         if len(shapes) != 1 or not shapes[0] or len(self.costs) != initial.numel():
             raise ValueError(
@@ -148,7 +148,7 @@ class Monotone(ParameterMap):
 
 
 @dataclass(frozen=True)
-class LowRank(ParameterMap):
+class LowRankMap(ParameterMap):
     """A low-rank change of every tensor from a small network of log λ.
 
     Attributes:
@@ -172,13 +172,13 @@ class LowRank(ParameterMap):
         for name in ("rank", "hidden"):
             whole_number(name, getattr(self, name))
 
-    def build(self, initial: Tensor, shapes: Sequence[Any], span: LogRange) -> Hypernet:
+    def build(self, initial: Tensor, shapes: Sequence[Any], span: LogInterval) -> Hypernet:
         """A network a tensor."""
         return LowRankNet(initial, shapes, rank=self.rank, hidden=self.hidden)
 
 
 @dataclass(frozen=True)
-class Custom(ParameterMap):
+class CustomMap(ParameterMap):
     """A map of your own.
 
     Attributes:
@@ -190,7 +190,7 @@ class Custom(ParameterMap):
 
     factory: Callable[[Tensor], nn.Module]
 
-    def build(self, initial: Tensor, shapes: Sequence[Any], span: LogRange) -> Hypernet:
+    def build(self, initial: Tensor, shapes: Sequence[Any], span: LogInterval) -> Hypernet:
         """Call the factory."""
         module = self.factory(initial.detach().clone())
         if not isinstance(module, nn.Module):
@@ -221,13 +221,13 @@ class ByName:
 
     def of(self, name: str) -> ParameterMap:
         """The map of one parameter."""
-        return next((found for b, found in self.maps if begins(name, b)), Constant())
+        return next((found for b, found in self.maps if begins(name, b)), ConstantMap())
 
     def check_names(self, names: Sequence[str]) -> None:
         """Raise ValueError for a beginning that no name has."""
         matching(names, [beginning for beginning, _ in self.maps], "amortize")
 
-    def check(self, span: LogRange) -> None:
+    def check(self, span: LogInterval) -> None:
         """Raise ValueError where the options of a map do not fit the range of λ."""
         for _, found in self.maps:
             found.check(span)
@@ -238,7 +238,7 @@ class ByName:
 
 
 _KINDS: dict[str, type[ParameterMap]] = {
-    kind.kind: kind for kind in (Constant, Linear, LowRank, Monotone, Piecewise)
+    kind.kind: kind for kind in (ConstantMap, LinearMap, LowRankMap, MonotoneMap, PiecewiseMap)
 }
 
 
@@ -269,11 +269,11 @@ def _one_map(amortize: OneMap) -> ParameterMap:
     if isinstance(amortize, type) and issubclass(amortize, ParameterMap):
         return _one_map(amortize())
     if callable(amortize) and not isinstance(amortize, nn.Module):
-        return Custom(cast(Callable[[Tensor], nn.Module], amortize))
+        return CustomMap(cast(Callable[[Tensor], nn.Module], amortize))
     error = ValueError if isinstance(amortize, str) else TypeError
     raise error(
-        f"amortize must be one of {sorted(_KINDS)}, one of bayesnas.nn.Linear, Piecewise and "
-        f"LowRank with its options, or a function that makes a module, got {amortize!r}"
+        f"amortize must be one of {sorted(_KINDS)}, one of bayesnas.nn.LinearMap, PiecewiseMap and "
+        f"LowRankMap with its options, or a function that makes a module, got {amortize!r}"
     )
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from bayesnas.inference import Posterior
-from bayesnas.inference.posterior.chain import Chain
+from bayesnas.inference.posterior.chain import FittedChain
 from bayesnas.models import BayesianCompressionNet
 from bayesnas.models.compression.grouped_weights import joined
 from bayesnas.pruning.compaction import compact
@@ -35,7 +35,9 @@ def shrunk(post: Posterior) -> tuple[Posterior, Tensor | None]:
     example = (x if inputs is None else x[:, inputs], y)
     chain = post.records()[post.best]
     run = dataclasses.replace(post.run, model=smaller)
-    return Posterior(run, [Chain(smaller, chain.history, chain.validation_nll)], example), inputs
+    return Posterior(
+        run, [FittedChain(smaller, chain.history, chain.validation_nll)], example
+    ), inputs
 
 
 def _places(model: BayesianCompressionNet) -> nn.Module:

@@ -9,10 +9,10 @@ import torch
 from torch import nn
 
 import bayesnas as bn
-from bayesnas.nn.hypernetworks.kl_range import LogRange
-from bayesnas.nn.hypernetworks.options import Custom, make_map, read_map
+from bayesnas.nn.hypernetworks.kl_range import LogInterval
+from bayesnas.nn.hypernetworks.options import CustomMap, make_map, read_map
 
-SPAN = LogRange(0.1, 100.0)
+SPAN = LogInterval(0.1, 100.0)
 
 
 def test_the_ends_of_a_range_are_exact() -> None:
@@ -33,29 +33,37 @@ def test_outside_the_range_is_refused_with_the_range(outside: float) -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: bn.nn.Piecewise(knots=1), "knots must be at least 2, got 1"),
-        (lambda: bn.nn.Piecewise(knots=()), "knots must be at least 2"),
-        (lambda: bn.nn.LowRank(rank=0), "rank must be a whole number >= 1, got 0"),
-        (lambda: bn.nn.LowRank(hidden=2.5), "hidden must be a whole number >= 1, got 2.5"),
-        (lambda: bn.nn.Monotone((1.0, 2.0), knots=1), "knots must be at least 2, got 1"),
-        (lambda: bn.nn.Monotone((1.0, float("inf"))), r"costs must be finite.*inf"),
-        (lambda: bn.nn.Monotone((1.0, 2.0), (1, 10)).check(SPAN), "knots must increase from 0.1"),
+        (lambda: bn.nn.PiecewiseMap(knots=1), "knots must be at least 2, got 1"),
+        (lambda: bn.nn.PiecewiseMap(knots=()), "knots must be at least 2"),
+        (lambda: bn.nn.LowRankMap(rank=0), "rank must be a whole number >= 1, got 0"),
+        (lambda: bn.nn.LowRankMap(hidden=2.5), "hidden must be a whole number >= 1, got 2.5"),
+        (lambda: bn.nn.MonotoneMap((1.0, 2.0), knots=1), "knots must be at least 2, got 1"),
+        (lambda: bn.nn.MonotoneMap((1.0, float("inf"))), r"costs must be finite.*inf"),
         (
-            lambda: bn.nn.Monotone((1.0,) * 5).build(torch.zeros(6), [torch.Size([2, 3])], SPAN),
+            lambda: bn.nn.MonotoneMap((1.0, 2.0), (1, 10)).check(SPAN),
+            "knots must increase from 0.1",
+        ),
+        (
+            lambda: bn.nn.MonotoneMap((1.0,) * 5).build(torch.zeros(6), [torch.Size([2, 3])], SPAN),
             r"costs must have a number.*got 5 for shapes \[\[2, 3\]\]",
         ),
         (
-            lambda: bn.nn.Monotone((1.0,) * 6).build(torch.zeros(6), [torch.Size([3])] * 2, SPAN),
+            lambda: bn.nn.MonotoneMap((1.0,) * 6).build(
+                torch.zeros(6), [torch.Size([3])] * 2, SPAN
+            ),
             "costs must have a number for each of one tensor",
         ),
         (
-            lambda: bn.nn.Monotone((1.0,)).build(torch.zeros(1), [torch.Size([])], SPAN),
+            lambda: bn.nn.MonotoneMap((1.0,)).build(torch.zeros(1), [torch.Size([])], SPAN),
             "costs must have a number for each of one tensor",
         ),
         (lambda: make_map("quadratic"), "amortize must be one of .*low-rank.*got 'quadratic'"),
-        (lambda: bn.nn.Piecewise(knots=(1, 10)).check(SPAN), "knots must increase from 0.1 to 100"),
-        (lambda: bn.nn.Piecewise(knots=(0.1, 9, 9, 100)).check(SPAN), "knots must increase"),
-        (lambda: bn.nn.Piecewise(knots=(0.1, 1000)).check(SPAN), "fitted range"),
+        (
+            lambda: bn.nn.PiecewiseMap(knots=(1, 10)).check(SPAN),
+            "knots must increase from 0.1 to 100",
+        ),
+        (lambda: bn.nn.PiecewiseMap(knots=(0.1, 9, 9, 100)).check(SPAN), "knots must increase"),
+        (lambda: bn.nn.PiecewiseMap(knots=(0.1, 1000)).check(SPAN), "fitted range"),
     ],
 )
 def test_bad_options_are_named(make: object, message: str) -> None:
@@ -70,23 +78,23 @@ def test_what_is_no_map_is_refused(wrong: object) -> None:
 
 
 def test_a_kind_may_be_given_as_its_class() -> None:
-    assert make_map(bn.nn.LowRank) == make_map("low-rank") == bn.nn.LowRank()
+    assert make_map(bn.nn.LowRankMap) == make_map("low-rank") == bn.nn.LowRankMap()
 
 
 def test_a_function_must_make_a_module() -> None:
     with pytest.raises(TypeError, match="amortize must make an nn.Module"):
-        Custom(lambda start: start).build(torch.zeros(2), [], SPAN)  # type: ignore[arg-type,return-value]
+        CustomMap(lambda start: start).build(torch.zeros(2), [], SPAN)  # type: ignore[arg-type,return-value]
 
 
 @pytest.mark.parametrize(
     "kind",
     [
-        bn.nn.Linear(),
-        bn.nn.Piecewise(),
-        bn.nn.Piecewise(knots=(0.1, 1, 100)),
-        bn.nn.LowRank(3, 7),
-        bn.nn.Monotone((0.0, 1.0, 2.5, 0.0, 3.0, 1e6)),
-        bn.nn.Monotone((0.0, 1.0, 2.5, 0.0, 3.0, 1e6), knots=(0.1, 3, 100)),
+        bn.nn.LinearMap(),
+        bn.nn.PiecewiseMap(),
+        bn.nn.PiecewiseMap(knots=(0.1, 1, 100)),
+        bn.nn.LowRankMap(3, 7),
+        bn.nn.MonotoneMap((0.0, 1.0, 2.5, 0.0, 3.0, 1e6)),
+        bn.nn.MonotoneMap((0.0, 1.0, 2.5, 0.0, 3.0, 1e6), knots=(0.1, 3, 100)),
     ],
 )
 def test_maps_survive_json(kind: bn.nn.hypernetworks.options.ParameterMap) -> None:
@@ -102,19 +110,19 @@ def test_maps_survive_json(kind: bn.nn.hypernetworks.options.ParameterMap) -> No
 
 def test_a_map_of_ones_own_can_not_be_read_back() -> None:
     with pytest.raises(ValueError, match="amortised by a map of its own"):
-        read_map(Custom(lambda start: nn.Linear(1, 1)).config())
+        read_map(CustomMap(lambda start: nn.Linear(1, 1)).config())
 
 
 def test_knots_may_be_given_as_kl_weights() -> None:
-    assert bn.nn.Piecewise(knots=(0.1, 10, 100)).positions(SPAN) == pytest.approx([0, 2 / 3, 1])
+    assert bn.nn.PiecewiseMap(knots=(0.1, 10, 100)).positions(SPAN) == pytest.approx([0, 2 / 3, 1])
 
 
 def test_maps_by_name_give_every_parameter_its_own():
-    found = make_map({"head": "linear", "alpha": bn.nn.Piecewise(knots=3)})
+    found = make_map({"head": "linear", "alpha": bn.nn.PiecewiseMap(knots=3)})
     kinds = {name: found.of(name).kind for name in ("head.weight", "alpha", "header.weight")}
     assert kinds == {"head.weight": "linear", "alpha": "piecewise", "header.weight": "constant"}
     assert read_map(found.config()) == found
     with pytest.raises(ValueError, match=r"amortize must name trainable parameters.*got 'alpha'"):
         found.check_names(["head.weight", "body.weight"])
     with pytest.raises(ValueError, match="knots must increase from 0.1 to 10"):
-        make_map({"head": bn.nn.Piecewise(knots=(0.1, 5.0))}).check(LogRange(0.1, 10.0))
+        make_map({"head": bn.nn.PiecewiseMap(knots=(0.1, 5.0))}).check(LogInterval(0.1, 10.0))

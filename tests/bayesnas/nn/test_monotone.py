@@ -8,7 +8,7 @@ import torch
 
 import bayesnas as bn
 from bayesnas.models import LatentStructureNet
-from bayesnas.nn.hypernetworks.kl_range import LogRange
+from bayesnas.nn.hypernetworks.kl_range import LogInterval
 from bayesnas.nn.hypernetworks.monotone import MonotoneNet
 
 COSTS = torch.tensor([[0.0, 800.0, 400.0, 0.0], [30.0, 0.0, 10.0, 30.0], [7.0] * 4])
@@ -43,8 +43,8 @@ def test_it_is_the_documented_formula() -> None:
 def test_costs_that_differ_by_one_are_told_apart() -> None:
     """Also where single precision does not: multiply-adds come in tens of millions."""
     costs = (2.0**25, 2.0**25 + 1)
-    net = bn.nn.Monotone(costs, knots=2).build(
-        torch.zeros(2), [torch.Size([1, 2])], LogRange(0.1, 1.0)
+    net = bn.nn.MonotoneMap(costs, knots=2).build(
+        torch.zeros(2), [torch.Size([1, 2])], LogInterval(0.1, 1.0)
     )
     assert net.at(1.0)[1] < net.at(1.0)[0]
 

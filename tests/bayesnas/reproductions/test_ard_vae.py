@@ -14,7 +14,7 @@ from scipy import integrate, stats
 
 import bayesnas as bn
 from bayesnas.reproductions import Request, ard_vae
-from bayesnas.reproductions.ard_vae import factors, published, settings
+from bayesnas.reproductions.ard_vae import factors, published, results, settings
 from bayesnas.reproductions.ard_vae.measure import binary, importance_nll, measured
 
 SETTINGS = settings.Settings(

@@ -1,0 +1,183 @@
+"""A fit from its arguments to what it recorded."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import warnings
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+
+from bayesnas.data import Split
+from bayesnas.inference.bilevel.losses import upper_parameters
+from bayesnas.inference.bilevel.options import Bilevel
+from bayesnas.inference.config.inputs import Data, check_alike, checked_data
+from bayesnas.inference.config.settings import FitSettings, make_settings
+from bayesnas.inference.optim.optimizers import try_out_optimizer
+from bayesnas.inference.runs.chain_record import ChainRecord
+from bayesnas.inference.runs.description import RunDescription, state_hash
+from bayesnas.inference.runs.run_folder import Example, RunFolder, read_run
+from bayesnas.inference.runtime.device import resolve_device
+from bayesnas.inference.training.chain_trainer import ChainTrainer
+from bayesnas.inference.training.fit_options import FitArguments
+from bayesnas.inference.training.loop import Loop
+from bayesnas.models.base import BayesianModel
+
+
+class FitResult(NamedTuple):
+    """What a fit recorded, from which a posterior is made.
+
+    Attributes:
+        run: what was fitted on what.
+        records: parameters and history, one a chain.
+        example: two rows of the training data.
+        device: where the fit ran.
+    """
+
+    run: RunDescription
+    records: Sequence[ChainRecord]
+    example: Example
+    device: torch.device
+
+
+def run_fit(model: BayesianModel, data: Data, arguments: FitArguments) -> FitResult:
+    """Fit a model; see :func:`bayesnas.fit` for arguments, errors and what is written.
+
+    Args:
+        model: not changed.
+        data: training data.
+        arguments: of ``bayesnas.fit``.
+    """
+    _check_model(model)
+    model = copy.deepcopy(model)  # what becomes of the caller's is no matter from here on
+    device = resolve_device(arguments.device)
+    train, held_out = _checked_parts(model, data, arguments)
+    upper = _upper_level(model, arguments.bilevel, held_out, arguments.patience)
+    settings = _checked_settings(arguments, len(train), device, upper)
+    loop = Loop(
+        model,
+        train.to(device),
+        None if held_out is None else held_out.to(device),
+        settings,
+        arguments.optimizer,
+        arguments.schedule,
+        arguments.on_step,
+        int(arguments.checkpoint_every),
+        bilevel=arguments.bilevel,
+        batched=arguments.batched,
+    )
+    first = loop.chain(0)
+    run = RunDescription(
+        model,
+        _with_optimizers(settings, arguments, first, upper),
+        train.info,
+        train.fingerprint,
+        "" if held_out is None else held_out.fingerprint,
+        f"{device.type}:{state_hash(first.model.state_dict())}",
+    )
+    out = arguments.out
+    folder = None if out is None else RunFolder.open(out, run, resume=arguments.resume)
+    if folder is not None and folder.finished:
+        folder.tidy()
+        return FitResult(*read_run(folder.path, model, arguments.amortize), device)
+    records = loop.run(first, folder, arguments.progress)
+    example = (train.x[:2].detach().clone(), train.y[:2].detach().clone())
+    if folder is not None:
+        _save_result(folder, records, example)
+    return FitResult(run, records, example, device)
+
+
+def _check_model(model: BayesianModel) -> None:
+    if not isinstance(model, BayesianModel):
+        raise TypeError(
+            "model must be one of bayesnas.models, such as GaussianNet(net), "
+            f"got {type(model).__name__}"
+        )
+
+
+def _checked_parts(
+    model: BayesianModel, data: Data, arguments: FitArguments
+) -> tuple[Split, Split | None]:
+    """The training part, and the validation part where there is one."""
+    train = checked_data(model, data, "data")
+    if arguments.validation is not None:
+        held_out = checked_data(model, arguments.validation, "validation")
+        check_alike(train, held_out)
+        return train, held_out
+    if arguments.patience is not None:
+        raise ValueError("patience needs validation=, data that is not trained on")
+    return train, None
+
+
+def _upper_level(
+    model: BayesianModel, bilevel: Bilevel | None, held_out: Split | None, patience: int | None
+) -> tuple[str, ...]:
+    """Names of the parameters on the upper level; none of a fit that has one level."""
+    if bilevel is None:
+        return ()
+    if not isinstance(bilevel, Bilevel):
+        raise TypeError(f"bilevel must be a bayesnas.Bilevel, got {bilevel!r}")
+    if held_out is None:
+        raise ValueError("bilevel needs validation=, data that the upper level is trained on")
+    if patience is not None:
+        raise ValueError(
+            "patience needs data that no level is trained on; with bilevel, validation is"
+        )
+    return upper_parameters(model, bilevel.parameters)
+
+
+def _checked_settings(
+    arguments: FitArguments, examples: int, device: torch.device, upper: tuple[str, ...]
+) -> FitSettings:
+    settings = make_settings(
+        examples=examples,
+        kl_weight=arguments.kl_weight,
+        kl_warmup=arguments.kl_warmup,
+        amortize=arguments.amortize,
+        epochs=arguments.epochs,
+        steps=arguments.steps,
+        batch_size=arguments.batch_size,
+        lr=arguments.lr,
+        schedule=arguments.schedule,
+        clip=arguments.clip,
+        restarts=arguments.restarts,
+        batched=arguments.batched,
+        patience=arguments.patience,
+        seed=arguments.seed,
+        compile=arguments.compile,
+        precision=arguments.precision,
+    )
+    if settings.compile == "cudagraph" and device.type != "cuda":
+        raise ValueError(f"compile='cudagraph' needs a GPU, got device={device.type!r}")
+    if arguments.bilevel is None:
+        return settings
+    return dataclasses.replace(settings, bilevel=arguments.bilevel.config(upper))
+
+
+def _with_optimizers(
+    settings: FitSettings, arguments: FitArguments, first: ChainTrainer, upper: tuple[str, ...]
+) -> FitSettings:
+    """The settings with their optimisers in words; each is tried out on the first chain."""
+    saved = arguments.out is not None
+    chosen = try_out_optimizer(arguments.optimizer, first.parameters, settings.lr, saved=saved)
+    settings = dataclasses.replace(settings, optimizer=chosen)
+    bilevel = arguments.bilevel
+    if bilevel is None or first.upper is None:
+        return settings
+    leaves = first.upper.trained.leaves
+    words = try_out_optimizer(bilevel.optimizer, leaves, bilevel.lr, saved=saved)
+    return dataclasses.replace(settings, bilevel=bilevel.config(upper, words))
+
+
+def _save_result(folder: RunFolder, records: Sequence[ChainRecord], example: Example) -> None:
+    try:
+        folder.finish(records, example)
+    except OSError as error:
+        warnings.warn(
+            f"the fit is done but not saved: {error}. The posterior is returned all the same "
+            "(post.save(folder) writes it), and resume=True goes on from the last checkpoint",
+            RuntimeWarning,
+            stacklevel=4,
+        )
