@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pyro
 import pytest
+import torch
+
+import bayesnas as bn
+
+SHORT = {"steps": 6, "batch_size": 8}
+SCRIPT = Path(__file__).parent / "scenarios" / "killable_fits.py"
+# One thread, and no GPU: a process whose autograd has threads can't be forked.
+ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
 
 
 @pytest.fixture(autouse=True)
@@ -33,3 +46,135 @@ def _shared_root(folder: str) -> Path:
     if not (Path(root) / folder / "raw").is_dir():
         pytest.skip(f"BAYESNAS_DATA has no {folder}/raw")
     return Path(root)
+
+
+class FitProcesses:
+    """Runs the fits of ``killable_fits.py``, each in a process forked for it."""
+
+    def __init__(self, log: Path) -> None:
+        self.log = log
+        with log.open("w") as errors:
+            self._server = subprocess.Popen(
+                [sys.executable, str(SCRIPT)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                env=ENVIRONMENT,
+            )
+        assert self._server.stdout is not None
+        assert self._server.stdout.readline() == "ready\n", log.read_text()
+
+    def __call__(self, fit: str, out: Path, kill: dict[str, Any] | None = None) -> dict[str, Any]:
+        """How the process ended: its exit status (negative: signal), and after how many seconds."""
+        assert self._server.stdin is not None
+        assert self._server.stdout is not None
+        order = {"fit": fit, "out": str(out), "kill": kill}
+        self._server.stdin.write(json.dumps(order) + "\n")
+        self._server.stdin.flush()
+        answer: dict[str, Any] = json.loads(self._server.stdout.readline())
+        return answer
+
+    def finish(self, fit: str, out: Path) -> bytes:
+        """Fit, or go on with a fit, to the end; the bytes of the result."""
+        answer = self(fit, out)
+        assert answer["status"] == 0, self.log.read_text()
+        return (out / "posterior.safetensors").read_bytes()
+
+    def close(self) -> None:
+        self._server.communicate()  # no more orders: it ends
+
+
+@pytest.fixture(scope="session")
+def fit_processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FitProcesses]:
+    processes = FitProcesses(tmp_path_factory.mktemp("fits") / "log")
+    yield processes
+    processes.close()
+
+
+@pytest.fixture
+def xy() -> tuple[torch.Tensor, torch.Tensor]:
+    """27 rows of 4 features in 3 classes that a linear net can tell apart."""
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(27, 4, generator=generator)
+    return x, x[:, :3].argmax(1)
+
+
+@pytest.fixture
+def net() -> bn.models.GaussianNet:
+    return bn.models.GaussianNet(bn.nn.mlp([4, 6, 3]), prior_scale=0.5)
+
+
+def _numbers(post: bn.Posterior) -> dict[str, bytes]:
+    found = {}
+    for chain, record in enumerate(post.records()):
+        found[f"{chain} nll"] = repr(record.validation_nll).encode()
+        for name, value in {**record.fitted, "history": record.history}.items():
+            found[f"{chain} {name}"] = value.contiguous().numpy().tobytes()
+    return found
+
+
+@pytest.fixture
+def numbers() -> Any:
+    """Function from a posterior to the bytes of all its parameters, buffers and histories."""
+    return _numbers
+
+
+@pytest.fixture
+def folders(net, xy, tmp_path):
+    """A folder that is not there, one that is empty, one with a user's file, one with a run."""
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("keep")
+    bn.fit(net, xy, out=tmp_path / "run", **SHORT)
+    return [tmp_path / name for name in ("new", "empty", "mine", "run")]
+
+
+@pytest.fixture
+def snapshot(tmp_path):
+    """Function that gives all files of the test and their bytes."""
+
+    def take():
+        return {
+            path.relative_to(tmp_path): path.read_bytes() if path.is_file() else None
+            for path in tmp_path.rglob("*")
+        }
+
+    return take
+
+
+@pytest.fixture
+def refused(net, xy, folders, snapshot, monkeypatch):
+    """Calls fit with every output folder; it has to raise, train nothing and write nothing."""
+
+    def forbid(*arguments, **options):
+        raise AssertionError("a step was taken")
+
+    def check(error, message, model=net, data=xy, **options):
+        options = SHORT | options
+        before = snapshot()
+        with monkeypatch.context() as patched:
+            patched.setattr(bn.inference.training.chain_trainer.ChainTrainer, "advance", forbid)
+            for out in (None, *folders[:3]):
+                with pytest.raises(error, match=message):
+                    bn.fit(model, data, **options, **({} if out is None else {"out": out}))
+                assert snapshot() == before
+            with pytest.raises((error, FileExistsError)):  # whichever is seen first
+                bn.fit(model, data, out=folders[3], **options)
+            with pytest.raises(error):
+                bn.fit(model, data, out=folders[3], resume=True, **options)
+            assert snapshot() == before
+
+    return check
+
+
+@pytest.fixture
+def edit():
+    """Function that changes what the ``run.json`` of a run says."""
+
+    def edit_description(run, change):
+        content = json.loads((run / "run.json").read_text())
+        change(content)
+        (run / "run.json").write_text(json.dumps(content))
+
+    return edit_description

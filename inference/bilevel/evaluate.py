@@ -57,7 +57,7 @@ def hypergradient(
         Bakhteev, Strijov, *Comprehensive analysis of gradient-based hyperparameter optimization
         algorithms*, 2020.
 
-    >>> import bayesnas as bn
+    >>> import torch, bayesnas as bn
     >>> x = torch.linspace(-1, 1, 20)[:, None]
     >>> model = bn.models.ArdRegression(1, noise_scale=0.1)
     >>> post = bn.fit(model, (x, 2 * x[:, 0]), steps=300, lr=0.05)

@@ -93,7 +93,7 @@ class StackedNoise(Noise):
         generators: of the chains.
 
     >>> generators = [torch.Generator().manual_seed(seed) for seed in (3, 4)]
-    >>> draw = Draw("normal_", (), torch.Size([2]), torch.float32, torch.device("cpu"))
+    >>> draw = RandomOp("normal_", (), torch.Size([2]), torch.float32, torch.device("cpu"))
     >>> (found,) = StackedNoise([draw], generators)()
     >>> torch.equal(found[1], torch.randn(2, generator=torch.Generator().manual_seed(4)))
     True

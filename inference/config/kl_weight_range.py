@@ -37,7 +37,7 @@ class KLWeightRange:
         Draws reach a tenth of the range beyond each end and are cut off there: the ends, which
         have neighbours on one side alone, are seen as often as what lies between.
 
-        >>> found = Amortization(LogInterval(0.1, 100.0), make_map("linear"))
+        >>> found = KLWeightRange(LogInterval(0.1, 100.0), make_map("linear"))
         >>> [round(found.draw(step, seed=0), 2) for step in range(4)]
         [10.53, 0.44, 74.53, 3.14]
         """

@@ -34,7 +34,7 @@ from bayesnas.distributions import GumbelSoftmax
 from bayesnas.inference.config.settings import make_settings
 from bayesnas.inference.training.chain_trainer import ChainTrainer
 
-sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "models"))
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "models" / "architecture"))
 
 BATCH, CLASSES, TEMPERATURE = 64, 10, 0.5
 

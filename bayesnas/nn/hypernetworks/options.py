@@ -211,7 +211,7 @@ class ByName:
     Attributes:
         maps: pairs of a name, or the first parts of one, and a map; the first that fits counts.
 
-    >>> ByName((("head", Linear()),)).of("head.weight").kind
+    >>> ByName((("head", LinearMap()),)).of("head.weight").kind
     'linear'
     """
 
@@ -254,7 +254,7 @@ def make_map(amortize: Amortize) -> ParameterMap | ByName:
         TypeError: for anything that is neither a kind nor a function.
 
     >>> make_map("low-rank")
-    LowRank(rank=1, hidden=50)
+    LowRankMap(rank=1, hidden=50)
     """
     if isinstance(amortize, Mapping):
         return ByName(tuple((name, _one_map(kind)) for name, kind in amortize.items()))

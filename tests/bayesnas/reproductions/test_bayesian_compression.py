@@ -63,7 +63,7 @@ def test_every_published_figure_has_ours_beside_it(done):
 
 
 def test_each_stage_keeps_what_it_is_told_and_its_net_makes_the_errors_given(done):
-    rows = list(csv.DictReader((done[1] / "fits.csv").read_text().splitlines()))
+    rows = list(csv.DictReader((done[1] / "stages.csv").read_text().splitlines()))
     ways = [(row["prior"], row["way"], row["index"]) for row in rows]
     stages = [("whole", "0"), ("groups", "0"), ("groups", "1"), ("weights", "0")]
     assert ways == [(prior, *stage) for prior in settings.PRIORS for stage in stages]
@@ -125,7 +125,7 @@ def test_pictures_and_tables_are_written(done):
             with Image.open(path) as picture:
                 assert np.asarray(picture.convert("L")).std() > 5
     assert set(done[0].files) == {
-        "comparison.csv", "comparison.md", "fits.csv", "frontier.png", "sweep.png",
+        "comparison.csv", "comparison.md", "stages.csv", "frontier.png", "sweep.png",
         "first-layer.png",
     }  # fmt: skip
 
@@ -177,7 +177,7 @@ def test_single_weights_may_go_where_groups_have_gone(tmp_path):
         "groups, then weights": TINY.published["horseshoe"].error, "groups, at the knee": None
     }  # fmt: skip
     assert "1 while groups go, then 1 while single weights go." in found.remarks[0]
-    rows = list(csv.DictReader((tmp_path / "fits.csv").read_text().splitlines()))
+    rows = list(csv.DictReader((tmp_path / "stages.csv").read_text().splitlines()))
     for prior in settings.PRIORS:
         whole, groups, weights = (row for row in rows if row["prior"] == prior)
         assert [row["last"] for row in (whole, groups, weights)] == ["False", "False", "True"]
@@ -297,7 +297,7 @@ def test_a_net_of_convolutions_shows_its_filters(tmp_path):
         weights=(stage,),
     )
     found = run(settings.LENET_5, small, Request(tmp_path, quick=True))
-    rows = list(csv.DictReader((tmp_path / "fits.csv").read_text().splitlines()))
+    rows = list(csv.DictReader((tmp_path / "stages.csv").read_text().splitlines()))
     for row in rows:
         filters, _, inputs, hidden = map(int, row["architecture"].split("-"))
         assert 1 <= filters <= 6

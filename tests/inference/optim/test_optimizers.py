@@ -16,7 +16,7 @@ from bayesnas.inference.optim.optimizers import build_optimizer, try_out_optimiz
 from bayesnas.inference.runs.atomic_files import read_tensors, write_tensors
 
 _spec = importlib.util.spec_from_file_location(
-    "killable_fits", Path(__file__).with_name("killable_fits.py")
+    "killable_fits", Path(__file__).parents[2] / "scenarios" / "killable_fits.py"
 )
 assert _spec is not None
 assert _spec.loader is not None

@@ -31,13 +31,13 @@ LAMBDAS = [0.1, 1.0, 10.0]
 def stacked_steps(monkeypatch):
     """Counts the steps that were taken by several chains at once."""
     taken = []
-    really = stacked.StackedStep.__call__
+    really = stacked.VmappedStep.__call__
 
     def counted(self, *arguments):
         taken.append(len(self.running))
         return really(self, *arguments)
 
-    monkeypatch.setattr(stacked.StackedStep, "__call__", counted)
+    monkeypatch.setattr(stacked.VmappedStep, "__call__", counted)
     return taken
 
 
