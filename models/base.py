@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import pyro
 import torch
+from pyro.infer import ELBO
 from torch import Tensor, nn
+
+from bayesnas.data import DataSet
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -18,6 +21,9 @@ OBSERVED = "y"
 
 DATA_PLATE = "data"
 """Name of the plate over examples; sites in it are scaled up when a minibatch is seen."""
+
+ROWS_AT_ONCE = 4096
+"""Rows of a sample that are evaluated together, to bound the memory."""
 
 
 @dataclass(frozen=True)
@@ -29,12 +35,15 @@ class ModelRecord:
         reference: the source, authors and year.
         structural: which part of the structure its posterior speaks of.
         cls: the class.
+        for_data: makes a model for a data set; None where the command line has options for it, or
+            it is fitted from Python alone.
     """
 
     title: str
     reference: str
     structural: str
     cls: type[BayesianModel]
+    for_data: Callable[[DataSet], BayesianModel] | None = None
 
 
 class BayesianModel(nn.Module):
@@ -48,11 +57,13 @@ class BayesianModel(nn.Module):
 
     Attributes:
         task: ``"classification"`` or ``"regression"``, None for a model of either.
+        elbo: a Pyro ELBO to be trained with; None for the closed-form bound of this package.
         upper_level: names, or their first parts, of the parameters that a two-level fit trains on
             validation data unless told otherwise: hyperparameters and structure.
     """
 
     task: Literal["classification", "regression"] | None = None
+    elbo: ELBO | None = None
     upper_level: ClassVar[tuple[str, ...]] = ()
 
     def model(self, x: Tensor, y: Tensor | None = None) -> Any:
@@ -145,6 +156,17 @@ class BayesianModel(nn.Module):
             TypeError: for a model of one network.
         """
         raise TypeError(f"{type(self).__name__} has no operations to choose an architecture from")
+
+    def likelihood_config(self) -> dict[str, Any]:
+        """Arguments of a ``GaussianNet`` that say the likelihood, to train the architecture alone.
+
+        Raises:
+            TypeError: for a model of no network.
+        """
+        raise TypeError(
+            f"{type(self).__name__} does not define likelihood_config(), which training its "
+            "architecture by itself needs"
+        )
 
     def plain_module(self) -> nn.Module:
         """A plain ``torch.nn.Module`` with the posterior means in place of the weights."""

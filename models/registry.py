@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import functools
+import importlib.metadata
+import re
+import warnings
+from collections.abc import Callable
 
+from bayesnas.data import DataSet
 from bayesnas.models.architecture.latent_structure import LatentStructureNet
 from bayesnas.models.autoencoders.ard_vae import ArdVae
 from bayesnas.models.autoencoders.indian_buffet_vae import IndianBuffetVae
@@ -80,13 +86,82 @@ _ZOO: dict[str, ModelRecord] = {
 }
 
 
+ENTRY_POINTS = "bayesnas.models"
+"""Group of the entry points by which an installed package brings models of its own."""
+
+_registered: dict[str, ModelRecord] = {}
+
+
+def register(
+    name: str,
+    cls: type[BayesianModel],
+    *,
+    title: str = "",
+    reference: str = "",
+    structural: str = "",
+    for_data: Callable[[DataSet], BayesianModel] | None = None,
+) -> None:
+    """Add a model of one's own to the zoo, for ``bayesnas.load`` and the command line.
+
+    A run of the model is then loaded without ``model=`` if it defines ``config()``. The command
+    line knows the models that installed packages register: an entry point of the group
+    ``bayesnas.models`` names a module, whose import calls this function.
+
+    Args:
+        name: on the command line, in lower case with hyphens.
+        cls: the class.
+        title: a line on what it is.
+        reference: the source, authors and year.
+        structural: which part of the structure its posterior speaks of.
+        for_data: makes a model for a data set, so that ``bayesnas fit NAME`` can.
+
+    Raises:
+        TypeError: for a class that is no ``BayesianModel``.
+        ValueError: for a name, or a name of a class, that another model has.
+
+    >>> import bayesnas as bn
+    >>> class RidgeRegression(bn.models.ArdRegression):
+    ...     pass
+    >>> bn.models.register("ridge-regression", RidgeRegression, title="Linear regression")
+    >>> bn.models.available()["ridge-regression"].title
+    'Linear regression'
+    """
+    if not (isinstance(cls, type) and issubclass(cls, BayesianModel)):
+        raise TypeError(f"cls must be a subclass of BayesianModel, got {cls!r}")
+    if not isinstance(name, str) or not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name):
+        raise ValueError(f"name must be in lower case with hyphens, got {name!r}")
+    for other, record in {**_ZOO, **_registered}.items():
+        same_class = _qualified(record.cls) == _qualified(cls)  # a module that is run anew
+        if (other == name or record.cls.__name__ == cls.__name__) and not same_class:
+            raise ValueError(f"name must be new, got {name!r}: {other!r} is {record.cls.__name__}")
+    _registered[name] = ModelRecord(title, reference, structural, cls, for_data)
+
+
+def _qualified(cls: type) -> tuple[str, str]:
+    return cls.__module__, cls.__qualname__
+
+
+@functools.cache
+def _load_entry_points() -> None:
+    for point in importlib.metadata.entry_points(group=ENTRY_POINTS):
+        try:
+            point.load()
+        except Exception as error:  # whatever another package does when imported
+            warnings.warn(
+                f"the models of {point.value!r} are not registered: {error!r}",
+                RuntimeWarning,
+                stacklevel=3,
+            )
+
+
 def available() -> dict[str, ModelRecord]:
-    """Models of the zoo by their command-line name: title, reference, what is structural.
+    """Models by their command-line name: title, reference, what is structural.
 
     >>> available()["gaussian-net"].cls.__name__
     'GaussianNet'
     """
-    return dict(_ZOO)
+    _load_entry_points()
+    return {**_ZOO, **_registered}
 
 
 def zoo_class(name: str) -> type[BayesianModel]:
@@ -98,10 +173,11 @@ def zoo_class(name: str) -> type[BayesianModel]:
     >>> zoo_class("gaussian-net") is zoo_class("GaussianNet")
     True
     """
-    by_name = {key: record.cls for key, record in _ZOO.items()}
-    by_name |= {record.cls.__name__: record.cls for record in _ZOO.values()}
+    zoo = available()
+    by_name = {key: record.cls for key, record in zoo.items()}
+    by_name |= {record.cls.__name__: record.cls for record in zoo.values()}
     if name in by_name:
         return by_name[name]
     near = difflib.get_close_matches(name, by_name, n=2, cutoff=0.4)
     hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
-    raise ValueError(f"model must be one of {sorted(_ZOO)}, got {name!r}{hint}")
+    raise ValueError(f"model must be one of {sorted(zoo)}, got {name!r}{hint}")

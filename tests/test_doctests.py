@@ -11,6 +11,7 @@ import pytest
 import bayesnas
 import bayesnas.inference
 import bayesnas.models
+from bayesnas.models import registry
 
 PACKAGES = (bayesnas, bayesnas.models, bayesnas.inference)
 
@@ -33,6 +34,7 @@ def examples():
 @pytest.mark.parametrize("example", list(examples()))
 def test_example(example, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(registry, "_registered", {})  # what an example registers is its own
     report = []
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS, verbose=False)
     failed, attempted = runner.run(example, out=report.append)

@@ -106,12 +106,15 @@ def model_of(args: argparse.Namespace, data: DataSet) -> BayesianModel:
             take.
     """
     cls = zoo_class(args.model)
-    if cls not in _TAKEN:
+    own = {record.cls: record.for_data for record in bn.models.available().values()}[cls]
+    if cls not in _TAKEN and own is None:
         raise ValueError(f"model {args.model!r} can't be fitted from here: fit it from Python")
     given = {name: getattr(args, name) for name in _OPTIONS if getattr(args, name) is not None}
-    foreign = [f"--{name.replace('_', '-')}" for name in given if name not in _TAKEN[cls]]
+    foreign = [f"--{name.replace('_', '-')}" for name in given if name not in _TAKEN.get(cls, ())]
     if foreign:
         raise ValueError(f"{args.model} does not take {', '.join(foreign)}")
+    if own is not None:
+        return own(data)
     make: Callable[..., BayesianModel] = cls
     if issubclass(cls, Autoencoder):
         return _autoencoder(cls, data.train, given)

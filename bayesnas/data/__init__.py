@@ -12,6 +12,7 @@ from bayesnas.data.dataset import DataSet, Split
 from bayesnas.data.info import DataInfo
 from bayesnas.data.provenance import DataSource
 from bayesnas.data.sources.arrays import from_arrays
+from bayesnas.data.sources.glyphs import glyph_images
 from bayesnas.data.standardisation import Standardisation
 
 __all__ = [
@@ -22,5 +23,6 @@ __all__ = [
     "Standardisation",
     "available",
     "from_arrays",
+    "glyph_images",
     "load",
 ]

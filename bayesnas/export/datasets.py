@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     Coords: TypeAlias = Mapping[str, Sequence[Any] | Array]
     Variables: TypeAlias = dict[str, tuple[tuple[str, ...], npt.NDArray[Any]]]
 
+SAMPLE_DIMS = ("chain", "draw")
+"""The first dims of whatever is drawn."""
+
 
 def named(
     group: str,

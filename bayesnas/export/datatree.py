@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayesnas.export.arviz_version import arviz, has_inference_data, to_numpy
-from bayesnas.export.datasets import attributes, dataset, named, provenance
+from bayesnas.export.datasets import SAMPLE_DIMS, attributes, dataset, named, provenance
 from bayesnas.export.psis import checked_kl_weight, pareto_k, separate_ties, tempered_log_weights
 
 if TYPE_CHECKING:
@@ -42,7 +42,6 @@ __all__ = [
     "to_inference_data",
 ]
 
-SAMPLE_DIMS = ("chain", "draw")
 ABOUT_DATA = ("posterior_predictive", "log_likelihood", "observed_data", "constant_data")
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from bayesnas.nn.modules.parameter_names import dotted
 from bayesnas.pruning.channel_dependencies import TRANSPOSED, Dependencies, End, Inputs
 
 
@@ -42,14 +43,14 @@ def read_masks(
     traced = copy.deepcopy(net).cpu().eval().requires_grad_(True)
     dependencies = Dependencies(traced, tuple(value.detach().cpu() for value in inputs))
     found = {name: mask.clone() for name, mask in masks.items()}
-    layers = [name for name in dependencies.layers if _join(name, "weight") in found]
+    layers = [name for name in dependencies.layers if dotted(name, "weight") in found]
     changed = True
     while changed:
         changed = False
         for name in layers:
             unread = ~_is_read(dependencies, name, found)
             for leaf in ("weight", "bias"):
-                mask = found.get(_join(name, leaf))
+                mask = found.get(dotted(name, leaf))
                 if mask is None:
                     continue
                 rows = _out_first(dependencies.layers[name], mask)
@@ -69,7 +70,7 @@ def _is_read(dependencies: Dependencies, name: str, masks: Mapping[str, Tensor])
     if not readers:
         return torch.ones(size, dtype=torch.bool)
     for end, indices, channels in readers:
-        mask = masks.get(_join(end.layer, "weight"))
+        mask = masks.get(dotted(end.layer, "weight"))
         if mask is None:  # a layer that keeps all its weights
             read[channels] = True
             continue
@@ -82,7 +83,3 @@ def _out_first(layer: nn.Module, mask: Tensor) -> Tensor:
     """A view of a weight's mask as ``out x in x ...``; a bias's mask itself."""
     swapped = mask.ndim > 1 and type(layer) in TRANSPOSED
     return mask.transpose(0, 1) if swapped else mask
-
-
-def _join(name: str, leaf: str) -> str:
-    return f"{name}.{leaf}" if name else leaf

@@ -16,6 +16,7 @@ from bayesnas.inference import AmortizedPosterior, Posterior
 from bayesnas.inference.evaluation.calibration import reliability
 from bayesnas.inference.evaluation.metrics import predictive
 from bayesnas.inference.evaluation.predictive import conditional_samples, posterior_draws
+from bayesnas.inference.posterior.base import NEARBY
 from bayesnas.inference.runtime.random_state import RandomStream
 from bayesnas.models.autoencoders.base import Autoencoder
 from bayesnas.report.latent_findings import Latents, latents_of
@@ -27,7 +28,6 @@ LEVEL = 0.9
 """Probability of the predictive intervals of a regression."""
 
 _INTERVAL_DRAWS = 200
-_NEAR = 0.5  # how far from a λ a step may be, in its log, to be shown as one at it
 
 Array = npt.NDArray[Any]
 
@@ -234,7 +234,7 @@ def history_near(post: Posterior) -> xr.Dataset:
     if range_of_fit(post) is None:
         return history
     weights = history["kl_weight"] / post.kl_weight
-    near = (weights > math.exp(-_NEAR)) & (weights < math.exp(_NEAR))
+    near = (weights > math.exp(-NEARBY)) & (weights < math.exp(NEARBY))
     return history.where(near) if bool(near.any()) else history
 
 

@@ -10,7 +10,6 @@ from torch.func import functional_call
 from bayesnas.inference.compile.trace import BoundModule
 from bayesnas.inference.optim.trainable_parameters import trainable
 from bayesnas.models.base import BayesianModel
-from bayesnas.models.pyro_pair import PyroPair
 from bayesnas.nn.modules.parameter_names import begins, matching
 
 
@@ -23,10 +22,13 @@ def upper_parameters(model: BayesianModel, chosen: Sequence[str] | None = None) 
 
     Raises:
         ValueError: where that is none, or all of them, or a name is not that of a trained one.
-        TypeError: for a ``PyroPair`` that brings an ELBO.
+        TypeError: for a model that brings an ELBO.
     """
-    if isinstance(model, PyroPair) and model.elbo is not None:
-        raise TypeError("bilevel takes the bound of a fit, got a PyroPair with an elbo= of its own")
+    if model.elbo is not None:
+        raise TypeError(
+            "bilevel takes the bound of a fit, "
+            f"got a {type(model).__name__} with an elbo= of its own"
+        )
     names = list(trainable(model))
     if chosen is None:
         chosen = [b for b in model.upper_level if any(begins(n, b) for n in names)]

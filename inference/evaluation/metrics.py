@@ -21,9 +21,7 @@ from bayesnas.inference.evaluation.predictive import (
 )
 from bayesnas.inference.runtime.pyro_context import pyro_session
 from bayesnas.inference.runtime.random_state import RandomStream
-from bayesnas.models.base import BayesianModel
-
-_BATCH = 4096
+from bayesnas.models.base import ROWS_AT_ONCE, BayesianModel
 
 
 @dataclass
@@ -115,8 +113,8 @@ def kl_of(model: BayesianModel, x: Tensor, y: Tensor, draws: int, seed: int) -> 
     stream = RandomStream(seed, x.device)
     local = next(posterior_draws(model, x[:2], 1, seed)).local
     # Without latents of each example the KL is that of the weights: two rows do.
-    batches = x.split(_BATCH) if local else (x[:2],)
-    targets = y.split(_BATCH) if local else (y[:2],)
+    batches = x.split(ROWS_AT_ONCE) if local else (x[:2],)
+    targets = y.split(ROWS_AT_ONCE) if local else (y[:2],)
     total = 0.0
     for _ in range(max(draws, 1)):
         weights_kl, local_kl = 0.0, 0.0

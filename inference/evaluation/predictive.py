@@ -19,9 +19,7 @@ from bayesnas.inference.elbo.messengers import (
 from bayesnas.inference.elbo.sites import is_local, split_sites
 from bayesnas.inference.runtime.pyro_context import pyro_session
 from bayesnas.inference.runtime.random_state import RandomStream
-from bayesnas.models.base import OBSERVED, BayesianModel
-
-_BATCH = 4096
+from bayesnas.models.base import OBSERVED, ROWS_AT_ONCE, BayesianModel
 
 
 @dataclass
@@ -139,8 +137,8 @@ def means_and_log_likelihoods(
 def _target_sites(
     model: BayesianModel, x: Tensor, draw: PosteriorDraw, y: Tensor | None = None
 ) -> Iterator[Any]:
-    for start in range(0, len(x), _BATCH):
-        rows = slice(start, start + _BATCH)
+    for start in range(0, len(x), ROWS_AT_ONCE):
+        rows = slice(start, start + ROWS_AT_ONCE)
         observed = None if y is None else y[rows]
         yield model_trace(model, x[rows], draw, observed).nodes[OBSERVED]
 

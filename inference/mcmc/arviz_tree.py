@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from bayesnas.export.datasets import attributes, dataset, named, provenance
+from bayesnas.export.datasets import SAMPLE_DIMS, attributes, dataset, named, provenance
 
 if TYPE_CHECKING:
     import xarray as xr
 
     from bayesnas.export.arviz_version import Array
-
-SAMPLE_DIMS = ("chain", "draw")
 
 
 def mcmc_tree(

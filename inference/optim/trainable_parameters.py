@@ -135,6 +135,16 @@ class TrainableParameters:
             found.moves += place.moves
         return found
 
+    @torch.no_grad()
+    def at(self, kl_weight: float) -> dict[str, Tensor]:
+        """The model's parameters at a KL weight, by name; nothing is changed."""
+        t = 0.0 if self.amortization is None else self.amortization.span.normalised(kl_weight)
+        return {
+            name: value
+            for group in self.groups
+            for name, value in zip(group.names, group.flat.split(group.net.at(t)), strict=True)
+        }
+
     def write(self, kl_weight: float) -> None:
         """Set the model's parameters to those at a KL weight; nothing to do for constant ones."""
         if self.amortization is None:

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     import xarray as xr
 
 _LAST_STEPS = 100  # over which the bound is averaged to compare chains
-_NEAR = 0.5  # how far from a λ these steps may be, in its log
+NEARBY = 0.5
+"""How far from a λ the steps of a fit over many may be, in its log, to be counted as at it."""
 
 
 class BasePosterior:
@@ -177,7 +178,7 @@ def _restored(run: RunDescription, record: ChainRecord, example: Example) -> Fit
 def _final_loss(history: Tensor, kl_weight: float | None) -> float:
     weights = history[:, HISTORY.index("kl_weight")]
     if kl_weight:
-        near = (weights / kl_weight).log().abs() < _NEAR
+        near = (weights / kl_weight).log().abs() < NEARBY
         history = history[near] if bool(near.any()) else history
     loss = history[-_LAST_STEPS:, HISTORY.index("loss")].mean().item()
     return loss if loss == loss else float("inf")

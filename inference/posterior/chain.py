@@ -39,8 +39,11 @@ class FittedChain:
             ValueError: for a λ outside the range of the fit.
         """
         assert self.trained is not None
-        self.trained.write(kl_weight)
-        return FittedChain(copy.deepcopy(self.model), self.history, self.validation_nll)
+        model = copy.deepcopy(self.model)
+        parameters = dict(model.named_parameters())
+        for name, value in self.trained.at(kl_weight).items():
+            parameters[name].data.copy_(value)
+        return FittedChain(model, self.history, self.validation_nll)
 
     def record(self) -> ChainRecord:
         """Parameters and history, on the CPU."""

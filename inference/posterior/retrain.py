@@ -9,7 +9,6 @@ from bayesnas.inference.training.fit_options import FitArguments
 from bayesnas.inference.training.run_fit import FitResult, run_fit
 from bayesnas.models.base import BayesianModel
 from bayesnas.models.checks import check_choice
-from bayesnas.models.networks.base import NetModel
 from bayesnas.models.networks.gaussian import GaussianNet
 
 Start = Literal["scratch", "weights"]
@@ -24,11 +23,10 @@ def retrained(model: BayesianModel, data: Data, start: Start, options: dict[str,
             "GaussianNet(post.architecture()) for a posterior on the weights"
         )
     found = model.architecture()
-    assert isinstance(model, NetModel)
     network = GaussianNet(
         found,
         stochastic="none",
         initial_loc="random" if start == "scratch" else "net",
-        **model.likelihood.config(),  # type: ignore[arg-type]  # JSON values
+        **model.likelihood_config(),
     )
     return run_fit(network, data, FitArguments(kl_weight=0.0, **options))

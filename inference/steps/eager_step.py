@@ -20,7 +20,6 @@ from bayesnas.inference.optim.trainable_parameters import (
 )
 from bayesnas.inference.runtime.random_state import RandomStream
 from bayesnas.models.base import BayesianModel
-from bayesnas.models.pyro_pair import PyroPair
 
 
 class EagerStep:
@@ -88,7 +87,7 @@ class EagerStep:
 
     def _bound(self, x: Tensor, y: Tensor, kl_weight: float) -> tuple[BoundTerms, Tensor]:
         scale = self._examples / len(x)
-        elbo: Any = self._model.elbo if isinstance(self._model, PyroPair) else None
+        elbo: Any = self._model.elbo
         if elbo is None:
             terms = bound_terms(self._model, x, y, data_scale=scale)
             return terms, terms.bound(kl_weight)

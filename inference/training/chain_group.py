@@ -15,7 +15,6 @@ from bayesnas.inference.steps.minibatches import StackedBatches
 from bayesnas.inference.steps.vmap_step import NotVmappableError, VmappedStep
 from bayesnas.inference.training.chain_trainer import ChainTrainer
 from bayesnas.models.base import BayesianModel
-from bayesnas.models.pyro_pair import PyroPair
 
 
 class ChainGroup:
@@ -133,5 +132,5 @@ def check_together(settings: FitSettings, model: BayesianModel) -> None:
         raise NotVmappableError("a two-level fit has a step of its upper level too")
     if settings.compile == "eager":
         raise NotVmappableError("steps that are not recorded (compile=False) are of one chain")
-    if isinstance(model, PyroPair) and model.elbo is not None:
+    if model.elbo is not None:
         raise NotVmappableError("a pair with an elbo of its own is not recorded")

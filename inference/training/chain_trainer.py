@@ -25,7 +25,6 @@ from bayesnas.inference.steps.bilevel_step import UpperStep
 from bayesnas.inference.steps.minibatches import Batches
 from bayesnas.inference.steps.step import Step
 from bayesnas.models.base import BayesianModel
-from bayesnas.models.pyro_pair import PyroPair
 from bayesnas.nn.modules.parameter_names import below
 
 
@@ -97,7 +96,7 @@ class ChainTrainer:
 
     def _try_out(self, x: Tensor, y: Tensor) -> None:
         """Run the pair once with Pyro's checks on; the chain goes on as if it had not run."""
-        if isinstance(self.model, PyroPair) and self.model.elbo is not None:
+        if self.model.elbo is not None:
             return
         before = {name: value.clone() for name, value in self.model.state_dict().items()}
         with RandomStream(0, x.device).active(), torch.no_grad():

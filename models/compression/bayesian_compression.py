@@ -16,7 +16,7 @@ from torch.func import functional_call
 from bayesnas.distributions import GaussianWeights, GroupScales
 from bayesnas.likelihoods import make_likelihood
 from bayesnas.models.checks import check_choice, check_positive
-from bayesnas.models.compression.grouped_weights import GroupedWeights, joined
+from bayesnas.models.compression.grouped_weights import GroupedWeights
 from bayesnas.models.compression.scale_priors import (
     GroupPrior,
     HorseshoeScales,
@@ -28,6 +28,7 @@ from bayesnas.nn import VariationalParameters
 from bayesnas.nn.modules.initial_values import StartingValues
 from bayesnas.nn.modules.keep_masks import KeepMasks
 from bayesnas.nn.modules.module_spec import describe, summary
+from bayesnas.nn.modules.parameter_names import dotted
 from bayesnas.nn.modules.stochastic_layers import StochasticLayers, is_linear_or_convolution
 from bayesnas.nn.modules.weight_groups import Groups, find_groups
 
@@ -110,7 +111,7 @@ class BayesianCompressionNet(GroupedWeights):
         groups = find_groups(self.net, stochastic)
         self.layers = StochasticLayers(self.net, stochastic)
         # A layer whose weight is tied to another's is in the groups of that one.
-        own = {n: g for n, g in groups.items() if joined(n, "weight") in self.layers.shapes}
+        own = {n: g for n, g in groups.items() if dotted(n, "weight") in self.layers.shapes}
         self.groups: dict[str, Groups] = own
         self.scale_prior = _scale_prior(prior, self.global_scale)
         self._custom_rule = stochastic is not is_linear_or_convolution
@@ -121,7 +122,7 @@ class BayesianCompressionNet(GroupedWeights):
         initial = {}
         for name, groups in self.groups.items():
             for variable, loc in self.scale_prior.initial_locs(groups.count).items():
-                site = joined(name, variable)
+                site = dotted(name, variable)
                 initial[f"{site}.loc"] = loc
                 initial[f"{site}.log_scale"] = self._initial_log_scale(loc)
         for site, value in self.layers.initial.items():
@@ -154,14 +155,14 @@ class BayesianCompressionNet(GroupedWeights):
         self.register_with_pyro()
         for name in self.groups:
             for variable in self.scale_prior.variables:
-                pyro.sample(joined(name, variable), self.scale_posterior(name, variable))
+                pyro.sample(dotted(name, variable), self.scale_posterior(name, variable))
         for site in self.layers.shapes:
             pyro.sample(site, self.posterior(site))
 
     def _sample_scales(self, name: str) -> Tensor:
         values = {}
         for variable in self.scale_prior.variables:
-            site = joined(name, variable)
+            site = dotted(name, variable)
             like = self.variational[f"{site}.loc"].detach()
             prior = GroupScales(self.scale_prior.prior(variable, like), self._kept(name, like))
             values[variable] = pyro.sample(site, prior)
@@ -192,7 +193,7 @@ class BayesianCompressionNet(GroupedWeights):
 
     def scale_posterior(self, name: str, variable: str) -> GroupScales:
         """Guide of one of a layer's scale variables."""
-        site = joined(name, variable)
+        site = dotted(name, variable)
         loc, log_scale = self.variational[f"{site}.loc"], self.variational[f"{site}.log_scale"]
         # A group without any data would drift to infinity, where its KL is flat.
         scale = _bounded(log_scale, _LARGEST_LOG_SCALE).exp()
@@ -207,7 +208,7 @@ class BayesianCompressionNet(GroupedWeights):
             self.redraw_means()
         for name, groups in self.groups.items():
             for variable, loc in self.scale_prior.initial_locs(groups.count).items():
-                self.variational.assign(f"{joined(name, variable)}.loc", loc)
+                self.variational.assign(f"{dotted(name, variable)}.loc", loc)
         for parameter in self.variational:
             if parameter.endswith(".log_scale"):
                 initial = self._initial_log_scale(self.variational[parameter])

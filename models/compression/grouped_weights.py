@@ -14,6 +14,7 @@ from bayesnas.models.compression.threshold_sweep import sweep_groups
 from bayesnas.models.networks.base import NetModel
 from bayesnas.nn.lazy.scaled_tensor import along_axis, scaled
 from bayesnas.nn.modules.keep_masks import KeepMasks
+from bayesnas.nn.modules.parameter_names import dotted
 from bayesnas.nn.modules.weight_groups import Groups
 from bayesnas.pruning.bit_widths import BitWidth, bit_width, compression
 from bayesnas.pruning.unused_units import read_masks
@@ -47,15 +48,15 @@ class GroupedWeights(NetModel):
 
     def group_names(self) -> dict[str, str]:
         """Name of the dim that a layer's groups are along, by layer."""
-        return {name: joined(name, groups.on) for name, groups in self.groups.items()}
+        return {name: dotted(name, groups.on) for name, groups in self.groups.items()}
 
     def site_dims(self) -> dict[str, tuple[str, ...]]:
         """Named dims of every weight tensor and of every scale that has groups."""
         dims = dict(self.layers.dims)
         for name, dim in self.group_names().items():
             for variable in self.scale_prior.variables:
-                if self.variational[f"{joined(name, variable)}.loc"].ndim:
-                    dims[joined(name, variable)] = (dim,)
+                if self.variational[f"{dotted(name, variable)}.loc"].ndim:
+                    dims[dotted(name, variable)] = (dim,)
         return dims
 
     def structure(self) -> xr.Dataset:
@@ -71,7 +72,7 @@ class GroupedWeights(NetModel):
             with torch.no_grad():
                 inclusion = self.scale_prior.inclusion(self._guides(name))
             inclusion = inclusion * self.keep_groups.masks()[name]
-            variables[joined(name, "inclusion")] = (dim, inclusion.cpu().numpy())
+            variables[dotted(name, "inclusion")] = (dim, inclusion.cpu().numpy())
         return xr.Dataset(variables, attrs={"quantity": "inclusion of groups"})
 
     def group_scores(self) -> dict[str, Tensor]:
@@ -227,8 +228,3 @@ def refuse_to_empty_a_layer(scores: Mapping[str, Tensor], threshold: float) -> N
             f"threshold={threshold:g} would remove all groups of layer {empty[0]!r}; the smallest "
             f"that leaves every layer one lies just above {limit:.6g}"
         )
-
-
-def joined(name: str, leaf: str) -> str:
-    """Dotted name of a leaf of a layer; the net itself has the name ``""``."""
-    return f"{name}.{leaf}" if name else leaf

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from bayesnas.likelihoods import Likelihood
+from bayesnas.models.base import ROWS_AT_ONCE
 
 if TYPE_CHECKING:
     import xarray as xr
 
-_BATCH = 4096
 _THRESHOLDS = 60
 
 
@@ -122,7 +122,7 @@ def _losses(model: Groupwise, x: Tensor, y: Tensor) -> tuple[Tensor, float]:
     module = model.plain_module().eval()
     losses, log_lik = [], 0.0
     with torch.no_grad():
-        for inputs, targets in zip(x.split(_BATCH), y.split(_BATCH), strict=True):
+        for inputs, targets in zip(x.split(ROWS_AT_ONCE), y.split(ROWS_AT_ONCE), strict=True):
             output = module(inputs)
             found = model.likelihood(output)
             log_lik += found.log_prob(model.likelihood.target(targets)).sum().item()

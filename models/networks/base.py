@@ -62,6 +62,10 @@ class NetModel(BayesianModel):
         """Remove the weights whose mask is false: exactly zero, and out of the KL."""
         self.keep.assign(masks)
 
+    def likelihood_config(self) -> dict[str, Any]:
+        """Arguments that say the likelihood."""
+        return dict(self.likelihood.config())
+
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
         """Rebuild from what :meth:`config` gave."""

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from bayesnas.nn.modules.gaussian_noise import GaussianNoise
+from bayesnas.nn.modules.parameter_names import dotted
 
 FORMAT = 1
 
@@ -112,7 +113,7 @@ def summary(net: nn.Module) -> str:
 def _describe(module: nn.Module, name: str) -> dict[str, Any]:
     _refuse_hooks(module, name)
     if type(module) is nn.Sequential:
-        children = [[key, _describe(m, _join(name, key))] for key, m in _children(module)]
+        children = [[key, _describe(m, dotted(name, key))] for key, m in _children(module)]
         return {"type": "Sequential", "children": children}
     return _describe_layer(module, name)
 
@@ -263,10 +264,6 @@ def _is_plain(value: Any) -> bool:
 
 def _tuples(value: Any) -> Any:
     return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
-
-
-def _join(prefix: str, name: str) -> str:
-    return f"{prefix}.{name}" if prefix else name
 
 
 def _where(name: str) -> str:

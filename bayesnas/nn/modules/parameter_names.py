@@ -1,10 +1,19 @@
-"""Parameters and tensors chosen by the beginning of their names."""
+"""Dotted names of parameters and tensors: made, and chosen by their beginning."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
 from torch import Tensor
+
+
+def dotted(module: str, leaf: str) -> str:
+    """Name of a leaf of a module; the net itself has the name ``""``.
+
+    >>> dotted("encoder.0", "weight"), dotted("", "weight")
+    ('encoder.0.weight', 'weight')
+    """
+    return f"{module}.{leaf}" if module else leaf
 
 
 def begins(name: str, beginning: str) -> bool:

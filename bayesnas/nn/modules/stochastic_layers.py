@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 
 from torch import Tensor, nn
 
+from bayesnas.nn.modules.parameter_names import dotted
+
 _CONVOLUTIONS = (
     nn.Conv1d,
     nn.Conv2d,
@@ -15,7 +17,7 @@ _CONVOLUTIONS = (
     nn.ConvTranspose2d,
     nn.ConvTranspose3d,
 )
-_TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 _SPACE = {1: ("length",), 2: ("height", "width"), 3: ("depth", "height", "width")}
 
 Rule = Callable[[str, nn.Module], bool]
@@ -85,7 +87,7 @@ class StochasticLayers:
         self._modules[name] = module
         self.names.append(name)
         for leaf, parameter in list(module.named_parameters(recurse=False)):
-            site = f"{name}.{leaf}" if name else leaf
+            site = dotted(name, leaf)
             self._placed.add(site)
             if id(parameter) not in placeholders:
                 placeholders[id(parameter)] = parameter.new_zeros(()).expand(parameter.shape)
@@ -118,7 +120,7 @@ class StochasticLayers:
         return fresh
 
     def _sites_of(self, name: str, module: nn.Module) -> dict[str, str]:
-        names = {leaf: f"{name}.{leaf}" if name else leaf for leaf in module._buffers}
+        names = {leaf: dotted(name, leaf) for leaf in module._buffers}
         return {leaf: site for leaf, site in names.items() if site in self._placed}
 
     def filled(self, net: nn.Module, values: Mapping[str, Tensor]) -> nn.Module:
@@ -155,8 +157,8 @@ def _dims(name: str, module: nn.Module, leaf: str, ndim: int) -> tuple[str, ...]
     elif isinstance(module, nn.Linear) and ndim == 2:
         axes = ("out", "in")
     elif isinstance(module, _CONVOLUTIONS) and ndim > 2:
-        channels = ("in", "out") if isinstance(module, _TRANSPOSED) else ("out", "in")
+        channels = ("in", "out") if isinstance(module, TRANSPOSED) else ("out", "in")
         axes = (*channels, *_SPACE[ndim - 2])
     else:
         axes = tuple(f"{leaf}_{axis}" for axis in range(ndim))
-    return tuple(f"{name}.{axis}" if name else axis for axis in axes)
+    return tuple(dotted(name, axis) for axis in axes)

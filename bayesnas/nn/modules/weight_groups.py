@@ -7,9 +7,7 @@ from typing import Literal
 
 from torch import nn
 
-from bayesnas.nn.modules.stochastic_layers import Rule
-
-_TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+from bayesnas.nn.modules.stochastic_layers import TRANSPOSED, Rule
 
 
 @dataclass(frozen=True)
@@ -51,7 +49,7 @@ def groups_of(layer: nn.Module) -> Groups:
     weight = getattr(layer, "weight", None)
     if isinstance(layer, nn.Linear):
         return Groups("in", layer.in_features, 1)
-    if isinstance(layer, _TRANSPOSED) and layer.groups == 1:
+    if isinstance(layer, TRANSPOSED) and layer.groups == 1:
         return Groups("out", layer.out_channels, 1)
     if isinstance(layer, (nn.Conv1d, nn.Conv2d, nn.Conv3d)):
         return Groups("out", layer.out_channels, 0)

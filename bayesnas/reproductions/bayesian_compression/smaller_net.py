@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from bayesnas.inference import Posterior
 from bayesnas.inference.posterior.chain import FittedChain
 from bayesnas.models import BayesianCompressionNet
-from bayesnas.models.compression.grouped_weights import joined
+from bayesnas.nn.modules.parameter_names import dotted
 from bayesnas.pruning.compaction import compact
 
 
@@ -75,7 +75,7 @@ def _of(places: nn.Module, model: BayesianCompressionNet) -> BayesianCompression
         kept = {site: (at >= 0) & masks[site].flatten()[at] for site, at in origins.items()}
         found.keep.assign(kept)
         found.keep_groups.assign({name: (along >= 0) & groups[name][along]})
-        origins |= {joined(name, variable): along for variable in model.scale_prior.variables}
+        origins |= {dotted(name, variable): along for variable in model.scale_prior.variables}
         for parameter in model.variational:
             at = origins.get(parameter.rpartition(".")[0])
             if at is not None:
@@ -93,7 +93,7 @@ def _origins(
     A removed weight is still there where others of its row and column are, as those of an input
     that reads one place of a filter.
     """
-    weight, bias = joined(name, "weight"), joined(name, "bias")
+    weight, bias = dotted(name, "weight"), dotted(name, "bias")
     at = found.layers.initial[weight].long() - 1
     shape = model.layers.shapes[weight]
     rows = _origin(at.flatten(1), shape[0], shape[1:].numel())

@@ -32,6 +32,28 @@ def values(post: bn.Posterior) -> Tensor:
     return torch.cat([value.flatten() for value in post.model.parameters()])
 
 
+def test_asking_at_a_kl_weight_changes_nothing(post, tmp_path) -> None:
+    model, before = post.model, values(post).clone()
+    post.save(tmp_path / "before")
+    for kl_weight in (10.0, 0.1):
+        post.at(kl_weight)
+        assert post.model is model
+        assert torch.equal(values(post), before)
+    post.save(tmp_path / "after")
+    first, second = (tmp_path / name / "posterior.safetensors" for name in ("before", "after"))
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_the_parameters_at_a_kl_weight_are_those_of_the_map(post) -> None:
+    trained = post._chains[post.best].trained
+    for kl_weight in (0.1, 2.0, 10.0):
+        t = math.log(kl_weight / 0.1) / math.log(100)
+        (group,) = trained.groups
+        found = dict(post.at(kl_weight).model.named_parameters())
+        flat = torch.cat([found[name].flatten() for name in group.names])
+        torch.testing.assert_close(flat, group.net.at(t))
+
+
 def test_posteriors_at_a_kl_weight_are_independent_of_each_other(post) -> None:
     low, high = post.at(0.1), post.at(10.0)
     assert not torch.equal(values(low), values(high))

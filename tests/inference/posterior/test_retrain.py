@@ -88,6 +88,29 @@ def test_retraining_starts_where_it_is_told_to():
     assert losses["scratch"] != pytest.approx(float(expected), rel=1e-2)
 
 
+class Searched(bn.models.ArdRegression):
+    """A user's model that chooses an architecture, and says no likelihood to train it with."""
+
+    def architecture(self):
+        return nn.Linear(4, 1)
+
+
+class SearchedRegression(Searched):
+    def likelihood_config(self):
+        return {"likelihood": "gaussian", "noise_scale": 0.5}
+
+
+def test_a_model_of_ones_own_says_the_likelihood_of_its_architecture():
+    x = torch.randn(20, 4, generator=torch.Generator().manual_seed(0))
+    data = (x, x[:, 0])
+    post = bn.fit(Searched(4), data, steps=2, **OPTIONS)
+    with pytest.raises(TypeError, match=r"Searched does not define likelihood_config\(\)"):
+        post.retrain(data, steps=2)
+    post = bn.fit(SearchedRegression(4), data, steps=2, **OPTIONS)
+    again = post.retrain(data, steps=2, **OPTIONS)
+    assert again.model.likelihood.config() == {"likelihood": "gaussian", "noise_scale": 0.5}
+
+
 def test_bad_arguments_are_named():
     post, data = searched(steps=2)
     with pytest.raises(ValueError, match=r"start must be one of \['scratch', 'weights'\]"):
