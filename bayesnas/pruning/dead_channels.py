@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from bayesnas.nn.modules.stochastic_layers import TRANSPOSED
 from bayesnas.pruning.channel_dependencies import (
-    TRANSPOSED,
     Dependencies,
     End,
     Inputs,

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from bayesnas.nn.modules.parameter_names import dotted
-from bayesnas.pruning.channel_dependencies import TRANSPOSED, Dependencies, End, Inputs
+from bayesnas.nn.modules.stochastic_layers import TRANSPOSED
+from bayesnas.pruning.channel_dependencies import Dependencies, End, Inputs
 
 
 def read_masks(

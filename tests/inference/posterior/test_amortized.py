@@ -49,7 +49,8 @@ def test_the_parameters_at_a_kl_weight_are_those_of_the_map(post) -> None:
     for kl_weight in (0.1, 2.0, 10.0):
         t = math.log(kl_weight / 0.1) / math.log(100)
         (group,) = trained.groups
-        found = dict(post.at(kl_weight).model.named_parameters())
+        chain = post.at(kl_weight)._chains[post.best]
+        found = dict(chain.model.named_parameters())
         flat = torch.cat([found[name].flatten() for name in group.names])
         torch.testing.assert_close(flat, group.net.at(t))
 
