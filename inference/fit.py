@@ -97,7 +97,7 @@ def fit(
             λ.
         epochs: passes over the sample; or
         steps: optimiser steps (one of the two).
-        batch_size: examples a step.
+        batch_size: batch size.
         lr: learning rate at the start.
         schedule: ``"cosine"`` (down to 0), ``"constant"``, or a function of the fraction of
             steps done, in [0, 1), that gives a factor on ``lr``.
@@ -112,7 +112,7 @@ def fit(
         validation: data to measure the mean negative log-likelihood on after every epoch.
         patience: stop a chain after so many epochs without a better one, and return its best
             epoch; needs ``validation``. Over a range of λ the mean over five of them counts.
-        bilevel: of a two-level fit: hyperparameters or structure are trained on ``validation``
+        bilevel: of a bilevel fit: hyperparameters or structure are trained on ``validation``
             (which is then not measured), the other parameters on ``data``.
         seed: of everything random.
         device: ``"auto"`` (a GPU where there is one), ``"cpu"``, ``"cuda"``.

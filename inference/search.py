@@ -1,4 +1,4 @@
-"""Differentiable architecture search: the DARTS family as settings of one two-level fit."""
+"""Differentiable architecture search: the DARTS family as settings of one bilevel fit."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def gumbel_darts(
     """DARTS with γ drawn from a Gumbel-Softmax, which gets colder over the steps.
 
     Args:
-        graph: as for :func:`darts`, and so are the next seven.
+        graph: of operations, as for :func:`darts`.
         data: of the weights.
         validation: of α.
         hypergradient: kind.
@@ -149,7 +149,7 @@ def darts_cc(
     of the other, so the likeliest never costs more at a larger λ̃, and a dead edge stays dead.
 
     Args:
-        graph: as for :func:`darts`, and so are the next two.
+        graph: of operations, as for :func:`darts`.
         data: of the weights.
         validation: of α.
         low: smallest λ̃.

@@ -58,7 +58,7 @@ class BayesianModel(nn.Module):
     Attributes:
         task: ``"classification"`` or ``"regression"``, None for a model of either.
         elbo: a Pyro ELBO to be trained with; None for the closed-form bound of this package.
-        upper_level: names, or their first parts, of the parameters that a two-level fit trains on
+        upper_level: names, or their first parts, of the parameters that a bilevel fit trains on
             validation data unless told otherwise: hyperparameters and structure.
     """
 

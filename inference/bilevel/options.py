@@ -1,4 +1,4 @@
-"""Two-level problems: what stands on the upper level, its losses, and their hypergradients."""
+"""Bilevel problems: what stands on the upper level, its losses, and their hypergradients."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bayesnas.inference.optim.optimizers import OptimizerFactory
 
 @dataclass(frozen=True)
 class Bilevel:
-    r"""The upper level of a two-level fit: h is trained on validation data, θ on training data.
+    r"""The upper level of a bilevel fit: h is trained on validation data, θ on training data.
 
     .. math:: h^* = \arg\max_h\ \mathcal L_{val}(\theta^*(h), h), \qquad
         \theta^*(h) = \arg\max_\theta\ \mathcal L_{train}(\theta, h)
@@ -34,7 +34,7 @@ class Bilevel:
         optimizer: makes the optimiser of h: ``optimizer(parameters, lr=lr)``.
         lr: learning rate of h at the start.
         schedule: of it, as in ``bayesnas.fit``.
-        batch_size: validation examples a step; None for as many as of the training data.
+        batch_size: of the validation sample; None for as many as of the training data.
         start: fraction of the steps before h moves at all.
 
     Raises:

@@ -48,7 +48,7 @@ class StepFunction:
     ``(leaves in use, their gradients, Adam's moments, buffers, x, y, scalars)`` go in; the
     terms of the bound, one a site, come out, and gradients, leaves, moments and running buffers
     are written in place. Buffers are those that a forward pass may change, and the parameters
-    that the step leaves alone, of the other level of a two-level fit. ``scalars`` are λ, what
+    that the step leaves alone, of the other level of a bilevel fit. ``scalars`` are λ, what
     Adam needs of every leaf (see :func:`~bayesnas.inference.optim.adam.adam_scalars`) and what the
     maps take, so none of them is part of the trace.
 

@@ -37,7 +37,7 @@ class FitSettings:
         kl_warmup: fraction of the steps over which λ rises linearly from 0.
         amortization: range of λ and map to the parameters; None for a fit at one λ.
         steps: optimiser steps of one chain.
-        batch_size: examples a step.
+        batch_size: batch size.
         lr: learning rate at the start.
         schedule: name of the learning-rate schedule, ``"custom"`` for a function.
         clip: largest absolute value of a gradient entry, None for no clipping.
@@ -48,7 +48,7 @@ class FitSettings:
         compile: how steps are taken: ``"eager"``, ``"trace"``, ``"inductor"``, ``"cudagraph"``.
         precision: of matrix products, ``"float32"`` or ``"bfloat16"``.
         kl_weights: several λ, each of which is fitted ``restarts`` times; None for one.
-        bilevel: of a two-level fit, ``Bilevel.config()`` of its upper level; else None.
+        bilevel: of a bilevel fit, ``Bilevel.config()`` of its upper level; else None.
     """
 
     kl_weight: float | None
@@ -82,7 +82,7 @@ class FitSettings:
 
     @property
     def upper(self) -> tuple[str, ...]:
-        """Beginnings of the names of the parameters of the upper level of a two-level fit."""
+        """Beginnings of the names of the parameters of the upper level of a bilevel fit."""
         return () if self.bilevel is None else tuple(self.bilevel["parameters"])
 
     def kl_weight_at(self, step: int) -> StepKLWeight:

@@ -19,9 +19,9 @@ class StepTensors:
     Attributes:
         leaves: every leaf, ``[P]``.
         gradients: of every leaf.
-        exp_avg: Adam's first moment of every leaf; empty for another optimiser, as the next two.
-        exp_avg_sq: the second.
-        step: how often every leaf has moved.
+        exp_avg: Adam's first moment of every leaf; empty for another optimiser.
+        exp_avg_sq: Adam's second moment; empty for another optimiser.
+        step: how often every leaf has moved; empty for another optimiser.
         buffers: of the model, those that a forward pass may change.
     """
 

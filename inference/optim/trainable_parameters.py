@@ -23,7 +23,7 @@ class ParameterGroup:
 
     Attributes:
         names: of the parameters.
-        upper: whether they are those of the upper level of a two-level fit.
+        upper: whether they are those of the upper level of a bilevel fit.
         flat: one vector behind the parameters and one behind their gradients.
         net: gives that vector at a KL weight.
         gradients: of every leaf of ``net``.
@@ -69,7 +69,7 @@ class TrainableParameters:
     Args:
         parameters: of the model, trainable, by name.
         amortization: of the fit, None for a fit at one KL weight.
-        upper: beginnings of the names of those that belong to the upper level of a two-level fit.
+        upper: beginnings of the names of those that belong to the upper level of a bilevel fit.
 
     Attributes:
         groups: by type, device, level and kind of map.
@@ -117,7 +117,7 @@ class TrainableParameters:
         return [name for group in self.groups for name in group.names]
 
     def level(self, *, upper: bool) -> TrainableParameters:
-        """Those of one level of a two-level fit; nothing is copied."""
+        """Those of one level of a bilevel fit; nothing is copied."""
         found = copy.copy(self)
         found.groups = [group for group in self.groups if group.upper == upper]
         return found

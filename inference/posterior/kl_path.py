@@ -110,7 +110,7 @@ class KLWeightPath(BasePosterior, abc.ABC):
         Args:
             kl_weights: λ, each in the fitted range, or one of those fitted.
             draws: draws a chain and λ.
-            data: as in ``Posterior.to_arviz``, and the next two as well.
+            data: as in ``Posterior.to_arviz``.
             var_names: sites to export; all by default.
             seed: of the draws.
         """

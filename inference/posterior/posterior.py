@@ -149,12 +149,13 @@ class Posterior(ArvizExport):
             data: training data.
             epochs: passes over the sample; or
             steps: optimiser steps (one of the two).
-            batch_size: examples a step; as in the fit by default, and so are the next four.
-            lr: learning rate at the start.
-            schedule: of the learning rate; ``"cosine"`` after a fit with a function for it.
-            clip: clip every gradient entry to [−clip, clip].
-            kl_weight: λ.
-            seed: of everything random.
+            batch_size: batch size; None for that of the fit.
+            lr: learning rate at the start; None for that of the fit.
+            schedule: of the learning rate; None for that of the fit, or ``"cosine"`` after one
+                with a function for it.
+            clip: clip every gradient entry to [−clip, clip]; None for what the fit did.
+            kl_weight: λ; None for that of the fit.
+            seed: of everything random; None for that of the fit.
             optimizer: makes the optimiser: ``optimizer(parameters, lr=lr)``.
             compile: as in ``bayesnas.fit``.
             progress: show a bar, where stderr is a terminal.

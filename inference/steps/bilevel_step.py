@@ -1,4 +1,4 @@
-"""The step of the upper level of a two-level fit."""
+"""The step of the upper level of a bilevel fit."""
 
 from __future__ import annotations
 

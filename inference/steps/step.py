@@ -58,7 +58,7 @@ class Step:
     Attributes:
         parameters: the trainable parameters.
         all: what optimisers update, and how the parameters come from it.
-        trained: that of these steps: all of it, or the lower level of a two-level fit.
+        trained: that of these steps: all of it, or the lower level of a bilevel fit.
         optimizer: over flat vectors for Adam and for amortised fits, else over the parameters.
         log_lik_sites, kl_sites: what the entries of a step's result are.
     """

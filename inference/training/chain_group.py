@@ -129,7 +129,7 @@ def pays(settings: FitSettings, device: torch.device) -> bool:
 def check_together(settings: FitSettings, model: BayesianModel) -> None:
     """Raise NotStackedError, with the reason, for chains that can't take their steps together."""
     if settings.bilevel is not None:
-        raise NotVmappableError("a two-level fit has a step of its upper level too")
+        raise NotVmappableError("a bilevel fit has a step of its upper level too")
     if settings.compile == "eager":
         raise NotVmappableError("steps that are not recorded (compile=False) are of one chain")
     if model.elbo is not None:

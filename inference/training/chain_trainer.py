@@ -40,7 +40,7 @@ class ChainTrainer:
         optimizer: builds the optimiser from parameters and ``lr=``.
         schedule: learning-rate schedule.
         fresh: draw the initial parameters; False goes on from those of ``model``.
-        upper: options of the upper level of a two-level fit, and its sample.
+        upper: options of the upper level of a bilevel fit, and its sample.
     """
 
     def __init__(

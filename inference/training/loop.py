@@ -43,7 +43,7 @@ class Loop:
         on_step: hook, called after every step.
         checkpoint_every: steps between checkpoints.
         starts: models to go on from, one a chain, instead of fresh starts.
-        bilevel: upper level of a two-level fit, whose sample is ``validation``; that is then not
+        bilevel: upper level of a bilevel fit, whose sample is ``validation``; that is then not
             measured.
         batched: whether the chains take their steps together; ``"auto"`` does it on a GPU, where
             it can be done.

@@ -83,19 +83,19 @@ class GumbelSoftmaxGuide(StructureGuide):
 
     def posterior(self, parameters: Parameters, temperature: Tensor) -> TorchDistribution:
         """See the base class."""
-        law: TorchDistribution
+        distribution: TorchDistribution
         if self.is_hard:
-            law = StraightThroughOneHot(logits=parameters("logits"))
+            distribution = StraightThroughOneHot(logits=parameters("logits"))
         else:
-            law = _PointGumbelSoftmax(temperature, logits=parameters("logits"))
-        return _event(law, 1)
+            distribution = _PointGumbelSoftmax(temperature, logits=parameters("logits"))
+        return _event(distribution, 1)
 
     def prior(self, logits: Tensor, temperature: Tensor) -> TorchDistribution:
         """See the base class."""
-        law: TorchDistribution = dist.OneHotCategorical(logits=logits)
+        distribution: TorchDistribution = dist.OneHotCategorical(logits=logits)
         if not self.is_hard:
-            law = GumbelSoftmax(temperature, logits=logits)
-        return _event(law, 1)
+            distribution = GumbelSoftmax(temperature, logits=logits)
+        return _event(distribution, 1)
 
 
 class BinaryConcreteGuide(StructureGuide):
@@ -105,19 +105,19 @@ class BinaryConcreteGuide(StructureGuide):
 
     def posterior(self, parameters: Parameters, temperature: Tensor) -> TorchDistribution:
         """See the base class."""
-        law: TorchDistribution
+        distribution: TorchDistribution
         if self.is_hard:
-            law = StraightThroughBernoulli(logits=parameters("logits"))
+            distribution = StraightThroughBernoulli(logits=parameters("logits"))
         else:
-            law = _PointConcreteGate(temperature, logits=parameters("logits"))
-        return _event(law, 2)
+            distribution = _PointConcreteGate(temperature, logits=parameters("logits"))
+        return _event(distribution, 2)
 
     def prior(self, logits: Tensor, temperature: Tensor) -> TorchDistribution:
         """See the base class."""
-        law: TorchDistribution = dist.Bernoulli(logits=logits)
+        distribution: TorchDistribution = dist.Bernoulli(logits=logits)
         if not self.is_hard:
-            law = ConcreteGate(temperature, logits=logits)
-        return _event(law, 2)
+            distribution = ConcreteGate(temperature, logits=logits)
+        return _event(distribution, 2)
 
 
 class HardConcreteGuide(StructureGuide):
@@ -149,17 +149,17 @@ class LogitNormalGuide(StructureGuide):
     def posterior(self, parameters: Parameters, temperature: Tensor) -> TorchDistribution:
         """See the base class."""
         scale = parameters("log_scale").exp()
-        law: TorchDistribution = LogitNormal(parameters("loc"), scale, domain=self.domain)
-        return _event(law, 2 if self.is_cube else 1)
+        distribution: TorchDistribution = LogitNormal(parameters("loc"), scale, domain=self.domain)
+        return _event(distribution, 2 if self.is_cube else 1)
 
     def prior(self, logits: Tensor, temperature: Tensor) -> TorchDistribution:
         """See the base class."""
-        law: TorchDistribution
+        distribution: TorchDistribution
         if self.is_cube:
-            law = ConcreteGate(temperature, logits=logits)
+            distribution = ConcreteGate(temperature, logits=logits)
         else:
-            law = GumbelSoftmax(temperature, logits=logits)
-        return _event(law, 2 if self.is_cube else 1)
+            distribution = GumbelSoftmax(temperature, logits=logits)
+        return _event(distribution, 2 if self.is_cube else 1)
 
 
 class DirichletGuide(StructureGuide):
@@ -189,8 +189,8 @@ class PointMassGuide(StructureGuide):
         """See the base class."""
         logits = parameters("logits")
         point = logits.sigmoid() if self.is_cube else logits.softmax(-1)
-        law: TorchDistribution = dist.Delta(point)
-        return _event(law, 2)
+        distribution: TorchDistribution = dist.Delta(point)
+        return _event(distribution, 2)
 
     def prior(self, logits: Tensor, temperature: Tensor) -> TorchDistribution:
         """See the base class."""
@@ -207,9 +207,9 @@ class PenalisedGumbelSoftmaxGuide(GumbelSoftmaxGuide):
         return Penalty(logits, is_cube=False)
 
 
-def _event(law: TorchDistribution, dims: int) -> TorchDistribution:
+def _event(distribution: TorchDistribution, dims: int) -> TorchDistribution:
     """The last ``dims`` dims of a batch as one event."""
-    found: TorchDistribution = law.to_event(dims)
+    found: TorchDistribution = distribution.to_event(dims)
     return found
 
 

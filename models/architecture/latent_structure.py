@@ -181,41 +181,44 @@ class LatentStructureNet(GaussianNet):
             pyro.sample(site, self.posterior_given(site, gamma))
 
     def _sampled(
-        self, law: Callable[[EdgeGroup], TorchDistribution], examples: int
+        self, distribution: Callable[[EdgeGroup], TorchDistribution], examples: int
     ) -> dict[Edge, Tensor]:
         """Sample γ of every group, and give it by edge."""
         drawn = {
-            group.site: for_examples(pyro.sample(group.site, law(group)), examples)
+            group.site: for_examples(pyro.sample(group.site, distribution(group)), examples)
             for group in self.groups
         }
         return by_edge(self.groups, drawn)
 
     def structure_prior(self, group: EdgeGroup) -> TorchDistribution:
         """Prior of γ of a group of edges, one event ``[edges, operations]``."""
-        law = self.family.prior(self.get_buffer(f"prior_{group.site}"), self.temperature)
-        return EveryExample(law, deferred=False) if self.sample == "example" else law
+        logits = self.get_buffer(f"prior_{group.site}")
+        distribution = self.family.prior(logits, self.temperature)
+        return (
+            EveryExample(distribution, deferred=False) if self.sample == "example" else distribution
+        )
 
     def structure_posterior(self, group: EdgeGroup) -> TorchDistribution:
         """Guide of γ of a group of edges, one event ``[edges, operations]``."""
-        law = self.family.posterior(
+        distribution = self.family.posterior(
             lambda name: self.structural[f"{group.site}.{name}"], self.temperature
         )
-        return EveryExample(law) if self.sample == "example" else law
+        return EveryExample(distribution) if self.sample == "example" else distribution
 
     def prior_given(self, site: str, gamma: Gamma) -> GaussianWeights:
         """Prior of one weight tensor given γ; that of a fixed edge has γ = 1."""
-        law, share = self.prior(site), self._share(site, gamma)
+        distribution, share = self.prior(site), self._share(site, gamma)
         if share is None:
-            return law
-        return prior_given(law, share, is_hard=self.family.is_hard, floor=self.gamma_floor)
+            return distribution
+        return prior_given(distribution, share, is_hard=self.family.is_hard, floor=self.gamma_floor)
 
     def posterior_given(self, site: str, gamma: Gamma) -> GaussianWeights:
         """Guide of one weight tensor given γ."""
-        law, share = self.posterior(site), self._share(site, gamma)
+        distribution, share = self.posterior(site), self._share(site, gamma)
         if share is None:
-            return law
+            return distribution
         return posterior_given(
-            law,
+            distribution,
             self.prior(site),
             share,
             coupled=self.coupling == "conjugate",

@@ -1,4 +1,4 @@
-"""The DARTS family: each a setting of one two-level fit; random architectures; clipped SGD."""
+"""The DARTS family: each a setting of one bilevel fit; random architectures; clipped SGD."""
 
 from __future__ import annotations
 

@@ -120,7 +120,7 @@ def arguments(name: str) -> dict[str, Any]:
         }
     if name == "traced":  # two shapes of batch, each recorded at its first step
         return arguments("plain") | {"compile": "trace"}
-    if name == "batched":  # chains of two KL weights in lockstep, some of which stop early
+    if name == "batched":  # chains of two KL weights batched, some of which stop early
         return arguments("plain") | {
             "data": (x[:18], y[:18]), "validation": (x[18:], y[18:]), "kl_weight": [0.1, 1.0],
             **{"batched": True, "batch_size": 9, "restarts": 2, "patience": 1, "lr": 0.3},

@@ -74,7 +74,7 @@ def test_a_fit_of_graphs_resumes_exactly(net, xy, numbers, tmp_path):
 
 
 @pytest.mark.parametrize("compile", ["trace", "cudagraph"])
-def test_chains_in_lockstep_have_the_numbers_that_they_have_alone(net, xy, compile, caplog):
+def test_batched_chains_have_the_numbers_that_they_have_alone(net, xy, compile, caplog):
     options = FIT | {"kl_weight": [0.1, 1.0], "restarts": 3, "steps": 30, "compile": compile}
     alone = bn.fit(net, xy, batched=False, **options)
     together = bn.fit(net, xy, **options)  # batched is the default here

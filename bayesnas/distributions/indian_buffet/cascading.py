@@ -152,10 +152,6 @@ class CascadingIndianBuffet:
         matrix[:, -1] += (1 - matrix.sum(1)).clamp_min(0)
         return matrix
 
-    def width_distribution(self, layer: int) -> Tensor:
-        """P(K = 0, 1, …) of a layer, 0 the visible one, ``[states]``."""
-        return self._distributions(layer)[-1]
-
     def expected_widths(self, layers: int) -> Tensor:
         """Mean width of the visible and the first ``layers`` hidden layers, ``[layers + 1]``."""
         found = self._distributions(layers)

@@ -129,7 +129,7 @@ class GaussianSupports(Unbatched):
         return mean, ((x @ self.covariance_matrix) * x).sum(-1)
 
     def predictor_components(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The law of x w as a mixture: weights ``[S]``, means and variances ``[n, S]``."""
+        """The distribution of x w as a mixture: weights ``[S]``, means and variances ``[n, S]``."""
         x = x.to(self.means)
         spread = torch.einsum("np,spj->nsj", x, self._root)
         return self.weights, x @ self.means.mT, spread.square().sum(-1)

@@ -23,7 +23,7 @@ def random_architecture(graph: Graph, seed: int = 0, parameters: float | None = 
             left out; None for operations that are equally likely.
 
     Raises:
-        ValueError: for a number of parameters that no such law has.
+        ValueError: for a number of parameters that no such distribution has.
 
     >>> import bayesnas as bn
     >>> graph = bn.nn.cells(["reduction"], channels=2, nodes=2, image=8)

@@ -1,4 +1,4 @@
-"""Two-level fits: hypergradients of models of the zoo, what a fit finds, resumption, errors."""
+"""Bilevel fits: hypergradients of models of the zoo, what a fit finds, resumption, errors."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def test_the_prior_scale_of_a_net_has_a_hypergradient_by_validation_likelihood()
     assert torch.equal(torch.get_rng_state(), state)
 
 
-# Two-level fits ----------------------------------------------------------------------------
+# Bilevel fits ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", [Unrolled(5), Implicit("cg", 3)])
@@ -167,14 +167,14 @@ def test_levels_of_one_objective_on_one_sample_are_one_optimisation():
     fits = {}
     for name, options in {
         "joint": {},
-        "two levels": {"validation": train, "bilevel": bn.Bilevel(lr=0.05)},
+        "bilevel": {"validation": train, "bilevel": bn.Bilevel(lr=0.05)},
     }.items():
         post = bn.fit(
             Ridge(), train, steps=400, lr=0.05, schedule="constant", progress=False,
             device="cpu", **options,
         )  # fmt: skip
         fits[name] = [post.model.log_scale.item(), *post.model.weight.tolist()]
-    assert fits["two levels"] == pytest.approx(fits["joint"], abs=1e-3)
+    assert fits["bilevel"] == pytest.approx(fits["joint"], abs=1e-3)
 
 
 @pytest.mark.parametrize(

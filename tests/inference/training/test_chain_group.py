@@ -19,8 +19,7 @@ import bayesnas as bn
 from bayesnas.inference import NonFiniteLossError
 from bayesnas.inference.steps import vmap_step as stacked
 from bayesnas.inference.steps.minibatches import Batches, StackedBatches
-from bayesnas.inference.training import chain_group as lockstep
-from bayesnas.inference.training import loop
+from bayesnas.inference.training import chain_group, loop
 
 SHORT = {"steps": 40, "batch_size": 9, "lr": 0.02, "compile": "trace"}
 SGD = functools.partial(torch.optim.SGD, momentum=0.9)
@@ -283,7 +282,7 @@ UNBATCHED = {
     "eager": (bn.models.PyroPair(line, line_guide), {"compile": False}, "not recorded"),
     "elbo": (bn.models.PyroPair(line, line_guide, elbo=Trace_ELBO()), {}, "an elbo of its own"),
     "control flow": (bn.models.PyroPair(looking, line_guide), {}, "TracingError|Error"),
-    "two levels": (
+    "bilevel": (
         bn.models.GaussianNet(
             nn.Linear(1, 1), likelihood="gaussian", noise_scale=1.0, prior_scale="learned"
         ),
@@ -291,7 +290,7 @@ UNBATCHED = {
             "bilevel": bn.Bilevel(parameters=["log_prior_scale"]),
             "validation": (LINE[0][:, None], LINE[1]),
         },
-        "two-level",
+        "bilevel",
     ),
 }
 
@@ -325,8 +324,8 @@ def test_by_default_together_on_a_gpu_alone(net):
     settings = bn.fit(
         net, (torch.zeros(4, 4), torch.arange(4) % 3), **SHORT | {"steps": 1}
     ).settings
-    assert lockstep.pays(settings, torch.device("cuda"))
-    assert not lockstep.pays(settings, torch.device("cpu"))
+    assert chain_group.pays(settings, torch.device("cuda"))
+    assert not chain_group.pays(settings, torch.device("cpu"))
 
 
 def test_one_chain_is_trained_by_itself(net, xy, numbers, stacked_steps):
