@@ -192,11 +192,8 @@ class LatentStructureNet(GaussianNet):
 
     def structure_prior(self, group: EdgeGroup) -> TorchDistribution:
         """Prior of γ of a group of edges, one event ``[edges, operations]``."""
-        logits = self.get_buffer(f"prior_{group.site}")
-        distribution = self.family.prior(logits, self.temperature)
-        return (
-            EveryExample(distribution, deferred=False) if self.sample == "example" else distribution
-        )
+        prior = self.family.prior(self.get_buffer(f"prior_{group.site}"), self.temperature)
+        return EveryExample(prior, deferred=False) if self.sample == "example" else prior
 
     def structure_posterior(self, group: EdgeGroup) -> TorchDistribution:
         """Guide of γ of a group of edges, one event ``[edges, operations]``."""

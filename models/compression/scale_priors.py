@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from bayesnas.distributions import LogUniform, NormalJeffreys, TruncatedLogNormal
-from bayesnas.nn.lazy.scaled_tensor import UndrawnScales
+from bayesnas.nn.lazy.scaled_tensor import LazyScales
 
 Guides = Mapping[str, Distribution]
 """Univariate guides of a layer's scale variables, by name."""
@@ -47,7 +47,7 @@ class GroupPrior(abc.ABC):
 
     @abc.abstractmethod
     def join(self, values: Mapping[str, Tensor]) -> Tensor:
-        """Z ``[groups]`` of draws (plain or undrawn) of the variables."""
+        """Z ``[groups]`` of draws (plain or lazily sampled) of the variables."""
 
     @abc.abstractmethod
     def scores(self, guides: Guides) -> Tensor:
@@ -172,13 +172,13 @@ class HorseshoeScales(GroupPrior):
         return dist.LogNormal(loc, scale, validate_args=False)
 
     def join(self, values: Mapping[str, Tensor]) -> Tensor:
-        """√(α β s_a s_b); undrawn while all four are."""
+        """√(α β s_a s_b); lazily sampled while all four are."""
         alpha, beta, s_a, s_b = (values[name] for name in self.variables)
-        if not all(isinstance(value, UndrawnScales) for value in values.values()):
+        if not all(isinstance(value, LazyScales) for value in values.values()):
             return (alpha * beta).sqrt() * (s_a * s_b).sqrt()
-        assert isinstance(alpha, UndrawnScales)
+        assert isinstance(alpha, LazyScales)
         local, shared = _root_of_product(alpha, beta), _root_of_product(s_a, s_b)
-        return UndrawnScales(local.loc, [local, shared], alpha.keep)
+        return LazyScales(local.loc, [local, shared], alpha.keep)
 
     def scores(self, guides: Guides) -> Tensor:
         """−ln mode of q(z) = Σ σ²/4 − Σ μ/2 over the four variables."""
@@ -201,8 +201,8 @@ class HorseshoeScales(GroupPrior):
 
 def _root_of_product(first: Tensor, second: Tensor) -> dist.LogNormal:
     """Distribution of √(ab) of two independent log-normal variables."""
-    assert isinstance(first, UndrawnScales)
-    assert isinstance(second, UndrawnScales)
+    assert isinstance(first, LazyScales)
+    assert isinstance(second, LazyScales)
     a, b = first.factors[0], second.factors[0]
     loc, variance = _log_moments({"a": a, "b": b}, ("a", "b"))
     return dist.LogNormal(loc, variance.sqrt(), validate_args=False)

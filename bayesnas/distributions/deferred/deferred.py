@@ -9,10 +9,10 @@ from torch.distributions import Distribution, kl_divergence, register_kl
 
 from bayesnas.distributions.deferred.wrapper import OfSource
 from bayesnas.distributions.shape import Shape
-from bayesnas.nn.lazy.lazy_tensor import Undrawn
+from bayesnas.nn.lazy.lazy_tensor import LazyTensor
 
 
-class DeferredDraw(Undrawn):
+class DeferredDraw(LazyTensor):
     """A draw of ``source`` that is not made yet.
 
     Args:

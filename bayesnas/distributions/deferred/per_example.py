@@ -10,14 +10,14 @@ from torch.distributions import kl_divergence, register_kl
 from bayesnas.distributions.deferred.wrapper import OfSource
 from bayesnas.distributions.shape import Shape
 from bayesnas.distributions.unbatched import Unbatched
-from bayesnas.nn.lazy.lazy_tensor import Undrawn
+from bayesnas.nn.lazy.lazy_tensor import LazyTensor
 
 
-class UndrawnForExamples(Undrawn):
-    """A draw that whoever needs it may ask for anew for every example.
+class LazyForExamples(LazyTensor):
+    """A draw that can be asked for anew for every example.
 
     Args:
-        single: the draw for whoever wants one for all examples.
+        single: the draw of those that want one for all examples.
         source: the distribution it comes from.
     """
 
@@ -43,7 +43,7 @@ class UndrawnForExamples(Undrawn):
 
 def for_examples(value: Tensor, examples: int) -> Tensor:
     """What ``examples`` examples see of a draw: one each where it allows that, else the draw."""
-    return value.each(examples) if isinstance(value, UndrawnForExamples) else value
+    return value.each(examples) if isinstance(value, LazyForExamples) else value
 
 
 class EveryExample(OfSource, Unbatched):
@@ -56,7 +56,7 @@ class EveryExample(OfSource, Unbatched):
 
     Args:
         source: a distribution without a batch shape.
-        deferred: draw :class:`UndrawnForExamples`; False for a prior, whose own draws are one.
+        deferred: draw :class:`LazyForExamples`; False for a prior, whose own draws are one.
 
     >>> import torch, pyro.distributions as dist
     >>> z = EveryExample(dist.Normal(torch.zeros(2), 1.0).to_event(1)).rsample()
@@ -84,12 +84,12 @@ class EveryExample(OfSource, Unbatched):
         draw: Tensor = draw_from(torch.Size(sample_shape))
         if sample_shape or not self.deferred:
             return draw
-        return UndrawnForExamples(draw, self.source)
+        return LazyForExamples(draw, self.source)
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log density of a value, the mean of it over deferred draws."""
         found: Tensor
-        if isinstance(value, UndrawnForExamples):
+        if isinstance(value, LazyForExamples):
             found = self.source.log_prob(value.drawn_so_far()).mean(0)
         else:
             found = self.source.log_prob(value)

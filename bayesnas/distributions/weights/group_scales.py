@@ -8,7 +8,7 @@ from torch.distributions import Distribution, constraints, kl_divergence, regist
 
 from bayesnas.distributions.shape import Shape
 from bayesnas.distributions.unbatched import Unbatched
-from bayesnas.nn.lazy.scaled_tensor import UndrawnScales
+from bayesnas.nn.lazy.scaled_tensor import LazyScales
 
 
 class GroupScales(Unbatched):
@@ -21,7 +21,7 @@ class GroupScales(Unbatched):
         base: distribution of each scale, univariate, of batch shape ``[groups]`` (or ``()``), with
             a ``loc`` of that shape where ``local``.
         keep: boolean ``[groups]``, or None where every group is kept.
-        local: draw :class:`~bayesnas.nn.lazy.scaled_tensor.UndrawnScales`, which a layer draws anew
+        local: draw :class:`~bayesnas.nn.lazy.scaled_tensor.LazyScales`, which a layer draws anew
             for every example, instead of a plain tensor.
 
     Shapes:
@@ -66,10 +66,10 @@ class GroupScales(Unbatched):
         return self._masked(self.base.variance)
 
     def rsample(self, sample_shape: Shape = ()) -> Tensor:
-        """Draw, differentiably; ``sample_shape + event_shape``, undrawn where ``local``."""
+        """Draw, differentiably; ``sample_shape + event_shape``, lazily sampled where ``local``."""
         if self.local and not sample_shape:
             like: Tensor = getattr(self.base, "loc")  # noqa: B009  # Distribution declares none
-            return UndrawnScales(like, [self.base], self.keep)
+            return LazyScales(like, [self.base], self.keep)
         return self._masked(self.base.rsample(torch.Size(sample_shape)))
 
     def sample(self, sample_shape: Shape = ()) -> Tensor:

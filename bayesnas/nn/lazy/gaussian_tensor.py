@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bayesnas.nn.lazy.lazy_tensor import Undrawn, all_drawn
+from bayesnas.nn.lazy.lazy_tensor import LazyTensor, all_drawn
 
 # x ↦ x·W + b is linear in (W, b), so Gaussian weights give a Gaussian output in closed form.
 LAYERS: frozenset[Callable[..., Tensor]] = frozenset(
@@ -27,7 +27,7 @@ LAYERS: frozenset[Callable[..., Tensor]] = frozenset(
 _SMALLEST_VARIANCE = 1e-30  # keeps the gradient of sqrt finite where an input is exactly zero
 
 
-class GaussianTensor(Undrawn):
+class GaussianTensor(LazyTensor):
     r"""A tensor of independent weights :math:`w \sim N(\mu, \sigma^2)` that is not drawn yet.
 
     A linear or convolution layer that is given one as its weight (or bias) samples its

@@ -1,4 +1,4 @@
-"""Tensors that are not drawn yet: what uses them may ask for a distribution instead."""
+"""Lazily sampled tensors: what uses them may ask for a distribution instead."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-# What can be asked of an undrawn tensor without drawing it.
+# What can be asked of a lazy tensor without drawing it.
 METADATA: frozenset[Any] = frozenset(
     {
         getattr(Tensor, name).__get__
@@ -22,7 +22,7 @@ METADATA: frozenset[Any] = frozenset(
 )
 
 
-class Undrawn(torch.Tensor):
+class LazyTensor(torch.Tensor):
     """A random tensor of known shape, drawn once, by the first operation that needs its values.
 
     Code that knows better asks for the distribution behind it and takes an expectation, free
@@ -36,9 +36,9 @@ class Undrawn(torch.Tensor):
     _draw: Tensor | None
 
     @staticmethod
-    def __new__(cls: type[Undrawn], like: Tensor, *_: Any) -> Undrawn:
+    def __new__(cls: type[LazyTensor], like: Tensor, *_: Any) -> LazyTensor:
         """Make the storage-less wrapper that stands for the draw."""
-        wrapper: Undrawn = torch.Tensor._make_wrapper_subclass(
+        wrapper: LazyTensor = torch.Tensor._make_wrapper_subclass(
             cls, like.shape, dtype=like.dtype, device=like.device
         )
         wrapper._draw = None
@@ -84,23 +84,23 @@ class Undrawn(torch.Tensor):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        """Refuse to run a kernel on undrawn values (nothing reaches this by the public API)."""
+        """Refuse to run a kernel on values not sampled yet, which no public function asks for."""
         raise TypeError(f"{func} was called on a {cls.__name__} that has not been drawn")
 
 
 def drawn(value: Tensor) -> Tensor:
-    """Return ``value``, drawn if it is :class:`Undrawn`.
+    """Return ``value``, drawn if it is :class:`LazyTensor`.
 
     >>> import torch
     >>> from bayesnas.nn import GaussianTensor
     >>> drawn(GaussianTensor(torch.ones(2), torch.zeros(2)))
     tensor([1., 1.])
     """
-    return value.draw() if isinstance(value, Undrawn) else value
+    return value.draw() if isinstance(value, LazyTensor) else value
 
 
 def all_drawn(value: Any) -> Any:
-    """Return an argument of any kind with the undrawn tensors in it drawn, lists included."""
+    """Return an argument of any kind with the lazy tensors in it drawn, lists included."""
     if isinstance(value, (list, tuple)):
         return type(value)(all_drawn(item) for item in value)
-    return value.draw() if isinstance(value, Undrawn) else value
+    return value.draw() if isinstance(value, LazyTensor) else value

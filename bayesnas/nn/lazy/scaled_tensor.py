@@ -11,13 +11,13 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from bayesnas.nn.lazy.gaussian_tensor import LAYERS, GaussianTensor
-from bayesnas.nn.lazy.lazy_tensor import Undrawn, all_drawn
+from bayesnas.nn.lazy.lazy_tensor import LazyTensor, all_drawn
 
 Axis = Literal["in", "out"]
 """Which axis of a layer's weight the groups are along: its inputs or its filters."""
 
 
-class UndrawnScales(Undrawn):
+class LazyScales(LazyTensor):
     r"""Scales :math:`z_g` of groups that a layer draws anew for every example.
 
     Args:
@@ -29,7 +29,7 @@ class UndrawnScales(Undrawn):
     >>> import torch
     >>> from torch.distributions import Normal
     >>> loc = torch.ones(3)
-    >>> UndrawnScales(loc, [Normal(loc, 1e-9 * loc)]).draw_each(2)
+    >>> LazyScales(loc, [Normal(loc, 1e-9 * loc)]).draw_each(2)
     tensor([[1., 1., 1.],
             [1., 1., 1.]])
     """
@@ -54,7 +54,7 @@ class UndrawnScales(Undrawn):
         return z if self.keep is None else z * self.keep
 
 
-class ScaledWeights(Undrawn):
+class ScaledWeights(LazyTensor):
     r"""Weights :math:`w_{ij} = z_{g} \tilde w_{ij}` of a layer, with Gaussian :math:`\tilde w`.
 
     A linear or convolution layer that is given them draws z for every example, and its output
@@ -63,18 +63,18 @@ class ScaledWeights(Undrawn):
     Any other operation draws z and w̃ once.
 
     Args:
-        weight: the undrawn w̃.
+        weight: w̃, lazily sampled.
         scales: z ``[groups]``.
         axis: of ``weight`` along which the groups lie.
         on: whether that axis is the layer's inputs or its filters.
     """
 
     weight: GaussianTensor
-    scales: UndrawnScales
+    scales: LazyScales
     axis: int
     on: Axis
 
-    def __init__(self, weight: GaussianTensor, scales: UndrawnScales, axis: int, on: Axis) -> None:
+    def __init__(self, weight: GaussianTensor, scales: LazyScales, axis: int, on: Axis) -> None:
         """Keep the two factors; see the class."""
         self.weight, self.scales = weight, scales
         self.axis, self.on = axis, on
@@ -100,11 +100,11 @@ class ScaledWeights(Undrawn):
 
 
 def scaled(weight: Tensor, scales: Tensor, axis: int, on: Axis) -> Tensor:
-    """``weight`` times the scale of each group, undrawn as long as both are.
+    """``weight`` times the scale of each group, lazily sampled as long as both are.
 
     Args:
         weight: w̃, a plain or a Gaussian tensor.
-        scales: z ``[groups]``, plain or undrawn.
+        scales: z ``[groups]``, plain or lazily sampled.
         axis: of ``weight`` along which the groups lie.
         on: whether that axis is the layer's inputs or its filters.
 
@@ -113,7 +113,7 @@ def scaled(weight: Tensor, scales: Tensor, axis: int, on: Axis) -> Tensor:
     tensor([[0., 1., 2.],
             [0., 1., 2.]])
     """
-    if isinstance(scales, UndrawnScales):
+    if isinstance(scales, LazyScales):
         if isinstance(weight, GaussianTensor):
             return ScaledWeights(weight, scales, axis, on)
         scales = scales.draw()
@@ -152,7 +152,7 @@ def _apply_layer(
     return y * _for_each(weight.scales, y, 1 - weight.ndim)
 
 
-def _for_each(scales: UndrawnScales, values: Tensor, channel: int) -> Tensor:
+def _for_each(scales: LazyScales, values: Tensor, channel: int) -> Tensor:
     """A draw of z for every row of ``values``, along its axis ``channel`` < 0."""
     axis = values.ndim + channel
     if axis == 0:  # an example by itself, without a batch axis

@@ -1,4 +1,4 @@
-"""GroupScales: sums over kept groups, removed ones at zero, draws that wait for a layer."""
+"""GroupScales: sums over kept groups, removed ones at zero, lazily sampled draws."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import torch
 from torch.distributions import kl_divergence
 
 from bayesnas.distributions import GroupScales, LogUniform, TruncatedLogNormal
-from bayesnas.nn.lazy.scaled_tensor import UndrawnScales
+from bayesnas.nn.lazy.scaled_tensor import LazyScales
 
 LOC = torch.tensor([-0.5, 0.0, 0.4], dtype=torch.float64)
 SCALE = torch.tensor([0.1, 0.5, 1.0], dtype=torch.float64)
@@ -40,7 +40,7 @@ def test_local_draws_wait_for_a_layer() -> None:
     q = GroupScales(dist.LogNormal(LOC, SCALE), KEEP, local=True)
     with torch.random.fork_rng(devices=[]):
         draw = q.rsample()
-        assert isinstance(draw, UndrawnScales)
+        assert isinstance(draw, LazyScales)
         assert draw.shape == (3,)
         each = draw.draw_each(4)
     assert each.shape == (4, 3)

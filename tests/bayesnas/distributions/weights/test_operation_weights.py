@@ -6,7 +6,7 @@ import torch
 from torch.distributions import Normal, kl_divergence
 
 from bayesnas.distributions import GaussianWeights
-from bayesnas.distributions.deferred.per_example import EveryExample, UndrawnForExamples
+from bayesnas.distributions.deferred.per_example import EveryExample, LazyForExamples
 from bayesnas.distributions.weights.operation_weights import AveragedWeights, PresentWeights
 
 LOC, SCALE = torch.tensor([0.3, -1.0, 2.0]), torch.tensor([0.5, 1.0, 0.2])
@@ -40,11 +40,11 @@ def test_averaged_weights_average_log_densities():
     assert torch.allclose(kl_divergence(q, p), expected, rtol=1e-5)
 
 
-def test_a_draw_for_every_example_is_one_draw_for_whoever_asks_once():
+def test_a_draw_for_every_example_is_one_draw_where_it_is_asked_for_once():
     q = EveryExample(GaussianWeights(LOC, SCALE))
     torch.manual_seed(0)
     value = q.rsample()
-    assert isinstance(value, UndrawnForExamples)
+    assert isinstance(value, LazyForExamples)
     each = value.each(5)
     assert each.shape == (5, 3)
     assert value.each(5) is each
@@ -56,6 +56,6 @@ def test_a_draw_for_every_example_is_one_draw_for_whoever_asks_once():
     assert torch.allclose(q.log_prob(single), Normal(LOC, SCALE).log_prob(single).sum())
     assert q.rsample((4,)).shape == (4, 3)
     prior = EveryExample(GaussianWeights(LOC, SCALE), deferred=False)
-    assert not isinstance(prior.rsample(), UndrawnForExamples)
+    assert not isinstance(prior.rsample(), LazyForExamples)
     other = EveryExample(GaussianWeights(LOC + 1, SCALE))
     assert torch.allclose(kl_divergence(q, other), kl_divergence(q.source, other.source))

@@ -8,13 +8,13 @@ from torch import Tensor
 from torch.distributions import LogNormal, Normal
 
 from bayesnas.nn import GaussianTensor
-from bayesnas.nn.lazy.scaled_tensor import ScaledWeights, UndrawnScales, scaled
+from bayesnas.nn.lazy.scaled_tensor import LazyScales, ScaledWeights, scaled
 
 DRAWS = 60_000
 
 
-def normal_scales(loc: Tensor, scale: Tensor) -> UndrawnScales:
-    return UndrawnScales(loc, [Normal(loc, scale)])
+def normal_scales(loc: Tensor, scale: Tensor) -> LazyScales:
+    return LazyScales(loc, [Normal(loc, scale)])
 
 
 def test_a_linear_layer_has_the_moments_of_the_product() -> None:
@@ -52,7 +52,7 @@ def test_a_filters_scale_multiplies_its_output_bias_included() -> None:
     x = torch.ones(20, 2, 5, 5)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        scales = UndrawnScales(z.loc, [z])
+        scales = LazyScales(z.loc, [z])
         weight = scaled(GaussianTensor(loc, 1e-7 * loc.abs()), scales, 0, "out")
         bias = scaled(GaussianTensor(bias_loc, 1e-7 * bias_loc.abs()), scales, 0, "out")
         y = F.conv2d(x, weight, bias)
@@ -63,7 +63,7 @@ def test_a_filters_scale_multiplies_its_output_bias_included() -> None:
 
 def test_a_removed_group_gives_nothing() -> None:
     keep = torch.tensor([True, False])
-    scales = UndrawnScales(torch.ones(2), [Normal(torch.ones(2), torch.ones(2))], keep)
+    scales = LazyScales(torch.ones(2), [Normal(torch.ones(2), torch.ones(2))], keep)
     with torch.random.fork_rng(devices=[]):
         assert torch.all(scales.draw_each(5)[:, 1] == 0)
         weight = scaled(GaussianTensor(torch.ones(1, 2), torch.ones(1, 2)), scales, 1, "in")
@@ -74,7 +74,7 @@ def test_a_removed_group_gives_nothing() -> None:
 def test_factors_without_a_group_are_shared_by_all_groups() -> None:
     local, shared = Normal(torch.ones(3), 1e-7 * torch.ones(3)), LogNormal(torch.tensor(0.0), 1.0)
     with torch.random.fork_rng(devices=[]):
-        z = UndrawnScales(local.loc, [local, shared]).draw_each(50)
+        z = LazyScales(local.loc, [local, shared]).draw_each(50)
     assert torch.allclose(z, z[:, :1].expand_as(z), rtol=1e-4)
     assert z[:, 0].std() > 0.1
 
