@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import pyro
 import torch
+from pyro.distributions import Unit
 from pyro.infer import ELBO
 from torch import Tensor, nn
 
@@ -24,6 +25,23 @@ DATA_PLATE = "data"
 
 ROWS_AT_ONCE = 4096
 """Rows of a sample that are evaluated together, to bound the memory."""
+
+
+def is_factor(site: Mapping[str, Any]) -> bool:
+    """Whether a site is a term that ``pyro.factor`` adds to the log density."""
+    return isinstance(site["fn"], Unit)
+
+
+def is_deterministic(site: Mapping[str, Any]) -> bool:
+    """Whether a site is a note of ``pyro.deterministic``, which has no density."""
+    return bool(site["infer"].get("_deterministic"))
+
+
+def stands_for_examples(site: Mapping[str, Any]) -> bool:
+    """What :meth:`BayesianModel.follows_batch` says by default."""
+    in_plate = any(frame.name == DATA_PLATE for frame in site["cond_indep_stack"])
+    is_data = site["is_observed"] and not is_factor(site) and not is_deterministic(site)
+    return in_plate or is_data
 
 
 @dataclass(frozen=True)
@@ -57,12 +75,17 @@ class BayesianModel(nn.Module):
 
     Attributes:
         task: ``"classification"`` or ``"regression"``, None for a model of either.
+        target_site: name of the observed site of the targets, of which predictions are made.
+        takes_data_as_given: whether x and y reach the model as they are handed over; else they are
+            checked and made what ``bayesnas.data.Split`` says.
         elbo: a Pyro ELBO to be trained with; None for the closed-form bound of this package.
         upper_level: names, or their first parts, of the parameters that a bilevel fit trains on
             validation data unless told otherwise: hyperparameters and structure.
     """
 
     task: Literal["classification", "regression"] | None = None
+    target_site: str = OBSERVED
+    takes_data_as_given: ClassVar[bool] = False
     elbo: ELBO | None = None
     upper_level: ClassVar[tuple[str, ...]] = ()
 
@@ -73,6 +96,14 @@ class BayesianModel(nn.Module):
     def guide(self, x: Tensor, y: Tensor | None = None) -> Any:
         """Sample q(w, Γ): the latent sites of :meth:`model`."""
         raise TypeError(f"{type(self).__name__} does not define guide(x, y)")
+
+    def follows_batch(self, site: Mapping[str, Any]) -> bool:
+        """Whether a site of a trace stands for the examples of a batch.
+
+        Its log density is multiplied by N / B when B of N examples are seen. By default whatever
+        stands in the data plate, and all that is observed but for terms of ``pyro.factor``.
+        """
+        return stands_for_examples(site)
 
     def reset(self) -> None:
         """Draw the initial variational parameters anew from torch's global random state."""

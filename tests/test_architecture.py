@@ -21,6 +21,7 @@ nn
 distributions data
 complexity plots
 models.base models.checks
+models.program_sites
 models.networks models.nonparametric models.regression models.pyro_pair
 models.compression models.architecture models.autoencoders
 models.registry
