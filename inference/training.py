@@ -12,6 +12,7 @@ from torch import Tensor
 from bayesnas.data import Split
 from bayesnas.inference.batches import Batches
 from bayesnas.inference.bilevel import Bilevel
+from bayesnas.inference.moves import BATCHES, moves_due, try_moves
 from bayesnas.inference.nonfinite import check_parameters, check_terms
 from bayesnas.inference.objective import bound_terms
 from bayesnas.inference.optimizers import (
@@ -157,7 +158,19 @@ class Training:
         progress = step / self.settings.steps
         if self._anneals:
             self.model.anneal(progress)
+            self._try_moves(step)
         return self.take.refine(progress)
+
+    def _try_moves(self, step: int) -> None:
+        if self.settings.amortization is not None:  # parameters are functions of λ
+            return
+        most = moves_due(step, self.settings.steps)
+        if most == 0:
+            return
+        batches = [self.batches.at(step + k) for k in range(min(BATCHES, self.batches.per_epoch))]
+        x, y = (torch.cat(parts) for parts in zip(*batches, strict=True))
+        kl_weight = self.settings.kl_weight_at(step).target
+        try_moves(self.model, x, y, kl_weight, most=most, size=self.batches.size, seed=step)
 
     def rate_at(self, step: int) -> float:
         """Factor on the learning rate of a step."""

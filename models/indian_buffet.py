@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pyro
@@ -19,6 +19,7 @@ from bayesnas.models.ard_vae_nets import Networks
 from bayesnas.models.autoencoder import Autoencoder, checked_shape
 from bayesnas.models.base import DATA_PLATE, OBSERVED
 from bayesnas.models.checks import check_choice, check_memory, check_positive
+from bayesnas.models.feature_moves import feature_moves
 from bayesnas.models.observation import Observation
 from bayesnas.models.stick_breaking import StickBreaking
 
@@ -176,6 +177,12 @@ class IndianBuffetVae(Autoencoder):
             return prior_logits + evidence
         return self.sticks.prior_logits + evidence
 
+    def evidence_of_nothing(self) -> Tensor:
+        """The h ``[K]`` of features of which examples tell nothing: q(z) is p(z) at E π."""
+        if self.guide_structure == "structured":
+            return torch.zeros_like(self.sticks.prior_logits)
+        return self.scales().logit() - self.sticks.prior_logits
+
     def factor_posterior(self, parts: Sequence[Tensor], gate: Tensor) -> TorchDistribution:
         """q(a | x, z) given (m, ln r) and z, ``[n, K]`` each."""
         loc, log_precision = parts
@@ -247,6 +254,10 @@ class IndianBuffetVae(Autoencoder):
         self.networks.reset()
         nn.init.xavier_uniform_(self.first.weight)
         nn.init.zeros_(self.first.bias)
+
+    def moves(self, x: Tensor) -> Iterator[Callable[[], None]]:
+        """Merge two features or drop one; see :func:`~.feature_moves.feature_moves`."""
+        return feature_moves(self, x)
 
     # Use ----------------------------------------------------------------------------------
 
