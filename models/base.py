@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
@@ -120,6 +120,21 @@ class BayesianModel(nn.Module):
         Args:
             progress: fraction of the steps done, in [0, 1).
         """
+
+    def moves(self, x: Tensor) -> Iterator[Callable[[], None]]:
+        """Changes of the parameters that a fit tries between its steps, none by default.
+
+        For what gradients don't find, such as two features that say the same. A fit at one KL
+        weight tries them at five moments of its second half and keeps each that raises the
+        bound; see ``inference/training/moves.py``.
+
+        Args:
+            x: examples of the training data ``[n, ...]``.
+
+        Yields:
+            functions that change parameters in place. Each is tried before the next is asked for.
+        """
+        return iter(())
 
     def check(self, x: Tensor, y: Tensor, classes: int | None = None) -> None:
         """Raise ValueError where data does not fit the model; called before any training.

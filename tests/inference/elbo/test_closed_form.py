@@ -83,16 +83,15 @@ GUIDES = (
     autoguide.AutoDiagonalNormal,
     autoguide.AutoMultivariateNormal,
     autoguide.AutoLowRankMultivariateNormal,
-    autoguide.AutoIAFNormal,
     autoguide.AutoStructured,
 )
 
 
 def made(guide, model):
+    if guide is autoguide.AutoLowRankMultivariateNormal:
+        return guide(model, rank=1)
     if guide is autoguide.AutoStructured:
         return guide(model, conditionals="normal", dependencies={})
-    if guide is autoguide.AutoIAFNormal:
-        return guide(model, hidden_dim=4, num_transforms=1)
     return guide(model)
 
 
@@ -100,18 +99,12 @@ def made(guide, model):
 @pytest.mark.parametrize("guide", GUIDES, ids=lambda guide: guide.__name__)
 def test_no_bound_of_an_autoguide_is_above_the_evidence(name, guide):
     """At whatever parameters: unfitted ones are the harder test, since nothing trained hides it."""
-    if guide is autoguide.AutoIAFNormal and name in ("positive", "unit"):
-        pytest.skip("Pyro's autoregressive flow has no transform of a single number")
-    if guide is autoguide.AutoLowRankMultivariateNormal and name != "cholesky":
-        rank = {"rank": 1}
-        pair = bn.models.PyroPair(MODELS[name], guide(MODELS[name], **rank))
-    else:
-        pair = bn.models.PyroPair(MODELS[name], made(guide, MODELS[name]))
+    pair = bn.models.PyroPair(MODELS[name], made(guide, MODELS[name]))
     pair.prepare(X, Y)
     bounds = torch.tensor(
-        [bound_terms(pair, X, Y, differentiable=False).bound(1.0).item() for _ in range(300)]
+        [bound_terms(pair, X, Y, differentiable=False).bound(1.0).item() for _ in range(200)]
     )
-    error = bounds.std().item() / math.sqrt(300)
+    error = bounds.std().item() / math.sqrt(200)
     # Six standard errors: a false alarm has a probability below 1e-8.
     assert bounds.mean().item() < evidence(name) + 6 * error + 1e-4
 
@@ -120,7 +113,7 @@ def test_no_bound_of_an_autoguide_is_above_the_evidence(name, guide):
 @pytest.mark.parametrize("guide", GUIDES[:3], ids=lambda guide: guide.__name__)
 def test_a_fitted_bound_is_just_below_the_evidence(guide, elbo):
     pair = bn.models.PyroPair(positive, guide(positive), elbo=elbo)
-    post = bn.fit(pair, (X, Y), steps=600, lr=0.03, progress=False)
+    post = bn.fit(pair, (X, Y), steps=400, lr=0.04, progress=False)
     found = post.evaluate((X, Y), draws=1000)
     exact = evidence("positive")
     assert found["elbo"] < exact + 6 * found["elbo_error"]
@@ -208,7 +201,7 @@ def test_a_reversed_guide_is_bounded_by_the_evidence():
     covariance = torch.eye(4, dtype=torch.float64) + (1.3**2 * 1.25)
     exact = dist.MultivariateNormal(torch.zeros(4, dtype=torch.float64), covariance)
     log_evidence = exact.log_prob(Y.double()).item()
-    post = bn.fit(bn.models.PyroPair(model, guide), (X, Y), steps=1500, lr=0.02, progress=False)
+    post = bn.fit(bn.models.PyroPair(model, guide), (X, Y), steps=800, lr=0.03, progress=False)
     found = post.evaluate((X, Y), draws=2000)
     assert found["elbo"] < log_evidence + 6 * found["elbo_error"]
     assert found["elbo"] > log_evidence - 0.1  # the guide's family holds the posterior
