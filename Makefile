@@ -9,8 +9,9 @@ DEMO_FIT ?= gaussian-net --data digits --hidden 100 --epochs 100 --lr 0.01
 bin := .venv/bin
 ready := .venv/.bayesnas-installed
 
-# One torch thread a test process: pytest-xdist already uses every core.
-pytest := OMP_NUM_THREADS=1 $(bin)/pytest -n auto --maxprocesses 4
+# One torch thread a test process: pytest-xdist already uses every core. With worksteal a process
+# runs neighbouring tests, so fits that a file shares are made once.
+pytest := OMP_NUM_THREADS=1 $(bin)/pytest -n auto --maxprocesses 4 --dist worksteal
 
 .PHONY: demo test test-slow lint format types wheel clean
 .DELETE_ON_ERROR:
