@@ -63,15 +63,16 @@ def fitted_moments(post: bn.Posterior) -> tuple[Tensor, Tensor]:
 def test_fit_reaches_the_exact_mean_field_optimum(kl_weight: float) -> None:
     x, y = regression_data(correlated=True)
     post = bn.fit(
-        linear_net(), (x, y), kl_weight=kl_weight, steps=1500, batch_size=120, lr=0.03, seed=1
-    )
+        linear_net(), (x, y), kl_weight=kl_weight, steps=1500, batch_size=120, lr=0.03, seed=1,
+        compile="trace",
+    )  # fmt: skip
     mean, variance, bound = exact_mean_field(x, y, kl_weight)
     loc, fitted_variance = fitted_moments(post)
     assert torch.allclose(loc, mean, rtol=0.01, atol=0)
     assert torch.allclose(fitted_variance, variance, rtol=0.05, atol=0)
-    fitted = bn.inference.evaluation.evaluate(post.model, x, y, kl_weight, draws=1000, seed=0)
+    fitted = bn.inference.evaluation.evaluate(post.model, x, y, kl_weight, draws=500, seed=0)
     assert fitted["elbo"] == pytest.approx(bound, rel=0.005)
-    assert fitted["elbo"] <= bound + 4 * fitted["elbo_error"]
+    assert fitted["elbo"] <= bound + 5 * fitted["elbo_error"]
 
 
 def test_weight_sampling_reaches_the_same_optimum() -> None:
@@ -94,7 +95,7 @@ def test_minibatches_reach_the_same_optimum() -> None:
 
 def test_kl_weight_zero_is_least_squares() -> None:
     x, y = regression_data(correlated=True)
-    post = bn.fit(linear_net(), (x, y), kl_weight=0.0, steps=1500, batch_size=120, lr=0.03, seed=1)
+    post = bn.fit(linear_net(), (x, y), kl_weight=0.0, steps=1500, lr=0.03, compile="trace")
     design = torch.cat([x, torch.ones(len(x), 1)], dim=1)
     least_squares = torch.linalg.lstsq(design, y[:, None]).solution.flatten().double()
     assert torch.allclose(fitted_moments(post)[0], least_squares, rtol=0.01, atol=0)
@@ -109,8 +110,8 @@ def test_pareto_k_tells_the_tempered_target_from_the_posterior() -> None:
     y = x @ torch.tensor([1.0, -2.0, 0.7, 1.5]) + 0.8
     y = y + NOISE * torch.randn(120, generator=torch.Generator().manual_seed(4))
     post = bn.fit(linear_net(), (x, y), kl_weight=0.1, steps=3000, batch_size=120, lr=0.03, seed=1)
-    assert post.pareto_k((x, y), draws=2000) < 0.5
-    assert post.pareto_k((x, y), draws=2000, kl_weight=1.0) > 0.7
+    assert post.pareto_k((x, y), draws=1000) < 0.5
+    assert post.pareto_k((x, y), draws=1000, kl_weight=1.0) > 0.7
 
 
 def test_learned_noise_scale_is_the_maximum_likelihood_one() -> None:
@@ -134,6 +135,6 @@ def test_one_fit_reaches_the_exact_mean_field_optimum_along_kl_weight(amortize) 
     )  # fmt: skip
     for kl_weight in (0.5, 1.3, 5.0, 17.0, 50.0):
         _, _, bound = exact_mean_field(x, y, kl_weight)
-        found = post.at(kl_weight).evaluate((x, y), draws=400)
+        found = post.at(kl_weight).evaluate((x, y), draws=100)
         assert found["elbo"] <= bound + 5 * found["elbo_error"]
         assert found["elbo"] == pytest.approx(bound, rel=0.02)

@@ -72,7 +72,7 @@ def wide_or_narrow():
 def test_a_larger_kl_weight_takes_the_cheaper_operation():
     found = {}
     for weight in (0.01, 3.0):
-        options = {"kl_weight": weight, "steps": 400, "lr": 0.02, "device": "cpu"}
+        options = {"kl_weight": weight, "steps": 400, "lr": 0.02, "compile": "trace"}
         post = bn.fit(wide_or_narrow(), classes_data(), progress=False, **options)
         found[weight] = post.model.probabilities()["x", "y"][1]
     assert found[3.0] > 0.9
@@ -82,7 +82,7 @@ def test_a_larger_kl_weight_takes_the_cheaper_operation():
 def test_one_fit_over_a_range_gives_an_architecture_at_every_kl_weight():
     options = {"kl_weight": bn.LogUniform(0.01, 10.0), "amortize": "piecewise", "steps": 800}
     post = bn.fit(
-        wide_or_narrow(), classes_data(), lr=0.02, progress=False, device="cpu", **options
+        wide_or_narrow(), classes_data(), lr=0.02, progress=False, compile="trace", **options
     )
     narrow = [post.at(weight).model.probabilities()["x", "y"][1] for weight in (0.01, 10.0)]
     assert narrow[1] > narrow[0]

@@ -62,7 +62,7 @@ SOFT = [
 def test_the_bound_stays_below_the_exact_evidence(guide, coupling):
     data = regression_data()
     model = regression(guide=guide, coupling=coupling)
-    post = bn.fit(model, data, steps=300, lr=0.05, progress=False, device="cpu")
+    post = bn.fit(model, data, steps=300, lr=0.05, progress=False, compile="trace")
     found = post.evaluate(data, draws=200)
     assert found["elbo"] - 3 * found["elbo_error"] < exact_log_evidence(*data)
 
@@ -153,7 +153,7 @@ def test_on_vertices_the_bound_reaches_the_evidence_by_enumeration(domain, slope
         domain, slopes, cost={("x", "y"): (0.0, 0.7)}, cost_scale=1.0, sample=sample
     )
     evidence, inclusion = enumerated(domain, data, prior)
-    options = {"steps": 2000, "lr": 0.1, "compile": "trace", "device": "cpu"}
+    options = {"steps": 1000, "lr": 0.1, "compile": "trace", "device": "cpu"}
     post = bn.fit(model, data, progress=False, **options)
     found = post.evaluate(data, draws=400)
     assert found["elbo"] - 4 * found["elbo_error"] < evidence
@@ -163,7 +163,9 @@ def test_on_vertices_the_bound_reaches_the_evidence_by_enumeration(domain, slope
 
 
 def test_a_fit_finds_the_operation_behind_the_data():
-    post = bn.fit(regression(), regression_data(), steps=800, lr=0.02, progress=False)
+    post = bn.fit(
+        regression(), regression_data(), steps=800, lr=0.02, compile="trace", progress=False
+    )
     line, curve = post.structure()["gamma.inclusion"].values[0]
     assert line > 0.8
     assert line + curve == pytest.approx(1.0, abs=1e-5)
