@@ -155,7 +155,7 @@ def test_diabetes_in_minibatches() -> None:
     assert np.abs(found - linear_inclusion(x, y, noise_of(model))).max() < 0.05
 
 
-@pytest.mark.parametrize("rho", [0.5, 0.95])
+@pytest.mark.parametrize("rho", [pytest.param(0.5, marks=pytest.mark.slow), 0.95])
 @pytest.mark.parametrize("noise", [0.05, 2.0])
 @pytest.mark.parametrize("noise_known", [True, False])
 def test_correlated_designs_at_low_and_high_noise(

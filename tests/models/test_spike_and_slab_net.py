@@ -145,6 +145,7 @@ def fit_digits(gates: str, inclusion: float, kl_weight: float, lr: float) -> bn.
     )
 
 
+@pytest.mark.slow
 def test_digits_with_gates_on_weights() -> None:
     post, data = fit_digits("weights", 0.1, 0.1, 0.02), bn.data.load("digits")
     assert post.evaluate(data.test)["accuracy"] > 0.95

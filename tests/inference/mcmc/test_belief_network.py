@@ -66,6 +66,7 @@ def summary(network: Network):
     ]
 
 
+@pytest.mark.slow
 def test_joint_distribution():
     """Geweke (2004): sweeps and new visible units in turn leave the prior of both as it is."""
     model = BeliefNetwork(2, mass=0.7, visible_precision=(2.0, 1.0), hidden_precision=(2.0, 1.0))
