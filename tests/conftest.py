@@ -1,4 +1,9 @@
-"""Fixtures that every folder of tests shares."""
+"""Fixtures that every folder of tests shares.
+
+A test that holds an estimate from draws to its exact value allows 5.5 standard errors: a number is
+further off with a probability of 4e-8, so with 25 of them the test fails once in a million seeds.
+Where the standard error itself comes from few numbers it allows more, by Student's distribution.
+"""
 
 from __future__ import annotations
 

@@ -11,7 +11,12 @@ from torch import Tensor
 import bayesnas as bn
 
 NOISE, PRIOR = 0.5, 2.0
-KL_WEIGHTS = (0.5, 1.0, 2.0, 10.0)
+KL_WEIGHTS = (
+    0.5,
+    pytest.param(1.0, marks=pytest.mark.slow),
+    pytest.param(2.0, marks=pytest.mark.slow),
+    10.0,
+)
 
 
 def regression_data(correlated: bool) -> tuple[Tensor, Tensor]:
@@ -61,15 +66,20 @@ def fitted_moments(post: bn.Posterior) -> tuple[Tensor, Tensor]:
 
 @pytest.mark.parametrize("kl_weight", KL_WEIGHTS)
 def test_fit_reaches_the_exact_mean_field_optimum(kl_weight: float) -> None:
+    """In the mean of 32 starts.
+
+    That of one start varies by 0.5 % in its means and 4 % in its variances, so this by 0.1 % and
+    0.8 %: the bounds are 7 and 6 standard errors away.
+    """
     x, y = regression_data(correlated=True)
     post = bn.fit(
-        linear_net(), (x, y), kl_weight=kl_weight, steps=1500, batch_size=120, lr=0.03, seed=1,
-        compile="trace",
+        linear_net(), (x, y), kl_weight=kl_weight, steps=3000, batch_size=120, lr=0.03,
+        restarts=32, batched=True, compile="trace",
     )  # fmt: skip
     mean, variance, bound = exact_mean_field(x, y, kl_weight)
-    loc, fitted_variance = fitted_moments(post)
-    assert torch.allclose(loc, mean, rtol=0.01, atol=0)
-    assert torch.allclose(fitted_variance, variance, rtol=0.05, atol=0)
+    locs, variances = zip(*(fitted_moments(post.chain(c)) for c in range(32)), strict=True)
+    assert torch.allclose(torch.stack(locs).mean(0), mean, rtol=0.01, atol=0)
+    assert torch.allclose(torch.stack(variances).mean(0), variance, rtol=0.05, atol=0)
     fitted = bn.inference.evaluation.evaluate(post.model, x, y, kl_weight, draws=500, seed=0)
     assert fitted["elbo"] == pytest.approx(bound, rel=0.005)
     assert fitted["elbo"] <= bound + 5 * fitted["elbo_error"]

@@ -197,7 +197,7 @@ def test_gamma_of_every_example_estimates_the_same_bound_with_less_variance(guid
         ]
     for batch, example in zip(*found.values(), strict=True):
         error = ((batch.var() + example.var()) / 200).sqrt()
-        assert abs(batch.mean() - example.mean()) < 4 * error + 1e-5 * batch.mean().abs()
+        assert abs(batch.mean() - example.mean()) < 5.5 * error + 1e-5 * batch.mean().abs()
     assert found["example"][1].var() <= 0.5 * found["batch"][1].var()
     if weights == "point":  # else the noise of the weights is in both
         assert found["example"][0].var() < 0.5 * found["batch"][0].var()
