@@ -436,5 +436,7 @@ def test_only_trees_become_inference_data():
 def test_importing_the_module_loads_neither_arviz_nor_xarray():
     heavy = "{'arviz', 'arviz_stats', 'xarray', 'matplotlib', 'pandas'}"
     code = f"import sys, bayesnas.export; print(sorted({heavy} & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip() == "[]"

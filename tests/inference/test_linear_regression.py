@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -64,6 +65,16 @@ def fitted_moments(post: bn.Posterior) -> tuple[Tensor, Tensor]:
     return loc.double(), scale.double().square()
 
 
+SIXTEEN: dict[str, Any] = {"restarts": 16, "batched": True, "compile": "trace"}
+
+
+def mean_moments(post: bn.Posterior) -> tuple[Tensor, Tensor]:
+    """Means and variances of the weights in the mean of all starts."""
+    found = [fitted_moments(post.chain(c)) for c in range(post.chains)]
+    locs, variances = zip(*found, strict=True)
+    return torch.stack(locs).mean(0), torch.stack(variances).mean(0)
+
+
 @pytest.mark.parametrize("kl_weight", KL_WEIGHTS)
 def test_fit_reaches_the_exact_mean_field_optimum(kl_weight: float) -> None:
     """In the mean of 32 starts.
@@ -77,9 +88,9 @@ def test_fit_reaches_the_exact_mean_field_optimum(kl_weight: float) -> None:
         restarts=32, batched=True, compile="trace",
     )  # fmt: skip
     mean, variance, bound = exact_mean_field(x, y, kl_weight)
-    locs, variances = zip(*(fitted_moments(post.chain(c)) for c in range(32)), strict=True)
-    assert torch.allclose(torch.stack(locs).mean(0), mean, rtol=0.01, atol=0)
-    assert torch.allclose(torch.stack(variances).mean(0), variance, rtol=0.05, atol=0)
+    loc, fitted_variance = mean_moments(post)
+    assert torch.allclose(loc, mean, rtol=0.01, atol=0)
+    assert torch.allclose(fitted_variance, variance, rtol=0.05, atol=0)
     fitted = bn.inference.evaluation.evaluate(post.model, x, y, kl_weight, draws=500, seed=0)
     assert fitted["elbo"] == pytest.approx(bound, rel=0.005)
     assert fitted["elbo"] <= bound + 5 * fitted["elbo_error"]
@@ -88,17 +99,20 @@ def test_fit_reaches_the_exact_mean_field_optimum(kl_weight: float) -> None:
 def test_weight_sampling_reaches_the_same_optimum() -> None:
     x, y = regression_data(correlated=False)
     post = bn.fit(
-        linear_net(estimator="weight"), (x, y), steps=2000, batch_size=120, lr=0.03, seed=1
+        linear_net(estimator="weight"), (x, y), steps=2000, batch_size=120, lr=0.03, **SIXTEEN
     )
     mean, _, _ = exact_mean_field(x, y, 1.0)
-    assert torch.allclose(fitted_moments(post)[0], mean, rtol=0.01, atol=0)
+    loc, _ = mean_moments(post)  # of one start they vary by 0.3 %
+    assert torch.allclose(loc, mean, rtol=0.01, atol=0)
 
 
 def test_minibatches_reach_the_same_optimum() -> None:
     x, y = regression_data(correlated=False)
-    post = bn.fit(linear_net(), (x, y), kl_weight=2.0, epochs=500, batch_size=32, lr=0.02, seed=1)
+    post = bn.fit(
+        linear_net(), (x, y), kl_weight=2.0, epochs=500, batch_size=32, lr=0.02, **SIXTEEN
+    )
     mean, variance, _ = exact_mean_field(x, y, 2.0)
-    loc, fitted_variance = fitted_moments(post)
+    loc, fitted_variance = mean_moments(post)  # of one start the variances vary by 4 %
     assert torch.allclose(loc, mean, rtol=0.02, atol=0)
     assert torch.allclose(fitted_variance, variance, rtol=0.1, atol=0)
 
