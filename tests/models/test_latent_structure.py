@@ -70,11 +70,13 @@ def wide_or_narrow():
 
 
 def test_a_larger_kl_weight_takes_the_cheaper_operation():
+    """In the mean of 16 starts: 0.96 at λ = 3, where that of one start varies by 0.02."""
+    options = {"steps": 400, "lr": 0.02, "compile": "trace", "restarts": 16, "batched": True}
     found = {}
     for weight in (0.01, 3.0):
-        options = {"kl_weight": weight, "steps": 400, "lr": 0.02, "compile": "trace"}
-        post = bn.fit(wide_or_narrow(), classes_data(), progress=False, **options)
-        found[weight] = post.model.probabilities()["x", "y"][1]
+        post = bn.fit(wide_or_narrow(), classes_data(), kl_weight=weight, progress=False, **options)
+        chains = [post.chain(c).model.probabilities()["x", "y"][1] for c in range(16)]
+        found[weight] = float(torch.stack(chains).mean())
     assert found[3.0] > 0.9
     assert found[3.0] > found[0.01]
 
