@@ -91,7 +91,7 @@ def factor_data(n: int, features: int, factors: int, seed: int, noise: float = 0
 
 def fitted(model: ArdVae, x: Tensor, **options: object) -> ArdVae:
     settings: dict[str, object] = {
-        "batch_size": len(x), "schedule": "cosine", "progress": False, "device": "cpu", **options
+        "batch_size": len(x), "compile": "trace", "progress": False, "device": "cpu", **options
     }  # fmt: skip
     post = bn.fit(model, (x, x), **settings)  # type: ignore[arg-type]
     assert isinstance(post.model, ArdVae)

@@ -44,7 +44,9 @@ def fitted(x: np.ndarray, y: np.ndarray, **options: object) -> tuple[bn.Posterio
         x.shape[1], hyperparameters=str(options.pop("hyperparameters", "maximum"))
     )
     data = (torch.tensor(x).float(), torch.tensor(y).float())
-    settings: dict[str, object] = {"batch_size": len(x), "progress": False, **options}
+    settings: dict[str, object] = {
+        "batch_size": len(x), "compile": "trace", "progress": False, **options
+    }  # fmt: skip
     post = bn.fit(model, data, **settings)  # type: ignore[arg-type]
     assert isinstance(post.model, ArdRegression)
     return post, post.model
