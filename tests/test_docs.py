@@ -50,8 +50,8 @@ def relative(page):
 
 
 def takes_long(page):
-    """The page of a model, whose fits its own tests make in small, and that of searches."""
-    return page.parent.name == "models" or page.name == "search.md"
+    """Pages whose fits other tests make in small: those of the models, and three more."""
+    return page.parent.name == "models" or page.stem in ("arviz", "graphs", "search")
 
 
 @pytest.mark.parametrize(

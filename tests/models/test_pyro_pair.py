@@ -76,7 +76,7 @@ def test_a_pair_reaches_the_exact_tempered_posterior(kl_weight: float, batch_siz
     locs = torch.stack([state["own.loc"] for state in states])
     scales = torch.stack([state["own.scale"] for state in states]).exp()  # kept as its logarithm
     error = 8 * locs.std().item() / math.sqrt(16)  # 8 of Student's with 15 degrees: 1e-6
-    assert error < 0.02 * abs(mean)
+    assert error < 0.05 * abs(mean)  # so that the next line can fail
     assert locs.mean().item() == pytest.approx(mean, abs=error + 0.005 * abs(mean))
     error = 8 * scales.std().item() / math.sqrt(16)
     assert error < 0.2 * deviation

@@ -88,7 +88,12 @@ def distance(first: dict[bytes, float], second: dict[bytes, float]) -> float:
 
 
 @pytest.mark.parametrize(
-    ("beta", "splits"), [pytest.param(1.0, 4, marks=pytest.mark.slow), (0.5, 0), (2.0, 2)]
+    ("beta", "splits"),
+    [
+        pytest.param(1.0, 4, marks=pytest.mark.slow),
+        pytest.param(0.5, 0, marks=pytest.mark.slow),
+        (2.0, 2),
+    ],
 )
 def test_the_posterior_equals_enumeration(
     beta: float, splits: int, monkeypatch: pytest.MonkeyPatch

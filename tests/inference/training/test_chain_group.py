@@ -84,7 +84,7 @@ FULL = {"kl_weight": [0.1, 10.0], "restarts": 2, "batch_size": 27}
     [
         ("local", {"restarts": 3, "batch_size": 8}),
         pytest.param("local", FULL, marks=pytest.mark.slow),
-        ("weight", {"kl_weight": LAMBDAS, "kl_warmup": 0.5}),
+        pytest.param("weight", {"kl_weight": LAMBDAS, "kl_warmup": 0.5}, marks=pytest.mark.slow),
         pytest.param("truncated", {"restarts": 2}, marks=pytest.mark.slow),
         pytest.param("groups", FULL, marks=pytest.mark.slow),
     ],
@@ -111,7 +111,10 @@ def test_convolutions(images, stacked_steps, estimator, compile):
     [
         {"optimizer": SGD, "clip": 1e-2},
         {"kl_weight": bn.LogUniform(0.1, 10), "amortize": "piecewise"},
-        {"kl_weight": bn.LogUniform(0.1, 10), "amortize": "linear", "optimizer": SGD},
+        pytest.param(
+            {"kl_weight": bn.LogUniform(0.1, 10), "amortize": "linear", "optimizer": SGD},
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_running_statistics_dropout_optimisers_and_maps(xy, stacked_steps, options):

@@ -52,8 +52,8 @@ def exact_log_evidence(x, y):
 
 SOFT = [
     ("gumbel-softmax", "conjugate"),
-    ("gumbel-softmax", "independent"),
-    ("logit-normal", "conjugate"),
+    pytest.param("gumbel-softmax", "independent", marks=pytest.mark.slow),
+    pytest.param("logit-normal", "conjugate", marks=pytest.mark.slow),
     ("dirichlet", "conjugate"),
 ]
 

@@ -98,7 +98,7 @@ def fitted(model: ArdVae, x: Tensor, **options: object) -> ArdVae:
     return post.model
 
 
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_it_finds_the_number_of_factors(seed: int) -> None:
     """Three of eight, by every measure."""
     x = factor_data(500, 20, 3, seed)

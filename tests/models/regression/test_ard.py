@@ -93,6 +93,7 @@ def test_scikit_learns_own_example_run_to_convergence() -> None:
     assert np.abs(ours - reference.coef_).max() < 1e-3 * np.abs(ours).max()
 
 
+@pytest.mark.slow
 def test_scikit_learns_own_example_as_it_stands() -> None:
     """After its 30 iterations: all within 2 % of the largest coefficient, true ones within 5 %."""
     x, y, coefficients = make_regression(
