@@ -111,6 +111,10 @@ class BayesianModel(nn.Module):
         """A few words for captions and progress bars."""
         return type(self).__name__
 
+    def starting_point(self) -> str:
+        """What a fit draws anew and what it leaves as given, in a few words; empty by default."""
+        return ""
+
     def site_dims(self) -> dict[str, tuple[str, ...]]:
         """Names of the dims of every latent site that has more than one value."""
         return {}
