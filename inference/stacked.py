@@ -13,6 +13,7 @@ from bayesnas.inference.adam import UNMOVED, StepCounts, adam_scalars, adam_upda
 from bayesnas.inference.cudagraph import CapturedStep
 from bayesnas.inference.held import StepTensors
 from bayesnas.inference.noise import StackedNoise, random_operations
+from bayesnas.inference.python_state import NotRecordableError
 from bayesnas.inference.session import pyro_session, sent
 from bayesnas.inference.settings import StepKLWeight
 from bayesnas.inference.step import TOLERANCE, Graph, Step
@@ -133,7 +134,10 @@ class StackedStep:
         first, weights = self._first, [step.settings.another_kl_weight for step in self._steps]
         use = first.use(weights[0])
         with pyro_session(first.stream):
-            single = first.recorded(*_of_chain(0, x, y, shared), use, adam=False)
+            try:
+                single = first.recorded(*_of_chain(0, x, y, shared), use, adam=False)
+            except NotRecordableError as reason:
+                raise NotStackedError(str(reason)) from reason
         if random_operations(single.graph.graph):
             raise NotStackedError("what it draws depends on values")
         tensors = [*self._held.arguments(use), x, y]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -14,6 +15,8 @@ from bayesnas.inference.batches import Batches
 from bayesnas.inference.bilevel import Bilevel, LevelLoss
 from bayesnas.inference.hypergradients import Tensors
 from bayesnas.inference.optimizers import LearningRates, build_optimizer
+from bayesnas.inference.objective import bound_terms
+from bayesnas.inference.python_state import NotRecordableError, refuse_python_state
 from bayesnas.inference.session import RandomStream
 from bayesnas.inference.settings import FitSettings, StepKLWeight, learning_rate_factor
 from bayesnas.inference.step import TOLERANCE
@@ -124,6 +127,8 @@ class UpperStep:
         if self._recording and shapes not in self._recorded:
             try:
                 self._recorded[shapes] = self._record(tensors)
+            except NotRecordableError as reason:
+                self._stay_eager(str(reason))
             except Exception as error:  # whatever a user's model does that tracing can't follow
                 self._stay_eager(f"it can't be traced ({type(error).__name__}: {error})")
             else:
@@ -134,11 +139,27 @@ class UpperStep:
     def _record(self, tensors: Sequence[Tensor]) -> RecordedStep:
         """The function, recorded, and for full batches compiled where the fit compiles."""
         full = (len(tensors[-5]), len(tensors[-3])) == self._full
+        if tuple(tensor.shape for tensor in tensors) not in self._trusted:
+            self._refuse_python_state(tensors[-3], tensors[-2])
         with self._stream.rewound(self._stream.now()):
             recorded = record(self._function, tensors)
             if self._compiling and full:
                 recorded.compile(tensors)
         return recorded
+
+    def _refuse_python_state(self, x: Tensor, y: Tensor) -> None:
+        """Raise NotRecordableError where a pass on validation data depends on Python's state."""
+
+        @contextmanager
+        def unchanged() -> Iterator[None]:
+            with self._stream.rewound(self._stream.now()):
+                yield
+
+        refuse_python_state(
+            self._model,
+            lambda model: bound_terms(model, x, y, data_scale=1.0).stacked(),  # type: ignore[arg-type]
+            unchanged,
+        )
 
     def _compare(self, recorded: RecordedStep, tensors: Sequence[Tensor]) -> None:
         """Stay eager where a recorded function does not give the eager numbers."""
