@@ -14,8 +14,8 @@ from bayesnas.data import Split
 from bayesnas.inference.batches import Batches
 from bayesnas.inference.bilevel import Bilevel, LevelLoss
 from bayesnas.inference.hypergradients import Tensors
-from bayesnas.inference.optimizers import LearningRates, build_optimizer
 from bayesnas.inference.objective import bound_terms
+from bayesnas.inference.optimizers import LearningRates, build_optimizer
 from bayesnas.inference.python_state import NotRecordableError, refuse_python_state
 from bayesnas.inference.session import RandomStream
 from bayesnas.inference.settings import FitSettings, StepKLWeight, learning_rate_factor
