@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from bayesnas.nn.module_classes import class_of, path_of, recorded_arguments
+from bayesnas.nn.module_comparison import difference as difference_of
+from bayesnas.nn.module_comparison import hidden_tensors, own, tensor_kinds
 from bayesnas.nn.spec import UndescribableNetError, build, describe
 from bayesnas.nn.torch_arguments import READERS
 from bayesnas.nn.torchvision_builders import build_torchvision, find_builder
@@ -43,9 +45,9 @@ def describe_imported(net: nn.Module) -> dict[str, Any]:
     """
     _refuse_hooks(net)
     spec = {"format": FORMAT, "type": "import", **_described(net, "")}
-    types = {str(p.dtype).removeprefix("torch.") for p in net.parameters() if p.is_floating_point()}
-    if types != {"float32"} and len(types) == 1:
-        spec["dtype"] = types.pop()
+    kinds = {str(p.dtype).removeprefix("torch.") for p in net.parameters() if p.is_floating_point()}
+    if len(kinds) == 1:
+        spec["dtype"] = kinds.pop()
     frozen = [name for name, p in net.named_parameters() if not p.requires_grad]
     if frozen:
         spec["frozen"] = frozen
@@ -54,7 +56,14 @@ def describe_imported(net: nn.Module) -> dict[str, Any]:
             twin = build_imported(spec)
     except Exception as error:  # whatever a constructor of the user's does
         raise _undescribable(net, "", f"it can't be built again ({error})") from error
-    if difference := _difference(net, twin, ""):
+    difference = difference_of(net, twin)
+    if not difference and tensor_kinds(net) != tensor_kinds(twin):
+        difference = "its parameters or buffers would come back of other types"
+    if not difference and (hidden := hidden_tensors(net)):
+        again = hidden_tensors(build_imported(spec))  # not on "meta", which has no values
+        other = [key for key, t in hidden.items() if not torch.equal(t.cpu(), again[key].cpu())]
+        difference = f"its {other[0]!r}, which no state_dict holds, is another" if other else ""
+    if difference:
         raise _undescribable(net, "", difference)
     return spec
 
@@ -71,13 +80,21 @@ def build_imported(spec: Mapping[str, Any]) -> nn.Module:
     """
     if spec.get("format") != FORMAT:
         raise ValueError(f"spec must be of format {FORMAT}, got {spec.get('format')!r}")
-    with torch.random.fork_rng(devices=[]):
-        net = _built(spec)
-    if "dtype" in spec:
-        net.to(_DTYPES[spec["dtype"]])
-    frozen = set(spec.get("frozen", ()))
+    try:
+        with torch.random.fork_rng(devices=[]):
+            net = _built(spec)
+        if "dtype" in spec:
+            net.to(_DTYPES[spec["dtype"]])
+        frozen = set(spec.get("frozen", ()))
+    except ValueError:
+        raise
+    except Exception as error:  # whatever a constructor says to arguments that are not its own
+        raise ValueError(
+            f"the net can't be made from its description: {type(error).__name__}: {error}"
+        ) from error
     for name, parameter in net.named_parameters():
-        parameter.requires_grad_(name not in frozen)
+        if parameter.is_floating_point():
+            parameter.requires_grad_(name not in frozen)
     return net
 
 
@@ -107,9 +124,9 @@ def _describe_others(
     mine, its = dict(net.named_children()), dict(twin.named_children())
     for key, child in mine.items():
         where = f"{path}.{key}".lstrip(".")
-        if key in its and not _difference(child, its[key], ""):
+        if key in its and not difference_of(child, its[key]):
             continue
-        alike = key in its and type(child) is type(its[key]) and not _own(child, its[key], "")
+        alike = key in its and type(child) is type(its[key]) and not own(child, its[key], "")
         if alike and dict(child.named_children()).keys() == dict(its[key].named_children()).keys():
             _describe_others(child, its[key], name, where, others)
             continue
@@ -186,51 +203,6 @@ def _read(net: nn.Module, name: str) -> dict[str, Any]:
     return {key: value for key, value in found.items() if _is_plain(_plain(value))}
 
 
-# Comparing ------------------------------------------------------------------------------------
-
-
-def _difference(net: nn.Module, twin: nn.Module, name: str) -> str:
-    """In what a net built anew differs, in words; empty where in nothing."""
-    mine, its = dict(net.named_modules()), dict(twin.named_modules())
-    if mine.keys() != its.keys():
-        return f"it has other modules: {sorted(mine.keys() ^ its.keys())[:3]}"
-    for path, module in mine.items():
-        if found := _own(module, its[path], path):
-            return found
-    if _ties(net) != _ties(twin):
-        return "its parameters are tied otherwise"
-    return ""
-
-
-def _own(module: nn.Module, twin: nn.Module, path: str) -> str:
-    """In what a module itself differs from another, its children left out."""
-    where = f"in {path!r} " if path else ""
-    if type(module) is not type(twin):
-        return f"{where}a {type(module).__name__} would come back as a {type(twin).__name__}"
-    for kind in ("_parameters", "_buffers"):
-        a, b = _shapes(getattr(module, kind)), _shapes(getattr(twin, kind))
-        if a != b:
-            keys = [key for key in a.keys() | b.keys() if a.get(key) != b.get(key)]
-            return f"{where}its {min(keys)!r} would come back of another shape"
-    for key, value in vars(module).items():
-        if key.startswith("_") or key == "training" or not _is_plain(_plain(value)):
-            continue
-        if _plain(getattr(twin, key, ...)) != _plain(value):
-            return f"{where}its {key!r} would come back different"
-    return ""
-
-
-def _shapes(tensors: Mapping[str, Tensor | None]) -> dict[str, torch.Size | None]:
-    return {key: None if t is None else t.shape for key, t in tensors.items()}
-
-
-def _ties(net: nn.Module) -> list[tuple[str, ...]]:
-    found: dict[int, list[str]] = {}
-    for name, parameter in net.named_parameters(remove_duplicate=False):
-        found.setdefault(id(parameter), []).append(name)
-    return sorted(tuple(names) for names in found.values() if len(names) > 1)
-
-
 def _refuse_hooks(net: nn.Module) -> None:
     for name, module in net.named_modules():
         if "forward" in vars(module) or any(getattr(module, kind, None) for kind in _HOOKS):
@@ -252,6 +224,3 @@ def _is_plain(value: Any) -> bool:
     if isinstance(value, list):
         return all(_is_plain(item) for item in value)
     return isinstance(value, _SCALARS)
-
-
-Raised = Callable[[str], Exception]
