@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
@@ -88,6 +89,7 @@ class BayesianModel(nn.Module):
     takes_data_as_given: ClassVar[bool] = False
     elbo: ELBO | None = None
     upper_level: ClassVar[tuple[str, ...]] = ()
+    _name_in_pyro: str | None = None
 
     def model(self, x: Tensor, y: Tensor | None = None) -> Any:
         """Sample p(w, Γ) and p(y | x, w, Γ), the latter observed where ``y`` is given."""
@@ -166,6 +168,10 @@ class BayesianModel(nn.Module):
         """A few words for captions and progress bars."""
         return type(self).__name__
 
+    def starting_point(self) -> str:
+        """What a fit draws anew and what it leaves as given, in a few words; empty by default."""
+        return ""
+
     def site_dims(self) -> dict[str, tuple[str, ...]]:
         """Names of the dims of every latent site that has more than one value."""
         return {}
@@ -219,21 +225,35 @@ class BayesianModel(nn.Module):
         raise TypeError(f"{type(self).__name__} has no plain network to take away")
 
     def register_with_pyro(self) -> None:
-        """Hand the parameters to Pyro's global store, for ``pyro.infer.SVI``.
+        """Hand the trainable parameters to Pyro's global store, for ``pyro.infer.SVI``.
 
-        Under ``pyro.settings.set(module_local_params=True)`` (our own fits among them) the
-        parameters stay the module's and the store is left alone.
-
-        Raises:
-            RuntimeError: if the store holds another model's parameters under this name.
+        They are named ``ArdRegression$$$loc``; a second model of the class in the same program is
+        ``ArdRegression_2``, and keeps that name. Their values stay those of the module, so
+        ``state_dict`` and ``load_state_dict`` hold what SVI trained. Under
+        ``pyro.settings.set(module_local_params=True)`` (our own fits among them) the parameters
+        stay the module's and the store is left alone.
         """
         if pyro.settings.get("module_local_params"):
             return
-        name = type(self).__name__
-        for parameter, value in self.named_parameters():
-            stored = pyro.param(f"{name}$$${parameter}", value)
-            if stored.data_ptr() != value.data_ptr():
-                raise RuntimeError(
-                    f"Pyro's parameter store already holds another {name}: call "
-                    "pyro.clear_param_store() before training a second one with pyro.infer.SVI"
-                )
+        named = {name: p for name, p in self.named_parameters() if p.requires_grad}
+        for value in named.values():
+            if not value.is_contiguous():  # the store would hold a copy
+                value.data = value.data.contiguous()
+        self._name_in_pyro = _free_name(self._name_in_pyro or type(self).__name__, named)
+        for name, value in named.items():
+            pyro.param(f"{self._name_in_pyro}$$${name}", value)
+
+
+def _free_name(wanted: str, parameters: Mapping[str, Tensor]) -> str:
+    """The first of a name, ``name_2``, ... under which Pyro's store holds no other parameters."""
+    store = pyro.get_param_store()
+
+    def is_free(prefix: str) -> bool:
+        keys = {f"{prefix}$$${name}": value for name, value in parameters.items()}
+        return all(key not in store or store[key] is value for key, value in keys.items())
+
+    if is_free(wanted):
+        return wanted
+    base = wanted.rpartition("_")[0] if wanted.rpartition("_")[2].isdigit() else wanted
+    names = (base if number == 1 else f"{base}_{number}" for number in itertools.count(1))
+    return next(name for name in names if is_free(name))

@@ -16,7 +16,9 @@ FOLDERS = ("bayesnas", "models", "inference")
 ORDER = """
 checks export likelihoods
 nn.modules nn.lazy
-nn.hypernetworks nn.graphs pruning
+nn.rebuilding pruning
+nn.user_networks
+nn.hypernetworks nn.graphs
 nn
 distributions data
 complexity plots

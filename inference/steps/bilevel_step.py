@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -13,9 +14,11 @@ from bayesnas.data import Split
 from bayesnas.inference.bilevel.linear_solvers import Tensors
 from bayesnas.inference.bilevel.losses import LevelLoss
 from bayesnas.inference.bilevel.options import Bilevel
+from bayesnas.inference.compile.python_state import NotRecordableError, refuse_python_state
 from bayesnas.inference.compile.trace import RecordedStep, record, relative_difference
 from bayesnas.inference.config.schedules import learning_rate_factor
 from bayesnas.inference.config.settings import FitSettings, StepKLWeight
+from bayesnas.inference.elbo.bound import bound_terms
 from bayesnas.inference.optim.optimizers import LearningRates, build_optimizer
 from bayesnas.inference.optim.trainable_parameters import TrainableParameters, running_buffers
 from bayesnas.inference.runtime.random_state import RandomStream
@@ -126,6 +129,8 @@ class UpperStep:
         if self._recording and shapes not in self._recorded:
             try:
                 self._recorded[shapes] = self._record(tensors)
+            except NotRecordableError as reason:
+                self._stay_eager(str(reason))
             except Exception as error:  # whatever a user's model does that tracing can't follow
                 self._stay_eager(f"it can't be traced ({type(error).__name__}: {error})")
             else:
@@ -136,11 +141,27 @@ class UpperStep:
     def _record(self, tensors: Sequence[Tensor]) -> RecordedStep:
         """The function, recorded, and for full batches compiled where the fit compiles."""
         full = (len(tensors[-5]), len(tensors[-3])) == self._full
+        if tuple(tensor.shape for tensor in tensors) not in self._trusted:
+            self._refuse_python_state(tensors[-3], tensors[-2])
         with self._stream.rewound(self._stream.now()):
             recorded = record(self._function, tensors)
             if self._compiling and full:
                 recorded.compile(tensors)
         return recorded
+
+    def _refuse_python_state(self, x: Tensor, y: Tensor) -> None:
+        """Raise NotRecordableError where a pass on validation data depends on Python's state."""
+
+        @contextmanager
+        def unchanged() -> Iterator[None]:
+            with self._stream.rewound(self._stream.now()):
+                yield
+
+        refuse_python_state(
+            self._model,
+            lambda model: bound_terms(model, x, y, data_scale=1.0).stacked(),  # type: ignore[arg-type]
+            unchanged,
+        )
 
     def _compare(self, recorded: RecordedStep, tensors: Sequence[Tensor]) -> None:
         """Stay eager where a recorded function does not give the eager numbers."""

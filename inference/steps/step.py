@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from bayesnas.inference.compile.cuda_graph import CapturedStep
+from bayesnas.inference.compile.python_state import NotRecordableError, refuse_python_state
 from bayesnas.inference.compile.trace import RecordedStep, StepFunction, record, relative_difference
 from bayesnas.inference.config.settings import FitSettings, StepKLWeight
 from bayesnas.inference.elbo.bound import BoundTerms
@@ -186,6 +187,8 @@ class Step:
         if key not in self._graphs and self._traceable:
             try:
                 self._graphs[key] = self._traced(x, y, use)
+            except NotRecordableError as reason:
+                self._stay_eager(str(reason))
             except Exception as error:  # whatever a user's model does that tracing can't follow
                 self._stay_eager(f"it can't be traced ({type(error).__name__}: {error})")
         return self._graphs.get(key) if self._traceable else None
@@ -212,14 +215,25 @@ class Step:
             y: its targets.
             use: of any step.
             adam: whether the update is part of it; else only the gradient is written.
+
+        Raises:
+            NotRecordableError: where it would freeze what Python decides at every step.
         """
-        function = StepFunction(
-            self._model, self.trained, use, self._examples, self.settings.clip, adam
-        )
+        function = self._function(self._model, use, adam)
+        tensors = self._tensors(x, y, 1.0, use)
+        if (x.shape, y.shape) not in self._trusted:
+            refuse_python_state(
+                self._model,
+                lambda model: self._function(model, use, adam)(*(t.clone() for t in tensors)),
+                self.eager.unchanged,
+            )
         with self.eager.unchanged():
-            recorded = record(function, self._tensors(x, y, 1.0, use))
+            recorded = record(function, tensors)
         self.log_lik_sites, self.kl_sites = function.log_lik_sites, function.kl_sites
         return recorded
+
+    def _function(self, model: BayesianModel, use: ActiveLeaves, adam: bool) -> StepFunction:
+        return StepFunction(model, self.trained, use, self._examples, self.settings.clip, adam)
 
     def compiles(self, batch: int) -> bool:
         """Whether the step of batches of a size is compiled: only the full ones come often."""

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from bayesnas.inference.compile.cuda_graph import CapturedStep
+from bayesnas.inference.compile.python_state import NotRecordableError
 from bayesnas.inference.compile.random_ops import StackedNoise, random_operations
 from bayesnas.inference.compile.trace import RecordedStep, record, relative_difference
 from bayesnas.inference.config.settings import StepKLWeight
@@ -63,7 +64,7 @@ class VmappedStep:
             shared: whether they do.
 
         Raises:
-            NotStackedError: where the steps can't be taken at once, with the reason; nothing
+            NotVmappableError: where the steps can't be taken at once, with the reason; nothing
                 has happened to the chains then.
         """
         if x.shape not in self._graphs:
@@ -134,7 +135,10 @@ class VmappedStep:
         first, weights = self._first, [step.settings.another_kl_weight for step in self._steps]
         use = first.use(weights[0])
         with pyro_session(first.stream):
-            single = first.recorded(*_of_chain(0, x, y, shared), use, adam=False)
+            try:
+                single = first.recorded(*_of_chain(0, x, y, shared), use, adam=False)
+            except NotRecordableError as reason:
+                raise NotVmappableError(str(reason)) from reason
         if random_operations(single.graph.graph):
             raise NotVmappableError("what it draws depends on values")
         tensors = [*self._held.arguments(use), x, y]
@@ -156,7 +160,7 @@ class VmappedStep:
     def _compare(
         self, recorded: RecordedStep, tensors: Sequence[Tensor], leaves: int, shared: bool
     ) -> None:
-        """Raise NotStackedError unless every chain gets the numbers of its eager step."""
+        """Raise NotVmappableError unless every chain gets the numbers of its eager step."""
         if self._trusted:
             return
         found = [tensor.clone() for tensor in tensors]
