@@ -115,7 +115,7 @@ class ModelContract(abc.ABC):
         step, x, y = self._step(None, compile="trace")
         for kl_weight in (0.03, 40.0):
             with pyro_session(RandomStream(0, x.device)):
-                assert step.difference(x, y, kl_weight) < 1e-6, kl_weight
+                assert step.traced.difference(x, y, kl_weight) < 1e-6, kl_weight
 
     @pytest.mark.parametrize("amortize", ["linear", "piecewise", "low-rank"])
     def test_every_amortisation_equals_the_constant_one_at_a_kl_weight(self, amortize: str) -> None:
