@@ -103,7 +103,7 @@ class _Operations(TorchDispatchMode):
     """Notes every operation with its arguments: shapes of tensors, all others by value."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.calls: list[tuple[Any, ...]] = []
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -183,8 +183,10 @@ def _outside(function: Any) -> Iterator[tuple[str, Any]]:
             yield name, cell.cell_contents
         except ValueError:  # not set yet
             continue
-    for name in function.__code__.co_names:
-        value = function.__globals__.get(name)
+    for name in function.__code__.co_names:  # of attributes and builtins too
+        if name not in function.__globals__:
+            continue
+        value = function.__globals__[name]
         if (not isinstance(value, (type, types.ModuleType)) and not callable(value)) or isinstance(
             value, nn.Module
         ):

@@ -218,7 +218,10 @@ def _vmap_step(
         shared: whether all chains see the same examples.
     """
     batch = None if shared else 0
-    every: Any = StepInputs(*[0 for _ in StepInputs._fields])._replace(x=batch, y=batch)
+    places: list[Any] = [0 for _ in StepInputs._fields]
+    x, y = (StepInputs._fields.index(name) for name in ("x", "y"))
+    places[x] = places[y] = batch
+    every = StepInputs(*places)
 
     def one(inputs: StepInputs, draws: Sequence[Tensor]) -> Tensor:
         found: Tensor = single.graph(*flatten(inputs), *draws)

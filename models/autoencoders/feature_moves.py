@@ -78,7 +78,7 @@ def _merge(model: FeatureAutoencoder, i: int, j: int, sign: float, share: float)
 @torch.no_grad()
 def _drop(model: FeatureAutoencoder, j: int, mean: float) -> None:
     """Take a feature away, ``mean`` the mean of its z ⊙ a."""
-    model.first.bias += mean * model.first.weight[:, j]
+    model.first.bias.add_(mean * model.first.weight[:, j])
     model.first.weight[:, j] = 0.0
     rows = slice(j, None, model.latents)  # of h, and of m and ln r where there are strengths
     model.networks.heads.weight[rows] = 0.0

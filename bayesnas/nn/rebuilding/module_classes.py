@@ -60,7 +60,7 @@ def register_module(cls: Class) -> Class:
                     bound |= bound.pop(name, {})
             vars(self)[_NOTED] = bound
 
-    cls.__init__ = noting  # type: ignore[assignment]
+    cls.__init__ = noting  # type: ignore[method-assign]
     _registered[f"{cls.__module__}:{cls.__qualname__}"] = cls
     return cls
 

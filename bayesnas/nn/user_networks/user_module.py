@@ -6,7 +6,7 @@ import copy
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 from torch.nn.utils import parametrize, prune
 from torch.nn.utils.spectral_norm import SpectralNorm
@@ -58,14 +58,18 @@ def check_weights(net: nn.Module, rule: Rule) -> None:
     """
     for name, module in net.named_modules():
         if parametrize.is_parametrized(module) and rule is not no_layer and rule(name, module):
-            tensor = next(iter(module.parametrizations))  # type: ignore[arg-type]
-            kinds = ", ".join(type(p).__name__.lstrip("_") for p in module.parametrizations[tensor])  # type: ignore[index]
+            tensor = next(iter(module.parametrizations))
+            kinds = ", ".join(type(p).__name__.lstrip("_") for p in module.parametrizations[tensor])
             raise ValueError(
                 f"net: {_where(name)} computes its {tensor!r} by a parametrization ({kinds}), so "
                 "there is no weight to put a distribution on. Take it off before, by "
                 f"torch.nn.utils.parametrize.remove_parametrizations(layer, {tensor!r}), or leave "
                 "the layer out by stochastic="
             )
+
+
+def _tensors_of(module: nn.Module) -> list[Tensor | None]:
+    return [*module._parameters.values(), *module._buffers.values()]
 
 
 def _unreachable(name: str, module: nn.Module) -> str | None:
@@ -75,7 +79,7 @@ def _unreachable(name: str, module: nn.Module) -> str | None:
             f"net: {_where(name)} is scripted ({type(module).__name__}), and its layers can't be "
             "reached: give the module that torch.jit.script was called with"
         )
-    if any(is_lazy(p) for p in [*module._parameters.values(), *module._buffers.values()]):
+    if any(p is not None and is_lazy(p) for p in _tensors_of(module)):
         return (
             f"net: {_where(name)} is lazy ({type(module).__name__}) and has no weights yet: run "
             "the net once on a batch, net(x[:2]), before giving it to a model"
