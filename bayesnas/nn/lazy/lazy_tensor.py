@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bayesnas.nn.lazy.torch_private import make_wrapper, without_torch_function
+
 # What can be asked of an undrawn tensor without drawing it.
 METADATA: frozenset[Any] = frozenset(
     {
@@ -38,9 +40,7 @@ class Undrawn(torch.Tensor):
     @staticmethod
     def __new__(cls: type[Undrawn], like: Tensor, *_: Any) -> Undrawn:
         """Make the storage-less wrapper that stands for the draw."""
-        wrapper: Undrawn = torch.Tensor._make_wrapper_subclass(
-            cls, like.shape, dtype=like.dtype, device=like.device
-        )
+        wrapper: Undrawn = make_wrapper(cls, like.shape, dtype=like.dtype, device=like.device)
         wrapper._draw = None
         return wrapper
 
@@ -71,7 +71,7 @@ class Undrawn(torch.Tensor):
         """Answer what is known of the tensor, and do everything else with its draw."""
         kwargs = kwargs or {}
         if func in METADATA:
-            with torch._C.DisableTorchFunctionSubclass():
+            with without_torch_function():
                 return func(*args, **kwargs)
         args = tuple(all_drawn(arg) for arg in args)
         return func(*args, **{key: all_drawn(value) for key, value in kwargs.items()})

@@ -103,13 +103,11 @@ class StochasticLayers:
         """
         fresh = {}
         for name, module in self._modules.items():
-            clone = copy.copy(module)
-            clone._buffers = dict(module._buffers)
-            clone._parameters = dict(module._parameters)
+            clone = copy.deepcopy(module)
             sites = self._sites_of(name, module)
             for leaf, site in sites.items():
-                value = self.initial.get(site, clone._buffers.pop(leaf))
-                assert value is not None
+                value = self.initial.get(site, clone.get_buffer(leaf))
+                delattr(clone, leaf)
                 clone.register_parameter(leaf, nn.Parameter(value.clone()))
             _reset(clone)
             for leaf, site in sites.items():
@@ -118,7 +116,8 @@ class StochasticLayers:
         return fresh
 
     def _sites_of(self, name: str, module: nn.Module) -> dict[str, str]:
-        names = {leaf: f"{name}.{leaf}" if name else leaf for leaf in module._buffers}
+        buffers = module.named_buffers(recurse=False, remove_duplicate=False)
+        names = {leaf: f"{name}.{leaf}" if name else leaf for leaf, _ in buffers}
         return {leaf: site for leaf, site in names.items() if site in self._placed}
 
     def filled(self, net: nn.Module, values: Mapping[str, Tensor]) -> nn.Module:
@@ -128,7 +127,8 @@ class StochasticLayers:
         for name in self.names:
             module = plain.get_submodule(name)
             for leaf, site in self._sites_of(name, module).items():
-                placeholder = id(module._buffers.pop(leaf))
+                placeholder = id(module.get_buffer(leaf))
+                delattr(module, leaf)
                 if placeholder not in parameters:
                     parameters[placeholder] = nn.Parameter(values[site].clone())
                 module.register_parameter(leaf, parameters[placeholder])
