@@ -86,10 +86,11 @@ def bound_terms(
     with DataScale(data_scale):
         guide_trace = poutine.trace(model.guide).get_trace(x, y)
         model_trace = poutine.trace(poutine.replay(model.model, trace=guide_trace)).get_trace(x, y)
+    guide_sites, _ = split_sites(guide_trace)
     latent, observed = split_sites(model_trace)
-    auxiliary = _check_same_sites(latent, guide_trace)
+    auxiliary = _check_same_sites(latent, guide_sites)
     if differentiable:
-        _check_reparameterised(guide_trace)
+        _check_reparameterised(guide_sites)
     log_lik = {name: _log_prob_sum(site) for name, site in observed.items()}
     kl = {name: _site_kl(guide_trace.nodes[name], site) for name, site in latent.items()}
     kl |= {name: _log_prob_sum(guide_trace.nodes[name]) for name in auxiliary}
@@ -97,9 +98,8 @@ def bound_terms(
     return BoundTerms(log_lik, kl, local)
 
 
-def _check_same_sites(latent: dict[str, Any], guide_trace: Any) -> list[str]:
+def _check_same_sites(latent: dict[str, Any], guide_sites: dict[str, Any]) -> list[str]:
     """Raise unless the sites match; return the guide's auxiliary sites."""
-    guide_sites, _ = split_sites(guide_trace)
     missing, extra = latent.keys() - guide_sites.keys(), guide_sites.keys() - latent.keys()
     auxiliary = {name for name in extra if guide_sites[name]["infer"].get("is_auxiliary")}
     if missing or extra - auxiliary:
@@ -110,8 +110,8 @@ def _check_same_sites(latent: dict[str, Any], guide_trace: Any) -> list[str]:
     return sorted(auxiliary)
 
 
-def _check_reparameterised(guide_trace: Any) -> None:
-    for name, site in split_sites(guide_trace)[0].items():
+def _check_reparameterised(guide_sites: dict[str, Any]) -> None:
+    for name, site in guide_sites.items():
         if not site["fn"].has_rsample:
             raise ValueError(
                 f"the guide's site {name!r} is not reparameterised ({type(site['fn']).__name__}): "
