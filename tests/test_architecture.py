@@ -14,7 +14,8 @@ FOLDERS = ("bayesnas", "models", "inference")
 # Rooms from the lowest to the highest; those of a line stand side by side. None imports one of its
 # own line or of a later one.
 ORDER = """
-checks export pruning likelihoods
+checks memory
+export pruning likelihoods
 nn.modules nn.lazy
 nn.hypernetworks nn.graphs
 nn

@@ -6,6 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+from bayesnas.checks import choice
 from bayesnas.data.provenance import DataSource
 from bayesnas.data.standardisation import Standardisation
 
@@ -51,8 +52,7 @@ class DataInfo:
     source: DataSource | None = None
 
     def __post_init__(self) -> None:
-        if self.part not in get_args(Part):
-            raise ValueError(f"part must be one of {', '.join(get_args(Part))}, got {self.part!r}")
+        choice("part", self.part, get_args(Part))
         check_task(self.task)
         if (self.classes is None) != (self.task == "regression"):
             raise ValueError(
@@ -97,5 +97,4 @@ class DataInfo:
 
 def check_task(task: str) -> None:
     """Raises ValueError unless task is "classification" or "regression"."""
-    if task not in get_args(Task):
-        raise ValueError(f"task must be one of {', '.join(get_args(Task))}, got {task!r}")
+    choice("task", task, get_args(Task))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from bayesnas.checks import non_negative
 from bayesnas.export.arviz_version import arviz, has_inference_data, to_numpy
 
 if TYPE_CHECKING:
@@ -170,13 +171,7 @@ def tail_spread(values: npt.NDArray[Any], tail: int) -> float:
 
 def checked_kl_weight(kl_weight: float) -> float:
     """The KL weight λ as a float, or a `ValueError` if it is not a finite number >= 0."""
-    try:
-        number = float(kl_weight)
-    except (TypeError, ValueError):
-        number = math.nan
-    if not (math.isfinite(number) and number >= 0):
-        raise ValueError(f"kl_weight must be a finite number >= 0, got {kl_weight!r}")
-    return number
+    return non_negative("kl_weight", kl_weight)
 
 
 def _psis_shape(log_weights: Doubles, tail: int) -> float:

@@ -12,6 +12,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from bayesnas.checks import choice, fraction_in, is_number, seed_number
+
 Criterion = Literal["density", "magnitude", "random"]
 Removal = Criterion | Literal["group"]
 """Single weights by a criterion, or whole groups of them."""
@@ -204,6 +206,7 @@ def _score_at(threshold: float, by: Criterion) -> float:
 
 def _random_order(locs: Mapping[str, Tensor], seed: int) -> dict[str, Tensor]:
     """A permutation over all sites, drawn in the order of their names."""
+    seed = seed_number("seed", seed)
     total = sum(loc.numel() for loc in locs.values())
     ranks = torch.randperm(total, generator=torch.Generator().manual_seed(seed)).double()
     names = sorted(locs)
@@ -218,13 +221,14 @@ def check_amount(fraction: float | None, threshold: float | None) -> None:
             f"fraction or threshold must be given, and not both, got fraction={fraction}, "
             f"threshold={threshold}"
         )
-    if fraction is not None and not 0 <= fraction <= 1:
-        raise ValueError(f"fraction must be in [0, 1], got {fraction}")
+    if fraction is not None:
+        fraction_in("fraction", fraction)
+    if threshold is not None and not is_number(threshold):
+        raise ValueError(f"threshold must be a number, got {threshold!r}")
 
 
 def _check_criterion(by: str) -> None:
-    if by not in _CRITERIA:
-        raise ValueError(f"by must be one of {', '.join(_CRITERIA)}, got {by!r}")
+    choice("by", by, _CRITERIA)
 
 
 def _check_gaussian(where: str, loc: Tensor, scale: Tensor) -> None:

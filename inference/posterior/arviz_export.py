@@ -61,7 +61,7 @@ class ArvizExport(BasePosterior):
             var_names: sites to export; all by default. log_prior and log_q stay complete.
             seed: of the draws.
         """
-        whole_number("draws", draws, 1)
+        draws = whole_number("draws", draws, 1)
         split = None if data is None else self._split(data)
         return draws_to_datatree(
             self._chains,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Self
 import torch
 from torch import Tensor
 
+from bayesnas.checks import is_whole, tensor
 from bayesnas.data import DataInfo, Split
 from bayesnas.inference.config.inputs import Data
 from bayesnas.inference.config.settings import FitSettings
@@ -85,7 +86,7 @@ class BasePosterior:
 
     def chain(self, index: int) -> Self:
         """Return the posterior of one chain alone."""
-        if not 0 <= index < self.chains:
+        if not is_whole(index) or not 0 <= index < self.chains:
             raise ValueError(f"index must be in 0…{self.chains - 1}, got {index!r}")
         return type(self)(self.run, [self._chains[index]], self.example)
 
@@ -134,8 +135,7 @@ class BasePosterior:
         return x, y
 
     def _check_inputs(self, x: Tensor) -> None:
-        if not isinstance(x, Tensor):
-            raise TypeError(f"x must be a torch tensor, got {type(x).__name__}")
+        tensor("x", x)
         expected = self.example[0].shape[1:]
         if x.shape[1:] != expected or len(x) == 0:
             raise ValueError(

@@ -90,7 +90,7 @@ class KLWeightPath(BasePosterior, abc.ABC):
         Raises:
             ValueError: for a λ that :meth:`at` does not take, or none.
         """
-        whole_number("draws", draws, 0)
+        draws = whole_number("draws", draws, 0)
         _check_any(kl_weights)
         x, y = self._tensors(data)
         models = ((kl_weight, self.at(kl_weight).model) for kl_weight in map(float, kl_weights))

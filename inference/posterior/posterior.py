@@ -64,7 +64,7 @@ class Posterior(ArvizExport):
             ``expected_log_lik`` as sums over all rows of ``data`` and all weights;
             ``elbo_error``, the Monte Carlo standard error of ``elbo``. All in nats.
         """
-        whole_number("draws", draws, 0)
+        draws = whole_number("draws", draws, 0)
         x, y = self._tensors(data)
         return evaluate(self.model, x, y, self.kl_weight, draws, seed)
 
@@ -80,7 +80,7 @@ class Posterior(ArvizExport):
             class probabilities ``[draws, n, classes]``, P(y = 1) ``[draws, n]`` for a Bernoulli
             likelihood, or conditional means ``[draws, n]`` for a Gaussian one.
         """
-        whole_number("draws", draws, 1)
+        draws = whole_number("draws", draws, 1)
         self._check_inputs(x)
         x = x.to(self.example[0])
         model = self.model.eval()
@@ -89,7 +89,7 @@ class Posterior(ArvizExport):
 
     def sample(self, draws: int = 100, *, seed: int = 0) -> dict[str, Tensor]:
         """Draw the latent sites: ``[draws, ...]`` by site."""
-        whole_number("draws", draws, 1)
+        draws = whole_number("draws", draws, 1)
         found = [d.values for d in posterior_draws(self.model, self.example[0], draws, seed)]
         return {site: torch.stack([values[site] for values in found]) for site in found[0]}
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from bayesnas.checks import whole_number
+from bayesnas.checks import is_whole, whole_number
 from bayesnas.models.autoencoders import active_units
 from bayesnas.models.autoencoders.decoder_likelihood import Observation
 from bayesnas.models.base import BayesianModel
@@ -118,8 +118,7 @@ class Autoencoder(BayesianModel):
         return self.decode_latents(z)
 
     def _index(self, name: str, latent: Any) -> int:
-        is_whole = isinstance(latent, int) and not isinstance(latent, bool)
-        if not is_whole or not 0 <= latent < self.latents:
+        if not is_whole(latent) or not 0 <= latent < self.latents:
             raise ValueError(
                 f"{name}: a latent index must be a whole number in 0…{self.latents - 1}, "
                 f"got {latent!r}"
@@ -147,7 +146,7 @@ def checked_shape(shape: int | Sequence[int]) -> tuple[int, ...]:
     >>> checked_shape(784)
     (784,)
     """
-    sizes = (shape,) if isinstance(shape, int) else tuple(shape)
+    sizes = tuple(shape) if isinstance(shape, Sequence) else (shape,)
     found = tuple(whole_number("shape", size) for size in sizes)
     if math.prod(found) < 2:
         raise ValueError(f"shape must hold at least two values, got {list(found)}")

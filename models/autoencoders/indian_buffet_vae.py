@@ -12,14 +12,14 @@ from pyro.distributions import TorchDistribution
 from torch import Tensor, nn
 from torch.distributions import Bernoulli, kl_divergence
 
-from bayesnas.checks import whole_number
+from bayesnas.checks import choice, flag, positive, whole_number
 from bayesnas.distributions import BinaryConcrete
 from bayesnas.distributions.relaxed.straight_through import StraightThroughBernoulli
 from bayesnas.models.autoencoders.base import Autoencoder, checked_shape
 from bayesnas.models.autoencoders.decoder_likelihood import Observation
 from bayesnas.models.autoencoders.encoder_decoder import Networks
 from bayesnas.models.base import DATA_PLATE, OBSERVED
-from bayesnas.models.checks import check_choice, check_memory, check_positive
+from bayesnas.models.checks import check_memory
 from bayesnas.models.nonparametric.stick_breaking import StickBreaking
 
 if TYPE_CHECKING:
@@ -106,26 +106,26 @@ class IndianBuffetVae(Autoencoder):
         super().__init__()
         self.shape = checked_shape(shape)
         self.latents = whole_number("latents", latents)
-        self.factors = bool(factors)
-        self.guide_structure = check_choice("guide_structure", guide_structure, GUIDES)
-        self.temperature = check_positive("temperature", temperature)
-        check_positive("mass", mass)
-        check_choice("network", network, ("mlp", "convolution"))
+        self.factors = flag("factors", factors)
+        self.guide_structure = choice("guide_structure", guide_structure, GUIDES)
+        self.temperature = positive("temperature", temperature)
+        mass = positive("mass", mass)
+        choice("network", network, ("mlp", "convolution"))
+        self.observation = Observation(self.shape, likelihood, noise_scale, binarize)
         widths = [whole_number("hidden", width) for width in hidden]
         self._config = {
             "shape": list(self.shape),
-            "latents": latents,
+            "latents": self.latents,
             "mass": mass,
             "factors": self.factors,
             "guide_structure": guide_structure,
-            "temperature": temperature,
+            "temperature": self.temperature,
             "network": network,
             "hidden": widths,
             "likelihood": likelihood,
-            "noise_scale": noise_scale,
-            "binarize": binarize,
+            "noise_scale": self.observation.noise_scale_given,
+            "binarize": self.observation.binarize,
         }
-        self.observation = Observation(self.shape, likelihood, noise_scale, binarize)
         heads = 3 if self.factors else 1
 
         def networks(k: int) -> Networks:

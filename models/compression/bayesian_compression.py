@@ -13,9 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from bayesnas.checks import choice, positive
 from bayesnas.distributions import GaussianWeights, GroupScales
 from bayesnas.likelihoods import make_likelihood
-from bayesnas.models.checks import check_choice, check_positive
 from bayesnas.models.compression.grouped_weights import GroupedWeights, joined
 from bayesnas.models.compression.scale_priors import (
     GroupPrior,
@@ -97,13 +97,13 @@ class BayesianCompressionNet(GroupedWeights):
     ) -> None:
         """Build prior, guide and likelihood around a copy of ``net``; see the class."""
         super().__init__()
-        check_choice("prior", prior, PRIORS)
-        check_choice("estimator", estimator, ("local", "weight"))
-        check_choice("initial_loc", initial_loc, ("random", "net"))
+        choice("prior", prior, PRIORS)
+        choice("estimator", estimator, ("local", "weight"))
+        choice("initial_loc", initial_loc, ("random", "net"))
         self.estimator = estimator
         self.initial_loc = initial_loc
-        self.initial_scale = check_positive("initial_scale", initial_scale)
-        self.global_scale = check_positive("global_scale", global_scale)
+        self.initial_scale = positive("initial_scale", initial_scale)
+        self.global_scale = positive("global_scale", global_scale)
         self.likelihood = make_likelihood(likelihood, noise_scale)
         self.task = self.likelihood.task
         self.net = copy.deepcopy(net)
@@ -262,11 +262,10 @@ def _layer_bounds(
     """Upper bound of the posterior scales of every layer."""
     if not isinstance(max_scale, Mapping):
         if max_scale is not None:
-            check_positive("max_scale", max_scale)
+            max_scale = positive("max_scale", max_scale)
         return [max_scale] * len(layers)
     unknown = sorted(set(max_scale) - set(layers))
     if unknown:
         raise ValueError(f"max_scale must name layers out of {list(layers)}, got {unknown}")
-    for bound in max_scale.values():
-        check_positive("max_scale", bound)
-    return [max_scale.get(name) for name in layers]
+    bounds = {name: positive("max_scale", bound) for name, bound in max_scale.items()}
+    return [bounds.get(name) for name in layers]

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from bayesnas.checks import choice, is_number, positive
 from bayesnas.complexity import smallest_gaussian_kl
 from bayesnas.distributions import GaussianWeights
 from bayesnas.likelihoods import make_likelihood
-from bayesnas.models.checks import check_choice, check_positive
 from bayesnas.models.networks.base import NetModel, observe
 from bayesnas.nn.graphs.net_spec import describe_net
 from bayesnas.nn.modules.keep_masks import KeepMasks
@@ -84,12 +84,12 @@ class GaussianNet(NetModel):
     ) -> None:
         """Build prior, guide and likelihood around a copy of ``net``; see the class."""
         super().__init__()
-        check_choice("estimator", estimator, ("local", "weight"))
-        check_choice("initial_loc", initial_loc, ("random", "net"))
-        check_positive("initial_scale", initial_scale)
+        choice("estimator", estimator, ("local", "weight"))
+        choice("initial_loc", initial_loc, ("random", "net"))
+        initial_scale = positive("initial_scale", initial_scale)
         self.estimator = estimator
         self.initial_loc = initial_loc
-        self.initial_scale = float(initial_scale)
+        self.initial_scale = initial_scale
         self.likelihood = make_likelihood(likelihood, noise_scale)
         self.task = self.likelihood.task
         self.net = copy.deepcopy(net)
@@ -195,11 +195,10 @@ class GaussianNet(NetModel):
         """Constructor arguments as JSON values; TypeError for a net that has no description."""
         if self._custom_rule:
             return super().config()
-        prior = self._prior_argument
         points: dict[str, Any] = {} if self.layers.names else {"stochastic": "none"}
         return {
             "net": describe_net(self.plain_module()),
-            "prior_scale": prior if isinstance(prior, (int, float, str)) else self._prior_list(),
+            "prior_scale": self._prior_argument_as_json(),
             "estimator": self.estimator,
             "initial_loc": self.initial_loc,
             "initial_scale": self.initial_scale,
@@ -207,7 +206,12 @@ class GaussianNet(NetModel):
             **self.likelihood.config(),
         }
 
-    def _prior_list(self) -> list[float]:
+    def _prior_argument_as_json(self) -> str | float | list[float]:
+        prior = self._prior_argument
+        if isinstance(prior, str):
+            return prior
+        if is_number(prior):
+            return float(prior)
         return [float(scale) for scale in self.log_prior_scale.exp()]
 
     def describe(self) -> str:
@@ -219,7 +223,7 @@ def _layer_scales(prior_scale: PriorScale, layers: Sequence[str]) -> list[float]
     """Prior scale of every layer; raises where the argument doesn't say one for each."""
     scales: list[float]
     if isinstance(prior_scale, str):
-        check_choice("prior_scale", prior_scale, ("learned",))
+        choice("prior_scale", prior_scale, ("learned",))
         scales = [1.0] * len(layers)
     elif isinstance(prior_scale, Mapping):
         if set(prior_scale) != set(layers):
@@ -237,6 +241,4 @@ def _layer_scales(prior_scale: PriorScale, layers: Sequence[str]) -> list[float]
         scales = list(prior_scale)
     else:
         scales = [cast(float, prior_scale)] * len(layers)
-    for scale in scales:
-        check_positive("prior_scale", scale)
-    return [float(scale) for scale in scales]
+    return [positive("prior_scale", scale) for scale in scales]

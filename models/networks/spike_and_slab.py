@@ -13,10 +13,10 @@ from pyro.distributions import TorchDistribution
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from bayesnas.checks import choice, positive, probability
 from bayesnas.distributions import GaussianWeights, SpikeAndSlab
 from bayesnas.distributions.weights.gated_weights import GatedWeights
 from bayesnas.likelihoods import make_likelihood
-from bayesnas.models.checks import check_choice, check_positive, check_probability
 from bayesnas.models.networks.base import NetModel, observe
 from bayesnas.models.networks.gate_relaxations import GateLaw, RelaxedGates
 from bayesnas.nn import VariationalParameters
@@ -94,13 +94,13 @@ class SpikeAndSlabNet(NetModel):
     ) -> None:
         """Build gates, prior, guide and likelihood around a copy of ``net``; see the class."""
         super().__init__()
-        check_choice("estimator", estimator, ("local", "weight"))
-        check_choice("initial_loc", initial_loc, ("random", "net"))
-        check_positive("initial_scale", initial_scale)
-        check_probability("inclusion", inclusion)
-        check_probability("initial_inclusion", initial_inclusion)
-        if slab_scale != "learned":
-            check_positive("slab_scale", slab_scale)
+        choice("estimator", estimator, ("local", "weight"))
+        choice("initial_loc", initial_loc, ("random", "net"))
+        initial_scale = positive("initial_scale", initial_scale)
+        inclusion = probability("inclusion", inclusion)
+        initial_inclusion = probability("initial_inclusion", initial_inclusion)
+        if not (isinstance(slab_scale, str) and slab_scale == "learned"):
+            slab_scale = positive("slab_scale", slab_scale)
         self.gates = RelaxedGates(relaxation, temperature)
         self.likelihood = make_likelihood(likelihood, noise_scale)
         self.task = self.likelihood.task

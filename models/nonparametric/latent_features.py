@@ -10,12 +10,12 @@ import torch
 from pyro.distributions import TorchDistribution
 from torch import Tensor, nn
 
-from bayesnas.checks import whole_number
+from bayesnas.checks import positive, whole_number
 from bayesnas.distributions.deferred.deferred import Deferred, DeferredDraw
 from bayesnas.distributions.deferred.expected_likelihoods import ExpectedNormal
 from bayesnas.distributions.relaxed.straight_through import StraightThroughBernoulli
 from bayesnas.models.base import DATA_PLATE, OBSERVED, BayesianModel
-from bayesnas.models.checks import check_memory, check_positive
+from bayesnas.models.checks import check_memory
 from bayesnas.models.nonparametric.latent_feature_initialisation import start_features
 from bayesnas.models.nonparametric.stick_breaking import StickBreaking
 
@@ -99,14 +99,18 @@ class LatentFeatures(BayesianModel):
         self.in_features = whole_number("in_features", in_features)
         self.latents = whole_number("latents", latents)
         self.sweeps = whole_number("sweeps", sweeps)
-        check_positive("mass", mass)
+        mass = positive("mass", mass)
+        if noise_scale is not None:
+            noise_scale = positive("noise_scale", noise_scale)
+        if feature_scale is not None:
+            feature_scale = positive("feature_scale", feature_scale)
         self._config = {
-            "in_features": in_features,
-            "latents": latents,
+            "in_features": self.in_features,
+            "latents": self.latents,
             "mass": mass,
             "noise_scale": noise_scale,
             "feature_scale": feature_scale,
-            "sweeps": sweeps,
+            "sweeps": self.sweeps,
         }
         # A mean and a scale of every loading.
         check_memory("latents", latents, lambda k: [nn.Linear(k, 2 * in_features)])
@@ -126,7 +130,7 @@ class LatentFeatures(BayesianModel):
         if value is None:
             self.register_parameter(f"log_{name}", nn.Parameter(torch.zeros(())))
         else:
-            self.register_buffer(f"log_{name}", torch.tensor(check_positive(name, value)).log())
+            self.register_buffer(f"log_{name}", torch.tensor(value).log())
 
     # Density ------------------------------------------------------------------------------
 

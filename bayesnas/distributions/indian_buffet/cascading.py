@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bayesnas.checks import whole_number
-from bayesnas.distributions.indian_buffet.two_parameter import IndianBuffet, positive_scalar
+from bayesnas.checks import positive_scalar, whole_number
+from bayesnas.distributions.indian_buffet.two_parameter import IndianBuffet
 
 
 @dataclass(frozen=True)
@@ -176,7 +176,7 @@ class CascadingIndianBuffet:
         return expected
 
     def _distributions(self, layers: int) -> Tensor:
-        whole_number("layers", layers, 0)
+        layers = whole_number("layers", layers, 0)
         matrix = self.transition_matrix()
         found = [torch.zeros(len(matrix), dtype=torch.float64)]
         found[0][self.width] = 1.0

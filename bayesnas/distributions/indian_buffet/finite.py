@@ -9,12 +9,11 @@ from pyro.distributions import TorchDistribution
 from torch import Tensor
 from torch.distributions import Beta, constraints
 
-from bayesnas.checks import whole_number
+from bayesnas.checks import positive_scalar, whole_number
 from bayesnas.distributions.indian_buffet.two_parameter import (
     check_binary,
     log_beta,
     log_repetitions,
-    positive_scalar,
 )
 from bayesnas.distributions.shape import Shape
 

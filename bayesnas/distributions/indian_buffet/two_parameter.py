@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Any, cast
 
 import torch
 from pyro.distributions import TorchDistribution
 from torch import Tensor
 from torch.distributions import constraints
 
-from bayesnas.checks import whole_number
+from bayesnas.checks import positive_scalar, whole_number
 from bayesnas.distributions.shape import Shape
 
 
@@ -203,17 +202,6 @@ def log_repetitions(matrix: Tensor, counted: Tensor) -> Tensor:
 def log_beta(a: Tensor, b: Tensor) -> Tensor:
     """Ln of the beta function."""
     return a.lgamma() + b.lgamma() - (a + b).lgamma()
-
-
-def positive_scalar(name: str, value: Any) -> Tensor:
-    """Return a finite number > 0 as a tensor ``[]``; ValueError names it where it is not."""
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not is_number and not (isinstance(value, Tensor) and value.ndim == 0):
-        raise ValueError(f"{name} must be one finite number > 0, got {value!r}")
-    found = value if is_number else cast(Tensor, value).detach().item()
-    if not 0 < found < math.inf:
-        raise ValueError(f"{name} must be a finite number > 0, got {found!r}")
-    return torch.as_tensor(float(value)) if is_number else cast(Tensor, value)
 
 
 def check_binary(name: str, value: Tensor, rows: int) -> None:

@@ -70,7 +70,7 @@ class GumbelSoftmax(TorchDistribution):
         self, temperature: float | Tensor, *, logits: Tensor, validate_args: bool | None = None
     ) -> None:
         """Broadcast the parameters; see the class."""
-        check_temperature(temperature)
+        temperature = check_temperature(temperature)
         if logits.ndim < 1 or logits.shape[-1] < 2:
             raise ValueError(f"logits must be [..., K] with K >= 2, got {list(logits.shape)}")
         self._given_temperature = temperature

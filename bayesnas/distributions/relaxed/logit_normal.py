@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.distributions import Distribution, Normal, constraints, kl_divergence, register_kl
 from torch.distributions.utils import broadcast_all
 
+from bayesnas.checks import choice
 from bayesnas.distributions.relaxed.simplex_points import (
     cube_point,
     log_of,
@@ -82,8 +83,7 @@ class LogitNormal(TorchDistribution):
         validate_args: bool | None = None,
     ) -> None:
         """Broadcast the parameters; see the class."""
-        if domain not in DOMAINS:
-            raise ValueError(f"domain must be one of {list(DOMAINS)}, got {domain!r}")
+        choice("domain", domain, list(DOMAINS))
         self.domain = domain
         self.loc, self.scale = broadcast_all(loc, scale)
         shape = self.loc.shape

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
 
-from bayesnas.checks import whole_number
+from bayesnas.checks import flag, is_number, is_whole, positive, whole_number
 from bayesnas.nn.hypernetworks.base import ConstantNet, Hypernet, ModuleNet, PiecewiseLinearNet
 from bayesnas.nn.hypernetworks.kl_range import LogInterval, ParameterMap
 from bayesnas.nn.hypernetworks.low_rank import LowRankNet
@@ -68,11 +68,17 @@ class PiecewiseMap(ParameterMap):
 
     def __post_init__(self) -> None:
         """Check the knots."""
-        if isinstance(self.knots, Sequence):
-            object.__setattr__(self, "knots", tuple(float(knot) for knot in self.knots))
-        count = self.knots if isinstance(self.knots, int) else len(self.knots)
-        if count < 2:
+        flag("coarse_to_fine", self.coarse_to_fine)
+        if isinstance(self.knots, Sequence) and not isinstance(self.knots, str):
+            found = tuple(positive("knots", knot) for knot in self.knots)
+            object.__setattr__(self, "knots", found)
+            enough = len(found) >= 2
+        else:
+            enough = is_whole(self.knots) and self.knots >= 2
+        if not enough:
             raise ValueError(f"knots must be at least 2, got {self.knots!r}")
+        if is_whole(self.knots):
+            object.__setattr__(self, "knots", int(self.knots))
 
     def positions(self, span: LogInterval) -> list[float]:
         """T of every knot."""
@@ -123,9 +129,10 @@ class MonotoneMap(ParameterMap):
 
     def __post_init__(self) -> None:
         """Check costs and knots."""
-        object.__setattr__(self, "costs", tuple(float(number) for number in self.costs))
-        if not all(map(math.isfinite, self.costs)):
-            raise ValueError(f"costs must be finite numbers, got {list(self.costs)}")
+        costs = tuple(self.costs) if isinstance(self.costs, Iterable) else ()
+        if not all(is_number(cost) and math.isfinite(cost) for cost in costs):
+            raise ValueError(f"costs must be finite numbers, got {self.costs!r}")
+        object.__setattr__(self, "costs", tuple(float(cost) for cost in costs))
         object.__setattr__(self, "knots", self._spaced.knots)
 
     @property
@@ -170,7 +177,7 @@ class LowRankMap(ParameterMap):
     def __post_init__(self) -> None:
         """Check both."""
         for name in ("rank", "hidden"):
-            whole_number(name, getattr(self, name))
+            object.__setattr__(self, name, whole_number(name, getattr(self, name)))
 
     def build(self, initial: Tensor, shapes: Sequence[Any], span: LogInterval) -> Hypernet:
         """A network a tensor."""
