@@ -8,7 +8,7 @@ import textwrap
 from pathlib import Path
 
 from bayesnas.checks import whole_number
-from bayesnas.cli.options import add_device_option, add_output_options
+from bayesnas.cli.options import add_device_option, add_output_options, path_word
 from bayesnas.cli.output import Outcome, note
 from bayesnas.reproductions import REPRODUCTIONS, Reproduced, Reproduction, Request
 from bayesnas.reproductions.tables import as_text
@@ -36,7 +36,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument(
         "--out",
-        type=Path,
+        type=path_word,
         metavar="DIR",
         help="folder of fits, tables and pictures (runs/NAME, or runs/NAME-quick)",
     )
