@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 _LARGEST_SEED = 2**63 - 1  # that torch takes
+_MOST_DRAWS = 1_000_000
 
 
 def is_whole(value: object) -> TypeGuard[int]:
@@ -72,6 +73,15 @@ def seed_number(name: str, value: object, most: int = _LARGEST_SEED) -> int:
     0
     """
     return whole_number(name, value, 0, most)
+
+
+def draw_count(name: str, value: object, least: int = 1) -> int:
+    """Return a number of draws: at least ``least``, at most a million, which nobody waits for.
+
+    >>> draw_count("draws", 100)
+    100
+    """
+    return whole_number(name, value, least, _MOST_DRAWS)
 
 
 def finite(name: str, value: object) -> float:

@@ -23,6 +23,7 @@ from bayesnas.inference.training.fit_options import FitArguments, FitOptions
 from bayesnas.inference.training.run_fit import run_fit
 from bayesnas.models.base import BayesianModel
 from bayesnas.nn.hypernetworks.options import Amortize
+from bayesnas.typed import typed
 
 
 @overload
@@ -43,6 +44,7 @@ def fit(
 ) -> Posterior: ...
 
 
+@typed(own=("model", "data", "validation", "on_step"))
 def fit(
     model: BayesianModel,
     data: Data,

@@ -18,8 +18,10 @@ from torch.distributions import Transform, constraints, transform_to
 
 from bayesnas.checks import function
 from bayesnas.models.base import BayesianModel
+from bayesnas.typed import typed
 
 
+@typed(own=("model_fn", "guide_fn"))
 class PyroPair(BayesianModel):
     """Any Pyro model and guide as a model of the zoo.
 

@@ -15,6 +15,7 @@ FOLDERS = ("bayesnas", "models", "inference")
 # own line or of a later one.
 ORDER = """
 checks memory
+typed
 export pruning likelihoods
 nn.modules nn.lazy
 nn.hypernetworks nn.graphs

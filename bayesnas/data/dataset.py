@@ -13,6 +13,7 @@ from torch import Tensor
 
 from bayesnas.data.checks import as_labels, as_targets, check_finite, check_rows, infer_task
 from bayesnas.data.info import DataInfo, Task
+from bayesnas.typed import typed
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -69,11 +70,13 @@ class Split:
             digest.update(array.data)
         return digest.hexdigest()
 
+    @typed()
     def to(self, device: torch.device | str) -> Split:
         """The same part with x and y on another device."""
         return dataclasses.replace(self, x=self.x.to(device), y=self.y.to(device))
 
     @classmethod
+    @typed(own=("data",))
     def of(
         cls,
         data: Split | tuple[Tensor, Tensor],

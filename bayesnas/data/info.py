@@ -9,11 +9,13 @@ from typing import Any, Literal, get_args
 from bayesnas.checks import choice
 from bayesnas.data.provenance import DataSource
 from bayesnas.data.standardisation import Standardisation
+from bayesnas.typed import typed
 
 Task = Literal["classification", "regression"]
 Part = Literal["train", "validation", "test", "all"]
 
 
+@typed()
 @dataclass(frozen=True)
 class DataInfo:
     """What is known of a part of a data set beside its numbers.

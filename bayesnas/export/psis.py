@@ -10,6 +10,7 @@ import numpy as np
 
 from bayesnas.checks import non_negative
 from bayesnas.export.arviz_version import arviz, has_inference_data, to_numpy
+from bayesnas.typed import typed
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -24,6 +25,7 @@ MIN_DRAWS = 30
 EQUAL = 1e-8
 
 
+@typed()
 def tempered_log_weights(
     log_prior_total: Array, log_lik_total: Array, log_q_total: Array, kl_weight: float
 ) -> Doubles:
@@ -77,6 +79,7 @@ def tempered_log_weights(
     return log_prior + log_lik / kl_weight - log_q
 
 
+@typed(own=("data", "log_weights"))
 def pareto_k(log_weights: Array) -> float:
     """Shape k̂ of the generalised Pareto tail of importance weights, by ArviZ's PSIS.
 

@@ -16,8 +16,10 @@ from bayesnas.inference.optim.trainable_parameters import running_buffers, train
 from bayesnas.inference.runtime.pyro_context import pyro_session
 from bayesnas.inference.runtime.random_state import RandomStream
 from bayesnas.models.base import BayesianModel
+from bayesnas.typed import typed
 
 
+@typed(own=("data", "validation", "model"))
 def hypergradient(
     model: BayesianModel,
     data: Data,

@@ -17,6 +17,7 @@ from bayesnas.inference.bilevel.linear_solvers import (
     dot,
     neumann_series,
 )
+from bayesnas.typed import typed
 
 Loss = Callable[[Tensors, Tensors], Tensor]
 """A loss ``[]`` as a function of θ and h, each a sequence of tensors of any shapes."""
@@ -78,6 +79,7 @@ class Greedy(Hypergradient):
         return _gradient(upper([value.detach() for value in theta], h), h)
 
 
+@typed()
 @dataclass(frozen=True)
 class Unrolled(Hypergradient):
     r"""θ* replaced by what some steps of gradient descent make of θ, differentiated through.
@@ -125,6 +127,7 @@ class Unrolled(Hypergradient):
         return _gradient(upper(moving, h), h)
 
 
+@typed()
 @dataclass(frozen=True)
 class Implicit(Hypergradient):
     r"""The derivative by the implicit function theorem, at a θ that solves the lower problem.

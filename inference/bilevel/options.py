@@ -13,8 +13,10 @@ from bayesnas.inference.bilevel.hypergradients import Hypergradient, make_hyperg
 from bayesnas.inference.config.schedules import Schedule, learning_rate_factor
 from bayesnas.inference.config.settings import check_kl_weight
 from bayesnas.inference.optim.optimizers import OptimizerFactory
+from bayesnas.typed import typed
 
 
+@typed()
 @dataclass(frozen=True)
 class Bilevel:
     r"""The upper level of a two-level fit: h is trained on validation data, θ on training data.

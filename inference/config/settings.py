@@ -18,6 +18,7 @@ from bayesnas.checks import (
 )
 from bayesnas.inference.config.kl_weight_range import KLWeightRange, make_amortization
 from bayesnas.inference.config.schedules import Schedule, learning_rate_factor
+from bayesnas.memory import available_memory
 from bayesnas.nn.hypernetworks.options import Amortize
 
 Batched = bool | Literal["auto"]
@@ -181,6 +182,7 @@ def make_settings(
         epochs = whole_number("epochs", epochs, 1)
         steps = int(epochs or 0) * -(-examples // min(batch_size, examples))
     steps = whole_number("steps", steps, 1)
+    _check_history(steps, restarts * len(several or (0,)))
     learning_rate_factor(schedule, 0.0)
     if isinstance(batched, str) and batched == "auto":
         together = False
@@ -250,3 +252,16 @@ _STEPS_WORTH_COMPILING = 5_000
 def check_kl_weight(kl_weight: object, name: str = "kl_weight") -> None:
     """Raise ValueError unless λ is a finite number ≥ 0."""
     non_negative(name, kl_weight)
+
+
+_STEP_BYTES = 16  # of the history: four numbers a step
+
+
+def _check_history(steps: int, chains: int) -> None:
+    """Raise ValueError unless memory holds what is recorded of every step."""
+    needed, available = _STEP_BYTES * steps * chains, available_memory()
+    if needed > available:
+        raise ValueError(
+            f"steps must be fewer: the history of {steps:,} steps of {chains:,} chains (restarts) "
+            f"takes {needed / 2**20:,.0f} MiB, and {available / 2**20:,.0f} MiB are free"
+        )

@@ -14,6 +14,7 @@ from torch.distributions import kl_divergence
 from bayesnas.inference.elbo.messengers import DataScale
 from bayesnas.inference.elbo.sites import is_local, split_sites
 from bayesnas.models.base import BayesianModel
+from bayesnas.typed import typed
 
 
 @dataclass
@@ -49,6 +50,7 @@ class BoundTerms:
         return self.expected_log_lik() - kl_weight * self.kl_divergence()
 
 
+@typed()
 def bound_terms(
     model: BayesianModel,
     x: Tensor,

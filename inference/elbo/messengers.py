@@ -11,6 +11,7 @@ from torch import Tensor
 
 from bayesnas.models.base import DATA_PLATE, OBSERVED
 from bayesnas.nn.lazy.lazy_tensor import drawn
+from bayesnas.typed import typed
 
 
 class DataScale(Messenger):
@@ -97,6 +98,7 @@ class UnsampledTargets(Messenger):
             msg["done"] = True
 
 
+@typed()
 def kl_weighted(
     fn: Callable[..., Any], kl_weight: float | Tensor, data_scale: float = 1.0
 ) -> Callable[..., Any]:

@@ -24,6 +24,7 @@ from bayesnas.inference.runtime.pyro_context import pyro_session
 from bayesnas.inference.runtime.random_state import RandomStream
 from bayesnas.models.base import BayesianModel
 from bayesnas.nn.modules.parameter_names import below
+from bayesnas.typed import typed
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -84,12 +85,14 @@ class BasePosterior:
         """What is known of the training data: name, classes, standardisation."""
         return self.run.data
 
+    @typed()
     def chain(self, index: int) -> Self:
         """Return the posterior of one chain alone."""
         if not is_whole(index) or not 0 <= index < self.chains:
             raise ValueError(f"index must be in 0…{self.chains - 1}, got {index!r}")
         return type(self)(self.run, [self._chains[index]], self.example)
 
+    @typed()
     def to(self, device: str | torch.device) -> Self:
         """Return a copy on another device."""
         where = resolve_device(device)
@@ -111,6 +114,7 @@ class BasePosterior:
         """Parameters and history of every chain, on the CPU."""
         return [chain.record() for chain in self._chains]
 
+    @typed()
     def save(self, path: str | Path) -> None:
         """Write the run to a folder: JSON and safetensors, no pickle.
 

@@ -16,8 +16,10 @@ from bayesnas.inference.runs.run_folder import Example, read_run
 from bayesnas.inference.runtime.device import resolve_device
 from bayesnas.models.base import BayesianModel
 from bayesnas.nn.hypernetworks.options import Amortize
+from bayesnas.typed import typed
 
 
+@typed(own=("model",))
 def load(
     path: str | Path,
     *,

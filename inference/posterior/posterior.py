@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Unpack
 import torch
 from torch import Tensor, nn
 
-from bayesnas.checks import whole_number
+from bayesnas.checks import draw_count
 from bayesnas.complexity import nats_to_bits
 from bayesnas.inference.config.inputs import Data, checked_data
 from bayesnas.inference.config.settings import make_settings
@@ -29,6 +29,7 @@ from bayesnas.inference.posterior.retrain import Start, retrained
 from bayesnas.inference.training.fit_options import FitOptions
 from bayesnas.pruning.compaction import compact
 from bayesnas.pruning.criteria import Criterion, Removal
+from bayesnas.typed import typed
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -49,6 +50,7 @@ class Posterior(ArvizExport):
         example: two rows of the training data, ``(x, y)``.
     """
 
+    @typed(own=("data",))
     def evaluate(self, data: Data, *, draws: int = 32, seed: int = 0) -> dict[str, float]:
         """Measure predictions and the bound on data.
 
@@ -64,10 +66,11 @@ class Posterior(ArvizExport):
             ``expected_log_lik`` as sums over all rows of ``data`` and all weights;
             ``elbo_error``, the Monte Carlo standard error of ``elbo``. All in nats.
         """
-        draws = whole_number("draws", draws, 0)
+        draws = draw_count("draws", draws, 0)
         x, y = self._tensors(data)
         return evaluate(self.model, x, y, self.kl_weight, draws, seed)
 
+    @typed(own=("x",))
     def predict(self, x: Tensor, draws: int = 100, *, seed: int = 0) -> Tensor:
         """Predict under ``draws`` draws of the weights, one draw for all rows.
 
@@ -80,16 +83,17 @@ class Posterior(ArvizExport):
             class probabilities ``[draws, n, classes]``, P(y = 1) ``[draws, n]`` for a Bernoulli
             likelihood, or conditional means ``[draws, n]`` for a Gaussian one.
         """
-        draws = whole_number("draws", draws, 1)
+        draws = draw_count("draws", draws, 1)
         self._check_inputs(x)
         x = x.to(self.example[0])
         model = self.model.eval()
         found = posterior_draws(model, self.example[0], draws, seed)
         return torch.stack([conditional_means(model, x, draw) for draw in found])
 
+    @typed()
     def sample(self, draws: int = 100, *, seed: int = 0) -> dict[str, Tensor]:
         """Draw the latent sites: ``[draws, ...]`` by site."""
-        draws = whole_number("draws", draws, 1)
+        draws = draw_count("draws", draws, 1)
         found = [d.values for d in posterior_draws(self.model, self.example[0], draws, seed)]
         return {site: torch.stack([values[site] for values in found]) for site in found[0]}
 
@@ -97,6 +101,7 @@ class Posterior(ArvizExport):
         """What the posterior says of the structure: values in [0, 1], one variable a site."""
         return self.model.structure()
 
+    @typed(own=("data",))
     def complexity(self, data: Data | None = None, *, draws: int = 32) -> dict[str, float]:
         """Measure how much the posterior says, and of how many parameters.
 
@@ -111,6 +116,7 @@ class Posterior(ArvizExport):
             expected negative log-likelihood (Graves 2011); ``parameters`` with a posterior, and
             ``parameters_kept`` after pruning.
         """
+        draws = draw_count("draws", draws)
         kl = kl_of(self.model, *self.example, draws=draws, seed=0)
         masks = self.model.keep_masks()
         found = {
@@ -127,6 +133,7 @@ class Posterior(ArvizExport):
             found["mdl_bits"] = nats_to_bits(kl - log_lik)
         return found
 
+    @typed(own=("data",))
     def refine(
         self,
         data: Data,
@@ -202,6 +209,7 @@ class Posterior(ArvizExport):
         """
         return self.model.architecture().eval()
 
+    @typed(own=("data",))
     def retrain(
         self, data: Data, *, start: Start = "scratch", **options: Unpack[FitOptions]
     ) -> Posterior:
@@ -226,6 +234,7 @@ class Posterior(ArvizExport):
 
     # Smaller networks ---------------------------------------------------------------------
 
+    @typed()
     def prune(
         self,
         *,
@@ -270,6 +279,7 @@ class Posterior(ArvizExport):
         ]
         return Posterior(self.run, chains, self.example)
 
+    @typed(own=("data",))
     def pruning_curve(
         self,
         data: Data,

@@ -35,11 +35,13 @@ from bayesnas.nn.graphs.topology import Edge, edge_name
 from bayesnas.nn.graphs.weighted_graph import WeighedGraph
 from bayesnas.nn.modules.stochastic_layers import is_linear_or_convolution
 from bayesnas.nn.modules.variational_parameters import VariationalParameters
+from bayesnas.typed import typed
 
 if TYPE_CHECKING:
     import xarray as xr
 
 
+@typed(own=("graph",))
 class LatentStructureNet(GaussianNet):
     r"""A graph whose operations γ and weights w are both random.
 

@@ -21,6 +21,7 @@ from bayesnas.models.autoencoders.encoder_decoder import Networks
 from bayesnas.models.autoencoders.relevance_scales import Relevance
 from bayesnas.models.base import DATA_PLATE, OBSERVED
 from bayesnas.models.checks import check_memory
+from bayesnas.typed import typed
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -30,6 +31,7 @@ _LARGEST_LOG_PRECISION = 15.0
 _EXAMPLES = 500  # generated, to say which dimensions are determined
 
 
+@typed()
 class ArdVae(Autoencoder):
     r"""A variational autoencoder whose latent dimensions have scales of their own.
 
@@ -241,6 +243,7 @@ class ArdVae(Autoencoder):
         return mean
 
     @torch.no_grad()
+    @typed()
     def encode(self, x: Tensor) -> Tensor:
         """E[z | x] at the mean of γ, ``[n, L]``."""
         mean: Tensor = self.latent_posterior(self.examples(x), self.scales()).mean

@@ -13,6 +13,7 @@ from bayesnas.checks import is_whole, whole_number
 from bayesnas.models.autoencoders import active_units
 from bayesnas.models.autoencoders.decoder_likelihood import Observation
 from bayesnas.models.base import BayesianModel
+from bayesnas.typed import typed
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -66,14 +67,17 @@ class Autoencoder(BayesianModel):
         raise TypeError(f"{type(self).__name__} does not define included()")
 
     @torch.no_grad()
+    @typed()
     def decode_latents(self, z: Tensor) -> Tensor:
         """E[x | z] at the means of everything else, ``[n, *shape]``."""
         return self.mean_of_latents(z)
 
+    @typed()
     def reconstruct(self, x: Tensor) -> Tensor:
         """E[x | z] at z = E[z | x], ``[n, *shape]``."""
         return self.decode_latents(self.encode(x))
 
+    @typed()
     def generate(
         self,
         n: int,
@@ -100,6 +104,7 @@ class Autoencoder(BayesianModel):
         device = self.scales().device
         return torch.randn(n, self.latents, generator=generator, device=device)
 
+    @typed()
     def traverse(self, latent: int, values: Sequence[float], x: Tensor | None = None) -> Tensor:
         """Means as one latent dimension moves, ``[values, *shape]``.
 
@@ -125,10 +130,12 @@ class Autoencoder(BayesianModel):
             )
         return int(latent)
 
+    @typed()
     def measures(self, x: Tensor) -> xr.Dataset:
         """How relevant each latent dimension is, by three measures; see ``active_units``."""
         return active_units.measures(self, x)
 
+    @typed()
     def active(self, x: Tensor, by: str = "variance") -> Tensor:
         """Which dimensions are used, boolean ``[L]``.
 

@@ -21,6 +21,7 @@ from bayesnas.models.autoencoders.encoder_decoder import Networks
 from bayesnas.models.base import DATA_PLATE, OBSERVED
 from bayesnas.models.checks import check_memory
 from bayesnas.models.nonparametric.stick_breaking import StickBreaking
+from bayesnas.typed import typed
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -30,6 +31,7 @@ GUIDES = ("mean-field", "structured")
 _LARGEST_LOG_PRECISION = 15.0
 
 
+@typed()
 class IndianBuffetVae(Autoencoder):
     r"""A variational autoencoder in which every example has some of K features.
 
@@ -191,6 +193,7 @@ class IndianBuffetVae(Autoencoder):
         return output.reshape(-1, *self.shape)
 
     @torch.no_grad()
+    @typed()
     def bound(self, x: Tensor, draws: int = 1, *, relaxed: bool = False, seed: int = 0) -> Tensor:
         r"""Evidence lower bound of every example, ``[n]`` in nats, without the term of ν.
 
@@ -260,6 +263,7 @@ class IndianBuffetVae(Autoencoder):
         return self.scales()
 
     @torch.no_grad()
+    @typed()
     def activity(self, x: Tensor) -> Tensor:
         """q(z_nk = 1 | x_n) at the mean of π, ``[n, K]``."""
         evidence, *_ = self.networks.encode(self.examples(x))

@@ -30,12 +30,14 @@ from bayesnas.nn.modules.keep_masks import KeepMasks
 from bayesnas.nn.modules.module_spec import describe, summary
 from bayesnas.nn.modules.stochastic_layers import StochasticLayers, is_linear_or_convolution
 from bayesnas.nn.modules.weight_groups import Groups, find_groups
+from bayesnas.typed import typed
 
 _LARGEST_LOG_SCALE = 5.0
 
 PRIORS = ("normal-jeffreys", "horseshoe", "log-uniform-truncated")
 
 
+@typed()
 class BayesianCompressionNet(GroupedWeights):
     r"""A network in which every input unit or filter of a layer has a random scale.
 

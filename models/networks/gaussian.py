@@ -26,6 +26,7 @@ from bayesnas.nn.modules.stochastic_layers import (
 )
 from bayesnas.nn.modules.variational_parameters import VariationalParameters
 from bayesnas.pruning.criteria import relative_density
+from bayesnas.typed import typed
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 PriorScale = float | str | Sequence[float] | Mapping[str, float]
 
 
+@typed()
 class GaussianNet(NetModel):
     r"""A network whose weights and biases have independent Gaussian priors and posteriors.
 

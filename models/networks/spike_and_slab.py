@@ -24,11 +24,13 @@ from bayesnas.nn.modules.gate_groups import GateGroup, gate_groups
 from bayesnas.nn.modules.keep_masks import KeepMasks
 from bayesnas.nn.modules.module_spec import describe, summary
 from bayesnas.nn.modules.stochastic_layers import StochasticLayers, is_linear_or_convolution
+from bayesnas.typed import typed
 
 if TYPE_CHECKING:
     import xarray as xr
 
 
+@typed()
 class SpikeAndSlabNet(NetModel):
     r"""A network with gates: weights, neurons or filters are in it with some probability.
 

@@ -18,6 +18,7 @@ from bayesnas.models.base import DATA_PLATE, OBSERVED, BayesianModel
 from bayesnas.models.checks import check_memory
 from bayesnas.models.nonparametric.latent_feature_initialisation import start_features
 from bayesnas.models.nonparametric.stick_breaking import StickBreaking
+from bayesnas.typed import typed
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 STICKS, FEATURES, ASSIGNMENTS = "sticks", "features", "z"
 
 
+@typed()
 class LatentFeatures(BayesianModel):
     r"""Examples as sums of some of K features, and noise.
 
@@ -224,16 +226,19 @@ class LatentFeatures(BayesianModel):
     # Reading ------------------------------------------------------------------------------
 
     @torch.no_grad()
+    @typed()
     def activity(self, x: Tensor) -> Tensor:
         """q(z_nk = 1 | x_n) at the mean of π, ``[n, K]``."""
         self.check(x, x)
         logits = self.assignment_logits(x.to(self.loc), self.sticks.popularity().logit())
         return logits.sigmoid()
 
+    @typed()
     def used(self, x: Tensor) -> Tensor:
         """Which features an example of ``x`` has with probability above ½, boolean ``[K]``."""
         return (self.activity(x) > 0.5).any(0)
 
+    @typed()
     def reconstruct(self, x: Tensor) -> Tensor:
         """E[z A | x], ``[n, D]``."""
         return self.activity(x) @ self.loc.detach()

@@ -17,6 +17,7 @@ from bayesnas.distributions.weights.gaussian_supports import GaussianSupports
 from bayesnas.models.base import DATA_PLATE, OBSERVED
 from bayesnas.models.regression.base import WEIGHT, LinearModel
 from bayesnas.models.regression.gaussian_site import PseudoLikelihood
+from bayesnas.typed import typed
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -25,6 +26,7 @@ PRECISION, NOISE_PRECISION = "precision", "noise_precision"
 _VAGUE = 1e-6  # shape and rate of every hyperprior, as in scikit-learn
 
 
+@typed()
 class ArdRegression(LinearModel):
     r"""Linear regression in which every weight has a prior variance of its own.
 

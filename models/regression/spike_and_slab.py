@@ -17,6 +17,7 @@ from bayesnas.distributions.deferred.deferred import Deferred
 from bayesnas.distributions.weights.gaussian_supports import GaussianSupports, all_supports
 from bayesnas.models.regression.base import WEIGHT, LinearModel
 from bayesnas.models.regression.gaussian_site import PseudoLikelihood
+from bayesnas.typed import typed
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 _AUTO_FEATURES, _MOST_FEATURES = 12, 16
 
 
+@typed()
 class SpikeAndSlabRegression(LinearModel):
     r"""Regression whose weights are exactly zero with some probability.
 

@@ -12,8 +12,10 @@ from torch import Tensor
 from bayesnas.data.assemble import Raw, assemble
 from bayesnas.data.dataset import DataSet
 from bayesnas.data.info import Task
+from bayesnas.typed import typed
 
 
+@typed()
 def from_arrays(
     x: Any,
     y: Any,

@@ -16,8 +16,10 @@ from bayesnas.distributions.indian_buffet.two_parameter import (
     log_repetitions,
 )
 from bayesnas.distributions.shape import Shape
+from bayesnas.typed import typed
 
 
+@typed()
 class BetaBernoulliBuffet(TorchDistribution):
     r"""The Indian buffet with K dishes, of which it is the limit K → ∞.
 
@@ -119,6 +121,7 @@ class BetaBernoulliBuffet(TorchDistribution):
             raise ValueError(f"value must have {self.dishes} columns, got {value.shape[-1]}")
 
 
+@typed()
 class StickBreakingBuffet(TorchDistribution):
     r"""Popularities of the K most popular dishes of an Indian buffet with β = 1.
 

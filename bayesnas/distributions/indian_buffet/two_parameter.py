@@ -11,8 +11,10 @@ from torch.distributions import constraints
 
 from bayesnas.checks import positive_scalar, whole_number
 from bayesnas.distributions.shape import Shape
+from bayesnas.typed import typed
 
 
+@typed()
 class IndianBuffet(TorchDistribution):
     r"""Which of infinitely many features (dishes) each of N examples (customers) has.
 
@@ -150,6 +152,7 @@ class IndianBuffet(TorchDistribution):
         """Mean number of dishes that two given customers both took: α / (β + 1)."""
         return self.mass / (self.concentration + 1)
 
+    @typed()
     def expected_dishes_taken_by(self, count: int) -> Tensor:
         """Mean number of dishes with exactly ``count`` customers, which is Poisson.
 
@@ -167,6 +170,7 @@ class IndianBuffet(TorchDistribution):
         return found.to(self.mass.dtype)
 
 
+@typed()
 def left_ordered(matrix: Tensor) -> Tensor:
     """Sort the columns as binary numbers, the first row the highest digit, largest first.
 

@@ -13,8 +13,10 @@ from torch.distributions.utils import broadcast_all
 
 from bayesnas.checks import positive
 from bayesnas.distributions.shape import Shape
+from bayesnas.typed import typed
 
 
+@typed()
 class BinaryConcrete(TorchDistribution):
     r"""A relaxed Bernoulli; the value is the logit :math:`y` of the gate :math:`\sigma(y)`.
 

@@ -13,11 +13,13 @@ from torch.distributions import Distribution, constraints, register_kl
 from bayesnas.distributions.relaxed.binary_concrete import check_temperature, same_temperature
 from bayesnas.distributions.relaxed.simplex_points import log_of, simplex_point
 from bayesnas.distributions.shape import Shape
+from bayesnas.typed import typed
 
 _STEP = 0.5  # of the trapezoidal rule behind the KL divergence; its error is below 1e-11
 _REACH = 40.0  # where its integrand is below 1e-17
 
 
+@typed()
 class GumbelSoftmax(TorchDistribution):
     r"""A relaxed categorical: a point x inside the simplex.
 

@@ -20,12 +20,14 @@ from bayesnas.distributions.relaxed.binary_concrete import (
     standard_logistic,
 )
 from bayesnas.distributions.shape import Shape
+from bayesnas.typed import typed
 
 # Gauss-Legendre on [0, 1]; the tail functions of a gate are smooth there.
 _NODES, _WEIGHTS = (values / 2 for values in np.polynomial.legendre.leggauss(32))
 _NODES = _NODES + 0.5
 
 
+@typed()
 class HardConcrete(TorchDistribution):
     r"""A binary concrete stretched to (γ, ζ) and clipped to [0, 1].
 

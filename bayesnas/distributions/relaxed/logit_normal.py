@@ -20,6 +20,7 @@ from bayesnas.distributions.relaxed.simplex_points import (
     simplex_point,
 )
 from bayesnas.distributions.shape import Shape
+from bayesnas.typed import typed
 
 DOMAINS = ("cube", "simplex")
 
@@ -28,6 +29,7 @@ _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(64)
 _HERMITE = (_NODES, _WEIGHTS / math.sqrt(2 * math.pi))
 
 
+@typed()
 class LogitNormal(TorchDistribution):
     r"""A Gaussian z ~ N(μ, σ²) carried into the cube or onto the simplex.
 

@@ -6,10 +6,12 @@ import math
 from collections.abc import Callable
 
 from bayesnas.checks import non_negative, positive, whole_number
+from bayesnas.typed import typed
 
 Schedule = Callable[[float], float]
 
 
+@typed()
 def constant_temperature(value: float) -> Schedule:
     """The same temperature at every step.
 
@@ -20,6 +22,7 @@ def constant_temperature(value: float) -> Schedule:
     return lambda step: value
 
 
+@typed()
 def linear_temperature(start: float, end: float, steps: int) -> Schedule:
     """From ``start`` at step 0 to ``end`` at step ``steps``, and ``end`` after it.
 
@@ -40,6 +43,7 @@ def linear_temperature(start: float, end: float, steps: int) -> Schedule:
     return temperature
 
 
+@typed()
 def exponential_temperature(start: float, end: float, rate: float) -> Schedule:
     """max(end, start · exp(−rate · step)), the schedule of Jang, Gu, Poole (2017).
 

@@ -23,8 +23,10 @@ from bayesnas.nn.graphs.topology import (
     named_primitives,
     ordered_vertices,
 )
+from bayesnas.typed import typed
 
 
+@typed()
 class Graph(nn.Module):
     r"""An acyclic graph (V, E), primitives on every edge, an aggregation at every vertex.
 
@@ -99,11 +101,13 @@ class Graph(nn.Module):
             for edge in self.edges
         }
 
+    @typed()
     def primitive(self, edge: tuple[Vertex, Vertex], name: str) -> nn.Module:
         """One primitive of an edge."""
         found: nn.Module = self.primitives.get_submodule(edge_name(as_edge(edge)))
         return found.get_submodule(name)
 
+    @typed()
     def incoming(self, vertex: str) -> list[Edge]:
         """The edges that end at a vertex."""
         return [edge for edge in self.edges if edge[1] == vertex]
@@ -180,6 +184,7 @@ class Graph(nn.Module):
                 )
         return weights
 
+    @typed()
     def latencies(self, rows: int = 32, repeats: int = 15) -> dict[Edge, tuple[float, ...]]:
         """Seconds of a forward pass of each primitive, by edge: medians, on this machine.
 
@@ -215,6 +220,7 @@ class Graph(nn.Module):
         edges, aggregation, example = graph_spec.graph_arguments(spec)
         return cls(edges, aggregation=aggregation, example=example)
 
+    @typed()
     def to_dot(self, probabilities: Mapping[tuple[Vertex, Vertex], Tensor] | None = None) -> str:
         """The graph in the DOT language: a line an operation, as wide as it is probable.
 
@@ -223,6 +229,7 @@ class Graph(nn.Module):
         """
         return graph_spec.dot(self, probabilities)
 
+    @typed()
     def discrete(self, choice: Mapping[tuple[Vertex, Vertex], Choice]) -> Graph:
         """A graph with one primitive on every edge, copies of the chosen ones.
 

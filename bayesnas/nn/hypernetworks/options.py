@@ -16,6 +16,7 @@ from bayesnas.nn.hypernetworks.kl_range import LogInterval, ParameterMap
 from bayesnas.nn.hypernetworks.low_rank import LowRankNet
 from bayesnas.nn.hypernetworks.monotone import MonotoneNet
 from bayesnas.nn.modules.parameter_names import begins, matching
+from bayesnas.typed import typed
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class LinearMap(ParameterMap):
         return PiecewiseLinearNet(initial, (0.0, 1.0))
 
 
+@typed()
 @dataclass(frozen=True)
 class PiecewiseMap(ParameterMap):
     """θ piecewise linear in log λ.
@@ -101,6 +103,7 @@ class PiecewiseMap(ParameterMap):
         return PiecewiseLinearNet(initial, self.positions(span), coarse_to_fine=self.coarse_to_fine)
 
 
+@typed()
 @dataclass(frozen=True)
 class MonotoneMap(ParameterMap):
     """Logits of which the costlier of any two falls behind the cheaper as λ grows.
@@ -154,6 +157,7 @@ class MonotoneMap(ParameterMap):
         return MonotoneNet(initial, costs, shapes[0][-1], self._spaced.positions(span))
 
 
+@typed()
 @dataclass(frozen=True)
 class LowRankMap(ParameterMap):
     """A low-rank change of every tensor from a small network of log λ.

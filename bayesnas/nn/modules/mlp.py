@@ -10,6 +10,7 @@ from typing import Any
 from torch import nn
 
 from bayesnas.checks import is_whole, whole_number
+from bayesnas.typed import typed
 
 _ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
@@ -23,6 +24,7 @@ _ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 }
 
 
+@typed()
 def mlp(widths: Sequence[int], activation: str = "relu", bias: bool = True) -> nn.Sequential:
     """A multilayer perceptron: x -> W_L a(... a(W_1 x + b_1) ...) + b_L.
 
@@ -52,6 +54,7 @@ def mlp(widths: Sequence[int], activation: str = "relu", bias: bool = True) -> n
     return nn.Sequential(layers)
 
 
+@typed()
 def convnet(
     channels: Sequence[int] = (20, 50),
     hidden: Sequence[int] = (500,),
