@@ -81,7 +81,10 @@ def draw_count(name: str, value: object, least: int = 1) -> int:
     >>> draw_count("draws", 100)
     100
     """
-    return whole_number(name, value, least, _MOST_DRAWS)
+    draws = whole_number(name, value, least)
+    if draws > _MOST_DRAWS:
+        raise ValueError(f"{name} must be at most {_MOST_DRAWS:,}, got {shown(value)}")
+    return draws
 
 
 def finite(name: str, value: object) -> float:

@@ -3,6 +3,7 @@
 pydantic looks at the values; what is ours is the reading of annotations (NumPy scalars and arrays
 and tensors without a dimension are numbers, True and False are none; nothing is converted but
 those to Python's) and the words of the error: what is named, what came, what was expected.
+Arguments that are nothing but numbers are left to :mod:`bayesnas.checks`, which says their range.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from bayesnas.checks import is_number, is_whole, shown
 T = TypeVar("T", bound=Callable[..., Any])
 
 _SCALARS = (int, float, bool)
+_NUMBERS = {int, float, type(None)}  # whose range a function checks, and with it what they are
 
 
 class ArgumentTypeError(TypeError, ValueError):
@@ -40,12 +42,12 @@ def typed(*, own: Sequence[str] = ()) -> Callable[[T], T]:
         A decorator. A class gets its ``__init__`` replaced; a function a wrapper around it.
 
     >>> @typed()
-    ... def area(width: float, height: float = 1.0) -> float:
-    ...     return width * height
-    >>> area("3")
+    ... def area(sides: Sequence[float], round_off: bool = False) -> float:
+    ...     return sides[0] * sides[1]
+    >>> area("34")
     Traceback (most recent call last):
     ...
-    bayesnas.typed.ArgumentTypeError: width must be a number, got '3'
+    bayesnas.typed.ArgumentTypeError: sides must be a sequence of numbers, got '34'
     """
 
     def decorate(target: T) -> T:
@@ -101,7 +103,8 @@ class _Arguments:
             if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
                 self._names.append(parameter.name)
             hint = self._hint(parameter)
-            if hint is not Any and parameter.name not in self._own:
+            left = parameter.name in self._own or hint is Any or set(_members(hint)) <= _NUMBERS
+            if not left:
                 self._rules[parameter.name] = rule_of(hint)
         return self._rules
 

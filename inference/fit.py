@@ -44,7 +44,22 @@ def fit(
 ) -> Posterior: ...
 
 
-@typed(own=("model", "data", "validation", "on_step"))
+# What is left out is checked, and named, where the settings are read.
+@typed(
+    own=(
+        "model",
+        "data",
+        "validation",
+        "on_step",
+        "kl_weight",
+        "schedule",
+        "optimizer",
+        "device",
+        "batched",
+        "compile",
+        "precision",
+    )
+)
 def fit(
     model: BayesianModel,
     data: Data,

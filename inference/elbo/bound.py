@@ -11,6 +11,7 @@ from pyro.distributions.util import scale_and_mask
 from torch import Tensor
 from torch.distributions import kl_divergence
 
+from bayesnas.checks import positive
 from bayesnas.inference.elbo.messengers import DataScale
 from bayesnas.inference.elbo.sites import is_local, split_sites
 from bayesnas.models.base import BayesianModel
@@ -85,6 +86,7 @@ def bound_terms(
     >>> sorted(terms.kl) == sorted(net.site_dims())
     True
     """
+    data_scale = positive("data_scale", data_scale)
     with DataScale(data_scale):
         guide_trace = poutine.trace(model.guide).get_trace(x, y)
         model_trace = poutine.trace(poutine.replay(model.model, trace=guide_trace)).get_trace(x, y)

@@ -9,6 +9,7 @@ from pyro.poutine.messenger import Messenger
 from pyro.poutine.util import site_is_subsample
 from torch import Tensor
 
+from bayesnas.checks import positive
 from bayesnas.models.base import DATA_PLATE, OBSERVED
 from bayesnas.nn.lazy.lazy_tensor import drawn
 from bayesnas.typed import typed
@@ -118,6 +119,7 @@ def kl_weighted(
     >>> loss = svi.step(torch.zeros(5, 4), torch.zeros(5, dtype=torch.long))
     >>> pyro.clear_param_store()
     """
+    data_scale = positive("data_scale", data_scale)
 
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         with KLWeight(kl_weight), DataScale(data_scale):

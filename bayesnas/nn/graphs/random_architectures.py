@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from bayesnas.checks import seed_number
+from bayesnas.checks import positive, seed_number
 from bayesnas.nn.graphs.graph import Graph
 from bayesnas.typed import typed
 
@@ -63,6 +63,8 @@ def _tilted(counts: Tensor, tilt: float) -> Tensor:
 def _tilt(graph: Graph, parameters: float) -> float:
     """−1/c at which this many parameters are expected."""
     from scipy.optimize import brentq
+
+    positive("parameters", parameters)
 
     least, most = architecture_sizes(graph)
     if not least < parameters < most:
