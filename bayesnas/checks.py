@@ -20,6 +20,7 @@ from torch import Tensor
 
 _LARGEST_SEED = 2**63 - 1  # that torch takes
 _MOST_DRAWS = 1_000_000
+_LARGEST_SIZE = 2**31
 
 
 def is_whole(value: object) -> TypeGuard[int]:
@@ -73,6 +74,18 @@ def seed_number(name: str, value: object, most: int = _LARGEST_SEED) -> int:
     0
     """
     return whole_number(name, value, 0, most)
+
+
+def size(name: str, value: object) -> int:
+    """Return a whole number >= 1 of things that take memory each: at most 2^31.
+
+    >>> size("latents", 3)
+    3
+    """
+    number = whole_number(name, value)
+    if number > _LARGEST_SIZE:
+        raise ValueError(f"{name} must be at most {_LARGEST_SIZE:,}, got {shown(value)}")
+    return number
 
 
 def draw_count(name: str, value: object, least: int = 1) -> int:

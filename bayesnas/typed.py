@@ -148,7 +148,7 @@ class _Rule:
         if isinstance(value, np.generic) and self._unwraps:
             return value.item()
         if isinstance(value, (np.ndarray, Tensor)):
-            if value.ndim == 0 and self._unwraps:
+            if value.ndim == 0 and self._unwraps and is_number(value):
                 return value.item()
             if value.ndim == 1 and self._lists:
                 return value.tolist()

@@ -7,7 +7,7 @@ import difflib
 import os
 from pathlib import Path
 
-from bayesnas.checks import path_of
+from bayesnas.checks import fraction_in, path_of
 from bayesnas.data.assemble import Raw, assemble
 from bayesnas.data.dataset import DataSet, Split
 from bayesnas.data.info import Task
@@ -82,6 +82,9 @@ def load(
         >>> load("diabetes", standardise=True).info.standardisation.y_mean[0] > 0
         True
     """
+    if test is not None:
+        fraction_in("test", test, "[0, 1)")
+    fraction_in("validation", validation, "[0, 1)")
     name = os.fspath(name_or_path)
     if name.lower().endswith(SUFFIXES):
         path = path_of("name_or_path", name)

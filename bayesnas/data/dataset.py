@@ -11,6 +11,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from bayesnas.checks import whole_number
 from bayesnas.data.checks import as_labels, as_targets, check_finite, check_rows, infer_task
 from bayesnas.data.info import DataInfo, Task
 from bayesnas.typed import typed
@@ -101,6 +102,8 @@ class Split:
                 whole or not in 0…C−1.
             TypeError: `data` is neither a Split nor a pair of tensors.
         """
+        if classes is not None:
+            classes = whole_number("classes", classes)
         x, y, info = _unpack(data)
         check_rows(x, y)
         x = x.float()

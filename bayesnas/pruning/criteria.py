@@ -98,6 +98,7 @@ def removal_scores(
     0
     """
     _check_criterion(by)
+    seed = seed_number("seed", seed)
     if set(locs) != set(scales):
         raise ValueError(
             f"scales must have the sites of locs, {sorted(locs)}, got {sorted(scales)}"
@@ -206,7 +207,6 @@ def _score_at(threshold: float, by: Criterion) -> float:
 
 def _random_order(locs: Mapping[str, Tensor], seed: int) -> dict[str, Tensor]:
     """A permutation over all sites, drawn in the order of their names."""
-    seed = seed_number("seed", seed)
     total = sum(loc.numel() for loc in locs.values())
     ranks = torch.randperm(total, generator=torch.Generator().manual_seed(seed)).double()
     names = sorted(locs)

@@ -9,7 +9,7 @@ from pyro.poutine.messenger import Messenger
 from pyro.poutine.util import site_is_subsample
 from torch import Tensor
 
-from bayesnas.checks import positive
+from bayesnas.checks import non_negative, positive
 from bayesnas.models.base import DATA_PLATE, OBSERVED
 from bayesnas.nn.lazy.lazy_tensor import drawn
 from bayesnas.typed import typed
@@ -120,6 +120,8 @@ def kl_weighted(
     >>> pyro.clear_param_store()
     """
     data_scale = positive("data_scale", data_scale)
+    if not isinstance(kl_weight, Tensor):
+        kl_weight = non_negative("kl_weight", kl_weight)
 
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         with KLWeight(kl_weight), DataScale(data_scale):

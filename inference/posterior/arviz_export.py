@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from bayesnas.checks import draw_count
+from bayesnas.checks import draw_count, seed_number
 from bayesnas.export.datatree import pareto_k, tempered_log_weights, to_datatree
 from bayesnas.inference.config.inputs import Data
 from bayesnas.inference.config.settings import check_kl_weight
@@ -64,6 +64,7 @@ class ArvizExport(BasePosterior):
             seed: of the draws.
         """
         draws = draw_count("draws", draws, 1)
+        seed = seed_number("seed", seed)
         split = None if data is None else self._split(data)
         return draws_to_datatree(
             self._chains,
@@ -100,6 +101,7 @@ class ArvizExport(BasePosterior):
         """
         target = self.kl_weight if kl_weight is None else kl_weight
         check_kl_weight(target)
+        draws, seed = draw_count("draws", draws), seed_number("seed", seed)
         return tempered_pareto_k(self.model, *self._tensors(data), draws, target, seed)
 
 

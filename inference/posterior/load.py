@@ -19,7 +19,7 @@ from bayesnas.nn.hypernetworks.options import Amortize
 from bayesnas.typed import typed
 
 
-@typed(own=("model",))
+@typed()
 def load(
     path: str | Path,
     *,

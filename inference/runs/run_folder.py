@@ -175,6 +175,8 @@ def read_run(
         )
     if not (folder / RESULT).exists():
         raise FileNotFoundError(f"{folder / RESULT} is missing")
+    if amortize is not None and content["settings"]["amortization"] is None:
+        raise ValueError(f"amortize goes with a run over a range, got it for {folder}")
     run = _read_description(folder / RUN, content, model, amortize)
     tensors, metadata = read_tensors(folder / RESULT)
     try:

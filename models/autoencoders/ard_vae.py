@@ -129,7 +129,7 @@ class ArdVae(Autoencoder):
             "noise_scale": self.observation.noise_scale_given,
             "binarize": self.observation.binarize,
             "relevance_prior": relevance_prior,
-            "relevance_scale": float(relevance_scale),
+            "relevance_scale": positive("relevance_scale", relevance_scale),
             "relevance_guide": relevance_guide,
             "decoder_prior": decoder_prior,
             "threshold": self.threshold,

@@ -95,6 +95,8 @@ class GaussianNet(NetModel):
         self.likelihood = make_likelihood(likelihood, noise_scale)
         self.task = self.likelihood.task
         self.net = copy.deepcopy(net)
+        if isinstance(stochastic, str):
+            choice("stochastic", stochastic, ("none",))
         rule = no_layer if stochastic == "none" else stochastic
         self.layers = StochasticLayers(self.net, rule)
         self._custom_rule = rule not in (is_linear_or_convolution, no_layer)

@@ -9,7 +9,7 @@ import torch
 from pyro.distributions import TorchDistribution
 from torch import Tensor, nn
 
-from bayesnas.checks import choice, flag, whole_number
+from bayesnas.checks import choice, flag, size
 from bayesnas.distributions.deferred.deferred import DeferredDraw
 from bayesnas.distributions.deferred.expected_likelihoods import ExpectedBernoulli, ExpectedNormal
 from bayesnas.distributions.weights.gaussian_supports import GaussianSupports
@@ -50,7 +50,7 @@ class LinearModel(BayesianModel):
         """Check the arguments and create what all regressions have; see the class."""
         super().__init__()
         choice("likelihood", likelihood, ("gaussian", "bernoulli"))
-        self.in_features = whole_number("in_features", in_features)
+        self.in_features = size("in_features", in_features)
         self.likelihood = make_likelihood(likelihood, noise_scale)
         self.task = self.likelihood.task
         self.noise_scale_given = None if noise_scale is None else float(noise_scale)

@@ -10,6 +10,7 @@ from pathlib import Path
 from bayesnas.checks import whole_number
 from bayesnas.cli.options import add_device_option, add_output_options, path_word
 from bayesnas.cli.output import Outcome, note
+from bayesnas.inference.runtime.device import resolve_device
 from bayesnas.reproductions import REPRODUCTIONS, Reproduced, Reproduction, Request
 from bayesnas.reproductions.tables import as_text
 
@@ -54,6 +55,7 @@ def run(args: argparse.Namespace) -> Outcome:
     reproduction = _named(args.name)
     if args.seeds is not None:
         whole_number("seeds", args.seeds, 1)
+    resolve_device(args.device)  # before a folder is made
     default = Path("runs") / (f"{args.name}-quick" if args.quick else args.name)
     out: Path = default if args.out is None else args.out
     if out.exists() and not out.is_dir():
