@@ -133,13 +133,13 @@ def non_negative(name: str, value: object) -> float:
 
 def _number(name: str, value: object, bound: str, holds: Callable[[float], bool]) -> float:
     if is_number(value):
-        number = _float(value)
+        number = _float(_scalar(value))
         if math.isfinite(number) and holds(number):
             return number
     raise ValueError(f"{name} must be a finite number{bound}, got {shown(value)}")
 
 
-def _float(value: float) -> float:
+def _float(value: Any) -> float:
     try:
         return float(value)
     except OverflowError:  # a whole number beyond the largest float
@@ -154,7 +154,7 @@ def probability(name: str, value: object) -> float:
     """
     if not is_number(value) or not 0 < value < 1:
         raise ValueError(f"{name} must be a probability in (0, 1), got {shown(value)}")
-    return float(value)
+    return _float(_scalar(value))
 
 
 def fraction_in(name: str, value: object, interval: str = "[0, 1]") -> float:
@@ -170,7 +170,7 @@ def fraction_in(name: str, value: object, interval: str = "[0, 1]") -> float:
     )
     if not is_number(value) or not inside:
         raise ValueError(f"{name} must be a fraction in {interval}, got {shown(value)}")
-    return float(value)
+    return _float(_scalar(value))
 
 
 def choice(name: str, value: object, choices: Sequence[str], hint: str = "") -> str:

@@ -16,7 +16,6 @@ from pyro.poutine.messenger import Messenger
 from torch import Tensor, nn
 from torch.distributions import Transform, constraints, transform_to
 
-from bayesnas.checks import function
 from bayesnas.models.base import BayesianModel
 from bayesnas.typed import typed
 
@@ -64,7 +63,8 @@ class PyroPair(BayesianModel):
         """Keep the pair; nn.Modules among them become submodules."""
         super().__init__()
         for name, fn in (("model_fn", model_fn), ("guide_fn", guide_fn)):
-            function(name, fn, "a function or a module")
+            if not callable(fn):
+                raise TypeError(f"{name} must be a function or a module, got {type(fn).__name__}")
             setattr(self, name, fn)
             owner = getattr(fn, "__self__", None)
             if isinstance(owner, nn.Module):  # a bound method brings its module along

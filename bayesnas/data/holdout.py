@@ -67,6 +67,6 @@ def _can_stratify(labels: Tensor, held: int) -> bool:
     warnings.warn(
         f"the split is not stratified: {len(labels)} rows, {held} of them held out, are too few "
         f"for {len(sizes)} classes with {int(sizes.min())} rows in the smallest",
-        stacklevel=6,  # the caller of from_arrays or load,
+        stacklevel=7,  # the caller of from_arrays or load,
     )
     return False

@@ -12,7 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from bayesnas.checks import choice, fraction_in, is_number, seed_number
+from bayesnas.checks import is_number, seed_number
 
 Criterion = Literal["density", "magnitude", "random"]
 Removal = Criterion | Literal["group"]
@@ -221,14 +221,15 @@ def check_amount(fraction: float | None, threshold: float | None) -> None:
             f"fraction or threshold must be given, and not both, got fraction={fraction}, "
             f"threshold={threshold}"
         )
-    if fraction is not None:
-        fraction_in("fraction", fraction)
+    if fraction is not None and not (is_number(fraction) and 0 <= fraction <= 1):
+        raise ValueError(f"fraction must be in [0, 1], got {fraction}")
     if threshold is not None and not is_number(threshold):
         raise ValueError(f"threshold must be a number, got {threshold!r}")
 
 
 def _check_criterion(by: str) -> None:
-    choice("by", by, _CRITERIA)
+    if not isinstance(by, str) or by not in _CRITERIA:
+        raise ValueError(f"by must be one of {', '.join(_CRITERIA)}, got {by!r}")
 
 
 def _check_gaussian(where: str, loc: Tensor, scale: Tensor) -> None:

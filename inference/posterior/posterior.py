@@ -93,9 +93,9 @@ class Posterior(ArvizExport):
     @typed()
     def sample(self, draws: int = 100, *, seed: int = 0) -> dict[str, Tensor]:
         """Draw the latent sites: ``[draws, ...]`` by site."""
-        draws = draw_count("draws", draws, 1)
-        found = [d.values for d in posterior_draws(self.model, self.example[0], draws, seed)]
-        return {site: torch.stack([values[site] for values in found]) for site in found[0]}
+        found = posterior_draws(self.model, self.example[0], draw_count("draws", draws), seed)
+        drawn = [each.values for each in found]
+        return {site: torch.stack([values[site] for values in drawn]) for site in drawn[0]}
 
     def structure(self) -> xr.Dataset:
         """What the posterior says of the structure: values in [0, 1], one variable a site."""
@@ -270,7 +270,7 @@ class Posterior(ArvizExport):
         models = [chain.model for chain in self._chains]
         if by == "group":
             x = self.example[0]
-            smaller = [without_groups(model, fraction, threshold, x) for model in models]
+            smaller = [without_groups(m, fraction, threshold, x) for m in models]
         else:
             smaller = [pruned(model, fraction, threshold, by, seed) for model in models]
         chains = [
@@ -297,5 +297,4 @@ class Posterior(ArvizExport):
 
     def compact(self) -> nn.Module:
         """Return a plain module at the posterior means, dead groups physically removed."""
-        plain = self.model.plain_module().eval()
-        return compact(plain, self.example[0])
+        return compact(self.model.plain_module().eval(), self.example[0])

@@ -54,7 +54,7 @@ class Call:
 
 
 def device(value):
-    return value == "cpu" or value == "auto" or isinstance(value, torch.device)
+    return isinstance(value, torch.device) or (isinstance(value, str) and value in ("cpu", "auto"))
 
 
 DATA_OPTIONS = {
@@ -106,7 +106,7 @@ def calls(folder) -> list[Call]:
         "amortize": or_none(never),
         "epochs": or_none(never),
         "steps": small,
-        "batch_size": whole(),
+        "batch_size": whole(1, 2**80),
         "lr": positive,
         "schedule": schedule,
         "clip": or_none(positive),
@@ -590,7 +590,7 @@ def calls(folder) -> list[Call]:
                 "mass": positive,
                 "noise_scale": or_none(positive),
                 "feature_scale": or_none(positive),
-                "sweeps": whole(),
+                "sweeps": whole(1, 2**80),
             },
         ),
         Call(

@@ -57,7 +57,7 @@ OPTIONS = {
     "fit": [
         "--steps", "--epochs", "--batch-size", "--lr", "--seed", "--kl-weight", "--kl-warmup",
         "--restarts", "--patience", "--clip", "--schedule", "--device", "--compile", "--hidden",
-        "--prior-scale", "--draws", "--data", "--root", "--target", "--task", "--test",
+        "--prior-scale", "--draws", "--data", "--target", "--task", "--test",
         "--validation", "--split-seed", "--checkpoint-every", "--out", "--amortize", "--knots",
         "--likelihood", "--noise-scale", "--no-such-option",
     ],
@@ -67,7 +67,7 @@ OPTIONS = {
     "reproduce": ["--seeds", "--out", "--device", "--data"],
     "models": ["--json", "--draws"],
 }  # fmt: skip
-FOLDERS = ("--out", "--save", "--csv", "--root")
+FOLDERS = ("--out", "--save", "--csv")
 # What is right after all, or would take the time that it says.
 RIGHT = {
     ("--prior-scale", "garbage"),
@@ -138,6 +138,13 @@ def check(folder, count):
     broken = [found for found, _ in bad if found != 0]
     assert not broken, text
     assert len(bad) <= 0.01 * count, text
+
+
+@pytest.mark.parametrize("option", ["--root", "--out"])
+def test_a_home_of_nobody(option, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert outcome(["fit", *COMMANDS["fit"], option, "~nobody-here/a"]) == 2
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_wrong_command_lines(tmp_path):

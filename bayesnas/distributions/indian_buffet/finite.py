@@ -19,7 +19,7 @@ from bayesnas.distributions.shape import Shape
 from bayesnas.typed import typed
 
 
-@typed()
+@typed(own=("mass", "concentration"))
 class BetaBernoulliBuffet(TorchDistribution):
     r"""The Indian buffet with K dishes, of which it is the limit K → ∞.
 
@@ -121,7 +121,7 @@ class BetaBernoulliBuffet(TorchDistribution):
             raise ValueError(f"value must have {self.dishes} columns, got {value.shape[-1]}")
 
 
-@typed()
+@typed(own=("mass", "concentration"))
 class StickBreakingBuffet(TorchDistribution):
     r"""Popularities of the K most popular dishes of an Indian buffet with β = 1.
 

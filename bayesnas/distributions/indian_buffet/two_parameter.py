@@ -14,7 +14,7 @@ from bayesnas.distributions.shape import Shape
 from bayesnas.typed import typed
 
 
-@typed()
+@typed(own=("mass", "concentration"))
 class IndianBuffet(TorchDistribution):
     r"""Which of infinitely many features (dishes) each of N examples (customers) has.
 

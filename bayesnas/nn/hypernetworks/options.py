@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
 
-from bayesnas.checks import flag, is_number, is_whole, positive, whole_number
+from bayesnas.checks import flag, whole_number
 from bayesnas.nn.hypernetworks.base import ConstantNet, Hypernet, ModuleNet, PiecewiseLinearNet
 from bayesnas.nn.hypernetworks.kl_range import LogInterval, ParameterMap
+from bayesnas.nn.hypernetworks.knots import checked_costs, checked_knots
 from bayesnas.nn.hypernetworks.low_rank import LowRankNet
 from bayesnas.nn.hypernetworks.monotone import MonotoneNet
 from bayesnas.nn.modules.parameter_names import begins, matching
@@ -71,16 +71,7 @@ class PiecewiseMap(ParameterMap):
     def __post_init__(self) -> None:
         """Check the knots."""
         flag("coarse_to_fine", self.coarse_to_fine)
-        if isinstance(self.knots, Sequence) and not isinstance(self.knots, str):
-            found = tuple(positive("knots", knot) for knot in self.knots)
-            object.__setattr__(self, "knots", found)
-            enough = len(found) >= 2
-        else:
-            enough = is_whole(self.knots) and self.knots >= 2
-        if not enough:
-            raise ValueError(f"knots must be at least 2, got {self.knots!r}")
-        if is_whole(self.knots):
-            object.__setattr__(self, "knots", int(self.knots))
+        object.__setattr__(self, "knots", checked_knots(self.knots))
 
     def positions(self, span: LogInterval) -> list[float]:
         """T of every knot."""
@@ -132,10 +123,7 @@ class MonotoneMap(ParameterMap):
 
     def __post_init__(self) -> None:
         """Check costs and knots."""
-        costs = tuple(self.costs) if isinstance(self.costs, Iterable) else ()
-        if not all(is_number(cost) and math.isfinite(cost) for cost in costs):
-            raise ValueError(f"costs must be finite numbers, got {self.costs!r}")
-        object.__setattr__(self, "costs", tuple(float(cost) for cost in costs))
+        object.__setattr__(self, "costs", checked_costs(self.costs))
         object.__setattr__(self, "knots", self._spaced.knots)
 
     @property
