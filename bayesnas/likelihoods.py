@@ -9,7 +9,7 @@ import pyro.distributions as dist
 import torch
 from torch import Tensor, nn
 
-from bayesnas.checks import choice, positive
+from bayesnas.checks import choice, is_number
 
 
 class Likelihood(nn.Module):
@@ -111,7 +111,10 @@ class Gaussian(Likelihood):
     def __init__(self, noise_scale: float | None = None) -> None:
         """Fix or create the noise scale; see the class."""
         super().__init__()
-        self.fixed_scale = None if noise_scale is None else positive("noise_scale", noise_scale)
+        is_scale = is_number(noise_scale) and 0 < noise_scale < float("inf")
+        if noise_scale is not None and not is_scale:
+            raise ValueError(f"noise_scale must be a number > 0 or None, got {noise_scale!r}")
+        self.fixed_scale = None if noise_scale is None else float(noise_scale)
         log_scale = torch.tensor(1.0 if self.fixed_scale is None else self.fixed_scale).log()
         if noise_scale is None:
             self.log_noise_scale = nn.Parameter(log_scale)

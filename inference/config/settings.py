@@ -14,6 +14,7 @@ from bayesnas.checks import (
     non_negative,
     positive,
     seed_number,
+    size,
     whole_number,
 )
 from bayesnas.inference.config.kl_weight_range import KLWeightRange, make_amortization
@@ -168,7 +169,7 @@ def make_settings(
     if amortization is None and several is None:
         check_kl_weight(kl_weight)
     kl_warmup = fraction_in("kl_warmup", kl_warmup)
-    batch_size = whole_number("batch_size", batch_size, 1)
+    batch_size = size("batch_size", batch_size)
     restarts = whole_number("restarts", restarts, 1)
     seed = seed_number("seed", seed)
     lr = positive("lr", lr)

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 
-@typed(own=("graph",))
+@typed(own=("graph", "temperature"))
 class LatentStructureNet(GaussianNet):
     r"""A graph whose operations γ and weights w are both random.
 

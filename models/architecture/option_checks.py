@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bayesnas.checks import choice, is_number, positive
-from bayesnas.distributions.relaxed.binary_concrete import check_temperature
 from bayesnas.models.architecture.guides import StructureGuide
 from bayesnas.nn.graphs.graph import Graph
 
@@ -47,9 +46,8 @@ def start_and_end(temperature: float | Sequence[float]) -> tuple[float, float]:
     >>> start_and_end(0.5), start_and_end((1.0, 0.2))
     ((0.5, 0.5), (1.0, 0.2))
     """
-    numbers = (temperature,) * 2 if is_number(temperature) else tuple(temperature)
-    if len(numbers) != 2:
+    is_pair = isinstance(temperature, (tuple, list)) and len(temperature) == 2
+    if not is_number(temperature) and not is_pair:
         raise ValueError(f"temperature must be a number or two, (start, end), got {temperature!r}")
-    for number in numbers:
-        check_temperature(number)
-    return float(numbers[0]), float(numbers[1])
+    start, end = (temperature,) * 2 if is_number(temperature) else temperature
+    return positive("temperature", start), positive("temperature", end)

@@ -77,7 +77,7 @@ class Autoencoder(BayesianModel):
         """E[x | z] at z = E[z | x], ``[n, *shape]``."""
         return self.decode_latents(self.encode(x))
 
-    @typed()
+    @typed(own=("fixed",))
     def generate(
         self,
         n: int,
@@ -95,6 +95,8 @@ class Autoencoder(BayesianModel):
             ValueError: n is not a whole number ≥ 1, or an index is out of range.
         """
         z = self.prior_latents(whole_number("n", n), generator)
+        if fixed is not None and not isinstance(fixed, Mapping):
+            raise TypeError(f"fixed must be a mapping from latent to value, got {fixed!r}")
         for latent, value in (fixed or {}).items():
             z[:, self._index("fixed", latent)] = value
         return self.decode_latents(z)

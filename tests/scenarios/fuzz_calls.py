@@ -106,7 +106,7 @@ def calls(folder) -> list[Call]:
         "amortize": or_none(never),
         "epochs": or_none(never),
         "steps": small,
-        "batch_size": whole(1, 2**80),
+        "batch_size": whole(1, 2**31),
         "lr": positive,
         "schedule": schedule,
         "clip": or_none(positive),

@@ -19,6 +19,8 @@ Run the experiments behind a published table again and print our figures beside 
 The folder keeps every fit; the same command goes on with what is there.
 """
 
+_MOST_SEEDS = 1_000
+
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Describe the command."""
@@ -54,7 +56,7 @@ def run(args: argparse.Namespace) -> Outcome:
     """Reproduce, and print the table."""
     reproduction = _named(args.name)
     if args.seeds is not None:
-        whole_number("seeds", args.seeds, 1)
+        whole_number("seeds", args.seeds, 1, _MOST_SEEDS)
     resolve_device(args.device)  # before a folder is made
     default = Path("runs") / (f"{args.name}-quick" if args.quick else args.name)
     out: Path = default if args.out is None else args.out
