@@ -6,7 +6,6 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from bayesnas.checks import choice
 from bayesnas.data.provenance import DataSource
 from bayesnas.data.standardisation import Standardisation
 from bayesnas.typed import typed
@@ -54,7 +53,8 @@ class DataInfo:
     source: DataSource | None = None
 
     def __post_init__(self) -> None:
-        choice("part", self.part, get_args(Part))
+        if self.part not in get_args(Part):
+            raise ValueError(f"part must be one of {', '.join(get_args(Part))}, got {self.part!r}")
         check_task(self.task)
         if (self.classes is None) != (self.task == "regression"):
             raise ValueError(
@@ -99,4 +99,5 @@ class DataInfo:
 
 def check_task(task: str) -> None:
     """Raises ValueError unless task is "classification" or "regression"."""
-    choice("task", task, get_args(Task))
+    if not isinstance(task, str) or task not in get_args(Task):
+        raise ValueError(f"task must be one of {', '.join(get_args(Task))}, got {task!r}")

@@ -65,7 +65,8 @@ def cells(
     sizes = {"channels": channels, "nodes": nodes, "in_channels": in_channels, "stem": stem}
     whole_number("nodes", nodes, 1, 64)
     for name, size in {**sizes, "classes": classes}.items():
-        whole_number(name, size, 1, _LARGEST)
+        if whole_number(name, size) > _LARGEST:
+            raise ValueError(f"{name} must be at most {_LARGEST:,}, got {size!r}")
     width = stem * channels
     edges: dict[tuple[Vertex, Vertex], Primitives] = {
         ("x", "stem"): nn.Sequential(

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from bayesnas.checks import shown
 from bayesnas.nn.graphs import serialisation as graph_spec
 from bayesnas.nn.graphs.costs import latencies, measure, size_of
 from bayesnas.nn.graphs.discretisation import Choice, chosen, living_edges
@@ -26,7 +27,7 @@ from bayesnas.nn.graphs.topology import (
 from bayesnas.typed import typed
 
 
-@typed()
+@typed(own=("edges",))
 class Graph(nn.Module):
     r"""An acyclic graph (V, E), primitives on every edge, an aggregation at every vertex.
 
@@ -83,6 +84,8 @@ class Graph(nn.Module):
     ) -> None:
         """Order the vertices, register the primitives, check shapes; see the class."""
         super().__init__()
+        if not isinstance(edges, Mapping):
+            raise TypeError(f"edges must be a mapping from pairs of vertices, got {shown(edges)}")
         given = {as_edge(edge): named_primitives(edge, found) for edge, found in edges.items()}
         self.vertices = ordered_vertices(given)
         self.input, self.output = self.vertices[0], self.vertices[-1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from bayesnas.checks import positive, seed_number
+from bayesnas.checks import is_number, seed_number
 from bayesnas.nn.graphs.graph import Graph
 from bayesnas.typed import typed
 
@@ -64,10 +64,8 @@ def _tilt(graph: Graph, parameters: float) -> float:
     """−1/c at which this many parameters are expected."""
     from scipy.optimize import brentq
 
-    positive("parameters", parameters)
-
     least, most = architecture_sizes(graph)
-    if not least < parameters < most:
+    if not is_number(parameters) or not least < parameters < most:
         raise ValueError(f"parameters must lie between {least:,} and {most:,}, got {parameters!r}")
     mixed = [graph.parameter_counts[edge] for edge in graph.mixed]
     beyond = [torch.tensor(counts, dtype=torch.float64) - min(counts) for counts in mixed]
