@@ -14,13 +14,14 @@ from torch import Tensor
 from bayesnas.data import DataInfo, Split
 from bayesnas.inference.checkpoint import ChainRecord
 from bayesnas.inference.description import RunDescription
-from bayesnas.inference.inputs import Data
+from bayesnas.inference.inputs import Data, as_split
 from bayesnas.inference.runs import Example, RunFolder
 from bayesnas.inference.session import RandomStream, pyro_session, resolve_device
 from bayesnas.inference.settings import FitSettings
 from bayesnas.inference.trained import TrainedParameters, trainable
 from bayesnas.inference.training import HISTORY
 from bayesnas.models.base import BayesianModel
+from bayesnas.models.pyro_pair import PyroPair
 from bayesnas.nn.names import below
 
 if TYPE_CHECKING:
@@ -155,12 +156,19 @@ class FittedChains:
         return self._on_device(self._split(data))
 
     def _split(self, data: Data) -> Split:
-        split = Split.of(data, task=None if isinstance(data, Split) else self.model.task)
+        split = as_split(self.model, data)
         self._check_inputs(split.x)
         return split
 
     def _on_device(self, split: Split) -> Example:
         like_x, like_y = self.example
+        if isinstance(self.model, PyroPair):  # as it came; _check_inputs has seen x
+            if split.y.shape[1:] != like_y.shape[1:] or split.y.dtype != like_y.dtype:
+                raise ValueError(
+                    f"y must be {like_y.dtype} of shape {['n', *like_y.shape[1:]]}, as in "
+                    f"training, got {split.y.dtype} of shape {list(split.y.shape)}"
+                )
+            return split.x.to(like_x.device), split.y.to(like_y.device)
         x, y = split.x.to(like_x.device), split.y.to(like_y)
         self.model.check(x, y)
         return x, y
@@ -173,6 +181,16 @@ class FittedChains:
             raise ValueError(
                 f"x must have shape {['n', *expected]} with n >= 1, as in training, "
                 f"got {list(x.shape)}"
+            )
+        if not isinstance(self.model, PyroPair):
+            return
+        if x.dtype != self.example[0].dtype:
+            raise ValueError(f"x must be {self.example[0].dtype}, as in training, got {x.dtype}")
+        tied = self.model.row_sites.tied
+        if tied and len(x) != len(self.example[0]):
+            raise ValueError(
+                f"x must have the {len(self.example[0])} rows of the training data, for each of "
+                f"which the guide has a value in {', '.join(tied)}, got {len(x)} rows"
             )
 
     def __repr__(self) -> str:

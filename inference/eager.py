@@ -86,8 +86,9 @@ class EagerStep:
         if elbo is None:
             terms = bound_terms(self._model, x, y, data_scale=scale)
             return terms, terms.bound(kl_weight)
-        model = kl_weighted(self._model.model, kl_weight, scale)
-        guide = kl_weighted(self._model.guide, kl_weight, scale)
+        rows = self._model.row_sites
+        model = kl_weighted(self._model.model, kl_weight, scale, rows)
+        guide = kl_weighted(self._model.guide, kl_weight, scale, rows, guide=True)
         before = self._stream.now()
         bound: Tensor = -elbo.differentiable_loss(model, guide, x, y)
         if not torch.isfinite(bound):

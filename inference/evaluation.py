@@ -13,13 +13,16 @@ from torch import Tensor
 from bayesnas.inference.objective import bound_terms
 from bayesnas.inference.predictive import (
     conditional_means,
-    means_and_log_likelihoods,
+    few_rows,
+    observed_terms,
+    point_masses,
     posterior_draws,
     posterior_means,
     predicted_labels,
 )
 from bayesnas.inference.session import RandomStream, pyro_session
 from bayesnas.models.base import BayesianModel
+from bayesnas.models.pyro_pair import PyroPair
 
 _BATCH = 4096
 _CALIBRATION_BINS = 15
@@ -56,18 +59,19 @@ def _evaluating(model: BayesianModel) -> Iterator[None]:
 def predictive(model: BayesianModel, x: Tensor, y: Tensor, draws: int, seed: int) -> Predictive:
     """Average predictions over ``draws`` draws of the weights; 0 means posterior means."""
     found = (
-        posterior_draws(model, x[:2], draws, seed)
+        posterior_draws(model, few_rows(model, x), draws, seed)
         if draws
-        else iter([posterior_means(model, x[:2])])
+        else iter([posterior_means(model, few_rows(model, x))])
     )
     means: Tensor | None = None
     log_density: Tensor | None = None
     sums = []
     for draw in found:
-        values, log_lik = (v.double() for v in means_and_log_likelihoods(model, x, y, draw))
+        terms = observed_terms(model, x, y, draw)
+        values, log_lik = terms.means.double(), terms.log_lik.double()
         means = values if means is None else means + values
         log_density = log_lik if log_density is None else torch.logaddexp(log_density, log_lik)
-        sums.append(log_lik.sum().item())
+        sums.append(log_lik.sum().item() + terms.once.double().item())
     assert means is not None
     assert log_density is not None
     total = torch.tensor(sums, dtype=torch.float64)
@@ -83,15 +87,21 @@ def evaluate(
     """Metrics of a model on data; see ``Posterior.evaluate``."""
     with _evaluating(model):
         found = predictive(model, x, y, draws, seed)
-        kl = kl_of(model, x, y, draws, seed)
+        kl, kl_error = kl_and_error(model, x, y, draws, seed)
     metrics = {
         "nll": -found.log_density.mean().item(),
-        "elbo": found.expected_log_lik - kl_weight * kl,
+        "elbo": found.expected_log_lik - (kl_weight * kl if kl_weight else 0.0),
         "kl": kl,
         "expected_log_lik": found.expected_log_lik,
-        "elbo_error": found.expected_log_lik_error,
+        "elbo_error": math.hypot(found.expected_log_lik_error, kl_weight * kl_error)
+        if kl_error
+        else found.expected_log_lik_error,
     }
-    if y.is_floating_point():
+    labels = y.ndim == 1 and found.means.ndim == 2  # a probability for each class
+    counts = isinstance(model, PyroPair) and not (labels or _is_binary(found.means, y))
+    if y.is_floating_point() or counts:
+        if found.means.shape != y.shape:
+            return metrics  # a law of classes over real targets, or one of another shape
         return {"rmse": (found.means - y).square().mean().sqrt().item(), **metrics}
     return {
         "accuracy": (predicted_labels(found.means) == y).float().mean().item(),
@@ -111,21 +121,41 @@ def kl_of(model: BayesianModel, x: Tensor, y: Tensor, draws: int, seed: int) -> 
 
     Latent sites of every example are summed over all rows of ``x``.
     """
+    return kl_and_error(model, x, y, draws, seed)[0]
+
+
+def kl_and_error(
+    model: BayesianModel, x: Tensor, y: Tensor, draws: int, seed: int
+) -> tuple[float, float]:
+    """KL(q ‖ p) as :func:`kl_of`, and its Monte Carlo standard error: 0 for closed forms.
+
+    Infinite where the guide puts a point mass on a continuous latent.
+    """
+    few = few_rows(model, x)
     stream = RandomStream(seed, x.device)
-    local = next(posterior_draws(model, x[:2], 1, seed)).local
+    if isinstance(model, PyroPair) and point_masses(model, few, seed):
+        return math.inf, 0.0
+    local = next(posterior_draws(model, few, 1, seed)).local
     # Without latents of each example the KL is that of the weights: two rows do.
-    batches = x.split(_BATCH) if local else (x[:2],)
-    targets = y.split(_BATCH) if local else (y[:2],)
-    total = 0.0
+    size = len(x) if model.row_sites.tied else _BATCH
+    batches = x.split(size) if local else (few,)
+    targets = y.split(size) if local else (y[: len(few)],)
+    found = []
     for _ in range(max(draws, 1)):
         weights_kl, local_kl = 0.0, 0.0
         for rows, labels in zip(batches, targets, strict=True):
             with torch.no_grad(), pyro_session(stream):
-                terms = bound_terms(model, rows, labels, differentiable=False)
+                terms = bound_terms(model, rows, labels, data_scale=None, differentiable=False)
             local_kl += sum(float(terms.kl[name]) for name in terms.local)
             weights_kl = sum(float(kl) for n, kl in terms.kl.items() if n not in terms.local)
-        total += weights_kl + local_kl
-    return total / max(draws, 1)
+        found.append(weights_kl + local_kl)
+    spread = torch.tensor(found, dtype=torch.float64).std().item() if len(found) > 1 else 0.0
+    return sum(found) / len(found), spread / math.sqrt(len(found))
+
+
+def _is_binary(means: Tensor, y: Tensor) -> bool:
+    probable = bool(((means >= 0) & (means <= 1)).all())
+    return means.shape == y.shape and probable and bool(((y == 0) | (y == 1)).all())
 
 
 def reliability(probabilities: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -167,5 +197,5 @@ def accuracy_of_means(model: BayesianModel, x: Tensor, y: Tensor) -> float | Non
     if y.is_floating_point():
         return None
     with _evaluating(model):
-        means = conditional_means(model, x, posterior_means(model, x[:2]))
+        means = conditional_means(model, x, posterior_means(model, few_rows(model, x)))
     return (predicted_labels(means) == y).float().mean().item()

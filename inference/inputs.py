@@ -9,6 +9,7 @@ from torch import Tensor
 from bayesnas.data import Split
 from bayesnas.inference.session import random_state_kept
 from bayesnas.models.base import BayesianModel
+from bayesnas.models.pyro_pair import PyroPair
 
 Data = Split | tuple[Tensor, Tensor]
 
@@ -27,7 +28,7 @@ def checked_data(model: BayesianModel, data: Data, name: str) -> Split:
             out of range, or shapes that the model doesn't take.
     """
     try:
-        split = Split.of(data, task=None if isinstance(data, Split) else model.task)
+        split = as_split(model, data)
         if model.task is not None and split.info.task != model.task:
             raise ValueError(
                 f"the model's likelihood is for {model.task}, got data for {split.info.task}"
@@ -39,6 +40,17 @@ def checked_data(model: BayesianModel, data: Data, name: str) -> Split:
     except (TypeError, ValueError) as error:
         raise type(error)(f"{name}: {error}") from error
     return split
+
+
+def as_split(model: BayesianModel, data: Data) -> Split:
+    """Data as a part of a data set: of a user's own pair exactly as they came.
+
+    Raises:
+        TypeError, ValueError: as :meth:`Split.of`.
+    """
+    if isinstance(model, PyroPair):
+        return data if isinstance(data, Split) else Split.as_given(data)
+    return Split.of(data, task=None if isinstance(data, Split) else model.task)
 
 
 def check_alike(train: Split, validation: Split) -> None:

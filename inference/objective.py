@@ -7,13 +7,15 @@ from typing import Any
 
 import torch
 from pyro import poutine
-from pyro.distributions.util import scale_and_mask
 from pyro.poutine.util import site_is_subsample
 from torch import Tensor
-from torch.distributions import kl_divergence
 
 from bayesnas.inference.handlers import DataScale
-from bayesnas.models.base import DATA_PLATE, BayesianModel
+from bayesnas.inference.program import check_shapes
+from bayesnas.inference.site_kl import closed_sites, log_prob_total, site_kl
+from bayesnas.models.base import BayesianModel
+from bayesnas.models.pyro_pair import PyroPair
+from bayesnas.models.row_sites import RowSites, is_auxiliary, is_deterministic
 
 
 @dataclass
@@ -54,7 +56,7 @@ def bound_terms(
     x: Tensor,
     y: Tensor | None,
     *,
-    data_scale: float = 1.0,
+    data_scale: float | None = 1.0,
     differentiable: bool = True,
 ) -> BoundTerms:
     r"""Run guide and model once and collect the terms of the bound.
@@ -63,13 +65,15 @@ def bound_terms(
 
     The Kullback–Leibler term of a site is taken in closed form given the sites it depends on,
     which is right wherever model and guide draw their sites in the same dependency structure
-    (mean-field guides in particular).
+    (mean-field guides in particular). For a ``PyroPair`` it is taken only where it is exactly that
+    of the densities in the trace; see ``inference/site_kl.py``.
 
     Args:
         model: model and guide.
         x: inputs ``[b, ...]`` of a batch.
         y: targets ``[b, ...]``.
-        data_scale: N / b, so that sums over the batch stand for sums over the sample.
+        data_scale: N / b, so that sums over the batch stand for sums over the sample; None
+            counts every row once, also where a plate of the model says how many it stands for.
         differentiable: whether gradients of the terms are wanted, which only a reparameterised
             guide gives.
 
@@ -83,40 +87,65 @@ def bound_terms(
     >>> sorted(terms.kl) == sorted(net.site_dims())
     True
     """
-    with DataScale(data_scale):
+    user = isinstance(model, PyroPair)
+    if isinstance(model, PyroPair):
+        model.look(x, y)
+    with DataScale(data_scale, model.row_sites):
         guide_trace = poutine.trace(model.guide).get_trace(x, y)
         model_trace = poutine.trace(poutine.replay(model.model, trace=guide_trace)).get_trace(x, y)
     latent, observed = split_sites(model_trace)
-    auxiliary = _check_same_sites(latent, guide_trace)
+    guide_latent, factors = split_sites(guide_trace)
+    auxiliary = _check_same_sites(latent, guide_latent)
     if differentiable:
-        _check_reparameterised(guide_trace)
-    log_lik = {name: _log_prob_sum(site) for name, site in observed.items()}
-    kl = {name: _site_kl(guide_trace.nodes[name], site) for name, site in latent.items()}
-    kl |= {name: _log_prob_sum(guide_trace.nodes[name]) for name in auxiliary}
-    local = frozenset(name for name, site in latent.items() if is_local(site))
+        _check_reparameterised(guide_latent)
+    closed = set(latent)  # the contract of a model of ours, and its tests, hold them to be exact
+    if user:
+        check_shapes(observed, latent)
+        closed = closed_sites(guide_latent, latent)
+    log_lik = {name: log_prob_total(site) for name, site in observed.items()}
+    kl = {
+        name: site_kl(guide_latent[name], site, closed=name in closed)
+        for name, site in latent.items()
+    }
+    extra = {name: guide_latent[name] for name in auxiliary} | factors
+    kl |= {name: log_prob_total(site) for name, site in extra.items()}
+    rows = model.row_sites
+    local = frozenset(n for n, site in (latent | extra).items() if is_local(site, rows))
     return BoundTerms(log_lik, kl, local)
 
 
 def split_sites(trace: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Latent and observed sites of a trace, by name; plates' subsamples are neither."""
+    """Latent and observed sites of a trace, by name; factors are observed.
+
+    Plates' subsamples and deterministic sites are neither.
+    """
     latent: dict[str, Any] = {}
     observed: dict[str, Any] = {}
     for name, site in trace.nodes.items():
-        if site["type"] == "sample" and not site_is_subsample(site):
-            (observed if site["is_observed"] else latent)[name] = site
+        if site["type"] != "sample" or site_is_subsample(site) or is_deterministic(site):
+            continue
+        (observed if site["is_observed"] else latent)[name] = site
     return latent, observed
 
 
-def is_local(site: Any) -> bool:
-    """Whether a site stands in the data plate: one draw an example."""
-    return any(frame.name == DATA_PLATE for frame in site["cond_indep_stack"])
+def is_local(site: Any, rows: RowSites) -> bool:
+    """Whether a site stands in a plate of the rows: one draw an example."""
+    return rows.frame(site) is not None
 
 
-def _check_same_sites(latent: dict[str, Any], guide_trace: Any) -> list[str]:
+def _check_same_sites(latent: dict[str, Any], guide_sites: dict[str, Any]) -> list[str]:
     """Raise unless the sites match; return the guide's auxiliary sites."""
-    guide_sites, _ = split_sites(guide_trace)
+    summed = sorted(n for n in latent.keys() - guide_sites.keys() if _is_enumerated(latent[n]))
+    if summed:
+        raise ValueError(
+            f"the sites {summed} are enumerated in the model and not drawn by the guide, which "
+            "takes an ELBO that sums them out: fit with PyroPair(model, guide, "
+            "elbo=pyro.infer.TraceEnum_ELBO()), and for evaluate, predict and the export write "
+            "the mixture as one law (pyro.distributions.MixtureSameFamily) or draw them in the "
+            "guide"
+        )
     missing, extra = latent.keys() - guide_sites.keys(), guide_sites.keys() - latent.keys()
-    auxiliary = {name for name in extra if guide_sites[name]["infer"].get("is_auxiliary")}
+    auxiliary = {name for name in extra if is_auxiliary(guide_sites[name])}
     if missing or extra - auxiliary:
         raise ValueError(
             "model and guide must sample the same latent sites, got "
@@ -125,31 +154,18 @@ def _check_same_sites(latent: dict[str, Any], guide_trace: Any) -> list[str]:
     return sorted(auxiliary)
 
 
-def _check_reparameterised(guide_trace: Any) -> None:
-    for name, site in split_sites(guide_trace)[0].items():
+def _is_enumerated(site: Any) -> bool:
+    return bool(site["infer"] and site["infer"].get("enumerate"))
+
+
+def _check_reparameterised(guide_sites: dict[str, Any]) -> None:
+    for name, site in guide_sites.items():
         if not site["fn"].has_rsample:
             raise ValueError(
                 f"the guide's site {name!r} is not reparameterised ({type(site['fn']).__name__}): "
                 "bring an ELBO that has a score-function term, "
                 "PyroPair(model, guide, elbo=pyro.infer.Trace_ELBO())"
             )
-
-
-def _log_prob_sum(site: Any, value: Tensor | None = None) -> Tensor:
-    log_prob = site["fn"].log_prob(site["value"] if value is None else value)
-    return _total(scale_and_mask(log_prob, site["scale"], site["mask"]))
-
-
-def _site_kl(guide_site: Any, model_site: Any) -> Tensor:
-    try:
-        divergence = kl_divergence(guide_site["fn"], model_site["fn"])
-    except NotImplementedError:
-        return _log_prob_sum(guide_site) - _log_prob_sum(model_site, guide_site["value"])
-    return _total(scale_and_mask(divergence, guide_site["scale"], guide_site["mask"]))
-
-
-def _total(value: Tensor | float) -> Tensor:
-    return value.sum() if isinstance(value, Tensor) else torch.as_tensor(value)
 
 
 def _sum(terms: dict[str, Tensor]) -> Tensor:

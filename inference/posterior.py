@@ -83,7 +83,7 @@ class Posterior(ReadElsewhere):
         """
         whole_number("draws", draws, 1)
         self._check_inputs(x)
-        x = x.to(self.example[0])
+        x = x.to(self.example[0])  # a pair's x has that type already
         model = self.model.eval()
         found = posterior_draws(model, self.example[0], draws, seed)
         return torch.stack([conditional_means(model, x, draw) for draw in found])

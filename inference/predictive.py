@@ -6,14 +6,24 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import pyro.distributions as dist
 import torch
 from pyro import poutine
+from pyro.distributions.util import scale_and_mask
 from torch import Tensor
 
-from bayesnas.inference.handlers import DrawnWeights, FixedValues, GuideMeans, UnsampledTargets
+from bayesnas.inference.handlers import (
+    DataScale,
+    DrawnWeights,
+    FixedValues,
+    GuideMeans,
+    UnsampledTargets,
+)
 from bayesnas.inference.objective import is_local, split_sites
 from bayesnas.inference.session import RandomStream, pyro_session
-from bayesnas.models.base import OBSERVED, BayesianModel
+from bayesnas.inference.site_kl import log_prob_total
+from bayesnas.models.base import BayesianModel
+from bayesnas.models.row_sites import RowSites, is_auxiliary, is_deterministic, unwrapped
 
 _BATCH = 4096
 
@@ -24,15 +34,22 @@ class Draw:
 
     Attributes:
         values: plain tensor by site.
-        log_q: log density of the guide at the draw, in nats, by site.
+        log_q: log density of the guide at the draw, in nats, by site; also of the sites that only
+            the guide has.
         local: whether the guide also has latent sites of every example, drawn on demand.
         means: whether the values are posterior means rather than a draw.
+        auxiliary: values of the sites that only the guide has.
     """
 
     values: dict[str, Tensor]
     log_q: dict[str, Tensor]
     local: bool
     means: bool
+    auxiliary: dict[str, Tensor]
+
+    def fixed(self) -> dict[str, Tensor]:
+        """All values, for a guide that is run again at the draw."""
+        return {**self.values, **self.auxiliary}
 
 
 def posterior_draws(model: BayesianModel, x: Tensor, draws: int, seed: int) -> Iterator[Draw]:
@@ -59,11 +76,37 @@ def posterior_means(model: BayesianModel, x: Tensor) -> Draw:
 
 def _run_guide(model: BayesianModel, x: Tensor, *, means: bool) -> Draw:
     trace = _guide_trace(model, x, means)
-    sites, _ = split_sites(trace)
-    shared = {name: site for name, site in sites.items() if not is_local(site)}
+    sites, factors = split_sites(trace)
+    rows = model.row_sites
+    shared = {name: site for name, site in sites.items() if not is_local(site, rows)}
     values = {name: site["value"] for name, site in shared.items()}
-    log_q = {name: site["fn"].log_prob(site["value"]).sum() for name, site in shared.items()}
-    return Draw(values, log_q, local=len(shared) < len(sites), means=means)
+    auxiliary = {name: values.pop(name) for name, site in shared.items() if is_auxiliary(site)}
+    shared |= {name: site for name, site in factors.items() if not is_local(site, rows)}
+    log_q = {name: log_prob_total(site) for name, site in shared.items()}
+    local = len(sites) > len(values) + len(auxiliary)
+    return Draw(values, log_q, local=local, means=means, auxiliary=auxiliary)
+
+
+def point_masses(model: BayesianModel, x: Tensor, seed: int) -> list[str]:
+    """Continuous latent sites whose value is the same in every draw, as under ``AutoDelta``."""
+    traces = []
+    for offset in (0, 1):
+        with torch.no_grad(), pyro_session(RandomStream(seed + offset, x.device)):
+            traces.append(_guide_trace(model, x, means=False))
+    first, second = (split_sites(trace)[0] for trace in traces)
+    fixed = [
+        name
+        for name, site in first.items()
+        if isinstance(unwrapped(site["fn"]), dist.Delta)
+        and name in second
+        and torch.equal(site["value"], second[name]["value"])
+    ]
+    if not fixed:
+        return []
+    with torch.no_grad(), pyro_session(RandomStream(seed, x.device)):
+        fn = poutine.replay(model.model, trace=traces[0])
+        prior, _ = split_sites(poutine.trace(fn).get_trace(x, None))
+    return [n for n in fixed if n in prior and not prior[n]["fn"].support.is_discrete]
 
 
 def _guide_trace(model: BayesianModel, x: Tensor, means: bool) -> Any:
@@ -76,20 +119,38 @@ def model_trace(model: BayesianModel, x: Tensor, draw: Draw, y: Tensor | None = 
     """Trace of the model at a draw; without ``y`` the site of the targets holds their mean.
 
     Raises:
-        ValueError: if the model has no site called ``"y"``.
+        ValueError: if the model has no site of the targets, or sites that an ELBO sums out.
     """
-    with torch.no_grad(), pyro_session(RandomStream(0, x.device)), FixedValues(draw.values):
+    rows = model.row_sites
+    _check_drawn(rows)
+    with torch.no_grad(), pyro_session(RandomStream(0, x.device)), FixedValues(draw.fixed()):
         fn: Callable[..., Any] = model.model
         if draw.local:
             fn = poutine.replay(fn, trace=_guide_trace(model, x, draw.means))
-        with UnsampledTargets():
+        with UnsampledTargets(targets_of(model)), DataScale(None, rows):
             trace = poutine.trace(fn).get_trace(x, y)
-    if OBSERVED not in trace.nodes:
+    if model.target_site not in trace.nodes:
         sites = [name for name, site in trace.nodes.items() if site["type"] == "sample"]
         raise ValueError(
-            f"the model must sample its targets at a site called {OBSERVED!r}, got sites {sites}"
+            f"the model must sample its targets at a site called {model.target_site!r}, got sites "
+            f"{sites}: name it by PyroPair(model, guide, target=...)"
         )
     return trace
+
+
+def _check_drawn(rows: RowSites) -> None:
+    if rows.summed:
+        raise ValueError(
+            f"the sites {sorted(rows.summed)} are summed out of the model by the ELBO, and the "
+            "guide draws no values for them: to evaluate, predict or export, write the mixture as "
+            "one law (pyro.distributions.MixtureSameFamily), or draw them in the guide"
+        )
+
+
+def targets_of(model: BayesianModel) -> tuple[str, ...]:
+    """The observed sites of the rows."""
+    found = model.row_sites.targets
+    return (model.target_site,) if found is None else found
 
 
 def conditional_mean(fn: Any) -> Tensor:
@@ -103,7 +164,12 @@ def conditional_mean(fn: Any) -> Tensor:
 
 def conditional_means(model: BayesianModel, x: Tensor, draw: Draw) -> Tensor:
     """Class probabilities or means of y for every row of ``x``, in batches."""
-    return torch.cat([conditional_mean(site["fn"]) for site in _target_sites(model, x, draw)])
+    return torch.cat(
+        [
+            by_row(conditional_mean(site["fn"]), site, count, model.row_sites)
+            for count, site in _target_sites(model, x, draw)
+        ]
+    )
 
 
 def conditional_samples(
@@ -111,34 +177,124 @@ def conditional_samples(
 ) -> Tensor:
     """Sample y for every row of ``x`` given a draw of the latents, ``[n, ...]``."""
     with torch.no_grad(), stream.active():
-        return torch.cat([site["fn"].sample() for site in _target_sites(model, x, draw)])
+        return torch.cat(
+            [
+                by_row(site["fn"].sample(), site, count, model.row_sites)
+                for count, site in _target_sites(model, x, draw)
+            ]
+        )
 
 
-def means_and_log_likelihoods(
-    model: BayesianModel, x: Tensor, y: Tensor, draw: Draw
-) -> tuple[Tensor, Tensor]:
-    """Class probabilities or means of y, and log p(y_i | x_i, w) ``[n]`` in nats, unscaled."""
-    means, log_lik = [], []
-    for site in _target_sites(model, x, draw, y):
-        means.append(conditional_mean(site["fn"]))
-        log_prob = site["fn"].log_prob(site["value"])
-        log_lik.append(log_prob.reshape(len(log_prob), -1).sum(-1))
-    return torch.cat(means), torch.cat(log_lik)
+@dataclass
+class ObservedTerms:
+    """What a model says of observed rows at one draw.
+
+    Attributes:
+        means: class probabilities or means of the targets, ``[n, ...]``.
+        log_lik: log p(y_i | x_i, w) of every row, ``[n]``: all observed sites and factors of the
+            row, masked and scaled as the program has them.
+        once: sum of the observed sites and factors that are not of the rows.
+    """
+
+    means: Tensor
+    log_lik: Tensor
+    once: Tensor
 
 
-def _target_sites(
-    model: BayesianModel, x: Tensor, draw: Draw, y: Tensor | None = None
-) -> Iterator[Any]:
-    for start in range(0, len(x), _BATCH):
-        rows = slice(start, start + _BATCH)
-        observed = None if y is None else y[rows]
-        yield model_trace(model, x[rows], draw, observed).nodes[OBSERVED]
+def observed_terms(model: BayesianModel, x: Tensor, y: Tensor, draw: Draw) -> ObservedTerms:
+    """Means and log-likelihoods of the targets of every row, in batches."""
+    rows = model.row_sites
+    means, log_lik, once = [], [], []
+    for start in _starts(model, x):
+        part = slice(start, start + _BATCH if not rows.tied else None)
+        trace = model_trace(model, x[part], draw, y[part])
+        count = len(x[part])
+        _, observed = split_sites(trace)
+        target = trace.nodes[model.target_site]
+        means.append(by_row(conditional_mean(target["fn"]), target, count, rows))
+        parts = [_row_log_prob(s, count, rows) for s in observed.values() if rows.is_row_site(s)]
+        log_lik.append(sum(parts[1:], parts[0]))
+        once = [log_prob_total(s) for s in observed.values() if not rows.is_row_site(s)]
+    total = log_lik[0].new_zeros(()) if not once else torch.stack(once).sum()
+    return ObservedTerms(torch.cat(means), torch.cat(log_lik), total)
+
+
+def _row_log_prob(site: Any, count: int, rows: RowSites) -> Tensor:
+    fn, value = site["fn"], site["value"]
+    if rows.frame(site) is None:  # a law of all rows at once: take its rows apart
+        while isinstance(fn, dist.Independent) and not fn.batch_shape:
+            fn = (
+                fn.base_dist
+                if fn.reinterpreted_batch_ndims == 1
+                else dist.Independent(fn.base_dist, fn.reinterpreted_batch_ndims - 1)
+            )
+    log_prob = scale_and_mask(fn.log_prob(value), site["scale"], site["mask"])
+    if isinstance(log_prob, Tensor) and log_prob.ndim == 0 and rows.frame(site) is not None:
+        log_prob = log_prob.expand(count)
+    found = by_row(log_prob, site, count, rows, event_dim=0)
+    return found.reshape(count, -1).sum(-1)
+
+
+def by_row(
+    value: Tensor, site: Any, count: int, rows: RowSites, event_dim: int | None = None
+) -> Tensor:
+    """Values of a site with the rows first.
+
+    Args:
+        value: ``[..., rows, ...]``: the dim of the rows is that of the plate they stand in.
+        site: whose value it is.
+        count: number of rows.
+        rows: which plates are of the rows.
+        event_dim: dims on the right of the plates; those of the site's values by default.
+
+    Raises:
+        ValueError: where the site has not a value for every row.
+    """
+    frame = rows.frame(site)
+    dim = 0
+    if frame is not None and frame.dim is not None:
+        batch = len(site["fn"].batch_shape)
+        right = value.ndim - batch if event_dim is None else event_dim
+        dim = value.ndim - right + frame.dim
+    if value.ndim == 0 or not 0 <= dim < value.ndim or value.shape[dim] != count:
+        raise ValueError(
+            f"the observed site {site['name']!r} has shape {list(value.shape)}, not one entry for "
+            f"each of {count} rows: put it into pyro.plate('data', len(x)), without subsample_size"
+        )
+    return value if dim == 0 else value.movedim(dim, 0)
+
+
+def _starts(model: BayesianModel, x: Tensor) -> range:
+    """Where batches begin; a guide with a value for every row sees all rows at once."""
+    return range(0, len(x), len(x) if model.row_sites.tied else _BATCH)
+
+
+def _target_sites(model: BayesianModel, x: Tensor, draw: Draw) -> Iterator[tuple[int, Any]]:
+    for start in _starts(model, x):
+        part = x[start : None if model.row_sites.tied else start + _BATCH]
+        yield len(part), model_trace(model, part, draw).nodes[model.target_site]
+
+
+def few_rows(model: BayesianModel, x: Tensor) -> Tensor:
+    """Two rows, or all where the guide has a value for each of them."""
+    return x if model.row_sites.tied else x[:2]
 
 
 def log_priors(model: BayesianModel, x: Tensor, draw: Draw) -> dict[str, Tensor]:
     """Log p(w) of every shared latent site at a draw, in nats."""
     sites, _ = split_sites(model_trace(model, x, draw))
-    return {name: sites[name]["fn"].log_prob(value).sum() for name, value in draw.values.items()}
+    return {name: log_prob_total(sites[name]) for name in draw.values}
+
+
+def deterministic_values(model: BayesianModel, x: Tensor, draw: Draw) -> dict[str, Tensor]:
+    """Values of ``pyro.deterministic`` that do not follow the rows."""
+    rows = model.row_sites
+    return {
+        name: site["value"]
+        for name, site in model_trace(model, x, draw).nodes.items()
+        if site["type"] == "sample" and is_deterministic(site) and name not in rows.varying
+        if rows.frame(site) is None
+    }
 
 
 def predicted_labels(probabilities: Tensor) -> Tensor:

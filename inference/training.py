@@ -19,6 +19,7 @@ from bayesnas.inference.optimizers import (
     optimizer_state,
     restore_optimizer,
 )
+from bayesnas.inference.program import check_minibatches
 from bayesnas.inference.products import fast_products
 from bayesnas.inference.session import RandomStream, pyro_session
 from bayesnas.inference.settings import FitSettings, Schedule, StepKLWeight, learning_rate_factor
@@ -77,6 +78,7 @@ class Training:
             if fresh:
                 model.prepare(*first)
                 model.reset()
+                check_minibatches(model, len(first[0]), len(x))
             self._try_out(*first)
             self.take = Step(
                 model, optimizer, settings, len(x), self.stream, lambda: self._where(self.step)

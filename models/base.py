@@ -10,14 +10,15 @@ import pyro
 import torch
 from torch import Tensor, nn
 
+from bayesnas.models.row_sites import DATA_PLATE, RowSites
+
 if TYPE_CHECKING:
     import xarray as xr
 
+__all__ = ["DATA_PLATE", "OBSERVED", "BayesianModel", "ModelRecord"]
+
 OBSERVED = "y"
 """Name of the observed site."""
-
-DATA_PLATE = "data"
-"""Name of the plate over examples; sites in it are scaled up when a minibatch is seen."""
 
 
 @dataclass(frozen=True)
@@ -48,12 +49,16 @@ class BayesianModel(nn.Module):
 
     Attributes:
         task: ``"classification"`` or ``"regression"``, None for a model of either.
+        row_sites: which sites there are once for every row.
+        target_site: the observed site that predictions are of.
         upper_level: names, or their first parts, of the parameters that a two-level fit trains on
             validation data unless told otherwise: hyperparameters and structure.
     """
 
     task: Literal["classification", "regression"] | None = None
     upper_level: ClassVar[tuple[str, ...]] = ()
+    row_sites: RowSites = RowSites()
+    target_site: str = OBSERVED
 
     def model(self, x: Tensor, y: Tensor | None = None) -> Any:
         """Sample p(w, Γ) and p(y | x, w, Γ), the latter observed where ``y`` is given."""

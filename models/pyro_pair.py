@@ -16,7 +16,8 @@ from pyro.poutine.messenger import Messenger
 from torch import Tensor, nn
 from torch.distributions import Transform, constraints, transform_to
 
-from bayesnas.models.base import BayesianModel
+from bayesnas.models.base import OBSERVED, BayesianModel
+from bayesnas.models.probe import row_sites
 
 
 class PyroPair(BayesianModel):
@@ -28,10 +29,13 @@ class PyroPair(BayesianModel):
     made by ``pyro.param``, by a ``PyroModule`` or by an autoguide on its first call become
     this module's own; Pyro's global store is not touched. Networks belong to the pair when
     the functions are modules, or bound methods of one (``PyroPair(vae.model, vae.guide)``).
+    Model and guide get x and y as they were handed to the fit: no shape or type is changed.
 
     Args:
         model_fn: the model, a function or an ``nn.Module``.
         guide_fn: the guide, likewise, or an autoguide.
+        target: the observed site that predictions are of; by default ``"y"``, or the one
+            observed site of the rows.
         elbo: a Pyro ELBO with ``differentiable_loss`` to train with, e.g. ``Trace_ELBO()`` for
             guides that are not reparameterised; by default our own closed-form bound.
 
@@ -56,10 +60,15 @@ class PyroPair(BayesianModel):
         model_fn: Callable[..., Any],
         guide_fn: Callable[..., Any],
         *,
+        target: str | None = None,
         elbo: ELBO | None = None,
     ) -> None:
         """Keep the pair; nn.Modules among them become submodules."""
         super().__init__()
+        if target is not None and not isinstance(target, str):
+            raise TypeError(f"target must be the name of an observed site, got {target!r}")
+        self._target = target
+        self._probed = False
         for name, fn in (("model_fn", model_fn), ("guide_fn", guide_fn)):
             if not callable(fn):
                 raise TypeError(f"{name} must be a function or a module, got {type(fn).__name__}")
@@ -101,9 +110,33 @@ class PyroPair(BayesianModel):
 
     def prepare(self, x: Tensor, y: Tensor) -> None:
         """Run guide and model once, so that every parameter exists before training."""
+        self.look(x, y)
         with torch.no_grad():
             guide_trace = poutine.trace(self.guide).get_trace(x, y)
             poutine.replay(self.model, trace=guide_trace)(x, y)
+
+    def look(self, x: Tensor, y: Tensor | None) -> None:
+        """Find out which sites follow the rows, once; see ``row_sites``.
+
+        Raises:
+            ValueError: where no observed site has the name given as ``target``, or several might
+                be the targets.
+        """
+        if self._probed:
+            return
+        self.row_sites = row_sites(self, x, y)
+        self.target_site = self._chosen(self.row_sites.targets or ())
+        self._probed = True
+
+    def _chosen(self, observed: tuple[str, ...]) -> str:
+        if self._target is not None:
+            if self._target not in observed:
+                raise ValueError(
+                    f"target must be one of the observed sites {list(observed)}, "
+                    f"got {self._target!r}"
+                )
+            return self._target
+        return observed[0] if len(observed) == 1 else OBSERVED
 
     def reset(self) -> None:
         """Call ``reset_parameters`` wherever the user's own modules have it."""

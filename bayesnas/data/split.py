@@ -119,6 +119,31 @@ class Split:
             )
         return cls(x, y, info)
 
+    @classmethod
+    def as_given(cls, data: tuple[Tensor, Tensor]) -> Split:
+        """A part that holds x and y as they are: no shape and no type is changed.
+
+        Whole numbers `[n]` from 0 on are taken for labels, anything else for a regression; only
+        what is measured depends on it.
+
+        Raises:
+            ValueError: no rows, different lengths, NaN or infinite values.
+            TypeError: `data` is not a pair of tensors.
+
+        Example:
+            >>> Split.as_given((torch.zeros(3, 2), torch.zeros(3, 1)))
+            Split(arrays all: x [3, 2], y [3, 1], regression)
+        """
+        x, y, _ = _unpack(data)
+        check_rows(x, y)
+        for name, values in (("x", x), ("y", y)):
+            if values.is_floating_point():
+                check_finite(name, values)
+        labels = y.ndim == 1 and infer_task(y) == "classification" and not bool((y < 0).any())
+        classes = int(y.max()) + 1 if labels else None
+        task: Task = "classification" if labels else "regression"
+        return cls(x, y, DataInfo("arrays", "all", task, n=len(x), classes=classes))
+
 
 @dataclass(frozen=True, eq=False)
 class DataSet:
