@@ -19,8 +19,8 @@ from bayesnas.inference.optimizers import (
     optimizer_state,
     restore_optimizer,
 )
-from bayesnas.inference.program import check_minibatches
 from bayesnas.inference.products import fast_products
+from bayesnas.inference.program import check_minibatches
 from bayesnas.inference.session import RandomStream, pyro_session
 from bayesnas.inference.settings import FitSettings, Schedule, StepKLWeight, learning_rate_factor
 from bayesnas.inference.step import Step
