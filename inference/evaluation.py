@@ -98,11 +98,13 @@ def evaluate(
         else found.expected_log_lik_error,
     }
     labels = y.ndim == 1 and found.means.ndim == 2  # a probability for each class
-    counts = isinstance(model, PyroPair) and not (labels or _is_binary(found.means, y))
+    counts = isinstance(model, PyroPair) and not (
+        labels or (y.ndim == 1 and _is_binary(found.means, y))
+    )
     if y.is_floating_point() or counts:
         if found.means.shape != y.shape:
             return metrics  # a law of classes over real targets, or one of another shape
-        return {"rmse": (found.means - y).square().mean().sqrt().item(), **metrics}
+        return {"rmse": (found.means - y.to(found.means)).square().mean().sqrt().item(), **metrics}
     return {
         "accuracy": (predicted_labels(found.means) == y).float().mean().item(),
         "ece": calibration_error(found.means, y),
@@ -137,7 +139,7 @@ def kl_and_error(
         return math.inf, 0.0
     local = next(posterior_draws(model, few, 1, seed)).local
     # Without latents of each example the KL is that of the weights: two rows do.
-    size = len(x) if model.row_sites.tied else _BATCH
+    size = len(x) if model.row_sites.whole else _BATCH
     batches = x.split(size) if local else (few,)
     targets = y.split(size) if local else (y[: len(few)],)
     found = []

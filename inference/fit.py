@@ -227,7 +227,7 @@ def fit(
         folder.tidy()
         return load(folder.path, model=model, amortize=amortize, device=where)
     records = loop.run(first, folder, progress)
-    shown = None if first.model.row_sites.tied else 2
+    shown = None if first.model.row_sites.whole else 2
     example = (train.x[:shown].detach().clone(), train.y[:shown].detach().clone())
     posterior = posterior_of(run, records, example, where)
     if folder is not None:

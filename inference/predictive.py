@@ -206,7 +206,7 @@ def observed_terms(model: BayesianModel, x: Tensor, y: Tensor, draw: Draw) -> Ob
     rows = model.row_sites
     means, log_lik, once = [], [], []
     for start in _starts(model, x):
-        part = slice(start, start + _BATCH if not rows.tied else None)
+        part = slice(start, start + _BATCH if not rows.whole else None)
         trace = model_trace(model, x[part], draw, y[part])
         count = len(x[part])
         _, observed = split_sites(trace)
@@ -266,18 +266,18 @@ def by_row(
 
 def _starts(model: BayesianModel, x: Tensor) -> range:
     """Where batches begin; a guide with a value for every row sees all rows at once."""
-    return range(0, len(x), len(x) if model.row_sites.tied else _BATCH)
+    return range(0, len(x), len(x) if model.row_sites.whole else _BATCH)
 
 
 def _target_sites(model: BayesianModel, x: Tensor, draw: Draw) -> Iterator[tuple[int, Any]]:
     for start in _starts(model, x):
-        part = x[start : None if model.row_sites.tied else start + _BATCH]
+        part = x[start : None if model.row_sites.whole else start + _BATCH]
         yield len(part), model_trace(model, part, draw).nodes[model.target_site]
 
 
 def few_rows(model: BayesianModel, x: Tensor) -> Tensor:
     """Two rows, or all where the guide has a value for each of them."""
-    return x if model.row_sites.tied else x[:2]
+    return x if model.row_sites.whole else x[:2]
 
 
 def log_priors(model: BayesianModel, x: Tensor, draw: Draw) -> dict[str, Tensor]:

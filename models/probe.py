@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -57,7 +57,7 @@ def row_sites(pair: PyroPair, x: Tensor, y: Tensor | None) -> RowSites:
     try:
         return _compared(*(_run(pair, x, y, rows) for rows in _ROWS))
     except Exception:  # whatever a program does that was written for one length
-        return _by_length(_run(pair, x, y, len(x)))
+        return replace(_by_length(_run(pair, x, y, len(x))), one_length=True)
 
 
 def _run(pair: PyroPair, x: Tensor, y: Tensor | None, rows: int) -> _Run:

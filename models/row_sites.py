@@ -46,6 +46,7 @@ class RowSites:
         unplated: latent sites outside of these plates whose shape follows the rows.
         targets: the observed sites of the rows, factors left out; None: the one called ``"y"``.
         tied: parameters with a value for every row.
+        one_length: whether the program runs on batches of its own length alone.
         varying: deterministic sites whose shape follows the rows.
         summed: discrete sites that the guide leaves for an ELBO to sum out of the model.
     """
@@ -58,6 +59,12 @@ class RowSites:
     tied: tuple[str, ...] = ()
     summed: frozenset[str] = frozenset()
     varying: frozenset[str] = frozenset()
+    one_length: bool = False
+
+    @property
+    def whole(self) -> bool:
+        """Whether the program is run on all rows at once, never on a few of them."""
+        return self.one_length or bool(self.tied)
 
     def frame(self, site: Any) -> Any:
         """The plate of the rows that a site stands in, or None."""
