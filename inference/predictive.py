@@ -9,7 +9,6 @@ from typing import Any
 import pyro.distributions as dist
 import torch
 from pyro import poutine
-from pyro.distributions.util import scale_and_mask
 from torch import Tensor
 
 from bayesnas.inference.handlers import (
@@ -20,6 +19,7 @@ from bayesnas.inference.handlers import (
     UnsampledTargets,
 )
 from bayesnas.inference.objective import is_local, split_sites
+from bayesnas.inference.row_values import by_row, row_log_prob
 from bayesnas.inference.session import RandomStream, pyro_session
 from bayesnas.inference.site_kl import log_prob_total
 from bayesnas.models.base import BayesianModel
@@ -212,56 +212,11 @@ def observed_terms(model: BayesianModel, x: Tensor, y: Tensor, draw: Draw) -> Ob
         _, observed = split_sites(trace)
         target = trace.nodes[model.target_site]
         means.append(by_row(conditional_mean(target["fn"]), target, count, rows))
-        parts = [_row_log_prob(s, count, rows) for s in observed.values() if rows.is_row_site(s)]
+        parts = [row_log_prob(s, count, rows) for s in observed.values() if rows.is_row_site(s)]
         log_lik.append(sum(parts[1:], parts[0]))
         once = [log_prob_total(s) for s in observed.values() if not rows.is_row_site(s)]
     total = log_lik[0].new_zeros(()) if not once else torch.stack(once).sum()
     return ObservedTerms(torch.cat(means), torch.cat(log_lik), total)
-
-
-def _row_log_prob(site: Any, count: int, rows: RowSites) -> Tensor:
-    fn, value = site["fn"], site["value"]
-    if rows.frame(site) is None:  # a law of all rows at once: take its rows apart
-        while isinstance(fn, dist.Independent) and not fn.batch_shape:
-            fn = (
-                fn.base_dist
-                if fn.reinterpreted_batch_ndims == 1
-                else dist.Independent(fn.base_dist, fn.reinterpreted_batch_ndims - 1)
-            )
-    log_prob = scale_and_mask(fn.log_prob(value), site["scale"], site["mask"])
-    if isinstance(log_prob, Tensor) and log_prob.ndim == 0 and rows.frame(site) is not None:
-        log_prob = log_prob.expand(count)
-    found = by_row(log_prob, site, count, rows, event_dim=0)
-    return found.reshape(count, -1).sum(-1)
-
-
-def by_row(
-    value: Tensor, site: Any, count: int, rows: RowSites, event_dim: int | None = None
-) -> Tensor:
-    """Values of a site with the rows first.
-
-    Args:
-        value: ``[..., rows, ...]``: the dim of the rows is that of the plate they stand in.
-        site: whose value it is.
-        count: number of rows.
-        rows: which plates are of the rows.
-        event_dim: dims on the right of the plates; those of the site's values by default.
-
-    Raises:
-        ValueError: where the site has not a value for every row.
-    """
-    frame = rows.frame(site)
-    dim = 0
-    if frame is not None and frame.dim is not None:
-        batch = len(site["fn"].batch_shape)
-        right = value.ndim - batch if event_dim is None else event_dim
-        dim = value.ndim - right + frame.dim
-    if value.ndim == 0 or not 0 <= dim < value.ndim or value.shape[dim] != count:
-        raise ValueError(
-            f"the observed site {site['name']!r} has shape {list(value.shape)}, not one entry for "
-            f"each of {count} rows: put it into pyro.plate('data', len(x)), without subsample_size"
-        )
-    return value if dim == 0 else value.movedim(dim, 0)
 
 
 def _starts(model: BayesianModel, x: Tensor) -> range:
