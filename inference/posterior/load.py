@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from torch import nn
 
 from bayesnas.inference.posterior.amortized import AmortizedPosterior
 from bayesnas.inference.posterior.kl_weight_list import Posteriors
@@ -17,7 +16,6 @@ from bayesnas.inference.runs.run_folder import Example, read_run
 from bayesnas.inference.runtime.device import resolve_device
 from bayesnas.models.base import BayesianModel
 from bayesnas.nn.hypernetworks.options import Amortize
-from bayesnas.nn.rebuilding.module_classes import trusting
 
 
 def load(
@@ -26,7 +24,6 @@ def load(
     model: BayesianModel | None = None,
     amortize: Amortize | None = None,
     device: str | torch.device = "auto",
-    trust: Sequence[str | type[nn.Module]] = (),
 ) -> Posterior | Posteriors | AmortizedPosterior:
     """Load a finished run.
 
@@ -35,10 +32,6 @@ def load(
         model: an equally built model, for networks that can't be described without pickle.
         amortize: the same function again, for a fit that was amortised by one of its own.
         device: where the posterior lies.
-        trust: names of Python modules that may be imported for the class of the network, or
-            classes themselves. Without it networks are of layers of ``torch.nn``, models of
-            torchvision, and of classes that the program has imported or registered
-            (``bayesnas.nn.register_module``).
 
     Raises:
         FileNotFoundError: naming what is missing.
@@ -52,8 +45,7 @@ def load(
     Posterior(GaussianNet 4–5–3 on arrays, kl_weight=1)
     """
     where = resolve_device(device)
-    with trusting(trust):
-        run, records, example = read_run(path, model, amortize)
+    run, records, example = read_run(path, model, amortize)
     try:
         return posterior_of(run, records, example, where)
     except RuntimeError as error:

@@ -176,12 +176,9 @@ def test_users_model_and_data_are_unchanged(net, xy, numbers):
     assert bool(post.example[0].any())
 
 
-_ALONE = {}
-
-
 @pytest.fixture
 def alone(net, xy, numbers):
-    """Fits of several kinds, and the numbers of each run by itself, once for all tests."""
+    """Numbers of fits of several kinds, each run by itself."""
     fits = {
         "net": lambda **more: bn.fit(net, xy, steps=STEPS, batch_size=8, lr=0.05, seed=1, **more),
         "same": lambda **more: bn.fit(net, xy, steps=STEPS, batch_size=8, lr=0.05, seed=1, **more),
@@ -191,9 +188,7 @@ def alone(net, xy, numbers):
             net, xy, epochs=3, batch_size=9, lr=0.1, validation=xy, restarts=2, seed=2, **more
         ),
     }
-    if not _ALONE:
-        _ALONE.update({name: numbers(fit()) for name, fit in fits.items()})
-    return fits, _ALONE
+    return fits, {name: numbers(fit()) for name, fit in fits.items()}
 
 
 @pytest.mark.parametrize("inner", ["net", "same", "traced", "pair", "validated"])

@@ -1,1 +1,0 @@
-"""Networks described as JSON, and built again from it, without pickle."""
