@@ -97,7 +97,7 @@ def fit(
             λ.
         epochs: passes over the sample; or
         steps: optimiser steps (one of the two).
-        batch_size: batch size.
+        batch_size: examples in a batch.
         lr: learning rate at the start.
         schedule: ``"cosine"`` (down to 0), ``"constant"``, or a function of the fraction of
             steps done, in [0, 1), that gives a factor on ``lr``.

@@ -173,9 +173,20 @@ def zoo_class(name: str) -> type[BayesianModel]:
     >>> zoo_class("gaussian-net") is zoo_class("GaussianNet")
     True
     """
+    return zoo_record(name).cls
+
+
+def zoo_record(name: str) -> ModelRecord:
+    """Record of a model by its command-line name or its class name.
+
+    Raises:
+        ValueError: for an unknown name, with the nearest ones.
+
+    >>> zoo_record("GaussianNet").title
+    'Mean-field Gaussian posterior on the weights of any network'
+    """
     zoo = available()
-    by_name = {key: record.cls for key, record in zoo.items()}
-    by_name |= {record.cls.__name__: record.cls for record in zoo.values()}
+    by_name = {**zoo, **{record.cls.__name__: record for record in zoo.values()}}
     if name in by_name:
         return by_name[name]
     near = difflib.get_close_matches(name, by_name, n=2, cutoff=0.4)

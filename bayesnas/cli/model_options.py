@@ -13,7 +13,7 @@ from bayesnas.cli.options import prior_scale, widths
 from bayesnas.data import DataSet, Split
 from bayesnas.models import BayesianModel
 from bayesnas.models.autoencoders.base import Autoencoder
-from bayesnas.models.registry import zoo_class
+from bayesnas.models.registry import zoo_record
 
 _AUTOENCODER = ("latents", "hidden", "network", "likelihood", "noise_scale", "binarize")
 _NET = ("hidden", "activation", "likelihood", "noise_scale", "estimator")
@@ -105,16 +105,16 @@ def model_of(args: argparse.Namespace, data: DataSet) -> BayesianModel:
         ValueError: for a model that has to be fitted from Python, or an option that it does not
             take.
     """
-    cls = zoo_class(args.model)
-    own = {record.cls: record.for_data for record in bn.models.available().values()}[cls]
-    if cls not in _TAKEN and own is None:
+    record = zoo_record(args.model)
+    cls = record.cls
+    if cls not in _TAKEN and record.for_data is None:
         raise ValueError(f"model {args.model!r} can't be fitted from here: fit it from Python")
     given = {name: getattr(args, name) for name in _OPTIONS if getattr(args, name) is not None}
     foreign = [f"--{name.replace('_', '-')}" for name in given if name not in _TAKEN.get(cls, ())]
     if foreign:
         raise ValueError(f"{args.model} does not take {', '.join(foreign)}")
-    if own is not None:
-        return own(data)
+    if record.for_data is not None:
+        return record.for_data(data)
     make: Callable[..., BayesianModel] = cls
     if issubclass(cls, Autoencoder):
         return _autoencoder(cls, data.train, given)

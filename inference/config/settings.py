@@ -37,7 +37,7 @@ class FitSettings:
         kl_warmup: fraction of the steps over which λ rises linearly from 0.
         amortization: range of λ and map to the parameters; None for a fit at one λ.
         steps: optimiser steps of one chain.
-        batch_size: batch size.
+        batch_size: examples in a batch.
         lr: learning rate at the start.
         schedule: name of the learning-rate schedule, ``"custom"`` for a function.
         clip: largest absolute value of a gradient entry, None for no clipping.

@@ -124,7 +124,7 @@ class TrainableParameters:
 
     def use(self, kl_weight: float) -> ActiveLeaves:
         """What a step at a KL weight reads and updates."""
-        t = 0.0 if self.amortization is None else self.amortization.span.normalised(kl_weight)
+        t = self._place_of(kl_weight)
         places = [group.net.place(t) for group in self.groups]
         found, before = ActiveLeaves(places, [], [], [], []), 0
         for group, place in zip(self.groups, places, strict=True):
@@ -135,10 +135,14 @@ class TrainableParameters:
             found.moves += place.moves
         return found
 
+    def _place_of(self, kl_weight: float) -> float:
+        """The normalised log λ that the maps take; 0 for constant ones."""
+        return 0.0 if self.amortization is None else self.amortization.span.normalised(kl_weight)
+
     @torch.no_grad()
     def at(self, kl_weight: float) -> dict[str, Tensor]:
         """The model's parameters at a KL weight, by name; nothing is changed."""
-        t = 0.0 if self.amortization is None else self.amortization.span.normalised(kl_weight)
+        t = self._place_of(kl_weight)
         return {
             name: value
             for group in self.groups

@@ -149,7 +149,7 @@ class Posterior(ArvizExport):
             data: training data.
             epochs: passes over the sample; or
             steps: optimiser steps (one of the two).
-            batch_size: batch size; None for that of the fit.
+            batch_size: examples in a batch; None for that of the fit.
             lr: learning rate at the start; None for that of the fit.
             schedule: of the learning rate; None for that of the fit, or ``"cosine"`` after one
                 with a function for it.

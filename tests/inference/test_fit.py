@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
 import math
 
 import numpy as np
@@ -10,6 +12,7 @@ import torch
 from torch import nn
 
 import bayesnas as bn
+from bayesnas.inference.training.fit_options import FitArguments
 
 FIT = {"steps": 12, "batch_size": 8, "lr": 0.05}
 
@@ -252,3 +255,10 @@ def test_numbers_do_not_depend_on_who_is_looking(net, xy, numbers, tmp_path, hoo
     assert {k: v for k, v in numbers(found).items() if "nll" not in k} == {
         k: v for k, v in expected.items() if "nll" not in k
     }
+
+
+def test_the_arguments_of_a_fit_have_one_set_of_defaults() -> None:
+    """Those of the function that users call, and of the value that is handed on."""
+    parameters = inspect.signature(bn.fit).parameters
+    shown = {name: p.default for name, p in parameters.items() if p.kind is p.KEYWORD_ONLY}
+    assert shown == {field.name: field.default for field in dataclasses.fields(FitArguments)}

@@ -65,7 +65,7 @@ class Recipe:
         groups: from there, whole groups go; none: that way is not gone.
         weights: single weights go, all layers together.
         weights_from: where that begins: at the first fit, ``"whole"``, or where ``"groups"`` end.
-        batch_size: batch size.
+        batch_size: examples in a batch.
         published: rows of the source, by prior.
     """
 

@@ -61,7 +61,7 @@ class Settings:
         data: name of the data set.
         examples: of the training part.
         epochs: of a fit that is not cut to one.
-        batch_size: batch size.
+        batch_size: examples in a batch.
         starts: fits of each kind.
         draws: draws of the weights behind 𝓛.
         lr_factor: on the learning rates of the methods, for runs of fewer steps.
