@@ -12,8 +12,9 @@ bin := .venv/bin
 files := $(shell find bayesnas models inference -name '*.py' | LC_ALL=C sort | cksum | tr ' ' -)
 ready := .venv/.installed-$(files)
 
-# One torch thread a test process: pytest-xdist already uses every core.
-pytest := OMP_NUM_THREADS=1 $(bin)/pytest -n auto --maxprocesses 4
+# One torch thread a test process: pytest-xdist already uses every core. With worksteal a process
+# runs neighbouring tests, so fits that a file shares are made once.
+pytest := OMP_NUM_THREADS=1 $(bin)/pytest -n auto --maxprocesses 4 --dist worksteal
 
 .PHONY: demo test test-slow lint format types wheel clean
 .DELETE_ON_ERROR:

@@ -48,6 +48,7 @@ class ModelContract(abc.ABC):
     steps = 8
     kl_draws = 400
     svi = True
+    _fitted: bn.Posterior
 
     @abc.abstractmethod
     def make_model(self) -> BayesianModel:
@@ -64,6 +65,13 @@ class ModelContract(abc.ABC):
         post: bn.Posterior = bn.fit(self.make_model(), self.make_data(), **options)
         return post
 
+    def fitted(self) -> bn.Posterior:
+        """The posterior of :meth:`fit` with its defaults, made once for the tests that read it."""
+        kind = type(self)
+        if "_fitted" not in vars(kind):
+            kind._fitted = self.fit()
+        return kind._fitted
+
     def prepared_model(self) -> tuple[BayesianModel, Tensor, Tensor]:
         """Return a model that has seen data, with that data, as a fit has it before step 0."""
         model, (x, y) = self.make_model(), self.make_data()
@@ -75,7 +83,7 @@ class ModelContract(abc.ABC):
     def test_the_state_dict_is_complete_before_the_first_call(self) -> None:
         """A new model's parameters are all there: the names don't grow by using it."""
         names = list(self.make_model().state_dict())
-        post = self.fit()
+        post = self.fitted()
         assert list(post.model.state_dict()) == names
 
     def test_model_and_guide_sample_the_same_latent_sites(self) -> None:
@@ -102,12 +110,12 @@ class ModelContract(abc.ABC):
         assert all(bool(torch.isfinite(gradient).all()) for gradient in gradients)
         assert any(bool((gradient != 0).any()) for gradient in gradients)
 
-    @pytest.mark.parametrize("kl_weight", [0.03, 40.0])
-    def test_the_traced_step_equals_the_eager_one(self, kl_weight: float) -> None:
-        """Terms and gradients of a step recorded at λ = 1 hold at another λ, within 1e-6."""
+    def test_the_traced_step_equals_the_eager_one(self) -> None:
+        """Terms and gradients of a step recorded at λ = 1 hold at other λ, within 1e-6."""
         step, x, y = self._step(None, compile="trace")
-        with pyro_session(RandomStream(0, x.device)):
-            assert step.difference(x, y, kl_weight) < 1e-6
+        for kl_weight in (0.03, 40.0):
+            with pyro_session(RandomStream(0, x.device)):
+                assert step.traced.difference(x, y, kl_weight) < 1e-6, kl_weight
 
     @pytest.mark.parametrize("amortize", ["linear", "piecewise", "low-rank"])
     def test_every_amortisation_equals_the_constant_one_at_a_kl_weight(self, amortize: str) -> None:
@@ -160,21 +168,22 @@ class ModelContract(abc.ABC):
 
     def test_the_kl_equals_its_monte_carlo_estimate(self) -> None:
         """The KL of the bound is the mean of log q − log p, within five standard errors."""
-        model = self.fit().model
+        model = self.fitted().model
         x, y = self.make_data()
-        closed, sampled = [], []
         with torch.no_grad(), pyro_session(RandomStream(1, x.device)):
-            for _ in range(self.kl_draws):
-                closed.append(float(bound_terms(model, x, y).kl_divergence()))
-                sampled.append(_log_ratio(model, x, y))
+            # The KL of the bound varies less than the ratio, or not at all: fewer draws of it do.
+            closed = [
+                float(bound_terms(model, x, y).kl_divergence()) for _ in range(self.kl_draws // 4)
+            ]
+            sampled = [_log_ratio(model, x, y) for _ in range(self.kl_draws)]
         exact = torch.tensor(closed, dtype=torch.float64)
         estimate = torch.tensor(sampled, dtype=torch.float64)
-        spread = (exact.var() + estimate.var()).div(self.kl_draws).sqrt()
+        spread = (exact.var() / len(exact) + estimate.var() / len(estimate)).sqrt()
         assert abs(exact.mean() - estimate.mean()) < 5 * spread + 1e-5 * exact.mean().abs()
 
     def test_two_fits_with_one_seed_agree_exactly(self) -> None:
         """Bit for bit, in parameters and in history; another seed gives other numbers."""
-        first, second, other = self.fit(seed=3), self.fit(seed=3), self.fit(seed=4)
+        first, second, other = self.fitted(), self.fit(seed=0), self.fit(seed=4)
         for name, value in first.model.state_dict().items():
             assert torch.equal(value, second.model.state_dict()[name]), name
         assert first.history().equals(second.history())
@@ -192,7 +201,7 @@ class ModelContract(abc.ABC):
 
     def test_save_and_load_round_trip(self, tmp_path: Path) -> None:
         """A loaded run has the same parameters, history and predictions."""
-        post, (x, _) = self.fit(), self.make_data()
+        post, (x, _) = self.fitted(), self.make_data()
         post.save(tmp_path / "run")
         loaded = bn.load(tmp_path / "run", model=self._model_for_loading(post), device="cpu")
         for name, value in post.model.state_dict().items():
@@ -218,7 +227,7 @@ class ModelContract(abc.ABC):
 
     def test_structure_has_named_dims_and_values_in_the_unit_interval(self) -> None:
         """One variable a structural site, no default dim names, no value outside [0, 1]."""
-        structure = self.fit().structure()
+        structure = self.fitted().structure()
         for variable in structure.data_vars.values():
             assert float(variable.min()) >= 0.0
             assert float(variable.max()) <= 1.0
@@ -226,7 +235,7 @@ class ModelContract(abc.ABC):
 
     def test_means_and_scales_of_weights_are_plain_numbers(self) -> None:
         """Detached, finite, of the shapes of the masks; scales not negative."""
-        model = self.fit().model
+        model = self.fitted().model
         masks = model.keep_masks()
         for site, (loc, scale) in model.weight_posteriors().items():
             assert not any(value.requires_grad for value in (loc, scale)), site

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import itertools
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import pyro
 import torch
+from pyro.distributions import Unit
 from pyro.infer import ELBO
 from torch import Tensor, nn
 
@@ -24,6 +26,23 @@ DATA_PLATE = "data"
 
 ROWS_AT_ONCE = 4096
 """Rows of a sample that are evaluated together, to bound the memory."""
+
+
+def is_factor(site: Mapping[str, Any]) -> bool:
+    """Whether a site is a term that ``pyro.factor`` adds to the log density."""
+    return isinstance(site["fn"], Unit)
+
+
+def is_deterministic(site: Mapping[str, Any]) -> bool:
+    """Whether a site is a note of ``pyro.deterministic``, which has no density."""
+    return bool(site["infer"].get("_deterministic"))
+
+
+def stands_for_examples(site: Mapping[str, Any]) -> bool:
+    """What :meth:`BayesianModel.follows_batch` says by default."""
+    in_plate = any(frame.name == DATA_PLATE for frame in site["cond_indep_stack"])
+    is_data = site["is_observed"] and not is_factor(site) and not is_deterministic(site)
+    return in_plate or is_data
 
 
 @dataclass(frozen=True)
@@ -57,14 +76,20 @@ class BayesianModel(nn.Module):
 
     Attributes:
         task: ``"classification"`` or ``"regression"``, None for a model of either.
+        target_site: name of the observed site of the targets, of which predictions are made.
+        takes_data_as_given: whether x and y reach the model as they are handed over; else they are
+            checked and made what ``bayesnas.data.Split`` says.
         elbo: a Pyro ELBO to be trained with; None for the closed-form bound of this package.
         upper_level: names, or their first parts, of the parameters that a bilevel fit trains on
             validation data unless told otherwise: hyperparameters and structure.
     """
 
     task: Literal["classification", "regression"] | None = None
+    target_site: str = OBSERVED
+    takes_data_as_given: ClassVar[bool] = False
     elbo: ELBO | None = None
     upper_level: ClassVar[tuple[str, ...]] = ()
+    _name_in_pyro: str | None = None
 
     def model(self, x: Tensor, y: Tensor | None = None) -> Any:
         """Sample p(w, Γ) and p(y | x, w, Γ), the latter observed where ``y`` is given."""
@@ -73,6 +98,14 @@ class BayesianModel(nn.Module):
     def guide(self, x: Tensor, y: Tensor | None = None) -> Any:
         """Sample q(w, Γ): the latent sites of :meth:`model`."""
         raise TypeError(f"{type(self).__name__} does not define guide(x, y)")
+
+    def follows_batch(self, site: Mapping[str, Any]) -> bool:
+        """Whether a site of a trace stands for the examples of a batch.
+
+        Its log density is multiplied by N / B when B of N examples are seen. By default whatever
+        stands in the data plate, and all that is observed but for terms of ``pyro.factor``.
+        """
+        return stands_for_examples(site)
 
     def reset(self) -> None:
         """Draw the initial variational parameters anew from torch's global random state."""
@@ -89,6 +122,21 @@ class BayesianModel(nn.Module):
         Args:
             progress: fraction of the steps done, in [0, 1).
         """
+
+    def moves(self, x: Tensor) -> Iterator[Callable[[], None]]:
+        """Changes of the parameters that a fit tries between its steps, none by default.
+
+        For what gradients don't find, such as two features that say the same. A fit at one KL
+        weight tries them at five moments of its second half and keeps each that raises the
+        bound; see ``inference/training/moves.py``.
+
+        Args:
+            x: examples of the training data ``[n, ...]``.
+
+        Yields:
+            functions that change parameters in place. Each is tried before the next is asked for.
+        """
+        return iter(())
 
     def check(self, x: Tensor, y: Tensor, classes: int | None = None) -> None:
         """Raise ValueError where data does not fit the model; called before any training.
@@ -119,6 +167,10 @@ class BayesianModel(nn.Module):
     def describe(self) -> str:
         """A few words for captions and progress bars."""
         return type(self).__name__
+
+    def starting_point(self) -> str:
+        """What a fit draws anew and what it leaves as given, in a few words; empty by default."""
+        return ""
 
     def site_dims(self) -> dict[str, tuple[str, ...]]:
         """Names of the dims of every latent site that has more than one value."""
@@ -173,21 +225,35 @@ class BayesianModel(nn.Module):
         raise TypeError(f"{type(self).__name__} has no plain network to take away")
 
     def register_with_pyro(self) -> None:
-        """Hand the parameters to Pyro's global store, for ``pyro.infer.SVI``.
+        """Hand the trainable parameters to Pyro's global store, for ``pyro.infer.SVI``.
 
-        Under ``pyro.settings.set(module_local_params=True)`` (our own fits among them) the
-        parameters stay the module's and the store is left alone.
-
-        Raises:
-            RuntimeError: if the store holds another model's parameters under this name.
+        They are named ``ArdRegression$$$loc``; a second model of the class in the same program is
+        ``ArdRegression_2``, and keeps that name. Their values stay those of the module, so
+        ``state_dict`` and ``load_state_dict`` hold what SVI trained. Under
+        ``pyro.settings.set(module_local_params=True)`` (our own fits among them) the parameters
+        stay the module's and the store is left alone.
         """
         if pyro.settings.get("module_local_params"):
             return
-        name = type(self).__name__
-        for parameter, value in self.named_parameters():
-            stored = pyro.param(f"{name}$$${parameter}", value)
-            if stored.data_ptr() != value.data_ptr():
-                raise RuntimeError(
-                    f"Pyro's parameter store already holds another {name}: call "
-                    "pyro.clear_param_store() before training a second one with pyro.infer.SVI"
-                )
+        named = {name: p for name, p in self.named_parameters() if p.requires_grad}
+        for value in named.values():
+            if not value.is_contiguous():  # the store would hold a copy
+                value.data = value.data.contiguous()
+        self._name_in_pyro = _free_name(self._name_in_pyro or type(self).__name__, named)
+        for name, value in named.items():
+            pyro.param(f"{self._name_in_pyro}$$${name}", value)
+
+
+def _free_name(wanted: str, parameters: Mapping[str, Tensor]) -> str:
+    """The first of a name, ``name_2``, ... under which Pyro's store holds no other parameters."""
+    store = pyro.get_param_store()
+
+    def is_free(prefix: str) -> bool:
+        keys = {f"{prefix}$$${name}": value for name, value in parameters.items()}
+        return all(key not in store or store[key] is value for key, value in keys.items())
+
+    if is_free(wanted):
+        return wanted
+    base = wanted.rpartition("_")[0] if wanted.rpartition("_")[2].isdigit() else wanted
+    names = (base if number == 1 else f"{base}_{number}" for number in itertools.count(1))
+    return next(name for name in names if is_free(name))

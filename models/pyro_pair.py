@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pyro
@@ -16,15 +16,20 @@ from pyro.poutine.messenger import Messenger
 from torch import Tensor, nn
 from torch.distributions import Transform, constraints, transform_to
 
-from bayesnas.models.base import BayesianModel
+from bayesnas.models.base import DATA_PLATE, BayesianModel
+from bayesnas.models.program_sites import ProgramSites, find_program_sites
 
 
 class PyroPair(BayesianModel):
     """Any Pyro model and guide as a model of the zoo.
 
-    Both are called with ``(x, y)``; ``y`` is None when predictions are drawn. They are written
-    for the rows they are given: ``bayesnas.fit`` multiplies observed sites, and all that
-    stands in ``pyro.plate("data", ...)``, by N / B when it shows them B of N rows. Parameters
+    Both are called with ``(x, y)``, as they are handed to ``bayesnas.fit``, in the rows of a batch:
+    nothing is reshaped or cast. ``y`` is None when predictions are drawn. What stands for the
+    examples of a batch of B of N is multiplied by N / B: all in a plate of as many members as the
+    batch has rows, whatever its name, and observed values with a row for each; which these are is
+    found by running the pair on two numbers of rows. ``poutine.mask`` and ``poutine.scale``,
+    ``pyro.factor``, ``pyro.deterministic`` and plates that subsample mean what they mean in Pyro.
+    Parameters
     made by ``pyro.param``, by a ``PyroModule`` or by an autoguide on its first call become
     this module's own; Pyro's global store is not touched. Networks belong to the pair when
     the functions are modules, or bound methods of one (``PyroPair(vae.model, vae.guide)``).
@@ -34,6 +39,8 @@ class PyroPair(BayesianModel):
         guide_fn: the guide, likewise, or an autoguide.
         elbo: a Pyro ELBO with ``differentiable_loss`` to train with, e.g. ``Trace_ELBO()`` for
             guides that are not reparameterised; by default our own closed-form bound.
+        target: the observed site of which predictions are made; needed where there are several
+            and none is called ``"y"``.
 
     >>> import pyro, torch, bayesnas as bn, pyro.distributions as dist
     >>> def model(x, y=None):
@@ -48,6 +55,7 @@ class PyroPair(BayesianModel):
     dict_keys([])
     """
 
+    takes_data_as_given = True
     model_fn: Callable[..., Any]
     guide_fn: Callable[..., Any]
 
@@ -57,6 +65,7 @@ class PyroPair(BayesianModel):
         guide_fn: Callable[..., Any],
         *,
         elbo: ELBO | None = None,
+        target: str | None = None,
     ) -> None:
         """Keep the pair; nn.Modules among them become submodules."""
         super().__init__()
@@ -72,6 +81,7 @@ class PyroPair(BayesianModel):
                 # Built under global parameters; ours are local, which needs a store of its own.
                 module._pyro_context.param_state = {"params": {}, "constraints": {}}
         self.elbo = elbo
+        self._target, self._sites = target, ProgramSites(frozenset({DATA_PLATE}), frozenset(), ())
         self.own = nn.ParameterDict()
         self._transforms: dict[str, Transform] = {}
         self._module_parameters: set[str] = set()
@@ -104,6 +114,12 @@ class PyroPair(BayesianModel):
         with torch.no_grad():
             guide_trace = poutine.trace(self.guide).get_trace(x, y)
             poutine.replay(self.model, trace=guide_trace)(x, y)
+        self._sites = find_program_sites(self.model, self.guide, x, y)
+        self.target_site = self._sites.target(self._target)
+
+    def follows_batch(self, site: Mapping[str, Any]) -> bool:
+        """Whether a site stands for the examples of a batch; known once the pair has seen one."""
+        return self._sites.follows_batch(site)
 
     def reset(self) -> None:
         """Call ``reset_parameters`` wherever the user's own modules have it."""

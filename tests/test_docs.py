@@ -49,12 +49,26 @@ def relative(page):
     return page.relative_to(TOP).as_posix()
 
 
-@pytest.mark.parametrize("page", [p for p in PAGES if fenced(p, "python")], ids=relative)
+def takes_long(page):
+    """Pages whose fits other tests make in small: those of the models, and three more."""
+    return page.parent.name == "models" or page.stem in ("arviz", "graphs", "search")
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(p, marks=[pytest.mark.slow] if takes_long(p) else [])
+        for p in PAGES
+        if fenced(p, "python")
+    ],
+    ids=relative,
+)
 def test_python_blocks_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     exec(compile(python_of(page), str(page), "exec"), {"__name__": page.stem})
 
 
+@pytest.mark.slow
 def test_the_own_model_passes_the_contract_that_its_page_shows(tmp_path):
     """As its reader would do it: the page's code in a test file, run by pytest."""
     source = python_of(TOP / "docs" / "own-model.md")

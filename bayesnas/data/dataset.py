@@ -119,6 +119,33 @@ class Split:
             )
         return cls(x, y, info)
 
+    @classmethod
+    def as_given(cls, data: Split | tuple[Tensor, Tensor]) -> Split:
+        """A part from a pair of tensors, which stay as they are: shapes, types, values.
+
+        Args:
+            data: a Split, or `(x, y)` with as many rows each.
+
+        Raises:
+            ValueError: no rows, different lengths, NaN or infinite values.
+            TypeError: `data` is neither a Split nor a pair of tensors.
+
+        Example:
+            >>> Split.as_given((torch.zeros(3, 2, dtype=torch.float64), torch.zeros(3, 1))).y.shape
+            torch.Size([3, 1])
+        """
+        x, y, info = _unpack(data)
+        check_rows(x, y)
+        for name, values in (("x", x), ("y", y)):
+            if values.is_floating_point():
+                check_finite(name, values)
+        if info is None:
+            labels = y.ndim == 1 and not y.is_floating_point() and int(y.min()) >= 0
+            classes = int(y.max()) + 1 if labels else None
+            task: Task = "classification" if labels else "regression"
+            info = DataInfo("arrays", "all", task, n=len(x), classes=classes)
+        return cls(x, y, info)
+
 
 @dataclass(frozen=True, eq=False)
 class DataSet:

@@ -2,14 +2,20 @@
 
 from bayesnas.nn.graphs.darts_cells import cells
 from bayesnas.nn.graphs.graph import Graph
+from bayesnas.nn.graphs.module_file import load_net, save_net
 from bayesnas.nn.graphs.random_architectures import random_architecture
-from bayesnas.nn.hypernetworks.options import LinearMap, LowRankMap, MonotoneMap, PiecewiseMap
+from bayesnas.nn.hypernetworks.options import (
+    LinearMap,
+    LowRankMap,
+    MonotoneMap,
+    PiecewiseMap,
+)
 from bayesnas.nn.lazy.gaussian_tensor import GaussianTensor
 from bayesnas.nn.modules.gaussian_noise import GaussianNoise
 from bayesnas.nn.modules.mlp import convnet, mlp
-from bayesnas.nn.modules.module_file import load_net, save_net
 from bayesnas.nn.modules.stochastic_layers import StochasticLayers, is_linear_or_convolution
 from bayesnas.nn.modules.variational_parameters import VariationalParameters
+from bayesnas.nn.rebuilding.module_classes import register_module
 
 __all__ = [
     "GaussianNoise",
@@ -27,5 +33,6 @@ __all__ = [
     "load_net",
     "mlp",
     "random_architecture",
+    "register_module",
     "save_net",
 ]

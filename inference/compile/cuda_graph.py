@@ -10,16 +10,16 @@ import torch
 from torch import Tensor
 
 from bayesnas.inference.compile.trace import RecordedStep
+from bayesnas.inference.optim.step_tensors import StepInputs
 
 _LOG = logging.getLogger("bayesnas")
 _WARM_UP = 3  # runs before a capture, in which libraries set themselves up
-BATCH = 3  # the last arguments of a step, new at every one: x, y and the scalars
 
 
 @dataclass
 class _Capture:
     graph: torch.cuda.CUDAGraph
-    inputs: list[Tensor]
+    inputs: StepInputs
     result: Tensor
 
 
@@ -50,42 +50,41 @@ class CapturedStep:
         self._pool: Any = None
         self._possible = True
 
-    def __call__(self, *tensors: Tensor) -> Tensor:
-        """Take a step; arguments of :class:`~bayesnas.inference.compile.trace.StepFunction`."""
+    def __call__(self, inputs: StepInputs) -> Tensor:
+        """Take a step."""
         if not self._possible:
-            return self.step(*tensors)
-        key = tuple(tensor.data_ptr() for tensor in tensors[:-BATCH])
+            return self.step(inputs)
+        key = tuple(tensor.data_ptr() for tensor in _lasting(inputs))
         if key not in self._captures:
             try:
-                self._captures[key] = self._captured(*tensors)
+                self._captures[key] = self._captured(inputs)
             except RuntimeError as error:
                 self._possible = False
                 _LOG.warning("steps run without a CUDA graph, which can't be captured: %s", error)
-                return self.step(*tensors)
+                return self.step(inputs)
         capture = self._captures[key]
-        for held, value in zip(capture.inputs, tensors[-BATCH:], strict=True):
-            held.copy_(value, non_blocking=True)
+        for own, value in zip(_batch(capture.inputs), _batch(inputs), strict=True):
+            own.copy_(value, non_blocking=True)
         capture.graph.replay()
         return capture.result.clone()  # the next replay writes it anew
 
-    def _captured(self, *tensors: Tensor) -> _Capture:
-        inputs = [tensor.clone() for tensor in tensors[-BATCH:]]
-        arguments = [*tensors[:-BATCH], *inputs]
-        self._warm_up(arguments)
+    def _captured(self, inputs: StepInputs) -> _Capture:
+        x, y, scalars = (tensor.clone() for tensor in _batch(inputs))
+        inputs = inputs._replace(x=x, y=y, scalars=scalars)
+        self._warm_up(inputs)
         if self._pool is None:
             self._pool = torch.cuda.graph_pool_handle()
         graph = torch.cuda.CUDAGraph()
         for generator in self.step.noise.generators:
             graph.register_generator_state(generator)
         with torch.cuda.graph(graph, pool=self._pool):
-            result = self.step(*arguments)
+            result = self.step(inputs)
         return _Capture(graph, inputs, result)
 
-    def _warm_up(self, arguments: list[Tensor]) -> None:
+    def _warm_up(self, inputs: StepInputs) -> None:
         """Run the step on a stream of its own, as capture will, and undo what it did."""
-        device = arguments[-1].device
-        held = arguments[:-BATCH]
-        before = [tensor.clone() for tensor in held]
+        device = inputs.x.device
+        before = [tensor.clone() for tensor in _lasting(inputs)]
         random_state = torch.cuda.get_rng_state(device)
         generators = self.step.noise.generators
         own_states = [generator.get_state() for generator in generators]
@@ -93,10 +92,20 @@ class CapturedStep:
         side.wait_stream(torch.cuda.current_stream(device))
         with torch.cuda.stream(side):
             for _ in range(_WARM_UP):
-                self.step(*arguments)
+                self.step(inputs)
         torch.cuda.current_stream(device).wait_stream(side)
-        for tensor, value in zip(held, before, strict=True):
+        for tensor, value in zip(_lasting(inputs), before, strict=True):
             tensor.copy_(value)
         torch.cuda.set_rng_state(random_state, device)
         for generator, state in zip(generators, own_states, strict=True):
             generator.set_state(state)
+
+
+def _batch(inputs: StepInputs) -> tuple[Tensor, Tensor, Tensor]:
+    """What is new at every step."""
+    return inputs.x, inputs.y, inputs.scalars
+
+
+def _lasting(inputs: StepInputs) -> list[Tensor]:
+    """What lies at the same addresses at every step of these leaves."""
+    return [tensor for part in inputs if isinstance(part, list) for tensor in part]

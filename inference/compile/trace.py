@@ -20,6 +20,8 @@ from bayesnas.inference.compile.random_ops import Noise, take_out_noise
 from bayesnas.inference.compile.simplify import simplify
 from bayesnas.inference.elbo.bound import BoundTerms, bound_terms
 from bayesnas.inference.optim.adam import adam_update
+from bayesnas.inference.optim.step_tensors import StepInputs, StepScalars
+from bayesnas.inference.optim.tensor_trees import Tree, flatten, unflatten
 from bayesnas.inference.optim.trainable_parameters import (
     ActiveLeaves,
     TrainableParameters,
@@ -45,12 +47,8 @@ class BoundModule(nn.Module):
 class StepFunction:
     """One training step as a pure function of tensors, for tracing.
 
-    ``(leaves in use, their gradients, Adam's moments, buffers, x, y, scalars)`` go in; the
-    terms of the bound, one a site, come out, and gradients, leaves, moments and running buffers
-    are written in place. Buffers are those that a forward pass may change, and the parameters
-    that the step leaves alone, of the other level of a bilevel fit. ``scalars`` are λ, what
-    Adam needs of every leaf (see :func:`~bayesnas.inference.optim.adam.adam_scalars`) and what the
-    maps take, so none of them is part of the trace.
+    :class:`~bayesnas.inference.optim.step_tensors.StepInputs` go in; the terms of the bound, one a
+    site, come out, and gradients, leaves, moments and running buffers are written in place.
 
     Args:
         model: model and guide.
@@ -74,7 +72,6 @@ class StepFunction:
         self._module = BoundModule(model)
         self._groups = trained.groups
         self._examples, self._clip, self._adam = examples, clip, adam
-        self._count = len(use.leaves)
         self._leaf_counts = [len(place.leaves) for place in use.places]
         self._input_counts = [len(place.inputs) for place in use.places]
         self._names = [[f"model.{name}" for name in group.names] for group in self._groups]
@@ -83,48 +80,35 @@ class StepFunction:
         self.log_lik_sites: list[str] = []
         self.kl_sites: list[str] = []
 
-    def __call__(self, *tensors: Tensor) -> Tensor:
-        """Take a step; see the class for the arguments, in that order."""
-        count = self._count
-        held, gradients, first, second = (
-            tensors[kind * count : (kind + 1) * count] for kind in range(4)
-        )
-        *buffers, x, y, scalars = tensors[4 * count :]
-        kl_weight, adam, inputs = scalars.split([1, 4 * count, len(scalars) - 1 - 4 * count])
-        leaves = [value.detach().requires_grad_() for value in held]
-        terms = self._terms(leaves, inputs, buffers, x, y)
+    def __call__(self, inputs: StepInputs) -> Tensor:
+        """Take a step."""
+        scalars = StepScalars.unpack(inputs.scalars, len(inputs.leaves))
+        leaves = [value.detach().requires_grad_() for value in inputs.leaves]
+        terms = self._terms(leaves, scalars.inputs, inputs)
         self.log_lik_sites, self.kl_sites = list(terms.log_lik), list(terms.kl)
-        loss = -terms.bound(kl_weight[0]) / self._examples
+        loss = -terms.bound(scalars.kl_weight) / self._examples
         found = torch.autograd.grad(loss, leaves, allow_unused=True, materialize_grads=True)
         for index, gradient in enumerate(found):
             clipped = gradient if self._clip is None else gradient.clamp(-self._clip, self._clip)
-            gradients[index].copy_(clipped)
+            inputs.gradients[index].copy_(clipped)
             if self._adam:
-                factors = adam[4 * index : 4 * index + 4].unbind()
-                adam_update(held[index], clipped, first[index], second[index], *factors)
+                moments = inputs.exp_avg[index], inputs.exp_avg_sq[index]
+                adam_update(inputs.leaves[index], clipped, *moments, scalars.adam[index])
         return terms.stacked()
 
-    def _terms(
-        self,
-        leaves: Sequence[Tensor],
-        inputs: Tensor,
-        buffers: Sequence[Tensor],
-        x: Tensor,
-        y: Tensor,
-    ) -> BoundTerms:
-        state: dict[str, Tensor] = dict(zip(self._buffers + self._constant, buffers, strict=True))
-        remaining = iter(leaves)
-        for group, names, count, taken in zip(
-            self._groups,
-            self._names,
-            self._leaf_counts,
-            inputs.split(self._input_counts),
-            strict=True,
+    def _terms(self, leaves: Sequence[Tensor], taken: Tensor, inputs: StepInputs) -> BoundTerms:
+        """The bound at the leaves; ``taken`` is what the maps over λ take."""
+        state = dict(zip(self._buffers, inputs.buffers, strict=True))
+        state |= zip(self._constant, inputs.constant, strict=True)
+        remaining, pieces = iter(leaves), taken.split(self._input_counts)
+        for group, names, count, piece in zip(
+            self._groups, self._names, self._leaf_counts, pieces, strict=True
         ):
             own = [next(remaining) for _ in range(count)]
-            values = group.net.combine(own, taken.to(own[0].dtype))
+            values = group.net.combine(own, piece.to(own[0].dtype))
             state |= zip(names, group.flat.split(values), strict=True)
-        found: BoundTerms = functional_call(self._module, state, (x, y, self._examples / len(x)))
+        scale = self._examples / len(inputs.x)
+        found: BoundTerms = functional_call(self._module, state, (inputs.x, inputs.y, scale))
         return found
 
 
@@ -136,7 +120,7 @@ class RecordedStep:
     binomial do, all draws stay in the graph.
 
     Args:
-        graph: of the step, traced; it is changed.
+        graph: of the step, traced as a function of a flat list of tensors; it is changed.
         noise: draws its last arguments; by default they are taken out of the graph.
 
     Attributes:
@@ -152,12 +136,12 @@ class RecordedStep:
         self.graph = graph
         self._run: Callable[..., Tensor] | None = None  # made where it is run uncompiled
 
-    def __call__(self, *tensors: Tensor) -> Tensor:
-        """Draw the noise and run the graph."""
+    def __call__(self, inputs: tuple[Any, ...]) -> Tensor:
+        """Draw the noise and run the graph; ``inputs`` are those of the function it is of."""
         if self._run is None:
             self._run = by_bindings(self.graph)
         with torch.no_grad():
-            return self._run(*tensors, *self.noise())
+            return self._run(*flatten(inputs), *self.noise())
 
     def round_products(self) -> None:
         """Take the matrix products in bfloat16; before :meth:`compile`."""
@@ -165,39 +149,45 @@ class RecordedStep:
         self.graph.recompile()
         self._run = None
 
-    def compile(self, tensors: Sequence[Tensor]) -> None:
+    def compile(self, inputs: tuple[Any, ...]) -> None:
         """Compile the graph with inductor; draws noise.
 
         Args:
-            tensors: the arguments of a run, for their shapes.
+            inputs: of a run, for their shapes.
         """
         # torch.compile would trace the graph again, and check at every run what never changes.
-        inputs: list[Any] = [*tensors, *self.noise()]
+        tensors: list[Any] = [*flatten(inputs), *self.noise()]
         options = {"fallback_random": True, "layout_optimization": False}
         keep_pooling(self.graph.graph)
         self.graph.recompile()
         with torch.no_grad():
-            self._run = torch._inductor.compile(self.graph, inputs, options=options)
+            self._run = torch._inductor.compile(self.graph, tensors, options=options)
 
 
 def record(
-    function: Callable[..., Tensor], tensors: Sequence[Tensor], noise: Noise | None = None
+    function: Callable[..., Tensor], inputs: Tree, noise: Noise | None = None
 ) -> RecordedStep:
     """Run a function once on copies of its arguments and keep the tensor operations.
 
     Args:
-        function: a step.
-        tensors: its arguments, without the noise.
-        noise: draws its last arguments; by default it draws by itself.
+        function: a step, of ``inputs`` and of what ``noise`` draws.
+        inputs: its first argument, a NamedTuple of tensors and lists of tensors.
+        noise: draws its other arguments; by default it draws by itself.
 
     Raises:
         RuntimeError: where the model looks at a value (data-dependent control flow).
     """
+    tensors = flatten(inputs)
+    count = len(tensors)
+
+    def of_tensors(*given: Tensor) -> Tensor:
+        return function(unflatten(inputs, given[:count]), *given[count:])
+
     given = [*tensors, *(noise() if noise is not None else ())]
     copies = [tensor.detach().clone() for tensor in given]
     # Of what it meets make_fx notes shapes in fake tensors: with one mode for all, not one each.
     with tracing(TracingContext(FakeTensorMode(allow_fallback_kernels=True))):
-        return RecordedStep(make_fx(function)(*copies), noise)
+        return RecordedStep(make_fx(of_tensors)(*copies), noise)
 
 
 def relative_difference(found: Tensor, expected: Tensor) -> float:

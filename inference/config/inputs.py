@@ -27,7 +27,7 @@ def checked_data(model: BayesianModel, data: Data, name: str) -> Split:
             out of range, or shapes that the model doesn't take.
     """
     try:
-        split = Split.of(data, task=None if isinstance(data, Split) else model.task)
+        split = split_of(model, data)
         if model.task is not None and split.info.task != model.task:
             raise ValueError(
                 f"the model's likelihood is for {model.task}, got data for {split.info.task}"
@@ -39,6 +39,13 @@ def checked_data(model: BayesianModel, data: Data, name: str) -> Split:
     except (TypeError, ValueError) as error:
         raise type(error)(f"{name}: {error}") from error
     return split
+
+
+def split_of(model: BayesianModel, data: Data) -> Split:
+    """Data as the model takes them: checked and cast, or as they were given."""
+    if model.takes_data_as_given:
+        return Split.as_given(data)
+    return Split.of(data, task=None if isinstance(data, Split) else model.task)
 
 
 def check_alike(train: Split, validation: Split) -> None:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from pyro import poutine
-from pyro.distributions.util import scale_and_mask
 from torch import Tensor
-from torch.distributions import kl_divergence
 
+from bayesnas.inference.elbo.closed_form import closed_forms
 from bayesnas.inference.elbo.messengers import DataScale
-from bayesnas.inference.elbo.sites import is_local, split_sites
+from bayesnas.inference.elbo.sites import (
+    check_not_broadcast,
+    is_auxiliary,
+    log_density,
+    split_sites,
+)
 from bayesnas.models.base import BayesianModel
 
 
@@ -22,9 +27,9 @@ class BoundTerms:
 
     Attributes:
         log_lik: E_q log p(y | w) in nats, by observed site, one draw of the guide.
-        kl: KL(q ‖ p) in nats, by latent site, not yet weighted by λ; closed form where torch
-            knows one, else log q − log p at the draw.
-        local: the latent sites drawn once an example, inside the data plate.
+        kl: KL(q ‖ p) in nats, by latent site, not yet weighted by λ; closed form where it is exact,
+            else log q − log p at the draw. Sites of the guide alone have log q.
+        local: those of ``kl`` that stand for the examples of the batch.
     """
 
     log_lik: dict[str, Tensor]
@@ -61,9 +66,9 @@ def bound_terms(
 
     .. math:: \mathcal L(\lambda) = E_{q(w)} \log p(y | x, w) - \lambda\, KL(q(w) \| p(w))
 
-    The Kullback–Leibler term of a site is taken in closed form given the sites it depends on,
-    which is right wherever model and guide draw their sites in the same dependency structure
-    (mean-field guides in particular).
+    The Kullback–Leibler term of a site is taken in closed form, given the sites it depends on,
+    where :func:`~bayesnas.inference.elbo.closed_form.closed_forms` finds it exact; elsewhere it is
+    log q − log p at the draw. Either way the bound is one in expectation, for every guide.
 
     Args:
         model: model and guide.
@@ -83,35 +88,42 @@ def bound_terms(
     >>> sorted(terms.kl) == sorted(net.site_dims())
     True
     """
-    with DataScale(data_scale):
+    with DataScale(data_scale, model.follows_batch):
         guide_trace = poutine.trace(model.guide).get_trace(x, y)
         model_trace = poutine.trace(poutine.replay(model.model, trace=guide_trace)).get_trace(x, y)
     latent, observed = split_sites(model_trace)
-    auxiliary = _check_same_sites(latent, guide_trace)
+    guide_sites, guide_terms = split_sites(guide_trace)
+    _check_same_sites(latent, guide_sites)
     if differentiable:
-        _check_reparameterised(guide_trace)
-    log_lik = {name: _log_prob_sum(site) for name, site in observed.items()}
-    kl = {name: _site_kl(guide_trace.nodes[name], site) for name, site in latent.items()}
-    kl |= {name: _log_prob_sum(guide_trace.nodes[name]) for name in auxiliary}
-    local = frozenset(name for name, site in latent.items() if is_local(site))
+        _check_reparameterised(guide_sites)
+    for name, site in observed.items():
+        check_not_broadcast(name, site)
+    log_lik = {name: log_density(site) for name, site in observed.items()}
+    closed = closed_forms(guide_sites, latent)
+    kl = {
+        name: closed[name] if name in closed else _drawn_kl(guide_sites[name], site)
+        for name, site in latent.items()
+    }
+    # Auxiliary sites, and what pyro.factor adds to the guide, are terms of log q alone.
+    own = {name: site for name, site in guide_sites.items() if name not in latent} | guide_terms
+    kl |= {name: log_density(site) for name, site in own.items()}
+    both = {**latent, **own}
+    local = frozenset(name for name, site in both.items() if model.follows_batch(site))
     return BoundTerms(log_lik, kl, local)
 
 
-def _check_same_sites(latent: dict[str, Any], guide_trace: Any) -> list[str]:
-    """Raise unless the sites match; return the guide's auxiliary sites."""
-    guide_sites, _ = split_sites(guide_trace)
+def _check_same_sites(latent: Mapping[str, Any], guide_sites: Mapping[str, Any]) -> None:
     missing, extra = latent.keys() - guide_sites.keys(), guide_sites.keys() - latent.keys()
-    auxiliary = {name for name in extra if guide_sites[name]["infer"].get("is_auxiliary")}
-    if missing or extra - auxiliary:
+    extra = {name for name in extra if not is_auxiliary(guide_sites[name])}
+    if missing or extra:
         raise ValueError(
             "model and guide must sample the same latent sites, got "
-            f"{sorted(missing)} only in the model and {sorted(extra - auxiliary)} only in the guide"
+            f"{sorted(missing)} only in the model and {sorted(extra)} only in the guide"
         )
-    return sorted(auxiliary)
 
 
-def _check_reparameterised(guide_trace: Any) -> None:
-    for name, site in split_sites(guide_trace)[0].items():
+def _check_reparameterised(guide_sites: Mapping[str, Any]) -> None:
+    for name, site in guide_sites.items():
         if not site["fn"].has_rsample:
             raise ValueError(
                 f"the guide's site {name!r} is not reparameterised ({type(site['fn']).__name__}): "
@@ -120,21 +132,8 @@ def _check_reparameterised(guide_trace: Any) -> None:
             )
 
 
-def _log_prob_sum(site: Any, value: Tensor | None = None) -> Tensor:
-    log_prob = site["fn"].log_prob(site["value"] if value is None else value)
-    return _total(scale_and_mask(log_prob, site["scale"], site["mask"]))
-
-
-def _site_kl(guide_site: Any, model_site: Any) -> Tensor:
-    try:
-        divergence = kl_divergence(guide_site["fn"], model_site["fn"])
-    except NotImplementedError:
-        return _log_prob_sum(guide_site) - _log_prob_sum(model_site, guide_site["value"])
-    return _total(scale_and_mask(divergence, guide_site["scale"], guide_site["mask"]))
-
-
-def _total(value: Tensor | float) -> Tensor:
-    return value.sum() if isinstance(value, Tensor) else torch.as_tensor(value)
+def _drawn_kl(guide_site: Any, model_site: Any) -> Tensor:
+    return log_density(guide_site) - log_density(model_site, guide_site["value"])
 
 
 def _sum(terms: dict[str, Tensor]) -> Tensor:

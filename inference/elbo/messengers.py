@@ -9,27 +9,27 @@ from pyro.poutine.messenger import Messenger
 from pyro.poutine.util import site_is_subsample
 from torch import Tensor
 
-from bayesnas.models.base import DATA_PLATE, OBSERVED
+from bayesnas.models.base import OBSERVED, stands_for_examples
 from bayesnas.nn.lazy.lazy_tensor import drawn
+
+FollowsBatch = Callable[[Any], bool]
 
 
 class DataScale(Messenger):
-    """Scale up what a minibatch shows: observed sites and all that stands in the data plate.
+    """Scale up what a minibatch shows: the sites that stand for its examples.
 
     Args:
         scale: N / B, the size of the whole sample over that of the batch.
+        follows_batch: tells these sites; see ``BayesianModel.follows_batch``.
     """
 
-    def __init__(self, scale: float) -> None:
-        """Keep the factor; see the class."""
+    def __init__(self, scale: float, follows_batch: FollowsBatch = stands_for_examples) -> None:
+        """Keep both; see the class."""
         super().__init__()
-        self.scale = scale
+        self.scale, self.follows_batch = scale, follows_batch
 
     def _pyro_sample(self, msg: Any) -> None:
-        if site_is_subsample(msg):
-            return
-        in_plate = any(frame.name == DATA_PLATE for frame in msg["cond_indep_stack"])
-        if msg["is_observed"] or in_plate:
+        if not site_is_subsample(msg) and self.follows_batch(msg):
             msg["scale"] = msg["scale"] * self.scale
 
 
@@ -89,16 +89,28 @@ class FixedValues(Messenger):
 
 
 class UnsampledTargets(Messenger):
-    """Give the site of the targets its mean instead of a sample nobody asked for."""
+    """Give the site of the targets its mean instead of a sample nobody asked for.
+
+    Args:
+        name: of the site.
+    """
+
+    def __init__(self, name: str = OBSERVED) -> None:
+        """Keep the name."""
+        super().__init__()
+        self.name = name
 
     def _pyro_sample(self, msg: Any) -> None:
-        if msg["name"] == OBSERVED and not msg["is_observed"]:
+        if msg["name"] == self.name and not msg["is_observed"]:
             msg["value"] = msg["fn"].mean
             msg["done"] = True
 
 
 def kl_weighted(
-    fn: Callable[..., Any], kl_weight: float | Tensor, data_scale: float = 1.0
+    fn: Callable[..., Any],
+    kl_weight: float | Tensor,
+    data_scale: float = 1.0,
+    follows_batch: FollowsBatch = stands_for_examples,
 ) -> Callable[..., Any]:
     """Wrap a model or a guide so that any Pyro ELBO of the pair is the λ-weighted bound.
 
@@ -106,6 +118,8 @@ def kl_weighted(
         fn: ``model.model`` or ``model.guide``; wrap both alike.
         kl_weight: λ ≥ 0.
         data_scale: N / B where minibatches of B out of N examples are seen.
+        follows_batch: tells the sites that it scales; by default observed ones and those in the
+            data plate.
 
     >>> import pyro, torch, bayesnas as bn
     >>> pyro.clear_param_store()
@@ -118,7 +132,7 @@ def kl_weighted(
     """
 
     def wrapped(*args: Any, **kwargs: Any) -> Any:
-        with KLWeight(kl_weight), DataScale(data_scale):
+        with KLWeight(kl_weight), DataScale(data_scale, follows_batch):
             return fn(*args, **kwargs)
 
     return wrapped

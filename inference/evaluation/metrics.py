@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ from bayesnas.inference.elbo.bound import bound_terms
 from bayesnas.inference.evaluation.calibration import calibration_error
 from bayesnas.inference.evaluation.predictive import (
     conditional_means,
-    means_and_log_likelihoods,
+    conditionals,
     posterior_draws,
     posterior_means,
     predicted_labels,
@@ -33,12 +33,24 @@ class Predictive:
         log_density: log of the predictive density of every target, ``[n]``, in nats.
         expected_log_lik: E_q log p(y | w) summed over the rows, in nats.
         expected_log_lik_error: its Monte Carlo standard error (NaN for fewer than two draws).
+        seen: rows of which anything is observed, boolean ``[n]``; None for all of them.
+        counts: whether the targets are counts: whole numbers, but no classes.
     """
 
     means: Tensor
     log_density: Tensor
     expected_log_lik: float
     expected_log_lik_error: float
+    seen: Tensor | None = None
+    counts: bool = False
+
+    def of_seen(self, rows: Tensor) -> Tensor:
+        """The rows of which anything is observed."""
+        return rows if self.seen is None else rows[self.seen]
+
+    def nll(self) -> float:
+        """Mean negative log predictive density of an example, in nats."""
+        return -self.of_seen(self.log_density).mean().item()
 
 
 @contextmanager
@@ -59,21 +71,28 @@ def predictive(model: BayesianModel, x: Tensor, y: Tensor, draws: int, seed: int
         if draws
         else iter([posterior_means(model, x[:2])])
     )
-    means: Tensor | None = None
-    log_density: Tensor | None = None
-    sums = []
+    sums, means, log_density = [], torch.zeros(()), torch.tensor(-torch.inf)
     for draw in found:
-        values, log_lik = (v.double() for v in means_and_log_likelihoods(model, x, y, draw))
-        means = values if means is None else means + values
-        log_density = log_lik if log_density is None else torch.logaddexp(log_density, log_lik)
-        sums.append(log_lik.sum().item())
-    assert means is not None
-    assert log_density is not None
-    total = torch.tensor(sums, dtype=torch.float64)
-    error = total.std().item() / math.sqrt(len(sums)) if len(sums) > 1 else math.nan
+        given = conditionals(model, x, y, draw)
+        sums.append(given.total())
+        means = means.to(given.means.device) + given.means.double()
+        log_density = torch.logaddexp(log_density.to(means.device), given.log_lik.double())
+    expected, error = _mean_and_error(sums)
     return Predictive(
-        means / len(sums), log_density - math.log(len(sums)), total.mean().item(), error
+        means / len(sums),
+        log_density - math.log(len(sums)),
+        expected,
+        error,
+        given.seen,
+        given.counts,
     )
+
+
+def _mean_and_error(values: Sequence[float]) -> tuple[float, float]:
+    """Mean, and its standard error; NaN of fewer than two values."""
+    tensor = torch.tensor(values, dtype=torch.float64)
+    error = tensor.std().item() / math.sqrt(len(values)) if len(values) > 1 else math.nan
+    return tensor.mean().item(), error
 
 
 def evaluate(
@@ -82,19 +101,27 @@ def evaluate(
     """Metrics of a model on data; see ``Posterior.evaluate``."""
     with _evaluating(model):
         found = predictive(model, x, y, draws, seed)
-        kl = kl_of(model, x, y, draws, seed)
+        kl, kl_error = kl_of(model, x, y, draws, seed)
     metrics = {
-        "nll": -found.log_density.mean().item(),
+        "nll": found.nll(),
         "elbo": found.expected_log_lik - kl_weight * kl,
         "kl": kl,
         "expected_log_lik": found.expected_log_lik,
-        "elbo_error": found.expected_log_lik_error,
+        # Both averages are over the same draws of the guide or over independent ones; the sum of
+        # the errors is the most that their difference can have.
+        "elbo_error": found.expected_log_lik_error + kl_weight * kl_error,
     }
-    if y.is_floating_point():
-        return {"rmse": (found.means - y).square().mean().sqrt().item(), **metrics}
+    means, targets = found.of_seen(found.means), found.of_seen(y)
+    if y.is_floating_point() or found.counts:
+        if means.shape != targets.shape:
+            raise ValueError(
+                f"y must have the shape of the model's means {list(means.shape)}, "
+                f"got {list(targets.shape)}"
+            )
+        return {"rmse": (means - targets).square().mean().sqrt().item(), **metrics}
     return {
-        "accuracy": (predicted_labels(found.means) == y).float().mean().item(),
-        "ece": calibration_error(found.means, y),
+        "accuracy": (predicted_labels(means) == targets).float().mean().item(),
+        "ece": calibration_error(means, targets),
         **metrics,
     }
 
@@ -102,11 +129,11 @@ def evaluate(
 def mean_nll(model: BayesianModel, x: Tensor, y: Tensor, *, seed: int, draws: int = 8) -> float:
     """Mean negative log predictive density of the targets, in nats an example."""
     with _evaluating(model):
-        return -predictive(model, x, y, draws, seed).log_density.mean().item()
+        return predictive(model, x, y, draws, seed).nll()
 
 
-def kl_of(model: BayesianModel, x: Tensor, y: Tensor, draws: int, seed: int) -> float:
-    """KL(q ‖ p) in nats; closed-form terms are exact, others averaged over ``draws``.
+def kl_of(model: BayesianModel, x: Tensor, y: Tensor, draws: int, seed: int) -> tuple[float, float]:
+    """KL(q ‖ p) in nats and its standard error; averaged over ``draws`` where not closed-form.
 
     Latent sites of every example are summed over all rows of ``x``.
     """
@@ -115,7 +142,7 @@ def kl_of(model: BayesianModel, x: Tensor, y: Tensor, draws: int, seed: int) -> 
     # Without latents of each example the KL is that of the weights: two rows do.
     batches = x.split(ROWS_AT_ONCE) if local else (x[:2],)
     targets = y.split(ROWS_AT_ONCE) if local else (y[:2],)
-    total = 0.0
+    totals = []
     for _ in range(max(draws, 1)):
         weights_kl, local_kl = 0.0, 0.0
         for rows, labels in zip(batches, targets, strict=True):
@@ -123,8 +150,8 @@ def kl_of(model: BayesianModel, x: Tensor, y: Tensor, draws: int, seed: int) -> 
                 terms = bound_terms(model, rows, labels, differentiable=False)
             local_kl += sum(float(terms.kl[name]) for name in terms.local)
             weights_kl = sum(float(kl) for n, kl in terms.kl.items() if n not in terms.local)
-        total += weights_kl + local_kl
-    return total / max(draws, 1)
+        totals.append(weights_kl + local_kl)
+    return _mean_and_error(totals)
 
 
 def accuracy_of_means(model: BayesianModel, x: Tensor, y: Tensor) -> float | None:

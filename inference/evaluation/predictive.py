@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import pyro.distributions as dist
 import torch
 from pyro import poutine
 from torch import Tensor
@@ -16,10 +17,17 @@ from bayesnas.inference.elbo.messengers import (
     GuideMeans,
     UnsampledTargets,
 )
-from bayesnas.inference.elbo.sites import is_local, split_sites
+from bayesnas.inference.elbo.sites import (
+    is_auxiliary,
+    log_density,
+    log_density_by_row,
+    split_sites,
+)
 from bayesnas.inference.runtime.pyro_context import pyro_session
 from bayesnas.inference.runtime.random_state import RandomStream
-from bayesnas.models.base import OBSERVED, ROWS_AT_ONCE, BayesianModel
+from bayesnas.models.base import ROWS_AT_ONCE, BayesianModel, is_deterministic
+
+_COUNTS = (dist.Poisson, dist.Binomial, dist.NegativeBinomial, dist.Geometric)
 
 
 @dataclass
@@ -27,8 +35,8 @@ class PosteriorDraw:
     """One draw (or the mean) of the latent sites that all examples share.
 
     Attributes:
-        values: plain tensor by site.
-        log_q: log density of the guide at the draw, in nats, by site.
+        values: plain tensor by site of the model.
+        log_q: log density of the guide at the draw, in nats, by site, its auxiliary ones too.
         local: whether the guide also has latent sites of every example, drawn on demand.
         means: whether the values are posterior means rather than a draw.
     """
@@ -65,10 +73,10 @@ def posterior_means(model: BayesianModel, x: Tensor) -> PosteriorDraw:
 
 def _run_guide(model: BayesianModel, x: Tensor, *, means: bool) -> PosteriorDraw:
     trace = _guide_trace(model, x, means)
-    sites, _ = split_sites(trace)
-    shared = {name: site for name, site in sites.items() if not is_local(site)}
-    values = {name: site["value"] for name, site in shared.items()}
-    log_q = {name: site["fn"].log_prob(site["value"]).sum() for name, site in shared.items()}
+    sites, terms = split_sites(trace)
+    shared = {name: site for name, site in sites.items() if not model.follows_batch(site)}
+    values = {name: site["value"] for name, site in shared.items() if not is_auxiliary(site)}
+    log_q = {name: log_density(site) for name, site in (shared | terms).items()}
     return PosteriorDraw(values, log_q, local=len(shared) < len(sites), means=means)
 
 
@@ -84,18 +92,19 @@ def model_trace(
     """Trace of the model at a draw; without ``y`` the site of the targets holds their mean.
 
     Raises:
-        ValueError: if the model has no site called ``"y"``.
+        ValueError: if the model has no such site.
     """
     with torch.no_grad(), pyro_session(RandomStream(0, x.device)), FixedValues(draw.values):
         fn: Callable[..., Any] = model.model
         if draw.local:
             fn = poutine.replay(fn, trace=_guide_trace(model, x, draw.means))
-        with UnsampledTargets():
+        with UnsampledTargets(model.target_site):
             trace = poutine.trace(fn).get_trace(x, y)
-    if OBSERVED not in trace.nodes:
+    if model.target_site not in trace.nodes:
         sites = [name for name, site in trace.nodes.items() if site["type"] == "sample"]
         raise ValueError(
-            f"the model must sample its targets at a site called {OBSERVED!r}, got sites {sites}"
+            f"the model must sample its targets at a site called {model.target_site!r}, "
+            f"got sites {sites}"
         )
     return trace
 
@@ -111,7 +120,8 @@ def conditional_mean(fn: Any) -> Tensor:
 
 def conditional_means(model: BayesianModel, x: Tensor, draw: PosteriorDraw) -> Tensor:
     """Class probabilities or means of y for every row of ``x``, in batches."""
-    return torch.cat([conditional_mean(site["fn"]) for site in _target_sites(model, x, draw)])
+    traces = _traces(model, x, draw)
+    return torch.cat([conditional_mean(t.nodes[model.target_site]["fn"]) for t, _ in traces])
 
 
 def conditional_samples(
@@ -119,34 +129,91 @@ def conditional_samples(
 ) -> Tensor:
     """Sample y for every row of ``x`` given a draw of the latents, ``[n, ...]``."""
     with torch.no_grad(), stream.active():
-        return torch.cat([site["fn"].sample() for site in _target_sites(model, x, draw)])
+        traces = _traces(model, x, draw)
+        return torch.cat([t.nodes[model.target_site]["fn"].sample() for t, _ in traces])
 
 
-def means_and_log_likelihoods(
-    model: BayesianModel, x: Tensor, y: Tensor, draw: PosteriorDraw
-) -> tuple[Tensor, Tensor]:
-    """Class probabilities or means of y, and log p(y_i | x_i, w) ``[n]`` in nats, unscaled."""
-    means, log_lik = [], []
-    for site in _target_sites(model, x, draw, y):
-        means.append(conditional_mean(site["fn"]))
-        log_prob = site["fn"].log_prob(site["value"])
-        log_lik.append(log_prob.reshape(len(log_prob), -1).sum(-1))
-    return torch.cat(means), torch.cat(log_lik)
+@dataclass
+class Conditionals:
+    """What a model says of targets, given one draw of its latents.
+
+    Attributes:
+        means: class probabilities ``[n, classes]`` or means of y ``[n, ...]``.
+        log_lik: log p(y_i | x_i, w) ``[n]`` in nats, over all observed sites, as their program
+            masks and scales them.
+        shared: sum of observed terms that belong to no example, as those of ``pyro.factor``.
+        seen: rows of which anything is observed, boolean ``[n]``; None for all of them.
+        counts: whether the targets are counts: whole numbers, but no classes.
+    """
+
+    means: Tensor
+    log_lik: Tensor
+    shared: float
+    seen: Tensor | None
+    counts: bool
+
+    def total(self) -> float:
+        """Log-likelihood of all rows, in nats."""
+        return self.log_lik.double().sum().item() + self.shared
 
 
-def _target_sites(
+def conditionals(model: BayesianModel, x: Tensor, y: Tensor, draw: PosteriorDraw) -> Conditionals:
+    """Means of y and log-likelihood of every row, in batches."""
+    means, log_lik, seen, shared, counts = [], [], [], 0.0, False
+    for start, (trace, rows) in enumerate(_traces(model, x, draw, y)):
+        by_row, in_row = torch.zeros(rows, device=x.device), torch.zeros(rows, dtype=torch.bool)
+        in_row = in_row.to(x.device)
+        for name, site in split_sites(trace)[1].items():
+            if model.follows_batch(site):
+                terms, mask = log_density_by_row(name, site, rows)
+                by_row = by_row + terms
+                in_row |= True if mask is None else mask
+            elif start == 0:
+                shared += log_density(site).item()
+        target = trace.nodes[model.target_site]["fn"]
+        counts = isinstance(_base(target), _COUNTS)
+        means.append(conditional_mean(target))
+        log_lik.append(by_row)
+        seen.append(in_row)
+    mask = torch.cat(seen)
+    everything = bool(mask.all())
+    return Conditionals(
+        torch.cat(means), torch.cat(log_lik), shared, None if everything else mask, counts
+    )
+
+
+def _base(fn: Any) -> Any:
+    while hasattr(fn, "base_dist"):
+        fn = fn.base_dist
+    return fn
+
+
+def _traces(
     model: BayesianModel, x: Tensor, draw: PosteriorDraw, y: Tensor | None = None
-) -> Iterator[Any]:
+) -> Iterator[tuple[Any, int]]:
+    """Traces of the model and their numbers of rows, in batches."""
     for start in range(0, len(x), ROWS_AT_ONCE):
         rows = slice(start, start + ROWS_AT_ONCE)
         observed = None if y is None else y[rows]
-        yield model_trace(model, x[rows], draw, observed).nodes[OBSERVED]
+        yield model_trace(model, x[rows], draw, observed), len(x[rows])
 
 
-def log_priors(model: BayesianModel, x: Tensor, draw: PosteriorDraw) -> dict[str, Tensor]:
-    """Log p(w) of every shared latent site at a draw, in nats."""
-    sites, _ = split_sites(model_trace(model, x, draw))
-    return {name: sites[name]["fn"].log_prob(value).sum() for name, value in draw.values.items()}
+def shared_values(
+    model: BayesianModel, x: Tensor, draw: PosteriorDraw
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Log p(w) of every shared latent site at a draw, in nats, and what is deterministic then.
+
+    Values of ``pyro.deterministic`` that stand for the examples of a batch are left out.
+    """
+    trace = model_trace(model, x, draw)
+    sites, _ = split_sites(trace)
+    log_prior = {name: log_density(sites[name], value) for name, value in draw.values.items()}
+    noted = {
+        name: site["value"]
+        for name, site in trace.nodes.items()
+        if site["type"] == "sample" and is_deterministic(site) and not model.follows_batch(site)
+    }
+    return log_prior, noted
 
 
 def predicted_labels(probabilities: Tensor) -> Tensor:

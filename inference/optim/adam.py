@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Generic, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -12,8 +13,28 @@ from bayesnas.inference.optim.trainable_parameters import ActiveLeaves
 
 BETAS = (0.9, 0.999)
 EPSILON = 1e-8
-UNMOVED = [0.0, 1.0, 0.0, 0.0]
-"""Scalars of an update that leaves a leaf and its moments as they are."""
+
+Number = TypeVar("Number", float, Tensor)
+
+
+class AdamScalars(NamedTuple, Generic[Number]):
+    """The numbers of an update of one leaf.
+
+    Attributes:
+        step_size: lr / (1 − β₁ᵗ).
+        correction: √(1 − β₂ᵗ).
+        first_weight: 1 − β₁, the weight of the gradient in the first moment.
+        second_weight: 1 − β₂, that of its square in the second.
+    """
+
+    step_size: Number
+    correction: Number
+    first_weight: Number
+    second_weight: Number
+
+
+UNMOVED = AdamScalars(0.0, 1.0, 0.0, 0.0)
+"""Of an update that leaves a leaf and its moments as they are."""
 
 StepCounts = dict[nn.Parameter, tuple[Tensor, int]]
 """Adam's count of a leaf's steps, and what it is as a number: reading it waits for a GPU."""
@@ -24,24 +45,18 @@ def adam_update(
     gradient: Tensor,
     first_moment: Tensor,
     second_moment: Tensor,
-    step_size: Tensor,
-    correction: Tensor,
-    first_weight: Tensor,
-    second_weight: Tensor,
+    scalars: AdamScalars[Tensor],
 ) -> None:
     """Update parameters and moments in place by Adam (Kingma, Ba 2015), as torch's does.
 
     Args:
-        values: parameters ``[P]``, or of many chains ``[chains, P]``; then every scalar is a
-            column ``[chains, 1]``.
+        values: parameters ``[P]``, or of many chains ``[chains, P]``.
         gradient: as ``values``.
         first_moment: as ``values``.
         second_moment: as ``values``.
-        step_size: lr / (1 − β₁ᵗ).
-        correction: √(1 − β₂ᵗ).
-        first_weight: 1 − β₁, the weight of the gradient in the first moment.
-        second_weight: 1 − β₂, that of its square in the second.
+        scalars: of the update; of many chains columns ``[chains, 1]``.
     """
+    step_size, correction, first_weight, second_weight = scalars
     first_moment.lerp_(gradient, first_weight.to(gradient.dtype))
     second_moment.lerp_(gradient.square(), second_weight.to(gradient.dtype))
     values.sub_(step_size * first_moment / (second_moment.sqrt() / correction + EPSILON))
@@ -49,7 +64,7 @@ def adam_update(
 
 def adam_scalars(
     steps: Sequence[Tensor], use: ActiveLeaves, lr: float, counts: StepCounts
-) -> list[float]:
+) -> list[AdamScalars[float]]:
     """Count a step of Adam, and return what it needs of every leaf in use.
 
     Args:
@@ -60,22 +75,20 @@ def adam_scalars(
         counts: of the steps before, brought up to date.
 
     Returns:
-        step size lr / (1 − β₁ᵗ), second correction √(1 − β₂ᵗ), and the weights 1 − β₁ and
-        1 − β₂ of the new gradient in the moments, a leaf after the other; what leaves
-        everything as it is for a leaf that does not move.
+        one a leaf; :data:`UNMOVED` for a leaf that does not move.
     """
     found = []
     for position, leaf, moves in zip(use.positions, use.leaves, use.moves, strict=True):
         if not moves:
-            found += UNMOVED
+            found.append(UNMOVED)
             continue
         step = steps[position]
         known, taken = counts.get(leaf, (None, 0))
         taken = taken + 1 if known is step else int(step.max()) + 1
         step += 1
         counts[leaf] = step, taken
-        corrections = [1 - beta**taken for beta in BETAS]
-        found += [lr / corrections[0], math.sqrt(corrections[1]), 1 - BETAS[0], 1 - BETAS[1]]
+        size, correction = lr / (1 - BETAS[0] ** taken), math.sqrt(1 - BETAS[1] ** taken)
+        found.append(AdamScalars(size, correction, 1 - BETAS[0], 1 - BETAS[1]))
     return found
 
 

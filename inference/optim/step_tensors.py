@@ -1,28 +1,100 @@
-"""The tensors that recorded steps read and write in place, of one chain or stacked of many."""
+"""The tensors of traced steps, by name: what they keep between steps, and what a step is given."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
-from typing import Self
+from collections.abc import Sequence
+from itertools import chain
+from typing import NamedTuple, Self
 
-import torch
 from torch import Tensor
 
+from bayesnas.inference.optim.adam import AdamScalars
 from bayesnas.inference.optim.trainable_parameters import ActiveLeaves
 
 
-@dataclass
-class StepTensors:
-    """What steps read and write besides the batch; of many chains with a leading dimension.
+class StepInputs(NamedTuple):
+    """Arguments of a traced step; of many chains with a leading dimension.
+
+    Leaves, gradients and moments are those in use at the step's KL weight. All but the batch and
+    its scalars are lists, and stay at their addresses from step to step; they are written in place.
 
     Attributes:
-        leaves: every leaf, ``[P]``.
+        leaves: vectors ``[P]``.
+        gradients: of every leaf.
+        exp_avg: Adam's first moment of every leaf; empty for another optimiser.
+        exp_avg_sq: the second.
+        buffers: of the model, those that a forward pass may change.
+        constant: parameters that the step leaves alone, of the other level of a two-level fit.
+        x: inputs of the batch.
+        y: its targets.
+        scalars: a :class:`StepScalars`, packed, so that one copy brings all to a GPU.
+    """
+
+    leaves: list[Tensor]
+    gradients: list[Tensor]
+    exp_avg: list[Tensor]
+    exp_avg_sq: list[Tensor]
+    buffers: list[Tensor]
+    constant: list[Tensor]
+    x: Tensor
+    y: Tensor
+    scalars: Tensor
+
+
+class StepScalars(NamedTuple):
+    """The numbers of a step inside a trace, of which none is part of the trace.
+
+    Attributes:
+        kl_weight: λ, a scalar; of many chains ``[chains]``.
+        adam: of every leaf in use.
+        inputs: what the maps over λ take, ``[inputs]``; of many chains ``[chains, inputs]``.
+    """
+
+    kl_weight: Tensor
+    adam: list[AdamScalars[Tensor]]
+    inputs: Tensor
+
+    @staticmethod
+    def pack(
+        kl_weight: float, adam: Sequence[AdamScalars[float]], inputs: Sequence[float]
+    ) -> list[float]:
+        """The numbers of one chain, one after the other."""
+        return [kl_weight, *chain.from_iterable(adam), *inputs]
+
+    @classmethod
+    def unpack(cls, packed: Tensor, leaves: int) -> Self:
+        """Take apart a tensor of what :meth:`pack` gave, along its last dimension.
+
+        Args:
+            packed: ``[numbers]``, or of many chains ``[chains, numbers]``.
+            leaves: how many are in use.
+
+        >>> import torch
+        >>> adam = [AdamScalars(0.1, 0.2, 0.3, 0.4)]
+        >>> StepScalars.unpack(torch.tensor(StepScalars.pack(2.0, adam, [0.5, 0.6])), 1).inputs
+        tensor([0.5000, 0.6000])
+        """
+        size = len(AdamScalars._fields)
+        single = 1 + size * leaves
+        first, inputs = packed.split([single, packed.shape[-1] - single], dim=-1)
+        kl_weight, *rest = first.unbind(-1)
+        adam = [AdamScalars(*rest[size * leaf : size * (leaf + 1)]) for leaf in range(leaves)]
+        return cls(kl_weight, adam, inputs)
+
+
+class StepTensors(NamedTuple):
+    """What steps keep and write in place, whatever the KL weight; see :class:`StepInputs`.
+
+    Of many chains every tensor has a leading dimension.
+
+    Attributes:
+        leaves: every leaf, not only those of one step.
         gradients: of every leaf.
         exp_avg: Adam's first moment of every leaf; empty for another optimiser.
         exp_avg_sq: Adam's second moment; empty for another optimiser.
         step: how often every leaf has moved; empty for another optimiser.
         buffers: of the model, those that a forward pass may change.
+        constant: parameters of the other level of a two-level fit.
     """
 
     leaves: list[Tensor]
@@ -31,30 +103,14 @@ class StepTensors:
     exp_avg_sq: list[Tensor]
     step: list[Tensor]
     buffers: list[Tensor]
+    constant: list[Tensor]
 
-    def arguments(self, use: ActiveLeaves) -> list[Tensor]:
-        """The first arguments of a recorded step; see ``StepFunction``."""
-        kinds = [self.leaves, self.gradients, self.exp_avg, self.exp_avg_sq]
-        if not self.exp_avg:
-            kinds[2:] = self.leaves, self.leaves  # not read
-        return [kind[position] for kind in kinds for position in use.positions] + self.buffers
-
-    @classmethod
-    def stacked(cls, chains: Sequence[StepTensors]) -> Self:
-        """Those of many chains, ``[chains, ...]``; copies."""
-        kinds = zip(*(chain._kinds() for chain in chains), strict=True)
-        return cls(*([torch.stack(same) for same in zip(*kind, strict=True)] for kind in kinds))
-
-    def row(self, chain: int) -> Self:
-        """Those of one chain, views of the stacked ones."""
-        return self._each(lambda tensor: tensor[chain])
-
-    def clone(self) -> Self:
-        """Copies."""
-        return self._each(torch.clone)
-
-    def _kinds(self) -> list[list[Tensor]]:
-        return [getattr(self, field.name) for field in fields(self)]
-
-    def _each(self, function: Callable[[Tensor], Tensor]) -> Self:
-        return type(self)(*([function(tensor) for tensor in kind] for kind in self._kinds()))
+    def inputs(self, use: ActiveLeaves, x: Tensor, y: Tensor, scalars: Tensor) -> StepInputs:
+        """The arguments of a step that uses some of the leaves."""
+        leaves, gradients, first, second = (
+            [kind[position] for position in use.positions] if kind else []
+            for kind in (self.leaves, self.gradients, self.exp_avg, self.exp_avg_sq)
+        )
+        return StepInputs(
+            leaves, gradients, first, second, self.buffers, self.constant, x, y, scalars
+        )

@@ -93,6 +93,7 @@ class TrainableParameters:
             amortization.map.check_names(names)
         kinds = [(name in above, found) for name, found in zip(names, maps, strict=True)]
         self.groups = []
+        self._only_use: ActiveLeaves | None = None  # of constant parameters: the same at every λ
         for indices, flat in flatten_parameters(list(parameters.values()), kinds):
             net = _net(flat, amortization, maps[indices[0]])
             gradients = [torch.zeros_like(leaf) for leaf in net.leaves]
@@ -120,10 +121,13 @@ class TrainableParameters:
         """Those of one level of a bilevel fit; nothing is copied."""
         found = copy.copy(self)
         found.groups = [group for group in self.groups if group.upper == upper]
+        found._only_use = None
         return found
 
     def use(self, kl_weight: float) -> ActiveLeaves:
         """What a step at a KL weight reads and updates."""
+        if self._only_use is not None:
+            return self._only_use
         t = self._place_of(kl_weight)
         places = [group.net.place(t) for group in self.groups]
         found, before = ActiveLeaves(places, [], [], [], []), 0
@@ -133,6 +137,8 @@ class TrainableParameters:
             found.leaves += [group.net.leaves[index] for index in place.leaves]
             found.gradients += [group.gradients[index] for index in place.leaves]
             found.moves += place.moves
+        if self.amortization is None:
+            self._only_use = found
         return found
 
     def _place_of(self, kl_weight: float) -> float:
@@ -193,6 +199,7 @@ class TrainableParameters:
 
     def move(self, leaves: Sequence[Tensor], gradients: Sequence[Tensor]) -> None:
         """Let leaves and gradients lie in other tensors, which hold the same values."""
+        self._only_use = None
         found = iter(zip(leaves, gradients, strict=True))
         for group in self.groups:
             own = [next(found) for _ in group.net.leaves]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,9 +16,9 @@ from bayesnas.inference.config.settings import check_kl_weight
 from bayesnas.inference.evaluation.predictive import (
     PosteriorDraw,
     conditional_samples,
-    log_priors,
-    means_and_log_likelihoods,
+    conditionals,
     posterior_draws,
+    shared_values,
 )
 from bayesnas.inference.posterior.base import BasePosterior, padded_history
 from bayesnas.inference.posterior.chain import FittedChain
@@ -133,19 +133,20 @@ def draws_to_datatree(
         ValueError: for a name in ``var_names`` that is no latent site.
     """
     posterior, prior, targets = (_Recorder(len(chains), draws) for _ in range(3))
-    log_q = np.zeros((len(chains), draws))
+    log_q, log_lik = np.zeros((len(chains), draws)), np.zeros((len(chains), draws))
     for c, chain in enumerate(chains):
         samples = RandomStream(seed + c + 1, example[0].device)
         model = chain.model.eval()
         for d, draw in enumerate(posterior_draws(model, example[0], draws, _chain_seed(seed, c))):
-            for site in _exported(draw, var_names):
-                posterior.put(site, c, d, draw.values[site])
-            for site, value in log_priors(model, example[0], draw).items():
+            log_prior, noted = shared_values(model, example[0], draw)
+            values = draw.values | noted
+            for site in _exported(values, var_names):
+                posterior.put(site, c, d, values[site])
+            for site, value in log_prior.items():
                 prior.put(site, c, d, value.double())
             log_q[c, d] = _total(draw.log_q)
             if data is not None:
-                _record_targets(targets, c, d, model, draw, data, samples)
-    log_likelihood = targets.arrays.get("log_likelihood")
+                log_lik[c, d] = _record_targets(targets, c, d, model, draw, data, samples)
     assert run.settings.kl_weight is not None  # of one λ: an amortised fit exports its λ in turn
     observed = None if data is None else {OBSERVED: data[1].cpu().numpy()}
     return to_datatree(
@@ -154,9 +155,7 @@ def draws_to_datatree(
         log_prior=prior.arrays,
         log_q=log_q,
         kl_weight=run.settings.kl_weight,
-        log_lik_total=log_likelihood.sum(-1)
-        if is_training_data and log_likelihood is not None
-        else None,
+        log_lik_total=log_lik if is_training_data else None,
         log_likelihood=_named(targets, "log_likelihood"),
         posterior_predictive=_named(targets, "posterior_predictive"),
         observed_data=observed,
@@ -177,8 +176,8 @@ def tempered_pareto_k(
     log_prior, log_lik, log_q = np.zeros(draws), np.zeros(draws), np.zeros(draws)
     model.eval()
     for d, draw in enumerate(posterior_draws(model, x[:2], draws, seed)):
-        log_prior[d] = _total(log_priors(model, x[:2], draw))
-        log_lik[d] = means_and_log_likelihoods(model, x, y, draw)[1].double().sum().item()
+        log_prior[d] = _total(shared_values(model, x[:2], draw)[0])
+        log_lik[d] = conditionals(model, x, y, draw).total()
         log_q[d] = _total(draw.log_q)
     return pareto_k(tempered_log_weights(log_prior, log_lik, log_q, kl_weight))
 
@@ -191,21 +190,23 @@ def _record_targets(
     draw: PosteriorDraw,
     data: Example,
     stream: RandomStream,
-) -> None:
+) -> float:
+    """Record what a draw says of the targets; return its log-likelihood, in nats."""
     x, y = data
-    _, log_lik = means_and_log_likelihoods(model, x, y, draw)
-    targets.put("log_likelihood", chain, index, log_lik.double())
+    given = conditionals(model, x, y, draw)
+    targets.put("log_likelihood", chain, index, given.log_lik.double())
     sample = conditional_samples(model, x, draw, stream)
     targets.put("posterior_predictive", chain, index, sample.to(y.dtype))
+    return given.total()
 
 
-def _exported(draw: PosteriorDraw, var_names: Sequence[str] | None) -> Sequence[str]:
+def _exported(values: Mapping[str, Tensor], var_names: Sequence[str] | None) -> Sequence[str]:
     if var_names is None:
-        return list(draw.values)
-    unknown = [name for name in var_names if name not in draw.values]
+        return list(values)
+    unknown = [name for name in var_names if name not in values]
     if unknown or isinstance(var_names, str) or not var_names:
         raise ValueError(
-            f"var_names must be a non-empty list out of {list(draw.values)}, got {var_names!r}"
+            f"var_names must be a non-empty list out of {list(values)}, got {var_names!r}"
         )
     return var_names
 

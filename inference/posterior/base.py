@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from bayesnas.data import DataInfo, Split
-from bayesnas.inference.config.inputs import Data
+from bayesnas.inference.config.inputs import Data, split_of
 from bayesnas.inference.config.settings import FitSettings
 from bayesnas.inference.optim.trainable_parameters import TrainableParameters, trainable
 from bayesnas.inference.posterior.chain import FittedChain
@@ -124,15 +124,19 @@ class BasePosterior:
         return self._on_device(self._split(data))
 
     def _split(self, data: Data) -> Split:
-        split = Split.of(data, task=None if isinstance(data, Split) else self.model.task)
+        split = split_of(self.model, data)
         self._check_inputs(split.x)
         return split
 
     def _on_device(self, split: Split) -> Example:
-        like_x, like_y = self.example
-        x, y = split.x.to(like_x.device), split.y.to(like_y)
+        x, y = self._like_example(split.x, 0), self._like_example(split.y, 1)
         self.model.check(x, y)
         return x, y
+
+    def _like_example(self, values: Tensor, part: int) -> Tensor:
+        """Inputs (part 0) or targets (part 1) where the training data lay, and of their type."""
+        like = self.example[part]
+        return values.to(like.device) if self.model.takes_data_as_given else values.to(like)
 
     def _check_inputs(self, x: Tensor) -> None:
         if not isinstance(x, Tensor):

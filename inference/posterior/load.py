@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from bayesnas.inference.posterior.amortized import AmortizedPosterior
 from bayesnas.inference.posterior.kl_weight_list import Posteriors
@@ -16,6 +17,7 @@ from bayesnas.inference.runs.run_folder import Example, read_run
 from bayesnas.inference.runtime.device import resolve_device
 from bayesnas.models.base import BayesianModel
 from bayesnas.nn.hypernetworks.options import Amortize
+from bayesnas.nn.rebuilding.module_classes import trusting
 
 
 def load(
@@ -24,6 +26,7 @@ def load(
     model: BayesianModel | None = None,
     amortize: Amortize | None = None,
     device: str | torch.device = "auto",
+    trust: Sequence[str | type[nn.Module]] = (),
 ) -> Posterior | Posteriors | AmortizedPosterior:
     """Load a finished run.
 
@@ -32,6 +35,10 @@ def load(
         model: an equally built model, for networks that can't be described without pickle.
         amortize: the same function again, for a fit that was amortised by one of its own.
         device: where the posterior lies.
+        trust: names of Python modules that may be imported for the class of the network, or
+            classes themselves. Without it networks are of layers of ``torch.nn``, models of
+            torchvision, and of classes that the program has imported or registered
+            (``bayesnas.nn.register_module``).
 
     Raises:
         FileNotFoundError: naming what is missing.
@@ -45,7 +52,8 @@ def load(
     Posterior(GaussianNet 4–5–3 on arrays, kl_weight=1)
     """
     where = resolve_device(device)
-    run, records, example = read_run(path, model, amortize)
+    with trusting(trust):
+        run, records, example = read_run(path, model, amortize)
     try:
         return posterior_of(run, records, example, where)
     except RuntimeError as error:

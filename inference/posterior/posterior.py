@@ -62,7 +62,8 @@ class Posterior(ArvizExport):
             ``accuracy`` and ``ece`` (15 bins; classification) or ``rmse``; ``nll``, mean
             negative log predictive density an example; ``elbo`` = E_q log p − λ KL, ``kl`` and
             ``expected_log_lik`` as sums over all rows of ``data`` and all weights;
-            ``elbo_error``, the Monte Carlo standard error of ``elbo``. All in nats.
+            ``elbo_error``, a Monte Carlo standard error of ``elbo``. All in nats. Rows that the
+            model masks count in none of them.
         """
         whole_number("draws", draws, 0)
         x, y = self._tensors(data)
@@ -82,7 +83,7 @@ class Posterior(ArvizExport):
         """
         whole_number("draws", draws, 1)
         self._check_inputs(x)
-        x = x.to(self.example[0])
+        x = self._like_example(x, 0)
         model = self.model.eval()
         found = posterior_draws(model, self.example[0], draws, seed)
         return torch.stack([conditional_means(model, x, draw) for draw in found])
@@ -111,7 +112,7 @@ class Posterior(ArvizExport):
             expected negative log-likelihood (Graves 2011); ``parameters`` with a posterior, and
             ``parameters_kept`` after pruning.
         """
-        kl = kl_of(self.model, *self.example, draws=draws, seed=0)
+        kl, _ = kl_of(self.model, *self.example, draws=draws, seed=0)
         masks = self.model.keep_masks()
         found = {
             "kl_nats": kl,

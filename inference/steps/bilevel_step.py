@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -13,20 +14,49 @@ from bayesnas.data import Split
 from bayesnas.inference.bilevel.linear_solvers import Tensors
 from bayesnas.inference.bilevel.losses import LevelLoss
 from bayesnas.inference.bilevel.options import Bilevel
+from bayesnas.inference.compile.python_state import NotRecordableError, refuse_python_state
 from bayesnas.inference.compile.trace import RecordedStep, record, relative_difference
 from bayesnas.inference.config.schedules import learning_rate_factor
 from bayesnas.inference.config.settings import FitSettings, StepKLWeight
+from bayesnas.inference.elbo.bound import bound_terms
 from bayesnas.inference.optim.optimizers import LearningRates, build_optimizer
+from bayesnas.inference.optim.tensor_trees import flatten
 from bayesnas.inference.optim.trainable_parameters import TrainableParameters, running_buffers
 from bayesnas.inference.runtime.random_state import RandomStream
 from bayesnas.inference.steps.minibatches import Batches
-from bayesnas.inference.steps.step import TOLERANCE
+from bayesnas.inference.steps.traced_step import TOLERANCE
 from bayesnas.models.base import BayesianModel
 
 _LOG = logging.getLogger("bayesnas")
 
 Shapes = tuple[torch.Size, ...]
-Gradient = Callable[..., Tensor]
+
+
+class UpperInputs(NamedTuple):
+    """Arguments of a hypergradient.
+
+    Attributes:
+        theta: flat parameters of every group of the lower level.
+        h: those of the upper level.
+        buffers: that a forward pass may change.
+        x: inputs of the training batch.
+        y: its targets.
+        held_out_x: inputs of the validation batch.
+        held_out_y: its targets.
+        scalars: KL weights of the lower and of the upper level, learning rate of the lower one.
+    """
+
+    theta: list[Tensor]
+    h: list[Tensor]
+    buffers: list[Tensor]
+    x: Tensor
+    y: Tensor
+    held_out_x: Tensor
+    held_out_y: Tensor
+    scalars: Tensor
+
+
+Gradient = Callable[[UpperInputs], Tensor]
 
 
 class UpperStep:
@@ -98,8 +128,8 @@ class UpperStep:
         own = self._bilevel.kl_weight
         weights = kl_weight.bound, kl_weight.bound if own is None else own
         scalars = torch.tensor([*weights, lower_lr], device=x.device)
-        tensors = [*self._function.inputs(), x, y, *self._batches.at(step), scalars]
-        gradient = self._gradient(tensors)(*tensors)
+        inputs = self._function.inputs(x, y, *self._batches.at(step), scalars)
+        gradient = self._gradient(inputs)(inputs)
         flat = [group.flat.gradient for group in self.trained.groups]
         for held, part in zip(flat, gradient.split([len(g) for g in flat]), strict=True):
             held.copy_(part)
@@ -120,35 +150,53 @@ class UpperStep:
             tuple(torch.Size(shape) for shape in shapes) for shapes in decisions["recorded"]
         }
 
-    def _gradient(self, tensors: Sequence[Tensor]) -> Gradient:
+    def _gradient(self, inputs: UpperInputs) -> Gradient:
         """The function of these shapes: recorded where that is possible and asked for."""
-        shapes = tuple(tensor.shape for tensor in tensors)
+        shapes = tuple(tensor.shape for tensor in flatten(inputs))
         if self._recording and shapes not in self._recorded:
             try:
-                self._recorded[shapes] = self._record(tensors)
+                self._recorded[shapes] = self._record(inputs)
+            except NotRecordableError as reason:
+                self._stay_eager(str(reason))
             except Exception as error:  # whatever a user's model does that tracing can't follow
                 self._stay_eager(f"it can't be traced ({type(error).__name__}: {error})")
             else:
                 if shapes not in self._trusted:
-                    self._compare(self._recorded[shapes], tensors)
+                    self._compare(self._recorded[shapes], inputs)
         return self._recorded[shapes] if self._recording else self._function
 
-    def _record(self, tensors: Sequence[Tensor]) -> RecordedStep:
+    def _record(self, inputs: UpperInputs) -> RecordedStep:
         """The function, recorded, and for full batches compiled where the fit compiles."""
-        full = (len(tensors[-5]), len(tensors[-3])) == self._full
+        full = (len(inputs.x), len(inputs.held_out_x)) == self._full
+        if tuple(tensor.shape for tensor in flatten(inputs)) not in self._trusted:
+            self._refuse_python_state(inputs.held_out_x, inputs.held_out_y)
         with self._stream.rewound(self._stream.now()):
-            recorded = record(self._function, tensors)
+            recorded = record(self._function, inputs)
             if self._compiling and full:
-                recorded.compile(tensors)
+                recorded.compile(inputs)
         return recorded
 
-    def _compare(self, recorded: RecordedStep, tensors: Sequence[Tensor]) -> None:
+    def _refuse_python_state(self, x: Tensor, y: Tensor) -> None:
+        """Raise NotRecordableError where a pass on validation data depends on Python's state."""
+
+        @contextmanager
+        def unchanged() -> Iterator[None]:
+            with self._stream.rewound(self._stream.now()):
+                yield
+
+        refuse_python_state(
+            self._model,
+            lambda model: bound_terms(model, x, y, data_scale=1.0).stacked(),  # type: ignore[arg-type]
+            unchanged,
+        )
+
+    def _compare(self, recorded: RecordedStep, inputs: UpperInputs) -> None:
         """Stay eager where a recorded function does not give the eager numbers."""
         before = self._stream.now()
         with self._stream.rewound(before):
-            found = recorded(*tensors)
+            found = recorded(inputs)
         with self._stream.rewound(before):
-            difference = relative_difference(found, self._function(*tensors))
+            difference = relative_difference(found, self._function(inputs))
         if difference > TOLERANCE:
             self._stay_eager(f"the traced gradient differs from the eager one by {difference:.1e}")
 
@@ -161,9 +209,8 @@ class UpperStep:
 class _Function:
     """The hypergradient as a pure function of tensors.
 
-    ``(flat parameters of every group, buffers, x, y, validation x and y, scalars)`` go in; out
-    comes the gradient by the flat parameters of the groups of the upper level, one after another.
-    ``scalars`` are both KL weights and the learning rate of the lower level.
+    The result is the gradient by the flat parameters of the groups of the upper level, one after
+    another.
     """
 
     def __init__(
@@ -177,26 +224,31 @@ class _Function:
         self._model, self._examples = model, examples
         self._loss, self._method = LevelLoss(model), bilevel.method
         lower, upper = trained.level(upper=False).groups, trained.level(upper=True).groups
-        self._groups, self._lower = [*lower, *upper], len(lower)
+        self._lower, self._upper = lower, upper
         self._buffers = list(running_buffers(model))
 
-    def inputs(self) -> list[Tensor]:
-        """Flat parameters and buffers as they are."""
-        flat = [group.flat.values.detach() for group in self._groups]
-        return flat + [self._model.get_buffer(name) for name in self._buffers]
+    def inputs(
+        self, x: Tensor, y: Tensor, held_out_x: Tensor, held_out_y: Tensor, scalars: Tensor
+    ) -> UpperInputs:
+        """Arguments with flat parameters and buffers as they are."""
+        theta, h = (
+            [group.flat.values.detach() for group in groups]
+            for groups in (self._lower, self._upper)
+        )
+        buffers = [self._model.get_buffer(name) for name in self._buffers]
+        return UpperInputs(theta, h, buffers, x, y, held_out_x, held_out_y, scalars)
 
-    def __call__(self, *tensors: Tensor) -> Tensor:
-        """Compute the hypergradient; see the class for the arguments."""
-        count = len(self._groups)
-        flat, buffers = tensors[:count], tensors[count:-5]
-        x, y, held_out_x, held_out_y, scalars = tensors[-5:]
-        below, above, lr = scalars.unbind()
+    def __call__(self, inputs: UpperInputs) -> Tensor:
+        """Compute the hypergradient."""
+        below, above, lr = inputs.scalars.unbind()
+        x, y, held_out_x, held_out_y = inputs.x, inputs.y, inputs.held_out_x, inputs.held_out_y
 
         def level(
             theta: Tensors, h: Tensors, x: Tensor, y: Tensor, weight: Tensor, examples: int
         ) -> Tensor:
-            state = dict(zip(self._buffers, buffers, strict=True))
-            for group, values in zip(self._groups, [*theta, *h], strict=True):
+            state = dict(zip(self._buffers, inputs.buffers, strict=True))
+            groups = [*self._lower, *self._upper]
+            for group, values in zip(groups, [*theta, *h], strict=True):
                 state |= zip(group.names, group.flat.split(values), strict=True)
             return self._loss(state, x, y, weight, examples)
 
@@ -205,8 +257,8 @@ class _Function:
             found = self._method(
                 lambda theta, h: level(theta, h, held_out_x, held_out_y, above, m),
                 lambda theta, h: level(theta, h, x, y, below, n),
-                flat[: self._lower],
-                flat[self._lower :],
+                inputs.theta,
+                inputs.h,
                 lr,
             )
         return torch.cat(found)

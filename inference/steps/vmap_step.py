@@ -5,20 +5,31 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from operator import itemgetter
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from bayesnas.inference.compile.cuda_graph import CapturedStep
+from bayesnas.inference.compile.python_state import NotRecordableError
 from bayesnas.inference.compile.random_ops import StackedNoise, random_operations
 from bayesnas.inference.compile.trace import RecordedStep, record, relative_difference
 from bayesnas.inference.config.settings import StepKLWeight
-from bayesnas.inference.optim.adam import UNMOVED, StepCounts, adam_scalars, adam_update
-from bayesnas.inference.optim.step_tensors import StepTensors
+from bayesnas.inference.optim.adam import (
+    UNMOVED,
+    AdamScalars,
+    StepCounts,
+    adam_scalars,
+    adam_update,
+)
+from bayesnas.inference.optim.step_tensors import StepInputs, StepScalars
+from bayesnas.inference.optim.tensor_trees import flatten, mapped, stacked
 from bayesnas.inference.optim.trainable_parameters import ActiveLeaves
 from bayesnas.inference.runtime.device import sent
 from bayesnas.inference.runtime.pyro_context import pyro_session
-from bayesnas.inference.steps.step import TOLERANCE, Graph, Step
+from bayesnas.inference.steps.step import Step
+from bayesnas.inference.steps.traced_step import TOLERANCE, Graph
 
 
 class NotVmappableError(Exception):
@@ -49,7 +60,7 @@ class VmappedStep:
         self._first = steps[0]
         self._device = self._first.trained.leaves[0].device
         self._generators = [torch.Generator(self._device) for _ in steps]
-        self._held = StepTensors.stacked([step.tensors() for step in steps])
+        self._tensors = stacked([step.traced.tensors() for step in steps])
         self._graphs: dict[torch.Size, Graph] = {}
         self._counts: StepCounts = {}
         self.running = list(range(len(steps)))
@@ -63,7 +74,7 @@ class VmappedStep:
             shared: whether they do.
 
         Raises:
-            NotStackedError: where the steps can't be taken at once, with the reason; nothing
+            NotVmappableError: where the steps can't be taken at once, with the reason; nothing
                 has happened to the chains then.
         """
         if x.shape not in self._graphs:
@@ -72,13 +83,14 @@ class VmappedStep:
     def take_over(self) -> None:
         """Make the tensors of every chain rows of the stacked ones."""
         for chain, step in enumerate(self._steps):
-            step.move(self._held.row(chain))
-            step.log_lik_sites = self._first.log_lik_sites
-            step.kl_sites = self._first.kl_sites
+            step.traced.move(mapped(itemgetter(chain), self._tensors))
+            step.log_lik_sites = self._first.traced.log_lik_sites
+            step.kl_sites = self._first.traced.kl_sites
 
     def release(self, chain: int) -> None:
         """Give a chain that takes no more steps tensors of its own; its rows are left to run."""
-        self._steps[chain].move(self._held.row(chain).clone())
+        own = mapped(lambda tensor: tensor[chain].clone(), self._tensors)
+        self._steps[chain].traced.move(own)
         self.running.remove(chain)
 
     def recount(self) -> None:
@@ -111,59 +123,67 @@ class VmappedStep:
         for chain in self.running:
             self._steps[chain].rates.scale(factor)
         lead = self._steps[self.running[0]]
-        use = lead.use(kl_weights[self.running[0]].target)
-        adam = UNMOVED * len(use.leaves)
+        use = lead.trained.use(kl_weights[self.running[0]].target)
+        adam = None
         if lead.adam:
             lr = lead.optimizer.param_groups[0]["lr"]
-            adam = adam_scalars(self._held.step, use, lr, self._counts)
-        scalars = self._scalars([kl_weight.bound for kl_weight in kl_weights], adam, use)
-        rows = self._graphs[x.shape](*self._held.arguments(use), x, y, scalars)
+            adam = adam_scalars(self._tensors.step, use, lr, self._counts)
+        weights = [kl_weight.bound for kl_weight in kl_weights]
+        rows = self._graphs[x.shape](self._inputs(x, y, weights, use, adam))
         if not lead.adam:
             for chain in self.running:
                 step = self._steps[chain]
-                step.update(step.use(kl_weights[chain].target))
+                step.update(step.trained.use(kl_weights[chain].target))
         return rows
 
-    def _scalars(self, kl_weights: Sequence[float], adam: list[float], use: ActiveLeaves) -> Tensor:
-        rows = [[kl_weight, *adam, *use.inputs] for kl_weight in kl_weights]
-        return sent(torch.tensor(rows), self._device)
+    def _inputs(
+        self,
+        x: Tensor,
+        y: Tensor,
+        kl_weights: Sequence[float],
+        use: ActiveLeaves,
+        adam: Sequence[AdamScalars[float]] | None = None,
+    ) -> StepInputs:
+        """Arguments of the step; without ``adam`` one that leaves every leaf as it is."""
+        adam = [UNMOVED] * len(use.leaves) if adam is None else adam
+        rows = [StepScalars.pack(kl_weight, adam, use.inputs) for kl_weight in kl_weights]
+        return self._tensors.inputs(use, x, y, sent(torch.tensor(rows), self._device))
 
     # Making -------------------------------------------------------------------------------
 
     def _record(self, x: Tensor, y: Tensor, shared: bool) -> Graph:
         first, weights = self._first, [step.settings.another_kl_weight for step in self._steps]
-        use = first.use(weights[0])
+        use = first.trained.use(weights[0])
         with pyro_session(first.stream):
-            single = first.recorded(*_of_chain(0, x, y, shared), use, adam=False)
+            try:
+                single = first.traced.recorded(*_of_chain(0, x, y, shared), use, adam=False)
+            except NotRecordableError as reason:
+                raise NotVmappableError(str(reason)) from reason
         if random_operations(single.graph.graph):
             raise NotVmappableError("what it draws depends on values")
-        tensors = [*self._held.arguments(use), x, y]
-        tensors.append(self._scalars(weights, UNMOVED * len(use.leaves), use))
+        inputs = self._inputs(x, y, weights, use)
         noise = StackedNoise(single.noise.draws, self._generators)
-        leaves = len(use.leaves) if first.adam else 0
-        recorded = _vmap_step(single, tensors, noise, leaves, shared)
+        recorded = _vmap_step(single, inputs, noise, adam=first.adam, shared=shared)
         rounded = first.settings.precision == "bfloat16"
         if rounded:  # compared while it still gives the eager numbers
-            self._compare(recorded, tensors, len(use.leaves), shared)
+            self._compare(recorded, inputs, shared)
             single.round_products()
-            recorded = _vmap_step(single, tensors, noise, leaves, shared)
-        if first.compiles(x.shape[0 if shared else 1]):
-            recorded.compile(tensors)
+            recorded = _vmap_step(single, inputs, noise, adam=first.adam, shared=shared)
+        if first.traced.compiles(x.shape[0 if shared else 1]):
+            recorded.compile(inputs)
         if not rounded:
-            self._compare(recorded, tensors, len(use.leaves), shared)
+            self._compare(recorded, inputs, shared)
         return CapturedStep(recorded) if first.settings.compile == "cudagraph" else recorded
 
-    def _compare(
-        self, recorded: RecordedStep, tensors: Sequence[Tensor], leaves: int, shared: bool
-    ) -> None:
-        """Raise NotStackedError unless every chain gets the numbers of its eager step."""
+    def _compare(self, recorded: RecordedStep, inputs: StepInputs, shared: bool) -> None:
+        """Raise NotVmappableError unless every chain gets the numbers of its eager step."""
         if self._trusted:
             return
-        found = [tensor.clone() for tensor in tensors]
+        copies = mapped(torch.clone, inputs)
         self._seed_generators()
-        found = [recorded(*found), *found[leaves : 2 * leaves]]
+        found = [recorded(copies), *copies.gradients]
         for chain, step in enumerate(self._steps):
-            batch = _of_chain(chain, tensors[-3], tensors[-2], shared)
+            batch = _of_chain(chain, inputs.x, inputs.y, shared)
             with pyro_session(step.stream):
                 eager = step.eager.numbers(*batch, step.settings.another_kl_weight)
             pairs = zip((tensor[chain] for tensor in found), eager, strict=True)
@@ -186,34 +206,40 @@ def _of_chain(chain: int, x: Tensor, y: Tensor, shared: bool) -> tuple[Tensor, T
 
 
 def _vmap_step(
-    single: RecordedStep,
-    tensors: Sequence[Tensor],
-    noise: StackedNoise,
-    leaves: int,
-    shared: bool,
+    single: RecordedStep, inputs: StepInputs, noise: StackedNoise, *, adam: bool, shared: bool
 ) -> RecordedStep:
     """Map the gradient of one chain's step over all, and put Adam's update behind it.
 
     Args:
         single: writes the gradients of one chain.
-        tensors: the arguments of the step of all, noise left out.
+        inputs: of the step of all.
         noise: of all.
-        leaves: how many Adam updates; 0 for another optimiser.
+        adam: whether Adam's update is part of the step.
         shared: whether all chains see the same examples.
     """
-    count, batch = len(tensors), None if shared else 0
-    places = [0] * (count - 3) + [batch, batch, 0] + [0] * len(noise.draws)
-    gradient = torch.func.vmap(single.graph, in_dims=tuple(places))
+    batch = None if shared else 0
+    places: list[Any] = [0 for _ in StepInputs._fields]
+    x, y = (StepInputs._fields.index(name) for name in ("x", "y"))
+    places[x] = places[y] = batch
+    every = StepInputs(*places)
 
-    def function(*arguments: Tensor) -> Tensor:
-        terms: Tensor = gradient(*arguments)
-        factors = arguments[count - 1].split(1, dim=1)[1:]  # the first is λ
-        for leaf in range(leaves):
-            held, slope, first, second = arguments[leaf : 4 * leaves : leaves]
-            adam_update(held, slope, first, second, *factors[4 * leaf : 4 * leaf + 4])
+    def one(inputs: StepInputs, draws: Sequence[Tensor]) -> Tensor:
+        found: Tensor = single.graph(*flatten(inputs), *draws)
+        return found
+
+    gradient = torch.func.vmap(one, in_dims=(every, 0))
+
+    def function(inputs: StepInputs, *draws: Tensor) -> Tensor:
+        terms: Tensor = gradient(inputs, list(draws))
+        if adam:
+            scalars = StepScalars.unpack(inputs.scalars, len(inputs.leaves)).adam
+            for leaf, values in enumerate(inputs.leaves):
+                columns = AdamScalars(*(scalar.unsqueeze(1) for scalar in scalars[leaf]))
+                moments = inputs.exp_avg[leaf], inputs.exp_avg_sq[leaf]
+                adam_update(values, inputs.gradients[leaf], *moments, columns)
         return terms
 
     with warnings.catch_warnings():
         # Operations that vmap does not know are recorded chain by chain.
         warnings.filterwarnings("ignore", "There is a performance drop", UserWarning)
-        return record(function, tensors, noise)
+        return record(function, inputs, noise)

@@ -24,6 +24,7 @@ from bayesnas.inference.runtime.random_state import RandomStream
 from bayesnas.inference.steps.bilevel_step import UpperStep
 from bayesnas.inference.steps.minibatches import Batches
 from bayesnas.inference.steps.step import Step
+from bayesnas.inference.training.moves import BATCHES, moves_due, try_moves
 from bayesnas.models.base import BayesianModel
 from bayesnas.nn.modules.parameter_names import below
 
@@ -160,7 +161,19 @@ class ChainTrainer:
         progress = step / self.settings.steps
         if self._anneals:
             self.model.anneal(progress)
+            self._try_moves(step)
         return self.step_fn.refine(progress)
+
+    def _try_moves(self, step: int) -> None:
+        if self.settings.amortization is not None:  # parameters are functions of λ
+            return
+        most = moves_due(step, self.settings.steps)
+        if most == 0:
+            return
+        batches = [self.batches.at(step + k) for k in range(min(BATCHES, self.batches.per_epoch))]
+        x, y = (torch.cat(parts) for parts in zip(*batches, strict=True))
+        kl_weight = self.settings.kl_weight_at(step).target
+        try_moves(self.model, x, y, kl_weight, most=most, size=self.batches.size, seed=step)
 
     def rate_at(self, step: int) -> float:
         """Factor on the learning rate of a step."""
@@ -233,7 +246,7 @@ class ChainTrainer:
             "stopped": self.stopped,
             "validation_nll": self.validation_nll,
             **values,
-            "steps": self.step_fn.decisions(),
+            "steps": self.step_fn.traced.decisions(),
             "upper_steps": None if self.upper is None else self.upper.decisions(),
         }
 
@@ -255,7 +268,7 @@ class ChainTrainer:
             raise ValueError(f"the checkpoint is of another model: {error}") from error
         for name, optimizer in self._optimizers().items():
             restore_optimizer(optimizer, below(f"{name}/", tensors), values[name])
-        self.step_fn.decide_as(values["steps"])
+        self.step_fn.traced.decide_as(values["steps"])
         if self.upper is not None:
             self.upper.decide_as(values["upper_steps"])
         self.stream.state = below("random/", tensors)

@@ -123,6 +123,7 @@ class Loop:
         current = self._begun(first)
         if folder is not None:
             folder.begin()
+        self._say_what_is_fitted()
         total = self.settings.steps * self.settings.chains
         bar = Progress(progress, total, self.model.describe(), self._done(current))
         try:
@@ -138,6 +139,14 @@ class Loop:
         finally:
             bar.close()
         return self.finished
+
+    def _say_what_is_fitted(self) -> None:
+        """One line on what has a posterior and what the fit starts from."""
+        anew = self.model.starting_point() if self._starts is None else ""
+        what = self.model.describe()
+        # What has no posterior may come as a surprise; that everything has one does not.
+        level = logging.WARNING if "; point estimates: " in what else logging.INFO
+        _LOG.log(level, "%s", f"{what} ({anew})" if anew else what)
 
     def _begun(self, first: ChainTrainer) -> ChainGroup:
         """The chains to begin with: as the checkpoint has them, where there is one."""

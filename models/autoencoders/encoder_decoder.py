@@ -42,7 +42,7 @@ class Networks(nn.Module):
     ) -> None:
         """Build both; see the class."""
         super().__init__()
-        self._heads = heads
+        self._count = heads
         self._has_tanh = network == "mlp" and len(hidden) > 0
         if network == "mlp":
             self.encoder = _mlp([math.prod(shape), *hidden, heads * latents], flatten=True)
@@ -73,8 +73,15 @@ class Networks(nn.Module):
 
     def encode(self, x: Tensor) -> tuple[Tensor, ...]:
         """Return the parts of the encoder's output, one a head, ``[n, L]`` each."""
-        parts: tuple[Tensor, ...] = self.encoder(x).chunk(self._heads, dim=-1)
+        parts: tuple[Tensor, ...] = self.encoder(x).chunk(self._count, dim=-1)
         return parts
+
+    @property
+    def heads(self) -> nn.Linear:
+        """The encoder's last layer, outputs ``[heads · L]``, head by head."""
+        found = self.encoder[-1]
+        assert isinstance(found, nn.Linear)
+        return found
 
     def reset(self) -> None:
         """Draw all weights anew.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pyro
@@ -10,14 +10,14 @@ import pyro.distributions as dist
 import torch
 from pyro.distributions import TorchDistribution
 from torch import Tensor, nn
-from torch.distributions import Bernoulli, kl_divergence
 
 from bayesnas.checks import whole_number
 from bayesnas.distributions import BinaryConcrete
-from bayesnas.distributions.relaxed.straight_through import StraightThroughBernoulli
 from bayesnas.models.autoencoders.base import Autoencoder, checked_shape
+from bayesnas.models.autoencoders.binary_bound import bound, standard_normal
 from bayesnas.models.autoencoders.decoder_likelihood import Observation
 from bayesnas.models.autoencoders.encoder_decoder import Networks
+from bayesnas.models.autoencoders.feature_moves import feature_moves
 from bayesnas.models.base import DATA_PLATE, OBSERVED
 from bayesnas.models.checks import check_choice, check_memory, check_positive
 from bayesnas.models.nonparametric.stick_breaking import StickBreaking
@@ -150,7 +150,7 @@ class IndianBuffetVae(Autoencoder):
             gate = pyro.sample(GATES, self._relaxed(logits)).sigmoid()
             code = gate
             if self.factors:
-                code = gate * pyro.sample(FACTORS, dist.Independent(_standard_normal(gate), 1))
+                code = gate * pyro.sample(FACTORS, dist.Independent(standard_normal(gate), 1))
             output = self.decode(code)
             pyro.sample(OBSERVED, self.observation(output), obs=target)
         return output
@@ -175,6 +175,12 @@ class IndianBuffetVae(Autoencoder):
         if self.guide_structure == "structured":
             return prior_logits + evidence
         return self.sticks.prior_logits + evidence
+
+    def evidence_of_nothing(self) -> Tensor:
+        """The h ``[K]`` of features of which examples tell nothing: q(z) is p(z) at E π."""
+        if self.guide_structure == "structured":
+            return torch.zeros_like(self.sticks.prior_logits)
+        return self.scales().logit() - self.sticks.prior_logits
 
     def factor_posterior(self, parts: Sequence[Tensor], gate: Tensor) -> TorchDistribution:
         """q(a | x, z) given (m, ln r) and z, ``[n, K]`` each."""
@@ -207,32 +213,7 @@ class IndianBuffetVae(Autoencoder):
             relaxed: which model.
             seed: of the draws; torch's random state is left as it was.
         """
-        x = self.examples(x)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            found = [self._bound_of_draw(x, relaxed) for _ in range(whole_number("draws", draws))]
-        return torch.stack(found).mean(0)
-
-    def _bound_of_draw(self, x: Tensor, relaxed: bool) -> Tensor:
-        seen, _ = self.observation.seen(x, None)
-        prior_logits = self.sticks.logits(self.sticks.posterior().sample())
-        evidence, *parts = self.networks.encode(seen)
-        logits = self.gate_logits(evidence, prior_logits)
-        if relaxed:
-            q, p = (BinaryConcrete(self.temperature, logits=v) for v in (logits, prior_logits))
-            gate, divergence = q.rsample().sigmoid(), kl_divergence(q, p)
-        else:
-            # Its divergence is finite where a probability rounds to 0 or 1.
-            binary = StraightThroughBernoulli(logits=logits)
-            gate = binary.sample()
-            divergence = kl_divergence(binary, Bernoulli(logits=prior_logits))
-        code = gate
-        if self.factors:
-            posterior = self.factor_posterior(parts, gate)
-            divergence = divergence + kl_divergence(posterior, _standard_normal(gate))
-            code = gate * posterior.sample()
-        log_lik: Tensor = self.observation(self.decode(code)).log_prob(seen)
-        return log_lik - divergence.sum(-1)
+        return bound(self, self.examples(x), draws, relaxed=relaxed, seed=seed)
 
     # Start --------------------------------------------------------------------------------
 
@@ -247,6 +228,10 @@ class IndianBuffetVae(Autoencoder):
         self.networks.reset()
         nn.init.xavier_uniform_(self.first.weight)
         nn.init.zeros_(self.first.bias)
+
+    def moves(self, x: Tensor) -> Iterator[Callable[[], None]]:
+        """Merge two features or drop one; see :func:`~.feature_moves.feature_moves`."""
+        return feature_moves(self, x)
 
     # Use ----------------------------------------------------------------------------------
 
@@ -310,7 +295,3 @@ class IndianBuffetVae(Autoencoder):
     def config(self) -> dict[str, Any]:
         """Constructor arguments as JSON values."""
         return dict(self._config)
-
-
-def _standard_normal(like: Tensor) -> TorchDistribution:
-    return dist.Normal(torch.zeros_like(like), 1.0)

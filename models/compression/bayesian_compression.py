@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import copy
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyro
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from bayesnas.distributions import GaussianWeights, GroupScales
 from bayesnas.likelihoods import make_likelihood
@@ -23,14 +21,16 @@ from bayesnas.models.compression.scale_priors import (
     NormalJeffreysScales,
     TruncatedLogUniformScales,
 )
-from bayesnas.models.networks.base import observe
+from bayesnas.models.networks.base import network_outputs, observe
 from bayesnas.nn import VariationalParameters
+from bayesnas.nn.graphs.net_spec import describe_net
 from bayesnas.nn.modules.initial_values import StartingValues
 from bayesnas.nn.modules.keep_masks import KeepMasks
-from bayesnas.nn.modules.module_spec import describe, summary
 from bayesnas.nn.modules.parameter_names import dotted
 from bayesnas.nn.modules.stochastic_layers import StochasticLayers, is_linear_or_convolution
 from bayesnas.nn.modules.weight_groups import Groups, find_groups
+from bayesnas.nn.user_networks.layer_rule import Layers, layer_rule, picked_layers
+from bayesnas.nn.user_networks.user_module import check_weights, copied_net
 
 _LARGEST_LOG_SCALE = 5.0
 
@@ -60,8 +60,8 @@ class BayesianCompressionNet(GroupedWeights):
         global_scale: τ of the half-Cauchy prior on a layer's scale, for ``"horseshoe"``.
         estimator: ``"local"`` draws z and the outputs of the layers for every example (local
             reparameterisation), ``"weight"`` draws z and the weights once a batch.
-        stochastic: which layers have the prior, ``(name, module) -> bool``; by default every
-            linear and convolution layer.
+        stochastic: which layers have the prior, as for ``GaussianNet``; by default every linear
+            and convolution layer.
         initial_loc: ``"random"`` draws the initial means by each layer's own
             ``reset_parameters`` under the seed of the fit; ``"net"`` starts at the weights of
             ``net``, for a trained one, and every fit begins there anew (``Posterior.refine`` goes
@@ -91,7 +91,7 @@ class BayesianCompressionNet(GroupedWeights):
         noise_scale: float | None = None,
         global_scale: float = 1e-5,
         estimator: str = "local",
-        stochastic: Callable[[str, nn.Module], bool] = is_linear_or_convolution,
+        stochastic: Layers = is_linear_or_convolution,
         initial_loc: str = "random",
         initial_scale: float = math.exp(-4.5),
         max_scale: float | Mapping[str, float] | None = None,
@@ -107,14 +107,16 @@ class BayesianCompressionNet(GroupedWeights):
         self.global_scale = check_positive("global_scale", global_scale)
         self.likelihood = make_likelihood(likelihood, noise_scale)
         self.task = self.likelihood.task
-        self.net = copy.deepcopy(net)
-        groups = find_groups(self.net, stochastic)
-        self.layers = StochasticLayers(self.net, stochastic)
+        self.net = copied_net(net)
+        rule = layer_rule(stochastic, self.net)
+        check_weights(self.net, rule)
+        groups = find_groups(self.net, rule)
+        self.layers = StochasticLayers(self.net, rule)
         # A layer whose weight is tied to another's is in the groups of that one.
         own = {n: g for n, g in groups.items() if dotted(n, "weight") in self.layers.shapes}
         self.groups: dict[str, Groups] = own
         self.scale_prior = _scale_prior(prior, self.global_scale)
-        self._custom_rule = stochastic is not is_linear_or_convolution
+        self._picked = picked_layers(rule, self.layers.names)
         self._max_scale = _layer_bounds(max_scale, self.layers.names)
         self._create_posterior()
 
@@ -147,7 +149,7 @@ class BayesianCompressionNet(GroupedWeights):
         for site in self.layers.shapes:
             weight = pyro.sample(site, self.prior(site))
             weights[site] = self._times_scale(site, weight, scales)
-        output: Tensor = functional_call(self.net, weights, (x,))
+        output = network_outputs(self.net, weights, x)
         return observe(self.likelihood, output, x, y)
 
     def guide(self, x: Tensor, y: Tensor | None = None) -> None:
@@ -188,7 +190,7 @@ class BayesianCompressionNet(GroupedWeights):
             self.variational[f"{site}.loc"],
             log_scale.exp(),
             keep=self.keep[site],
-            local=self.estimator == "local",
+            local=self.estimator == "local" and site not in self.layers.tied,
         )
 
     def scale_posterior(self, name: str, variable: str) -> GroupScales:
@@ -226,24 +228,22 @@ class BayesianCompressionNet(GroupedWeights):
 
     def config(self) -> dict[str, Any]:
         """Constructor arguments as JSON values; TypeError for a net that has no description."""
-        if self._custom_rule:
-            return super().config()
+        picked = {} if self._picked is None else {"stochastic": self._picked}
         bounds = dict(zip(self.layers.names, self._max_scale, strict=True))
         return {
-            "net": describe(self.plain_module()),
+            "net": describe_net(self.plain_module()),
             "prior": self.scale_prior.name,
             "global_scale": self.global_scale,
             "estimator": self.estimator,
             "initial_loc": self.initial_loc,
             "initial_scale": self.initial_scale,
             "max_scale": {name: bound for name, bound in bounds.items() if bound is not None},
+            **picked,
             **self.likelihood.config(),
         }
 
-    def describe(self) -> str:
-        """Name, prior and network, e.g. ``BayesianCompressionNet (horseshoe) 784–300–10``."""
-        net = summary(self.plain_module())
-        return f"{type(self).__name__} ({self.scale_prior.name}) {net}"
+    def _name(self) -> str:
+        return f"{type(self).__name__} ({self.scale_prior.name})"
 
 
 def _bounded(value: Tensor, upper: float) -> Tensor:

@@ -8,13 +8,17 @@ from typing import Any, Self
 import pyro
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from bayesnas.likelihoods import Likelihood
 from bayesnas.models.base import DATA_PLATE, OBSERVED, BayesianModel
 from bayesnas.nn.graphs.net_spec import build_net
+from bayesnas.nn.lazy.gaussian_tensor import GaussianTensor
 from bayesnas.nn.modules.keep_masks import KeepMasks
 from bayesnas.nn.modules.stochastic_layers import StochasticLayers, reset_deterministic
 from bayesnas.nn.modules.variational_parameters import VariationalParameters
+from bayesnas.nn.user_networks.point_estimates import start_of, summary_of
+from bayesnas.nn.user_networks.recurrent import reading_weights_anew
 
 
 class NetModel(BayesianModel):
@@ -28,6 +32,7 @@ class NetModel(BayesianModel):
         likelihood: of the targets given the outputs.
         variational: parameters of the guide.
         keep: masks of kept weights, by site.
+        initial_loc: ``"random"`` or ``"net"``: whether a fit draws the initial means anew.
     """
 
     net: nn.Module
@@ -35,6 +40,7 @@ class NetModel(BayesianModel):
     likelihood: Likelihood
     variational: VariationalParameters
     keep: KeepMasks
+    initial_loc: str
 
     def redraw_means(self) -> None:
         """Draw the deterministic layers and the means by each layer's ``reset_parameters``."""
@@ -42,9 +48,25 @@ class NetModel(BayesianModel):
         for site, value in self.layers.redraw().items():
             self.variational.assign(f"{site}.loc", value)
 
+    def describe(self) -> str:
+        """Name and network, e.g. ``GaussianNet 784–50–10``; and what has no posterior, if any.
+
+        A network of which not every parameter has one: ``GaussianNet R, 34 of 1,378 parameters
+        have a posterior; point estimates: lstm (1,344)``.
+        """
+        return f"{self._name()} {summary_of(self.plain_module(), self.layers)}"
+
+    def _name(self) -> str:
+        return type(self).__name__
+
+    def starting_point(self) -> str:
+        """What a fit starts from: which parameters are drawn anew, and which keep their values."""
+        return start_of(self.plain_module(), self.layers, drawn=self.initial_loc == "random")
+
     def check(self, x: Tensor, y: Tensor, classes: int | None = None) -> None:
         """Run the posterior-mean network on two examples and compare its output with ``y``."""
         module = self.plain_module().eval()
+        _check_types(module, x)
         try:
             with torch.no_grad():
                 output = module(x[:2])
@@ -52,7 +74,7 @@ class NetModel(BayesianModel):
             raise ValueError(
                 f"net does not take inputs x of shape {['n', *x.shape[1:]]}: {error}"
             ) from error
-        self.likelihood.check(output.shape, y, classes)
+        self.likelihood.check(one_tensor(output).shape, y, classes)
 
     def keep_masks(self) -> dict[str, Tensor]:
         """Which weights are kept, by site."""
@@ -78,3 +100,54 @@ def observe(likelihood: Likelihood, output: Tensor, x: Tensor, y: Tensor | None)
     with pyro.plate(DATA_PLATE, x.shape[0], dim=-1):
         pyro.sample(OBSERVED, likelihood(output), obs=target)
     return output
+
+
+def network_outputs(net: nn.Module, weights: Mapping[str, Tensor], x: Tensor) -> Tensor:
+    """f(x; w): run a network with weights in the places of its stochastic layers.
+
+    Raises:
+        TypeError: it returns something else than one tensor.
+        RuntimeError: a weight is read after a layer has integrated it out by local
+            reparameterisation, so that the two would see different weights.
+    """
+    with reading_weights_anew(net):
+        output = functional_call(net, dict(weights), (x,))
+    for site, weight in weights.items():
+        if isinstance(weight, GaussianTensor) and weight.is_inconsistent:
+            raise RuntimeError(
+                f"the Gaussian weight {site!r} is used by a layer and again by another operation "
+                "of one forward pass. Local reparameterisation would give each its own draw: "
+                "build the model with estimator='weight'"
+            )
+    return one_tensor(output)
+
+
+def one_tensor(output: object) -> Tensor:
+    """The output of a network, if it is one tensor.
+
+    Raises:
+        TypeError: it is something else; the message says what and what to do.
+    """
+    if isinstance(output, Tensor):
+        return output
+    if isinstance(output, Mapping):
+        got, which = f"a {type(output).__name__} with {list(output)}", "net(x)[key]"
+    elif isinstance(output, (tuple, list)):
+        got, which = f"a {type(output).__name__} of {len(output)}", "net(x)[0]"
+    else:
+        got, which = f"a {type(output).__name__}", "the tensor in it"
+    raise TypeError(
+        f"net must return one tensor, the outputs [n, ...] that the likelihood takes, got {got}: "
+        f"give a module whose forward returns {which}"
+    )
+
+
+def _check_types(net: nn.Module, x: Tensor) -> None:
+    """Raise ValueError where floating-point inputs are of another type than all parameters."""
+    types = {p.dtype for p in net.parameters() if p.is_floating_point()}
+    if x.is_floating_point() and types and x.dtype not in types:
+        have = ", ".join(sorted(str(dtype) for dtype in types))
+        raise ValueError(
+            f"net has parameters of {have}, but inputs x reach it as {x.dtype}: "
+            "convert one of them, e.g. net.to(x.dtype)"
+        )

@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, cast
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, cast
 
 import pyro
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from bayesnas.complexity import smallest_gaussian_kl
 from bayesnas.distributions import GaussianWeights
 from bayesnas.likelihoods import make_likelihood
 from bayesnas.models.checks import check_choice, check_positive
-from bayesnas.models.networks.base import NetModel, observe
+from bayesnas.models.networks.base import NetModel, network_outputs, observe
 from bayesnas.nn.graphs.net_spec import describe_net
 from bayesnas.nn.modules.keep_masks import KeepMasks
-from bayesnas.nn.modules.module_spec import summary
 from bayesnas.nn.modules.stochastic_layers import (
     StochasticLayers,
     is_linear_or_convolution,
-    no_layer,
 )
 from bayesnas.nn.modules.variational_parameters import VariationalParameters
+from bayesnas.nn.user_networks.layer_rule import Layers, layer_rule, picked_layers
+from bayesnas.nn.user_networks.user_module import check_weights, copied_net
 from bayesnas.pruning.criteria import relative_density
 
 if TYPE_CHECKING:
@@ -51,8 +49,11 @@ class GaussianNet(NetModel):
         noise_scale: for ``"gaussian"``: standard deviation of the noise, None to learn it.
         estimator: ``"local"`` samples the outputs of linear and convolution layers (local
             reparameterisation), ``"weight"`` samples the weights once a batch.
-        stochastic: which layers get a distribution, ``(name, module) -> bool``; by default
+        stochastic: which layers get a distribution: a function ``(name, module) -> bool``, names
+            of layers (that of a block stands for the linear and convolution layers in it), types
+            of modules, or names and types in a sequence; by default
             every linear and convolution layer, so normalisation layers stay deterministic.
+            Frozen parameters (``requires_grad=False``) keep their values in any case.
             ``"none"``: none, all weights are point estimates of maximum likelihood.
         initial_loc: ``"random"`` draws the initial means by each layer's own
             ``reset_parameters`` under the seed of the fit; ``"net"`` starts at the weights of
@@ -78,7 +79,7 @@ class GaussianNet(NetModel):
         likelihood: str = "categorical",
         noise_scale: float | None = None,
         estimator: str = "local",
-        stochastic: Callable[[str, nn.Module], bool] | Literal["none"] = is_linear_or_convolution,
+        stochastic: Layers = is_linear_or_convolution,
         initial_loc: str = "random",
         initial_scale: float = 0.02,
     ) -> None:
@@ -92,17 +93,18 @@ class GaussianNet(NetModel):
         self.initial_scale = float(initial_scale)
         self.likelihood = make_likelihood(likelihood, noise_scale)
         self.task = self.likelihood.task
-        self.net = copy.deepcopy(net)
-        rule = no_layer if stochastic == "none" else stochastic
+        self.net = copied_net(net)
+        rule = layer_rule(stochastic, self.net)
+        check_weights(self.net, rule)
         self.layers = StochasticLayers(self.net, rule)
-        self._custom_rule = rule not in (is_linear_or_convolution, no_layer)
+        self._picked = picked_layers(rule, self.layers.names)
         self._prior_argument = prior_scale
         self._create_prior(prior_scale)
         self._create_posterior()
 
     def _create_prior(self, prior_scale: PriorScale) -> None:
         scales = _layer_scales(prior_scale, self.layers.names)
-        log_scale = torch.tensor(scales, dtype=torch.float32).log()
+        log_scale = torch.tensor(scales, dtype=self.layers.dtype).log()
         if isinstance(prior_scale, str):
             self.log_prior_scale = nn.Parameter(log_scale)
         else:
@@ -120,7 +122,7 @@ class GaussianNet(NetModel):
         """Sample w ~ p(w) and y ~ p(y | f(x; w)); returns the network's outputs."""
         self.register_with_pyro()
         weights = {site: pyro.sample(site, self.prior(site)) for site in self.layers.shapes}
-        output: Tensor = functional_call(self.net, weights, (x,))
+        output = network_outputs(self.net, weights, x)
         return observe(self.likelihood, output, x, y)
 
     def guide(self, x: Tensor, y: Tensor | None = None) -> None:
@@ -142,7 +144,7 @@ class GaussianNet(NetModel):
             self.variational[f"{site}.loc"],
             self.variational[f"{site}.log_scale"].exp(),
             keep=self.keep[site],
-            local=self.estimator == "local",
+            local=self.estimator == "local" and site not in self.layers.tied,
         )
 
     def reset(self) -> None:
@@ -193,26 +195,20 @@ class GaussianNet(NetModel):
 
     def config(self) -> dict[str, Any]:
         """Constructor arguments as JSON values; TypeError for a net that has no description."""
-        if self._custom_rule:
-            return super().config()
         prior = self._prior_argument
-        points: dict[str, Any] = {} if self.layers.names else {"stochastic": "none"}
+        picked: dict[str, Any] = {} if self._picked is None else {"stochastic": self._picked}
         return {
             "net": describe_net(self.plain_module()),
             "prior_scale": prior if isinstance(prior, (int, float, str)) else self._prior_list(),
             "estimator": self.estimator,
             "initial_loc": self.initial_loc,
             "initial_scale": self.initial_scale,
-            **points,
+            **picked,
             **self.likelihood.config(),
         }
 
     def _prior_list(self) -> list[float]:
         return [float(scale) for scale in self.log_prior_scale.exp()]
-
-    def describe(self) -> str:
-        """Name and network, e.g. ``GaussianNet 784–50–10``."""
-        return f"GaussianNet {summary(self.plain_module())}"
 
 
 def _layer_scales(prior_scale: PriorScale, layers: Sequence[str]) -> list[float]:

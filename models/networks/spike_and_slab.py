@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -11,19 +10,20 @@ import pyro
 import torch
 from pyro.distributions import TorchDistribution
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from bayesnas.distributions import GaussianWeights, SpikeAndSlab
 from bayesnas.distributions.weights.gated_weights import GatedWeights
 from bayesnas.likelihoods import make_likelihood
 from bayesnas.models.checks import check_choice, check_positive, check_probability
-from bayesnas.models.networks.base import NetModel, observe
+from bayesnas.models.networks.base import NetModel, network_outputs, observe
 from bayesnas.models.networks.gate_relaxations import GateLaw, RelaxedGates
 from bayesnas.nn import VariationalParameters
+from bayesnas.nn.graphs.net_spec import describe_net
 from bayesnas.nn.modules.gate_groups import GateGroup, gate_groups
 from bayesnas.nn.modules.keep_masks import KeepMasks
-from bayesnas.nn.modules.module_spec import describe, summary
 from bayesnas.nn.modules.stochastic_layers import StochasticLayers, is_linear_or_convolution
+from bayesnas.nn.user_networks.layer_rule import Layers, layer_rule, picked_layers
+from bayesnas.nn.user_networks.user_module import check_weights, copied_net
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -59,6 +59,7 @@ class SpikeAndSlabNet(NetModel):
         likelihood: ``"categorical"``, ``"bernoulli"`` or ``"gaussian"``.
         noise_scale: for ``"gaussian"``: standard deviation of the noise, None to learn it.
         estimator: ``"local"`` or ``"weight"``, as for ``GaussianNet``.
+        stochastic: which layers have gates and a distribution, as for ``GaussianNet``.
         initial_loc: ``"random"`` or ``"net"``, as for ``GaussianNet``.
         initial_scale: initial posterior standard deviation of the weights.
 
@@ -89,6 +90,7 @@ class SpikeAndSlabNet(NetModel):
         likelihood: str = "categorical",
         noise_scale: float | None = None,
         estimator: str = "local",
+        stochastic: Layers = is_linear_or_convolution,
         initial_loc: str = "random",
         initial_scale: float = 0.02,
     ) -> None:
@@ -104,8 +106,12 @@ class SpikeAndSlabNet(NetModel):
         self.gates = RelaxedGates(relaxation, temperature)
         self.likelihood = make_likelihood(likelihood, noise_scale)
         self.task = self.likelihood.task
-        self.net = copy.deepcopy(net)
-        self.layers = StochasticLayers(self.net, is_linear_or_convolution)
+        self.initial_loc = initial_loc
+        self.net = copied_net(net)
+        rule = layer_rule(stochastic, self.net)
+        check_weights(self.net, rule)
+        self.layers = StochasticLayers(self.net, rule)
+        self._picked = picked_layers(rule, self.layers.names)
         self.groups = gate_groups(self.layers, gates)
         self._gate_of = {site: group for group in self.groups for site in group.views}
         self._config: dict[str, Any] = {
@@ -125,6 +131,7 @@ class SpikeAndSlabNet(NetModel):
     def _create_parameters(self, slab_scale: float | str) -> None:
         learned = isinstance(slab_scale, str)
         value = torch.full((len(self.layers.names),), 1.0 if learned else float(slab_scale)).log()
+        value = value.to(self.layers.dtype)
         if learned:
             self.log_slab_scale = nn.Parameter(value)
         else:
@@ -150,7 +157,7 @@ class SpikeAndSlabNet(NetModel):
         for site in self.layers.shapes:
             weight = pyro.sample(site, self.prior(site, gates))
             weights[site] = weight * gates[site] if site in gates else weight
-        output: Tensor = functional_call(self.net, weights, (x,))
+        output = network_outputs(self.net, weights, x)
         return observe(self.likelihood, output, x, y)
 
     def guide(self, x: Tensor, y: Tensor | None = None) -> None:
@@ -199,7 +206,7 @@ class SpikeAndSlabNet(NetModel):
     def posterior(self, site: str, gates: Mapping[str, Tensor]) -> GaussianWeights:
         """Guide of one weight tensor given the gates."""
         loc, scale = self._gaussian(site)
-        local = self._config["estimator"] == "local"
+        local = self._config["estimator"] == "local" and site not in self.layers.tied
         if site not in gates or not self.gates.shuts:
             return GaussianWeights(loc, scale, keep=self.keep[site], local=local)
         is_open = (gates[site] > 0).expand(loc.shape)
@@ -283,8 +290,5 @@ class SpikeAndSlabNet(NetModel):
 
     def config(self) -> dict[str, Any]:
         """Constructor arguments as JSON values; TypeError for a net that has no description."""
-        return {"net": describe(self.plain_module()), **self._config}
-
-    def describe(self) -> str:
-        """Name and network, e.g. ``SpikeAndSlabNet 784–50–10``."""
-        return f"SpikeAndSlabNet {summary(self.plain_module())}"
+        picked = {} if self._picked is None else {"stochastic": self._picked}
+        return {"net": describe_net(self.plain_module()), **picked, **self._config}

@@ -176,9 +176,12 @@ def test_users_model_and_data_are_unchanged(net, xy, numbers):
     assert bool(post.example[0].any())
 
 
+_ALONE = {}
+
+
 @pytest.fixture
 def alone(net, xy, numbers):
-    """Numbers of fits of several kinds, each run by itself."""
+    """Fits of several kinds, and the numbers of each run by itself, once for all tests."""
     fits = {
         "net": lambda **more: bn.fit(net, xy, steps=STEPS, batch_size=8, lr=0.05, seed=1, **more),
         "same": lambda **more: bn.fit(net, xy, steps=STEPS, batch_size=8, lr=0.05, seed=1, **more),
@@ -188,7 +191,9 @@ def alone(net, xy, numbers):
             net, xy, epochs=3, batch_size=9, lr=0.1, validation=xy, restarts=2, seed=2, **more
         ),
     }
-    return fits, {name: numbers(fit()) for name, fit in fits.items()}
+    if not _ALONE:
+        _ALONE.update({name: numbers(fit()) for name, fit in fits.items()})
+    return fits, _ALONE
 
 
 @pytest.mark.parametrize("inner", ["net", "same", "traced", "pair", "validated"])

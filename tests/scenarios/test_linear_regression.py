@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -11,7 +12,12 @@ from torch import Tensor
 import bayesnas as bn
 
 NOISE, PRIOR = 0.5, 2.0
-KL_WEIGHTS = (0.5, 1.0, 2.0, 10.0)
+KL_WEIGHTS = (
+    0.5,
+    pytest.param(1.0, marks=pytest.mark.slow),
+    pytest.param(2.0, marks=pytest.mark.slow),
+    10.0,
+)
 
 
 def regression_data(correlated: bool) -> tuple[Tensor, Tensor]:
@@ -59,44 +65,63 @@ def fitted_moments(post: bn.Posterior) -> tuple[Tensor, Tensor]:
     return loc.double(), scale.double().square()
 
 
+SIXTEEN: dict[str, Any] = {"restarts": 16, "batched": True, "compile": "trace"}
+
+
+def mean_moments(post: bn.Posterior) -> tuple[Tensor, Tensor]:
+    """Means and variances of the weights in the mean of all starts."""
+    found = [fitted_moments(post.chain(c)) for c in range(post.chains)]
+    locs, variances = zip(*found, strict=True)
+    return torch.stack(locs).mean(0), torch.stack(variances).mean(0)
+
+
 @pytest.mark.parametrize("kl_weight", KL_WEIGHTS)
 def test_fit_reaches_the_exact_mean_field_optimum(kl_weight: float) -> None:
+    """In the mean of 32 starts.
+
+    That of one start varies by 0.5 % in its means and 4 % in its variances, so this by 0.1 % and
+    0.8 %: the bounds are 7 and 6 standard errors away.
+    """
     x, y = regression_data(correlated=True)
     post = bn.fit(
-        linear_net(), (x, y), kl_weight=kl_weight, steps=1500, batch_size=120, lr=0.03, seed=1
-    )
+        linear_net(), (x, y), kl_weight=kl_weight, steps=3000, batch_size=120, lr=0.03,
+        restarts=32, batched=True, compile="trace",
+    )  # fmt: skip
     mean, variance, bound = exact_mean_field(x, y, kl_weight)
-    loc, fitted_variance = fitted_moments(post)
+    loc, fitted_variance = mean_moments(post)
     assert torch.allclose(loc, mean, rtol=0.01, atol=0)
     assert torch.allclose(fitted_variance, variance, rtol=0.05, atol=0)
     fitted = bn.inference.evaluation.metrics.evaluate(
-        post.model, x, y, kl_weight, draws=1000, seed=0
+        post.model, x, y, kl_weight, draws=500, seed=0
     )
     assert fitted["elbo"] == pytest.approx(bound, rel=0.005)
-    assert fitted["elbo"] <= bound + 4 * fitted["elbo_error"]
+    assert fitted["elbo"] <= bound + 5 * fitted["elbo_error"]
 
 
 def test_weight_sampling_reaches_the_same_optimum() -> None:
     x, y = regression_data(correlated=False)
     post = bn.fit(
-        linear_net(estimator="weight"), (x, y), steps=2000, batch_size=120, lr=0.03, seed=1
+        linear_net(estimator="weight"), (x, y), steps=2000, batch_size=120, lr=0.03, **SIXTEEN
     )
     mean, _, _ = exact_mean_field(x, y, 1.0)
-    assert torch.allclose(fitted_moments(post)[0], mean, rtol=0.01, atol=0)
+    loc, _ = mean_moments(post)  # of one start they vary by 0.3 %
+    assert torch.allclose(loc, mean, rtol=0.01, atol=0)
 
 
 def test_minibatches_reach_the_same_optimum() -> None:
     x, y = regression_data(correlated=False)
-    post = bn.fit(linear_net(), (x, y), kl_weight=2.0, epochs=500, batch_size=32, lr=0.02, seed=1)
+    post = bn.fit(
+        linear_net(), (x, y), kl_weight=2.0, epochs=500, batch_size=32, lr=0.02, **SIXTEEN
+    )
     mean, variance, _ = exact_mean_field(x, y, 2.0)
-    loc, fitted_variance = fitted_moments(post)
+    loc, fitted_variance = mean_moments(post)  # of one start the variances vary by 4 %
     assert torch.allclose(loc, mean, rtol=0.02, atol=0)
     assert torch.allclose(fitted_variance, variance, rtol=0.1, atol=0)
 
 
 def test_kl_weight_zero_is_least_squares() -> None:
     x, y = regression_data(correlated=True)
-    post = bn.fit(linear_net(), (x, y), kl_weight=0.0, steps=1500, batch_size=120, lr=0.03, seed=1)
+    post = bn.fit(linear_net(), (x, y), kl_weight=0.0, steps=1500, lr=0.03, compile="trace")
     design = torch.cat([x, torch.ones(len(x), 1)], dim=1)
     least_squares = torch.linalg.lstsq(design, y[:, None]).solution.flatten().double()
     assert torch.allclose(fitted_moments(post)[0], least_squares, rtol=0.01, atol=0)
@@ -111,8 +136,8 @@ def test_pareto_k_tells_the_tempered_target_from_the_posterior() -> None:
     y = x @ torch.tensor([1.0, -2.0, 0.7, 1.5]) + 0.8
     y = y + NOISE * torch.randn(120, generator=torch.Generator().manual_seed(4))
     post = bn.fit(linear_net(), (x, y), kl_weight=0.1, steps=3000, batch_size=120, lr=0.03, seed=1)
-    assert post.pareto_k((x, y), draws=2000) < 0.5
-    assert post.pareto_k((x, y), draws=2000, kl_weight=1.0) > 0.7
+    assert post.pareto_k((x, y), draws=1000) < 0.5
+    assert post.pareto_k((x, y), draws=1000, kl_weight=1.0) > 0.7
 
 
 def test_learned_noise_scale_is_the_maximum_likelihood_one() -> None:
@@ -136,6 +161,6 @@ def test_one_fit_reaches_the_exact_mean_field_optimum_along_kl_weight(amortize) 
     )  # fmt: skip
     for kl_weight in (0.5, 1.3, 5.0, 17.0, 50.0):
         _, _, bound = exact_mean_field(x, y, kl_weight)
-        found = post.at(kl_weight).evaluate((x, y), draws=400)
+        found = post.at(kl_weight).evaluate((x, y), draws=100)
         assert found["elbo"] <= bound + 5 * found["elbo_error"]
         assert found["elbo"] == pytest.approx(bound, rel=0.02)

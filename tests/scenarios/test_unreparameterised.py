@@ -51,6 +51,7 @@ def test_our_bound_refuses_a_draw_without_gradient(pair) -> None:
         bn.fit(bn.models.PyroPair(*pair()), DATA, steps=2, progress=False)
 
 
+@pytest.mark.slow
 def test_a_fit_with_an_elbo_of_pyros_is_evaluated_all_the_same() -> None:
     model, guide = counted()
     pair = bn.models.PyroPair(model, guide, elbo=Trace_ELBO())

@@ -14,7 +14,7 @@ from bayesnas.data import DataSet
 from bayesnas.inference.posterior.posterior import Posterior
 from bayesnas.inference.runs.run_folder import RUN
 from bayesnas.models.compression.grouped_weights import GroupedWeights
-from bayesnas.nn.modules.module_file import check_net_path, save_net
+from bayesnas.nn.graphs.module_file import check_net_path, save_net
 from bayesnas.report.findings import judged_part
 
 _DESCRIPTION = """

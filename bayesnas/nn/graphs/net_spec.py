@@ -9,11 +9,16 @@ import torch
 from torch import nn
 
 from bayesnas.nn.graphs.graph import Graph
-from bayesnas.nn.modules.module_spec import build, describe
+from bayesnas.nn.rebuilding.imported_module import build_imported, describe_imported
+from bayesnas.nn.rebuilding.module_spec import UndescribableNetError, build, describe
 
 
 def describe_net(net: nn.Module) -> dict[str, Any]:
     """A JSON description of a net, of a :class:`~bayesnas.nn.Graph` too; without weights.
+
+    Nets of layers of ``torch.nn`` are described layer by layer, others by the import path of
+    their class and the arguments of its constructor; see
+    :func:`~bayesnas.nn.rebuilding.imported_module.describe_imported`.
 
     Raises:
         UndescribableNetError: for a net that has none.
@@ -22,7 +27,12 @@ def describe_net(net: nn.Module) -> dict[str, Any]:
     >>> build_net(describe_net(graph)).parameter_count
     3
     """
-    return {"type": "Graph", **net.to_dict()} if type(net) is Graph else describe(net)
+    if type(net) is Graph:
+        return {"type": "Graph", **net.to_dict()}
+    try:
+        return describe(net)
+    except UndescribableNetError:
+        return describe_imported(net)
 
 
 def build_net(spec: Mapping[str, Any]) -> nn.Module:
@@ -33,6 +43,8 @@ def build_net(spec: Mapping[str, Any]) -> nn.Module:
     Raises:
         ValueError: the description is of another format, or incomplete.
     """
+    if spec.get("type") == "import":
+        return build_imported(spec)
     if spec.get("type") != "Graph":
         return build(spec)
     with torch.random.fork_rng(devices=[]):

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from bayesnas.nn.graphs.darts_operations import FactorizedReduce, Together, Zero
 from bayesnas.nn.graphs.topology import GraphLike, Primitives, Vertex, as_edge, edge_name
-from bayesnas.nn.modules.module_spec import UndescribableNetError, build, describe
+from bayesnas.nn.rebuilding.module_spec import UndescribableNetError, build, describe
 
 FORMAT = 1
 

@@ -68,6 +68,11 @@ class GaussianTensor(LazyTensor):
     def _sample(self) -> Tensor:
         return self.loc + self.scale * torch.randn_like(self.loc)
 
+    @property
+    def is_inconsistent(self) -> bool:
+        """Whether a layer has integrated it out and something else has drawn it."""
+        return self._consumed and self._draw is not None
+
     def consume(self) -> GaussianTensor:
         """Mark the weight as used by a layer; a second use is an error."""
         if self._consumed:
@@ -117,6 +122,8 @@ def _apply_layer(
 ) -> Tensor:
     """Sample ``layer(x, weight, bias)`` given x, with weight and bias integrated out."""
     x = all_drawn(x)
+    if isinstance(weight, GaussianTensor) and weight.is_drawn:  # others have seen its values
+        return layer(x, weight.draw(), all_drawn(bias), *args, **kwargs)
     if not isinstance(weight, GaussianTensor):  # only the bias is random
         return layer(x, weight, all_drawn(bias), *args, **kwargs)
     weight.consume()

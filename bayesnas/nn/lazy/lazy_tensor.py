@@ -54,6 +54,11 @@ class LazyTensor(torch.Tensor):
             self._draw = self._sample()
         return self._draw
 
+    @property
+    def is_drawn(self) -> bool:
+        """Whether something has asked for its values."""
+        return self._draw is not None
+
     def __repr__(  # type: ignore[override]  # torch leaves its own untyped
         self, *, tensor_contents: Any = None
     ) -> str:

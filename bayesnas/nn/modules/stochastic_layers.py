@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 
+import torch
 from torch import Tensor, nn
 
 from bayesnas.nn.modules.parameter_names import dotted
@@ -45,16 +47,19 @@ def no_layer(name: str, module: nn.Module) -> bool:
 class StochasticLayers:
     """The stochastic layers of a network: their sites, shapes and dims.
 
-    The network is changed in place: the parameters of its stochastic layers become
+    The network is changed in place: the trainable parameters of its stochastic layers become
     placeholders without storage, to be put in by ``torch.func.functional_call`` under the
-    names of the sites.
+    names of the sites. A parameter that is frozen (``requires_grad=False``) stays what it is. One
+    that several modules share is one site, of the first stochastic layer that holds it, and its
+    placeholder stands in all of them, stochastic or not.
 
     Args:
         net: the network to change.
         rule: ``(name, module) -> bool``, true for a layer that becomes stochastic.
 
     Raises:
-        ValueError: if the rule picks no layer that has parameters, and is not :func:`no_layer`.
+        ValueError: if the rule picks no layer that has trainable parameters, and is not
+            :func:`no_layer`.
 
     Attributes:
         names: layer names, in the order of ``net.named_modules()``.
@@ -62,6 +67,8 @@ class StochasticLayers:
         shapes: shape of every site.
         layer_index: position in ``names`` of every site's layer.
         dims: names of the dims of every site, ``("layer1.out", "layer1.in")``.
+        dtype: of the first site.
+        tied: the sites that more than one module holds.
     """
 
     def __init__(self, net: nn.Module, rule: Rule) -> None:
@@ -70,85 +77,133 @@ class StochasticLayers:
         self.initial: dict[str, Tensor] = {}
         self.layer_index: dict[str, int] = {}
         self.dims: dict[str, tuple[str, ...]] = {}
-        self._modules: dict[str, nn.Module] = {}
-        self._placed: set[str] = set()
-        placeholders: dict[int, Tensor] = {}
-        for name, module in net.named_modules():
-            if rule(name, module) and any(True for _ in module.parameters(recurse=False)):
-                self._take(name, module, placeholders)
+        self._site_of: dict[str, str] = {}  # by full name, those of tied parameters all
+        self._modules = {
+            name: module
+            for name, module in net.named_modules()
+            if rule(name, module) and any(True for _ in trainable_of(module))
+        }
+        self.names += self._modules
+        uses = _uses(net)
+        for name, module in self._modules.items():
+            for leaf, parameter in list(trainable_of(module)):
+                self._take(name, module, leaf, parameter, uses[id(parameter)])
         if not self.initial and rule is not no_layer:
             raise ValueError(
                 "net must have a layer with parameters that the rule 'stochastic' picks "
-                f"(by default a linear or convolution layer), got {type(net).__name__} without one"
+                "(by default a linear or convolution layer) and that are not frozen, "
+                f"got {type(net).__name__} without one"
             )
         self.shapes = {site: value.shape for site, value in self.initial.items()}
+        self.dtype = next((v.dtype for v in self.initial.values()), torch.get_default_dtype())
+        sites = Counter(self._site_of.values())
+        self.tied = frozenset(site for site, count in sites.items() if count > 1)
 
-    def _take(self, name: str, module: nn.Module, placeholders: dict[int, Tensor]) -> None:
-        self._modules[name] = module
-        self.names.append(name)
-        for leaf, parameter in list(module.named_parameters(recurse=False)):
-            site = dotted(name, leaf)
-            self._placed.add(site)
-            if id(parameter) not in placeholders:
-                placeholders[id(parameter)] = parameter.new_zeros(()).expand(parameter.shape)
-                self.initial[site] = parameter.detach().clone()
-                self.layer_index[site] = len(self.names) - 1
-                self.dims[site] = _dims(name, module, leaf, parameter.ndim)
-            # A tied parameter keeps one placeholder, so functional_call ties it too.
-            delattr(module, leaf)
-            module.register_buffer(leaf, placeholders[id(parameter)], persistent=False)
+    def _take(
+        self, name: str, module: nn.Module, leaf: str, parameter: nn.Parameter, uses: list[_Use]
+    ) -> None:
+        site = dotted(name, leaf)
+        self.initial[site] = parameter.detach().clone()
+        self.layer_index[site] = self.names.index(name)
+        self.dims[site] = _dims(name, module, leaf, parameter.ndim)
+        # A tied parameter keeps one placeholder, so functional_call ties it too.
+        placeholder = parameter.new_zeros(()).expand(parameter.shape)
+        for user, other, full_name in uses:
+            self._site_of[full_name] = site
+            delattr(user, other)
+            user.register_buffer(other, placeholder, persistent=False)
 
     def redraw(self) -> dict[str, Tensor]:
         """Draw fresh weights by every layer's own ``reset_parameters``, by site.
 
-        Layers without that method keep the values they had.
+        Layers without that method keep the values they had, and so do frozen parameters.
         """
-        fresh = {}
+        fresh: dict[str, Tensor] = {}
         for name, module in self._modules.items():
             clone = copy.copy(module)
             clone._buffers = dict(module._buffers)
-            clone._parameters = dict(module._parameters)
+            clone._parameters = {}
+            for leaf, frozen in module._parameters.items():
+                kept = None if frozen is None else nn.Parameter(frozen.detach().clone())
+                clone.register_parameter(leaf, kept)
             sites = self._sites_of(name, module)
             for leaf, site in sites.items():
-                value = self.initial.get(site, clone._buffers.pop(leaf))
-                assert value is not None
-                clone.register_parameter(leaf, nn.Parameter(value.clone()))
-            _reset(clone)
+                del clone._buffers[leaf]
+                clone.register_parameter(leaf, nn.Parameter(self.initial[site].clone()))
+            reset(clone)
             for leaf, site in sites.items():
-                if site in self.initial:
+                if site == joined(name, leaf):  # a tied parameter is drawn by its first layer
                     fresh[site] = clone.get_parameter(leaf).detach()
         return fresh
 
     def _sites_of(self, name: str, module: nn.Module) -> dict[str, str]:
         names = {leaf: dotted(name, leaf) for leaf in module._buffers}
-        return {leaf: site for leaf, site in names.items() if site in self._placed}
+        return {leaf: self._site_of[full] for leaf, full in names.items() if full in self._site_of}
 
     def filled(self, net: nn.Module, values: Mapping[str, Tensor]) -> nn.Module:
         """Return a copy of ``net`` with ``values`` as ordinary parameters of its layers."""
         plain = copy.deepcopy(net)
-        parameters: dict[int, nn.Parameter] = {}  # a tied placeholder becomes a tied parameter
-        for name in self.names:
+        parameters = {site: nn.Parameter(value.clone()) for site, value in values.items()}
+        for full_name, site in self._site_of.items():
+            name, _, leaf = full_name.rpartition(".")
             module = plain.get_submodule(name)
-            for leaf, site in self._sites_of(name, module).items():
-                placeholder = id(module._buffers.pop(leaf))
-                if placeholder not in parameters:
-                    parameters[placeholder] = nn.Parameter(values[site].clone())
-                module.register_parameter(leaf, parameters[placeholder])
+            del module._buffers[leaf]
+            module._non_persistent_buffers_set.discard(leaf)
+            module.register_parameter(leaf, parameters[site])
+        read_weights_anew(plain)
         return plain
 
 
-def reset_deterministic(net: nn.Module, layers: StochasticLayers) -> None:
-    """Call ``reset_parameters`` of every module that is not stochastic and has one."""
-    stochastic = set(layers.names)
+_Use = tuple[nn.Module, str, str]
+
+
+def _uses(net: nn.Module) -> dict[int, list[_Use]]:
+    """Where every parameter is held: module, leaf and full name, by its id."""
+    found: dict[int, list[_Use]] = {}
     for name, module in net.named_modules():
-        if name not in stochastic:
-            _reset(module)
+        for leaf, parameter in module._parameters.items():
+            found.setdefault(id(parameter), []).append((module, leaf, joined(name, leaf)))
+    return found
 
 
-def _reset(module: nn.Module) -> None:
-    reset = getattr(module, "reset_parameters", None)
-    if callable(reset):
-        reset()
+def trainable_of(module: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
+    """The parameters of a module itself, not of its children, that are not frozen, by name."""
+    own = module.named_parameters(recurse=False, remove_duplicate=False)
+    return ((leaf, parameter) for leaf, parameter in own if parameter.requires_grad)
+
+
+def read_weights_anew(net: nn.Module) -> None:
+    """Let recurrent layers, which keep a list of their weights, list those they have now."""
+    for module in net.modules():
+        if isinstance(module, nn.RNNBase):
+            module._flat_weights = [getattr(module, n, None) for n in module._flat_weights_names]
+
+
+def reset_deterministic(net: nn.Module, layers: StochasticLayers) -> None:
+    """Call ``reset_parameters`` of every module that is not stochastic and has parameters.
+
+    Frozen parameters keep their values, and so does a module all of whose parameters are frozen.
+    """
+    stochastic = set(layers.names)
+    frozen = {n: p.detach().clone() for n, p in net.named_parameters() if not p.requires_grad}
+    for name, module in net.named_modules():
+        if name not in stochastic and any(True for _ in trainable_of(module)):
+            reset(module)
+    with torch.no_grad():
+        for name, value in frozen.items():
+            net.get_parameter(name).copy_(value)
+
+
+def reset(module: nn.Module) -> None:
+    """Call ``reset_parameters`` of a module that has it."""
+    found = getattr(module, "reset_parameters", None)
+    if callable(found):
+        found()
+
+
+def joined(name: str, leaf: str) -> str:
+    """Dotted name of a leaf of a layer; the net itself has the name ``""``."""
+    return f"{name}.{leaf}" if name else leaf
 
 
 def _dims(name: str, module: nn.Module, leaf: str, ndim: int) -> tuple[str, ...]:

@@ -186,6 +186,10 @@ def test_the_backend_is_left_to_the_user(tmp_path):
         "print(plt.get_backend(), ax.figure is plt.gcf())"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+        [sys.executable, "-P", "-c", code],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.stdout.split() == ["svg", "True"], done.stderr

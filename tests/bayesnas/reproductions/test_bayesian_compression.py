@@ -167,6 +167,7 @@ def test_every_way_has_a_line_from_the_first_fit_and_its_epochs(ways):
     assert {c.labels["removed"] for c in compare(rows, mixed)} == set(ways)
 
 
+@pytest.mark.slow
 def test_single_weights_may_go_where_groups_have_gone(tmp_path):
     """The second way then begins where the first one ends, and has the one row in the table."""
     both = dataclasses.replace(TINY, weights_from="groups", groups=TINY.groups[:1])
@@ -287,6 +288,7 @@ def test_the_noise_of_a_recipe_acts_in_training_alone_and_is_kept_by_every_stage
     assert (noise.scale, noise.training) == (TINY.input_noise, False)
 
 
+@pytest.mark.slow
 def test_a_net_of_convolutions_shows_its_filters(tmp_path):
     stage = Stage(0.6, 0.2, 1, 1e-2)
     small = dataclasses.replace(

@@ -140,6 +140,7 @@ def ctrl_c():
     signal.signal(signal.SIGINT, before)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ctrl_c")
 def test_after_an_interruption_the_next_call_goes_on(done, tmp_path):
     """Stopped twice: while a fit is running, and between an epoch of fine-tuning and the next."""

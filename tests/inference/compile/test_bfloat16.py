@@ -22,7 +22,7 @@ def image_net() -> nn.Module:
 
 
 @pytest.mark.parametrize("estimator", ["local", "weight"])
-@pytest.mark.parametrize("compile", ["trace", "inductor"])
+@pytest.mark.parametrize("compile", ["trace", pytest.param("inductor", marks=pytest.mark.slow)])
 def test_a_fit_follows_that_in_float32(estimator: str, compile: str) -> None:
     losses = []
     for precision in ("float32", "bfloat16"):

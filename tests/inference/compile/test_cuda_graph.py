@@ -12,6 +12,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 import bayesnas as bn
 from bayesnas.inference.compile.cuda_graph import CapturedStep
 from bayesnas.inference.compile.trace import RecordedStep
+from bayesnas.inference.optim.step_tensors import StepInputs
 
 
 def test_a_graph_needs_a_gpu() -> None:
@@ -28,14 +29,15 @@ def test_a_step_that_cannot_be_captured_is_taken_as_recorded(
         leaf.add_(scalars[0])
         return 2 * x + y
 
-    def impossible(self: CapturedStep, *tensors: Tensor) -> None:
+    def impossible(self: CapturedStep, inputs: StepInputs) -> None:
         raise RuntimeError("operation not permitted when stream is capturing")
 
     monkeypatch.setattr(CapturedStep, "_captured", impossible)
     leaf, one = torch.zeros(2), torch.ones(2)
     step = CapturedStep(RecordedStep(make_fx(doubled)(leaf.clone(), one, one, one)))
+    inputs = StepInputs([leaf], [], [], [], [], [], x=one, y=one, scalars=one)
     with caplog.at_level(logging.WARNING, logger="bayesnas"):
-        found = [step(leaf, one, one, one) for _ in range(3)]
+        found = [step(inputs) for _ in range(3)]
     assert torch.equal(torch.stack(found), torch.full((3, 2), 3.0))
     assert torch.equal(leaf, torch.full((2,), 3.0))
     assert len(caplog.records) == 1

@@ -15,7 +15,10 @@ from bayesnas.models.nonparametric.belief_network import BeliefNetwork, Network
 
 
 def batch_error(values):
-    """Standard error of the mean of a chain, by 40 batch means."""
+    """Standard error of the mean of a chain, by 40 batch means.
+
+    Student's t of 39 degrees is beyond 6.5 with a probability of 1e-7.
+    """
     means = values[: len(values) // 40 * 40].reshape(40, -1, *values.shape[1:]).mean(1)
     return np.sqrt(means.var(0, ddof=1) / 40)
 
@@ -37,7 +40,7 @@ def test_without_examples_it_draws_from_the_cascade():
     ])  # fmt: skip
     errors = batch_error(values)
     assert (errors < 0.06 * exact + 0.03).all()  # it mixes, and the next line can fail
-    assert (np.abs(values.mean(0) - exact) < 3.5 * errors).all()
+    assert (np.abs(values.mean(0) - exact) < 6.5 * errors).all()
 
 
 def summary(network: Network):
@@ -66,6 +69,7 @@ def summary(network: Network):
     ]
 
 
+@pytest.mark.slow
 def test_joint_distribution():
     """Geweke (2004): sweeps and new visible units in turn leave the prior of both as it is."""
     model = BeliefNetwork(2, mass=0.7, visible_precision=(2.0, 1.0), hidden_precision=(2.0, 1.0))
@@ -80,7 +84,7 @@ def test_joint_distribution():
     chain = np.array(found)
     errors = np.sqrt(batch_error(chain) ** 2 + prior.var(0) / len(prior))
     assert (errors < 0.1).all()
-    assert (np.abs(chain.mean(0) - prior.mean(0)) < 3.5 * errors).all()
+    assert (np.abs(chain.mean(0) - prior.mean(0)) < 6.5 * errors).all()
 
 
 def two_layers(seed, visible=10, hidden=3, n=100):

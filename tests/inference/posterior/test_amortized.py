@@ -280,8 +280,9 @@ def test_refining_goes_on_from_one_kl_weight(post, data) -> None:
     for chain in range(2):
         gain = [p.chain(chain).evaluate(data, draws=200)["elbo"] for p in (before, after)]
         assert gain[1] > gain[0]
-    first = before.refine(data, steps=1, lr=1e-12).model
-    assert torch.allclose(values(before), torch.cat([p.flatten() for p in first.parameters()]))
+    first = before.refine(data, steps=1, lr=1e-12)
+    for chain in range(2):  # which is the best one, a single step says otherwise
+        assert torch.allclose(values(before.chain(chain)), values(first.chain(chain)))
 
 
 def test_refining_may_change_the_kl_weight(data) -> None:

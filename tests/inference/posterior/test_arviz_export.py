@@ -140,5 +140,7 @@ def test_arviz_reads_the_export(post: bn.Posterior, tree: xr.DataTree, tmp_path:
 
 
 def test_a_thousand_draws_of_eighty_thousand_weights_stay_below_two_gibibytes() -> None:
-    run = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True)
+    run = subprocess.run(
+        [sys.executable, "-P", "-c", MEMORY], capture_output=True, text=True, check=True
+    )
     assert int(run.stdout.split()[-1]) < 2 * 1024**2  # KiB

@@ -36,11 +36,11 @@ def linear_pair(width=4):
 
 
 class Branching(nn.Module):
-    """A network that no description can rebuild."""
+    """A network that no description can rebuild: its argument is not kept."""
 
-    def __init__(self):
+    def __init__(self, outputs):
         super().__init__()
-        self.left, self.right = nn.Linear(4, 3), nn.Linear(4, 3, bias=False)
+        self.left, self.right = nn.Linear(4, outputs), nn.Linear(4, outputs, bias=False)
 
     def forward(self, x):
         return self.left(x) + self.right(x).relu()
@@ -66,7 +66,7 @@ def fits(x, y):
         "convolution": (net(image), (x[:, None, :].reshape(-1, 1, 2, 2), y)),
         "two labels": (net(bn.nn.mlp([4, 1]), likelihood="bernoulli"), (x, y % 2)),
         "a user's pair": (linear_pair(), (x, target)),
-        "a user's network": (net(Branching()), (x, y)),
+        "a user's network": (net(Branching(3)), (x, y)),
     }
 
 
@@ -243,7 +243,7 @@ def test_undescribed_model_has_to_be_given(xy, tmp_path):
             "likelihood='categorical', got likelihood='bernoulli'",
         ),
         (linear_pair(), "GaussianNet, got PyroPair"),
-        (bn.models.GaussianNet(Branching(), prior_scale=0.5), "can't be described"),
+        (bn.models.GaussianNet(Branching(3), prior_scale=0.5), "can't be described"),
     ],
 )
 def test_given_model_has_to_be_the_one(run, other, said):

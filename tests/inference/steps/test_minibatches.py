@@ -86,5 +86,5 @@ def test_ragged_minibatches_are_unbiased(xy):
     exact = post.evaluate(xy, draws=0)["expected_log_lik"]
     values = post.history().expected_log_lik.values[0]
     error = values.std() / len(values) ** 0.5
-    assert abs(values.mean() - exact) < 4 * error
+    assert abs(values.mean() - exact) < 5.5 * error
     assert error < 0.02 * abs(exact)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pyro
@@ -17,8 +18,9 @@ from torch import Tensor, nn
 import bayesnas as bn
 from bayesnas.inference.compile.trace import record
 from bayesnas.inference.config.settings import make_settings
-from bayesnas.inference.optim.adam import adam_update
+from bayesnas.inference.optim.adam import AdamScalars, adam_update
 from bayesnas.inference.optim.flat_parameters import flatten_parameters
+from bayesnas.inference.optim.step_tensors import StepInputs
 
 
 def classes_data(n: int = 50) -> tuple[Tensor, Tensor]:
@@ -93,11 +95,11 @@ def test_smaller_last_batches_are_recorded_where_they_come_often(
 
     recorded: set[int] = set()
 
-    def noticed(function: object, tensors: list[Tensor]) -> object:
-        recorded.update(len(tensor) for tensor in tensors if tensor.ndim == 2)
-        return record(function, tensors)  # type: ignore[arg-type]
+    def noticed(function: Callable[[StepInputs], Tensor], inputs: StepInputs) -> object:
+        recorded.add(len(inputs.x))
+        return record(function, inputs)
 
-    monkeypatch.setattr("bayesnas.inference.steps.step.record", noticed)
+    monkeypatch.setattr("bayesnas.inference.steps.traced_step.record", noticed)
     traced = losses("trace")
     assert recorded == sizes
     assert np.allclose(traced, losses(False), rtol=1e-5)
@@ -196,10 +198,9 @@ def test_the_adam_update_is_torchs() -> None:
         gradient = torch.randn(5, generator=generator)
         theirs.grad = gradient.clone()
         optimizer.step()
-        step_size = torch.tensor(0.1 / (1 - 0.9**step))
-        correction = torch.tensor(math.sqrt(1 - 0.999**step))
-        weights = torch.tensor(0.1), torch.tensor(0.001)
-        adam_update(ours, gradient, first, second, step_size, correction, *weights)
+        numbers = 0.1 / (1 - 0.9**step), math.sqrt(1 - 0.999**step), 0.1, 0.001
+        scalars = AdamScalars(*(torch.tensor(number) for number in numbers))
+        adam_update(ours, gradient, first, second, scalars)
         assert torch.allclose(ours, theirs, rtol=1e-5, atol=1e-7)
 
 

@@ -83,9 +83,9 @@ FULL = {"kl_weight": [0.1, 10.0], "restarts": 2, "batch_size": 27}
     ("name", "options"),
     [
         ("local", {"restarts": 3, "batch_size": 8}),
-        ("local", FULL),
-        ("weight", {"kl_weight": LAMBDAS, "kl_warmup": 0.5}),
-        ("truncated", {"restarts": 2}),
+        pytest.param("local", FULL, marks=pytest.mark.slow),
+        pytest.param("weight", {"kl_weight": LAMBDAS, "kl_warmup": 0.5}, marks=pytest.mark.slow),
+        pytest.param("truncated", {"restarts": 2}, marks=pytest.mark.slow),
         pytest.param("groups", FULL, marks=pytest.mark.slow),
     ],
 )
@@ -111,7 +111,10 @@ def test_convolutions(images, stacked_steps, estimator, compile):
     [
         {"optimizer": SGD, "clip": 1e-2},
         {"kl_weight": bn.LogUniform(0.1, 10), "amortize": "piecewise"},
-        {"kl_weight": bn.LogUniform(0.1, 10), "amortize": "linear", "optimizer": SGD},
+        pytest.param(
+            {"kl_weight": bn.LogUniform(0.1, 10), "amortize": "linear", "optimizer": SGD},
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_running_statistics_dropout_optimisers_and_maps(xy, stacked_steps, options):
@@ -161,7 +164,7 @@ def test_a_chain_that_stops_early_stays_as_it_was(net, xy, stacked_steps):
     "options",
     [
         {"restarts": 3},
-        {"kl_weight": LAMBDAS, "optimizer": SGD},
+        pytest.param({"kl_weight": LAMBDAS, "optimizer": SGD}, marks=pytest.mark.slow),
         pytest.param({"restarts": 2, "kl_weight": bn.LogUniform(0.1, 10)}, marks=pytest.mark.slow),
     ],
 )

@@ -110,7 +110,7 @@ def test_the_mean_is_the_share_of_draws_in_which_an_operation_wins(guide, domain
     else:
         won = draws
     error = won.std(0) / 20_000**0.5
-    assert ((won.mean(0) - q.mean).abs() < 4 * error + 1e-5).all()
+    assert ((won.mean(0) - q.mean).abs() < 5.5 * error + 1e-5).all()
 
 
 @pytest.mark.parametrize("domain", DOMAINS)
@@ -125,7 +125,7 @@ def test_the_prior_of_a_vertex_is_that_of_its_cost(domain):
     else:
         found = (draws == draws.amax(-1, keepdim=True)).float().mean(0)
         expected = LOGITS.softmax(-1)
-    assert torch.allclose(found, expected, atol=4 * 0.5 / 20_000**0.5)
+    assert torch.allclose(found, expected, atol=5.5 * 0.5 / 20_000**0.5)
 
 
 @pytest.mark.parametrize(("guide", "domain"), ALL)
@@ -142,7 +142,7 @@ def test_divergences_are_those_of_draws(guide, domain):
     except NotImplementedError:
         assert guide in ("logit-normal", "dirichlet")
         return
-    assert abs(float(ratio.mean()) - exact) < 4 * float(ratio.std()) / 20_000**0.5
+    assert abs(float(ratio.mean()) - exact) < 5.5 * float(ratio.std()) / 20_000**0.5
 
 
 @pytest.mark.parametrize(("guide", "domain"), ALL)
@@ -181,7 +181,7 @@ def test_the_penalty_of_the_point_mass_is_linear():
         torch.manual_seed(6)
         vertices = p.sample((4000,)).mean(0)  # where a model without data is drawn from
         exact = LOGITS.softmax(-1) if domain == "simplex" else LOGITS.sigmoid()
-        assert np.allclose(vertices, exact, atol=4 * 0.5 / 4000**0.5)
+        assert np.allclose(vertices, exact, atol=5.5 * 0.5 / 4000**0.5)
 
 
 def test_unknown_guides_and_domains_are_named():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 from collections import OrderedDict
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -125,7 +127,7 @@ def test_both_estimators_agree_on_the_expected_log_likelihood() -> None:
             ).double()
         found[estimator] = draws.mean(), draws.std() / 400**0.5
     (a, error_a), (b, error_b) = found.values()
-    assert abs(a - b) < 4 * (error_a.square() + error_b.square()).sqrt()
+    assert abs(a - b) < 5 * (error_a.square() + error_b.square()).sqrt()
 
 
 @pytest.mark.parametrize("prior", PRIORS)
@@ -138,7 +140,9 @@ def test_inputs_without_information_lose_their_inclusion(prior: str) -> None:
     model = bn.models.BayesianCompressionNet(
         net, prior, likelihood="gaussian", noise_scale=0.1, initial_scale=0.1, global_scale=0.1
     )
-    post = bn.fit(model, (x, y), steps=600, lr=5e-2, batch_size=400, progress=False)
+    post = bn.fit(
+        model, (x, y), steps=600, lr=5e-2, batch_size=400, compile="trace", progress=False
+    )
     fitted = post.model
     assert isinstance(fitted, bn.models.BayesianCompressionNet)
     inclusion = post.structure()["layer1.inclusion"]
@@ -152,10 +156,16 @@ def test_inputs_without_information_lose_their_inclusion(prior: str) -> None:
         assert inclusion.values[others].max() < 0.6
 
 
-def fitted_digits(prior: str = "normal-jeffreys") -> bn.Posterior:
+@functools.cache
+def _digits_posterior(prior: str) -> bn.Posterior:
     data = bn.data.load("digits")
     model = bn.models.BayesianCompressionNet(bn.nn.mlp([64, 20, 16, 10]), prior, initial_scale=0.1)
     return bn.fit(model, data.train, kl_weight=0.3, epochs=20, lr=2e-2, progress=False)
+
+
+def fitted_digits(prior: str = "normal-jeffreys") -> bn.Posterior:
+    """A copy of the fit, which is made once: tests remove weights from its model."""
+    return copy.deepcopy(_digits_posterior(prior))
 
 
 @pytest.mark.parametrize("prior", PRIORS)

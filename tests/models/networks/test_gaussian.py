@@ -89,6 +89,7 @@ def test_a_module_with_branches_keeps_its_other_parameters_deterministic() -> No
     assert not torch.equal(gain, torch.ones(5))
 
 
+@pytest.mark.slow
 def test_resnet18_of_torchvision() -> None:
     from torchvision.models import resnet18
 
@@ -123,8 +124,8 @@ def test_tied_weights_are_one_site() -> None:
 
 
 def test_local_reparameterisation_refuses_a_weight_that_is_used_twice() -> None:
-    net = nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 4))
-    net[2].weight = net[0].weight
+    layer = nn.Linear(4, 4)
+    net = nn.Sequential(layer, nn.Tanh(), layer)
     with pytest.raises(RuntimeError, match="estimator='weight'"):
         bn.fit(bn.models.GaussianNet(net), small_data(4), steps=2, progress=False)
 
@@ -146,10 +147,11 @@ def test_kl_equals_torch_normals() -> None:
 
 
 def test_both_estimators_agree_with_quadrature_of_a_single_neuron() -> None:
-    """E log σ(w x) over w ~ N(μ, s²), by Gauss–Hermite quadrature."""
-    x, y = torch.tensor([[1.5]]), torch.tensor([1])
+    """E log σ(w x) over w ~ N(μ, s²), by Gauss–Hermite quadrature; of 20 inputs at once."""
+    x, y = torch.linspace(0.5, 2.5, 20)[:, None], torch.ones(20, dtype=torch.long)
     nodes, weights = map(torch.from_numpy, np.polynomial.hermite_e.hermegauss(80))
-    exact = (weights * F.logsigmoid(1.5 * (0.4 + 0.8 * nodes))).sum() / math.sqrt(2 * math.pi)
+    values = F.logsigmoid(x.double() * (0.4 + 0.8 * nodes)).sum(0)
+    exact = (weights * values).sum() / math.sqrt(2 * math.pi)
     for estimator in ("local", "weight"):
         model = bn.models.GaussianNet(
             nn.Linear(1, 1, bias=False), likelihood="bernoulli", estimator=estimator
@@ -159,9 +161,9 @@ def test_both_estimators_agree_with_quadrature_of_a_single_neuron() -> None:
         with torch.random.fork_rng(), torch.no_grad(), local_parameters():
             torch.manual_seed(0)
             draws = torch.stack(
-                [bound_terms(model, x, y).expected_log_lik() for _ in range(4000)]
+                [bound_terms(model, x, y).expected_log_lik() for _ in range(1500)]
             ).double()
-        assert abs(draws.mean() - exact) < 4 * draws.std() / math.sqrt(4000)
+        assert abs(draws.mean() - exact) < 5 * draws.std() / math.sqrt(1500)
 
 
 @pytest.mark.parametrize("elbo", [Trace_ELBO, TraceMeanField_ELBO])
@@ -169,13 +171,13 @@ def test_plain_svi_reaches_the_bound_of_our_own_fit(elbo: type) -> None:
     """The same model under pyro.infer.SVI, from the same start, gets to the same place."""
     x, y = small_data()
     model = bn.models.GaussianNet(bn.nn.mlp([4, 3]))
-    post = bn.fit(model, (x, y), steps=600, lr=0.02, schedule="constant", progress=False)
+    post = bn.fit(model, (x, y), steps=400, lr=0.03, schedule="constant", progress=False)
     ours = post.evaluate((x, y), draws=300)["elbo"]
     pyro.clear_param_store()
     with torch.random.fork_rng():
         pyro.set_rng_seed(0)
-        svi = SVI(model.model, model.guide, pyro.optim.Adam({"lr": 0.02}), elbo())
-        for _ in range(600):
+        svi = SVI(model.model, model.guide, pyro.optim.Adam({"lr": 0.03}), elbo())
+        for _ in range(400):
             svi.step(x, y)
         with torch.no_grad():
             theirs = [bound_terms(model, x, y).bound(1.0) for _ in range(300)]
@@ -188,8 +190,12 @@ def test_a_second_model_under_svi_does_not_take_the_firsts_parameters() -> None:
     pyro.clear_param_store()
     first = bn.models.GaussianNet(bn.nn.mlp([4, 3]))
     first.guide(x, y)
-    with pytest.raises(RuntimeError, match="clear_param_store"):
-        bn.models.GaussianNet(bn.nn.mlp([4, 3])).guide(x, y)
+    second = bn.models.GaussianNet(bn.nn.mlp([4, 3]))
+    second.guide(x, y)
+    store = pyro.get_param_store()
+    for name, model in (("GaussianNet", first), ("GaussianNet_2", second)):
+        for parameter, value in model.named_parameters():
+            assert store[f"{name}$$${parameter}"] is value
     pyro.clear_param_store()
 
 
@@ -198,7 +204,7 @@ def test_learned_prior_scale_is_the_root_mean_second_moment() -> None:
     model = bn.models.GaussianNet(bn.nn.mlp([4, 6, 3]), prior_scale="learned")
     x, _ = small_data()
     data = (x, x[:, :3].argmax(1))
-    post = bn.fit(model, data, kl_weight=0.1, steps=1500, lr=0.02, progress=False)
+    post = bn.fit(model, data, kl_weight=0.1, steps=1500, lr=0.02, compile="trace", progress=False)
     fitted = post.model
     assert isinstance(fitted, bn.models.GaussianNet)
     for index, layer in enumerate(fitted.layers.names):

@@ -91,8 +91,8 @@ def test_structure_names_the_gates_of_every_layer(gates, dims) -> None:
 
 def test_the_kl_is_that_of_a_spike_and_slab_in_expectation() -> None:
     """KL of the weights: Σ P(open) KL(N(μ, σ²) ‖ N(0, s²)), and its gradient in the gates."""
-    model = SpikeAndSlabNet(bn.nn.mlp([4, 3], bias=False), "neurons", slab_scale=0.5)
-    model.variational.assign("layer1.gate.logits", torch.tensor([-2.0, -0.5, 0.5, 2.0]))
+    model = SpikeAndSlabNet(bn.nn.mlp([64, 3], bias=False), "neurons", slab_scale=0.5)
+    model.variational.assign("layer1.gate.logits", torch.tensor([-2.0, -0.5, 0.5, 2.0] * 16))
     logits = model.variational["layer1.gate.logits"]
     loc = model.variational["layer1.weight.loc"].detach()
     scale = model.variational["layer1.weight.log_scale"].detach().exp()
@@ -100,14 +100,14 @@ def test_the_kl_is_that_of_a_spike_and_slab_in_expectation() -> None:
     expected = (model.gates.inclusion(logits) * per_neuron).sum()
     (wanted,) = torch.autograd.grad(expected, logits)
     values, gradients = [], []
-    x, y = torch.randn(5, 4), torch.arange(5) % 3
-    for _ in range(2000):
+    x, y = torch.randn(5, 64), torch.arange(5) % 3
+    for _ in range(300):
         with pyro_session(RandomStream(len(values), x.device)):
             kl = bound_terms(model, x, y).kl["layer1.weight"]
         values.append(kl.detach())
         gradients.append(torch.autograd.grad(kl, logits)[0])
     found = torch.stack(values)
-    assert abs(found.mean() - expected) < 4 * found.std() / 2000**0.5
+    assert abs(found.mean() - expected) < 5 * found.std() / 300**0.5
     assert torch.allclose(torch.stack(gradients), wanted, rtol=1e-4)  # without noise
 
 
@@ -132,7 +132,7 @@ def test_unused_gates_come_to_rest_at_the_prior() -> None:
     x[:, 3:] = 0
     y = (x[:, 0] > 0).long()
     model = SpikeAndSlabNet(bn.nn.mlp([6, 2]), "neurons", inclusion=0.2)
-    post = bn.fit(model, (x, y), steps=1500, lr=0.02, progress=False)
+    post = bn.fit(model, (x, y), steps=1500, lr=0.02, compile="trace", progress=False)
     inclusion = post.structure()["layer1.inclusion"].values
     assert np.allclose(inclusion[3:], 0.2, atol=0.02)
     assert inclusion[0] > 0.95
@@ -141,9 +141,12 @@ def test_unused_gates_come_to_rest_at_the_prior() -> None:
 def fit_digits(gates: str, inclusion: float, kl_weight: float, lr: float) -> bn.Posterior:
     model = SpikeAndSlabNet(bn.nn.mlp([64, 50, 10]), gates, inclusion=inclusion, slab_scale=0.3)
     train = bn.data.load("digits").train
-    return bn.fit(model, train, kl_weight=kl_weight, steps=1000, lr=lr, progress=False)
+    return bn.fit(
+        model, train, kl_weight=kl_weight, steps=1000, lr=lr, compile="trace", progress=False
+    )
 
 
+@pytest.mark.slow
 def test_digits_with_gates_on_weights() -> None:
     post, data = fit_digits("weights", 0.1, 0.1, 0.02), bn.data.load("digits")
     assert post.evaluate(data.test)["accuracy"] > 0.95

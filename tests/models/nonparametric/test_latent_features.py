@@ -59,7 +59,7 @@ def test_the_likelihood_is_an_expectation_over_z_and_features() -> None:
             mean = (chosen[:, None] * draws).sum(1)  # [draws, D]
             total += p * Normal(mean[:, None], 0.7).log_prob(x).sum(-1)
     error = total.std(0) / 20_000**0.5
-    assert bool(((found - total.mean(0)).abs() < 4 * error).all())
+    assert bool(((found - total.mean(0)).abs() < 5.5 * error).all())
 
 
 def local_bound(model: LatentFeatures, x: Tensor, logits: Tensor, prior: Tensor) -> Tensor:

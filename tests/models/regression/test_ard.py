@@ -44,7 +44,9 @@ def fitted(x: np.ndarray, y: np.ndarray, **options: object) -> tuple[bn.Posterio
         x.shape[1], hyperparameters=str(options.pop("hyperparameters", "maximum"))
     )
     data = (torch.tensor(x).float(), torch.tensor(y).float())
-    settings: dict[str, object] = {"batch_size": len(x), "progress": False, **options}
+    settings: dict[str, object] = {
+        "batch_size": len(x), "compile": "trace", "progress": False, **options
+    }  # fmt: skip
     post = bn.fit(model, data, **settings)  # type: ignore[arg-type]
     assert isinstance(post.model, ArdRegression)
     return post, post.model
@@ -91,6 +93,7 @@ def test_scikit_learns_own_example_run_to_convergence() -> None:
     assert np.abs(ours - reference.coef_).max() < 1e-3 * np.abs(ours).max()
 
 
+@pytest.mark.slow
 def test_scikit_learns_own_example_as_it_stands() -> None:
     """After its 30 iterations: all within 2 % of the largest coefficient, true ones within 5 %."""
     x, y, coefficients = make_regression(

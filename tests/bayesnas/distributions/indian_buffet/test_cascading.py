@@ -31,10 +31,10 @@ def test_widths_of_draws(mass: float, concentration: float, width: int) -> None:
     expected, absorbed = buffet.expected_widths(3), buffet.absorption(3)
     for layer in range(1, 4):
         error = float(widths[:, layer].std()) / math.sqrt(DRAWS)
-        assert abs(float(widths[:, layer].mean() - expected[layer])) < 3 * error
+        assert abs(float(widths[:, layer].mean() - expected[layer])) < 5.5 * error
         chance = float(absorbed[layer])
         error = math.sqrt(chance * (1 - chance) / DRAWS)
-        assert abs(float((widths[:, layer] == 0).double().mean()) - chance) < 3 * error
+        assert abs(float((widths[:, layer] == 0).double().mean()) - chance) < 5.5 * error
 
 
 @pytest.mark.parametrize(("mass", "concentration", "width"), PARAMETERS)
@@ -42,7 +42,7 @@ def test_depths_of_draws(mass: float, concentration: float, width: int) -> None:
     buffet = CascadingIndianBuffet(mass, concentration, width)
     depths = (buffet.sample_widths(DRAWS)[:, 1:] > 0).sum(1).double()
     error = float(depths.std()) / math.sqrt(DRAWS)
-    assert abs(float(depths.mean() - buffet.expected_depth())) < 3 * error
+    assert abs(float(depths.mean() - buffet.expected_depth())) < 5.5 * error
 
 
 def test_the_transition_matrix_is_a_poisson_in_every_row() -> None:
@@ -64,7 +64,7 @@ def test_graphs_are_drawn_with_their_probability() -> None:
         graph = graphs[keys.index(key)]
         chance = float(buffet.log_prob(graph).exp())
         error = math.sqrt(chance * (1 - chance) / len(graphs))
-        assert abs(keys.count(key) / len(graphs) - chance) < 3 * error
+        assert abs(keys.count(key) / len(graphs) - chance) < 5.5 * error
     assert float(buffet.log_prob([]).exp()) == pytest.approx(math.exp(-0.6))
 
 

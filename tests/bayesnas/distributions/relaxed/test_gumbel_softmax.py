@@ -54,7 +54,7 @@ def test_draws_lie_in_the_simplex_and_the_argmax_follows_the_weights(temperature
     share = torch.nn.functional.one_hot(draws.argmax(-1), 4).double().mean(0)
     expected = torch.tensor([0.0, 1.0, -1.0, 0.5], dtype=DOUBLE).softmax(0)
     assert torch.allclose(law.probs.double(), expected, atol=1e-6)
-    assert ((share - expected).abs() < 3 * (expected * (1 - expected) / 20_000).sqrt()).all()
+    assert ((share - expected).abs() < 5.5 * (expected * (1 - expected) / 20_000).sqrt()).all()
 
 
 def test_temperatures_lead_to_vertices_and_to_the_centre():
@@ -134,7 +134,7 @@ def test_the_kl_of_a_million_draws():
     ratio = q.log_prob(draws) - p.log_prob(draws)
     error = ratio.std().item() / 1000
     assert error < 0.01
-    assert abs(kl_divergence(q, p).item() - ratio.mean().item()) < 3 * error
+    assert abs(kl_divergence(q, p).item() - ratio.mean().item()) < 5.5 * error
 
 
 def test_the_kl_bounds_that_of_the_categoricals():
@@ -180,9 +180,9 @@ def test_reparameterised_gradients_match_the_analytic_one():
     x = GumbelSoftmax(1.0, logits=logits).rsample()
     (each,) = torch.autograd.grad(x[:, 0].sum(), logits)
     error = each[:, 0].std() / math.sqrt(len(each))
-    assert abs(each[:, 0].mean() - expected) < 3 * error
+    assert abs(each[:, 0].mean() - expected) < 5.5 * error
     mean = (a * (a - 1 - log_a) / (a - 1).square()).detach()
-    assert abs(x[:, 0].mean().detach() - mean) < 3 * x[:, 0].std().detach() / len(x) ** 0.5
+    assert abs(x[:, 0].mean().detach() - mean) < 5.5 * x[:, 0].std().detach() / len(x) ** 0.5
 
 
 def test_a_temperature_for_each_distribution():
@@ -240,7 +240,7 @@ def test_the_bound_falls_back_to_the_log_ratio_at_the_draw():
     draws = q.sample((100_000,))
     ratio = q.log_prob(draws) - p.log_prob(draws)
     assert np.isfinite(values).all()
-    assert abs(np.mean(values) - ratio.mean().item()) < 4 * ratio.std().item() / math.sqrt(200)
+    assert abs(np.mean(values) - ratio.mean().item()) < 5.5 * ratio.std().item() / math.sqrt(200)
 
 
 def test_a_recorded_fit_at_two_temperatures_equals_the_eager_one():

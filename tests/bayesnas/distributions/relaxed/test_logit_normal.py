@@ -77,7 +77,7 @@ def test_the_kl_equals_a_million_draws(domain):
     p = LogitNormal(torch.zeros(3, dtype=DOUBLE), torch.ones(3, dtype=DOUBLE), domain=domain)
     draws = q.sample((1_000_000,))
     ratio = q.log_prob(draws) - p.log_prob(draws)
-    assert ((kl_divergence(q, p) - ratio.mean(0)).abs() < 3 * ratio.std(0) / 1000).all()
+    assert ((kl_divergence(q, p) - ratio.mean(0)).abs() < 5.5 * ratio.std(0) / 1000).all()
 
 
 def test_two_domains_have_no_divergence():
@@ -91,7 +91,7 @@ def test_the_mean_equals_that_of_a_million_draws(domain):
     torch.manual_seed(5)
     law = LogitNormal(LOC, SCALE, domain=domain)
     draws = law.sample((1_000_000,))
-    assert ((law.mean - draws.mean(0)).abs() < 3 * draws.std(0) / 1000).all()
+    assert ((law.mean - draws.mean(0)).abs() < 5.5 * draws.std(0) / 1000).all()
 
 
 def test_a_gumbel_softmax_scores_its_draws_exactly():
@@ -119,7 +119,7 @@ def test_reparameterised_gradients_match_quadrature():
         return (law.log_prob(z).exp() * z.sigmoid() * (-z).sigmoid()).item()
 
     expected = quad(integrand, -6, 7)[0]
-    assert abs(each.mean().item() - expected) < 3 * each.std().item() / 200_000**0.5
+    assert abs(each.mean().item() - expected) < 5.5 * each.std().item() / 200_000**0.5
 
 
 def test_expanding_keeps_the_domain():

@@ -25,7 +25,7 @@ def test_the_gradient_of_a_quadratic_is_that_of_the_enumeration():
     draws = StraightThroughOneHot(logits=rows).rsample()
     (found,) = torch.autograd.grad(quadratic(draws).sum(), rows)
     error = found.std(0) / 100_000**0.5
-    assert ((found.mean(0) - expected).abs() < 4 * error).all()
+    assert ((found.mean(0) - expected).abs() < 5.5 * error).all()
     # The plain straight-through estimator is off by many standard errors here.
     probs = rows.softmax(-1)
     plain = draws.detach() + probs - probs.detach()
@@ -40,7 +40,7 @@ def test_the_gradient_of_a_bernoulli_is_that_of_the_enumeration():
     rows = logits.expand(100_000)
     draws = StraightThroughBernoulli(logits=rows).rsample()
     (found,) = torch.autograd.grad((draws + 2 * draws.square()).sum(), rows)
-    assert abs(found.mean() - expected) < 4 * found.std() / 100_000**0.5
+    assert abs(found.mean() - expected) < 5.5 * found.std() / 100_000**0.5
 
 
 @pytest.mark.parametrize("scale", [1.0, 30.0])
@@ -50,10 +50,10 @@ def test_draws_are_vertices_with_their_probabilities(scale):
     draws = StraightThroughOneHot(logits=logits).rsample((20_000,))
     assert ((draws == 0) | (draws == 1)).all()
     assert (draws.sum(-1) == 1).all()
-    assert torch.allclose(draws.mean(0), logits.softmax(-1), atol=4 * 0.5 / 20_000**0.5)
+    assert torch.allclose(draws.mean(0), logits.softmax(-1), atol=5.5 * 0.5 / 20_000**0.5)
     gates = StraightThroughBernoulli(logits=logits).rsample((20_000,))
     assert ((gates == 0) | (gates == 1)).all()
-    assert torch.allclose(gates.mean(0), logits.sigmoid(), atol=4 * 0.5 / 20_000**0.5)
+    assert torch.allclose(gates.mean(0), logits.sigmoid(), atol=5.5 * 0.5 / 20_000**0.5)
 
 
 def test_density_and_divergence_are_those_of_the_plain_distributions():

@@ -10,7 +10,7 @@ from torch import nn
 
 import bayesnas as bn
 from bayesnas.nn.graphs.darts_operations import FactorizedReduce, Zero
-from bayesnas.nn.modules.module_spec import UndescribableNetError
+from bayesnas.nn.rebuilding.module_spec import UndescribableNetError
 
 X, H, Y = "x", "h", "y"
 

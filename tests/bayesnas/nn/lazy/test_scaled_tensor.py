@@ -29,7 +29,7 @@ def test_a_linear_layer_has_the_moments_of_the_product() -> None:
         y = F.linear(x.expand(DRAWS, 3), weight, torch.tensor([0.7])).double()
     mean = (x * z_loc * loc).sum() + 0.7
     variance = (x**2 * (z_loc**2 * sd**2 + z_sd**2 * (loc**2 + sd**2))).sum()
-    assert abs(y.mean() - mean) < 4 * (variance / DRAWS).sqrt()
+    assert abs(y.mean() - mean) < 5.5 * (variance / DRAWS).sqrt()
     assert torch.allclose(y.var().float(), variance, rtol=0.05)
 
 

@@ -13,7 +13,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from bayesnas.nn.modules.module_spec import build, describe
+from bayesnas.nn.graphs.net_spec import build_net, describe_net
 
 SUFFIXES = (".safetensors", ".pt2")
 
@@ -84,7 +84,7 @@ def load_net(path: str | os.PathLike[str]) -> nn.Module:
         with safetensors.safe_open(path, framework="pt") as stream:
             header = stream.metadata() or {}
             state = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
-        net = build(json.loads(header[_HEADER]))
+        net = build_net(json.loads(header[_HEADER]))
         net.load_state_dict(state)
     except (safetensors.SafetensorError, KeyError, RuntimeError, ValueError) as error:
         raise ValueError(f"{path} is truncated or not a network of save_net: {error}") from error
@@ -93,7 +93,7 @@ def load_net(path: str | os.PathLike[str]) -> nn.Module:
 
 def _tensors_and_spec(net: nn.Module) -> bytes:
     state = {name: value.detach().cpu().contiguous() for name, value in net.state_dict().items()}
-    return safetensors.torch.save(state, {_HEADER: json.dumps(describe(net))})
+    return safetensors.torch.save(state, {_HEADER: json.dumps(describe_net(net))})
 
 
 def _exported(net: nn.Module, example: Tensor | None) -> bytes:

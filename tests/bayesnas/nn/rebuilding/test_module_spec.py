@@ -7,7 +7,7 @@ from torch import nn
 
 from bayesnas.nn.modules.gaussian_noise import GaussianNoise
 from bayesnas.nn.modules.mlp import convnet, mlp
-from bayesnas.nn.modules.module_spec import UndescribableNetError, build, describe, summary
+from bayesnas.nn.rebuilding.module_spec import UndescribableNetError, build, describe, summary
 
 
 def round_trip(net):

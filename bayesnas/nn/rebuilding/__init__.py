@@ -1,0 +1,1 @@
+"""Networks described as JSON, and built again from it, without pickle."""

@@ -1,0 +1,104 @@
+"""Which layers are stochastic, said by a rule, by names, by types, or by several of these."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from torch import nn
+
+from bayesnas.nn.modules.stochastic_layers import (
+    Rule,
+    is_linear_or_convolution,
+    no_layer,
+    trainable_of,
+)
+
+Layers = Callable[[str, nn.Module], bool] | str | type[nn.Module] | Sequence[Any]
+"""A rule ``(name, module) -> bool``, a name, a type, or names and types."""
+
+
+def layer_rule(stochastic: Layers, net: nn.Module) -> Rule:
+    """The rule that an argument ``stochastic`` stands for.
+
+    Args:
+        stochastic: a rule ``(name, module) -> bool``; the name of a layer, or of a module without
+            parameters of its own, for all linear and convolution layers below it; a type of
+            modules; names and types in a sequence; or ``"none"``.
+        net: the network.
+
+    Returns:
+        a function of name and module.
+
+    Raises:
+        ValueError: for a name that no module has, or a type that none is of.
+        TypeError: for anything else.
+
+    >>> net = nn.Sequential(nn.Sequential(nn.Linear(2, 3), nn.ReLU()), nn.Linear(3, 2))
+    >>> rule = layer_rule(["0"], net)
+    >>> [name for name, module in net.named_modules() if rule(name, module)]
+    ['0.0']
+    >>> rule = layer_rule(nn.Linear, net)
+    >>> [name for name, module in net.named_modules() if rule(name, module)]
+    ['0.0', '1']
+    """
+    if stochastic == "none":
+        return no_layer
+    if callable(stochastic) and not isinstance(stochastic, type):
+        return stochastic
+    given = [stochastic] if isinstance(stochastic, (str, type)) else stochastic
+    if not isinstance(given, (list, tuple, set, frozenset)) or not given:
+        raise TypeError(
+            "stochastic must be a function (name, module) -> bool, names of layers, types of "
+            f"modules, or 'none', got {stochastic!r}"
+        )
+    names: set[str] = set()
+    for item in given:
+        names |= _named(item, net)
+    return lambda name, module: name in names
+
+
+def picked_layers(rule: Rule, names: Sequence[str]) -> list[str] | str | None:
+    """The layers that a rule picked, as JSON values to build it again from; None for the default.
+
+    Args:
+        rule: the rule.
+        names: of the layers that it picked.
+    """
+    if rule is is_linear_or_convolution:
+        return None
+    return "none" if rule is no_layer else list(names)
+
+
+def _named(item: object, net: nn.Module) -> set[str]:
+    modules = dict(net.named_modules())
+    if isinstance(item, type) and issubclass(item, nn.Module):
+        found = {name for name, module in modules.items() if isinstance(module, item)}
+        if not found:
+            types = sorted({type(module).__name__ for module in modules.values()})
+            raise ValueError(
+                f"stochastic must name types of modules in net, got {item.__name__}; it has {types}"
+            )
+        return found
+    if not isinstance(item, str):
+        raise TypeError(f"stochastic must hold names of layers or types of modules, got {item!r}")
+    if item not in modules:
+        near = difflib.get_close_matches(item, modules, n=3)
+        hint = (
+            f"did you mean {' or '.join(map(repr, near))}?" if near else f"it has {_few(modules)}"
+        )
+        raise ValueError(f"stochastic must name layers of net, got {item!r}; {hint}")
+    if any(True for _ in trainable_of(modules[item])):
+        return {item}
+    beginning = f"{item}." if item else ""
+    return {
+        name
+        for name, module in modules.items()
+        if name.startswith(beginning) and is_linear_or_convolution(name, module)
+    }
+
+
+def _few(names: Any) -> list[str]:
+    shown = [name for name in names if name]
+    return shown if len(shown) <= 8 else [*shown[:8], "..."]

@@ -1,0 +1,273 @@
+"""Traced steps of one model: made once a shape of batch, compared with the eager ones, taken."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bayesnas.inference.compile.cuda_graph import CapturedStep
+from bayesnas.inference.compile.python_state import NotRecordableError, refuse_python_state
+from bayesnas.inference.compile.trace import RecordedStep, StepFunction, record, relative_difference
+from bayesnas.inference.config.settings import FitSettings
+from bayesnas.inference.optim.adam import (
+    UNMOVED,
+    AdamScalars,
+    StepCounts,
+    adam_scalars,
+    adam_state,
+)
+from bayesnas.inference.optim.step_tensors import StepInputs, StepScalars, StepTensors
+from bayesnas.inference.optim.tensor_trees import mapped
+from bayesnas.inference.optim.trainable_parameters import (
+    ActiveLeaves,
+    TrainableParameters,
+    constant_parameters,
+    running_buffers,
+)
+from bayesnas.inference.runtime.device import sent
+from bayesnas.inference.steps.eager_step import EagerStep
+from bayesnas.models.base import BayesianModel
+
+_LOG = logging.getLogger("bayesnas")
+Graph = RecordedStep | CapturedStep
+TOLERANCE = 1e-4
+"""Of recorded against eager gradients, relative in norm."""
+EPOCHS_WORTH_RECORDING = 400
+"""Of smaller last batches: recording takes as long as so many of its steps save."""
+
+
+class TracedStep:
+    """Takes the steps of a model as recorded functions of tensors, where that can be done.
+
+    Model, guide and bound are run through Pyro once for every shape of batch that comes often, and
+    recorded; ``"inductor"`` compiles the function for full batches, ``"cudagraph"`` replays each as
+    one CUDA graph. A recorded step is compared with the eager one, loss and every gradient, at a λ
+    it was not recorded at; where they differ, or a model can't be recorded, no step is taken and a
+    line in the log of ``bayesnas`` says so.
+
+    Args:
+        model: trained in place.
+        trained: its parameters, those that the steps train.
+        optimizer: of its leaves.
+        adam: whether that is torch's Adam.
+        settings: of the fit.
+        examples: size N of the sample.
+        eager: takes the same steps through Pyro.
+
+    Attributes:
+        updates: whether Adam's update is part of the step; else only gradients are written.
+        possible: whether steps are recorded at all; false for good once one could not be.
+        log_lik_sites, kl_sites: what the entries of a step's result are.
+    """
+
+    def __init__(
+        self,
+        model: BayesianModel,
+        trained: TrainableParameters,
+        optimizer: torch.optim.Optimizer,
+        adam: bool,
+        settings: FitSettings,
+        examples: int,
+        eager: EagerStep,
+    ) -> None:
+        """Keep what the steps need; see the class."""
+        self._model, self._trained, self._examples = model, trained, examples
+        self._optimizer, self._adam, self._eager = optimizer, adam, eager
+        self._settings = settings
+        # Uncompiled, torch's fused Adam is faster than the operations of a record.
+        self.updates = adam and settings.compile in ("inductor", "cudagraph")
+        self.possible = settings.compile != "eager"
+        self.log_lik_sites, self.kl_sites = list[str](), list[str]()
+        self._graphs: dict[tuple[torch.Size, ...], Graph | None] = {}
+        self._trusted: set[tuple[torch.Size, ...]] = set()
+        self._tensors: StepTensors | None = None
+        self._counts: StepCounts = {}
+
+    def __call__(self, x: Tensor, y: Tensor, kl_weight: float, use: ActiveLeaves) -> Tensor | None:
+        """Take a step on a batch.
+
+        Args:
+            x: inputs ``[b, ...]``.
+            y: targets ``[b, ...]``.
+            kl_weight: λ of the bound.
+            use: of the step.
+
+        Returns:
+            the terms of the bound, ``[sites]``; None where the step has to be taken eagerly.
+        """
+        graph = self._graph(x, y, use) if self._comes_often(len(x)) else None
+        if graph is None:
+            return None
+        adam = None
+        if self.updates:
+            lr = self._optimizer.param_groups[0]["lr"]
+            adam = adam_scalars(self.tensors().step, use, lr, self._counts)
+        return graph(self._inputs(x, y, kl_weight, use, adam))
+
+    def recount(self) -> None:
+        """Note that the counts of Adam were changed from outside."""
+        self._counts.clear()
+
+    def decisions(self) -> dict[str, Any]:
+        """Return which steps are recorded ones, as JSON values for a checkpoint."""
+        recorded = [[list(shape) for shape in key] for key, graph in self._graphs.items() if graph]
+        return {"traceable": self.possible, "recorded": recorded}
+
+    def decide_as(self, decisions: dict[str, Any]) -> None:
+        """Take the same steps as the fit that :meth:`decisions` is of; none is compared anew.
+
+        A comparison at another step could come out otherwise, and change the numbers.
+        """
+        self.possible = bool(decisions["traceable"])
+        self._tensors = None
+        self._trusted = {tuple(torch.Size(shape) for shape in key) for key in decisions["recorded"]}
+
+    def recorded(self, x: Tensor, y: Tensor, use: ActiveLeaves, *, adam: bool) -> RecordedStep:
+        """Record the step of one shape of batch; nothing is changed by it.
+
+        Args:
+            x: inputs of a batch.
+            y: its targets.
+            use: of any step.
+            adam: whether the update is part of it; else only the gradient is written.
+
+        Raises:
+            NotRecordableError: where it would freeze what Python decides at every step.
+        """
+        function = self._function(self._model, use, adam)
+        inputs = self._inputs(x, y, 1.0, use)
+        if (x.shape, y.shape) not in self._trusted:
+            refuse_python_state(
+                self._model,
+                lambda model: self._function(model, use, adam)(mapped(torch.clone, inputs)),  # type: ignore[arg-type]
+                self._eager.unchanged,
+            )
+        with self._eager.unchanged():
+            recorded = record(function, inputs)
+        self.log_lik_sites, self.kl_sites = function.log_lik_sites, function.kl_sites
+        return recorded
+
+    def _function(self, model: BayesianModel, use: ActiveLeaves, adam: bool) -> StepFunction:
+        return StepFunction(model, self._trained, use, self._examples, self._settings.clip, adam)
+
+    def compiles(self, batch: int) -> bool:
+        """Whether the step of batches of a size is compiled: only the full ones come often."""
+        return self._is_full(batch) and self._settings.compile == "inductor"
+
+    def difference(self, x: Tensor, y: Tensor, kl_weight: float) -> float:
+        """Largest relative difference between the recorded step and the eager one at a λ.
+
+        It is max ‖traced − eager‖ / ‖eager‖ over the terms of the bound and the gradients, under
+        one random state, for a batch ``x, y``; nothing is changed by asking.
+
+        Raises:
+            ValueError: if the step of such a batch can't be recorded.
+        """
+        graph = self._graph(x, y, self._trained.use(kl_weight))
+        if graph is None:
+            raise ValueError("compile must be 'trace' or 'inductor' to compare with eager steps")
+        recorded = graph.step if isinstance(graph, CapturedStep) else graph
+        return self._difference(recorded, x, y, kl_weight)
+
+    def tensors(self) -> StepTensors:
+        """All that recorded steps read and write in place, whatever the KL weight."""
+        if self._tensors is None:
+            leaves = self._trained.leaves
+            states = [adam_state(self._optimizer, leaf) for leaf in leaves] if self._adam else []
+            constant = constant_parameters(self._model, self._trained).values()
+            self._tensors = StepTensors(
+                leaves=[leaf.data for leaf in leaves],
+                gradients=self._trained.gradients,
+                exp_avg=[state["exp_avg"] for state in states],
+                exp_avg_sq=[state["exp_avg_sq"] for state in states],
+                step=[state["step"] for state in states],
+                buffers=list(running_buffers(self._model).values()),
+                constant=[value.detach() for value in constant],
+            )
+        return self._tensors
+
+    def move(self, tensors: StepTensors) -> None:
+        """Let all of :meth:`tensors` lie in others, which hold the same values."""
+        self._trained.move(tensors.leaves, tensors.gradients)
+        if self._adam:
+            names = ("exp_avg", "exp_avg_sq", "step")
+            states = zip(tensors.exp_avg, tensors.exp_avg_sq, tensors.step, strict=True)
+            for leaf, state in zip(self._trained.leaves, states, strict=True):
+                self._optimizer.state[leaf] = dict(zip(names, state, strict=True))
+        buffers = running_buffers(self._model).values()
+        for buffer, value in zip(buffers, tensors.buffers, strict=True):
+            buffer.data = value
+        self._tensors = None
+
+    def _comes_often(self, batch: int) -> bool:
+        """Whether recording is worth it: smaller last batches come once an epoch."""
+        epochs = self._settings.steps / math.ceil(self._examples / self._settings.batch_size)
+        must = self._settings.precision != "float32"
+        return self._is_full(batch) or must or epochs >= EPOCHS_WORTH_RECORDING
+
+    def _is_full(self, batch: int) -> bool:
+        return batch == min(self._settings.batch_size, self._examples)
+
+    def _graph(self, x: Tensor, y: Tensor, use: ActiveLeaves) -> Graph | None:
+        key = (x.shape, y.shape)
+        if key not in self._graphs and self.possible:
+            try:
+                self._graphs[key] = self._traced(x, y, use)
+            except NotRecordableError as reason:
+                self._stay_eager(str(reason))
+            except Exception as error:  # whatever a user's model does that tracing can't follow
+                self._stay_eager(f"it can't be traced ({type(error).__name__}: {error})")
+        return self._graphs.get(key) if self.possible else None
+
+    def _traced(self, x: Tensor, y: Tensor, use: ActiveLeaves) -> Graph | None:
+        recorded = self.recorded(x, y, use, adam=self.updates)
+        rounded = self._settings.precision == "bfloat16"
+        if rounded:  # compared while it still gives the eager numbers
+            if not self._agrees(recorded, x, y):
+                return None
+            recorded.round_products()
+        if self.compiles(len(x)):
+            with self._eager.unchanged():
+                recorded.compile(self._inputs(x, y, 1.0, use))
+        if not rounded and not self._agrees(recorded, x, y):
+            return None
+        return CapturedStep(recorded) if self._settings.compile == "cudagraph" else recorded
+
+    def _agrees(self, recorded: RecordedStep, x: Tensor, y: Tensor) -> bool:
+        """Whether a recorded step gives the eager numbers; else the steps stay eager."""
+        if (x.shape, y.shape) in self._trusted:
+            return True
+        difference = self._difference(recorded, x, y, self._settings.another_kl_weight)
+        if difference > TOLERANCE:
+            self._stay_eager(f"the traced step differs from the eager one by {difference:.1e}")
+        return difference <= TOLERANCE
+
+    def _difference(self, graph: RecordedStep, x: Tensor, y: Tensor, kl_weight: float) -> float:
+        use = self._trained.use(kl_weight)
+        eager = self._eager.numbers(x, y, kl_weight)
+        inputs = mapped(torch.clone, self._inputs(x, y, kl_weight, use))
+        with self._eager.unchanged():
+            traced = [graph(inputs), *inputs.gradients]
+        return max(relative_difference(a, b) for a, b in zip(traced, eager, strict=True))
+
+    def _inputs(
+        self,
+        x: Tensor,
+        y: Tensor,
+        kl_weight: float,
+        use: ActiveLeaves,
+        adam: Sequence[AdamScalars[float]] | None = None,
+    ) -> StepInputs:
+        """Arguments of a recorded step; without ``adam`` one that leaves every leaf as it is."""
+        adam = [UNMOVED] * len(use.leaves) if adam is None else adam
+        scalars = torch.tensor(StepScalars.pack(kl_weight, adam, use.inputs))
+        return self.tensors().inputs(use, x, y, sent(scalars, x.device))
+
+    def _stay_eager(self, reason: str) -> None:
+        self.possible = False
+        _LOG.warning("%s trains step by step in eager mode: %s", self._model.describe(), reason)
