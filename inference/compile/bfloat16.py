@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from bayesnas.inference.compile.torch_private import TO_COPY, UNSAFE_VIEW
+
 _ATEN = torch.ops.aten
 _PRODUCTS = frozenset(
     {
@@ -23,7 +25,7 @@ _VIEWS = frozenset(
         _ATEN.transpose.int,
         _ATEN.permute.default,
         _ATEN.view.default,
-        _ATEN._unsafe_view.default,
+        UNSAFE_VIEW,
         _ATEN.expand.default,
         _ATEN.unsqueeze.default,
         _ATEN.squeeze.dim,
@@ -74,8 +76,6 @@ def _is_square(node: torch.fx.Node) -> bool:
 
 
 def _to(node: torch.fx.Node, dtype: torch.dtype) -> torch.fx.Node:
-    found: torch.fx.Node = node.graph.call_function(
-        _ATEN._to_copy.default, (node,), {"dtype": dtype}
-    )
+    found: torch.fx.Node = node.graph.call_function(TO_COPY, (node,), {"dtype": dtype})
     found.meta = dict(node.meta)
     return found

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bayesnas.inference.compile.torch_private import schema
+
 _ATEN = torch.ops.aten
 _TAGS = (torch.Tag.flexible_layout,)
 
@@ -69,10 +71,10 @@ def keep_pooling(graph: torch.fx.Graph) -> None:
     """
     for node in graph.nodes:
         if node.target in _OURS and node.args[0].meta["val"].device.type == "cpu":
-            given = zip(node.target._schema.arguments, node.args, strict=False)
+            given = zip(schema(node.target).arguments, node.args, strict=False)
             named = {argument.name: value for argument, value in given} | node.kwargs
             node.args = tuple(
                 named.get(argument.name, argument.default_value)
-                for argument in node.target._schema.arguments
+                for argument in schema(node.target).arguments
             )
             node.kwargs, node.target = {}, _OURS[node.target]

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch.fx import Graph, GraphModule, Node
 
+from bayesnas.inference.compile.torch_private import Operator, schema
+
 
 def by_bindings(recorded: GraphModule) -> GraphModule:
     """Return the same graph with ``torch.mul`` for ``torch.ops.aten.mul.Tensor``, and so on.
@@ -21,8 +23,8 @@ def by_bindings(recorded: GraphModule) -> GraphModule:
         recorded: traced graph of tensor operations; it is left as it is, and its constants are
             shared.
 
-    >>> from torch.fx.experimental.proxy_tensor import make_fx
-    >>> recorded = make_fx(lambda x: (x + 1).view(-1))(torch.zeros(2, 2))
+    >>> from bayesnas.inference.compile.torch_private import trace_operations
+    >>> recorded = trace_operations(lambda x: (x + 1).view(-1), [torch.zeros(2, 2)])
     >>> [node.target for node in by_bindings(recorded).graph.nodes if "call" in node.op]
     [<built-in method add of type object at ...>, 'view']
     """
@@ -30,14 +32,14 @@ def by_bindings(recorded: GraphModule) -> GraphModule:
     for node in recorded.graph.nodes:
         copies[node] = graph.node_copy(node, copies.__getitem__)
         target = node.target
-        if isinstance(target, torch._ops.OpOverload) and target.namespace == "aten":
+        if isinstance(target, Operator) and target.namespace == "aten":
             copies[node].op, copies[node].target = _binding(target)
     return GraphModule(recorded, graph)
 
 
-def _binding(operator: torch._ops.OpOverload) -> tuple[str, Callable[..., Any] | str]:
+def _binding(operator: Operator) -> tuple[str, Callable[..., Any] | str]:
     """How a node calls an operator: what it calls, and whether as a function or a method."""
-    name = operator._schema.name.removeprefix("aten::")
+    name = schema(operator).name.removeprefix("aten::")
     function = getattr(torch, name, None)
     if isinstance(function, types.BuiltinFunctionType):
         return "call_function", function

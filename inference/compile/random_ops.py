@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bayesnas.inference.compile.torch_private import Operator, schema
+
 _ATEN = torch.ops.aten
 _DRAWN_BY: dict[Any, str] = {
     _ATEN.randn.default: "normal_",
@@ -144,14 +146,14 @@ def random_operations(graph: torch.fx.Graph) -> list[torch.fx.Node]:
     return [
         node
         for node in graph.nodes
-        if isinstance(node.target, torch._ops.OpOverload)
+        if isinstance(node.target, Operator)
         and torch.Tag.nondeterministic_seeded in node.target.tags
     ]
 
 
 def _options(node: torch.fx.Node) -> Any:
     """What a draw into a tensor is told besides: bounds, a rate, a probability."""
-    in_place = node.target._schema.is_mutable  # type: ignore[union-attr]
+    in_place = schema(node.target).is_mutable
     return node.args[1:] if in_place else ()
 
 

@@ -9,9 +9,11 @@ import torch
 from torch import Tensor
 from torch.fx import Graph, Node
 
+from bayesnas.inference.compile.torch_private import UNSAFE_VIEW, Operator, schema
+
 _ATEN = torch.ops.aten
 _SAME_TENSOR = {_ATEN.alias.default, _ATEN.detach.default}
-_RESHAPING = {_ATEN.expand.default, _ATEN.view.default, _ATEN._unsafe_view.default}
+_RESHAPING = {_ATEN.expand.default, _ATEN.view.default, UNSAFE_VIEW}
 _BROADCASTING = {_ATEN.add.Tensor, _ATEN.sub.Tensor, _ATEN.mul.Tensor, _ATEN.div.Tensor}
 _OF_ONE_TENSOR = {_ATEN.neg.default, _ATEN.mul.Scalar, _ATEN.pow.Tensor_Scalar, *_BROADCASTING}
 
@@ -27,8 +29,9 @@ def simplify(graph: Graph) -> None:
     Args:
         graph: traced, with the shapes of its values; it is changed, and is to be recompiled.
 
-    >>> from torch.fx.experimental.proxy_tensor import make_fx
-    >>> traced = make_fx(lambda x: x.t().t().expand(2, 3).pow(1.0) + 1)(torch.ones(2, 3))
+    >>> from bayesnas.inference.compile.torch_private import trace_operations
+    >>> traced = trace_operations(
+    ...     lambda x: x.t().t().expand(2, 3).pow(1.0) + 1, [torch.ones(2, 3)])
     >>> simplify(traced.graph)
     >>> [node.name for node in traced.graph.nodes]
     ['x_1', 'add', 'output']
@@ -130,17 +133,17 @@ def _refers(node: Node) -> bool:
         return False
     if node.target is operator.getitem or node.target in _RESHAPING:
         return True
-    schema = getattr(node.target, "_schema", None)
-    return schema is not None and any(r.alias_info is not None for r in schema.returns)
+    known = schema(node.target)
+    return known is not None and any(r.alias_info is not None for r in known.returns)
 
 
 def _written_by(node: Node) -> list[Node]:
     """Arguments of a node that it writes to."""
-    schema = getattr(node.target, "_schema", None)
-    if schema is None:
+    known = schema(node.target)
+    if known is None:
         return []
-    given = {a.name: v for a, v in zip(schema.arguments, node.args, strict=False)} | node.kwargs
-    names = [a.name for a in schema.arguments if a.alias_info and a.alias_info.is_write]
+    given = {a.name: v for a, v in zip(known.arguments, node.args, strict=False)} | node.kwargs
+    names = [a.name for a in known.arguments if a.alias_info and a.alias_info.is_write]
     written = [given.get(name) for name in names]
     return [argument for argument in written if isinstance(argument, Node)]
 
@@ -149,8 +152,8 @@ def _has_effects(node: Node) -> bool:
     """Whether a node does something even where nobody reads its value."""
     if node.op != "call_function" or node.target is operator.getitem:
         return node.op in ("placeholder", "output")
-    if not isinstance(node.target, torch._ops.OpOverload):
+    if not isinstance(node.target, Operator):
         return True
-    schema = node.target._schema
+    known = schema(node.target)
     random = torch.Tag.nondeterministic_seeded in node.target.tags
-    return schema.is_mutable or random or not schema.returns
+    return known.is_mutable or random or not known.returns

@@ -8,16 +8,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch._guards import TracingContext, tracing
-from torch._subclasses import FakeTensorMode
 from torch.func import functional_call
-from torch.fx.experimental.proxy_tensor import make_fx
 
 from bayesnas.inference.compile.bfloat16 import round_products
 from bayesnas.inference.compile.max_pool import keep_pooling
 from bayesnas.inference.compile.native_calls import by_bindings
 from bayesnas.inference.compile.random_ops import Noise, take_out_noise
 from bayesnas.inference.compile.simplify import simplify
+from bayesnas.inference.compile.torch_private import compile_operations, trace_operations
 from bayesnas.inference.elbo.bound import BoundTerms, bound_terms
 from bayesnas.inference.optim.adam import adam_update
 from bayesnas.inference.optim.step_tensors import StepInputs, StepScalars
@@ -155,13 +153,11 @@ class RecordedStep:
         Args:
             inputs: of a run, for their shapes.
         """
-        # torch.compile would trace the graph again, and check at every run what never changes.
-        tensors: list[Any] = [*flatten(inputs), *self.noise()]
-        options = {"fallback_random": True, "layout_optimization": False}
+        tensors = [*flatten(inputs), *self.noise()]
         keep_pooling(self.graph.graph)
         self.graph.recompile()
         with torch.no_grad():
-            self._run = torch._inductor.compile(self.graph, tensors, options=options)
+            self._run = compile_operations(self.graph, tensors)
 
 
 def record(
@@ -185,9 +181,7 @@ def record(
 
     given = [*tensors, *(noise() if noise is not None else ())]
     copies = [tensor.detach().clone() for tensor in given]
-    # Of what it meets make_fx notes shapes in fake tensors: with one mode for all, not one each.
-    with tracing(TracingContext(FakeTensorMode(allow_fallback_kernels=True))):
-        return RecordedStep(make_fx(of_tensors)(*copies), noise)
+    return RecordedStep(trace_operations(of_tensors, copies), noise)
 
 
 def relative_difference(found: Tensor, expected: Tensor) -> float:

@@ -107,10 +107,16 @@ class StepTensors(NamedTuple):
 
     def inputs(self, use: ActiveLeaves, x: Tensor, y: Tensor, scalars: Tensor) -> StepInputs:
         """The arguments of a step that uses some of the leaves."""
-        leaves, gradients, first, second = (
-            [kind[position] for position in use.positions] if kind else []
-            for kind in (self.leaves, self.gradients, self.exp_avg, self.exp_avg_sq)
-        )
+        places = use.positions
+        moments = places if self.exp_avg else []
         return StepInputs(
-            leaves, gradients, first, second, self.buffers, self.constant, x, y, scalars
+            [self.leaves[place] for place in places],
+            [self.gradients[place] for place in places],
+            [self.exp_avg[place] for place in moments],
+            [self.exp_avg_sq[place] for place in moments],
+            self.buffers,
+            self.constant,
+            x,
+            y,
+            scalars,
         )

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bayesnas.nn.lazy.torch_private import make_wrapper, without_torch_function
+
 # What can be asked of a lazy tensor without drawing it.
 METADATA: frozenset[Any] = frozenset(
     {
@@ -38,9 +40,7 @@ class LazyTensor(torch.Tensor):
     @staticmethod
     def __new__(cls: type[LazyTensor], like: Tensor, *_: Any) -> LazyTensor:
         """Make the storage-less wrapper that stands for the draw."""
-        wrapper: LazyTensor = torch.Tensor._make_wrapper_subclass(
-            cls, like.shape, dtype=like.dtype, device=like.device
-        )
+        wrapper: LazyTensor = make_wrapper(cls, like.shape, dtype=like.dtype, device=like.device)
         wrapper._draw = None
         return wrapper
 
@@ -76,7 +76,7 @@ class LazyTensor(torch.Tensor):
         """Answer what is known of the tensor, and do everything else with its draw."""
         kwargs = kwargs or {}
         if func in METADATA:
-            with torch._C.DisableTorchFunctionSubclass():
+            with without_torch_function():
                 return func(*args, **kwargs)
         args = tuple(all_drawn(arg) for arg in args)
         return func(*args, **{key: all_drawn(value) for key, value in kwargs.items()})

@@ -37,7 +37,7 @@ class KeepMasks(nn.Module):
 
     def __getitem__(self, site: str) -> Tensor | None:
         """Mask of a site, or None while no weight of any site is removed."""
-        return self._buffers[self._names[site]] if self._any_removed else None
+        return self.get_buffer(self._names[site]) if self._any_removed else None
 
     def masks(self) -> dict[str, Tensor]:
         """All masks, by site; copies."""

@@ -120,15 +120,10 @@ class StochasticLayers:
         """
         fresh: dict[str, Tensor] = {}
         for name, module in self._modules.items():
-            clone = copy.copy(module)
-            clone._buffers = dict(module._buffers)
-            clone._parameters = {}
-            for leaf, frozen in module._parameters.items():
-                kept = None if frozen is None else nn.Parameter(frozen.detach().clone())
-                clone.register_parameter(leaf, kept)
+            clone = copy.deepcopy(module)
             sites = self._sites_of(name, module)
             for leaf, site in sites.items():
-                del clone._buffers[leaf]
+                delattr(clone, leaf)
                 clone.register_parameter(leaf, nn.Parameter(self.initial[site].clone()))
             reset(clone)
             for leaf, site in sites.items():
@@ -137,7 +132,8 @@ class StochasticLayers:
         return fresh
 
     def _sites_of(self, name: str, module: nn.Module) -> dict[str, str]:
-        names = {leaf: dotted(name, leaf) for leaf in module._buffers}
+        buffers = module.named_buffers(recurse=False, remove_duplicate=False)
+        names = {leaf: dotted(name, leaf) for leaf, _ in buffers}
         return {leaf: self._site_of[full] for leaf, full in names.items() if full in self._site_of}
 
     def filled(self, net: nn.Module, values: Mapping[str, Tensor]) -> nn.Module:
@@ -147,8 +143,7 @@ class StochasticLayers:
         for full_name, site in self._site_of.items():
             name, _, leaf = full_name.rpartition(".")
             module = plain.get_submodule(name)
-            del module._buffers[leaf]
-            module._non_persistent_buffers_set.discard(leaf)
+            delattr(module, leaf)
             module.register_parameter(leaf, parameters[site])
         read_weights_anew(plain)
         return plain
@@ -161,7 +156,7 @@ def _uses(net: nn.Module) -> dict[int, list[_Use]]:
     """Where every parameter is held: module, leaf and full name, by its id."""
     found: dict[int, list[_Use]] = {}
     for name, module in net.named_modules():
-        for leaf, parameter in module._parameters.items():
+        for leaf, parameter in module.named_parameters(recurse=False, remove_duplicate=False):
             found.setdefault(id(parameter), []).append((module, leaf, joined(name, leaf)))
     return found
 

@@ -38,7 +38,7 @@ class VariationalParameters(nn.Module):
         *path, leaf = name.split(".")
         owner: nn.Module = self
         for part in path:
-            if part not in owner._modules:
+            if part not in dict(owner.named_children()):
                 owner.add_module(part, nn.Module())
             owner = owner.get_submodule(part)
         owner.register_parameter(leaf, nn.Parameter(value.detach().clone()))
@@ -47,8 +47,7 @@ class VariationalParameters(nn.Module):
     def __getitem__(self, name: str) -> Tensor:
         """Value of a parameter; KeyError names it where there is none."""
         owner, leaf = self._slots[name]
-        value = owner._parameters[leaf]
-        assert value is not None
+        value: Tensor = getattr(owner, leaf)
         return value
 
     def __iter__(self) -> Iterator[str]:
