@@ -218,16 +218,14 @@ def _vmap_step(
         shared: whether all chains see the same examples.
     """
     batch = None if shared else 0
-    places: list[Any] = [0 for _ in StepInputs._fields]
-    x, y = (StepInputs._fields.index(name) for name in ("x", "y"))
-    places[x] = places[y] = batch
-    every = StepInputs(*places)
+    batched = {name: batch if name in ("x", "y") else 0 for name in StepInputs._fields}
+    places: Any = StepInputs(**batched)  # type: ignore[arg-type]  # a tree of dimensions
 
     def one(inputs: StepInputs, draws: Sequence[Tensor]) -> Tensor:
         found: Tensor = single.graph(*flatten(inputs), *draws)
         return found
 
-    gradient = torch.func.vmap(one, in_dims=(every, 0))
+    gradient = torch.func.vmap(one, in_dims=(places, 0))
 
     def function(inputs: StepInputs, *draws: Tensor) -> Tensor:
         terms: Tensor = gradient(inputs, list(draws))
