@@ -15,6 +15,10 @@ class Silent(torch.Tensor):
     def __torch_function__(cls, func, types, args=(), kwargs=None):
         return "asked"
 
+    @classmethod
+    def __torch_dispatch__(cls, func, types, args=(), kwargs=None):
+        raise AssertionError(f"{func} ran on a tensor without memory")
+
 
 def test_a_wrapper_has_shape_type_and_device_and_no_memory() -> None:
     huge = make_wrapper(Silent, (10**6, 10**6), dtype=torch.float64, device=torch.device("cpu"))
