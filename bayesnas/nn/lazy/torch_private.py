@@ -1,4 +1,4 @@
-"""What undrawn tensors take from torch that torch does not promise to keep.
+"""What lazily sampled tensors take from torch that torch does not promise to keep.
 
 A tensor that stands for a draw needs a shape, a type and a device but no memory, and has to be
 asked for these without starting the draw. torch's notes on extending it use both names below for

@@ -69,7 +69,8 @@ def hidden_tensors(net: nn.Module) -> dict[str, Tensor]:
     known = {id(t) for t in [*net.parameters(), *net.state_dict(keep_vars=True).values()]}
     found = {}
     for name, module in net.named_modules():
-        for key, value in [*vars(module).items(), *module._buffers.items()]:
+        buffers = module.named_buffers(recurse=False, remove_duplicate=False)
+        for key, value in [*vars(module).items(), *buffers]:
             for index, item in enumerate(value if isinstance(value, (list, tuple)) else [value]):
                 if isinstance(item, Tensor) and id(item) not in known:
                     found[f"{name}.{key}.{index}".lstrip(".").removesuffix(".0")] = item

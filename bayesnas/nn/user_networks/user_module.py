@@ -68,8 +68,8 @@ def check_weights(net: nn.Module, rule: Rule) -> None:
             )
 
 
-def _tensors_of(module: nn.Module) -> list[Tensor | None]:
-    return [*module._parameters.values(), *module._buffers.values()]
+def _tensors_of(module: nn.Module) -> list[Tensor]:
+    return [*module.parameters(recurse=False), *module.buffers(recurse=False)]
 
 
 def _unreachable(name: str, module: nn.Module) -> str | None:
@@ -79,7 +79,7 @@ def _unreachable(name: str, module: nn.Module) -> str | None:
             f"net: {_where(name)} is scripted ({type(module).__name__}), and its layers can't be "
             "reached: give the module that torch.jit.script was called with"
         )
-    if any(p is not None and is_lazy(p) for p in _tensors_of(module)):
+    if any(is_lazy(p) for p in _tensors_of(module)):
         return (
             f"net: {_where(name)} is lazy ({type(module).__name__}) and has no weights yet: run "
             "the net once on a batch, net(x[:2]), before giving it to a model"
