@@ -1,22 +1,38 @@
 # Needs Python >= 3.11 and make; everything else goes into .venv by itself.
 #   make demo    fit a Bayesian network to the digits and draw its report
 #   make test    the test suite
+#   make test TESTS=tests/models                         some of it
+#   make test VENV=.venv-3.13 PYTHON=python3.13          in an environment of another Python
+#   make test VENV=.venv-floors RESOLUTION=lowest-direct EXTRA=test    on the oldest dependencies
 
 PYTHON ?= python3 python3.13 python3.12 python3.11 python
 DEMO ?= runs/demo
 DEMO_FIT ?= gaussian-net --data digits --hidden 100 --epochs 100 --lr 0.01
 
-bin := .venv/bin
+VENV ?= .venv
+EXTRA ?= dev
+RESOLUTION ?= highest
+TESTS ?=
+
+bin := $(VENV)/bin
 
 # A strict editable install is a tree of links: a file that comes or goes makes a new one.
 files := $(shell find bayesnas models inference -name '*.py' | LC_ALL=C sort | cksum | tr ' ' -)
-ready := .venv/.installed-$(files)
+ready := $(VENV)/.installed-$(files)
 
 # One torch thread a test process: pytest-xdist already uses every core. With worksteal a process
 # runs neighbouring tests, so fits that a file shares are made once.
 pytest := OMP_NUM_THREADS=1 $(bin)/pytest -n auto --maxprocesses 4 --dist worksteal
 
-.PHONY: demo test test-slow lint format types wheel clean
+# pip always takes the newest release of a dependency; for the oldest that is allowed, uv does.
+pip := $(bin)/python -m pip install --quiet --disable-pip-version-check
+ifeq ($(RESOLUTION),highest)
+install = $(pip)
+else
+install = $(pip) uv && $(bin)/uv pip install --quiet --python $(bin)/python --resolution $(RESOLUTION)
+endif
+
+.PHONY: demo installed test test-slow lint format types wheel clean
 .DELETE_ON_ERROR:
 
 demo: $(ready)
@@ -24,11 +40,14 @@ demo: $(ready)
 	$(bin)/bayesnas fit $(DEMO_FIT) --out $(DEMO)
 	$(bin)/bayesnas report $(DEMO)
 
+# Only the environment.
+installed: $(ready)
+
 test: $(ready)
-	$(pytest)
+	$(pytest) $(TESTS)
 
 test-slow: $(ready)
-	$(pytest) -m slow
+	$(pytest) -m slow $(TESTS)
 
 lint: $(ready)
 	$(bin)/ruff check .
@@ -50,7 +69,7 @@ wheel: $(ready)
 	$(bin)/python -m build --wheel
 
 clean:
-	rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-* build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
 	find bayesnas models inference tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamp is written last, so an interrupted set-up starts over. A command may exist and still
@@ -67,10 +86,9 @@ $(ready): pyproject.toml setup.py
 	    echo "No Python >= 3.11 with venv among: $(PYTHON). Name one: make PYTHON=..." >&2; \
 	    exit 1; \
 	  fi; \
-	  echo "Setting up .venv with $$found ($$($$found --version))"; \
-	  "$$found" -m venv .venv; \
+	  echo "Setting up $(VENV) with $$found ($$($$found --version))"; \
+	  "$$found" -m venv $(VENV); \
 	fi
-	$(bin)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]' \
-	  --config-settings editable_mode=strict
-	@rm -f .venv/.installed-*
+	$(install) --editable '.[$(EXTRA)]' --config-settings editable_mode=strict
+	@rm -f $(VENV)/.installed-*
 	@touch $@
