@@ -16,7 +16,7 @@ from bayesnas.testing import ModelContract
 
 TOP = Path(__file__).resolve().parent.parent
 README = TOP / "README.md"
-PAGES = [README, TOP / "CHANGELOG.md", *sorted((TOP / "docs").rglob("*.md"))]
+PAGES = [*sorted(TOP.glob("*.md")), *sorted((TOP / "docs").rglob("*.md"))]
 
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
@@ -65,7 +65,8 @@ def takes_long(page):
 )
 def test_python_blocks_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    exec(compile(python_of(page), str(page), "exec"), {"__name__": page.stem})
+    code = compile(python_of(page), str(page), "exec", dont_inherit=True)
+    exec(code, {"__name__": page.stem})
 
 
 @pytest.mark.slow
@@ -142,6 +143,24 @@ def test_commands_can_be_parsed(command):
     assert args.command == command.split()[1]
     if args.command == "fit":
         assert args.model in bn.models.available()
+
+
+def test_contributors_are_told_commands_that_exist():
+    """The targets of make, the jobs of CI and the files in the page for contributors."""
+    text = (TOP / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    makefile = (TOP / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"make (?!sure)([a-z-]+)[` ]", text))
+    assert {"test", "test-slow", "lint", "format", "types"} <= targets
+    for target in targets:
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+    for variable in set(re.findall(r"\b([A-Z]+)=", text)) - {"ATEN_CPU_CAPABILITY"}:
+        assert re.search(rf"^{variable} \?=", makefile, re.MULTILINE), variable
+    for job in re.findall(r"\.ci/run ([a-z]+)", text):
+        assert (TOP / ".ci" / "jobs" / job).is_file(), job
+    files = re.findall(r"(?:bayesnas|models|inference|tests|docs)/[\w/.]*", text)
+    assert files
+    for name in files:
+        assert (TOP / name).exists(), name
 
 
 def test_make_targets_exist():
