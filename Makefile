@@ -24,14 +24,14 @@ ready := $(VENV)/.installed-$(files)
 # runs neighbouring tests, so fits that a file shares are made once.
 pytest := OMP_NUM_THREADS=1 $(bin)/pytest -n auto --maxprocesses 4 --dist worksteal
 
-# pip always takes the newest release of a dependency; for the oldest that is allowed, uv does. It
-# compiles what it installs, as pip does: Pyro 1.9.1 warns when compiled, an error inside the tests.
+# pip always takes the newest release of a dependency; for the oldest that is allowed, uv does. What
+# uv installs is compiled after, as pip does: Pyro 1.9.1 warns at that, which would end the tests.
 pip := $(bin)/python -m pip install --quiet --disable-pip-version-check
 ifeq ($(RESOLUTION),highest)
 install = $(pip)
 else
-install = $(pip) uv && $(bin)/uv pip install --quiet --compile-bytecode \
-  --python $(bin)/python --resolution $(RESOLUTION)
+install = $(pip) uv && $(bin)/uv pip install --quiet --python $(bin)/python --resolution $(RESOLUTION)
+compiled = $(bin)/python -W ignore -m compileall -q -x '/(torch|triton|nvidia)/' $(VENV)/lib
 endif
 
 .PHONY: demo installed test test-slow lint format types wheel clean
@@ -92,5 +92,6 @@ $(ready): pyproject.toml setup.py
 	  "$$found" -m venv $(VENV); \
 	fi
 	$(install) --editable '.[$(EXTRA)]' --config-settings editable_mode=strict
+	$(compiled)
 	@rm -f $(VENV)/.installed-*
 	@touch $@
