@@ -1,15 +1,55 @@
-"""Checks of arguments that every layer of the package makes."""
+"""Checks of arguments: every error names the argument, what came and what was expected.
+
+Numbers are those of Python and NumPy, and arrays and tensors without a dimension. True and False
+are no numbers; a flag is nothing else. What a check returns is plain Python, so that it can be
+written to JSON.
+"""
 
 from __future__ import annotations
 
 import math
+import os
+from collections.abc import Callable, Sequence
 from numbers import Integral, Real
-from typing import TypeGuard
+from pathlib import Path
+from typing import Any, TypeGuard
+
+import numpy as np
+import torch
+from torch import Tensor
+
+_LARGEST_SEED = 2**63 - 1  # that torch takes
+_MOST_DRAWS = 1_000_000
+_LARGEST_SIZE = 2**31
 
 
 def is_whole(value: object) -> TypeGuard[int]:
-    """Whether a value is a whole number, of Python or NumPy; True and False are none."""
+    """Whether a value is a whole number; True and False are none.
+
+    >>> import numpy as np, torch
+    >>> is_whole(np.int8(3)), is_whole(torch.tensor(3)), is_whole(3.0), is_whole(True)
+    (True, True, False, False)
+    """
+    value = _scalar(value)
     return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """Whether a value is a real number, finite or not; True and False are none.
+
+    >>> import numpy as np
+    >>> is_number(np.float32(0.3)), is_number(np.array(2)), is_number("2"), is_number(np.True_)
+    (True, True, False, False)
+    """
+    value = _scalar(value)
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def _scalar(value: object) -> object:
+    """The one element of an array or tensor without a dimension; all else as it is."""
+    if isinstance(value, (Tensor, np.ndarray)) and value.ndim == 0:
+        return value.item()
+    return value
 
 
 def whole_number(name: str, value: object, least: int = 1, most: int | None = None) -> int:
@@ -23,24 +63,223 @@ def whole_number(name: str, value: object, least: int = 1, most: int | None = No
     """
     if not is_whole(value) or value < least or (most is not None and value > most):
         span = f">= {least}" if most is None else f"from {least} to {most}"
-        raise ValueError(f"{name} must be a whole number {span}, got {value!r}")
+        raise ValueError(f"{name} must be a whole number {span}, got {shown(value)}")
     return int(value)
 
 
-def is_number(value: object) -> TypeGuard[float]:
-    """Whether a value is a real number, of Python or NumPy; True and False are none."""
-    return isinstance(value, Real) and not isinstance(value, bool)
+def seed_number(name: str, value: object, most: int = _LARGEST_SEED) -> int:
+    """Return a seed of random numbers, a whole number >= 0 that generators take.
+
+    >>> seed_number("seed", 0)
+    0
+    """
+    return whole_number(name, value, 0, most)
+
+
+def size(name: str, value: object) -> int:
+    """Return a whole number >= 1 of things that take memory each: at most 2^31.
+
+    >>> size("latents", 3)
+    3
+    """
+    number = whole_number(name, value)
+    if number > _LARGEST_SIZE:
+        raise ValueError(f"{name} must be at most {_LARGEST_SIZE:,}, got {shown(value)}")
+    return number
+
+
+def draw_count(name: str, value: object, least: int = 1) -> int:
+    """Return a number of draws: at least ``least``, at most a million, which nobody waits for.
+
+    >>> draw_count("draws", 100)
+    100
+    """
+    draws = whole_number(name, value, least)
+    if draws > _MOST_DRAWS:
+        raise ValueError(f"{name} must be at most {_MOST_DRAWS:,}, got {shown(value)}")
+    return draws
+
+
+def finite(name: str, value: object) -> float:
+    """Return a finite number as a float.
+
+    >>> finite("shift", -2)
+    -2.0
+    """
+    return _number(name, value, "", lambda number: True)
+
+
+def positive(name: str, value: object) -> float:
+    """Return a finite number > 0 as a float.
+
+    Raises:
+        ValueError: naming the argument, for anything else.
+
+    >>> import numpy as np
+    >>> positive("scale", np.int64(2))
+    2.0
+    """
+    return _number(name, value, " > 0", lambda number: number > 0)
 
 
 def non_negative(name: str, value: object) -> float:
     """Return a finite number >= 0 as a float.
 
-    Raises:
-        ValueError: naming the argument, for anything else.
-
     >>> non_negative("scale", 2)
     2.0
     """
-    if not is_number(value) or not 0 <= value < math.inf:
-        raise ValueError(f"{name} must be a finite number >= 0, got {value!r}")
-    return float(value)
+    return _number(name, value, " >= 0", lambda number: number >= 0)
+
+
+def _number(name: str, value: object, bound: str, holds: Callable[[float], bool]) -> float:
+    if is_number(value):
+        number = _float(_scalar(value))
+        if math.isfinite(number) and holds(number):
+            return number
+    raise ValueError(f"{name} must be a finite number{bound}, got {shown(value)}")
+
+
+def _float(value: Any) -> float:
+    try:
+        return float(value)
+    except OverflowError:  # a whole number beyond the largest float
+        return math.inf
+
+
+def probability(name: str, value: object) -> float:
+    """Return a probability strictly between 0 and 1, where its logit is finite.
+
+    >>> probability("inclusion", 0.25)
+    0.25
+    """
+    if not is_number(value) or not 0 < value < 1:
+        raise ValueError(f"{name} must be a probability in (0, 1), got {shown(value)}")
+    return _float(_scalar(value))
+
+
+def fraction_in(name: str, value: object, interval: str = "[0, 1]") -> float:
+    """Return a fraction in an interval between 0 and 1, whose brackets say what belongs to it.
+
+    >>> fraction_in("test", 0, "[0, 1)")
+    0.0
+    """
+    inside = is_number(value) and (
+        0 < value < 1
+        or (value == 0 and interval.startswith("["))
+        or (value == 1 and interval.endswith("]"))
+    )
+    if not is_number(value) or not inside:
+        raise ValueError(f"{name} must be a fraction in {interval}, got {shown(value)}")
+    return _float(_scalar(value))
+
+
+def choice(name: str, value: object, choices: Sequence[str], hint: str = "") -> str:
+    """Return one of the choices, as a plain string.
+
+    >>> choice("estimator", "local", ("local", "weight"))
+    'local'
+    """
+    if not isinstance(value, str) or value not in choices:
+        raise ValueError(f"{name} must be one of {list(choices)}, got {shown(value)}{hint}")
+    return str(value)
+
+
+def flag(name: str, value: object) -> bool:
+    """Return True or False, of Python or NumPy; numbers and strings are none.
+
+    Raises:
+        TypeError: naming the argument, for anything else.
+
+    >>> import numpy as np
+    >>> flag("bias", np.False_)
+    False
+    """
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be True or False, got {shown(value)}")
+    return bool(value)
+
+
+def name_of(name: str, value: object) -> str:
+    """Return a name: a string that is not empty.
+
+    >>> name_of("target", "price")
+    'price'
+    """
+    if not isinstance(value, str) or not value:
+        raise TypeError(f"{name} must be a name, a string that is not empty, got {shown(value)}")
+    return str(value)
+
+
+def names_of(name: str, value: object) -> list[str]:
+    """Return a sequence of names as a list; a single string is none.
+
+    >>> names_of("parameters", ("a", "b"))
+    ['a', 'b']
+    """
+    is_sequence = isinstance(value, (Sequence, np.ndarray)) and not isinstance(value, (str, bytes))
+    if not is_sequence or not all(isinstance(each, str) for each in value):  # type: ignore[attr-defined]
+        raise TypeError(f"{name} must be a sequence of names, got {shown(value)}")
+    return [str(each) for each in value]  # type: ignore[attr-defined]
+
+
+def function(name: str, value: Any, what: str = "a function") -> Any:
+    """Return something that can be called.
+
+    >>> function("schedule", abs)
+    <built-in function abs>
+    """
+    if not callable(value):
+        raise TypeError(f"{name} must be {what}, got {shown(value)}")
+    return value
+
+
+def path_of(name: str, value: object) -> Path:
+    """Return a path, a leading ``~`` replaced by the home folder.
+
+    Raises:
+        TypeError: for what is neither a string nor a path.
+        ValueError: for an empty one, one with a null character, or ``~`` of nobody here.
+
+    >>> path_of("out", "runs/a").name
+    'a'
+    """
+    if not isinstance(value, (str, os.PathLike)):
+        raise TypeError(f"{name} must be a path, got {shown(value)}")
+    text = os.fspath(value)
+    if not isinstance(text, str) or not text or "\0" in text:
+        raise ValueError(f"{name} must be a path, got {shown(text)}")
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:  # no such user
+        raise ValueError(f"{name} must be a path, got {text!r}: {error}") from error
+
+
+def tensor(name: str, value: object) -> Tensor:
+    """Return a tensor.
+
+    >>> import torch
+    >>> tensor("x", torch.zeros(2))
+    tensor([0., 0.])
+    """
+    if not isinstance(value, Tensor):
+        raise TypeError(f"{name} must be a torch tensor, got {type(value).__name__}")
+    return value
+
+
+def positive_scalar(name: str, value: object) -> Tensor:
+    """Return a finite number > 0 as a tensor ``[]``, with the gradient of one that came as such.
+
+    >>> positive_scalar("mass", 2)
+    tensor(2.)
+    """
+    number = positive(name, value)
+    return value if isinstance(value, Tensor) else torch.as_tensor(number)
+
+
+def shown(value: object) -> str:
+    """What came, cut off where it is long."""
+    try:
+        text = repr(value)
+    except Exception:  # of a class of the caller's
+        text = f"a {type(value).__name__}"
+    return text if len(text) <= 200 else f"{text[:200]}…"

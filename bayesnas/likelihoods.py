@@ -9,6 +9,8 @@ import pyro.distributions as dist
 import torch
 from torch import Tensor, nn
 
+from bayesnas.checks import choice, positive, shown
+
 
 class Likelihood(nn.Module):
     """p(y | f) for network outputs f, one row an example.
@@ -109,10 +111,15 @@ class Gaussian(Likelihood):
     def __init__(self, noise_scale: float | None = None) -> None:
         """Fix or create the noise scale; see the class."""
         super().__init__()
-        if noise_scale is not None and not (0 < noise_scale < float("inf")):
-            raise ValueError(f"noise_scale must be a number > 0 or None, got {noise_scale!r}")
+        if noise_scale is not None:
+            try:
+                noise_scale = positive("noise_scale", noise_scale)
+            except ValueError:
+                raise ValueError(
+                    f"noise_scale must be a number > 0 or None, got {shown(noise_scale)}"
+                ) from None
         self.fixed_scale = noise_scale
-        log_scale = torch.tensor(1.0 if noise_scale is None else float(noise_scale)).log()
+        log_scale = torch.tensor(1.0 if self.fixed_scale is None else self.fixed_scale).log()
         if noise_scale is None:
             self.log_noise_scale = nn.Parameter(log_scale)
         else:
@@ -156,10 +163,9 @@ def make_likelihood(likelihood: str, noise_scale: float | None = None) -> Likeli
     >>> make_likelihood("gaussian", noise_scale=0.5).noise_scale
     tensor(0.5000)
     """
-    if likelihood not in _KINDS:
-        near = difflib.get_close_matches(str(likelihood), _KINDS, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"likelihood must be one of {sorted(_KINDS)}, got {likelihood!r}{hint}")
+    near = difflib.get_close_matches(str(likelihood), _KINDS, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    choice("likelihood", likelihood, sorted(_KINDS), hint)
     if likelihood == "gaussian":
         return Gaussian(noise_scale)
     if noise_scale is not None:

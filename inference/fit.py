@@ -23,6 +23,7 @@ from bayesnas.inference.training.fit_options import FitArguments, FitOptions
 from bayesnas.inference.training.run_fit import run_fit
 from bayesnas.models.base import BayesianModel
 from bayesnas.nn.hypernetworks.options import Amortize
+from bayesnas.typed import typed
 
 
 @overload
@@ -43,6 +44,23 @@ def fit(
 ) -> Posterior: ...
 
 
+# What is left out is checked, and named, where the settings are read.
+@typed(
+    own=(
+        "model",
+        "data",
+        "validation",
+        "bilevel",
+        "on_step",
+        "kl_weight",
+        "schedule",
+        "optimizer",
+        "device",
+        "batched",
+        "compile",
+        "precision",
+    )
+)
 def fit(
     model: BayesianModel,
     data: Data,

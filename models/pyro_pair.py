@@ -18,8 +18,10 @@ from torch.distributions import Transform, constraints, transform_to
 
 from bayesnas.models.base import DATA_PLATE, BayesianModel
 from bayesnas.models.program_sites import ProgramSites, find_program_sites
+from bayesnas.typed import typed
 
 
+@typed(own=("model_fn", "guide_fn"))
 class PyroPair(BayesianModel):
     """Any Pyro model and guide as a model of the zoo.
 

@@ -21,6 +21,7 @@ from bayesnas.models.nonparametric.latent_features import LatentFeatures
 from bayesnas.models.pyro_pair import PyroPair
 from bayesnas.models.regression.ard import ArdRegression
 from bayesnas.models.regression.spike_and_slab import SpikeAndSlabRegression
+from bayesnas.typed import typed
 
 _ZOO: dict[str, ModelRecord] = {
     "ard-regression": ModelRecord(
@@ -164,6 +165,7 @@ def available() -> dict[str, ModelRecord]:
     return {**_ZOO, **_registered}
 
 
+@typed()
 def zoo_class(name: str) -> type[BayesianModel]:
     """Class of a model by its command-line name or its class name.
 

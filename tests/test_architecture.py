@@ -14,7 +14,9 @@ FOLDERS = ("bayesnas", "models", "inference")
 # Rooms from the lowest to the highest; those of a line stand side by side. None imports one of its
 # own line or of a later one.
 ORDER = """
-checks export likelihoods
+checks memory
+typed
+export likelihoods
 nn.modules nn.lazy
 nn.rebuilding pruning
 nn.user_networks

@@ -38,7 +38,7 @@ def guarded(command: Callable[[], int], args: argparse.Namespace, argv: Sequence
         return _failed(error, args, FAILED)
     except (torch.OutOfMemoryError, MemoryError) as error:
         return _failed(error, args, FAILED)
-    except (ValueError, OSError) as error:
+    except (ValueError, TypeError, OSError, OverflowError) as error:
         return _failed(error, args, BAD_INPUT)
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import math
+from pathlib import Path
 from typing import Any
 
 import bayesnas as bn
-from bayesnas.checks import whole_number
+from bayesnas.checks import path_of, whole_number
 from bayesnas.data import DataSet
 from bayesnas.distributions import LogUniform
 from bayesnas.nn import PiecewiseMap
@@ -184,3 +185,11 @@ def _whole(word: str) -> int:
             f"must be whole numbers >= 1, as in '300 100' or '300,100', or 'none', got {word!r}"
         )
     return int(word)
+
+
+def path_word(text: str) -> Path:
+    """A path, its ``~`` replaced; argparse names the option where it is none."""
+    try:
+        return path_of("it", text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error).removeprefix("it ")) from error

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 import bayesnas as bn
-from bayesnas.checks import whole_number
+from bayesnas.checks import draw_count
 from bayesnas.cli.options import (
     add_data_options,
     add_device_option,
@@ -14,6 +14,7 @@ from bayesnas.cli.options import (
     add_output_options,
     data_options_given,
     load_data,
+    path_word,
 )
 from bayesnas.cli.output import note
 from bayesnas.data import DataSet
@@ -31,7 +32,9 @@ def add_kl_weight_option(parser: argparse.ArgumentParser) -> None:
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:
     """The folder of the run, and where its data is if the run does not say so."""
-    parser.add_argument("run_folder", metavar="RUN", type=Path, help="folder of a finished run")
+    parser.add_argument(
+        "run_folder", metavar="RUN", type=path_word, help="folder of a finished run"
+    )
     add_draws_option(parser)
     add_device_option(parser)
     add_output_options(parser)
@@ -56,7 +59,7 @@ def open_fitted(args: argparse.Namespace) -> tuple[Posterior | KLWeightPath, Dat
         ValueError: the run does not say where its data came from and ``--data`` doesn't either,
             or the training data is not what the run was fitted on.
     """
-    whole_number("draws", args.draws, 0)
+    draw_count("draws", args.draws, 0)
     post = bn.load(args.run_folder, device=args.device)
     data = _load_data(args, post)
     if isinstance(post.model, Autoencoder):

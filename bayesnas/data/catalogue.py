@@ -7,6 +7,7 @@ import difflib
 import os
 from pathlib import Path
 
+from bayesnas.checks import fraction_in, path_of
 from bayesnas.data.assemble import Raw, assemble
 from bayesnas.data.dataset import DataSet, Split
 from bayesnas.data.info import Task
@@ -15,6 +16,7 @@ from bayesnas.data.sources import sklearn_sets as embedded
 from bayesnas.data.sources import torchvision_sets as images
 from bayesnas.data.sources.csv_npz import read_csv, read_npz
 from bayesnas.data.sources.data_root import data_root
+from bayesnas.typed import typed
 
 TABLES = {"diabetes": embedded.diabetes, "breast-cancer": embedded.breast_cancer}
 IMAGES = {"mnist": images.mnist, "fashion-mnist": images.fashion_mnist, "cifar10": images.cifar10}
@@ -32,6 +34,7 @@ def available() -> dict[str, str]:
     return {name: (reader.__doc__ or "").splitlines()[0] for name, reader in readers.items()}
 
 
+@typed(own=("model",))
 def load(
     name_or_path: str | os.PathLike[str] = "digits",
     *,
@@ -79,9 +82,12 @@ def load(
         >>> load("diabetes", standardise=True).info.standardisation.y_mean[0] > 0
         True
     """
+    if test is not None:
+        fraction_in("test", test, "[0, 1)")
+    fraction_in("validation", validation, "[0, 1)")
     name = os.fspath(name_or_path)
     if name.lower().endswith(SUFFIXES):
-        path = Path(name).expanduser()
+        path = path_of("name_or_path", name)
         if not path.is_file():
             raise FileNotFoundError(f"there is no data file {path}")
         try:

@@ -11,8 +11,10 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from bayesnas.checks import whole_number
 from bayesnas.data.checks import as_labels, as_targets, check_finite, check_rows, infer_task
 from bayesnas.data.info import DataInfo, Task
+from bayesnas.typed import typed
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -69,11 +71,13 @@ class Split:
             digest.update(array.data)
         return digest.hexdigest()
 
+    @typed()
     def to(self, device: torch.device | str) -> Split:
         """The same part with x and y on another device."""
         return dataclasses.replace(self, x=self.x.to(device), y=self.y.to(device))
 
     @classmethod
+    @typed(own=("data",))
     def of(
         cls,
         data: Split | tuple[Tensor, Tensor],
@@ -98,6 +102,8 @@ class Split:
                 whole or not in 0…C−1.
             TypeError: `data` is neither a Split nor a pair of tensors.
         """
+        if classes is not None:
+            classes = whole_number("classes", classes)
         x, y, info = _unpack(data)
         check_rows(x, y)
         x = x.float()

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import numbers
 import warnings
 
 import torch
 from torch import Tensor
 
-from bayesnas.checks import whole_number
+from bayesnas.checks import fraction_in, seed_number
 
 
 def check_fractions(test: float, validation: float) -> None:
     """Raises ValueError unless both fractions are in [0, 1) and leave something to train on."""
     for name, value in (("test", test), ("validation", validation)):
-        real = isinstance(value, numbers.Real) and not isinstance(value, bool)
-        if not real or not 0 <= value < 1:
-            raise ValueError(f"{name} must be a fraction in [0, 1), got {value!r}")
+        fraction_in(name, value, "[0, 1)")
     if test + validation >= 1:
         raise ValueError(f"test + validation must be below 1, got {test} + {validation}")
 
 
 def check_seed(seed: int) -> None:
     """Raises ValueError unless `seed` is a whole number that a 32-bit generator takes."""
-    whole_number("seed", seed, 0, 2**32 - 1)
+    seed_number("seed", seed, 2**32 - 1)
 
 
 def hold_out(n: int, count: int, seed: int, labels: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -70,6 +67,6 @@ def _can_stratify(labels: Tensor, held: int) -> bool:
     warnings.warn(
         f"the split is not stratified: {len(labels)} rows, {held} of them held out, are too few "
         f"for {len(sizes)} classes with {int(sizes.min())} rows in the smallest",
-        stacklevel=6,  # the caller of from_arrays or load,
+        stacklevel=7,  # the caller of from_arrays or load,
     )
     return False

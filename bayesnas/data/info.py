@@ -8,11 +8,13 @@ from typing import Any, Literal, get_args
 
 from bayesnas.data.provenance import DataSource
 from bayesnas.data.standardisation import Standardisation
+from bayesnas.typed import typed
 
 Task = Literal["classification", "regression"]
 Part = Literal["train", "validation", "test", "all"]
 
 
+@typed()
 @dataclass(frozen=True)
 class DataInfo:
     """What is known of a part of a data set beside its numbers.
@@ -97,5 +99,5 @@ class DataInfo:
 
 def check_task(task: str) -> None:
     """Raises ValueError unless task is "classification" or "regression"."""
-    if task not in get_args(Task):
+    if not isinstance(task, str) or task not in get_args(Task):
         raise ValueError(f"task must be one of {', '.join(get_args(Task))}, got {task!r}")

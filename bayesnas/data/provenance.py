@@ -6,7 +6,10 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
+from bayesnas.typed import typed
 
+
+@typed()
 @dataclass(frozen=True)
 class DataSource:
     """The arguments of `load`, as a saved run keeps them. Paths are absolute.

@@ -10,7 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bayesnas.typed import typed
 
+
+@typed()
 @dataclass(frozen=True)
 class Standardisation:
     """Maps inputs, and the targets of a regression, to mean 0 and standard deviation 1.
@@ -60,6 +63,7 @@ class Standardisation:
         x_mean, x_scale = _moments(x)
         return cls(x_mean, x_scale) if y is None else cls(x_mean, x_scale, *_moments(y))
 
+    @typed()
     def apply(self, x: Tensor) -> Tensor:
         """Standardised inputs, in the floating type of x.
 
@@ -79,6 +83,7 @@ class Standardisation:
         )
         return ((x - mean) / scale).to(_floating(x))
 
+    @typed()
     def apply_y(self, y: Tensor) -> Tensor:
         """Standardised targets; y itself where the targets are left as they are.
 
@@ -90,6 +95,7 @@ class Standardisation:
         mean, scale = (_like(v, y) for v in (self.y_mean, self.y_scale))
         return ((y - mean) / scale).to(_floating(y))
 
+    @typed()
     def invert_y(self, y: Tensor) -> Tensor:
         """Targets or predictions back in their own units, y_mean + y_scale · y.
 

@@ -26,6 +26,7 @@ import numpy as np
 from bayesnas.export.arviz_version import arviz, has_inference_data, to_numpy
 from bayesnas.export.datasets import SAMPLE_DIMS, attributes, dataset, named, provenance
 from bayesnas.export.psis import checked_kl_weight, pareto_k, separate_ties, tempered_log_weights
+from bayesnas.typed import typed
 
 if TYPE_CHECKING:
     import xarray
@@ -45,6 +46,7 @@ __all__ = [
 ABOUT_DATA = ("posterior_predictive", "log_likelihood", "observed_data", "constant_data")
 
 
+@typed()
 def to_datatree(
     *,
     posterior: Mapping[str, Array],
@@ -159,6 +161,7 @@ def _pointwise_dims(
     return found
 
 
+@typed()
 def along_kl_weight(trees: Sequence[xarray.DataTree]) -> xarray.DataTree:
     """One tree from the trees of several KL weights of one fit.
 
@@ -186,6 +189,7 @@ def along_kl_weight(trees: Sequence[xarray.DataTree]) -> xarray.DataTree:
     return tree
 
 
+@typed(own=("data", "tree"))
 def to_inference_data(tree: xarray.DataTree) -> Any:
     """Turn a tree of `to_datatree` into the `arviz.InferenceData` that ArviZ 0.23 reads.
 

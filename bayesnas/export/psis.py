@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from bayesnas.checks import non_negative, shown
 from bayesnas.export.arviz_version import arviz, has_inference_data, to_numpy
+from bayesnas.typed import typed
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -23,6 +25,7 @@ MIN_DRAWS = 30
 EQUAL = 1e-8
 
 
+@typed()
 def tempered_log_weights(
     log_prior_total: Array, log_lik_total: Array, log_q_total: Array, kl_weight: float
 ) -> Doubles:
@@ -62,9 +65,9 @@ def tempered_log_weights(
             "the tempered target is then a point, the maximum of the likelihood"
         )
     totals = {
-        "log_prior_total": to_numpy(log_prior_total),
-        "log_lik_total": to_numpy(log_lik_total),
-        "log_q_total": to_numpy(log_q_total),
+        "log_prior_total": _doubles("log_prior_total", log_prior_total),
+        "log_lik_total": _doubles("log_lik_total", log_lik_total),
+        "log_q_total": _doubles("log_q_total", log_q_total),
     }
     expected = totals["log_prior_total"].shape
     for name, total in totals.items():
@@ -72,10 +75,11 @@ def tempered_log_weights(
             raise ValueError(
                 f"{name} must have the shape of log_prior_total, {expected}, got {total.shape}"
             )
-    log_prior, log_lik, log_q = (total.astype(np.float64) for total in totals.values())
+    log_prior, log_lik, log_q = totals.values()
     return log_prior + log_lik / kl_weight - log_q
 
 
+@typed(own=("data", "log_weights"))
 def pareto_k(log_weights: Array) -> float:
     """Shape k̂ of the generalised Pareto tail of importance weights, by ArviZ's PSIS.
 
@@ -115,7 +119,7 @@ def pareto_k(log_weights: Array) -> float:
         >>> pareto_k(too_wide) < 0.5
         True
     """
-    weights = to_numpy(log_weights).astype(np.float64)
+    weights = _doubles("log_weights", log_weights, nan=True)
     _check_weights(weights)
     draws = len(weights)
     tail = math.floor(min(draws / 5, 3 * math.sqrt(draws)))
@@ -170,13 +174,17 @@ def tail_spread(values: npt.NDArray[Any], tail: int) -> float:
 
 def checked_kl_weight(kl_weight: float) -> float:
     """The KL weight λ as a float, or a `ValueError` if it is not a finite number >= 0."""
+    return non_negative("kl_weight", kl_weight)
+
+
+def _doubles(name: str, value: Array, *, nan: bool = False) -> Doubles:
     try:
-        number = float(kl_weight)
-    except (TypeError, ValueError):
-        number = math.nan
-    if not (math.isfinite(number) and number >= 0):
-        raise ValueError(f"kl_weight must be a finite number >= 0, got {kl_weight!r}")
-    return number
+        found: Doubles = to_numpy(value).astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{name} must be an array of numbers, got {shown(value)}") from error
+    if not nan and np.isnan(found).any():
+        raise ValueError(f"{name} must hold numbers, got NaN")
+    return found
 
 
 def _psis_shape(log_weights: Doubles, tail: int) -> float:

@@ -12,6 +12,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from bayesnas.checks import is_number, seed_number
+
 Criterion = Literal["density", "magnitude", "random"]
 Removal = Criterion | Literal["group"]
 """Single weights by a criterion, or whole groups of them."""
@@ -96,6 +98,7 @@ def removal_scores(
     0
     """
     _check_criterion(by)
+    seed = seed_number("seed", seed)
     if set(locs) != set(scales):
         raise ValueError(
             f"scales must have the sites of locs, {sorted(locs)}, got {sorted(scales)}"
@@ -218,12 +221,14 @@ def check_amount(fraction: float | None, threshold: float | None) -> None:
             f"fraction or threshold must be given, and not both, got fraction={fraction}, "
             f"threshold={threshold}"
         )
-    if fraction is not None and not 0 <= fraction <= 1:
+    if fraction is not None and not (is_number(fraction) and 0 <= fraction <= 1):
         raise ValueError(f"fraction must be in [0, 1], got {fraction}")
+    if threshold is not None and not is_number(threshold):
+        raise ValueError(f"threshold must be a number, got {threshold!r}")
 
 
 def _check_criterion(by: str) -> None:
-    if by not in _CRITERIA:
+    if not isinstance(by, str) or by not in _CRITERIA:
         raise ValueError(f"by must be one of {', '.join(_CRITERIA)}, got {by!r}")
 
 

@@ -7,16 +7,19 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+from bayesnas.checks import positive
 from bayesnas.inference.bilevel.hypergradients import Hypergradient, make_hypergradient
 from bayesnas.inference.bilevel.losses import LevelLoss, upper_parameters
 from bayesnas.inference.config.inputs import Data, check_alike, checked_data
-from bayesnas.inference.config.settings import check_kl_weight, positive
+from bayesnas.inference.config.settings import check_kl_weight
 from bayesnas.inference.optim.trainable_parameters import running_buffers, trainable
 from bayesnas.inference.runtime.pyro_context import pyro_session
 from bayesnas.inference.runtime.random_state import RandomStream
 from bayesnas.models.base import BayesianModel
+from bayesnas.typed import typed
 
 
+@typed(own=("data", "validation", "model"))
 def hypergradient(
     model: BayesianModel,
     data: Data,
@@ -69,7 +72,7 @@ def hypergradient(
     for name, value in (("kl_weight", kl_weight), ("upper_kl_weight", upper_kl_weight)):
         if value is not None:
             check_kl_weight(value, name)
-    positive("lr", lr)
+    lr = positive("lr", lr)
     train, held_out = (
         checked_data(model, data, "data"),
         checked_data(model, validation, "validation"),

@@ -10,14 +10,14 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from bayesnas.checks import whole_number
+from bayesnas.checks import choice, non_negative, positive, whole_number
 from bayesnas.inference.bilevel.linear_solvers import (
     Tensors,
     conjugate_gradients,
     dot,
     neumann_series,
 )
-from bayesnas.inference.config.settings import positive
+from bayesnas.typed import typed
 
 Loss = Callable[[Tensors, Tensors], Tensor]
 """A loss ``[]`` as a function of θ and h, each a sequence of tensors of any shapes."""
@@ -79,6 +79,7 @@ class Greedy(Hypergradient):
         return _gradient(upper([value.detach() for value in theta], h), h)
 
 
+@typed()
 @dataclass(frozen=True)
 class Unrolled(Hypergradient):
     r"""θ* replaced by what some steps of gradient descent make of θ, differentiated through.
@@ -110,9 +111,9 @@ class Unrolled(Hypergradient):
 
     def __post_init__(self) -> None:
         """Check both."""
-        whole_number("steps", self.steps, 1)
+        object.__setattr__(self, "steps", whole_number("steps", self.steps, 1))
         if self.lr is not None:
-            positive("lr", self.lr)
+            object.__setattr__(self, "lr", positive("lr", self.lr))
 
     def __call__(
         self, upper: Loss, lower: Loss, theta: Tensors, h: Tensors, lr: float | Tensor
@@ -126,6 +127,7 @@ class Unrolled(Hypergradient):
         return _gradient(upper(moving, h), h)
 
 
+@typed()
 @dataclass(frozen=True)
 class Implicit(Hypergradient):
     r"""The derivative by the implicit function theorem, at a θ that solves the lower problem.
@@ -164,13 +166,11 @@ class Implicit(Hypergradient):
 
     def __post_init__(self) -> None:
         """Check the options."""
-        if self.solver not in _SOLVERS:
-            raise ValueError(f"solver must be one of {list(_SOLVERS)}, got {self.solver!r}")
-        whole_number("steps", self.steps, 1)
-        if not isinstance(self.damping, (int, float)) or not 0 <= self.damping < float("inf"):
-            raise ValueError(f"damping must be a finite number >= 0, got {self.damping!r}")
+        choice("solver", self.solver, list(_SOLVERS))
+        object.__setattr__(self, "steps", whole_number("steps", self.steps, 1))
+        object.__setattr__(self, "damping", non_negative("damping", self.damping))
         if self.lr is not None:
-            positive("lr", self.lr)
+            object.__setattr__(self, "lr", positive("lr", self.lr))
 
     def __call__(
         self, upper: Loss, lower: Loss, theta: Tensors, h: Tensors, lr: float | Tensor

@@ -8,13 +8,15 @@ from typing import Any
 
 import torch
 
-from bayesnas.checks import whole_number
+from bayesnas.checks import fraction_in, names_of, positive, whole_number
 from bayesnas.inference.bilevel.hypergradients import Hypergradient, make_hypergradient
 from bayesnas.inference.config.schedules import Schedule, learning_rate_factor
-from bayesnas.inference.config.settings import check_kl_weight, positive
+from bayesnas.inference.config.settings import check_kl_weight
 from bayesnas.inference.optim.optimizers import OptimizerFactory
+from bayesnas.typed import typed
 
 
+@typed(own=("parameters",))
 @dataclass(frozen=True)
 class Bilevel:
     r"""The upper level of a bilevel fit: h is trained on validation data, θ on training data.
@@ -60,16 +62,16 @@ class Bilevel:
     def __post_init__(self) -> None:
         """Check the options."""
         object.__setattr__(self, "hypergradient", make_hypergradient(self.hypergradient))
-        if isinstance(self.parameters, str):
-            raise TypeError(f"parameters must be a sequence of names, got {self.parameters!r}")
+        if self.parameters is not None:
+            object.__setattr__(self, "parameters", tuple(names_of("parameters", self.parameters)))
         if self.kl_weight is not None:
             check_kl_weight(self.kl_weight)
-        positive("lr", self.lr)
+            object.__setattr__(self, "kl_weight", float(self.kl_weight))
+        object.__setattr__(self, "lr", positive("lr", self.lr))
         learning_rate_factor(self.schedule, 0.0)
         if self.batch_size is not None:
-            whole_number("batch_size", self.batch_size, 1)
-        if not isinstance(self.start, (int, float)) or not 0 <= self.start < 1:
-            raise ValueError(f"start must be a fraction in [0, 1), got {self.start!r}")
+            object.__setattr__(self, "batch_size", whole_number("batch_size", self.batch_size, 1))
+        object.__setattr__(self, "start", fraction_in("start", self.start, "[0, 1)"))
 
     @property
     def method(self) -> Hypergradient:

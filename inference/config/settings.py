@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, Self
 
-from bayesnas.checks import is_number, non_negative, whole_number
+import numpy as np
+
+from bayesnas.checks import (
+    fraction_in,
+    is_number,
+    non_negative,
+    positive,
+    seed_number,
+    size,
+    whole_number,
+)
 from bayesnas.inference.config.kl_weight_range import KLWeightRange, make_amortization
 from bayesnas.inference.config.schedules import Schedule, learning_rate_factor
+from bayesnas.memory import available_memory
 from bayesnas.nn.hypernetworks.options import Amortize
 
 Batched = bool | Literal["auto"]
+_COMPILE_MODES = ("auto", "trace", "inductor", "cudagraph")
 
 
 @dataclass(frozen=True)
@@ -157,39 +168,43 @@ def make_settings(
     several = _several(kl_weight) if isinstance(kl_weight, (list, tuple)) else None
     if amortization is None and several is None:
         check_kl_weight(kl_weight)
-    if not is_number(kl_warmup) or not 0 <= kl_warmup <= 1:
-        raise ValueError(f"kl_warmup must be a fraction in [0, 1], got {kl_warmup!r}")
-    whole_number("batch_size", batch_size, 1)
-    whole_number("restarts", restarts, 1)
-    whole_number("seed", seed, 0, _LARGEST_SEED)
-    positive("lr", lr)
+    kl_warmup = fraction_in("kl_warmup", kl_warmup)
+    batch_size = size("batch_size", batch_size)
+    restarts = whole_number("restarts", restarts, 1)
+    seed = seed_number("seed", seed)
+    lr = positive("lr", lr)
     if clip is not None:
-        positive("clip", clip)
+        clip = positive("clip", clip)
     if patience is not None:
-        whole_number("patience", patience, 1)
+        patience = whole_number("patience", patience, 1)
     if (epochs is None) == (steps is None):
         raise ValueError(f"give either epochs or steps, got epochs={epochs!r} and steps={steps!r}")
     if steps is None:
-        whole_number("epochs", epochs, 1)
+        epochs = whole_number("epochs", epochs, 1)
         steps = int(epochs or 0) * -(-examples // min(batch_size, examples))
-    whole_number("steps", steps, 1)
+    steps = whole_number("steps", steps, 1)
+    _check_history(steps, restarts * len(several or (0,)))
     learning_rate_factor(schedule, 0.0)
-    if batched not in (True, False, "auto"):
+    if isinstance(batched, str) and batched == "auto":
+        together = False
+    elif isinstance(batched, (bool, np.bool_)):
+        together = bool(batched)
+    else:
         raise ValueError(f"batched must be True, False or 'auto', got {batched!r}")
-    steps, chains = int(steps), int(restarts) * len(several or (0,))
-    together = batched is True and chains > 1  # which takes recorded steps
+    chains = restarts * len(several or (0,))
+    together = together and chains > 1  # which takes recorded steps
     return FitSettings(
         kl_weight=float(kl_weight) if is_number(kl_weight) else None,
-        kl_warmup=float(kl_warmup),
+        kl_warmup=kl_warmup,
         amortization=amortization,
         steps=steps,
-        batch_size=int(batch_size),
-        lr=float(lr),
+        batch_size=batch_size,
+        lr=lr,
         schedule=schedule if isinstance(schedule, str) else "custom",
-        clip=None if clip is None else float(clip),
-        restarts=int(restarts),
-        patience=None if patience is None else int(patience),
-        seed=int(seed),
+        clip=clip,
+        restarts=restarts,
+        patience=patience,
+        seed=seed,
         optimizer="",
         compile=_compile_mode(compile, steps * chains, precision, recorded=together),
         precision=precision,
@@ -209,20 +224,20 @@ def _several(kl_weights: Sequence[object]) -> tuple[float, ...]:
 
 
 def _compile_mode(compile: str | bool, steps: int, precision: str, *, recorded: bool) -> str:
-    if precision not in ("float32", "bfloat16"):
+    if not isinstance(precision, str) or precision not in ("float32", "bfloat16"):
         raise ValueError(f"precision must be 'float32' or 'bfloat16', got {precision!r}")
-    if compile is False:
+    if isinstance(compile, (bool, np.bool_)) and not compile:
         if precision != "float32":
             raise ValueError(
                 f"precision={precision!r} is that of a recorded step, got compile=False"
             )
         return "eager"
-    if compile not in ("auto", "trace", "inductor", "cudagraph"):
+    if not isinstance(compile, str) or compile not in _COMPILE_MODES:
         raise ValueError(
             f"compile must be 'auto', 'trace', 'inductor', 'cudagraph' or False, got {compile!r}"
         )
     if compile != "auto":
-        return str(compile)
+        return compile
     if steps >= _STEPS_WORTH_COMPILING:
         return "inductor"
     worth_tracing = steps >= _STEPS_WORTH_TRACING or recorded or precision != "float32"
@@ -235,15 +250,19 @@ _STEPS_WORTH_TRACING = 1_000
 _STEPS_WORTH_COMPILING = 5_000
 
 
-_LARGEST_SEED = 2**63 - 1  # that torch takes
-
-
 def check_kl_weight(kl_weight: object, name: str = "kl_weight") -> None:
     """Raise ValueError unless λ is a finite number ≥ 0."""
     non_negative(name, kl_weight)
 
 
-def positive(name: str, value: object) -> None:
-    """Raise ValueError unless ``value`` is a finite number > 0."""
-    if not is_number(value) or not 0 < value < math.inf:
-        raise ValueError(f"{name} must be a finite number > 0, got {value!r}")
+_STEP_BYTES = 16  # of the history: four numbers a step
+
+
+def _check_history(steps: int, chains: int) -> None:
+    """Raise ValueError unless memory holds what is recorded of every step."""
+    needed, available = _STEP_BYTES * steps * chains, available_memory()
+    if needed > available:
+        raise ValueError(
+            f"steps must be fewer: the history of {steps:,} steps of {chains:,} chains (restarts) "
+            f"takes {needed / 2**20:,.0f} MiB, and {available / 2**20:,.0f} MiB are free"
+        )

@@ -10,6 +10,7 @@ import torch
 from pyro import poutine
 from torch import Tensor
 
+from bayesnas.checks import positive
 from bayesnas.inference.elbo.closed_form import closed_forms
 from bayesnas.inference.elbo.messengers import DataScale
 from bayesnas.inference.elbo.sites import (
@@ -19,6 +20,7 @@ from bayesnas.inference.elbo.sites import (
     split_sites,
 )
 from bayesnas.models.base import BayesianModel
+from bayesnas.typed import typed
 
 
 @dataclass
@@ -54,6 +56,7 @@ class BoundTerms:
         return self.expected_log_lik() - kl_weight * self.kl_divergence()
 
 
+@typed()
 def bound_terms(
     model: BayesianModel,
     x: Tensor,
@@ -88,6 +91,7 @@ def bound_terms(
     >>> sorted(terms.kl) == sorted(net.site_dims())
     True
     """
+    data_scale = positive("data_scale", data_scale)
     with DataScale(data_scale, model.follows_batch):
         guide_trace = poutine.trace(model.guide).get_trace(x, y)
         model_trace = poutine.trace(poutine.replay(model.model, trace=guide_trace)).get_trace(x, y)

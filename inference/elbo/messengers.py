@@ -9,8 +9,10 @@ from pyro.poutine.messenger import Messenger
 from pyro.poutine.util import site_is_subsample
 from torch import Tensor
 
+from bayesnas.checks import non_negative, positive
 from bayesnas.models.base import OBSERVED, stands_for_examples
 from bayesnas.nn.lazy.lazy_tensor import drawn
+from bayesnas.typed import typed
 
 FollowsBatch = Callable[[Any], bool]
 
@@ -106,6 +108,7 @@ class UnsampledTargets(Messenger):
             msg["done"] = True
 
 
+@typed()
 def kl_weighted(
     fn: Callable[..., Any],
     kl_weight: float | Tensor,
@@ -130,6 +133,9 @@ def kl_weighted(
     >>> loss = svi.step(torch.zeros(5, 4), torch.zeros(5, dtype=torch.long))
     >>> pyro.clear_param_store()
     """
+    data_scale = positive("data_scale", data_scale)
+    if not isinstance(kl_weight, Tensor):
+        kl_weight = non_negative("kl_weight", kl_weight)
 
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         with KLWeight(kl_weight), DataScale(data_scale, follows_batch):

@@ -66,6 +66,8 @@ def pruning_curve(
     seed: int,
 ) -> xr.Dataset:
     """Metrics of the posterior means against the fraction removed, dims ``(by, fraction)``."""
+    if not len(by) or not len(fractions):
+        raise ValueError(f"by and fractions must hold one each or more, got {by!r}, {fractions!r}")
     import xarray as xr
 
     found = [

@@ -48,7 +48,7 @@ class BeliefPosterior:
 
     def width_probabilities(self, layer: int = 1) -> Doubles:
         """P(width of a hidden layer = 0, 1, …) over all draws."""
-        whole_number("layer", layer, 1)
+        layer = whole_number("layer", layer, 1)
         counts = np.bincount(self.widths(layer)[:, :, layer - 1].ravel())
         found: Doubles = counts / counts.sum()
         return found
@@ -132,9 +132,9 @@ def sample_belief_network(
     (1, 5, 2)
     """
     values = _checked(model, x)
-    whole_number("draws", draws, 1)
-    whole_number("warmup", warmup, 0)
-    whole_number("chains", chains, 1)
+    draws = whole_number("draws", draws, 1)
+    warmup = whole_number("warmup", warmup, 0)
+    chains = whole_number("chains", chains, 1)
     nothing = LayeredGraph((), model.visible)
     found = []
     for chain in range(chains):

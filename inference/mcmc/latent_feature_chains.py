@@ -110,7 +110,7 @@ def sample_latent_features(
     """
     for name, value in (("draws", draws), ("chains", chains)):
         whole_number(name, value)
-    whole_number("warmup", warmup, 0)
+    warmup = whole_number("warmup", warmup, 0)
     states: list[list[LatentFeatureState]] = []
     features: list[list[Doubles]] = []
     log_joint = np.empty((chains, draws))

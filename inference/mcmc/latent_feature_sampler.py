@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 from scipy import special
 
+from bayesnas.checks import positive
 from bayesnas.distributions import IndianBuffet
 from bayesnas.inference.mcmc.latent_feature_evidence import (
     Doubles,
@@ -18,7 +19,6 @@ from bayesnas.inference.mcmc.latent_feature_evidence import (
     log_evidence,
 )
 from bayesnas.inference.mcmc.split_merge import split_or_merge
-from bayesnas.models.checks import check_positive
 
 _MOST_AT_ONCE = 30  # new features of one example in one step; more have no weight to speak of
 _SPLITS = 4  # attempts a sweep to split a feature or to merge two
@@ -92,11 +92,11 @@ class LatentFeatureSampler:
             raise ValueError(f"x must have shape [N, D], got {list(self.x.shape)}")
         if not np.isfinite(self.x).all():
             raise ValueError("x must hold finite numbers, got NaN or infinite ones")
-        self.concentration = check_positive("concentration", concentration)
+        self.concentration = positive("concentration", concentration)
         self._fixed = {"mass": mass, "noise_scale": noise_scale, "feature_scale": feature_scale}
         for name, value in self._fixed.items():
             if value is not None:
-                check_positive(name, value)
+                positive(name, value)
         self.rng = rng
 
     # Prior --------------------------------------------------------------------------------

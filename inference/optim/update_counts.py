@@ -55,7 +55,7 @@ def parameter_updates(
     """
     for name, value in (("examples", examples), ("batch_size", batch_size), ("epochs", epochs)):
         whole_number(name, value, 1)
-    whole_number("fits", fits, 1)
+    fits = whole_number("fits", fits, 1)
     steps = epochs * -(-examples // min(batch_size, examples))
     return trainable_scalars(model, kl_weight, amortize) * steps * fits
 

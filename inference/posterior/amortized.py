@@ -8,6 +8,7 @@ from bayesnas.distributions import LogUniform
 from bayesnas.inference.config.settings import check_kl_weight
 from bayesnas.inference.posterior.kl_path import KLWeightPath
 from bayesnas.inference.posterior.posterior import Posterior
+from bayesnas.typed import typed
 
 
 class AmortizedPosterior(KLWeightPath):
@@ -38,6 +39,7 @@ class AmortizedPosterior(KLWeightPath):
         span = self.settings.amortization.span
         return LogUniform(span.low, span.high)
 
+    @typed()
     def at(self, kl_weight: float) -> Posterior:
         """The posterior at one KL weight.
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from bayesnas.checks import whole_number
+from bayesnas.checks import draw_count, seed_number
 from bayesnas.export.datatree import pareto_k, tempered_log_weights, to_datatree
 from bayesnas.inference.config.inputs import Data
 from bayesnas.inference.config.settings import check_kl_weight
@@ -27,6 +27,7 @@ from bayesnas.inference.runs.description import RunDescription
 from bayesnas.inference.runs.run_folder import Example
 from bayesnas.inference.runtime.random_state import RandomStream
 from bayesnas.models.base import OBSERVED, BayesianModel
+from bayesnas.typed import typed
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -43,6 +44,7 @@ class ArvizExport(BasePosterior):
         assert self.settings.kl_weight is not None
         return self.settings.kl_weight
 
+    @typed(own=("data",))
     def to_arviz(
         self,
         draws: int = 500,
@@ -61,7 +63,8 @@ class ArvizExport(BasePosterior):
             var_names: sites to export; all by default. log_prior and log_q stay complete.
             seed: of the draws.
         """
-        whole_number("draws", draws, 1)
+        draws = draw_count("draws", draws, 1)
+        seed = seed_number("seed", seed)
         split = None if data is None else self._split(data)
         return draws_to_datatree(
             self._chains,
@@ -74,12 +77,14 @@ class ArvizExport(BasePosterior):
             is_training_data=split is not None and split.fingerprint == self.run.fingerprint,
         )
 
+    @typed(own=("data", "tree"))
     def to_inference_data(self, draws: int = 500, data: Data | None = None, **options: Any) -> Any:
         """Export as ``arviz.InferenceData`` (ArviZ 0.23); arguments of :meth:`to_arviz`."""
         from bayesnas.export.datatree import to_inference_data
 
         return to_inference_data(self.to_arviz(draws, data, **options))
 
+    @typed(own=("data", "log_weights"))
     def pareto_k(
         self, data: Data, *, draws: int = 1000, kl_weight: float | None = None, seed: int = 0
     ) -> float:
@@ -96,6 +101,7 @@ class ArvizExport(BasePosterior):
         """
         target = self.kl_weight if kl_weight is None else kl_weight
         check_kl_weight(target)
+        draws, seed = draw_count("draws", draws), seed_number("seed", seed)
         return tempered_pareto_k(self.model, *self._tensors(data), draws, target, seed)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Self
 import torch
 from torch import Tensor
 
+from bayesnas.checks import is_whole, tensor
 from bayesnas.data import DataInfo, Split
 from bayesnas.inference.config.inputs import Data, split_of
 from bayesnas.inference.config.settings import FitSettings
@@ -23,6 +24,7 @@ from bayesnas.inference.runtime.pyro_context import pyro_session
 from bayesnas.inference.runtime.random_state import RandomStream
 from bayesnas.models.base import BayesianModel
 from bayesnas.nn.modules.parameter_names import below
+from bayesnas.typed import typed
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -84,12 +86,14 @@ class BasePosterior:
         """What is known of the training data: name, classes, standardisation."""
         return self.run.data
 
+    @typed()
     def chain(self, index: int) -> Self:
         """Return the posterior of one chain alone."""
-        if not 0 <= index < self.chains:
+        if not is_whole(index) or not 0 <= index < self.chains:
             raise ValueError(f"index must be in 0…{self.chains - 1}, got {index!r}")
         return type(self)(self.run, [self._chains[index]], self.example)
 
+    @typed()
     def to(self, device: str | torch.device) -> Self:
         """Return a copy on another device."""
         where = resolve_device(device)
@@ -111,6 +115,7 @@ class BasePosterior:
         """Parameters and history of every chain, on the CPU."""
         return [chain.record() for chain in self._chains]
 
+    @typed()
     def save(self, path: str | Path) -> None:
         """Write the run to a folder: JSON and safetensors, no pickle.
 
@@ -139,8 +144,7 @@ class BasePosterior:
         return values.to(like.device) if self.model.takes_data_as_given else values.to(like)
 
     def _check_inputs(self, x: Tensor) -> None:
-        if not isinstance(x, Tensor):
-            raise TypeError(f"x must be a torch tensor, got {type(x).__name__}")
+        tensor("x", x)
         expected = self.example[0].shape[1:]
         if x.shape[1:] != expected or len(x) == 0:
             raise ValueError(

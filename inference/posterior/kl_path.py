@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any, NoReturn, Unpack
 
 from torch import nn
 
-from bayesnas.checks import whole_number
+from bayesnas.checks import draw_count
 from bayesnas.inference.config.inputs import Data
 from bayesnas.inference.evaluation.frontier import SUPERFLUOUS_DENSITY, frontier
 from bayesnas.inference.posterior.base import BasePosterior
 from bayesnas.inference.posterior.posterior import Posterior
 from bayesnas.inference.posterior.retrain import Start
+from bayesnas.typed import typed
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -48,10 +49,12 @@ class KLWeightPath(BasePosterior, abc.ABC):
             ValueError: for a λ that was not fitted; the message says which were.
         """
 
+    @typed()
     def architecture(self, kl_weight: float) -> nn.Module:
         """The discrete network at one KL weight; see ``Posterior.architecture``."""
         return self.at(kl_weight).architecture()
 
+    @typed(own=("data",))
     def retrain(
         self,
         kl_weight: float,
@@ -63,6 +66,7 @@ class KLWeightPath(BasePosterior, abc.ABC):
         """Train the discrete network at one KL weight by itself; see ``Posterior.retrain``."""
         return self.at(kl_weight).retrain(data, start=start, **options)
 
+    @typed(own=("data",))
     def frontier(
         self,
         kl_weights: Sequence[float],
@@ -90,12 +94,13 @@ class KLWeightPath(BasePosterior, abc.ABC):
         Raises:
             ValueError: for a λ that :meth:`at` does not take, or none.
         """
-        whole_number("draws", draws, 0)
+        draws = draw_count("draws", draws, 0)
         _check_any(kl_weights)
         x, y = self._tensors(data)
         models = ((kl_weight, self.at(kl_weight).model) for kl_weight in map(float, kl_weights))
         return frontier(models, x, y, draws=draws, threshold=threshold, seed=seed)
 
+    @typed(own=("data",))
     def to_arviz(
         self,
         kl_weights: Sequence[float],
@@ -123,6 +128,7 @@ class KLWeightPath(BasePosterior, abc.ABC):
         ]
         return along_kl_weight(trees)
 
+    @typed(own=("data", "tree"))
     def to_inference_data(
         self,
         kl_weights: Sequence[float],

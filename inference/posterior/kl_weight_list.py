@@ -9,6 +9,7 @@ from typing import Self
 from bayesnas.inference.config.settings import check_kl_weight
 from bayesnas.inference.posterior.kl_path import KLWeightPath
 from bayesnas.inference.posterior.posterior import Posterior
+from bayesnas.typed import typed
 
 
 class Posteriors(KLWeightPath):
@@ -39,6 +40,7 @@ class Posteriors(KLWeightPath):
         """The fitted λ."""
         return self.settings.kl_weights or ()
 
+    @typed()
     def at(self, kl_weight: float) -> Posterior:
         """The posterior at one of the fitted KL weights.
 

@@ -18,8 +18,10 @@ from bayesnas.inference.runtime.device import resolve_device
 from bayesnas.models.base import BayesianModel
 from bayesnas.nn.hypernetworks.options import Amortize
 from bayesnas.nn.rebuilding.module_classes import trusting
+from bayesnas.typed import typed
 
 
+@typed()
 def load(
     path: str | Path,
     *,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Unpack
 import torch
 from torch import Tensor, nn
 
-from bayesnas.checks import whole_number
+from bayesnas.checks import draw_count
 from bayesnas.complexity import nats_to_bits
 from bayesnas.inference.config.inputs import Data, checked_data
 from bayesnas.inference.config.settings import make_settings
@@ -29,6 +29,7 @@ from bayesnas.inference.posterior.retrain import Start, retrained
 from bayesnas.inference.training.fit_options import FitOptions
 from bayesnas.pruning.compaction import compact
 from bayesnas.pruning.criteria import Criterion, Removal
+from bayesnas.typed import typed
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -49,6 +50,7 @@ class Posterior(ArvizExport):
         example: two rows of the training data, ``(x, y)``.
     """
 
+    @typed(own=("data",))
     def evaluate(self, data: Data, *, draws: int = 32, seed: int = 0) -> dict[str, float]:
         """Measure predictions and the bound on data.
 
@@ -65,10 +67,11 @@ class Posterior(ArvizExport):
             ``elbo_error``, a Monte Carlo standard error of ``elbo``. All in nats. Rows that the
             model masks count in none of them.
         """
-        whole_number("draws", draws, 0)
+        draws = draw_count("draws", draws, 0)
         x, y = self._tensors(data)
         return evaluate(self.model, x, y, self.kl_weight, draws, seed)
 
+    @typed(own=("x",))
     def predict(self, x: Tensor, draws: int = 100, *, seed: int = 0) -> Tensor:
         """Predict under ``draws`` draws of the weights, one draw for all rows.
 
@@ -81,23 +84,25 @@ class Posterior(ArvizExport):
             class probabilities ``[draws, n, classes]``, P(y = 1) ``[draws, n]`` for a Bernoulli
             likelihood, or conditional means ``[draws, n]`` for a Gaussian one.
         """
-        whole_number("draws", draws, 1)
+        draws = draw_count("draws", draws, 1)
         self._check_inputs(x)
         x = self._like_example(x, 0)
         model = self.model.eval()
         found = posterior_draws(model, self.example[0], draws, seed)
         return torch.stack([conditional_means(model, x, draw) for draw in found])
 
+    @typed()
     def sample(self, draws: int = 100, *, seed: int = 0) -> dict[str, Tensor]:
         """Draw the latent sites: ``[draws, ...]`` by site."""
-        whole_number("draws", draws, 1)
-        found = [d.values for d in posterior_draws(self.model, self.example[0], draws, seed)]
-        return {site: torch.stack([values[site] for values in found]) for site in found[0]}
+        found = posterior_draws(self.model, self.example[0], draw_count("draws", draws), seed)
+        drawn = [each.values for each in found]
+        return {site: torch.stack([values[site] for values in drawn]) for site in drawn[0]}
 
     def structure(self) -> xr.Dataset:
         """What the posterior says of the structure: values in [0, 1], one variable a site."""
         return self.model.structure()
 
+    @typed(own=("data",))
     def complexity(self, data: Data | None = None, *, draws: int = 32) -> dict[str, float]:
         """Measure how much the posterior says, and of how many parameters.
 
@@ -112,6 +117,7 @@ class Posterior(ArvizExport):
             expected negative log-likelihood (Graves 2011); ``parameters`` with a posterior, and
             ``parameters_kept`` after pruning.
         """
+        draws = draw_count("draws", draws)
         kl, _ = kl_of(self.model, *self.example, draws=draws, seed=0)
         masks = self.model.keep_masks()
         found = {
@@ -128,6 +134,7 @@ class Posterior(ArvizExport):
             found["mdl_bits"] = nats_to_bits(kl - log_lik)
         return found
 
+    @typed(own=("data",))
     def refine(
         self,
         data: Data,
@@ -204,6 +211,7 @@ class Posterior(ArvizExport):
         """
         return self.model.architecture().eval()
 
+    @typed(own=("data",))
     def retrain(
         self, data: Data, *, start: Start = "scratch", **options: Unpack[FitOptions]
     ) -> Posterior:
@@ -228,6 +236,7 @@ class Posterior(ArvizExport):
 
     # Smaller networks ---------------------------------------------------------------------
 
+    @typed()
     def prune(
         self,
         *,
@@ -263,7 +272,7 @@ class Posterior(ArvizExport):
         models = [chain.model for chain in self._chains]
         if by == "group":
             x = self.example[0]
-            smaller = [without_groups(model, fraction, threshold, x) for model in models]
+            smaller = [without_groups(m, fraction, threshold, x) for m in models]
         else:
             smaller = [pruned(model, fraction, threshold, by, seed) for model in models]
         chains = [
@@ -272,6 +281,7 @@ class Posterior(ArvizExport):
         ]
         return Posterior(self.run, chains, self.example)
 
+    @typed(own=("data",))
     def pruning_curve(
         self,
         data: Data,
@@ -289,5 +299,4 @@ class Posterior(ArvizExport):
 
     def compact(self) -> nn.Module:
         """Return a plain module at the posterior means, dead groups physically removed."""
-        plain = self.model.plain_module().eval()
-        return compact(plain, self.example[0])
+        return compact(self.model.plain_module().eval(), self.example[0])

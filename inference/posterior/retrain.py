@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from bayesnas.checks import choice
 from bayesnas.inference.config.inputs import Data
 from bayesnas.inference.training.fit_options import FitArguments
 from bayesnas.inference.training.run_fit import FitResult, run_fit
 from bayesnas.models.base import BayesianModel
-from bayesnas.models.checks import check_choice
 from bayesnas.models.networks.gaussian import GaussianNet
 
 Start = Literal["scratch", "weights"]
@@ -16,7 +16,7 @@ Start = Literal["scratch", "weights"]
 
 def retrained(model: BayesianModel, data: Data, start: Start, options: dict[str, Any]) -> FitResult:
     """Maximise the likelihood of the architecture of a model; see ``Posterior.retrain``."""
-    check_choice("start", start, ("scratch", "weights"))
+    choice("start", start, ("scratch", "weights"))
     if "kl_weight" in options:
         raise ValueError(
             "kl_weight has no place in retraining, which has no KL: fit "

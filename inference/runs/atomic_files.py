@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from typing import Any
 import safetensors
 import safetensors.torch
 from torch import Tensor
+
+from bayesnas.memory import available_memory
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -62,13 +65,23 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     Raises:
         ValueError: naming the file, where it is cut off or not ours.
     """
+    _check_file(path, available_memory())
     try:
+        _check_header(path)
         with safetensors.safe_open(path, framework="pt") as stream:
             header = stream.metadata() or {}
             # Copies: the tensors given lie in the file, which somebody may write over.
             tensors = {name: stream.get_tensor(name).clone() for name in stream.keys()}  # noqa: SIM118
         metadata = json.loads(header["bayesnas"])
-    except (safetensors.SafetensorError, KeyError, ValueError) as error:
+    except (
+        safetensors.SafetensorError,
+        AttributeError,
+        IndexError,
+        KeyError,
+        RecursionError,
+        TypeError,
+        ValueError,
+    ) as error:
         raise ValueError(f"{path} is truncated or not a file of a bayesnas run: {error}") from error
     return tensors, _checked_object(path, metadata)
 
@@ -84,8 +97,11 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises:
         ValueError: naming the file, where it is cut off or not an object.
     """
+    _check_file(path, _LARGEST_JSON)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_constant)
+    except RecursionError:
+        raise ValueError(f"{path} is damaged: its values are nested too deeply") from None
     except ValueError as error:  # of JSON, or of UTF-8
         raise ValueError(f"{path} is truncated or not JSON: {error}") from error
     return _checked_object(path, content)
@@ -95,3 +111,33 @@ def _checked_object(path: Path, content: Any) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ValueError(f"{path} must hold a JSON object, got {type(content).__name__}")
     return content
+
+
+_LARGEST_JSON = 2**26  # bytes; the description of a net of a thousand layers takes a hundredth
+_LARGEST_HEADER = 10**8  # bytes, that of the format
+
+
+def _check_file(path: Path, most: float) -> None:
+    """Raise ValueError unless it is a plain file, which ends, and of at most so many bytes."""
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise ValueError(f"{path} must be a file, got a folder, pipe or device")
+    if found.st_size > most:
+        raise ValueError(f"{path} must be of at most {most:,.0f} bytes, got {found.st_size:,}")
+
+
+def _check_header(path: Path) -> None:
+    """Raise ValueError where a header says more than its file holds, before any is believed."""
+    size = path.stat().st_size
+    with path.open("rb") as stream:
+        length = int.from_bytes(stream.read(8), "little")
+        if length > min(size - 8, _LARGEST_HEADER):
+            raise ValueError(f"its header would take {length:,} of {size:,} bytes")
+        header = json.loads(stream.read(length))
+    tensors = {name: part for name, part in header.items() if name != "__metadata__"}
+    if any(part["data_offsets"][1] > size for part in tensors.values()):
+        raise ValueError("its tensors would take more bytes than there are")
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(f"{name} is no number of JSON")

@@ -51,3 +51,15 @@ def read_records(
 
 HISTORY = ("loss", "expected_log_lik", "kl", "kl_weight")
 """What is recorded of every step; loss is −𝓛, all are full-sample estimates in nats."""
+
+
+def check_records(records: Sequence[ChainRecord], steps: int) -> None:
+    """Raise ValueError unless there is a chain, each with a history of at most so many steps."""
+    if not records:
+        raise ValueError("a chain")
+    for record in records:
+        shape = list(record.history.shape)
+        if len(shape) != 2 or shape[1] != len(HISTORY) or not 0 < shape[0] <= steps:
+            raise ValueError(f"a history of up to {steps} steps, got one of shape {shape}")
+        if not record.history.is_floating_point():
+            raise ValueError(f"a history of floating-point numbers, got {record.history.dtype}")

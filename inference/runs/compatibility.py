@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bayesnas.inference.runs.description import FORMAT, RunDescription, describe_model
+from bayesnas.inference.runs.schema import check_schema
 from bayesnas.models.base import BayesianModel
 
 _PARTS = ("status", "model", "settings", "data", "fingerprint", "validation", "start")
@@ -40,6 +41,7 @@ def check_same_run(path: Path, held: Mapping[str, Any], run: RunDescription) -> 
         run: what is asked for.
     """
     check_format(path, held)
+    check_schema(path, held)
     asked = run.to_dict(held["status"])
     for part in ("settings", "data"):
         for name, value in asked[part].items():

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
+from bayesnas.checks import path_of
 from bayesnas.data import DataInfo
 from bayesnas.inference.config.settings import FitSettings
 from bayesnas.inference.runs.atomic_files import (
@@ -18,11 +19,18 @@ from bayesnas.inference.runs.atomic_files import (
     write_json,
     write_tensors,
 )
-from bayesnas.inference.runs.chain_record import ChainRecord, ChainState, read_records
+from bayesnas.inference.runs.chain_record import (
+    ChainRecord,
+    ChainState,
+    check_records,
+    read_records,
+)
 from bayesnas.inference.runs.checkpoint import CHECKPOINT, read_checkpoint, write_checkpoint
 from bayesnas.inference.runs.compatibility import check_format, check_same_model, check_same_run
 from bayesnas.inference.runs.description import RunDescription
+from bayesnas.inference.runs.schema import check_schema
 from bayesnas.inference.runtime.random_state import random_state_kept
+from bayesnas.memory import MemoryLimit
 from bayesnas.models.base import BayesianModel
 from bayesnas.models.registry import zoo_class
 from bayesnas.nn.hypernetworks.options import Amortize
@@ -61,7 +69,7 @@ class RunFolder:
             FileNotFoundError: if it holds parts of a run that say nothing of what was fitted.
             ValueError: if the run in it is another one; the message says in what.
         """
-        path = Path(out)
+        path = path_of("out", out)
         if path.exists() and not path.is_dir():
             raise NotADirectoryError(f"out must be a folder, got the file {path}")
         held = [name for name in (RUN, RESULT, CHECKPOINT) if (path / name).exists()]
@@ -153,11 +161,12 @@ def read_run(
         FileNotFoundError: naming what is missing; for an interrupted run, how to go on.
         ValueError: for a truncated or damaged file, a run of a later version, or another model.
     """
-    folder = Path(path)
+    folder = path_of("path", path)
     if not (folder / RUN).exists():
         raise FileNotFoundError(f"{folder} holds no run: {RUN} is missing")
     content = read_json(folder / RUN)
     check_format(folder / RUN, content)
+    check_schema(folder / RUN, content)
     if content["status"] != "finished":
         at = "midway" if (folder / CHECKPOINT).exists() else "before its first checkpoint"
         raise FileNotFoundError(
@@ -166,12 +175,15 @@ def read_run(
         )
     if not (folder / RESULT).exists():
         raise FileNotFoundError(f"{folder / RESULT} is missing")
+    if amortize is not None and content["settings"]["amortization"] is None:
+        raise ValueError(f"amortize goes with a run over a range, got it for {folder}")
     run = _read_description(folder / RUN, content, model, amortize)
     tensors, metadata = read_tensors(folder / RESULT)
     try:
         records = read_records(tensors, metadata["validation_nll"])
+        check_records(records, run.settings.steps)
         return run, records, (tensors["example/x"], tensors["example/y"])
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{folder / RESULT} is no result of a fit: it lacks {error}") from error
 
 
@@ -191,7 +203,7 @@ def _read_description(
             content["validation"],
             content["start"],
         )
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except Exception as error:  # whatever a damaged description leads to
         raise ValueError(f"{path} is damaged: {error}") from error
 
 
@@ -199,9 +211,9 @@ def _rebuild_model(path: Path, held: dict[str, Any]) -> BayesianModel:
     if held.get("config") is None:
         raise ValueError(f"{path}: {held.get('reason', 'the model is not described')}")
     try:
-        with random_state_kept():
+        with random_state_kept(), MemoryLimit():
             return zoo_class(held["class"]).from_config(held["config"])
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except Exception as error:  # whatever a damaged description leads to
         raise ValueError(
             f"{path}: the {held.get('class')} can't be rebuilt from its description ({error}); "
             "pass an equally built one to bayesnas.load(path, model=...)"

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 # Pyro's handlers and settings and torch's generators belong to the process, not to a thread.
+from bayesnas.checks import seed_number
+
 ONE_AT_A_TIME = threading.RLock()
 
 _CPU = torch.device("cpu")
@@ -36,6 +38,7 @@ class RandomStream:
     def __init__(self, seed: int, device: torch.device) -> None:
         """Seed the stream; see the class."""
         self._device = device
+        seed = seed_number("seed", seed)
         self.state = {"cpu": torch.Generator().manual_seed(seed).get_state()}
         if device.type == "cuda":
             self.state["cuda"] = torch.Generator(device).manual_seed(seed).get_state()

@@ -9,7 +9,7 @@ from typing import TypedDict
 
 import torch
 
-from bayesnas.checks import whole_number
+from bayesnas.checks import function, whole_number
 from bayesnas.distributions import LogUniform
 from bayesnas.inference.bilevel.options import Bilevel
 from bayesnas.inference.config.inputs import Data
@@ -79,8 +79,8 @@ class FitArguments:
 
     def __post_init__(self) -> None:
         """Check what stands by itself; the rest needs model and data."""
-        if self.on_step is not None and not callable(self.on_step):
-            raise TypeError(f"on_step must be a function of a StepEvent, got {self.on_step!r}")
+        if self.on_step is not None:
+            function("on_step", self.on_step, "a function of a StepEvent")
         if self.resume and self.out is None:
             raise ValueError("resume needs out=, the folder of the run to go on with")
         whole_number("checkpoint_every", self.checkpoint_every, 1)

@@ -11,6 +11,7 @@ import torch
 from pyro.distributions import TorchDistribution
 from torch import Tensor
 
+from bayesnas.checks import choice
 from bayesnas.distributions import (
     ConcreteGate,
     GumbelSoftmax,
@@ -236,11 +237,10 @@ def structure_guide(guide: str, domain: str | None) -> StructureGuide:
     >>> structure_guide("binary-concrete", None).domain
     'cube'
     """
-    if guide not in GUIDES:
-        raise ValueError(f"guide must be one of {list(GUIDES)}, got {guide!r}")
+    choice("guide", guide, list(GUIDES))
     known = GUIDES[guide].domains
-    if domain is not None and domain not in DOMAINS:
-        raise ValueError(f"domain must be one of {list(DOMAINS)}, got {domain!r}")
+    if domain is not None:
+        choice("domain", domain, list(DOMAINS))
     if domain is not None and domain not in known:
         raise ValueError(f"domain must be one of {list(known)} for guide={guide!r}, got {domain!r}")
     return GUIDES[guide](domain or known[0])

@@ -11,13 +11,13 @@ from pyro.distributions import TorchDistribution
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from bayesnas.checks import positive
 from bayesnas.distributions import GaussianWeights, linear_temperature
 from bayesnas.distributions.deferred.per_example import EveryExample, for_examples
 from bayesnas.models.architecture.conditional_weights import posterior_given, prior_given
 from bayesnas.models.architecture.guides import starting_values, structure_guide
 from bayesnas.models.architecture.operation_costs import Cost, operation_costs
 from bayesnas.models.architecture.option_checks import check_graph, check_options, start_and_end
-from bayesnas.models.checks import check_positive
 from bayesnas.models.networks.base import observe
 from bayesnas.models.networks.gaussian import GaussianNet, PriorScale
 from bayesnas.nn.graphs.discretisation import likely_operations
@@ -35,11 +35,13 @@ from bayesnas.nn.graphs.topology import Edge, edge_name
 from bayesnas.nn.graphs.weighted_graph import WeighedGraph
 from bayesnas.nn.modules.stochastic_layers import is_linear_or_convolution
 from bayesnas.nn.modules.variational_parameters import VariationalParameters
+from bayesnas.typed import typed
 
 if TYPE_CHECKING:
     import xarray as xr
 
 
+@typed(own=("graph", "temperature"))
 class LatentStructureNet(GaussianNet):
     r"""A graph whose operations γ and weights w are both random.
 
@@ -126,7 +128,7 @@ class LatentStructureNet(GaussianNet):
         """Build prior and guide around a copy of ``graph``; see the class."""
         family = structure_guide(guide, domain)
         check_options(family, sample, coupling, weights, gamma_floor)
-        check_positive("cost_scale", cost_scale)
+        cost_scale = positive("cost_scale", cost_scale)
         start, end = start_and_end(temperature)
         super().__init__(
             check_graph(graph),
@@ -284,11 +286,10 @@ class LatentStructureNet(GaussianNet):
 
     def config(self) -> dict[str, Any]:
         """Constructor arguments as JSON values; TypeError for a graph that has no description."""
-        prior = self._prior_argument
         return {
             "net": describe_net(self._filled({})),
             **self._options,
-            "prior_scale": prior if isinstance(prior, (int, float, str)) else self._prior_list(),
+            "prior_scale": self._prior_argument_as_json(),
             "estimator": self.estimator,
             "initial_loc": self.initial_loc,
             **self.likelihood.config(),

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-from bayesnas.distributions.relaxed.binary_concrete import check_temperature
+from bayesnas.checks import choice, is_number, positive
 from bayesnas.models.architecture.guides import StructureGuide
-from bayesnas.models.checks import check_choice, check_positive
 from bayesnas.nn.graphs.graph import Graph
 
 COUPLINGS = ("independent", "conjugate")
@@ -28,10 +28,10 @@ def check_options(
     family: StructureGuide, sample: str, coupling: str, weights: str, gamma_floor: float
 ) -> None:
     """Raise ValueError for an unknown option, or options that do not go together."""
-    check_choice("sample", sample, SAMPLES)
-    check_choice("coupling", coupling, COUPLINGS)
-    check_choice("weights", weights, WEIGHTS)
-    if check_positive("gamma_floor", gamma_floor) > 1:
+    choice("sample", sample, SAMPLES)
+    choice("coupling", coupling, COUPLINGS)
+    choice("weights", weights, WEIGHTS)
+    if positive("gamma_floor", gamma_floor) > 1:
         raise ValueError(f"gamma_floor must be in (0, 1], got {gamma_floor!r}")
     inside = weights == "gaussian" and not family.is_hard and sample == "batch"
     if coupling == "conjugate" and not inside:
@@ -47,9 +47,8 @@ def start_and_end(temperature: float | Sequence[float]) -> tuple[float, float]:
     >>> start_and_end(0.5), start_and_end((1.0, 0.2))
     ((0.5, 0.5), (1.0, 0.2))
     """
-    numbers = (temperature,) * 2 if isinstance(temperature, (int, float)) else tuple(temperature)
-    if len(numbers) != 2:
+    is_pair = isinstance(temperature, (tuple, list)) and len(temperature) == 2
+    if not is_number(temperature) and not is_pair:
         raise ValueError(f"temperature must be a number or two, (start, end), got {temperature!r}")
-    for number in numbers:
-        check_temperature(number)
-    return float(numbers[0]), float(numbers[1])
+    pair: Any = (temperature, temperature) if is_number(temperature) else temperature
+    return positive("temperature", pair[0]), positive("temperature", pair[1])

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.autograd.functional import jvp
 
-from bayesnas.models.checks import check_choice
+from bayesnas.checks import choice
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -84,7 +84,7 @@ def active(model: Coder, x: Tensor, by: str) -> Tensor:
     Raises:
         ValueError: ``by`` is none of these.
     """
-    check_choice("by", by, MEASURES)
+    choice("by", by, MEASURES)
     if by == "gamma":
         return model.included() > 0.5
     z = model.encode(x)

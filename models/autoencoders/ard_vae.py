@@ -13,14 +13,15 @@ from pyro.distributions import TorchDistribution
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bayesnas.checks import whole_number
+from bayesnas.checks import choice, positive, whole_number
 from bayesnas.distributions import GaussianWeights
 from bayesnas.models.autoencoders.base import Autoencoder, checked_shape
 from bayesnas.models.autoencoders.decoder_likelihood import Observation
 from bayesnas.models.autoencoders.encoder_decoder import Networks
 from bayesnas.models.autoencoders.relevance_scales import Relevance
 from bayesnas.models.base import DATA_PLATE, OBSERVED
-from bayesnas.models.checks import check_choice, check_memory, check_positive
+from bayesnas.models.checks import check_memory
+from bayesnas.typed import typed
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -30,6 +31,7 @@ _LARGEST_LOG_PRECISION = 15.0
 _EXAMPLES = 500  # generated, to say which dimensions are determined
 
 
+@typed()
 class ArdVae(Autoencoder):
     r"""A variational autoencoder whose latent dimensions have scales of their own.
 
@@ -113,24 +115,24 @@ class ArdVae(Autoencoder):
         self.latents = whole_number("latents", latents)
         self.observation = Observation(self.shape, likelihood, noise_scale, binarize)
         if decoder_prior is not None:
-            check_choice("decoder_prior", decoder_prior, ("gaussian", "unit"))
+            choice("decoder_prior", decoder_prior, ("gaussian", "unit"))
         self.decoder_prior = decoder_prior
-        check_choice("network", network, ("mlp", "convolution"))
-        self.threshold = check_positive("threshold", threshold)
+        choice("network", network, ("mlp", "convolution"))
+        self.threshold = positive("threshold", threshold)
         widths = [whole_number("hidden", width) for width in hidden]
         self._config = {
             "shape": list(self.shape),
-            "latents": latents,
+            "latents": self.latents,
             "network": network,
             "hidden": widths,
             "likelihood": likelihood,
-            "noise_scale": noise_scale,
-            "binarize": binarize,
+            "noise_scale": self.observation.noise_scale_given,
+            "binarize": self.observation.binarize,
             "relevance_prior": relevance_prior,
-            "relevance_scale": relevance_scale,
+            "relevance_scale": positive("relevance_scale", relevance_scale),
             "relevance_guide": relevance_guide,
             "decoder_prior": decoder_prior,
-            "threshold": threshold,
+            "threshold": self.threshold,
         }
 
         def networks(k: int) -> Networks:
@@ -241,6 +243,7 @@ class ArdVae(Autoencoder):
         return mean
 
     @torch.no_grad()
+    @typed()
     def encode(self, x: Tensor) -> Tensor:
         """E[z | x] at the mean of γ, ``[n, L]``."""
         mean: Tensor = self.latent_posterior(self.examples(x), self.scales()).mean

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from bayesnas.checks import whole_number
+from bayesnas.checks import is_whole, whole_number
 from bayesnas.models.autoencoders import active_units
 from bayesnas.models.autoencoders.decoder_likelihood import Observation
 from bayesnas.models.base import BayesianModel
+from bayesnas.typed import typed
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -66,14 +67,17 @@ class Autoencoder(BayesianModel):
         raise TypeError(f"{type(self).__name__} does not define included()")
 
     @torch.no_grad()
+    @typed()
     def decode_latents(self, z: Tensor) -> Tensor:
         """E[x | z] at the means of everything else, ``[n, *shape]``."""
         return self.mean_of_latents(z)
 
+    @typed()
     def reconstruct(self, x: Tensor) -> Tensor:
         """E[x | z] at z = E[z | x], ``[n, *shape]``."""
         return self.decode_latents(self.encode(x))
 
+    @typed(own=("fixed",))
     def generate(
         self,
         n: int,
@@ -91,6 +95,8 @@ class Autoencoder(BayesianModel):
             ValueError: n is not a whole number ≥ 1, or an index is out of range.
         """
         z = self.prior_latents(whole_number("n", n), generator)
+        if fixed is not None and not isinstance(fixed, Mapping):
+            raise TypeError(f"fixed must be a mapping from latent to value, got {fixed!r}")
         for latent, value in (fixed or {}).items():
             z[:, self._index("fixed", latent)] = value
         return self.decode_latents(z)
@@ -100,6 +106,7 @@ class Autoencoder(BayesianModel):
         device = self.scales().device
         return torch.randn(n, self.latents, generator=generator, device=device)
 
+    @typed()
     def traverse(self, latent: int, values: Sequence[float], x: Tensor | None = None) -> Tensor:
         """Means as one latent dimension moves, ``[values, *shape]``.
 
@@ -118,18 +125,19 @@ class Autoencoder(BayesianModel):
         return self.decode_latents(z)
 
     def _index(self, name: str, latent: Any) -> int:
-        is_whole = isinstance(latent, int) and not isinstance(latent, bool)
-        if not is_whole or not 0 <= latent < self.latents:
+        if not is_whole(latent) or not 0 <= latent < self.latents:
             raise ValueError(
                 f"{name}: a latent index must be a whole number in 0…{self.latents - 1}, "
                 f"got {latent!r}"
             )
         return int(latent)
 
+    @typed()
     def measures(self, x: Tensor) -> xr.Dataset:
         """How relevant each latent dimension is, by three measures; see ``active_units``."""
         return active_units.measures(self, x)
 
+    @typed()
     def active(self, x: Tensor, by: str = "variance") -> Tensor:
         """Which dimensions are used, boolean ``[L]``.
 
@@ -147,7 +155,7 @@ def checked_shape(shape: int | Sequence[int]) -> tuple[int, ...]:
     >>> checked_shape(784)
     (784,)
     """
-    sizes = (shape,) if isinstance(shape, int) else tuple(shape)
+    sizes = tuple(shape) if isinstance(shape, Sequence) else (shape,)
     found = tuple(whole_number("shape", size) for size in sizes)
     if math.prod(found) < 2:
         raise ValueError(f"shape must hold at least two values, got {list(found)}")

@@ -10,7 +10,7 @@ import torch
 from pyro.distributions import TorchDistribution
 from torch import Tensor, nn
 
-from bayesnas.models.checks import check_choice, check_positive
+from bayesnas.checks import choice, flag, positive
 
 NOISE = "pixel.noise"
 
@@ -51,20 +51,22 @@ class Observation(nn.Module):
         """Fix or create the noise scale; see the class."""
         super().__init__()
         self.shape = tuple(shape)
-        self.likelihood = check_choice("likelihood", likelihood, ("bernoulli", "gaussian"))
-        self.binarize = binarize
+        self.likelihood = choice("likelihood", likelihood, ("bernoulli", "gaussian"))
+        self.binarize = flag("binarize", binarize)
+        self.noise_scale_given = noise_scale
         self._is_learned = likelihood == "gaussian" and noise_scale is None
         if likelihood == "bernoulli":
             if noise_scale is not None:
                 raise ValueError(
                     f"noise_scale goes with likelihood='gaussian', got {noise_scale!r}"
                 )
-        elif binarize:
+        elif self.binarize:
             raise ValueError("binarize goes with likelihood='bernoulli', got 'gaussian'")
         elif noise_scale is None:
             self.log_noise_scale = nn.Parameter(torch.zeros(()))
         else:
-            fixed = torch.tensor(check_positive("noise_scale", noise_scale)).log()
+            self.noise_scale_given = positive("noise_scale", noise_scale)
+            fixed = torch.tensor(self.noise_scale_given).log()
             self.register_buffer("log_noise_scale", fixed)
 
     def forward(self, output: Tensor) -> TorchDistribution:

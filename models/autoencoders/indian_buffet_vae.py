@@ -11,7 +11,7 @@ import torch
 from pyro.distributions import TorchDistribution
 from torch import Tensor, nn
 
-from bayesnas.checks import whole_number
+from bayesnas.checks import choice, flag, positive, whole_number
 from bayesnas.distributions import BinaryConcrete
 from bayesnas.models.autoencoders.base import Autoencoder, checked_shape
 from bayesnas.models.autoencoders.binary_bound import bound, standard_normal
@@ -19,8 +19,9 @@ from bayesnas.models.autoencoders.decoder_likelihood import Observation
 from bayesnas.models.autoencoders.encoder_decoder import Networks
 from bayesnas.models.autoencoders.feature_moves import feature_moves
 from bayesnas.models.base import DATA_PLATE, OBSERVED
-from bayesnas.models.checks import check_choice, check_memory, check_positive
+from bayesnas.models.checks import check_memory
 from bayesnas.models.nonparametric.stick_breaking import StickBreaking
+from bayesnas.typed import typed
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -30,6 +31,7 @@ GUIDES = ("mean-field", "structured")
 _LARGEST_LOG_PRECISION = 15.0
 
 
+@typed()
 class IndianBuffetVae(Autoencoder):
     r"""A variational autoencoder in which every example has some of K features.
 
@@ -106,26 +108,26 @@ class IndianBuffetVae(Autoencoder):
         super().__init__()
         self.shape = checked_shape(shape)
         self.latents = whole_number("latents", latents)
-        self.factors = bool(factors)
-        self.guide_structure = check_choice("guide_structure", guide_structure, GUIDES)
-        self.temperature = check_positive("temperature", temperature)
-        check_positive("mass", mass)
-        check_choice("network", network, ("mlp", "convolution"))
+        self.factors = flag("factors", factors)
+        self.guide_structure = choice("guide_structure", guide_structure, GUIDES)
+        self.temperature = positive("temperature", temperature)
+        mass = positive("mass", mass)
+        choice("network", network, ("mlp", "convolution"))
+        self.observation = Observation(self.shape, likelihood, noise_scale, binarize)
         widths = [whole_number("hidden", width) for width in hidden]
         self._config = {
             "shape": list(self.shape),
-            "latents": latents,
+            "latents": self.latents,
             "mass": mass,
             "factors": self.factors,
             "guide_structure": guide_structure,
-            "temperature": temperature,
+            "temperature": self.temperature,
             "network": network,
             "hidden": widths,
             "likelihood": likelihood,
-            "noise_scale": noise_scale,
-            "binarize": binarize,
+            "noise_scale": self.observation.noise_scale_given,
+            "binarize": self.observation.binarize,
         }
-        self.observation = Observation(self.shape, likelihood, noise_scale, binarize)
         heads = 3 if self.factors else 1
 
         def networks(k: int) -> Networks:
@@ -197,6 +199,7 @@ class IndianBuffetVae(Autoencoder):
         return output.reshape(-1, *self.shape)
 
     @torch.no_grad()
+    @typed()
     def bound(self, x: Tensor, draws: int = 1, *, relaxed: bool = False, seed: int = 0) -> Tensor:
         r"""Evidence lower bound of every example, ``[n]`` in nats, without the term of ν.
 
@@ -245,6 +248,7 @@ class IndianBuffetVae(Autoencoder):
         return self.scales()
 
     @torch.no_grad()
+    @typed()
     def activity(self, x: Tensor) -> Tensor:
         """q(z_nk = 1 | x_n) at the mean of π, ``[n, K]``."""
         evidence, *_ = self.networks.encode(self.examples(x))

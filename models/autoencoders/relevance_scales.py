@@ -9,8 +9,8 @@ import torch
 from pyro.distributions import TorchDistribution
 from torch import Tensor, nn
 
+from bayesnas.checks import choice, positive
 from bayesnas.distributions import LogUniform, TruncatedLogNormal
-from bayesnas.models.checks import check_choice, check_positive
 
 PRIORS = ("half-normal", "half-cauchy", "gamma", "log-uniform")
 GUIDES = ("log-normal", "point")
@@ -36,9 +36,9 @@ class Relevance(nn.Module):
     def __init__(self, latents: int, prior: str, scale: float, guide: str) -> None:
         """Create the parameters of the guide; see the class."""
         super().__init__()
-        self._prior_kind = check_choice("relevance_prior", prior, PRIORS)
-        self._guide_kind = check_choice("relevance_guide", guide, GUIDES)
-        self._scale = check_positive("relevance_scale", scale)
+        self._prior_kind = choice("relevance_prior", prior, PRIORS)
+        self._guide_kind = choice("relevance_guide", guide, GUIDES)
+        self._scale = positive("relevance_scale", scale)
         self.loc = nn.Parameter(torch.zeros(latents))
         if guide == "log-normal":
             self.log_scale = nn.Parameter(torch.zeros(latents))

@@ -11,9 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bayesnas.checks import choice, positive
 from bayesnas.distributions import GaussianWeights, GroupScales
 from bayesnas.likelihoods import make_likelihood
-from bayesnas.models.checks import check_choice, check_positive
 from bayesnas.models.compression.grouped_weights import GroupedWeights
 from bayesnas.models.compression.scale_priors import (
     GroupPrior,
@@ -31,12 +31,14 @@ from bayesnas.nn.modules.stochastic_layers import StochasticLayers, is_linear_or
 from bayesnas.nn.modules.weight_groups import Groups, find_groups
 from bayesnas.nn.user_networks.layer_rule import Layers, layer_rule, picked_layers
 from bayesnas.nn.user_networks.user_module import check_weights, copied_net
+from bayesnas.typed import typed
 
 _LARGEST_LOG_SCALE = 5.0
 
 PRIORS = ("normal-jeffreys", "horseshoe", "log-uniform-truncated")
 
 
+@typed()
 class BayesianCompressionNet(GroupedWeights):
     r"""A network in which every input unit or filter of a layer has a random scale.
 
@@ -98,13 +100,13 @@ class BayesianCompressionNet(GroupedWeights):
     ) -> None:
         """Build prior, guide and likelihood around a copy of ``net``; see the class."""
         super().__init__()
-        check_choice("prior", prior, PRIORS)
-        check_choice("estimator", estimator, ("local", "weight"))
-        check_choice("initial_loc", initial_loc, ("random", "net"))
+        choice("prior", prior, PRIORS)
+        choice("estimator", estimator, ("local", "weight"))
+        choice("initial_loc", initial_loc, ("random", "net"))
         self.estimator = estimator
         self.initial_loc = initial_loc
-        self.initial_scale = check_positive("initial_scale", initial_scale)
-        self.global_scale = check_positive("global_scale", global_scale)
+        self.initial_scale = positive("initial_scale", initial_scale)
+        self.global_scale = positive("global_scale", global_scale)
         self.likelihood = make_likelihood(likelihood, noise_scale)
         self.task = self.likelihood.task
         self.net = copied_net(net)
@@ -263,11 +265,10 @@ def _layer_bounds(
     """Upper bound of the posterior scales of every layer."""
     if not isinstance(max_scale, Mapping):
         if max_scale is not None:
-            check_positive("max_scale", max_scale)
+            max_scale = positive("max_scale", max_scale)
         return [max_scale] * len(layers)
     unknown = sorted(set(max_scale) - set(layers))
     if unknown:
         raise ValueError(f"max_scale must name layers out of {list(layers)}, got {unknown}")
-    for bound in max_scale.values():
-        check_positive("max_scale", bound)
-    return [max_scale.get(name) for name in layers]
+    bounds = {name: positive("max_scale", bound) for name, bound in max_scale.items()}
+    return [bounds.get(name) for name in layers]

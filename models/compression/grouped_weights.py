@@ -18,6 +18,7 @@ from bayesnas.nn.modules.parameter_names import dotted
 from bayesnas.nn.modules.weight_groups import Groups
 from bayesnas.pruning.bit_widths import BitWidth, bit_width, compression
 from bayesnas.pruning.unused_units import read_masks
+from bayesnas.typed import typed
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -124,6 +125,7 @@ class GroupedWeights(NetModel):
                 kept[name] &= mask.transpose(0, axis).flatten(1).any(1)
         self._drop_groups(kept)
 
+    @typed()
     def remove_groups(self, threshold: float) -> None:
         """Remove the groups whose score is at or above a threshold, in place.
 
@@ -138,6 +140,7 @@ class GroupedWeights(NetModel):
         refuse_to_empty_a_layer(scores, threshold)
         self._drop_groups({name: score < threshold for name, score in scores.items()})
 
+    @typed()
     def group_sweep(
         self, x: Tensor, y: Tensor, thresholds: Sequence[float] | None = None
     ) -> xr.Dataset:

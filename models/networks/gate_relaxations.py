@@ -6,9 +6,9 @@ import math
 
 from torch import Tensor
 
+from bayesnas.checks import choice, positive
 from bayesnas.distributions import BinaryConcrete, HardConcrete
 from bayesnas.distributions.relaxed.hard_concrete import logits_of_active
-from bayesnas.models.checks import check_choice, check_positive
 
 RELAXATIONS = ("hard-concrete", "binary-concrete")
 
@@ -31,8 +31,8 @@ class RelaxedGates:
 
     def __init__(self, relaxation: str, temperature: float) -> None:
         """Check the arguments; see the class."""
-        self.shuts = check_choice("relaxation", relaxation, RELAXATIONS) == "hard-concrete"
-        self.temperature = check_positive("temperature", temperature)
+        self.shuts = choice("relaxation", relaxation, RELAXATIONS) == "hard-concrete"
+        self.temperature = positive("temperature", temperature)
 
     def law(self, logits: Tensor) -> GateLaw:
         """Return the distribution with location ln α = ``logits``."""

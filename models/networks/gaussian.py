@@ -9,10 +9,10 @@ import pyro
 import torch
 from torch import Tensor, nn
 
+from bayesnas.checks import choice, is_number, positive
 from bayesnas.complexity import smallest_gaussian_kl
 from bayesnas.distributions import GaussianWeights
 from bayesnas.likelihoods import make_likelihood
-from bayesnas.models.checks import check_choice, check_positive
 from bayesnas.models.networks.base import NetModel, network_outputs, observe
 from bayesnas.nn.graphs.net_spec import describe_net
 from bayesnas.nn.modules.keep_masks import KeepMasks
@@ -24,6 +24,7 @@ from bayesnas.nn.modules.variational_parameters import VariationalParameters
 from bayesnas.nn.user_networks.layer_rule import Layers, layer_rule, picked_layers
 from bayesnas.nn.user_networks.user_module import check_weights, copied_net
 from bayesnas.pruning.criteria import relative_density
+from bayesnas.typed import typed
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 PriorScale = float | str | Sequence[float] | Mapping[str, float]
 
 
+@typed()
 class GaussianNet(NetModel):
     r"""A network whose weights and biases have independent Gaussian priors and posteriors.
 
@@ -85,12 +87,12 @@ class GaussianNet(NetModel):
     ) -> None:
         """Build prior, guide and likelihood around a copy of ``net``; see the class."""
         super().__init__()
-        check_choice("estimator", estimator, ("local", "weight"))
-        check_choice("initial_loc", initial_loc, ("random", "net"))
-        check_positive("initial_scale", initial_scale)
+        choice("estimator", estimator, ("local", "weight"))
+        choice("initial_loc", initial_loc, ("random", "net"))
+        initial_scale = positive("initial_scale", initial_scale)
         self.estimator = estimator
         self.initial_loc = initial_loc
-        self.initial_scale = float(initial_scale)
+        self.initial_scale = initial_scale
         self.likelihood = make_likelihood(likelihood, noise_scale)
         self.task = self.likelihood.task
         self.net = copied_net(net)
@@ -195,11 +197,10 @@ class GaussianNet(NetModel):
 
     def config(self) -> dict[str, Any]:
         """Constructor arguments as JSON values; TypeError for a net that has no description."""
-        prior = self._prior_argument
         picked: dict[str, Any] = {} if self._picked is None else {"stochastic": self._picked}
         return {
             "net": describe_net(self.plain_module()),
-            "prior_scale": prior if isinstance(prior, (int, float, str)) else self._prior_list(),
+            "prior_scale": self._prior_argument_as_json(),
             "estimator": self.estimator,
             "initial_loc": self.initial_loc,
             "initial_scale": self.initial_scale,
@@ -207,7 +208,12 @@ class GaussianNet(NetModel):
             **self.likelihood.config(),
         }
 
-    def _prior_list(self) -> list[float]:
+    def _prior_argument_as_json(self) -> str | float | list[float]:
+        prior = self._prior_argument
+        if isinstance(prior, str):
+            return prior
+        if is_number(prior):
+            return float(prior)
         return [float(scale) for scale in self.log_prior_scale.exp()]
 
 
@@ -215,7 +221,7 @@ def _layer_scales(prior_scale: PriorScale, layers: Sequence[str]) -> list[float]
     """Prior scale of every layer; raises where the argument doesn't say one for each."""
     scales: list[float]
     if isinstance(prior_scale, str):
-        check_choice("prior_scale", prior_scale, ("learned",))
+        choice("prior_scale", prior_scale, ("learned",))
         scales = [1.0] * len(layers)
     elif isinstance(prior_scale, Mapping):
         if set(prior_scale) != set(layers):
@@ -233,6 +239,4 @@ def _layer_scales(prior_scale: PriorScale, layers: Sequence[str]) -> list[float]
         scales = list(prior_scale)
     else:
         scales = [cast(float, prior_scale)] * len(layers)
-    for scale in scales:
-        check_positive("prior_scale", scale)
-    return [float(scale) for scale in scales]
+    return [positive("prior_scale", scale) for scale in scales]

@@ -11,10 +11,10 @@ import torch
 from pyro.distributions import TorchDistribution
 from torch import Tensor, nn
 
+from bayesnas.checks import choice, positive, probability
 from bayesnas.distributions import GaussianWeights, SpikeAndSlab
 from bayesnas.distributions.weights.gated_weights import GatedWeights
 from bayesnas.likelihoods import make_likelihood
-from bayesnas.models.checks import check_choice, check_positive, check_probability
 from bayesnas.models.networks.base import NetModel, network_outputs, observe
 from bayesnas.models.networks.gate_relaxations import GateLaw, RelaxedGates
 from bayesnas.nn import VariationalParameters
@@ -24,11 +24,13 @@ from bayesnas.nn.modules.keep_masks import KeepMasks
 from bayesnas.nn.modules.stochastic_layers import StochasticLayers, is_linear_or_convolution
 from bayesnas.nn.user_networks.layer_rule import Layers, layer_rule, picked_layers
 from bayesnas.nn.user_networks.user_module import check_weights, copied_net
+from bayesnas.typed import typed
 
 if TYPE_CHECKING:
     import xarray as xr
 
 
+@typed()
 class SpikeAndSlabNet(NetModel):
     r"""A network with gates: weights, neurons or filters are in it with some probability.
 
@@ -96,13 +98,13 @@ class SpikeAndSlabNet(NetModel):
     ) -> None:
         """Build gates, prior, guide and likelihood around a copy of ``net``; see the class."""
         super().__init__()
-        check_choice("estimator", estimator, ("local", "weight"))
-        check_choice("initial_loc", initial_loc, ("random", "net"))
-        check_positive("initial_scale", initial_scale)
-        check_probability("inclusion", inclusion)
-        check_probability("initial_inclusion", initial_inclusion)
-        if slab_scale != "learned":
-            check_positive("slab_scale", slab_scale)
+        choice("estimator", estimator, ("local", "weight"))
+        choice("initial_loc", initial_loc, ("random", "net"))
+        initial_scale = positive("initial_scale", initial_scale)
+        inclusion = probability("inclusion", inclusion)
+        initial_inclusion = probability("initial_inclusion", initial_inclusion)
+        if not (isinstance(slab_scale, str) and slab_scale == "learned"):
+            slab_scale = positive("slab_scale", slab_scale)
         self.gates = RelaxedGates(relaxation, temperature)
         self.likelihood = make_likelihood(likelihood, noise_scale)
         self.task = self.likelihood.task

@@ -12,8 +12,8 @@ import numpy.typing as npt
 import torch
 from scipy import special, stats
 
+from bayesnas.checks import positive
 from bayesnas.distributions import CascadingIndianBuffet, LayeredGraph
-from bayesnas.models.checks import check_positive
 
 Doubles: TypeAlias = npt.NDArray[np.float64]
 
@@ -147,8 +147,8 @@ class BeliefNetwork:
         self.cascade = CascadingIndianBuffet(mass, concentration, visible)
         self.visible = self.cascade.width
         self.mass, self.concentration = float(mass), float(concentration)
-        self.weight_scale = check_positive("weight_scale", weight_scale)
-        self.bias_scale = check_positive("bias_scale", bias_scale)
+        self.weight_scale = positive("weight_scale", weight_scale)
+        self.bias_scale = positive("bias_scale", bias_scale)
         self._visible_precision = _gamma("visible_precision", visible_precision)
         self._hidden_precision = _gamma("hidden_precision", hidden_precision)
 
@@ -258,4 +258,4 @@ class BeliefNetwork:
 def _gamma(name: str, value: Sequence[float]) -> GammaPrior:
     if len(value) != 2:
         raise ValueError(f"{name} must be a pair (shape, rate), got {value!r}")
-    return GammaPrior(*(check_positive(name, each) for each in value))
+    return GammaPrior(*(positive(name, each) for each in value))

@@ -10,14 +10,15 @@ import torch
 from pyro.distributions import TorchDistribution
 from torch import Tensor, nn
 
-from bayesnas.checks import whole_number
+from bayesnas.checks import positive, whole_number
 from bayesnas.distributions.deferred.deferred import Deferred, DeferredDraw
 from bayesnas.distributions.deferred.expected_likelihoods import ExpectedNormal
 from bayesnas.distributions.relaxed.straight_through import StraightThroughBernoulli
 from bayesnas.models.base import DATA_PLATE, OBSERVED, BayesianModel
-from bayesnas.models.checks import check_memory, check_positive
+from bayesnas.models.checks import check_memory
 from bayesnas.models.nonparametric.latent_feature_initialisation import start_features
 from bayesnas.models.nonparametric.stick_breaking import StickBreaking
+from bayesnas.typed import typed
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 STICKS, FEATURES, ASSIGNMENTS = "sticks", "features", "z"
 
 
+@typed()
 class LatentFeatures(BayesianModel):
     r"""Examples as sums of some of K features, and noise.
 
@@ -99,14 +101,18 @@ class LatentFeatures(BayesianModel):
         self.in_features = whole_number("in_features", in_features)
         self.latents = whole_number("latents", latents)
         self.sweeps = whole_number("sweeps", sweeps)
-        check_positive("mass", mass)
+        mass = positive("mass", mass)
+        if noise_scale is not None:
+            noise_scale = positive("noise_scale", noise_scale)
+        if feature_scale is not None:
+            feature_scale = positive("feature_scale", feature_scale)
         self._config = {
-            "in_features": in_features,
-            "latents": latents,
+            "in_features": self.in_features,
+            "latents": self.latents,
             "mass": mass,
             "noise_scale": noise_scale,
             "feature_scale": feature_scale,
-            "sweeps": sweeps,
+            "sweeps": self.sweeps,
         }
         # A mean and a scale of every loading.
         check_memory("latents", latents, lambda k: [nn.Linear(k, 2 * in_features)])
@@ -126,7 +132,7 @@ class LatentFeatures(BayesianModel):
         if value is None:
             self.register_parameter(f"log_{name}", nn.Parameter(torch.zeros(())))
         else:
-            self.register_buffer(f"log_{name}", torch.tensor(check_positive(name, value)).log())
+            self.register_buffer(f"log_{name}", torch.tensor(value).log())
 
     # Density ------------------------------------------------------------------------------
 
@@ -220,16 +226,19 @@ class LatentFeatures(BayesianModel):
     # Reading ------------------------------------------------------------------------------
 
     @torch.no_grad()
+    @typed()
     def activity(self, x: Tensor) -> Tensor:
         """q(z_nk = 1 | x_n) at the mean of π, ``[n, K]``."""
         self.check(x, x)
         logits = self.assignment_logits(x.to(self.loc), self.sticks.popularity().logit())
         return logits.sigmoid()
 
+    @typed()
     def used(self, x: Tensor) -> Tensor:
         """Which features an example of ``x`` has with probability above ½, boolean ``[K]``."""
         return (self.activity(x) > 0.5).any(0)
 
+    @typed()
     def reconstruct(self, x: Tensor) -> Tensor:
         """E[z A | x], ``[n, D]``."""
         return self.activity(x) @ self.loc.detach()

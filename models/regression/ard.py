@@ -10,13 +10,14 @@ import torch
 from pyro.distributions import TorchDistribution
 from torch import Tensor, nn
 
+from bayesnas.checks import choice
 from bayesnas.distributions.deferred.deferred import Deferred, DeferredDraw
 from bayesnas.distributions.deferred.expected_likelihoods import ExpectedNormal
 from bayesnas.distributions.weights.gaussian_supports import GaussianSupports
 from bayesnas.models.base import DATA_PLATE, OBSERVED
-from bayesnas.models.checks import check_choice
 from bayesnas.models.regression.base import WEIGHT, LinearModel
 from bayesnas.models.regression.gaussian_site import PseudoLikelihood
+from bayesnas.typed import typed
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -25,6 +26,7 @@ PRECISION, NOISE_PRECISION = "precision", "noise_precision"
 _VAGUE = 1e-6  # shape and rate of every hyperprior, as in scikit-learn
 
 
+@typed()
 class ArdRegression(LinearModel):
     r"""Linear regression in which every weight has a prior variance of its own.
 
@@ -72,13 +74,13 @@ class ArdRegression(LinearModel):
     ) -> None:
         """Build prior and guide; see the class."""
         super().__init__(in_features, "gaussian", noise_scale, intercept)
-        check_choice("hyperparameters", hyperparameters, ("maximum", "posterior"))
+        choice("hyperparameters", hyperparameters, ("maximum", "posterior"))
         self.hyperparameters = hyperparameters
         self._config = {
-            "in_features": in_features,
-            "noise_scale": noise_scale,
+            "in_features": self.in_features,
+            "noise_scale": self.noise_scale_given,
             "hyperparameters": hyperparameters,
-            "intercept": intercept,
+            "intercept": self.intercept is not None,
         }
         self.data_factor = PseudoLikelihood(in_features)
         self._noise_posterior = hyperparameters == "posterior" and noise_scale is None

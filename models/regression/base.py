@@ -9,13 +9,12 @@ import torch
 from pyro.distributions import TorchDistribution
 from torch import Tensor, nn
 
-from bayesnas.checks import whole_number
+from bayesnas.checks import choice, flag, size
 from bayesnas.distributions.deferred.deferred import DeferredDraw
 from bayesnas.distributions.deferred.expected_likelihoods import ExpectedBernoulli, ExpectedNormal
 from bayesnas.distributions.weights.gaussian_supports import GaussianSupports
 from bayesnas.likelihoods import Gaussian, make_likelihood
 from bayesnas.models.base import DATA_PLATE, OBSERVED, BayesianModel
-from bayesnas.models.checks import check_choice
 
 WEIGHT = "weight"
 """Name of the site of the weights."""
@@ -50,15 +49,16 @@ class LinearModel(BayesianModel):
     ) -> None:
         """Check the arguments and create what all regressions have; see the class."""
         super().__init__()
-        check_choice("likelihood", likelihood, ("gaussian", "bernoulli"))
-        self.in_features = whole_number("in_features", in_features)
+        choice("likelihood", likelihood, ("gaussian", "bernoulli"))
+        self.in_features = size("in_features", in_features)
         self.likelihood = make_likelihood(likelihood, noise_scale)
         self.task = self.likelihood.task
+        self.noise_scale_given = None if noise_scale is None else float(noise_scale)
         self.register_buffer("centre", torch.zeros(in_features))
         self.register_buffer("x_scale", torch.ones(in_features))
         self.register_buffer("y_centre", torch.zeros(()))
         self.register_buffer("y_scale", torch.ones(()))
-        self.intercept = nn.Parameter(torch.zeros(())) if intercept else None
+        self.intercept = nn.Parameter(torch.zeros(())) if flag("intercept", intercept) else None
 
     # Data ---------------------------------------------------------------------------------
 

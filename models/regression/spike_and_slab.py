@@ -11,12 +11,13 @@ import torch
 from pyro.distributions import TorchDistribution
 from torch import Tensor, nn
 
+from bayesnas.checks import choice, positive, probability
 from bayesnas.distributions import SpikeAndSlab
 from bayesnas.distributions.deferred.deferred import Deferred
 from bayesnas.distributions.weights.gaussian_supports import GaussianSupports, all_supports
-from bayesnas.models.checks import check_choice, check_positive, check_probability
 from bayesnas.models.regression.base import WEIGHT, LinearModel
 from bayesnas.models.regression.gaussian_site import PseudoLikelihood
+from bayesnas.typed import typed
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 _AUTO_FEATURES, _MOST_FEATURES = 12, 16
 
 
+@typed()
 class SpikeAndSlabRegression(LinearModel):
     r"""Regression whose weights are exactly zero with some probability.
 
@@ -83,22 +85,24 @@ class SpikeAndSlabRegression(LinearModel):
     ) -> None:
         """Build prior and guide; see the class."""
         super().__init__(in_features, likelihood, noise_scale, intercept)
-        self.inclusion = check_probability("inclusion", inclusion)
+        self.inclusion = probability("inclusion", inclusion)
+        self._learned_slab = isinstance(slab_scale, str) and slab_scale == "learned"
+        if not self._learned_slab:
+            slab_scale = positive("slab_scale", slab_scale)
         self.guide_family = _checked_guide(guide, in_features)
         self._config = {
-            "in_features": in_features,
+            "in_features": self.in_features,
             "inclusion": self.inclusion,
             "slab_scale": slab_scale,
-            "noise_scale": noise_scale,
+            "noise_scale": self.noise_scale_given,
             "likelihood": likelihood,
             "guide": guide,
-            "intercept": intercept,
+            "intercept": self.intercept is not None,
         }
-        self._learned_slab = slab_scale == "learned"
         if self._learned_slab:
             self.log_slab_scale = nn.Parameter(torch.zeros(()))
         else:
-            value = torch.tensor(check_positive("slab_scale", slab_scale))
+            value = torch.tensor(slab_scale)
             self.register_buffer("log_slab_scale", value.log())
         self._corrected = likelihood == "bernoulli"
         if self.guide_family == "supports":
@@ -196,7 +200,7 @@ class SpikeAndSlabRegression(LinearModel):
 
 
 def _checked_guide(guide: str, features: int) -> str:
-    check_choice("guide", guide, ("auto", "supports", "mean-field"))
+    choice("guide", guide, ("auto", "supports", "mean-field"))
     if guide == "auto":
         return "supports" if features <= _AUTO_FEATURES else "mean-field"
     if guide == "supports" and features > _MOST_FEATURES:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 import bayesnas as bn
-from bayesnas.checks import whole_number
+from bayesnas.checks import draw_count
 from bayesnas.cli.model_options import add_model_options, model_of
 from bayesnas.cli.options import (
     add_data_options,
@@ -17,6 +16,7 @@ from bayesnas.cli.options import (
     amortize_of,
     kl_weight,
     load_data,
+    path_word,
     settings_of,
 )
 from bayesnas.cli.output import Outcome, frontier_table, metrics_table, note
@@ -82,7 +82,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(args: argparse.Namespace) -> Outcome:
     """Fit, evaluate, and say where the run is."""
-    whole_number("draws", args.draws, 0)
+    draw_count("draws", args.draws, 0)
     if args.resume and args.out is None:
         raise ValueError("resume needs out, the folder of the run to go on with")
     data = load_data(args)
@@ -167,7 +167,7 @@ def _describe(data: DataSet) -> str:
 def _add_folder_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out",
-        type=Path,
+        type=path_word,
         metavar="DIR",
         help="folder for checkpoints and the result; it must not hold another run",
     )

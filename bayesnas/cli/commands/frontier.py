@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 import bayesnas as bn
+from bayesnas.cli.options import path_word
 from bayesnas.cli.output import Outcome, frontier_table
 from bayesnas.cli.stored_run import add_run_options, open_fitted
 from bayesnas.data import DataSet
@@ -49,7 +50,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument(
         "--separate",
-        type=Path,
+        type=path_word,
         nargs="+",
         default=[],
         metavar="RUN",
@@ -64,11 +65,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument(
         "--out",
-        type=Path,
+        type=path_word,
         metavar="FILE",
         help="the picture: .png, .pdf or .svg; one that is there is replaced (RUN/frontier.png)",
     )
-    parser.add_argument("--csv", type=Path, metavar="FILE", help="write the numbers as CSV")
+    parser.add_argument("--csv", type=path_word, metavar="FILE", help="write the numbers as CSV")
     add_run_options(parser)
     parser.set_defaults(run=run)
 

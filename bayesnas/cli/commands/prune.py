@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from bayesnas.cli.options import path_word
 from bayesnas.cli.output import Outcome, metrics_table
 from bayesnas.cli.stored_run import add_kl_weight_option, add_run_options, open_run
 from bayesnas.data import DataSet
@@ -48,11 +49,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of a random order (0)")
     parser.add_argument(
-        "--out", type=Path, metavar="DIR", help="folder to save the pruned run in, a new one"
+        "--out", type=path_word, metavar="DIR", help="folder to save the pruned run in, a new one"
     )
     parser.add_argument(
         "--compact",
-        type=Path,
+        type=path_word,
         metavar="FILE",
         help="write the plain network of posterior means, without the units that are dead: "
         ".safetensors (read by bayesnas.nn.load_net) or .pt2 (by torch.export.load)",

@@ -6,6 +6,7 @@ import argparse
 import textwrap
 from pathlib import Path
 
+from bayesnas.cli.options import path_word
 from bayesnas.cli.output import Outcome, metrics_table, number
 from bayesnas.cli.stored_run import add_kl_weight_option, add_run_options, open_run
 from bayesnas.report.figure import Findings, caption, check_picture_path, write_report
@@ -25,7 +26,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument(
         "--out",
-        type=Path,
+        type=path_word,
         metavar="FILE",
         help="the picture: .png, .pdf or .svg; one that is there is replaced (RUN/report.png)",
     )

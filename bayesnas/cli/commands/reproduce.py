@@ -8,8 +8,9 @@ import textwrap
 from pathlib import Path
 
 from bayesnas.checks import whole_number
-from bayesnas.cli.options import add_device_option, add_output_options
+from bayesnas.cli.options import add_device_option, add_output_options, path_word
 from bayesnas.cli.output import Outcome, note
+from bayesnas.inference.runtime.device import resolve_device
 from bayesnas.reproductions import REPRODUCTIONS, Reproduced, Reproduction, Request
 from bayesnas.reproductions.tables import as_text
 
@@ -17,6 +18,8 @@ _DESCRIPTION = """
 Run the experiments behind a published table again and print our figures beside those of the source.
 The folder keeps every fit; the same command goes on with what is there.
 """
+
+_MOST_SEEDS = 1_000
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -36,7 +39,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument(
         "--out",
-        type=Path,
+        type=path_word,
         metavar="DIR",
         help="folder of fits, tables and pictures (runs/NAME, or runs/NAME-quick)",
     )
@@ -54,6 +57,9 @@ def run(args: argparse.Namespace) -> Outcome:
     reproduction = _named(args.name)
     if args.seeds is not None:
         whole_number("seeds", args.seeds, 1)
+        if args.seeds > _MOST_SEEDS:
+            raise ValueError(f"seeds must be at most {_MOST_SEEDS:,}, got {args.seeds}")
+    resolve_device(args.device)  # before a folder is made
     default = Path("runs") / (f"{args.name}-quick" if args.quick else args.name)
     out: Path = default if args.out is None else args.out
     if out.exists() and not out.is_dir():

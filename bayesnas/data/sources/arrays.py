@@ -12,8 +12,10 @@ from torch import Tensor
 from bayesnas.data.assemble import Raw, assemble
 from bayesnas.data.dataset import DataSet
 from bayesnas.data.info import Task
+from bayesnas.typed import typed
 
 
+@typed()
 def from_arrays(
     x: Any,
     y: Any,
@@ -63,6 +65,8 @@ def from_arrays(
     if feature_names is None and hasattr(x, "columns"):
         feature_names = [str(column) for column in x.columns]
     targets, found_names = as_target_tensor(y)
+    if class_names is not None and not len(class_names):
+        raise ValueError("class_names must name one class or more, got none")
     if found_names is not None and class_names is not None:
         raise ValueError("class_names goes with labels 0..C-1, got it together with labels of text")
     raw = Raw(

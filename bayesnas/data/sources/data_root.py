@@ -9,6 +9,8 @@ from pathlib import Path
 
 import platformdirs
 
+from bayesnas.checks import path_of
+
 ROOT_VARIABLE = "BAYESNAS_DATA"
 
 
@@ -20,10 +22,10 @@ def data_root(root: str | os.PathLike[str] | None) -> Path:
         'somewhere'
     """
     if root is not None:
-        return Path(root).expanduser().absolute()
+        return path_of("root", root).absolute()
     named = os.environ.get(ROOT_VARIABLE)
     if named:
-        return Path(named).expanduser().absolute()
+        return path_of(ROOT_VARIABLE, named).absolute()
     return platformdirs.user_cache_path("bayesnas")
 
 

@@ -8,10 +8,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bayesnas.checks import whole_number
-from bayesnas.distributions.indian_buffet.two_parameter import IndianBuffet, positive_scalar
+from bayesnas.checks import draw_count, positive_scalar, whole_number
+from bayesnas.distributions.indian_buffet.two_parameter import IndianBuffet
+from bayesnas.typed import typed
+
+_MOST_LAYERS = 100_000
 
 
+@typed()
 @dataclass(frozen=True)
 class LayeredGraph:
     """A network as who listens to whom, from the visible layer upward.
@@ -36,6 +40,7 @@ class LayeredGraph:
         return len(self.connections)
 
 
+@typed(own=("mass", "concentration"))
 class CascadingIndianBuffet:
     r"""Indian buffets on top of each other: the dishes of a layer are the customers of the next.
 
@@ -71,12 +76,14 @@ class CascadingIndianBuffet:
         self.concentration = positive_scalar("concentration", concentration)
         self.width = whole_number("width", width)
 
+    @typed()
     def layer(self, units: int) -> IndianBuffet:
         """Return the distribution of the connections of ``units`` ≥ 1 units to the layer above."""
         return IndianBuffet(self.mass, self.concentration, units)
 
     # Draws --------------------------------------------------------------------------------
 
+    @typed()
     def sample(self, max_layers: int = 1000) -> LayeredGraph:
         """Draw a network.
 
@@ -98,13 +105,15 @@ class CascadingIndianBuffet:
                 raise _endless(max_layers)
             connections.append(matrix)
 
+    @typed()
     def sample_widths(self, draws: int, max_layers: int = 1000) -> Tensor:
         """Draw widths alone, ``[draws, layers + 1]``, visible units first, zeros after the end.
 
         Raises:
             RuntimeError: as :meth:`sample`.
         """
-        found = [torch.full((whole_number("draws", draws),), self.width)]
+        max_layers = whole_number("max_layers", max_layers)
+        found = [torch.full((draw_count("draws", draws),), self.width)]
         rates = self._rates(self.width)
         while bool(found[-1].any()):
             if len(found) - 1 > max_layers:
@@ -152,11 +161,13 @@ class CascadingIndianBuffet:
         matrix[:, -1] += (1 - matrix.sum(1)).clamp_min(0)
         return matrix
 
+    @typed()
     def expected_widths(self, layers: int) -> Tensor:
         """Mean width of the visible and the first ``layers`` hidden layers, ``[layers + 1]``."""
         found = self._distributions(layers)
         return found @ torch.arange(found.shape[1], dtype=torch.float64)
 
+    @typed()
     def absorption(self, layers: int) -> Tensor:
         """P(layer m is empty) for m = 0…``layers``, ``[layers + 1]``."""
         return self._distributions(layers)[:, 0]
@@ -172,7 +183,7 @@ class CascadingIndianBuffet:
         return expected
 
     def _distributions(self, layers: int) -> Tensor:
-        whole_number("layers", layers, 0)
+        layers = whole_number("layers", layers, 0, _MOST_LAYERS)
         matrix = self.transition_matrix()
         found = [torch.zeros(len(matrix), dtype=torch.float64)]
         found[0][self.width] = 1.0

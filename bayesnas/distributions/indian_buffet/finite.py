@@ -9,16 +9,17 @@ from pyro.distributions import TorchDistribution
 from torch import Tensor
 from torch.distributions import Beta, constraints
 
-from bayesnas.checks import whole_number
+from bayesnas.checks import positive_scalar, whole_number
 from bayesnas.distributions.indian_buffet.two_parameter import (
     check_binary,
     log_beta,
     log_repetitions,
-    positive_scalar,
 )
 from bayesnas.distributions.shape import Shape
+from bayesnas.typed import typed
 
 
+@typed(own=("mass", "concentration"))
 class BetaBernoulliBuffet(TorchDistribution):
     r"""The Indian buffet with K dishes, of which it is the limit K → ∞.
 
@@ -120,6 +121,7 @@ class BetaBernoulliBuffet(TorchDistribution):
             raise ValueError(f"value must have {self.dishes} columns, got {value.shape[-1]}")
 
 
+@typed(own=("mass", "concentration"))
 class StickBreakingBuffet(TorchDistribution):
     r"""Popularities of the K most popular dishes of an Indian buffet with β = 1.
 

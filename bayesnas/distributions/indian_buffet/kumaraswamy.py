@@ -12,10 +12,12 @@ from torch.distributions.utils import broadcast_all
 
 from bayesnas.distributions.indian_buffet.two_parameter import log_beta
 from bayesnas.distributions.shape import Shape
+from bayesnas.typed import typed
 
 _EULER = 0.5772156649015329
 
 
+@typed()
 class Kumaraswamy(TorchDistribution):
     r"""A Beta-like distribution whose distribution function has an inverse.
 

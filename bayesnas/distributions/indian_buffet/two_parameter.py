@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from typing import Any, cast
 
 import torch
 from pyro.distributions import TorchDistribution
 from torch import Tensor
 from torch.distributions import constraints
 
-from bayesnas.checks import whole_number
+from bayesnas.checks import positive_scalar, whole_number
 from bayesnas.distributions.shape import Shape
+from bayesnas.typed import typed
 
 
+@typed(own=("mass", "concentration"))
 class IndianBuffet(TorchDistribution):
     r"""Which of infinitely many features (dishes) each of N examples (customers) has.
 
@@ -151,6 +152,7 @@ class IndianBuffet(TorchDistribution):
         """Mean number of dishes that two given customers both took: α / (β + 1)."""
         return self.mass / (self.concentration + 1)
 
+    @typed()
     def expected_dishes_taken_by(self, count: int) -> Tensor:
         """Mean number of dishes with exactly ``count`` customers, which is Poisson.
 
@@ -168,6 +170,7 @@ class IndianBuffet(TorchDistribution):
         return found.to(self.mass.dtype)
 
 
+@typed()
 def left_ordered(matrix: Tensor) -> Tensor:
     """Sort the columns as binary numbers, the first row the highest digit, largest first.
 
@@ -203,17 +206,6 @@ def log_repetitions(matrix: Tensor, counted: Tensor) -> Tensor:
 def log_beta(a: Tensor, b: Tensor) -> Tensor:
     """Ln of the beta function."""
     return a.lgamma() + b.lgamma() - (a + b).lgamma()
-
-
-def positive_scalar(name: str, value: Any) -> Tensor:
-    """Return a finite number > 0 as a tensor ``[]``; ValueError names it where it is not."""
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not is_number and not (isinstance(value, Tensor) and value.ndim == 0):
-        raise ValueError(f"{name} must be one finite number > 0, got {value!r}")
-    found = value if is_number else cast(Tensor, value).detach().item()
-    if not 0 < found < math.inf:
-        raise ValueError(f"{name} must be a finite number > 0, got {found!r}")
-    return torch.as_tensor(float(value)) if is_number else cast(Tensor, value)
 
 
 def check_binary(name: str, value: Tensor, rows: int) -> None:

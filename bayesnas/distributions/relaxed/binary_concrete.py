@@ -11,9 +11,12 @@ from torch import Tensor
 from torch.distributions import Distribution, constraints, register_kl
 from torch.distributions.utils import broadcast_all
 
+from bayesnas.checks import positive
 from bayesnas.distributions.shape import Shape
+from bayesnas.typed import typed
 
 
+@typed()
 class BinaryConcrete(TorchDistribution):
     r"""A relaxed Bernoulli; the value is the logit :math:`y` of the gate :math:`\sigma(y)`.
 
@@ -60,7 +63,7 @@ class BinaryConcrete(TorchDistribution):
         self, temperature: float | Tensor, *, logits: Tensor, validate_args: bool | None = None
     ) -> None:
         """Broadcast the parameters; see the class."""
-        check_temperature(temperature)
+        temperature = check_temperature(temperature)
         self._given_temperature = temperature
         self.temperature, self.logits = broadcast_all(temperature, logits)
         super().__init__(self.logits.shape, validate_args=validate_args)
@@ -106,10 +109,11 @@ class BinaryConcrete(TorchDistribution):
         return 2.0 - self.temperature.log()
 
 
-def check_temperature(temperature: float | Tensor) -> None:
-    """Raise ValueError for a number that is no temperature; a tensor's values are not read."""
-    if not isinstance(temperature, Tensor) and not 0 < temperature < math.inf:
-        raise ValueError(f"temperature must be a finite number > 0, got {temperature!r}")
+def check_temperature(temperature: float | Tensor) -> float | Tensor:
+    """Return a temperature, a number as a float; a tensor's values are not read."""
+    if isinstance(temperature, Tensor):
+        return temperature
+    return positive("temperature", temperature)
 
 
 def standard_logistic(shape: torch.Size, like: Tensor) -> Tensor:

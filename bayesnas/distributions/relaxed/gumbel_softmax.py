@@ -13,11 +13,13 @@ from torch.distributions import Distribution, constraints, register_kl
 from bayesnas.distributions.relaxed.binary_concrete import check_temperature, same_temperature
 from bayesnas.distributions.relaxed.simplex_points import log_of, simplex_point
 from bayesnas.distributions.shape import Shape
+from bayesnas.typed import typed
 
 _STEP = 0.5  # of the trapezoidal rule behind the KL divergence; its error is below 1e-11
 _REACH = 40.0  # where its integrand is below 1e-17
 
 
+@typed()
 class GumbelSoftmax(TorchDistribution):
     r"""A relaxed categorical: a point x inside the simplex.
 
@@ -70,7 +72,7 @@ class GumbelSoftmax(TorchDistribution):
         self, temperature: float | Tensor, *, logits: Tensor, validate_args: bool | None = None
     ) -> None:
         """Broadcast the parameters; see the class."""
-        check_temperature(temperature)
+        temperature = check_temperature(temperature)
         if logits.ndim < 1 or logits.shape[-1] < 2:
             raise ValueError(f"logits must be [..., K] with K >= 2, got {list(logits.shape)}")
         self._given_temperature = temperature

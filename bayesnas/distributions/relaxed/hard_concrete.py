@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.distributions import Distribution, constraints, register_kl
 from torch.distributions.utils import broadcast_all
 
+from bayesnas.checks import is_number
 from bayesnas.distributions.relaxed.binary_concrete import (
     check_temperature,
     log_logistic,
@@ -19,12 +20,14 @@ from bayesnas.distributions.relaxed.binary_concrete import (
     standard_logistic,
 )
 from bayesnas.distributions.shape import Shape
+from bayesnas.typed import typed
 
 # Gauss-Legendre on [0, 1]; the tail functions of a gate are smooth there.
 _NODES, _WEIGHTS = (values / 2 for values in np.polynomial.legendre.leggauss(32))
 _NODES = _NODES + 0.5
 
 
+@typed()
 class HardConcrete(TorchDistribution):
     r"""A binary concrete stretched to (γ, ζ) and clipped to [0, 1].
 
@@ -82,7 +85,7 @@ class HardConcrete(TorchDistribution):
         validate_args: bool | None = None,
     ) -> None:
         """Broadcast the parameters; see the class."""
-        check_temperature(temperature)
+        temperature = check_temperature(temperature)
         check_stretch(stretch)
         self.stretch = (float(stretch[0]), float(stretch[1]))
         self._given_temperature = temperature
@@ -177,8 +180,12 @@ class HardConcrete(TorchDistribution):
 
 def check_stretch(stretch: tuple[float, float]) -> None:
     """Raise ValueError unless γ < 0 and ζ > 1, both finite."""
-    low, high = stretch
-    if not -math.inf < low < 0 or not 1 < high < math.inf:
+    ends = tuple(stretch) if isinstance(stretch, (list, tuple)) else ()
+    if (
+        len(ends) != 2
+        or not all(map(is_number, ends))
+        or not (-math.inf < ends[0] < 0 and 1 < ends[1] < math.inf)
+    ):
         raise ValueError(
             f"stretch must be two numbers, one below 0 and one above 1, got {stretch!r}"
         )

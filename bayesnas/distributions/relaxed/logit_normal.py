@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.distributions import Distribution, Normal, constraints, kl_divergence, register_kl
 from torch.distributions.utils import broadcast_all
 
+from bayesnas.checks import choice
 from bayesnas.distributions.relaxed.simplex_points import (
     cube_point,
     log_of,
@@ -19,6 +20,7 @@ from bayesnas.distributions.relaxed.simplex_points import (
     simplex_point,
 )
 from bayesnas.distributions.shape import Shape
+from bayesnas.typed import typed
 
 DOMAINS = ("cube", "simplex")
 
@@ -27,6 +29,7 @@ _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(64)
 _HERMITE = (_NODES, _WEIGHTS / math.sqrt(2 * math.pi))
 
 
+@typed()
 class LogitNormal(TorchDistribution):
     r"""A Gaussian z ~ N(μ, σ²) carried into the cube or onto the simplex.
 
@@ -82,8 +85,7 @@ class LogitNormal(TorchDistribution):
         validate_args: bool | None = None,
     ) -> None:
         """Broadcast the parameters; see the class."""
-        if domain not in DOMAINS:
-            raise ValueError(f"domain must be one of {list(DOMAINS)}, got {domain!r}")
+        choice("domain", domain, list(DOMAINS))
         self.domain = domain
         self.loc, self.scale = broadcast_all(loc, scale)
         shape = self.loc.shape

@@ -5,22 +5,24 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from bayesnas.checks import whole_number
-from bayesnas.distributions.relaxed.binary_concrete import check_temperature
+from bayesnas.checks import non_negative, positive, whole_number
+from bayesnas.typed import typed
 
 Schedule = Callable[[float], float]
 
 
+@typed()
 def constant_temperature(value: float) -> Schedule:
     """The same temperature at every step.
 
     >>> constant_temperature(0.5)(1000)
     0.5
     """
-    check_temperature(value)
+    value = positive("value: temperature", value)
     return lambda step: value
 
 
+@typed()
 def linear_temperature(start: float, end: float, steps: int) -> Schedule:
     """From ``start`` at step 0 to ``end`` at step ``steps``, and ``end`` after it.
 
@@ -31,8 +33,8 @@ def linear_temperature(start: float, end: float, steps: int) -> Schedule:
     >>> tau(0), tau(25), tau(60)
     (1.0, 0.6, 0.2)
     """
-    _check(start, end)
-    whole_number("steps", steps)
+    start, end = positive("start: temperature", start), positive("end: temperature", end)
+    steps = whole_number("steps", steps)
 
     def temperature(step: float) -> float:
         reached = min(max(step / steps, 0.0), 1.0)
@@ -41,6 +43,7 @@ def linear_temperature(start: float, end: float, steps: int) -> Schedule:
     return temperature
 
 
+@typed()
 def exponential_temperature(start: float, end: float, rate: float) -> Schedule:
     """max(end, start · exp(−rate · step)), the schedule of Jang, Gu, Poole (2017).
 
@@ -51,12 +54,6 @@ def exponential_temperature(start: float, end: float, rate: float) -> Schedule:
     >>> tau(0), tau(10_000)
     (1.0, 0.5)
     """
-    _check(start, end)
-    if not 0 <= rate < math.inf:
-        raise ValueError(f"rate must be a finite number >= 0, got {rate!r}")
+    start, end = positive("start: temperature", start), positive("end: temperature", end)
+    rate = non_negative("rate", rate)
     return lambda step: max(end, start * math.exp(-rate * step))
-
-
-def _check(start: float, end: float) -> None:
-    check_temperature(start)
-    check_temperature(end)

@@ -10,10 +10,12 @@ from torch import Tensor
 from torch.distributions import Distribution, constraints
 
 from bayesnas.distributions.shape import Shape
+from bayesnas.typed import typed
 
 _EULER = 0.5772156649015329
 
 
+@typed()
 class Horseshoe(TorchDistribution):
     r"""w = z ε with z ~ half-Cauchy(τ) and ε ~ N(0, 1) (Carvalho, Polson, Scott 2010).
 

@@ -9,8 +9,10 @@ from torch.distributions import Distribution, constraints
 from torch.distributions.utils import broadcast_all
 
 from bayesnas.distributions.shape import Shape
+from bayesnas.typed import typed
 
 
+@typed()
 class LogUniform(TorchDistribution):
     r"""ln x is uniform: every order of magnitude between ``low`` and ``high`` is as likely.
 

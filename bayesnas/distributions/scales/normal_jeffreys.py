@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.distributions import Distribution, Normal, constraints, register_kl
 
 from bayesnas.distributions.shape import Shape
+from bayesnas.typed import typed
 
 _EULER = 0.5772156649015329
 # Chosen such that the smallest KL divergence from a Gaussian, that of loc = 0, is zero.
@@ -18,6 +19,7 @@ _LOG_CONSTANT = 0.5 * (_EULER + math.log(math.pi) + 1) + math.log(2)
 _LARGEST_LOG = 10.0
 
 
+@typed()
 class NormalJeffreys(TorchDistribution):
     r"""The improper prior :math:`p(z) \propto 1/|z|`, uniform in ln|z|.
 

@@ -13,11 +13,13 @@ from torch.special import erfcx, log_ndtr, ndtri
 
 from bayesnas.distributions.scales.log_uniform import LogUniform
 from bayesnas.distributions.shape import Shape
+from bayesnas.typed import typed
 
 _HALF_LOG_TWO_PI = 0.5 * math.log(2 * math.pi)
 _ROOT_HALF = math.sqrt(0.5)
 
 
+@typed()
 class TruncatedLogNormal(TorchDistribution):
     r"""ln x is Gaussian, given that ``low`` ≤ x ≤ ``high``.
 

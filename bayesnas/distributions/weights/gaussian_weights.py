@@ -9,8 +9,10 @@ from torch.distributions import constraints, register_kl
 from bayesnas.distributions.shape import Shape
 from bayesnas.distributions.unbatched import Unbatched
 from bayesnas.nn.lazy.gaussian_tensor import GaussianTensor
+from bayesnas.typed import typed
 
 
+@typed()
 class GaussianWeights(Unbatched):
     r"""Independent :math:`w_i \sim N(\mu_i, \sigma_i^2)`; the event is the whole tensor.
 

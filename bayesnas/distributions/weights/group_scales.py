@@ -9,8 +9,10 @@ from torch.distributions import Distribution, constraints, kl_divergence, regist
 from bayesnas.distributions.shape import Shape
 from bayesnas.distributions.unbatched import Unbatched
 from bayesnas.nn.lazy.scaled_tensor import LazyScales
+from bayesnas.typed import typed
 
 
+@typed()
 class GroupScales(Unbatched):
     r"""Independent scales :math:`z_g`, one a group; the event is all of them.
 

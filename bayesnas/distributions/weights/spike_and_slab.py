@@ -12,8 +12,10 @@ from torch.distributions import Distribution, constraints, register_kl
 from torch.distributions.utils import broadcast_all
 
 from bayesnas.distributions.shape import Shape
+from bayesnas.typed import typed
 
 
+@typed()
 class SpikeAndSlab(TorchDistribution):
     r"""Exactly 0 with probability 1 − p, drawn from N(μ, s²) with probability p.
 

@@ -43,7 +43,7 @@ def measure(graph: GraphLike, example: Tensor) -> tuple[Shapes, Counts]:
 
 def latencies(graph: GraphLike, example: Tensor, repeats: int) -> dict[Edge, tuple[float, ...]]:
     """See ``Graph.latencies``."""
-    whole_number("repeats", repeats)
+    repeats = whole_number("repeats", repeats)
     found: dict[Edge, tuple[float, ...]] = {}
     with torch.no_grad(), _evaluating(graph):
         for edge in graph.edges:

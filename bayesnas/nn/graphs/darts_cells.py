@@ -11,10 +11,15 @@ from bayesnas.checks import whole_number
 from bayesnas.nn.graphs.darts_operations import PRIMITIVES, FactorizedReduce, convolution_1x1
 from bayesnas.nn.graphs.graph import Graph
 from bayesnas.nn.graphs.topology import Edge, Primitives, Vertex
+from bayesnas.typed import typed
 
 KINDS = ("normal", "reduction")
 
 
+_LARGEST = 65_536  # of a size; beyond it memory would go before anything is said
+
+
+@typed()
 def cells(
     kinds: Sequence[str] = ("normal", "reduction", "reduction"),
     *,
@@ -58,8 +63,10 @@ def cells(
     """
     _check(kinds, operations)
     sizes = {"channels": channels, "nodes": nodes, "in_channels": in_channels, "stem": stem}
+    whole_number("nodes", nodes, 1, 64)
     for name, size in {**sizes, "classes": classes}.items():
-        whole_number(name, size)
+        if whole_number(name, size) > _LARGEST:
+            raise ValueError(f"{name} must be at most {_LARGEST:,}, got {size!r}")
     width = stem * channels
     edges: dict[tuple[Vertex, Vertex], Primitives] = {
         ("x", "stem"): nn.Sequential(
@@ -80,6 +87,8 @@ def cells(
     head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(last[1], classes))
     edges[last[0], "y"] = head
     height, breadth = (image, image) if isinstance(image, int) else image
+    for side in (height, breadth):
+        whole_number("image", side, 1, 4096)
     example = torch.zeros(1, in_channels, height, breadth)
     return Graph(edges, example=example, aggregation=aggregation)
 

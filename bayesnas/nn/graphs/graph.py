@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from bayesnas.checks import shown
 from bayesnas.nn.graphs import serialisation as graph_spec
 from bayesnas.nn.graphs.costs import latencies, measure, size_of
 from bayesnas.nn.graphs.discretisation import Choice, chosen, living_edges
@@ -23,8 +24,10 @@ from bayesnas.nn.graphs.topology import (
     named_primitives,
     ordered_vertices,
 )
+from bayesnas.typed import typed
 
 
+@typed(own=("edges",))
 class Graph(nn.Module):
     r"""An acyclic graph (V, E), primitives on every edge, an aggregation at every vertex.
 
@@ -81,6 +84,8 @@ class Graph(nn.Module):
     ) -> None:
         """Order the vertices, register the primitives, check shapes; see the class."""
         super().__init__()
+        if not isinstance(edges, Mapping):
+            raise TypeError(f"edges must be a mapping from pairs of vertices, got {shown(edges)}")
         given = {as_edge(edge): named_primitives(edge, found) for edge, found in edges.items()}
         self.vertices = ordered_vertices(given)
         self.input, self.output = self.vertices[0], self.vertices[-1]
@@ -99,11 +104,13 @@ class Graph(nn.Module):
             for edge in self.edges
         }
 
+    @typed()
     def primitive(self, edge: tuple[Vertex, Vertex], name: str) -> nn.Module:
         """One primitive of an edge."""
         found: nn.Module = self.primitives.get_submodule(edge_name(as_edge(edge)))
         return found.get_submodule(name)
 
+    @typed()
     def incoming(self, vertex: str) -> list[Edge]:
         """The edges that end at a vertex."""
         return [edge for edge in self.edges if edge[1] == vertex]
@@ -180,6 +187,7 @@ class Graph(nn.Module):
                 )
         return weights
 
+    @typed()
     def latencies(self, rows: int = 32, repeats: int = 15) -> dict[Edge, tuple[float, ...]]:
         """Seconds of a forward pass of each primitive, by edge: medians, on this machine.
 
@@ -215,6 +223,7 @@ class Graph(nn.Module):
         edges, aggregation, example = graph_spec.graph_arguments(spec)
         return cls(edges, aggregation=aggregation, example=example)
 
+    @typed()
     def to_dot(self, probabilities: Mapping[tuple[Vertex, Vertex], Tensor] | None = None) -> str:
         """The graph in the DOT language: a line an operation, as wide as it is probable.
 
@@ -223,6 +232,7 @@ class Graph(nn.Module):
         """
         return graph_spec.dot(self, probabilities)
 
+    @typed()
     def discrete(self, choice: Mapping[tuple[Vertex, Vertex], Choice]) -> Graph:
         """A graph with one primitive on every edge, copies of the chosen ones.
 

@@ -13,7 +13,9 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from bayesnas.checks import path_of
 from bayesnas.nn.graphs.net_spec import build_net, describe_net
+from bayesnas.typed import typed
 
 SUFFIXES = (".safetensors", ".pt2")
 
@@ -32,7 +34,7 @@ def check_net_path(path: str | os.PathLike[str], argument: str = "path") -> Path
         FileExistsError: it is there already.
         FileNotFoundError: its folder is not.
     """
-    found = Path(path)
+    found = path_of(argument, path)
     if found.suffix not in SUFFIXES:
         raise ValueError(f"{argument} must end in {' or '.join(SUFFIXES)}, got {str(path)!r}")
     if found.exists():
@@ -42,6 +44,7 @@ def check_net_path(path: str | os.PathLike[str], argument: str = "path") -> Path
     return found
 
 
+@typed()
 def save_net(net: nn.Module, path: str | os.PathLike[str], example: Tensor | None = None) -> None:
     """Write a plain network to a file; one that is there is never replaced.
 
@@ -73,6 +76,7 @@ def save_net(net: nn.Module, path: str | os.PathLike[str], example: Tensor | Non
     _write_new(found, content)
 
 
+@typed()
 def load_net(path: str | os.PathLike[str]) -> nn.Module:
     """The network in a ``.safetensors`` file of :func:`save_net`, in evaluation mode.
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from bayesnas.checks import is_number, seed_number
 from bayesnas.nn.graphs.graph import Graph
+from bayesnas.typed import typed
 
 
+@typed()
 def random_architecture(graph: Graph, seed: int = 0, parameters: float | None = None) -> Graph:
     r"""One operation on every mixed edge, drawn at random, without dead edges; the baseline.
 
@@ -30,7 +33,7 @@ def random_architecture(graph: Graph, seed: int = 0, parameters: float | None = 
     >>> bn.nn.random_architecture(graph, seed=1).mixed
     ()
     """
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed_number("seed", seed))
     tilt = 0.0 if parameters is None else _tilt(graph, parameters)
     choice = {}
     for edge in graph.mixed:
@@ -62,7 +65,7 @@ def _tilt(graph: Graph, parameters: float) -> float:
     from scipy.optimize import brentq
 
     least, most = architecture_sizes(graph)
-    if not least < parameters < most:
+    if not is_number(parameters) or not least < parameters < most:
         raise ValueError(f"parameters must lie between {least:,} and {most:,}, got {parameters!r}")
     mixed = [graph.parameter_counts[edge] for edge in graph.mixed]
     beyond = [torch.tensor(counts, dtype=torch.float64) - min(counts) for counts in mixed]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, cast
@@ -10,12 +9,14 @@ from typing import Any, ClassVar, cast
 import torch
 from torch import Tensor, nn
 
-from bayesnas.checks import whole_number
+from bayesnas.checks import flag, whole_number
 from bayesnas.nn.hypernetworks.base import ConstantNet, Hypernet, ModuleNet, PiecewiseLinearNet
 from bayesnas.nn.hypernetworks.kl_range import LogInterval, ParameterMap
+from bayesnas.nn.hypernetworks.knots import checked_costs, checked_knots
 from bayesnas.nn.hypernetworks.low_rank import LowRankNet
 from bayesnas.nn.hypernetworks.monotone import MonotoneNet
 from bayesnas.nn.modules.parameter_names import begins, matching
+from bayesnas.typed import typed
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class LinearMap(ParameterMap):
         return PiecewiseLinearNet(initial, (0.0, 1.0))
 
 
+@typed()
 @dataclass(frozen=True)
 class PiecewiseMap(ParameterMap):
     """θ piecewise linear in log λ.
@@ -68,11 +70,8 @@ class PiecewiseMap(ParameterMap):
 
     def __post_init__(self) -> None:
         """Check the knots."""
-        if isinstance(self.knots, Sequence):
-            object.__setattr__(self, "knots", tuple(float(knot) for knot in self.knots))
-        count = self.knots if isinstance(self.knots, int) else len(self.knots)
-        if count < 2:
-            raise ValueError(f"knots must be at least 2, got {self.knots!r}")
+        flag("coarse_to_fine", self.coarse_to_fine)
+        object.__setattr__(self, "knots", checked_knots(self.knots))
 
     def positions(self, span: LogInterval) -> list[float]:
         """T of every knot."""
@@ -95,6 +94,7 @@ class PiecewiseMap(ParameterMap):
         return PiecewiseLinearNet(initial, self.positions(span), coarse_to_fine=self.coarse_to_fine)
 
 
+@typed()
 @dataclass(frozen=True)
 class MonotoneMap(ParameterMap):
     """Logits of which the costlier of any two falls behind the cheaper as λ grows.
@@ -123,9 +123,7 @@ class MonotoneMap(ParameterMap):
 
     def __post_init__(self) -> None:
         """Check costs and knots."""
-        object.__setattr__(self, "costs", tuple(float(number) for number in self.costs))
-        if not all(map(math.isfinite, self.costs)):
-            raise ValueError(f"costs must be finite numbers, got {list(self.costs)}")
+        object.__setattr__(self, "costs", checked_costs(self.costs))
         object.__setattr__(self, "knots", self._spaced.knots)
 
     @property
@@ -147,6 +145,7 @@ class MonotoneMap(ParameterMap):
         return MonotoneNet(initial, costs, shapes[0][-1], self._spaced.positions(span))
 
 
+@typed()
 @dataclass(frozen=True)
 class LowRankMap(ParameterMap):
     """A low-rank change of every tensor from a small network of log λ.
@@ -170,7 +169,7 @@ class LowRankMap(ParameterMap):
     def __post_init__(self) -> None:
         """Check both."""
         for name in ("rank", "hidden"):
-            whole_number(name, getattr(self, name))
+            object.__setattr__(self, name, whole_number(name, getattr(self, name)))
 
     def build(self, initial: Tensor, shapes: Sequence[Any], span: LogInterval) -> Hypernet:
         """A network a tensor."""

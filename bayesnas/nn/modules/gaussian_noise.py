@@ -6,8 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from bayesnas.checks import non_negative
+from bayesnas.typed import typed
 
 
+@typed()
 class GaussianNoise(nn.Module):
     r"""Adds N(0, scale²) to every number in training, and nothing otherwise.
 

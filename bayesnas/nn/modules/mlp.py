@@ -10,6 +10,7 @@ from typing import Any
 from torch import nn
 
 from bayesnas.checks import is_whole, whole_number
+from bayesnas.typed import typed
 
 _ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
@@ -23,6 +24,7 @@ _ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 }
 
 
+@typed(own=("widths", "activation"))
 def mlp(widths: Sequence[int], activation: str = "relu", bias: bool = True) -> nn.Sequential:
     """A multilayer perceptron: x -> W_L a(... a(W_1 x + b_1) ...) + b_L.
 
@@ -52,6 +54,7 @@ def mlp(widths: Sequence[int], activation: str = "relu", bias: bool = True) -> n
     return nn.Sequential(layers)
 
 
+@typed(own=("channels", "hidden", "image", "activation"))
 def convnet(
     channels: Sequence[int] = (20, 50),
     hidden: Sequence[int] = (500,),
@@ -134,7 +137,7 @@ def _dense_layers(
 
 
 def _activation(name: str) -> Callable[[], nn.Module]:
-    if name in _ACTIVATIONS:
+    if isinstance(name, str) and name in _ACTIVATIONS:
         return _ACTIVATIONS[name]
     near = difflib.get_close_matches(str(name), _ACTIVATIONS, n=3)
     hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(_ACTIVATIONS)}"

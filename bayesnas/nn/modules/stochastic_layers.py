@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from bayesnas.nn.modules.parameter_names import dotted
+from bayesnas.typed import typed
 
 _CONVOLUTIONS = (
     nn.Conv1d,
@@ -25,6 +26,7 @@ _SPACE = {1: ("length",), 2: ("height", "width"), 3: ("depth", "height", "width"
 Rule = Callable[[str, nn.Module], bool]
 
 
+@typed()
 def is_linear_or_convolution(name: str, module: nn.Module) -> bool:
     """Return whether ``module`` is a linear or (transposed) convolution layer.
 
@@ -44,6 +46,7 @@ def no_layer(name: str, module: nn.Module) -> bool:
     return False
 
 
+@typed()
 class StochasticLayers:
     """The stochastic layers of a network: their sites, shapes and dims.
 

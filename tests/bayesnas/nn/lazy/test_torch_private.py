@@ -1,4 +1,4 @@
-"""The private names of torch that lazily sampled tensors rely on, in the torch that is installed."""
+"""Private names of torch that lazily sampled tensors rely on, in the torch installed."""
 
 from __future__ import annotations
 

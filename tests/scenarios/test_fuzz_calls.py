@@ -1,0 +1,121 @@
+"""Thousands of wrong calls of the public names: each a named error, none accepted, no hang."""
+
+from __future__ import annotations
+
+import collections
+import os
+import re
+import warnings
+from pathlib import Path
+
+import pytest
+import torch
+from fuzz_calls import calls
+from fuzz_kinds import POOL
+from fuzz_limits import Hang, limited
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+VALUES = st.one_of(
+    st.sampled_from(range(len(POOL))).map(lambda index: POOL[index]),
+    st.integers(-(2**70), 2**70),
+    st.floats(),
+    st.text(max_size=8),
+    st.lists(
+        st.one_of(st.none(), st.integers(-3, 3), st.floats(), st.text(max_size=3)), max_size=3
+    ),
+)
+
+
+def shown(value):
+    try:
+        return repr(value)[:60]
+    except Exception:
+        return type(value).__name__
+
+
+def outcome(call, argument, value):
+    """What came of a call with one argument changed."""
+    arguments = {**call.given, argument: value}
+    state = torch.random.get_rng_state()
+    try:
+        with limited(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            call.call(**arguments)
+    except Hang:
+        return "hang", ""
+    except (TypeError, ValueError, OSError) as error:
+        said = str(error)
+        named = re.search(rf"(?<![a-z]){argument}(?![a-z])", said) is not None
+        return ("named" if named else "bare"), f"{type(error).__name__}: {said[:150]}"
+    except Exception as error:
+        return "bare", f"{type(error).__name__}: {str(error)[:150]}"
+    finally:
+        torch.random.set_rng_state(state)
+    return "accepted", ""
+
+
+def tally(folder, count):
+    """How ``count`` wrong calls ended, and what those were that ended badly."""
+    ways = calls(folder)
+    for way in ways[:1]:
+        way.call(**way.given)
+    places = [(way, argument) for way in ways for argument in way.good]
+    ends: collections.Counter[str] = collections.Counter()
+    bad = []
+
+    @settings(
+        max_examples=10 * count,
+        derandomize=True,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(st.sampled_from(range(len(places))), VALUES)
+    def wrong(place, value):
+        way, argument = places[place]
+        if sum(ends.values()) >= count:
+            return
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            if way.good[argument](value):
+                return
+        end, said = outcome(way, argument, value)
+        ends[end] += 1
+        if end != "named":
+            bad.append(f"{end}: {way.name}({argument}={shown(value)}) {said}")
+
+    wrong()
+    return ends, bad
+
+
+def check(folder, count):
+    here = Path.cwd()
+    os.chdir(folder)  # where what is written by mistake does no harm
+    try:
+        ends, bad = tally(folder, count)
+    finally:
+        os.chdir(here)
+    text = f"{dict(ends)}\n" + "\n".join(sorted(bad))
+    if report := os.environ.get("FUZZ_REPORT"):
+        Path(report).write_text(text)
+    assert sum(ends.values()) == count
+    assert not ends["hang"], text
+    assert ends["bare"] <= 0.02 * count, text
+    assert ends["accepted"] <= 0.01 * count, text
+
+
+def test_good_calls_are_good(tmp_path):
+    """What the wrong calls are made from works as it stands."""
+    for way in calls(tmp_path):
+        if way.name != "load_net":
+            way.call(**way.given)
+
+
+def test_a_few_hundred_wrong_calls(tmp_path):
+    check(tmp_path, int(os.environ.get("FUZZ_CALLS", "600")))
+
+
+@pytest.mark.slow
+def test_five_thousand_wrong_calls(tmp_path):
+    check(tmp_path, 5000)
