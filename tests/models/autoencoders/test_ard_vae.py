@@ -145,7 +145,7 @@ def gamma_by_quadrature(model: ArdVae, x: Tensor, start: float, end: float) -> t
         density = stats.multivariate_normal(np.zeros(len(w)), covariance).logpdf(rows).sum()
         return float(density + stats.halfnorm.logpdf(gamma))
 
-    grid = np.linspace(start, end, 2001)
+    grid = np.linspace(start, end, 401)
     logs = np.array([log_joint(gamma) for gamma in grid])
     weights = np.exp(logs - logs.max())
     assert weights[0] < 1e-6 or start == 0
@@ -157,15 +157,28 @@ def gamma_by_quadrature(model: ArdVae, x: Tensor, start: float, end: float) -> t
 
 
 def test_the_scale_equals_quadrature_for_a_linear_decoder() -> None:
+    """In the mean of 8 starts: that of one varies by 0.4 % and 2.5 %, around 0.2 % and 2.3 % off.
+
+    So the bounds are 12 and 9 standard errors away.
+    """
     x = factor_data(60, 4, 1, seed=0, noise=0.5)
     model = bn.models.ArdVae(
         4, 1, hidden=(), likelihood="gaussian", noise_scale=0.5, decoder_prior="unit"
     )
-    model = fitted(model, x, steps=3000, lr=0.02)
-    q = model.relevance.posterior()
-    mean, spread = gamma_by_quadrature(model, x, 0.2, 6.0)
-    assert float(q.mean.detach()) == pytest.approx(mean, rel=0.02)
-    assert float(q.variance.detach().sqrt()) == pytest.approx(spread, rel=0.1)
+    post = bn.fit(
+        model, (x, x), steps=3000, batch_size=60, lr=0.02, restarts=8, batched=True,
+        compile="trace", progress=False, device="cpu",
+    )  # fmt: skip
+    ratios = []
+    for chain in range(8):
+        model = post.chain(chain).model
+        assert isinstance(model, ArdVae)
+        q = model.relevance.posterior()
+        mean, spread = gamma_by_quadrature(model, x, 0.2, 6.0)
+        ratios.append([float(q.mean) / mean, float(q.variance.sqrt()) / spread])
+    of_mean, of_spread = np.mean(ratios, axis=0)
+    assert of_mean == pytest.approx(1, abs=0.02)
+    assert of_spread == pytest.approx(1, abs=0.1)
 
 
 def test_the_latent_posterior_is_exact_for_orthogonal_columns() -> None:
