@@ -175,7 +175,7 @@ def test_the_scale_equals_quadrature_for_a_linear_decoder() -> None:
         assert isinstance(model, ArdVae)
         q = model.relevance.posterior()
         mean, spread = gamma_by_quadrature(model, x, 0.2, 6.0)
-        ratios.append([float(q.mean) / mean, float(q.variance.sqrt()) / spread])
+        ratios.append([q.mean.item() / mean, q.variance.sqrt().item() / spread])
     of_mean, of_spread = np.mean(ratios, axis=0)
     assert of_mean == pytest.approx(1, abs=0.02)
     assert of_spread == pytest.approx(1, abs=0.1)
