@@ -20,7 +20,8 @@ from bayesnas.inference.mcmc.latent_feature_evidence import (
 )
 from bayesnas.inference.mcmc.split_merge import split_or_merge
 
-_MOST_AT_ONCE = 30  # new features of one example in one step; more have no weight to speak of
+_REACH = 100  # distance of an example, in σ_A, up to which no count of own features is left out
+_MARGIN = 45  # counts beyond the last one that could still have more weight than the one before
 _SPLITS = 4  # attempts a sweep to split a feature or to merge two
 _SHAPE = _RATE = 1.0  # of the Gamma priors on 1/σ_x², 1/σ_A² and α
 
@@ -49,10 +50,12 @@ class LatentFeatureSampler:
         Z \sim \mathrm{IndianBuffet}(\alpha, \beta)
 
     A sweep goes through the examples. Given all others, A is Gaussian, so x_n given z_n is one
-    too; with it every z_nk is drawn that another example shares, then the number of features that
-    the example has alone (those have their loadings from the prior). Then features are split in
-    two, or two of them merged (:mod:`~bayesnas.inference.mcmc.split_merge`), which drawing one z
-    after the other hardly ever achieves. Where they are not held fixed, σ_x and σ_A follow given
+    too; with it every z_nk is drawn that another example shares, summed over how many features
+    the example has alone, and then that number (their loadings are from the prior). Numbers
+    beyond 145 + 4αβ/(N − 1 + β) are left out: less than 1e-15 of the probability where x_n lies
+    within 100 σ_A of what the shared features say. Then features are split in two, or two of them
+    merged (:mod:`~bayesnas.inference.mcmc.split_merge`), which drawing one z after the other
+    hardly ever achieves. Where they are not held fixed, σ_x and σ_A follow given
     a draw of A, and α given the number of features; 1/σ² and α have Gamma(1, 1) priors.
 
     Args:
@@ -155,25 +158,32 @@ class LatentFeatureSampler:
         view = Prediction(rest, self.x, n, state.noise_scale, state.feature_scale)
         absent = len(z) - 1 + self.concentration - counts
         prior = np.log(counts) - np.log(absent)
+        own = self._own_features(state, n)
+        # Summed over the number of the example's own features: they explain it as well, and to
+        # draw z_nk as if there were none, and their number after it, is no Gibbs step.
         for k in range(len(row)):
             row[k] = 1.0
-            log_odds = prior[k] + view.log_density(row)
+            log_odds = prior[k] + special.logsumexp(own + view.log_density(row, _up_to(own)))
             row[k] = 0.0
-            log_odds -= view.log_density(row)
+            log_odds -= special.logsumexp(own + view.log_density(row, _up_to(own)))
             row[k] = float(self.rng.random() < special.expit(log_odds))
-        new = self._new_features(view, row, state)
-        own = np.zeros((len(z), new))
-        own[n] = 1.0
+        logs = own + view.log_density(row, _up_to(own))
+        alone = np.zeros((len(z), int(self.rng.choice(len(own), p=special.softmax(logs)))))
+        alone[n] = 1.0
         rest[n] = row
-        return np.hstack([rest, own])
+        return np.hstack([rest, alone])
 
-    def _new_features(self, view: Prediction, row: Doubles, state: LatentFeatureState) -> int:
-        """How many features the example has alone."""
+    def _own_features(self, state: LatentFeatureState, n: int) -> Doubles:
+        """Log prior of 0, 1, … features that the example has alone, up to a constant.
+
+        With r the distance of x_n from the rest, the k-th feature multiplies its density by at
+        most exp(r² / 2σ_A²k²), the prior by rate/k. So beyond r/σ_A and 4 · rate every count has
+        less than half the weight of the one before.
+        """
         rate = state.mass * self.concentration / (len(self.x) - 1 + self.concentration)
-        count = np.arange(_MOST_AT_ONCE + 1)
-        log_prior = count * math.log(rate) - special.gammaln(count + 1)
-        logs = log_prior + view.log_density(row, count)
-        return int(self.rng.choice(count, p=special.softmax(logs)))
+        count = np.arange(math.ceil(max(4 * rate, _REACH)) + _MARGIN + 1)
+        log_prior: Doubles = count * math.log(rate) - special.gammaln(count + 1)
+        return log_prior
 
     def _scales(self, state: LatentFeatureState) -> LatentFeatureState:
         if self._fixed["noise_scale"] is not None and self._fixed["feature_scale"] is not None:
@@ -201,3 +211,7 @@ class LatentFeatureSampler:
         buffet = IndianBuffet(state.mass, self.concentration, len(self.x))
         prior = float(buffet.log_prob(torch.from_numpy(state.z)))
         return prior + log_evidence(self.x, state.z, state.noise_scale, state.feature_scale)
+
+
+def _up_to(weights: Doubles) -> npt.NDArray[np.int64]:
+    return np.arange(len(weights))
