@@ -53,7 +53,8 @@ class FitSettings:
         schedule: name of the learning-rate schedule, ``"custom"`` for a function.
         clip: largest absolute value of a gradient entry, None for no clipping.
         restarts: independent chains.
-        patience: epochs without a better validation NLL before a chain stops, or None.
+        patience: epochs without a better validation NLL before a chain stops, or None;
+            counted from the end of the KL warm-up.
         seed: of everything random.
         optimizer: class of the optimiser, and its settings where they are not the default.
         compile: how steps are taken: ``"eager"``, ``"trace"``, ``"inductor"``, ``"cudagraph"``.
@@ -96,13 +97,18 @@ class FitSettings:
         """Beginnings of the names of the parameters of the upper level of a bilevel fit."""
         return () if self.bilevel is None else tuple(self.bilevel["parameters"])
 
+    @property
+    def warm_up_steps(self) -> float:
+        """Steps over which the KL weight rises; that many have to be taken before it is λ."""
+        return self.kl_warmup * self.steps
+
     def kl_weight_at(self, step: int) -> StepKLWeight:
         """KL weight of a step, counted from 0."""
         target = self.kl_weight
         if target is None:
             assert self.amortization is not None
             target = self.amortization.draw(step, self.seed)
-        warming = self.kl_warmup * self.steps
+        warming = self.warm_up_steps
         return StepKLWeight(target * (min(step / warming, 1.0) if warming else 1.0), target)
 
     @property

@@ -209,14 +209,20 @@ class ChainTrainer:
         check_parameters(maps, where)
 
     def end_epoch(self, validation_nll: float, patience: int | None) -> None:
-        """Note an epoch's validation NLL; keep the best state, and stop once patience is out."""
+        """Note an epoch's validation NLL; keep the best state, and stop once patience is out.
+
+        Epochs that end before the KL weight has risen to λ are noted and do not count: what was
+        fitted there is of a smaller λ.
+        """
         self.validation_nll.append(validation_nll)
-        if patience is None:
+        if patience is None or self.step <= self.settings.warm_up_steps:
             return
-        best = int(np.nanargmin([*self.validation_nll, np.inf]))
-        if best == len(self.validation_nll) - 1:
+        first = int(self.settings.warm_up_steps // self.batches.per_epoch)
+        counted = self.validation_nll[first:]
+        best = int(np.nanargmin([*counted, np.inf]))
+        if best == len(counted) - 1:
             self.best_state = {name: value.clone() for name, value in self.fitted().items()}
-        self.stopped = len(self.validation_nll) - 1 - best >= patience
+        self.stopped = len(counted) - 1 - best >= patience
 
     def fitted(self) -> dict[str, Tensor]:
         """What was fitted, as it stands: the model as ``model/...``, maps as ``maps/...``.

@@ -80,3 +80,38 @@ def test_chains_that_stop_at_different_times(net, xy):
 def test_patience_outlasts_the_fit(net, xy):
     post = bn.fit(net, xy, validation=xy, epochs=4, batch_size=8, lr=0.01, patience=4)
     assert post.history().sizes["step"] == 16
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "warm_up", "options"),
+    [
+        (8, 0.5, {}),
+        (24, 0.5, {"patience": 1}),
+        (8, 0.3, {"restarts": 2, "batched": True}),
+        (8, 0.47, {}),  # ends within an epoch
+        (8, 0.5, {"kl_weight": [0.5, 2.0]}),
+        (8, 0.5, {"kl_weight": bn.LogUniform(0.5, 2.0), "amortize": "linear"}),
+    ],
+)
+def test_patience_begins_when_the_warm_up_has_ended(
+    net, xy, deteriorating, batch_size, warm_up, options
+):
+    """Validation gets worse from the first epoch on, and still every chain reaches its weight."""
+    options = {"patience": 2, **options}
+    post = bn.fit(
+        net, xy, validation=deteriorating, epochs=20, batch_size=batch_size, lr=0.1,
+        kl_warmup=warm_up, **options,
+    )  # fmt: skip
+    fits = list(post) if isinstance(options.get("kl_weight"), list) else [post]
+    per_epoch = -(-len(xy[0]) // batch_size)
+    for fit in fits:
+        for record in fit.records():
+            assert len(record.history) > warm_up * 20 * per_epoch
+
+
+def test_a_warm_up_of_all_steps_stops_nothing(net, xy, deteriorating):
+    post = bn.fit(
+        net, xy, validation=deteriorating, epochs=8, batch_size=8, patience=1, kl_warmup=1.0
+    )
+    (record,) = post.records()
+    assert len(record.validation_nll) == 8
