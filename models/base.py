@@ -27,6 +27,9 @@ DATA_PLATE = "data"
 ROWS_AT_ONCE = 4096
 """Rows of a sample that are evaluated together, to bound the memory."""
 
+FEW = 2
+"""Rows that say all of what examples share."""
+
 
 def is_factor(site: Mapping[str, Any]) -> bool:
     """Whether a site is a term that ``pyro.factor`` adds to the log density."""
@@ -79,6 +82,10 @@ class BayesianModel(nn.Module):
         target_site: name of the observed site of the targets, of which predictions are made.
         takes_data_as_given: whether x and y reach the model as they are handed over; else they are
             checked and made what ``bayesnas.data.Split`` says.
+        summed_out: names of discrete sites that are enumerated, not sampled by the guide.
+        whole_sample: why all rows of the training data must be seen at once; empty where batches
+            of them do.
+        plate_depth: how many plates are nested.
         elbo: a Pyro ELBO to be trained with; None for the closed-form bound of this package.
         upper_level: names, or their first parts, of the parameters that a bilevel fit trains on
             validation data unless told otherwise: hyperparameters and structure.
@@ -87,6 +94,9 @@ class BayesianModel(nn.Module):
     task: Literal["classification", "regression"] | None = None
     target_site: str = OBSERVED
     takes_data_as_given: ClassVar[bool] = False
+    summed_out: frozenset[str] = frozenset()
+    whole_sample: str = ""
+    plate_depth: int = 1
     elbo: ELBO | None = None
     upper_level: ClassVar[tuple[str, ...]] = ()
     _name_in_pyro: str | None = None
@@ -106,6 +116,18 @@ class BayesianModel(nn.Module):
         stands in the data plate, and all that is observed but for terms of ``pyro.factor``.
         """
         return stands_for_examples(site)
+
+    def has_rows(self, site: Mapping[str, Any]) -> bool:
+        """Whether an observed site has a log density for every example, scaled or not."""
+        return self.follows_batch(site)
+
+    def rows_at_once(self, rows: int) -> int:
+        """How many of so many rows are evaluated together."""
+        return rows if self.whole_sample else ROWS_AT_ONCE
+
+    def few_rows(self, values: Tensor) -> Tensor:
+        """Of inputs or targets ``[n, ...]`` those that say all of what examples share."""
+        return values if self.whole_sample else values[:FEW]
 
     def reset(self) -> None:
         """Draw the initial variational parameters anew from torch's global random state."""

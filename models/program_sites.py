@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,27 +20,44 @@ class ProgramSites:
 
     Attributes:
         plates: names of the plates that have as many members as the batch has examples.
-        unplated: names of sites outside of them whose values have a row for every example.
+        unplated: names of observed sites outside of them whose values have a row for every example.
         observed: names of the sites that observe data, in their order.
+        self_scaled: names of observed sites with a row for every example in a plate of a fixed
+            size, which scales them.
+        summed_out: names of the model's enumerated sites, which the guide does not sample.
+        whole_sample: why the pair must see all rows of its sample at once; empty where it need not.
+        subsamples: whether some plate shows a part of its members.
+        depth: of nested plates.
     """
 
     plates: frozenset[str]
-    unplated: frozenset[str]
-    observed: tuple[str, ...]
+    unplated: frozenset[str] = frozenset()
+    observed: tuple[str, ...] = ()
+    self_scaled: frozenset[str] = frozenset()
+    summed_out: frozenset[str] = frozenset()
+    whole_sample: str = ""
+    subsamples: bool = False
+    depth: int = 1
 
     def follows_batch(self, site: Mapping[str, Any]) -> bool:
         """Whether a site of a trace stands for the examples."""
+        if self.whole_sample and not site["is_observed"]:
+            return False  # its rows are those of one sample, which is seen as a whole
         frames = site["cond_indep_stack"]
         return site["name"] in self.unplated or any(frame.name in self.plates for frame in frames)
 
-    def target(self, asked: str | None) -> str:
-        """The site of the targets.
+    def has_rows(self, site: Mapping[str, Any]) -> bool:
+        """Whether an observed site has a log density for every example."""
+        return site["name"] in self.self_scaled or self.follows_batch(site)
+
+    def target(self, asked: str | None) -> str | None:
+        """The site of the targets; None where several are observed and none is called ``"y"``.
 
         Args:
             asked: its name, where the user says it.
 
         Raises:
-            ValueError: where there is no such observed site, or which one it is can't be told.
+            ValueError: where there is no such observed site.
         """
         if asked is not None:
             if asked not in self.observed:
@@ -50,16 +67,15 @@ class ProgramSites:
             return asked
         if OBSERVED in self.observed or not self.observed:
             return OBSERVED
-        if len(self.observed) == 1:
-            return self.observed[0]
-        raise ValueError(
-            f"the model observes {list(self.observed)}: say of which site predictions are made, "
-            "PyroPair(model, guide, target=...)"
-        )
+        return self.observed[0] if len(self.observed) == 1 else None
 
 
 def find_program_sites(
-    model: Callable[..., Any], guide: Callable[..., Any], x: Tensor, y: Tensor
+    model: Callable[..., Any],
+    guide: Callable[..., Any],
+    x: Tensor,
+    y: Tensor,
+    guide_name: str = "guide",
 ) -> ProgramSites:
     """Run a pair on batches of two sizes, and see what changes with them.
 
@@ -72,6 +88,7 @@ def find_program_sites(
         guide: likewise.
         x: inputs ``[n, ...]``.
         y: targets ``[n, ...]``.
+        guide_name: for the reason why the whole sample is needed.
     """
     first = _sites(model, guide, x, y)
     rows = [*range(len(x) - 1)] if len(x) > 1 else [0, 0]
@@ -79,22 +96,90 @@ def find_program_sites(
         second = _sites(model, guide, x[rows], y[rows])
     except Exception:  # whatever a program does with a number of rows that it does not expect
         second = None
-    plates, unplated, observed = set(), set(), []
-    for key, site in first.items():
-        other = site if second is None else second.get(key)
-        name = key[1]
-        for frame, twin in zip(site["cond_indep_stack"], _frames(other), strict=False):
-            sizes = _full_size(frame), _full_size(twin)
-            if sizes == ((len(x), len(x)) if second is None else (len(x), len(rows))):
-                plates.add(frame.name)
-        if site["is_observed"] and not is_factor(site) and not is_deterministic(site):
-            observed.append(name)
-    for key, site in first.items():
-        other = site if second is None else second.get(key)
-        in_plate = any(frame.name in plates for frame in site["cond_indep_stack"])
-        if site["is_observed"] and not in_plate and _has_rows(site, other, len(x), len(rows)):
-            unplated.add(key[1])
-    return ProgramSites(frozenset(plates), frozenset(unplated), tuple(observed))
+    pairs = [
+        _SiteTwice(owner, name, site, site if second is None else second.get((owner, name)))
+        for (owner, name), site in first.items()
+    ]
+    sizes = (len(x), len(x)) if second is None else (len(x), len(rows))
+    plates = frozenset(name for pair in pairs for name in pair.plates_of(sizes))
+    data = [p for p in pairs if p.site["is_observed"] and not _adds_no_data(p.site)]
+    latent = [p for p in pairs if not p.site["is_observed"]]
+    sampled = {pair.name for pair in latent if pair.owner == "guide"}
+    return ProgramSites(
+        plates,
+        frozenset(p.name for p in data if p.in_no(plates) and p.has_rows(sizes)),
+        tuple(pair.name for pair in data),
+        frozenset(p.name for p in data if p.scales_itself() and p.has_rows(sizes)),
+        frozenset(p.name for p in latent if p.name not in sampled and _is_enumerated(p.site)),
+        _needs_all_rows(guide_name, latent, plates, sizes, runs_on_others=second is not None),
+        any(pair.scales_itself() for pair in pairs),
+        max((-frame.dim for p in pairs for frame in p.frames() if frame.vectorized), default=1),
+    )
+
+
+@dataclass(frozen=True)
+class _SiteTwice:
+    """A site of a program's trace on two numbers of rows."""
+
+    owner: str
+    name: str
+    site: Any
+    other: Any
+
+    def frames(self) -> Any:
+        return self.site["cond_indep_stack"]
+
+    def plates_of(self, sizes: tuple[int, int]) -> Iterator[str]:
+        """Names of the plates around it that have as many members as there are rows."""
+        frames = () if self.other is None else self.other["cond_indep_stack"]
+        for frame, twin in zip(self.frames(), frames, strict=False):
+            if (_full_size(frame), _full_size(twin)) == sizes:
+                yield frame.name
+
+    def in_no(self, plates: frozenset[str]) -> bool:
+        """Whether no plate of examples is around it, nor one that scales what it shows of them."""
+        return not self.scales_itself() and not self.is_in(plates)
+
+    def scales_itself(self) -> bool:
+        """Whether it stands in a plate that shows a part of its members."""
+        frames = () if self.other is None else self.other["cond_indep_stack"]
+        return any(_full_size(frame) != frame.size for frame in [*self.frames(), *frames])
+
+    def is_in(self, plates: frozenset[str]) -> bool:
+        """Whether a plate of examples is around it."""
+        return any(frame.name in plates for frame in self.frames())
+
+    def has_rows(self, sizes: tuple[int, int]) -> bool:
+        """Whether its values have a row for every example, in both runs."""
+        if self.other is self.site:  # the program could be run on one number of rows alone
+            return stands_for_examples(self.site) and _length(self.site) == sizes[0]
+        return (_length(self.site), _length(self.other)) == sizes
+
+    def is_of_one_sample(self, rows: int) -> bool:
+        """Whether it has as many values as there are rows, however many these are."""
+        return _length(self.site) == rows == _length(self.other)
+
+
+def _needs_all_rows(
+    guide_name: str,
+    latent: Sequence[_SiteTwice],
+    plates: frozenset[str],
+    sizes: tuple[int, int],
+    *,
+    runs_on_others: bool,
+) -> str:
+    """Why latents tie a pair to the rows of its whole sample; empty where none do."""
+    in_plate = {p.name for p in latent if p.owner == "model" and p.is_in(plates)}
+    fixed = {
+        p.name
+        for p in latent
+        if p.owner == "guide" and p.name in in_plate and p.is_of_one_sample(sizes[0])
+    }
+    if fixed or (in_plate and not runs_on_others):
+        of = sorted(fixed or in_plate)
+        return f"{guide_name} has values of its own at {of} for every row of the training data"
+    loose = sorted({p.name for p in latent if p.in_no(plates) and p.has_rows(sizes)})
+    return f"the latent sites {loose} follow the rows but stand in no plate" if loose else ""
 
 
 def _sites(
@@ -112,21 +197,19 @@ def _sites(
     }
 
 
-def _frames(site: Any) -> Any:
-    return () if site is None else site["cond_indep_stack"]
-
-
 def _full_size(frame: Any) -> int:
     return int(frame.size if frame.full_size is None else frame.full_size)
 
 
-def _has_rows(site: Any, other: Any, rows: int, other_rows: int) -> bool:
-    """Whether the values of a site have a row for every example, in both runs."""
-    if is_factor(site):
-        return False
-    value = site["value"]
-    if not isinstance(value, Tensor) or value.ndim == 0:
-        return False
-    if other is site:  # the program could be run on one number of rows alone
-        return stands_for_examples(site) and len(value) == rows
-    return other is not None and len(value) == rows and len(other["value"]) == other_rows
+def _length(site: Any) -> int | None:
+    """Number of rows of a site's values; None where they have no dims."""
+    value = None if site is None else site["value"]
+    return len(value) if isinstance(value, Tensor) and value.ndim else None
+
+
+def _adds_no_data(site: Any) -> bool:
+    return is_factor(site) or is_deterministic(site)
+
+
+def _is_enumerated(site: Any) -> bool:
+    return site["infer"].get("enumerate") == "parallel"

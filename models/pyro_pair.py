@@ -16,7 +16,7 @@ from pyro.poutine.messenger import Messenger
 from torch import Tensor, nn
 from torch.distributions import Transform, constraints, transform_to
 
-from bayesnas.models.base import DATA_PLATE, BayesianModel
+from bayesnas.models.base import DATA_PLATE, OBSERVED, BayesianModel
 from bayesnas.models.program_sites import ProgramSites, find_program_sites
 from bayesnas.typed import typed
 
@@ -83,7 +83,7 @@ class PyroPair(BayesianModel):
                 # Built under global parameters; ours are local, which needs a store of its own.
                 module._pyro_context.param_state = {"params": {}, "constraints": {}}
         self.elbo = elbo
-        self._target, self._sites = target, ProgramSites(frozenset({DATA_PLATE}), frozenset(), ())
+        self._target, self._sites = target, ProgramSites(frozenset({DATA_PLATE}))
         self.own = nn.ParameterDict()
         self._transforms: dict[str, Transform] = {}
         self._module_parameters: set[str] = set()
@@ -116,12 +116,29 @@ class PyroPair(BayesianModel):
         with torch.no_grad():
             guide_trace = poutine.trace(self.guide).get_trace(x, y)
             poutine.replay(self.model, trace=guide_trace)(x, y)
-        self._sites = find_program_sites(self.model, self.guide, x, y)
-        self.target_site = self._sites.target(self._target)
+        buffers = {name: buffer.clone() for name, buffer in self.named_buffers()}
+        self._sites = find_program_sites(self.model, self.guide, x, y, _name(self.guide_fn))
+        for name, before in buffers.items():  # running statistics and counters of the user's
+            self.get_buffer(name).copy_(before)
+        self.target_site = self._sites.target(self._target) or OBSERVED
+        self.summed_out, self.whole_sample = self._sites.summed_out, self._sites.whole_sample
+        self.plate_depth = self._sites.depth
+
+    def describe(self) -> str:
+        """The names of both, e.g. ``PyroPair(model, AutoNormal)``."""
+        return f"{type(self).__name__}({_name(self.model_fn)}, {_name(self.guide_fn)})"
 
     def follows_batch(self, site: Mapping[str, Any]) -> bool:
         """Whether a site stands for the examples of a batch; known once the pair has seen one."""
         return self._sites.follows_batch(site)
+
+    def few_rows(self, values: Tensor) -> Tensor:
+        """All where a plate draws rows out of them, which may be more than a few."""
+        return values if self._sites.subsamples else super().few_rows(values)
+
+    def has_rows(self, site: Mapping[str, Any]) -> bool:
+        """Whether an observed site has a log density for every example."""
+        return self._sites.has_rows(site)
 
     def reset(self) -> None:
         """Call ``reset_parameters`` wherever the user's own modules have it."""
@@ -160,6 +177,10 @@ class PyroPair(BayesianModel):
                 )
             self._module_parameters.add(name)
         return value
+
+
+def _name(fn: Callable[..., Any]) -> str:
+    return str(getattr(fn, "__name__", type(fn).__name__))
 
 
 _MODULE_DIVIDER = "$$$"  # pyro.module names its parameters "module$$$parameter"

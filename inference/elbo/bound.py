@@ -96,6 +96,7 @@ def bound_terms(
         guide_trace = poutine.trace(model.guide).get_trace(x, y)
         model_trace = poutine.trace(poutine.replay(model.model, trace=guide_trace)).get_trace(x, y)
     latent, observed = split_sites(model_trace)
+    latent = _without_summed(model, latent, differentiable)
     guide_sites, guide_terms = split_sites(guide_trace)
     _check_same_sites(latent, guide_sites)
     if differentiable:
@@ -116,6 +117,18 @@ def bound_terms(
     return BoundTerms(log_lik, kl, local)
 
 
+def _without_summed(
+    model: BayesianModel, latent: Mapping[str, Any], differentiable: bool
+) -> dict[str, Any]:
+    """The latent sites but for those that an ELBO of Pyro's sums out, which have no KL."""
+    if model.summed_out and differentiable:
+        raise ValueError(
+            f"the sites {sorted(model.summed_out)} are enumerated, which takes an ELBO that sums "
+            "them out: PyroPair(model, guide, elbo=pyro.infer.TraceEnum_ELBO(max_plate_nesting=1))"
+        )
+    return {name: site for name, site in latent.items() if name not in model.summed_out}
+
+
 def _check_same_sites(latent: Mapping[str, Any], guide_sites: Mapping[str, Any]) -> None:
     missing, extra = latent.keys() - guide_sites.keys(), guide_sites.keys() - latent.keys()
     extra = {name for name in extra if not is_auxiliary(guide_sites[name])}
@@ -124,6 +137,13 @@ def _check_same_sites(latent: Mapping[str, Any], guide_sites: Mapping[str, Any])
             "model and guide must sample the same latent sites, got "
             f"{sorted(missing)} only in the model and {sorted(extra)} only in the guide"
         )
+    for name, site in latent.items():
+        ours, theirs = site["fn"].shape(), guide_sites[name]["fn"].shape()
+        if ours != theirs:
+            raise ValueError(
+                f"the latent site {name!r} has shape {list(ours)} in the model and {list(theirs)} "
+                "in the guide; it must have one shape"
+            )
 
 
 def _check_reparameterised(guide_sites: Mapping[str, Any]) -> None:

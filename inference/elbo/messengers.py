@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from pyro.poutine.messenger import Messenger
@@ -43,16 +43,20 @@ class KLWeight(Messenger):
 
     Args:
         kl_weight: λ ≥ 0.
+        summed_out: names of latent sites that an ELBO sums out; they are part of p(y | w).
     """
 
-    def __init__(self, kl_weight: float | Tensor) -> None:
-        """Keep the factor; see the class."""
+    def __init__(
+        self, kl_weight: float | Tensor, summed_out: Collection[str] = frozenset()
+    ) -> None:
+        """Keep both; see the class."""
         super().__init__()
-        self.kl_weight = kl_weight
+        self.kl_weight, self.summed_out = kl_weight, summed_out
 
     def _pyro_sample(self, msg: Any) -> None:
-        if not msg["is_observed"] and not site_is_subsample(msg):
-            msg["scale"] = msg["scale"] * self.kl_weight
+        if msg["is_observed"] or site_is_subsample(msg) or msg["name"] in self.summed_out:
+            return
+        msg["scale"] = msg["scale"] * self.kl_weight
 
 
 class DrawnWeights(Messenger):
@@ -114,6 +118,7 @@ def kl_weighted(
     kl_weight: float | Tensor,
     data_scale: float = 1.0,
     follows_batch: FollowsBatch = stands_for_examples,
+    summed_out: Collection[str] = frozenset(),
 ) -> Callable[..., Any]:
     """Wrap a model or a guide so that any Pyro ELBO of the pair is the λ-weighted bound.
 
@@ -123,6 +128,7 @@ def kl_weighted(
         data_scale: N / B where minibatches of B out of N examples are seen.
         follows_batch: tells the sites that it scales; by default observed ones and those in the
             data plate.
+        summed_out: names of enumerated sites that only the model samples; λ leaves them alone.
 
     >>> import pyro, torch, bayesnas as bn
     >>> pyro.clear_param_store()
@@ -138,7 +144,7 @@ def kl_weighted(
         kl_weight = non_negative("kl_weight", kl_weight)
 
     def wrapped(*args: Any, **kwargs: Any) -> Any:
-        with KLWeight(kl_weight), DataScale(data_scale, follows_batch):
+        with KLWeight(kl_weight, summed_out), DataScale(data_scale, follows_batch):
             return fn(*args, **kwargs)
 
     return wrapped

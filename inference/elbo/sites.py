@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import torch
+from pyro.distributions import Independent, MaskedDistribution
 from pyro.distributions.util import scale_and_mask
 from pyro.poutine.util import site_is_subsample
 from torch import Tensor
@@ -59,9 +60,13 @@ def log_density_by_row(name: str, site: Any, rows: int) -> tuple[Tensor, Tensor 
         ValueError: where the site has no term for every example.
     """
     check_not_broadcast(name, site)
-    log_prob = site["fn"].log_prob(site["value"])
+    fn, mask = _unmasked(site)
+    log_prob = fn.log_prob(site["value"])
     frames = [frame for frame in site["cond_indep_stack"] if frame.vectorized]
     dims = [frame.dim for frame in frames if frame.size == rows]
+    while not dims and isinstance(fn, Independent) and not _has_rows(log_prob, rows):
+        fn = fn.base_dist  # a vector of independent rows, declared by to_event
+        log_prob = fn.log_prob(site["value"])
     axis = log_prob.ndim + dims[0] if dims else 0
     if log_prob.ndim == 0 or not 0 <= axis < log_prob.ndim or log_prob.shape[axis] != rows:
         raise ValueError(
@@ -70,12 +75,25 @@ def log_density_by_row(name: str, site: Any, rows: int) -> tuple[Tensor, Tensor 
             f"with pyro.plate('data', len(x))"
         )
     subsampled = math.prod((frame.full_size or frame.size) / frame.size for frame in frames)
-    scaled = scale_and_mask(log_prob, site["scale"] / subsampled, site["mask"])
+    scaled = scale_and_mask(log_prob, site["scale"] / subsampled, mask)
     by_row = scaled.movedim(axis, 0).reshape(rows, -1).sum(-1)
-    if site["mask"] is None or site["mask"] is True:
+    if mask is None or mask is True:
         return by_row, None
-    mask = torch.as_tensor(site["mask"], device=log_prob.device).expand(log_prob.shape)
-    return by_row, mask.movedim(axis, 0).reshape(rows, -1).any(-1)
+    seen = torch.as_tensor(mask, device=log_prob.device).expand(log_prob.shape)
+    return by_row, seen.movedim(axis, 0).reshape(rows, -1).any(-1)
+
+
+def _unmasked(site: Any) -> tuple[Any, Any]:
+    """The distribution of a site, and what of it counts: by a handler and by ``fn.mask()``."""
+    fn, mask = site["fn"], site["mask"]
+    while isinstance(fn, MaskedDistribution):
+        mask = fn._mask if mask is None else torch.as_tensor(mask) & torch.as_tensor(fn._mask)
+        fn = fn.base_dist
+    return fn, mask
+
+
+def _has_rows(log_prob: Tensor, rows: int) -> bool:
+    return log_prob.ndim > 0 and len(log_prob) == rows
 
 
 def total(value: Tensor | float) -> Tensor:
@@ -92,12 +110,18 @@ def check_not_broadcast(name: str, site: Any) -> None:
     """
     if not site["is_observed"] or is_factor(site) or not isinstance(site["value"], Tensor):
         return
-    event = len(site["fn"].event_shape)
-    shape, batch = site["value"].shape, site["fn"].batch_shape
-    values = shape[: len(shape) - event]
-    if len(shape) > 0 and torch.broadcast_shapes(values, batch).numel() > values.numel():
+    value, shape = site["value"].shape, site["fn"].shape()
+    if len(value) > 0 and _enlarged(value, shape):
         raise ValueError(
             f"the observed site {name!r} must have values in the shape of its distribution, got "
-            f"values {list(shape)} for batch_shape {list(batch)} and event_shape "
+            f"values {list(value)} for batch_shape {list(site['fn'].batch_shape)} and event_shape "
             f"{list(site['fn'].event_shape)}, which would broadcast"
         )
+
+
+def _enlarged(value: torch.Size, shape: torch.Size) -> bool:
+    """Whether values would be repeated to fill a shape; what fits in no way fails by itself."""
+    try:
+        return torch.broadcast_shapes(value, shape).numel() > value.numel()
+    except RuntimeError:
+        return False

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from bayesnas.inference.elbo.bound import bound_terms
 from bayesnas.inference.evaluation.calibration import calibration_error
+from bayesnas.inference.evaluation.point_masses import point_masses
 from bayesnas.inference.evaluation.predictive import (
     conditional_means,
     conditionals,
@@ -21,7 +22,7 @@ from bayesnas.inference.evaluation.predictive import (
 )
 from bayesnas.inference.runtime.pyro_context import pyro_session
 from bayesnas.inference.runtime.random_state import RandomStream
-from bayesnas.models.base import ROWS_AT_ONCE, BayesianModel
+from bayesnas.models.base import BayesianModel
 
 
 @dataclass
@@ -34,15 +35,17 @@ class Predictive:
         expected_log_lik: E_q log p(y | w) summed over the rows, in nats.
         expected_log_lik_error: its Monte Carlo standard error (NaN for fewer than two draws).
         seen: rows of which anything is observed, boolean ``[n]``; None for all of them.
-        counts: whether the targets are counts: whole numbers, but no classes.
+        targets: values of the site of the targets ``[n, ...]``.
+        labels: whether the targets are classes: whole numbers, but no counts.
     """
 
     means: Tensor
     log_density: Tensor
     expected_log_lik: float
     expected_log_lik_error: float
-    seen: Tensor | None = None
-    counts: bool = False
+    seen: Tensor | None
+    targets: Tensor
+    labels: bool
 
     def of_seen(self, rows: Tensor) -> Tensor:
         """The rows of which anything is observed."""
@@ -67,9 +70,9 @@ def _evaluating(model: BayesianModel) -> Iterator[None]:
 def predictive(model: BayesianModel, x: Tensor, y: Tensor, draws: int, seed: int) -> Predictive:
     """Average predictions over ``draws`` draws of the weights; 0 means posterior means."""
     found = (
-        posterior_draws(model, x[:2], draws, seed)
+        posterior_draws(model, model.few_rows(x), draws, seed)
         if draws
-        else iter([posterior_means(model, x[:2])])
+        else iter([posterior_means(model, model.few_rows(x))])
     )
     sums, means, log_density = [], torch.zeros(()), torch.tensor(-torch.inf)
     for draw in found:
@@ -84,7 +87,8 @@ def predictive(model: BayesianModel, x: Tensor, y: Tensor, draws: int, seed: int
         expected,
         error,
         given.seen,
-        given.counts,
+        given.targets,
+        given.labels,
     )
 
 
@@ -104,21 +108,22 @@ def evaluate(
         kl, kl_error = kl_of(model, x, y, draws, seed)
     metrics = {
         "nll": found.nll(),
-        "elbo": found.expected_log_lik - kl_weight * kl,
+        "elbo": found.expected_log_lik - (kl_weight * kl if kl_weight else 0.0),
         "kl": kl,
         "expected_log_lik": found.expected_log_lik,
         # Both averages are over the same draws of the guide or over independent ones; the sum of
         # the errors is the most that their difference can have.
         "elbo_error": found.expected_log_lik_error + kl_weight * kl_error,
     }
+    y = found.targets if model.takes_data_as_given else y  # where several sites are observed
     means, targets = found.of_seen(found.means), found.of_seen(y)
-    if y.is_floating_point() or found.counts:
+    if y.is_floating_point() or not found.labels:
         if means.shape != targets.shape:
             raise ValueError(
                 f"y must have the shape of the model's means {list(means.shape)}, "
                 f"got {list(targets.shape)}"
             )
-        return {"rmse": (means - targets).square().mean().sqrt().item(), **metrics}
+        return {"rmse": (means - targets.to(means)).square().mean().sqrt().item(), **metrics}
     return {
         "accuracy": (predicted_labels(means) == targets).float().mean().item(),
         "ece": calibration_error(means, targets),
@@ -135,13 +140,16 @@ def mean_nll(model: BayesianModel, x: Tensor, y: Tensor, *, seed: int, draws: in
 def kl_of(model: BayesianModel, x: Tensor, y: Tensor, draws: int, seed: int) -> tuple[float, float]:
     """KL(q ‖ p) in nats and its standard error; averaged over ``draws`` where not closed-form.
 
-    Latent sites of every example are summed over all rows of ``x``.
+    Latent sites of every example are summed over all rows of ``x``. Infinite where the guide puts
+    all mass on one value of a continuous latent.
     """
+    if point_masses(model, model.few_rows(x)):
+        return math.inf, 0.0
     stream = RandomStream(seed, x.device)
-    local = next(posterior_draws(model, x[:2], 1, seed)).local
+    local = next(posterior_draws(model, model.few_rows(x), 1, seed)).local
     # Without latents of each example the KL is that of the weights: two rows do.
-    batches = x.split(ROWS_AT_ONCE) if local else (x[:2],)
-    targets = y.split(ROWS_AT_ONCE) if local else (y[:2],)
+    batches = x.split(model.rows_at_once(len(x))) if local else (model.few_rows(x),)
+    targets = y.split(model.rows_at_once(len(y))) if local else (model.few_rows(y),)
     totals = []
     for _ in range(max(draws, 1)):
         weights_kl, local_kl = 0.0, 0.0
@@ -159,5 +167,5 @@ def accuracy_of_means(model: BayesianModel, x: Tensor, y: Tensor) -> float | Non
     if y.is_floating_point():
         return None
     with _evaluating(model):
-        means = conditional_means(model, x, posterior_means(model, x[:2]))
+        means = conditional_means(model, x, posterior_means(model, model.few_rows(x)))
     return (predicted_labels(means) == y).float().mean().item()

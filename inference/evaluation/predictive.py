@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,9 +23,10 @@ from bayesnas.inference.elbo.sites import (
     log_density_by_row,
     split_sites,
 )
+from bayesnas.inference.evaluation.enumeration import enumerated, summed_log_lik, summed_mean
 from bayesnas.inference.runtime.pyro_context import pyro_session
 from bayesnas.inference.runtime.random_state import RandomStream
-from bayesnas.models.base import ROWS_AT_ONCE, BayesianModel, is_deterministic
+from bayesnas.models.base import BayesianModel, is_deterministic
 
 _COUNTS = (dist.Poisson, dist.Binomial, dist.NegativeBinomial, dist.Geometric)
 
@@ -72,7 +73,7 @@ def posterior_means(model: BayesianModel, x: Tensor) -> PosteriorDraw:
 
 
 def _run_guide(model: BayesianModel, x: Tensor, *, means: bool) -> PosteriorDraw:
-    trace = _guide_trace(model, x, means)
+    trace = guide_trace(model, x, means=means)
     sites, terms = split_sites(trace)
     shared = {name: site for name, site in sites.items() if not model.follows_batch(site)}
     values = {name: site["value"] for name, site in shared.items() if not is_auxiliary(site)}
@@ -80,31 +81,47 @@ def _run_guide(model: BayesianModel, x: Tensor, *, means: bool) -> PosteriorDraw
     return PosteriorDraw(values, log_q, local=len(shared) < len(sites), means=means)
 
 
-def _guide_trace(model: BayesianModel, x: Tensor, means: bool) -> Any:
+def guide_trace(model: BayesianModel, x: Tensor, *, means: bool = False) -> Any:
+    """Trace of the guide at a draw, or at the means of its sites."""
     guide: Callable[..., Any] = GuideMeans()(model.guide) if means else model.guide
     with DrawnWeights():
         return poutine.trace(guide).get_trace(x, None)
 
 
 def model_trace(
-    model: BayesianModel, x: Tensor, draw: PosteriorDraw, y: Tensor | None = None
+    model: BayesianModel,
+    x: Tensor,
+    draw: PosteriorDraw,
+    y: Tensor | None = None,
+    *,
+    sampler: RandomStream | None = None,
 ) -> Any:
     """Trace of the model at a draw; without ``y`` the site of the targets holds their mean.
+
+    Args:
+        model: the model.
+        x: inputs ``[n, ...]``.
+        draw: of the latent sites that all examples share.
+        y: targets ``[n, ...]``.
+        sampler: of what the model alone draws; by default its enumerated sites take all values.
 
     Raises:
         ValueError: if the model has no such site.
     """
-    with torch.no_grad(), pyro_session(RandomStream(0, x.device)), FixedValues(draw.values):
-        fn: Callable[..., Any] = model.model
+    stream = RandomStream(0, x.device) if sampler is None else sampler
+    with torch.no_grad(), pyro_session(stream):
+        fn: Callable[..., Any] = FixedValues(draw.values)(model.model)
         if draw.local:
-            fn = poutine.replay(fn, trace=_guide_trace(model, x, draw.means))
+            fn = poutine.replay(fn, trace=guide_trace(model, x, means=draw.means))
+        if sampler is None:
+            fn = enumerated(model, fn)
         with UnsampledTargets(model.target_site):
             trace = poutine.trace(fn).get_trace(x, y)
     if model.target_site not in trace.nodes:
         sites = [name for name, site in trace.nodes.items() if site["type"] == "sample"]
         raise ValueError(
             f"the model must sample its targets at a site called {model.target_site!r}, "
-            f"got sites {sites}"
+            f"got sites {sites}; name the one to predict by PyroPair(model, guide, target=...)"
         )
     return trace
 
@@ -120,17 +137,23 @@ def conditional_mean(fn: Any) -> Tensor:
 
 def conditional_means(model: BayesianModel, x: Tensor, draw: PosteriorDraw) -> Tensor:
     """Class probabilities or means of y for every row of ``x``, in batches."""
-    traces = _traces(model, x, draw)
-    return torch.cat([conditional_mean(t.nodes[model.target_site]["fn"]) for t, _ in traces])
+    return torch.cat([_mean(model, trace) for trace, _ in _traces(model, x, draw)])
+
+
+def _mean(model: BayesianModel, trace: Any) -> Tensor:
+    means = conditional_mean(trace.nodes[model.target_site]["fn"])
+    return summed_mean(model, trace, means) if model.summed_out else means
 
 
 def conditional_samples(
     model: BayesianModel, x: Tensor, draw: PosteriorDraw, stream: RandomStream
 ) -> Tensor:
     """Sample y for every row of ``x`` given a draw of the latents, ``[n, ...]``."""
-    with torch.no_grad(), stream.active():
-        traces = _traces(model, x, draw)
-        return torch.cat([t.nodes[model.target_site]["fn"].sample() for t, _ in traces])
+    found = []
+    for trace, _ in _traces(model, x, draw, sampler=stream):
+        with torch.no_grad(), stream.active():
+            found.append(trace.nodes[model.target_site]["fn"].sample())
+    return torch.cat(found)
 
 
 @dataclass
@@ -143,14 +166,16 @@ class Conditionals:
             masks and scales them.
         shared: sum of observed terms that belong to no example, as those of ``pyro.factor``.
         seen: rows of which anything is observed, boolean ``[n]``; None for all of them.
-        counts: whether the targets are counts: whole numbers, but no classes.
+        targets: values of the site of the targets ``[n, ...]``.
+        labels: whether they are classes: whole numbers, but no counts.
     """
 
     means: Tensor
     log_lik: Tensor
     shared: float
     seen: Tensor | None
-    counts: bool
+    targets: Tensor
+    labels: bool
 
     def total(self) -> float:
         """Log-likelihood of all rows, in nats."""
@@ -159,43 +184,69 @@ class Conditionals:
 
 def conditionals(model: BayesianModel, x: Tensor, y: Tensor, draw: PosteriorDraw) -> Conditionals:
     """Means of y and log-likelihood of every row, in batches."""
-    means, log_lik, seen, shared, counts = [], [], [], 0.0, False
+    means, log_lik, seen, targets, shared, labels = [], [], [], [], 0.0, True
     for start, (trace, rows) in enumerate(_traces(model, x, draw, y)):
-        by_row, in_row = torch.zeros(rows, device=x.device), torch.zeros(rows, dtype=torch.bool)
-        in_row = in_row.to(x.device)
-        for name, site in split_sites(trace)[1].items():
-            if model.follows_batch(site):
-                terms, mask = log_density_by_row(name, site, rows)
-                by_row = by_row + terms
-                in_row |= True if mask is None else mask
-            elif start == 0:
-                shared += log_density(site).item()
-        target = trace.nodes[model.target_site]["fn"]
-        counts = isinstance(_base(target), _COUNTS)
-        means.append(conditional_mean(target))
+        observed = split_sites(trace)[1]
+        of_rows = {name: site for name, site in observed.items() if model.has_rows(site)}
+        by_row, in_row = _log_lik_by_row(model, trace, of_rows, rows)
+        if start == 0:
+            others = (site for name, site in observed.items() if name not in of_rows)
+            shared = sum(log_density(site).item() for site in others)
+        target = trace.nodes[model.target_site]
+        targets.append(target["value"])
+        labels = _is_of_labels(target["fn"])
+        means.append(_mean(model, trace))
         log_lik.append(by_row)
         seen.append(in_row)
     mask = torch.cat(seen)
     everything = bool(mask.all())
     return Conditionals(
-        torch.cat(means), torch.cat(log_lik), shared, None if everything else mask, counts
+        torch.cat(means),
+        torch.cat(log_lik),
+        shared,
+        None if everything else mask,
+        torch.cat(targets),
+        labels,
     )
 
 
-def _base(fn: Any) -> Any:
+def _log_lik_by_row(
+    model: BayesianModel, trace: Any, sites: Mapping[str, Any], rows: int
+) -> tuple[Tensor, Tensor]:
+    """Log-likelihood of every row, and whether anything of it is observed."""
+    if not sites:
+        raise ValueError(
+            f"the model must observe a site with a log density for each of {rows} examples: "
+            "declare them independent, with pyro.plate('data', len(x))"
+        )
+    if model.summed_out:
+        log_lik = summed_log_lik(model, trace, sites)
+        return log_lik, torch.ones_like(log_lik, dtype=torch.bool)
+    terms, masks = zip(*(log_density_by_row(n, s, rows) for n, s in sites.items()), strict=True)
+    seen = [torch.ones_like(terms[0], dtype=torch.bool) if m is None else m for m in masks]
+    return torch.stack(terms).sum(0), torch.stack(seen).any(0)
+
+
+def _is_of_labels(fn: Any) -> bool:
     while hasattr(fn, "base_dist"):
         fn = fn.base_dist
-    return fn
+    return bool(fn.support.is_discrete) and not isinstance(fn, _COUNTS)
 
 
 def _traces(
-    model: BayesianModel, x: Tensor, draw: PosteriorDraw, y: Tensor | None = None
+    model: BayesianModel,
+    x: Tensor,
+    draw: PosteriorDraw,
+    y: Tensor | None = None,
+    *,
+    sampler: RandomStream | None = None,
 ) -> Iterator[tuple[Any, int]]:
     """Traces of the model and their numbers of rows, in batches."""
-    for start in range(0, len(x), ROWS_AT_ONCE):
-        rows = slice(start, start + ROWS_AT_ONCE)
+    size = model.rows_at_once(len(x))
+    for start in range(0, len(x), size):
+        rows = slice(start, start + size)
         observed = None if y is None else y[rows]
-        yield model_trace(model, x[rows], draw, observed), len(x[rows])
+        yield model_trace(model, x[rows], draw, observed, sampler=sampler), len(x[rows])
 
 
 def shared_values(

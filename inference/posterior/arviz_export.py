@@ -13,6 +13,7 @@ from bayesnas.checks import draw_count, seed_number
 from bayesnas.export.datatree import pareto_k, tempered_log_weights, to_datatree
 from bayesnas.inference.config.inputs import Data
 from bayesnas.inference.config.settings import check_kl_weight
+from bayesnas.inference.evaluation.point_masses import point_masses
 from bayesnas.inference.evaluation.predictive import (
     PosteriorDraw,
     conditional_samples,
@@ -26,7 +27,7 @@ from bayesnas.inference.runs.chain_record import HISTORY
 from bayesnas.inference.runs.description import RunDescription
 from bayesnas.inference.runs.run_folder import Example
 from bayesnas.inference.runtime.random_state import RandomStream
-from bayesnas.models.base import OBSERVED, BayesianModel
+from bayesnas.models.base import BayesianModel
 from bayesnas.typed import typed
 
 if TYPE_CHECKING:
@@ -154,7 +155,8 @@ def draws_to_datatree(
             if data is not None:
                 log_lik[c, d] = _record_targets(targets, c, d, model, draw, data, samples)
     assert run.settings.kl_weight is not None  # of one λ: an amortised fit exports its λ in turn
-    observed = None if data is None else {OBSERVED: data[1].cpu().numpy()}
+    target = chains[0].model.target_site
+    observed = None if data is None else {target: data[1].cpu().numpy()}
     return to_datatree(
         posterior=posterior.arrays,
         dims=_dims(chains[0].model, data),
@@ -162,8 +164,8 @@ def draws_to_datatree(
         log_q=log_q,
         kl_weight=run.settings.kl_weight,
         log_lik_total=log_lik if is_training_data else None,
-        log_likelihood=_named(targets, "log_likelihood"),
-        posterior_predictive=_named(targets, "posterior_predictive"),
+        log_likelihood=_named(targets, "log_likelihood", target),
+        posterior_predictive=_named(targets, "posterior_predictive", target),
         observed_data=observed,
         constant_data=None if data is None else {"x": data[0].cpu().numpy()},
         svi=_history(chains),
@@ -181,8 +183,13 @@ def tempered_pareto_k(
     """k̂ of the guide against p(w) p(y | x, w)^(1/λ); see ``Posterior.pareto_k``."""
     log_prior, log_lik, log_q = np.zeros(draws), np.zeros(draws), np.zeros(draws)
     model.eval()
-    for d, draw in enumerate(posterior_draws(model, x[:2], draws, seed)):
-        log_prior[d] = _total(shared_values(model, x[:2], draw)[0])
+    if fixed := point_masses(model, model.few_rows(x)):
+        raise ValueError(
+            f"the guide of {model.describe()} puts all mass on one value of {fixed}, so draws from "
+            "it have no importance weights"
+        )
+    for d, draw in enumerate(posterior_draws(model, model.few_rows(x), draws, seed)):
+        log_prior[d] = _total(shared_values(model, model.few_rows(x), draw)[0])
         log_lik[d] = conditionals(model, x, y, draw).total()
         log_q[d] = _total(draw.log_q)
     return pareto_k(tempered_log_weights(log_prior, log_lik, log_q, kl_weight))
@@ -221,13 +228,14 @@ def _dims(model: BayesianModel, data: Example | None) -> dict[str, Sequence[str]
     dims: dict[str, Sequence[str]] = dict(model.site_dims())
     if data is not None:
         x, y = data
-        dims[OBSERVED] = ("obs", *(f"y_dim_{axis}" for axis in range(1, y.ndim)))
+        name = model.target_site
+        dims[name] = ("obs", *(f"{name}_dim_{axis}" for axis in range(1, y.ndim)))
         dims["x"] = ("obs", *(f"x_dim_{axis}" for axis in range(1, x.ndim)))
     return dims
 
 
-def _named(targets: _Recorder, name: str) -> dict[str, npt.NDArray[Any]] | None:
-    return {OBSERVED: targets.arrays[name]} if name in targets.arrays else None
+def _named(targets: _Recorder, name: str, target: str) -> dict[str, npt.NDArray[Any]] | None:
+    return {target: targets.arrays[name]} if name in targets.arrays else None
 
 
 def _history(chains: Sequence[FittedChain]) -> dict[str, npt.NDArray[Any]]:

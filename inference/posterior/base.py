@@ -41,7 +41,7 @@ class BasePosterior:
         run: what was fitted on what.
         best: index of the best chain: the one whose bound was highest over its last steps (at
             nearby KL weights, after a fit of many).
-        example: two rows of the training data, ``(x, y)``.
+        example: two rows of the training data, ``(x, y)``; all, where the model needs them.
     """
 
     def __init__(
@@ -141,7 +141,14 @@ class BasePosterior:
     def _like_example(self, values: Tensor, part: int) -> Tensor:
         """Inputs (part 0) or targets (part 1) where the training data lay, and of their type."""
         like = self.example[part]
-        return values.to(like.device) if self.model.takes_data_as_given else values.to(like)
+        if not self.model.takes_data_as_given:
+            return values.to(like)
+        if values.dtype != like.dtype or values.shape[1:] != like.shape[1:]:
+            raise ValueError(
+                f"{'xy'[part]} must be {like.dtype} of shape {['n', *like.shape[1:]]}, as in the "
+                f"fit, got {values.dtype} of shape {list(values.shape)}"
+            )
+        return values.to(like.device)
 
     def _check_inputs(self, x: Tensor) -> None:
         tensor("x", x)
@@ -150,6 +157,11 @@ class BasePosterior:
             raise ValueError(
                 f"x must have shape {['n', *expected]} with n >= 1, as in training, "
                 f"got {list(x.shape)}"
+            )
+        if self.model.whole_sample and len(x) != len(self.example[0]):
+            raise ValueError(
+                f"x must be the {len(self.example[0])} rows of the training data, in their order, "
+                f"got {len(x)} rows: {self.model.whole_sample}"
             )
 
     def __repr__(self) -> str:

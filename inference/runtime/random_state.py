@@ -9,9 +9,9 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-# Pyro's handlers and settings and torch's generators belong to the process, not to a thread.
 from bayesnas.checks import seed_number
 
+# Pyro's handlers and settings and torch's generators belong to the process, not to a thread.
 ONE_AT_A_TIME = threading.RLock()
 
 _CPU = torch.device("cpu")

@@ -91,9 +91,9 @@ class EagerStep:
         if elbo is None:
             terms = bound_terms(self._model, x, y, data_scale=scale)
             return terms, terms.bound(kl_weight)
-        follows = self._model.follows_batch
-        model = kl_weighted(self._model.model, kl_weight, scale, follows)
-        guide = kl_weighted(self._model.guide, kl_weight, scale, follows)
+        handled = (kl_weight, scale, self._model.follows_batch, self._model.summed_out)
+        model = kl_weighted(self._model.model, *handled)
+        guide = kl_weighted(self._model.guide, *handled)
         before = self._stream.now()
         bound: Tensor = -elbo.differentiable_loss(model, guide, x, y)
         if not torch.isfinite(bound):

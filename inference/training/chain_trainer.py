@@ -74,6 +74,11 @@ class ChainTrainer:
             if fresh:
                 model.prepare(*first)
                 model.reset()
+            if model.whole_sample and settings.batch_size < len(x):
+                raise ValueError(
+                    f"{model.whole_sample}, so it can't be fitted to minibatches: set "
+                    f"batch_size={len(x)}, got {settings.batch_size}"
+                )
             self._try_out(*first)
             self.step_fn = Step(
                 model, optimizer, settings, len(x), self.stream, lambda: self._where(self.step)

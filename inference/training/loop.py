@@ -92,6 +92,8 @@ class Loop:
             upper=self._upper(),
         )
         if self.validation is not None and index == 0:  # what can't be validated fails here
+            if model.whole_sample:
+                raise ValueError(f"validation has no place here: {model.whole_sample}")
             mean_nll(model, self.validation.x[:2], self.validation.y[:2], seed=0, draws=1)
         return training
 

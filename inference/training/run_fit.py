@@ -32,7 +32,7 @@ class FitResult(NamedTuple):
     Attributes:
         run: what was fitted on what.
         records: parameters and history, one a chain.
-        example: two rows of the training data.
+        example: two rows of the training data; all, where a model needs them.
         device: where the fit ran.
     """
 
@@ -83,7 +83,8 @@ def run_fit(model: BayesianModel, data: Data, arguments: FitArguments) -> FitRes
         folder.tidy()
         return FitResult(*read_run(folder.path, model, arguments.amortize), device)
     records = loop.run(first, folder, arguments.progress)
-    example = (train.x[:2].detach().clone(), train.y[:2].detach().clone())
+    few = first.model.few_rows
+    example = (few(train.x).detach().clone(), few(train.y).detach().clone())
     if folder is not None:
         _save_result(folder, records, example)
     return FitResult(run, records, example, device)

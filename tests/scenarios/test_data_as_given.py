@@ -59,7 +59,9 @@ def test_targets_keep_their_shape(name: str, batch_size: int) -> None:
     y = 2.0 * x + NOISE * torch.randn(shape, generator=generator)
     seen: list[Any] = []
     pair = bn.models.PyroPair(regression(len(shape) - 1, seen), guide)
-    post = bn.fit(pair, (x, y), batch_size=batch_size, steps=600, lr=0.03, progress=False)
+    post = bn.fit(
+        pair, (x, y), batch_size=batch_size, steps=400, lr=0.05, schedule="cosine", compile="trace"
+    )
     assert float(post.model.own["loc"].detach()) == pytest.approx(slope(x, y), abs=0.15)
     found = post.evaluate((x, y), draws=20)
     w = post.sample(draws=20)["w"].reshape(-1, *[1] * len(shape))
@@ -128,7 +130,7 @@ def test_a_broadcast_of_observed_values_is_an_error(name: str) -> None:
 
 def test_the_error_names_both_shapes() -> None:
     x = torch.ones(30, 1)
-    message = r"'y' has shape \[30, 1\] in the model .* have shape \[30\]"
+    message = r"'y' .* got values \[30\] for batch_shape \[30\] and event_shape \[1\]"
     with pytest.raises(ValueError, match=message):
         bn.fit(bn.models.PyroPair(regression(1), guide), (x, torch.ones(30)), **OPTIONS)
 
