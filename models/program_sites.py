@@ -212,4 +212,4 @@ def _adds_no_data(site: Any) -> bool:
 
 
 def _is_enumerated(site: Any) -> bool:
-    return site["infer"].get("enumerate") == "parallel"
+    return bool(site["infer"].get("enumerate") == "parallel")

@@ -12,9 +12,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
+from bayesnas.inference.compile.torch_private import TorchDispatchMode, tree_leaves
 from bayesnas.inference.compile.trace import relative_difference
 
 _PASSES = 4

@@ -7,6 +7,7 @@ graph of tensor operations that can be changed and run. These are the pieces it 
 - ``make_fx``, which records operations below autograd;
 - a tracing context and a fake tensor mode: with one mode for all values a trace takes half as long;
 - ``torch._inductor.compile``: ``torch.compile`` would trace anew and check guards at every step;
+- the mode that sees every operation, and the leaves of its arguments, to compare passes;
 - the class of operators and their schemas, which say what is random and what is written to.
 
 Where one of them changes, ``tests/inference/compile/test_torch_private.py`` fails, fits fall back
@@ -23,6 +24,8 @@ from torch import Tensor
 from torch._guards import TracingContext, tracing
 from torch._subclasses import FakeTensorMode
 from torch.fx.experimental.proxy_tensor import make_fx
+from torch.utils._python_dispatch import TorchDispatchMode as TorchDispatchMode
+from torch.utils._pytree import tree_leaves as tree_leaves
 
 Operator = torch._ops.OpOverload
 """Class of an operator with its overload, such as ``torch.ops.aten.mul.Tensor``."""

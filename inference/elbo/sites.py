@@ -122,6 +122,6 @@ def check_not_broadcast(name: str, site: Any) -> None:
 def _enlarged(value: torch.Size, shape: torch.Size) -> bool:
     """Whether values would be repeated to fill a shape; what fits in no way fails by itself."""
     try:
-        return torch.broadcast_shapes(value, shape).numel() > value.numel()
+        return bool(torch.broadcast_shapes(value, shape).numel() > value.numel())
     except RuntimeError:
         return False

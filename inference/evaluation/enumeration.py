@@ -91,8 +91,8 @@ def _dim_of_examples(model: BayesianModel, trace: Any, observed: Iterable[str]) 
 def _refuse(name: str) -> None:
     raise ValueError(
         f"{[name]} are summed out, but not of each example by itself (they must stand in the plate "
-        "of the examples and in no other): to evaluate the model write the sum into its likelihood, "
-        "as pyro.distributions.MixtureSameFamily does"
+        "of the examples and in no other): to evaluate the model write the sum into its "
+        "likelihood, as pyro.distributions.MixtureSameFamily does"
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Unpack
 
 import torch
@@ -15,27 +14,18 @@ from bayesnas.inference.config.inputs import Data, checked_data
 from bayesnas.inference.config.settings import make_settings
 from bayesnas.inference.evaluation.metrics import evaluate, kl_of
 from bayesnas.inference.evaluation.predictive import conditional_means, posterior_draws
-from bayesnas.inference.evaluation.pruning_curve import (
-    PRUNING_FRACTIONS,
-    pruned,
-    pruning_curve,
-    without_groups,
-)
 from bayesnas.inference.optim.optimizers import OptimizerFactory
-from bayesnas.inference.posterior.arviz_export import ArvizExport
-from bayesnas.inference.posterior.chain import FittedChain
+from bayesnas.inference.posterior.pruning import Prunable
 from bayesnas.inference.posterior.refine import refined
 from bayesnas.inference.posterior.retrain import Start, retrained
 from bayesnas.inference.training.fit_options import FitOptions
-from bayesnas.pruning.compaction import compact
-from bayesnas.pruning.criteria import Criterion, Removal
 from bayesnas.typed import typed
 
 if TYPE_CHECKING:
     import xarray as xr
 
 
-class Posterior(ArvizExport):
+class Posterior(Prunable):
     """q(w, Γ) at one KL weight, fitted from one or more starts.
 
     Every start is a chain. What speaks of one network (:meth:`evaluate`, :meth:`predict`,
@@ -233,70 +223,3 @@ class Posterior(ArvizExport):
             ValueError: naming an argument that does not fit.
         """
         return Posterior.restore(*retrained(self.model, data, start, dict(options)))
-
-    # Smaller networks ---------------------------------------------------------------------
-
-    @typed()
-    def prune(
-        self,
-        *,
-        fraction: float | None = None,
-        threshold: float | None = None,
-        by: Removal = "density",
-        seed: int = 0,
-    ) -> Posterior:
-        """Remove weights: those with the largest relative density at zero first (Graves 2011).
-
-        Removed weights are exactly zero in means and draws, and leave the KL. What is already
-        removed stays so: groups can go first, then single weights. Give one of:
-
-        Args:
-            fraction: share of all weights (biases included) removed, over all layers together;
-                of groups as few go as remove at least so many.
-            threshold: removes where ρ = exp(−μ²/2σ²) ≥ threshold; by magnitude, where
-                |μ| ≤ threshold; by group, where the score of ``model.group_scores()`` is
-                ≥ threshold.
-            by: ``"density"`` ρ, ``"magnitude"`` |μ|, ``"random"``, the baseline, or ``"group"``:
-                whole input units and filters of a ``BayesianCompressionNet``, and with them the
-                units that nothing reads any more.
-            seed: of the random order.
-
-        Returns:
-            a new posterior; this one stays as it is.
-
-        Raises:
-            ValueError: for both or neither of ``fraction`` and ``threshold``, one out of range,
-                or by group where a layer would lose all its groups.
-            TypeError: for a model without weights, or groups, to prune.
-        """
-        models = [chain.model for chain in self._chains]
-        if by == "group":
-            x = self.example[0]
-            smaller = [without_groups(m, fraction, threshold, x) for m in models]
-        else:
-            smaller = [pruned(model, fraction, threshold, by, seed) for model in models]
-        chains = [
-            FittedChain(model, chain.history, chain.validation_nll)
-            for model, chain in zip(smaller, self._chains, strict=True)
-        ]
-        return Posterior(self.run, chains, self.example)
-
-    @typed(own=("data",))
-    def pruning_curve(
-        self,
-        data: Data,
-        fractions: Sequence[float] = PRUNING_FRACTIONS,
-        by: Sequence[Criterion] = ("density", "magnitude", "random"),
-        *,
-        seed: int = 0,
-    ) -> xr.Dataset:
-        """Accuracy (or rmse) and nll of the posterior means against the fraction removed.
-
-        Returns:
-            variables over dims ``(by, fraction)``.
-        """
-        return pruning_curve(self.model, *self._tensors(data), fractions, by, seed)
-
-    def compact(self) -> nn.Module:
-        """Return a plain module at the posterior means, dead groups physically removed."""
-        return compact(self.model.plain_module().eval(), self.example[0])

@@ -164,6 +164,8 @@ class ArdVae(Autoencoder):
         weight = self.point_weight()
         if self.decoder_prior == "gaussian":
             weight = pyro.sample(WEIGHT, self.weight_prior())
+        if weight.ndim > self.weight.ndim:  # pyro.infer.Predictive puts dims of plates in front
+            weight = weight.reshape(self.weight.shape)
         target = None if y is None else y.reshape(-1, *self.shape)
         zeros = self.weight.new_zeros(x.shape[0], self.latents)
         with pyro.plate(DATA_PLATE, x.shape[0], dim=-1):

@@ -236,8 +236,6 @@ class IndianBuffetVae(Autoencoder):
         """Merge two features or drop one; see :func:`~.feature_moves.feature_moves`."""
         return feature_moves(self, x)
 
-    # Use ----------------------------------------------------------------------------------
-
     @torch.no_grad()
     def scales(self) -> Tensor:
         """E π, the probability of every feature in a new example, ``[K]``."""

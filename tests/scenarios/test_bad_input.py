@@ -129,12 +129,13 @@ def test_pair_that_does_not_match(refused, xy, model, message):
 
 
 def test_model_that_can_not_be_validated(refused, xy):
-    """Its targets are at a site of another name: seen before an epoch is over."""
+    """It observes two sites, none of them "y": seen before an epoch is over."""
 
     def model(x, y=None):
         w = pyro.sample("w", dist.Normal(0.0, 1.0))
         with pyro.plate("data", len(x)):
             pyro.sample("target", dist.Normal(w * x[:, 0], 1.0), obs=y)
+            pyro.sample("other", dist.Normal(w, 1.0), obs=y)
 
     other = bn.models.PyroPair(model, pair().guide_fn)
     data = (xy[0], xy[0][:, 0])

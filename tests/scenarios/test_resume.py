@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import bayesnas as bn
-from bayesnas.inference.steps import step
+from bayesnas.inference.steps import traced_step
 
 KILLED, DONE = -9, 0
 FITS = ("plain", "restarts", "regression", "pair", "traced", "amortized", "batched")
@@ -107,12 +107,12 @@ def test_steps_are_recorded_or_not_as_before(net, xy, tmp_path, monkeypatch, cap
             raise InterruptedError
 
     options = {"steps": 12, "batch_size": 8, "compile": "trace", "out": tmp_path / "run"}
-    monkeypatch.setattr(step, "TOLERANCE", tolerances[0])
+    monkeypatch.setattr(traced_step, "TOLERANCE", tolerances[0])
     with pytest.raises(InterruptedError):
         bn.fit(net, xy, on_step=stop, checkpoint_every=4, **options)
     assert ("in eager mode" in caplog.text) == (tolerances[0] < 0)
     caplog.clear()
-    monkeypatch.setattr(step, "TOLERANCE", tolerances[1])
+    monkeypatch.setattr(traced_step, "TOLERANCE", tolerances[1])
     bn.fit(net, xy, resume=True, **options)
     assert caplog.text == ""
 

@@ -130,7 +130,8 @@ def test_the_log_says_what_is_drawn_anew_and_what_keeps_its_values(caplog):
     net.embed.requires_grad_(False)
     bn.fit(bn.models.GaussianNet(net), data(5, 4), **FIT)
     line = caplog.records[0].getMessage()
-    assert "drawn anew: 5 Linear (" in line
+    assert "drawn anew: encoder.layers.0.self_attn.out_proj (72), " in line
+    assert ", 5 Linear (578), " in line  # 2 (8·16 + 16 + 16·8 + 8) + 8·2 + 2
     assert "starting at the values in net: token (8)" in line
     assert "frozen: 40 numbers" in line
 

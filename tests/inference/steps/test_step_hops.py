@@ -5,8 +5,8 @@ from __future__ import annotations
 import runpy
 from pathlib import Path
 
-MOST_FILES = 25
-MOST_CHANGES = 100
+MOST_FILES = 30
+MOST_CHANGES = 150
 
 SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "step_hops.py"
 
