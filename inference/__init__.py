@@ -3,6 +3,8 @@
 from bayesnas.inference.bilevel.evaluate import hypergradient
 from bayesnas.inference.bilevel.hypergradients import Greedy, Implicit, Unrolled
 from bayesnas.inference.bilevel.options import Bilevel
+from bayesnas.inference.compression.compress import compress
+from bayesnas.inference.compression.compressed import Compressed
 from bayesnas.inference.elbo.bound import BoundTerms, bound_terms
 from bayesnas.inference.elbo.messengers import kl_weighted
 from bayesnas.inference.elbo.nonfinite import NonFiniteLossError
@@ -17,6 +19,7 @@ __all__ = [
     "AmortizedPosterior",
     "Bilevel",
     "BoundTerms",
+    "Compressed",
     "Greedy",
     "Implicit",
     "NonFiniteLossError",
@@ -25,6 +28,7 @@ __all__ = [
     "StepEvent",
     "Unrolled",
     "bound_terms",
+    "compress",
     "fit",
     "hypergradient",
     "kl_weighted",

@@ -39,6 +39,7 @@ inference.steps
 inference.training
 inference.posterior
 inference.fit inference.mcmc
+inference.compression
 inference.search
 inference
 bayesnas

@@ -19,7 +19,7 @@ _SEEDS = (0, 1)
 def point_masses(model: BayesianModel, x: Tensor) -> list[str]:
     """Names of the latent sites where the divergence KL(q ‖ p) is infinite.
 
-    A density p gives no mass to a point. Pyro's autoguides end in a ``Delta`` as well, but one
+    A density p gives no mass to a point; a penalty in the place of one may. Pyro's autoguides end in a ``Delta`` as well, but one
     around a draw: the value differs from one run of the guide to the next.
 
     Args:
@@ -47,7 +47,8 @@ def _deltas(model: BayesianModel, x: Tensor, seed: int) -> dict[str, Tensor]:
 
 
 def _has_density(fn: Any) -> bool:
-    return not isinstance(_base(fn), Delta) and not fn.support.is_discrete
+    is_density = getattr(_base(fn), "is_density", True)
+    return is_density and not isinstance(_base(fn), Delta) and not fn.support.is_discrete
 
 
 def _base(fn: Any) -> Any:

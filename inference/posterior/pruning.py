@@ -10,6 +10,8 @@ from torch import nn
 from bayesnas.inference.config.inputs import Data
 from bayesnas.inference.evaluation.pruning_curve import (
     PRUNING_FRACTIONS,
+    check_alone,
+    chosen_amount,
     pruned,
     pruning_curve,
     without_groups,
@@ -27,12 +29,13 @@ if TYPE_CHECKING:
 class Prunable(ArvizExport):
     """Chains whose networks are made smaller; a base class of :class:`Posterior`."""
 
-    @typed()
+    @typed(own=("validation",))
     def prune(
         self,
         *,
         fraction: float | None = None,
         threshold: float | None = None,
+        validation: Data | None = None,
         by: Removal = "density",
         seed: int = 0,
     ) -> Self:
@@ -47,6 +50,9 @@ class Prunable(ArvizExport):
             threshold: removes where ρ = exp(−μ²/2σ²) ≥ threshold; by magnitude, where
                 |μ| ≤ threshold; by group, where the score of ``model.group_scores()`` is
                 ≥ threshold.
+            validation: held-out data, on which the smallest network is chosen whose loss is within
+                one standard error of the lowest (Breiman et al. 1984); the loss is the share of
+                errors or the mean squared error.
             by: ``"density"`` ρ, ``"magnitude"`` |μ|, ``"random"``, the baseline, or ``"group"``:
                 whole input units and filters of a ``BayesianCompressionNet``, and with them the
                 units that nothing reads any more.
@@ -56,10 +62,14 @@ class Prunable(ArvizExport):
             a new posterior; this one stays as it is.
 
         Raises:
-            ValueError: for both or neither of ``fraction`` and ``threshold``, one out of range,
-                or by group where a layer would lose all its groups.
+            ValueError: for none or several of ``fraction``, ``threshold`` and ``validation``, one
+                out of range, or by group where a layer would lose all its groups.
             TypeError: for a model without weights, or groups, to prune.
         """
+        if validation is not None:
+            check_alone(fraction, threshold)
+            x, y = self._tensors(validation)
+            fraction, threshold = chosen_amount(self.model, x, y, by, seed)
         models = [chain.model for chain in self._chains]
         if by == "group":
             x = self.example[0]

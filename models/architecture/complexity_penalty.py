@@ -22,6 +22,7 @@ class Penalty(TorchDistribution):
         is_cube: whether several operations of an edge may be there.
     """
 
+    is_density = False
     arg_constraints = {}  # noqa: RUF012
     support = constraints.independent(constraints.unit_interval, 2)
 

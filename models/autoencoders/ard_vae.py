@@ -215,8 +215,6 @@ class ArdVae(Autoencoder):
     def _ones(self) -> Tensor:
         return self.weight.new_ones(self.latents)
 
-    # Start --------------------------------------------------------------------------------
-
     @torch.no_grad()
     def reset(self) -> None:
         """Draw weights anew; every dimension starts included."""

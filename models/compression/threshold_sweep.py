@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -19,10 +19,17 @@ if TYPE_CHECKING:
 _THRESHOLDS = 60
 
 
-class Groupwise(Protocol):
-    """A model whose groups have scores and can be removed by them."""
+class Predictor(Protocol):
+    """A model of a network."""
 
     likelihood: Likelihood
+
+    def plain_module(self) -> nn.Module:
+        """The posterior-mean network."""
+
+
+class Groupwise(Predictor, Protocol):
+    """A model whose groups have scores and can be removed by them."""
 
     def group_scores(self) -> dict[str, Tensor]:
         """Score of every group, ``[groups]`` by layer; +inf where it is removed."""
@@ -32,9 +39,6 @@ class Groupwise(Protocol):
 
     def keep_masks(self) -> dict[str, Tensor]:
         """Which weights are kept, by site."""
-
-    def plain_module(self) -> nn.Module:
-        """The posterior-mean network."""
 
 
 def sweep_groups(
@@ -67,7 +71,8 @@ def sweep_groups(
     for threshold in chosen:
         smaller = copy.deepcopy(model)
         smaller.remove_groups(threshold)
-        losses, nll = _losses(smaller, x, y)
+        losses = losses_of(smaller, x, y)
+        nll = _mean_nll(smaller, x, y)
         rows["loss"].append(losses.mean().item())
         rows["loss_error"].append(losses.std().item() / len(losses) ** 0.5)
         rows["nll"].append(nll)
@@ -117,17 +122,35 @@ def _between(scores: Mapping[str, Tensor]) -> list[float]:
     return [float(value) for value in every[places]]
 
 
-def _losses(model: Groupwise, x: Tensor, y: Tensor) -> tuple[Tensor, float]:
-    """Loss of every example, ``[n]``, and the mean negative log-likelihood."""
+def losses_of(model: Predictor, x: Tensor, y: Tensor) -> Tensor:
+    """Loss of the posterior means on every example, ``[n]``: the error, or the squared error.
+
+    Args:
+        model: a fitted model of a network.
+        x: inputs ``[n, ...]``.
+        y: targets ``[n, ...]``.
+    """
+    parts = [
+        _loss(model.likelihood, output, model.likelihood(output).mean, targets)
+        for output, targets in _outputs(model, x, y)
+    ]
+    return torch.cat(parts).double()
+
+
+def _mean_nll(model: Predictor, x: Tensor, y: Tensor) -> float:
+    log_lik = 0.0
+    for output, targets in _outputs(model, x, y):
+        found = model.likelihood(output).log_prob(model.likelihood.target(targets))
+        log_lik += found.sum().item()
+    return -log_lik / len(x)
+
+
+def _outputs(model: Predictor, x: Tensor, y: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Outputs of the posterior-mean network and targets, in batches."""
     module = model.plain_module().eval()
-    losses, log_lik = [], 0.0
-    with torch.no_grad():
-        for inputs, targets in zip(x.split(ROWS_AT_ONCE), y.split(ROWS_AT_ONCE), strict=True):
-            output = module(inputs)
-            found = model.likelihood(output)
-            log_lik += found.log_prob(model.likelihood.target(targets)).sum().item()
-            losses.append(_loss(model.likelihood, output, found.mean, targets))
-    return torch.cat(losses).double(), -log_lik / len(x)
+    for inputs, targets in zip(x.split(ROWS_AT_ONCE), y.split(ROWS_AT_ONCE), strict=True):
+        with torch.no_grad():
+            yield module(inputs), targets
 
 
 def _loss(likelihood: Likelihood, output: Tensor, mean: Tensor, y: Tensor) -> Tensor:

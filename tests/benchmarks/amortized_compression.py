@@ -21,11 +21,12 @@ import xarray as xr
 
 import bayesnas as bn
 from bayesnas.data import Split
+from bayesnas.inference.compression.pretraining import Pretraining
 from bayesnas.models import BayesianCompressionNet
 from bayesnas.models.compression.threshold_sweep import knee
 from bayesnas.nn import load_net, save_net
-from bayesnas.reproductions.bayesian_compression.pretraining import pretrained
-from bayesnas.reproductions.bayesian_compression.settings import LENET_300_100, Pretraining
+from bayesnas.reproductions.bayesian_compression.fits import pretrained_net
+from bayesnas.reproductions.bayesian_compression.settings import LENET_300_100
 
 HELD_OUT = 1 / 12  # 5,000 of 60,000
 SHARES = (1.0, 0.5, 0.3, 0.2, 0.15, 0.1, 0.07, 0.05, 0.03)
@@ -77,7 +78,7 @@ def main() -> None:
     path = args.out / "net.safetensors"
     if not path.exists():
         args.out.mkdir(parents=True, exist_ok=True)
-        save_net(pretrained(START, data.train, args.seed, torch.device("cpu")), path)
+        save_net(pretrained_net(START, data.train, args.seed, torch.device("cpu")), path)
     model = BayesianCompressionNet(
         load_net(path), "horseshoe", initial_loc="net", initial_scale=0.05
     )

@@ -324,12 +324,6 @@ def calls(folder) -> list[Call]:
             "expected_widths", cascade.expected_widths, {"layers": 2}, {"layers": whole(0, 100_000)}
         ),
         Call(
-            "width_distribution",
-            cascade.width_distribution,
-            {"layer": 2},
-            {"layer": whole(0, 100_000)},
-        ),
-        Call(
             "BinaryConcrete",
             d.BinaryConcrete,
             {"temperature": 0.5, "logits": logits},

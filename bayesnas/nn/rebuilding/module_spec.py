@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from bayesnas.nn.modules.gaussian_noise import GaussianNoise
 from bayesnas.nn.modules.parameter_names import dotted
+from bayesnas.nn.modules.select_inputs import SelectInputs
 
 FORMAT = 1
 
@@ -20,7 +21,7 @@ _DTYPES = {str(d).removeprefix("torch."): d for d in (torch.float16, torch.bfloa
 _DTYPES |= {str(d).removeprefix("torch."): d for d in (torch.float32, torch.float64)}
 _CONTAINERS = {"Container", "DataParallel", "Module", "ModuleDict", "ModuleList"}
 _CONTAINERS |= {"ParameterDict", "ParameterList", "Sequential"}
-_OWN: dict[str, type[nn.Module]] = {"GaussianNoise": GaussianNoise}
+_OWN: dict[str, type[nn.Module]] = {"GaussianNoise": GaussianNoise, "SelectInputs": SelectInputs}
 _SCALARS = (bool, int, float, str, type(None))
 _ADVICE = "pass model= to bn.load to load the run"
 

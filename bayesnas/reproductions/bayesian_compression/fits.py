@@ -15,16 +15,17 @@ from torch import Tensor, nn
 import bayesnas as bn
 from bayesnas.data import Split
 from bayesnas.inference import Posterior
+from bayesnas.inference.compression.pretraining import pretrained
+from bayesnas.inference.compression.smaller_net import shrunk
 from bayesnas.inference.runs.atomic_files import read_json, write_json
 from bayesnas.inference.runs.run_folder import RUN
 from bayesnas.inference.runtime.device import resolve_device
 from bayesnas.inference.runtime.interrupt import InterruptedFitWarning
+from bayesnas.likelihoods import Categorical
 from bayesnas.models import BayesianCompressionNet
 from bayesnas.nn import load_net, save_net
 from bayesnas.reproductions.base import Request
-from bayesnas.reproductions.bayesian_compression.pretraining import pretrained
 from bayesnas.reproductions.bayesian_compression.settings import Recipe, Stage
-from bayesnas.reproductions.bayesian_compression.smaller_net import shrunk
 
 _INPUTS = "inputs.json"
 INITIAL_SCALE = 0.05
@@ -97,7 +98,8 @@ class Start:
             self._request.say(f"train {self.recipe.title} by maximum likelihood, seed {self.seed}")
             self._net.parent.mkdir(parents=True, exist_ok=True)
             device = resolve_device(self._request.device)
-            save_net(pretrained(self.recipe, self._train, self.seed, device), self._net)
+            net = pretrained_net(self.recipe, self._train, self.seed, device)
+            save_net(net, self._net)
         return load_net(self._net)
 
     @functools.cached_property
@@ -180,6 +182,12 @@ class Start:
                 f"{self.recipe.title}, {self.prior}, seed {self.seed}{what}, "
                 f"λ = {stage.kl_weight:g}, {stage.epochs} epochs"
             )
+
+
+def pretrained_net(recipe: Recipe, train: Split, seed: int, device: torch.device) -> nn.Module:
+    """The net of a recipe, trained by maximum likelihood."""
+    how, size = recipe.pretraining, recipe.batch_size
+    return pretrained(recipe.net, Categorical(), train, how, size, seed, device)
 
 
 def _save_whole(fitted: Fitted, out: Path) -> None:

@@ -9,26 +9,12 @@ from typing import Any
 
 from torch import nn
 
+from bayesnas.inference.compression.pretraining import Pretraining
 from bayesnas.nn import GaussianNoise, convnet, mlp
 from bayesnas.reproductions.bayesian_compression import published
 from bayesnas.reproductions.bayesian_compression.published import Row
 
 PRIORS = ("normal-jeffreys", "horseshoe")
-
-
-@dataclass(frozen=True)
-class Pretraining:
-    """Maximum likelihood with dropout, by Adam with a cosine schedule.
-
-    Attributes:
-        epochs: passes over the sample.
-        lr: learning rate at the start.
-        dropout: share of the inputs of each linear or convolution layer that are set to 0.
-    """
-
-    epochs: int
-    lr: float
-    dropout: tuple[float, ...]
 
 
 @dataclass(frozen=True)

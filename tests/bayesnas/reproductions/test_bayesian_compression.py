@@ -14,13 +14,14 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 import bayesnas as bn
+from bayesnas.inference.compression.pretraining import Pretraining
+from bayesnas.inference.compression.smaller_net import shrunk
 from bayesnas.reproductions import REPRODUCTIONS, Request, bayesian_compression
 from bayesnas.reproductions.bayesian_compression import compare, fits, run, settings
 from bayesnas.reproductions.bayesian_compression.figures import plot_frontier
+from bayesnas.reproductions.bayesian_compression.fits import pretrained_net
 from bayesnas.reproductions.bayesian_compression.measure import error
-from bayesnas.reproductions.bayesian_compression.pretraining import pretrained
-from bayesnas.reproductions.bayesian_compression.settings import Pretraining, Stage
-from bayesnas.reproductions.bayesian_compression.smaller_net import shrunk
+from bayesnas.reproductions.bayesian_compression.settings import Stage
 
 TINY = dataclasses.replace(
     settings.QUICK,
@@ -270,7 +271,7 @@ def test_an_input_that_goes_while_others_of_its_filter_stay_takes_only_its_own_w
 def test_pretraining_is_seeded_learns_and_leaves_the_random_state():
     data = bn.data.load("digits")
     before = torch.get_rng_state()
-    nets = [pretrained(TINY, data.train, seed, torch.device("cpu")) for seed in (0, 0, 1)]
+    nets = [pretrained_net(TINY, data.train, seed, torch.device("cpu")) for seed in (0, 0, 1)]
     assert torch.equal(torch.get_rng_state(), before)
     assert error(nets[0], data.test.x, data.test.y) < 50  # of 90 by guessing
     first, same, other = (net.layer1.weight for net in nets)

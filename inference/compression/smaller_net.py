@@ -7,9 +7,9 @@ import dataclasses
 import torch
 from torch import Tensor, nn
 
-from bayesnas.inference import Posterior
 from bayesnas.inference.posterior.chain import FittedChain
-from bayesnas.models import BayesianCompressionNet
+from bayesnas.inference.posterior.posterior import Posterior
+from bayesnas.models.compression.bayesian_compression import BayesianCompressionNet
 from bayesnas.nn.modules.parameter_names import dotted
 from bayesnas.pruning.compaction import compact
 

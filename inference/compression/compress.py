@@ -1,0 +1,226 @@
+"""One call from a network to the smallest one that is as good on validation data."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import logging
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from torch import Tensor, nn
+
+from bayesnas.checks import choice, flag, fraction_in, non_negative, seed_number
+from bayesnas.data import Split
+from bayesnas.data.holdout import hold_out
+from bayesnas.inference.compression.compressed import Compressed, weight_count
+from bayesnas.inference.compression.pretraining import Pretraining, pretrained
+from bayesnas.inference.compression.stages import Descent, Effort, Stage
+from bayesnas.inference.config.inputs import Data, checked_data
+from bayesnas.inference.fit import fit
+from bayesnas.inference.posterior.posterior import Posterior
+from bayesnas.inference.runtime.device import resolve_device
+from bayesnas.models.compression.bayesian_compression import BayesianCompressionNet
+from bayesnas.nn.modules.stochastic_layers import is_linear_or_convolution
+from bayesnas.typed import typed
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+_LOG = logging.getLogger("bayesnas")
+
+Prior = Literal["normal-jeffreys", "horseshoe", "log-uniform-truncated"]
+
+# Chosen on held-out rows of digits and MNIST; see docs/models/bayesian-compression.md.
+_PRETRAINING, _DROPOUT, _PRETRAINING_LR = Effort(20, 2000), 0.2, 2e-3
+_FIRST, _FIRST_KL_WEIGHT, _INITIAL_SCALE = Effort(4, 600), 0.05, 0.05
+_SORTING, _SORTING_KL_WEIGHT = Effort(4, 600), 0.1
+_SHORT, _LONG, _KL_WEIGHT = Effort(4, 400), Effort(30, 3000), 0.03
+_LR = 5e-3
+_STEP_DOWN = 0.6  # share of the weights that a stage leaves
+_MOST_STAGES = 16
+
+
+@typed(own=("net", "data", "validation"))
+def compress(
+    net: nn.Module,
+    data: Data,
+    *,
+    prior: Prior = "horseshoe",
+    likelihood: str = "categorical",
+    noise_scale: float | None = None,
+    validation: Data | float = 0.1,
+    tolerance: float = 1.0,
+    seed: int = 0,
+    device: str | torch.device = "auto",
+    compile: str | bool = "trace",
+    progress: bool = True,
+) -> Compressed:
+    r"""Make a network as small as validation data allow, by whole units and filters.
+
+    The network is trained by maximum likelihood with dropout, from the weights that it has. A
+    :class:`~bayesnas.models.BayesianCompressionNet` is fitted from there, then goes down in stages:
+    the groups with the smallest scales are removed, and what is left is fitted on. It ends with the
+    smallest network whose validation loss is within ``tolerance`` standard errors of the lowest on
+    the way (the one-standard-error rule of Breiman, Friedman, Olshen, Stone, 1984).
+
+    Args:
+        net: any network that :class:`~bayesnas.models.BayesianCompressionNet` takes; it is copied
+            and never changed.
+        data: training data: a part of a data set, or a pair ``(x, y)``.
+        prior: of the scales of groups.
+        likelihood: of the targets, as for the model.
+        noise_scale: for ``"gaussian"``, likewise.
+        validation: data that sizes are chosen on, or the share of ``data`` that is held out for
+            it, in (0, 1), each class in proportion.
+        tolerance: standard errors that the loss may lie above the lowest.
+        seed: of all that is random.
+        device: where to fit.
+        compile: as in :func:`bayesnas.fit`.
+        progress: show a bar for every fit, where stderr is a terminal.
+
+    Returns:
+        the smaller network, the posterior on its weights, and every stage on the way.
+
+    Raises:
+        ValueError, TypeError: naming an argument that does not fit.
+
+    References:
+        Louizos, Ullrich, Welling, *Bayesian compression for deep learning*, NIPS 2017, for the
+        model; stages and the choice of the size are ours.
+
+    >>> import bayesnas as bn
+    >>> small = bn.compress(bn.nn.mlp([64, 20, 10]), bn.data.load("digits").train)  # doctest: +SKIP
+    >>> torch.save(small.module.state_dict(), "small.pt")  # doctest: +SKIP
+    """
+    choice("prior", prior, ("normal-jeffreys", "horseshoe", "log-uniform-truncated"))
+    tolerance, seed = non_negative("tolerance", tolerance), seed_number("seed", seed)
+    flag("progress", progress)
+    model = BayesianCompressionNet(net, prior, likelihood=likelihood, noise_scale=noise_scale)
+    train, held = _parts(model, data, validation, seed)
+    where = resolve_device(device)
+    trained = _trained(net, model, train, seed, where)
+    first = _first_fit(trained, model, train, prior, seed, where, compile, progress)
+    descent = Descent(train, held, _LR, compile, progress)
+    stages = list(_stages(descent, first, tolerance))
+    chosen = _chosen(stages, tolerance)
+    end = stages[chosen]
+    return Compressed(
+        end.module(), end.posterior, _table(stages, chosen), weight_count(model.plain_module())
+    )
+
+
+def _parts(
+    model: BayesianCompressionNet, data: Data, validation: Data | float, seed: int
+) -> tuple[Split, Split]:
+    train = checked_data(model, data, "data")
+    if not isinstance(validation, (int, float)):
+        return train, checked_data(model, validation, "validation")
+    share = fraction_in("validation", validation, "(0, 1)")
+    count = max(1, round(share * len(train)))
+    labels = train.y if train.info.task == "classification" and train.y.ndim == 1 else None
+    stay, held = hold_out(len(train), count, seed, labels)
+    return _rows(train, stay), _rows(train, held)
+
+
+def _rows(data: Split, rows: Tensor) -> Split:
+    info = dataclasses.replace(data.info, n=len(rows))
+    return Split(data.x[rows], data.y[rows], info)
+
+
+def _trained(
+    net: nn.Module, model: BayesianCompressionNet, train: Split, seed: int, device: torch.device
+) -> nn.Module:
+    layers = [m for name, m in net.named_modules() if is_linear_or_convolution(name, m)]
+    inner = [isinstance(layer, nn.Linear) and index > 0 for index, layer in enumerate(layers)]
+    size = _batch_size(train)
+    how = Pretraining(
+        _PRETRAINING.of(len(train), size),
+        _PRETRAINING_LR,
+        tuple(_DROPOUT if is_inner else 0.0 for is_inner in inner),
+    )
+    _LOG.info("compress: %d epochs of maximum likelihood", how.epochs)
+    likelihood = copy.deepcopy(model.likelihood)
+    return pretrained(lambda: copy.deepcopy(net), likelihood, train, how, size, seed, device)
+
+
+def _first_fit(
+    trained: nn.Module,
+    model: BayesianCompressionNet,
+    train: Split,
+    prior: Prior,
+    seed: int,
+    device: torch.device,
+    compile: str | bool,
+    progress: bool,
+) -> Posterior:
+    size = _batch_size(train)
+    whole = BayesianCompressionNet(
+        trained, prior, initial_loc="net", initial_scale=_INITIAL_SCALE, **model.likelihood_config()
+    )
+    found = fit(
+        whole,
+        train,
+        kl_weight=_FIRST_KL_WEIGHT,
+        epochs=_FIRST.of(len(train), size),
+        lr=_LR,
+        batch_size=size,
+        seed=seed,
+        device=device,
+        compile=compile,
+        progress=progress,
+    )
+    assert isinstance(found, Posterior)
+    return found
+
+
+def _stages(descent: Descent, first: Posterior, tolerance: float) -> Iterator[Stage]:
+    """The whole network, then smaller and smaller ones, until one is worse."""
+    current = descent.measured(first, None)
+    yield current
+    lowest = current
+    current = descent.refined(current, _SORTING_KL_WEIGHT, _SORTING)  # large and small groups part
+    for _ in range(_MOST_STAGES):
+        try:
+            smaller = descent.smaller(current, 1 - _STEP_DOWN)
+        except ValueError:  # a layer would lose all its groups
+            return
+        stage = descent.refined(smaller, _KL_WEIGHT, _SHORT)
+        if not _is_as_good(stage, lowest, tolerance):
+            stage = descent.refined(stage, _KL_WEIGHT, _LONG)
+        _LOG.info("compress: %s weights, validation loss %.4g", f"{stage.weights():,}", stage.loss)
+        yield stage
+        if not _is_as_good(stage, lowest, tolerance):
+            return
+        lowest = min(lowest, stage, key=lambda each: each.loss)
+        current = stage
+
+
+def _is_as_good(stage: Stage, best: Stage, tolerance: float) -> bool:
+    return stage.loss <= best.loss + tolerance * best.error
+
+
+def _chosen(stages: list[Stage], tolerance: float) -> int:
+    best = min(stages, key=lambda stage: stage.loss)
+    good = [index for index, s in enumerate(stages) if _is_as_good(s, best, tolerance)]
+    return min(good, key=lambda index: (stages[index].weights(), index))
+
+
+def _batch_size(train: Split) -> int:
+    """256 of a large sample; of a small one so few that an epoch has 16 steps."""
+    return max(16, min(256, len(train) // 16))
+
+
+def _table(stages: list[Stage], chosen: int) -> xr.Dataset:
+    import xarray as xr
+
+    modules = [stage.module() for stage in stages]
+    columns = {
+        "weights": [weight_count(module) for module in modules],
+        "parameters": [sum(p.numel() for p in module.parameters()) for module in modules],
+        "loss": [stage.loss for stage in stages],
+        "loss_error": [stage.error for stage in stages],
+        "chosen": [index == chosen for index in range(len(stages))],
+    }
+    return xr.Dataset({name: ("stage", values) for name, values in columns.items()})

@@ -1,0 +1,59 @@
+"""What ``bayesnas.compress`` gives: the smaller network and how it was reached."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+from bayesnas.inference.posterior.posterior import Posterior
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+@dataclass(frozen=True)
+class Compressed:
+    """A network made smaller.
+
+    Attributes:
+        module: the smaller network, a plain module in evaluation mode that takes the same inputs;
+            where a first layer reads some of them only, it begins with
+            :class:`~bayesnas.nn.SelectInputs`.
+        posterior: on the weights of the smaller network (behind such a selection).
+        path: over ``stage``, from the whole network down: ``weights``, what its matrices and
+            kernels hold; ``parameters``, biases and the like included; ``loss``, the mean over
+            validation examples of the error (classification) or the squared error, and
+            ``loss_error``, its standard error; ``chosen``, whether it is the one that is given.
+        weights_before: of the network as it was given.
+    """
+
+    module: nn.Module
+    posterior: Posterior
+    path: xr.Dataset
+    weights_before: int
+
+    @property
+    def weights(self) -> int:
+        """Numbers in the matrices and kernels of :attr:`module`, dense."""
+        return weight_count(self.module)
+
+    @property
+    def kept(self) -> float:
+        """Share of the weights that is left, in [0, 1]."""
+        return self.weights / self.weights_before
+
+    def __repr__(self) -> str:
+        """What is left, and the loss on validation data, on one line."""
+        last = self.path.isel(stage=int(self.path["chosen"].argmax()))
+        loss, error = float(last["loss"]), float(last["loss_error"])
+        return (
+            f"Compressed({self.posterior.model.describe()}: {self.weights:,} of "
+            f"{self.weights_before:,} weights, validation loss {loss:.4g} ± {error:.2g})"
+        )
+
+
+def weight_count(net: nn.Module) -> int:
+    """Numbers in the matrices and kernels of a network: all parameters of two dims or more."""
+    return sum(p.numel() for p in net.parameters() if p.ndim > 1)

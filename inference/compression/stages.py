@@ -1,0 +1,141 @@
+"""Stages on the way to a smaller network: what is removed, fitted on and measured."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import dataclass, replace
+
+from torch import Tensor, nn
+
+from bayesnas.data import Split
+from bayesnas.inference.compression.compressed import weight_count
+from bayesnas.inference.compression.smaller_net import shrunk
+from bayesnas.inference.posterior.posterior import Posterior
+from bayesnas.inference.runtime.interrupt import InterruptedFitWarning
+from bayesnas.models.compression.grouped_weights import GroupedWeights
+from bayesnas.models.compression.threshold_sweep import losses_of
+from bayesnas.nn.modules.gaussian_noise import GaussianNoise
+from bayesnas.nn.modules.select_inputs import SelectInputs
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A posterior on a network of some size, and its loss on validation data.
+
+    Attributes:
+        posterior: on the weights.
+        inputs: which inputs the network reads, ``[inputs]``; None for all.
+        loss: mean loss of the posterior means on the validation data.
+        error: its standard error.
+    """
+
+    posterior: Posterior
+    inputs: Tensor | None
+    loss: float
+    error: float
+
+    def module(self) -> nn.Module:
+        """A plain module that takes all inputs."""
+        net = self.posterior.compact().eval()
+        if self.inputs is None:
+            return net
+        return nn.Sequential(SelectInputs(self.inputs.tolist()), net).eval()
+
+    def weights(self) -> int:
+        """Numbers in its matrices and kernels."""
+        return weight_count(self.posterior.compact())
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How long a fit takes, in passes over the sample or in steps, whichever is more.
+
+    Attributes:
+        epochs: at least so many passes.
+        steps: at least so many steps.
+    """
+
+    epochs: int
+    steps: int
+
+    def of(self, examples: int, batch_size: int) -> int:
+        """Passes over a sample of this size."""
+        return max(self.epochs, math.ceil(self.steps / math.ceil(examples / batch_size)))
+
+
+class Descent:
+    """Fits on, and makes smaller, what is fitted; knows the data.
+
+    Args:
+        train: training data.
+        held: validation data.
+        lr: learning rate at the start of every fit.
+        compile: of the fits.
+        progress: whether they show a bar.
+    """
+
+    def __init__(
+        self, train: Split, held: Split, lr: float, compile: str | bool, progress: bool
+    ) -> None:
+        """Keep the data and the options; see the class."""
+        self.train, self.held = train, held
+        self._lr, self._compile, self._progress = lr, compile, progress
+
+    def measured(self, posterior: Posterior, inputs: Tensor | None) -> Stage:
+        """The stage of a posterior."""
+        x, y = _seen(self.held, inputs)
+        like = posterior.example[0]
+        assert isinstance(posterior.model, GroupedWeights)
+        losses = losses_of(posterior.model, x.to(like.device), y.to(like.device))
+        spread = losses.std().item() if len(losses) > 1 else math.nan
+        return Stage(posterior, inputs, losses.mean().item(), spread / math.sqrt(len(losses)))
+
+    def smaller(self, stage: Stage, fraction: float) -> Stage:
+        """Without a fraction of the weights; its loss is that of before, until it is refined.
+
+        Raises:
+            ValueError: where a layer would lose all its groups.
+        """
+        pruned = stage.posterior.prune(fraction=fraction, by="group")
+        if not can_shrink(pruned.model):
+            return replace(stage, posterior=pruned)
+        posterior, inputs = shrunk(pruned)
+        if inputs is not None and stage.inputs is not None:
+            inputs = stage.inputs[inputs]
+        return replace(stage, posterior=posterior, inputs=inputs)
+
+    def refined(self, stage: Stage, kl_weight: float, effort: Effort) -> Stage:
+        """Fitted on."""
+        x, y = _seen(self.train, stage.inputs)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", InterruptedFitWarning)  # half a fit is no result
+            batch_size = stage.posterior.settings.batch_size
+            posterior = stage.posterior.refine(
+                Split(x, y, self.train.info),
+                kl_weight=kl_weight,
+                epochs=effort.of(len(x), batch_size),
+                lr=self._lr,
+                schedule="cosine",
+                compile=self._compile,
+                progress=self._progress,
+            )
+        return self.measured(posterior, stage.inputs)
+
+
+def can_shrink(model: object) -> bool:
+    """Whether a model's network is one whose inputs its first layer reads, as in a chain.
+
+    For others the weights that are removed stay in the network as zeros until the end, which is
+    slower but the same.
+    """
+    net = getattr(model, "net", None)
+    if not isinstance(net, nn.Sequential):
+        return False
+    first = next((m for m in net if not isinstance(m, (GaussianNoise, nn.Identity))), None)
+    flat = all(not list(m.children()) for m in net)
+    return flat and isinstance(first, (nn.Linear, nn.Conv2d))
+
+
+def _seen(data: Split, inputs: Tensor | None) -> tuple[Tensor, Tensor]:
+    return (data.x if inputs is None else data.x[:, inputs]), data.y
