@@ -16,7 +16,7 @@ from bayesnas.data import Split
 from bayesnas.data.holdout import hold_out
 from bayesnas.inference.compression.compressed import Compressed, weight_count
 from bayesnas.inference.compression.pretraining import Pretraining, pretrained
-from bayesnas.inference.compression.stages import Descent, Effort, Stage
+from bayesnas.inference.compression.stages import Descent, Effort, Stage, flattened
 from bayesnas.inference.config.inputs import Data, checked_data
 from bayesnas.inference.fit import fit
 from bayesnas.inference.posterior.posterior import Posterior
@@ -40,6 +40,7 @@ _SHORT, _LONG, _KL_WEIGHT = Effort(4, 400), Effort(30, 3000), 0.03
 _LR = 5e-3
 _STEP_DOWN = 0.6  # share of the weights that a stage leaves
 _MOST_STAGES = 16
+_COMPILE: str | bool = "trace"  # stages are too short for the compiler
 
 
 @typed(own=("net", "data", "validation"))
@@ -54,7 +55,6 @@ def compress(
     tolerance: float = 1.0,
     seed: int = 0,
     device: str | torch.device = "auto",
-    compile: str | bool = "trace",
     progress: bool = True,
 ) -> Compressed:
     r"""Make a network as small as validation data allow, by whole units and filters.
@@ -77,7 +77,6 @@ def compress(
         tolerance: standard errors that the loss may lie above the lowest.
         seed: of all that is random.
         device: where to fit.
-        compile: as in :func:`bayesnas.fit`.
         progress: show a bar for every fit, where stderr is a terminal.
 
     Returns:
@@ -98,11 +97,12 @@ def compress(
     tolerance, seed = non_negative("tolerance", tolerance), seed_number("seed", seed)
     flag("progress", progress)
     model = BayesianCompressionNet(net, prior, likelihood=likelihood, noise_scale=noise_scale)
-    train, held = _parts(model, data, validation, seed)
+    parts = _parts(model, data, validation, seed)
+    train, held = (flattened(net, part) for part in parts)
     where = resolve_device(device)
     trained = _trained(net, model, train, seed, where)
-    first = _first_fit(trained, model, train, prior, seed, where, compile, progress)
-    descent = Descent(train, held, _LR, compile, progress)
+    first = _first_fit(trained, model, train, prior, seed, where, progress)
+    descent = Descent(train, held, _LR, _COMPILE, progress)
     stages = list(_stages(descent, first, tolerance))
     chosen = _chosen(stages, tolerance)
     end = stages[chosen]
@@ -152,7 +152,6 @@ def _first_fit(
     prior: Prior,
     seed: int,
     device: torch.device,
-    compile: str | bool,
     progress: bool,
 ) -> Posterior:
     size = _batch_size(train)
@@ -168,7 +167,7 @@ def _first_fit(
         batch_size=size,
         seed=seed,
         device=device,
-        compile=compile,
+        compile=_COMPILE,
         progress=progress,
     )
     assert isinstance(found, Posterior)
@@ -183,7 +182,7 @@ def _stages(descent: Descent, first: Posterior, tolerance: float) -> Iterator[St
     current = descent.refined(current, _SORTING_KL_WEIGHT, _SORTING)  # large and small groups part
     for _ in range(_MOST_STAGES):
         try:
-            smaller = descent.smaller(current, 1 - _STEP_DOWN)
+            smaller = descent.smaller(current, _STEP_DOWN)
         except ValueError:  # a layer would lose all its groups
             return
         stage = descent.refined(smaller, _KL_WEIGHT, _SHORT)

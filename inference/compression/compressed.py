@@ -46,7 +46,7 @@ class Compressed:
 
     def __repr__(self) -> str:
         """What is left, and the loss on validation data, on one line."""
-        last = self.path.isel(stage=int(self.path["chosen"].argmax()))
+        last = self.path.isel(stage=int(self.path["chosen"].argmax("stage")))
         loss, error = float(last["loss"]), float(last["loss_error"])
         return (
             f"Compressed({self.posterior.model.describe()}: {self.weights:,} of "

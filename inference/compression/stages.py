@@ -18,6 +18,8 @@ from bayesnas.models.compression.threshold_sweep import losses_of
 from bayesnas.nn.modules.gaussian_noise import GaussianNoise
 from bayesnas.nn.modules.select_inputs import SelectInputs
 
+_PASSES_ON = (GaussianNoise, nn.Identity, nn.Flatten)
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -40,7 +42,7 @@ class Stage:
         net = self.posterior.compact().eval()
         if self.inputs is None:
             return net
-        return nn.Sequential(SelectInputs(self.inputs.tolist()), net).eval()
+        return nn.Sequential(nn.Flatten(), SelectInputs(self.inputs.tolist()), net).eval()
 
     def weights(self) -> int:
         """Numbers in its matrices and kernels."""
@@ -91,14 +93,16 @@ class Descent:
         spread = losses.std().item() if len(losses) > 1 else math.nan
         return Stage(posterior, inputs, losses.mean().item(), spread / math.sqrt(len(losses)))
 
-    def smaller(self, stage: Stage, fraction: float) -> Stage:
-        """Without a fraction of the weights; its loss is that of before, until it is refined.
+    def smaller(self, stage: Stage, share: float) -> Stage:
+        """With at most a share of the weights that are left; the loss is as before.
 
         Raises:
             ValueError: where a layer would lose all its groups.
         """
-        pruned = stage.posterior.prune(fraction=fraction, by="group")
-        if not can_shrink(pruned.model):
+        masks = stage.posterior.model.keep_masks().values()
+        kept, total = sum(int(m.sum()) for m in masks), sum(m.numel() for m in masks)
+        pruned = stage.posterior.prune(fraction=1 - share * kept / total, by="group")
+        if not _can_shrink(pruned.model, self.train.x):
             return replace(stage, posterior=pruned)
         posterior, inputs = shrunk(pruned)
         if inputs is not None and stage.inputs is not None:
@@ -123,18 +127,25 @@ class Descent:
         return self.measured(posterior, stage.inputs)
 
 
-def can_shrink(model: object) -> bool:
-    """Whether a model's network is one whose inputs its first layer reads, as in a chain.
+def _can_shrink(model: object, x: Tensor) -> bool:
+    """Whether a model's network is a chain whose first layer reads the columns of ``x`` itself.
 
     For others the weights that are removed stay in the network as zeros until the end, which is
     slower but the same.
     """
     net = getattr(model, "net", None)
-    if not isinstance(net, nn.Sequential):
+    if not isinstance(net, nn.Sequential) or any(list(m.children()) for m in net):
         return False
-    first = next((m for m in net if not isinstance(m, (GaussianNoise, nn.Identity))), None)
-    flat = all(not list(m.children()) for m in net)
-    return flat and isinstance(first, (nn.Linear, nn.Conv2d))
+    first = next((m for m in net if not isinstance(m, _PASSES_ON)), None)
+    return isinstance(first, nn.Conv2d) or (isinstance(first, nn.Linear) and x.ndim == 2)
+
+
+def flattened(net: nn.Module, data: Split) -> Split:
+    """Data of a network that begins with flattening them, flat."""
+    first = next((m for m in net.children() if not isinstance(m, GaussianNoise)), None)
+    if not isinstance(net, nn.Sequential) or not isinstance(first, nn.Flatten):
+        return data
+    return replace(data, x=first(data.x)) if first.start_dim == 1 else data
 
 
 def _seen(data: Split, inputs: Tensor | None) -> tuple[Tensor, Tensor]:

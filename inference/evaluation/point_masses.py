@@ -19,8 +19,8 @@ _SEEDS = (0, 1)
 def point_masses(model: BayesianModel, x: Tensor) -> list[str]:
     """Names of the latent sites where the divergence KL(q ‖ p) is infinite.
 
-    A density p gives no mass to a point; a penalty in the place of one may. Pyro's autoguides end in a ``Delta`` as well, but one
-    around a draw: the value differs from one run of the guide to the next.
+    A density p gives no mass to a point; a penalty in the place of one may. Pyro's autoguides end
+    in a ``Delta`` as well, but one around a draw: its value differs from run to run.
 
     Args:
         model: model and guide.

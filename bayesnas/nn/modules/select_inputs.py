@@ -23,18 +23,17 @@ class SelectInputs(nn.Module):
     tensor([[1., 3.]])
     """
 
-    indices: Tensor
+    index: Tensor
 
     def __init__(self, indices: Sequence[int]) -> None:
         """Keep the indices; see the class."""
         super().__init__()
-        kept = [whole_number("indices", int(index), 0) for index in indices]
-        self._count = len(kept)
-        self.register_buffer("indices", torch.tensor(kept, dtype=torch.long))
+        self.indices = [whole_number("indices", index, 0) for index in indices]
+        self.register_buffer("index", torch.tensor(self.indices), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the entries."""
-        return x.index_select(-1, self.indices)
+        return x.index_select(-1, self.index)
 
     def extra_repr(self) -> str:
         """How many are kept, as ``repr`` shows it."""
