@@ -204,7 +204,7 @@ class ArdVae(Autoencoder):
 
     def weight_posterior(self) -> GaussianWeights:
         """q(W), independent Gaussians."""
-        return GaussianWeights(self.weight, self.weight_log_scale.exp(), local=True)
+        return GaussianWeights(self.weight, log_scale=self.weight_log_scale, local=True)
 
     def point_weight(self) -> Tensor:
         """W as a point: its mean, its free value, or with columns of length 1."""

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from bayesnas.checks import choice, positive
 from bayesnas.distributions import LogUniform, TruncatedLogNormal
+from bayesnas.distributions.gaussian_divergence import positive_exp
 
 PRIORS = ("half-normal", "half-cauchy", "gamma", "log-uniform")
 GUIDES = ("log-normal", "point")
@@ -73,10 +74,10 @@ class Relevance(nn.Module):
         found: TorchDistribution
         if self._prior_kind == "log-uniform":
             found = TruncatedLogNormal(
-                self.loc, self.log_scale.exp(), *self._interval(), validate_args=False
+                self.loc, positive_exp(self.log_scale), *self._interval(), validate_args=False
             )
         else:
-            found = dist.LogNormal(self.loc, self.log_scale.exp())
+            found = dist.LogNormal(self.loc, positive_exp(self.log_scale))
         return dist.Independent(found, 1)
 
     def median(self) -> Tensor:

@@ -9,10 +9,11 @@ import torch
 import torch.nn.functional as F
 from pyro.distributions import TorchDistribution
 from torch import Tensor
-from torch.distributions import Distribution, Normal, constraints, kl_divergence, register_kl
+from torch.distributions import Distribution, Normal, constraints, register_kl
 from torch.distributions.utils import broadcast_all
 
 from bayesnas.checks import choice
+from bayesnas.distributions.gaussian_divergence import gaussian_divergence
 from bayesnas.distributions.relaxed.simplex_points import (
     cube_point,
     log_of,
@@ -186,5 +187,5 @@ def _offsets(z: Tensor) -> Tensor:
 def _kl_logit_normal(q: LogitNormal, p: LogitNormal) -> Tensor:
     if (q.domain, q.event_shape) != (p.domain, p.event_shape):
         raise NotImplementedError("no closed form for logit-normals on two domains")
-    kl = kl_divergence(q.base, p.base)
+    kl = gaussian_divergence(q.loc, q.scale.log(), p.loc, p.scale, p.scale.log())
     return kl if q.domain == "cube" else kl.sum(-1)
