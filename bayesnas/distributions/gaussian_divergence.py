@@ -35,7 +35,8 @@ def gaussian_divergence(
         other_log_scale: ln s.
 
     Returns:
-        of the shape that all broadcast to; the relative error is a few roundings of the logs.
+        of the shape that all broadcast to; off by at most some roundings of ln σ and ln s, times
+        1 + σ²/s².
 
     >>> zero = torch.tensor(0.0)
     >>> gaussian_divergence(zero, torch.tensor(-200.0), zero, torch.tensor(1.0), zero)
