@@ -93,13 +93,12 @@ class Relevance(nn.Module):
         log_threshold = threshold.log().to(self.loc)
         if self._guide_kind == "point":
             return (self.loc > log_threshold).to(self.loc)
-        loc, scale = self.loc.double(), self.log_scale.double().exp()
-        above = torch.special.ndtr((loc - log_threshold) / scale)
-        if self._prior_kind == "log-uniform":
-            low, high = (bound.double().log() for bound in self._interval())
-            beyond = torch.special.ndtr((loc - high) / scale)
-            below = torch.special.ndtr((low - loc) / scale)
-            above = (above - beyond) / (1 - beyond - below).clamp_min(1e-300)
+        q = self.posterior().base_dist
+        if isinstance(q, TruncatedLogNormal):
+            above = q.log.probability_above(threshold.double().log())
+        else:
+            scale = self.log_scale.double().exp()
+            above = torch.special.ndtr((self.loc.double() - log_threshold) / scale)
         found: Tensor = above.clamp(0.0, 1.0).to(self.loc)
         return found
 
