@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.distributions import kl_divergence
 
 from bayesnas.distributions import GaussianWeights
 
@@ -37,13 +36,19 @@ def smallest_gaussian_kl(posteriors: Sequence[GaussianWeights]) -> Tensor:
     >>> smallest_gaussian_kl([q])  # s² = 2: ½ ln 2
     tensor(0.3466)
     """
-    second_moment = torch.stack([(q.mean.square() + q.variance).sum() for q in posteriors]).sum()
-    kept = sum(q.loc.numel() if q.keep is None else int(q.keep.sum()) for q in posteriors)
+    dtype = posteriors[0].loc.dtype
+    # There Σ (μ² + σ²) / s² is their number, and Σ ln(s/σ) is left. The squares are taken in
+    # double precision, where those of 1e-30 are still numbers.
+    means, logs = ([_kept(q, value) for q in posteriors] for value in ("loc", "log_scale"))
+    logs_of_all, means_of_all = torch.cat(logs), torch.cat(means)
+    kept = len(logs_of_all)
     if kept == 0:
-        return torch.zeros_like(second_moment)
-    scale = (second_moment / kept).sqrt()
-    centre = torch.zeros_like(scale)
-    terms = [
-        kl_divergence(q, GaussianWeights(centre, scale, q.event_shape, q.keep)) for q in posteriors
-    ]
-    return torch.stack(terms).sum()
+        return torch.zeros((), dtype=dtype, device=posteriors[0].loc.device)
+    second_moment = means_of_all.square().mean() + (2 * logs_of_all).exp().mean()
+    return (0.5 * kept * second_moment.log() - logs_of_all.sum()).to(dtype)
+
+
+def _kept(q: GaussianWeights, name: str) -> Tensor:
+    """Means or log scales of the kept entries, flat and in double precision."""
+    value: Tensor = getattr(q, name).expand(q.event_shape).double()
+    return value.flatten() if q.keep is None else value[q.keep]

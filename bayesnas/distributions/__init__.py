@@ -1,6 +1,7 @@
 """Distributions that Pyro lacks, with their KL divergences registered with torch."""
 
-import bayesnas.distributions.scales.log_normal  # noqa: F401  # registers its KL divergences
+import bayesnas.distributions.gaussian_divergence
+import bayesnas.distributions.scales.log_normal  # noqa: F401  # both register KL divergences
 from bayesnas.distributions.indian_buffet.cascading import CascadingIndianBuffet, LayeredGraph
 from bayesnas.distributions.indian_buffet.finite import BetaBernoulliBuffet, StickBreakingBuffet
 from bayesnas.distributions.indian_buffet.kumaraswamy import Kumaraswamy

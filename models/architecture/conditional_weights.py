@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from bayesnas.distributions import GaussianWeights
@@ -54,12 +55,20 @@ def posterior_given(
     """
     if is_hard:
         return PresentWeights(
-            guide.loc, guide.scale, share.mean(), keep=guide.keep, local=guide.local
+            guide.loc,
+            None,
+            share.mean(),
+            keep=guide.keep,
+            local=guide.local,
+            log_scale=guide.log_scale,
         )
     if not coupled:
         return guide
-    before = (prior.scale * share.clamp_min(floor)).square()
-    width = guide.scale.square() + share.square() * before
-    loc = guide.loc * share * before / width
-    scale = guide.scale * (before / width).sqrt()
-    return GaussianWeights(loc, scale, keep=guide.keep, local=guide.local)
+    before = prior.scale * share.clamp_min(floor)
+    shrinkage = before / torch.hypot(guide.scale, share * before)  # √v / √(σ² + γ²v)
+    return GaussianWeights(
+        guide.loc * (share * shrinkage) * shrinkage,
+        log_scale=guide.log_scale + shrinkage.log(),
+        keep=guide.keep,
+        local=guide.local,
+    )

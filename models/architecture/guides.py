@@ -20,6 +20,7 @@ from bayesnas.distributions import (
     StraightThroughBernoulli,
     StraightThroughOneHot,
 )
+from bayesnas.distributions.gaussian_divergence import positive_exp
 from bayesnas.distributions.relaxed.hard_concrete import logits_of_active
 from bayesnas.distributions.relaxed.simplex_points import simplex_point
 from bayesnas.distributions.shape import Shape
@@ -149,7 +150,7 @@ class LogitNormalGuide(StructureGuide):
 
     def posterior(self, parameters: Parameters, temperature: Tensor) -> TorchDistribution:
         """See the base class."""
-        scale = parameters("log_scale").exp()
+        scale = positive_exp(parameters("log_scale"))
         distribution: TorchDistribution = LogitNormal(parameters("loc"), scale, domain=self.domain)
         return _event(distribution, 2 if self.is_cube else 1)
 

@@ -190,9 +190,9 @@ class ArdVae(Autoencoder):
     def latent_posterior(self, x: Tensor, gamma: Tensor) -> TorchDistribution:
         """q(z | x, γ), batch ``[n, L]``."""
         loc, log_precision = self.networks.encode(x)
-        precision = log_precision.clamp_max(_LARGEST_LOG_PRECISION).exp()
-        variance = 1 / (1 + gamma.square() * precision)
-        return dist.Normal(gamma * precision * loc * variance, variance.sqrt())
+        root = (0.5 * log_precision.clamp_max(_LARGEST_LOG_PRECISION)).exp()
+        spread = torch.hypot(torch.ones_like(root), gamma * root)  # γ²r may overflow
+        return dist.Normal(loc * root * (gamma * root / spread) / spread, 1 / spread)
 
     def decode(self, scaled: Tensor, weight: Tensor) -> Tensor:
         """Logits or means given z γ ``[n, L]`` and W; ``[n, *shape]``."""
@@ -206,7 +206,7 @@ class ArdVae(Autoencoder):
 
     def weight_posterior(self) -> GaussianWeights:
         """q(W), independent Gaussians."""
-        return GaussianWeights(self.weight, self.weight_log_scale.exp(), local=True)
+        return GaussianWeights(self.weight, log_scale=self.weight_log_scale, local=True)
 
     def point_weight(self) -> Tensor:
         """W as a point: its mean, its free value, or with columns of length 1."""

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from bayesnas.checks import choice, positive
 from bayesnas.distributions import LogUniform, TruncatedLogNormal
+from bayesnas.distributions.gaussian_divergence import positive_exp
 
 PRIORS = ("half-normal", "half-cauchy", "gamma", "log-uniform")
 GUIDES = ("log-normal", "point")
@@ -73,10 +74,10 @@ class Relevance(nn.Module):
         found: TorchDistribution
         if self._prior_kind == "log-uniform":
             found = TruncatedLogNormal(
-                self.loc, self.log_scale.exp(), *self._interval(), validate_args=False
+                self.loc, positive_exp(self.log_scale), *self._interval(), validate_args=False
             )
         else:
-            found = dist.LogNormal(self.loc, self.log_scale.exp())
+            found = dist.LogNormal(self.loc, positive_exp(self.log_scale))
         return dist.Independent(found, 1)
 
     def median(self) -> Tensor:
@@ -92,13 +93,12 @@ class Relevance(nn.Module):
         log_threshold = threshold.log().to(self.loc)
         if self._guide_kind == "point":
             return (self.loc > log_threshold).to(self.loc)
-        loc, scale = self.loc.double(), self.log_scale.double().exp()
-        above = torch.special.ndtr((loc - log_threshold) / scale)
-        if self._prior_kind == "log-uniform":
-            low, high = (bound.double().log() for bound in self._interval())
-            beyond = torch.special.ndtr((loc - high) / scale)
-            below = torch.special.ndtr((low - loc) / scale)
-            above = (above - beyond) / (1 - beyond - below).clamp_min(1e-300)
+        q = self.posterior().base_dist
+        if isinstance(q, TruncatedLogNormal):
+            above = q.log.probability_above(threshold.double().log())
+        else:
+            scale = self.log_scale.double().exp()
+            above = torch.special.ndtr((self.loc.double() - log_threshold) / scale)
         found: Tensor = above.clamp(0.0, 1.0).to(self.loc)
         return found
 

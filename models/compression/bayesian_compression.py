@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from bayesnas.checks import choice, positive
 from bayesnas.distributions import GaussianWeights, GroupScales
+from bayesnas.distributions.gaussian_divergence import positive_exp
 from bayesnas.likelihoods import make_likelihood
 from bayesnas.models.compression.grouped_weights import GroupedWeights
 from bayesnas.models.compression.scale_priors import (
@@ -190,7 +191,7 @@ class BayesianCompressionNet(GroupedWeights):
             log_scale = _bounded(log_scale, math.log(bound))
         return GaussianWeights(
             self.variational[f"{site}.loc"],
-            log_scale.exp(),
+            log_scale=log_scale,
             keep=self.keep[site],
             local=self.estimator == "local" and site not in self.layers.tied,
         )
@@ -200,7 +201,7 @@ class BayesianCompressionNet(GroupedWeights):
         site = dotted(name, variable)
         loc, log_scale = self.variational[f"{site}.loc"], self.variational[f"{site}.log_scale"]
         # A group without any data would drift to infinity, where its KL is flat.
-        scale = _bounded(log_scale, _LARGEST_LOG_SCALE).exp()
+        scale = positive_exp(_bounded(log_scale, _LARGEST_LOG_SCALE))
         base = self.scale_prior.guide(variable, loc, scale)
         return GroupScales(base, self._kept(name, loc), local=self.estimator == "local")
 

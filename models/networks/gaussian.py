@@ -144,7 +144,7 @@ class GaussianNet(NetModel):
         """Guide of one weight tensor."""
         return GaussianWeights(
             self.variational[f"{site}.loc"],
-            self.variational[f"{site}.log_scale"].exp(),
+            log_scale=self.variational[f"{site}.log_scale"],
             keep=self.keep[site],
             local=self.estimator == "local" and site not in self.layers.tied,
         )

@@ -207,12 +207,13 @@ class SpikeAndSlabNet(NetModel):
 
     def posterior(self, site: str, gates: Mapping[str, Tensor]) -> GaussianWeights:
         """Guide of one weight tensor given the gates."""
-        loc, scale = self._gaussian(site)
+        loc, log_scale = (self.variational[f"{site}.{name}"] for name in ("loc", "log_scale"))
         local = self._config["estimator"] == "local" and site not in self.layers.tied
         if site not in gates or not self.gates.shuts:
-            return GaussianWeights(loc, scale, keep=self.keep[site], local=local)
+            return GaussianWeights(loc, log_scale=log_scale, keep=self.keep[site], local=local)
         is_open = (gates[site] > 0).expand(loc.shape)
-        return GatedWeights(loc, scale, is_open, self._inclusion(site), self.keep[site], local)
+        prob, keep = self._inclusion(site), self.keep[site]
+        return GatedWeights(loc, None, is_open, prob, keep, local, log_scale)
 
     def _gaussian(self, site: str) -> tuple[Tensor, Tensor]:
         return self.variational[f"{site}.loc"], self.variational[f"{site}.log_scale"].exp()

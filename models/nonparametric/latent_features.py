@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from bayesnas.checks import positive, whole_number
 from bayesnas.distributions.deferred.deferred import Deferred, DeferredDraw
 from bayesnas.distributions.deferred.expected_likelihoods import ExpectedNormal
+from bayesnas.distributions.gaussian_divergence import positive_exp
 from bayesnas.distributions.relaxed.straight_through import StraightThroughBernoulli
 from bayesnas.models.base import DATA_PLATE, OBSERVED, BayesianModel
 from bayesnas.models.checks import check_memory
@@ -169,7 +170,7 @@ class LatentFeatures(BayesianModel):
 
     def feature_posterior(self) -> dist.Normal:
         """q(A), ``[K, D]``."""
-        return dist.Normal(self.loc, self.log_scale.exp())
+        return dist.Normal(self.loc, positive_exp(self.log_scale))
 
     def assignment_logits(self, x: Tensor, prior_logits: Tensor) -> Tensor:
         """Logits of q(z | ν, x) ``[n, K]``, given logit π ``[K]``; see the class."""

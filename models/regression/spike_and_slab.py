@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from bayesnas.checks import choice, positive, probability
 from bayesnas.distributions import SpikeAndSlab
 from bayesnas.distributions.deferred.deferred import Deferred
+from bayesnas.distributions.gaussian_divergence import positive_exp
 from bayesnas.distributions.weights.gaussian_supports import GaussianSupports, all_supports
 from bayesnas.models.regression.base import WEIGHT, LinearModel
 from bayesnas.models.regression.gaussian_site import PseudoLikelihood
@@ -142,7 +143,7 @@ class SpikeAndSlabRegression(LinearModel):
     def weight_posterior(self) -> TorchDistribution:
         """q(w): :class:`GaussianSupports`, or independent spikes and slabs."""
         if self.guide_family == "mean-field":
-            gated = SpikeAndSlab(None, self.loc, self.log_scale.exp(), logits=self.logit)
+            gated = SpikeAndSlab(None, self.loc, positive_exp(self.log_scale), logits=self.logit)
             return dist.Independent(gated, 1)
         linear, precision = self.data_factor(self.noise_precision()[0])
         log_scale = self.log_slab_scale.double()

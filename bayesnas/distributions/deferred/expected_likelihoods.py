@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import torch
-import torch.nn.functional as F
 from pyro.distributions import TorchDistribution
 from torch import Tensor
 from torch.distributions import Distribution, constraints
 from torch.distributions.utils import broadcast_all
 
+from bayesnas.distributions.logistic_averages import expected_cross_entropy, expected_sigmoid
 from bayesnas.distributions.shape import Shape
 
-# Gauss-Hermite for the standard normal. E softplus over f ~ N(m, v) is off by less than 1e-5
-# for v < 4.
-_NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(20)
-_WEIGHTS = _WEIGHTS / math.sqrt(2 * math.pi)
 _SMALLEST_VARIANCE = 1e-24  # keeps the gradient of sqrt finite where a variance is exactly zero
 
 
@@ -101,11 +96,13 @@ class ExpectedNormal(TorchDistribution):
 
 
 class ExpectedBernoulli(TorchDistribution):
-    r"""E log Bernoulli(y; σ(f)) over a mixture of Gaussians f, by Gauss–Hermite quadrature.
+    r"""E log Bernoulli(y; σ(f)) over a mixture of Gaussians f.
 
     .. math:: y\, E f - \sum_s \pi_s\, E_{N(m_s, v_s)} \mathrm{softplus}(f)
 
     ``log_prob`` is this expectation, the term of an evidence lower bound; the mean is E σ(f).
+    Both, and their gradients, are within 2e-7 of their values at any variance (plus rounding in
+    single precision), see :mod:`bayesnas.distributions.logistic_averages`.
 
     Args:
         weights: π, ``[S]``, adding up to one.
@@ -134,15 +131,10 @@ class ExpectedBernoulli(TorchDistribution):
     @property
     def mean(self) -> Tensor:
         """P(y = 1) = E σ(f)."""
-        return self._average(torch.sigmoid(self._nodes()))
+        return expected_sigmoid(self.loc, self._deviation()) @ self.weights
 
-    def _nodes(self) -> Tensor:
-        """F at the nodes of the quadrature, ``[n, S, nodes]``."""
-        deviation = self.f_variance.clamp_min(_SMALLEST_VARIANCE).sqrt()
-        return self.loc[..., None] + deviation[..., None] * self.loc.new_tensor(_NODES)
-
-    def _average(self, values: Tensor) -> Tensor:
-        return (values @ self.loc.new_tensor(_WEIGHTS)) @ self.weights
+    def _deviation(self) -> Tensor:
+        return self.f_variance.clamp_min(_SMALLEST_VARIANCE).sqrt()
 
     def expand(
         self, batch_shape: Shape, _instance: Distribution | None = None
@@ -161,4 +153,5 @@ class ExpectedBernoulli(TorchDistribution):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Return E log p(value | f) in nats."""
-        return value * (self.loc @ self.weights) - self._average(F.softplus(self._nodes()))
+        each = expected_cross_entropy(self.loc, self._deviation(), value.unsqueeze(-1))
+        return -(each @ self.weights)

@@ -10,11 +10,8 @@ from torch import Tensor
 from torch.distributions import Beta, constraints
 
 from bayesnas.checks import positive_scalar, whole_number
-from bayesnas.distributions.indian_buffet.two_parameter import (
-    check_binary,
-    log_beta,
-    log_repetitions,
-)
+from bayesnas.distributions.indian_buffet.log_beta import log_beta
+from bayesnas.distributions.indian_buffet.two_parameter import check_binary, log_repetitions
 from bayesnas.distributions.shape import Shape
 from bayesnas.typed import typed
 
@@ -163,17 +160,23 @@ class StickBreakingBuffet(TorchDistribution):
     @property
     def mean(self) -> Tensor:
         """(α / (1 + α))^k."""
-        return (self.mass / (1 + self.mass)) ** self._positions()
+        return self._log_mean().exp().to(self.mass.dtype)
 
     @property
     def variance(self) -> Tensor:
         """(α / (2 + α))^k − mean²."""
-        return (self.mass / (2 + self.mass)) ** self._positions() - self.mean.square()
+        # Over the squared mean it is exp(k ln(1 + 1/(α² + 2α))) − 1, in which nothing cancels.
+        mass = self.mass.double()
+        relative = torch.expm1(self._positions() * torch.log1p(1 / mass / (mass + 2)))
+        return (relative * (2 * self._log_mean()).exp()).to(self.mass.dtype)
+
+    def _log_mean(self) -> Tensor:
+        return -self._positions() * torch.log1p(1 / self.mass.double())
 
     def rsample(self, sample_shape: Shape = ()) -> Tensor:
         """Draw popularities, differentiable in α: −α ln ν is exponential."""
         shape = self._extended_shape(torch.Size(sample_shape))
-        log_sticks = -torch.empty(shape, device=self.mass.device).exponential_() / self.mass
+        log_sticks = -self.mass.new_empty(shape).exponential_() / self.mass
         return log_sticks.cumsum(-1).exp()
 
     def log_prob(self, value: Tensor) -> Tensor:
@@ -185,4 +188,4 @@ class StickBreakingBuffet(TorchDistribution):
         return torch.where(falls, density, -torch.inf)
 
     def _positions(self) -> Tensor:
-        return torch.arange(1, self.dishes + 1, device=self.mass.device, dtype=self.mass.dtype)
+        return torch.arange(1, self.dishes + 1, device=self.mass.device, dtype=torch.float64)

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.distributions import Beta, Distribution, constraints, register_kl
 from torch.distributions.utils import broadcast_all
 
-from bayesnas.distributions.indian_buffet.two_parameter import log_beta
+from bayesnas.distributions.indian_buffet.log_beta import log_beta
 from bayesnas.distributions.shape import Shape
 from bayesnas.typed import typed
 
@@ -75,12 +75,14 @@ class Kumaraswamy(TorchDistribution):
     @property
     def mean(self) -> Tensor:
         """E x = b B(1 + 1/a, b)."""
-        return self._moment(1)
+        return _log_mean(self).exp().to(self.concentration1.dtype)
 
     @property
     def variance(self) -> Tensor:
-        """Var x = b B(1 + 2/a, b) − (E x)²."""
-        return (self._moment(2) - self._moment(1).square()).clamp_min(0)
+        """Var x = b B(1 + 2/a, b) − (E x)², without the difference: see :func:`_log_ratio`."""
+        log_ratio = _log_ratio(self)
+        log_square = 2 * _log_mean(self) + log_ratio
+        return (log_square.exp() * -torch.expm1(-log_ratio)).to(self.concentration1.dtype)
 
     def rsample(self, sample_shape: Shape = ()) -> Tensor:
         """Draw, differentiable in both parameters, strictly between 0 and 1."""
@@ -114,10 +116,6 @@ class Kumaraswamy(TorchDistribution):
         harmonic = (b + 1).digamma() + _EULER
         return 1 - 1 / b + (1 - 1 / a) * harmonic - a.log() - b.log()
 
-    def _moment(self, order: int) -> Tensor:
-        a, b = self.concentration1, self.concentration0
-        return (b.log() + log_beta(1 + order / a, b)).exp()
-
 
 def log1mexp(t: Tensor) -> Tensor:
     """Ln(1 − e^{−t}) for t ≥ 0, accurate at both ends (Mächler 2012)."""
@@ -126,6 +124,46 @@ def log1mexp(t: Tensor) -> Tensor:
     small = torch.where(is_small, t, 1.0)
     large = torch.where(is_small, 1.0, t)
     return torch.where(is_small, (-torch.expm1(-small)).log(), torch.log1p(-(-large).exp()))
+
+
+def _log_mean(q: Kumaraswamy) -> Tensor:
+    r"""Ln E x, in double precision; see :func:`_gamma_integral`.
+
+    .. math:: \ln\Gamma(1 + s) + \ln\Gamma(1 + b) - \ln\Gamma(1 + s + b)
+        = -\int_0^\infty (1 - e^{-bu}) (1 - e^{-su}) \frac{e^{-u}}{1 - e^{-u}} \frac{du}{u},
+        \qquad s = 1/a
+    """
+    return -_gamma_integral(q, 1)
+
+
+def _log_ratio(q: Kumaraswamy) -> Tensor:
+    r"""Ln(E x² / (E x)²) ≥ 0, in double precision; see :func:`_gamma_integral`.
+
+    .. math:: \int_0^\infty (1 - e^{-bu}) (1 - e^{-su})^2 \frac{e^{-u}}{1 - e^{-u}} \frac{du}{u},
+        \qquad s = 1/a
+    """
+    return _gamma_integral(q, 2)
+
+
+def _gamma_integral(q: Kumaraswamy, power: int) -> Tensor:
+    r"""The integral over u of either function, by the trapezoidal rule in ln u.
+
+    It comes of :math:`\ln\Gamma(z + s) - \ln\Gamma(z)` as an integral (Abramowitz, Stegun 1964,
+    6.1.50). What is integrated is positive and analytic in \|Im ln u\| < π/2, so nothing
+    cancels and the relative error is e^{−π²/h} in the step h ≤ ½: below 1e-8 for a, b between
+    1e-38 and 1e38, below 1e-12 between 1e-9 and 1e9.
+    """
+    s, b = 1 / q.concentration1.double(), q.concentration0.double()
+    lowest = _LOWEST - torch.maximum(s, b).clamp_min(1).log()  # left of it all is linear in u
+    step = (_HIGHEST - lowest) / (_STEPS - 1)
+    nodes = torch.arange(_STEPS, dtype=torch.float64, device=s.device)
+    u = (lowest.unsqueeze(-1) + step.unsqueeze(-1) * nodes).exp()
+    saturation = -torch.expm1(-s.unsqueeze(-1) * u)
+    tail = -torch.expm1(-b.unsqueeze(-1) * u) * u.neg().exp() / -torch.expm1(-u)
+    return step * (tail * saturation**power).sum(-1)
+
+
+_LOWEST, _HIGHEST, _STEPS = -36.0, 4.2, 400
 
 
 # Nodes and weights for ∫₀^∞ e^{−t} f(t) dt: trapezoidal in v, t = exp(v − e^{−v}), a double
@@ -157,9 +195,8 @@ def expected_log_complement(q: Kumaraswamy) -> Tensor:
 def _kl_kumaraswamy_beta(q: Kumaraswamy, p: Beta) -> Tensor:
     a, b = q.concentration1, q.concentration0
     big_a, big_b = p.concentration1, p.concentration0
-    digamma = b.digamma()
     divergence = (
-        (a - big_a) / a * (-_EULER - digamma - 1 / b)
+        (big_a / a - 1) * (_EULER + (b + 1).digamma())
         + a.log()
         + b.log()
         + log_beta(big_a, big_b)

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.distributions import constraints
 
 from bayesnas.checks import positive_scalar, whole_number
+from bayesnas.distributions.indian_buffet.log_beta import log_beta
 from bayesnas.distributions.shape import Shape
 from bayesnas.typed import typed
 
@@ -201,11 +202,6 @@ def log_repetitions(matrix: Tensor, counted: Tensor) -> Tensor:
     # K! = ∏ of 1 + how many equal columns stand before each.
     before = (is_equal & counted.unsqueeze(-2)).double().tril(-1).sum(-1)
     return torch.where(counted, (1 + before).log(), 0.0).sum(-1)
-
-
-def log_beta(a: Tensor, b: Tensor) -> Tensor:
-    """Ln of the beta function."""
-    return a.lgamma() + b.lgamma() - (a + b).lgamma()
 
 
 def check_binary(name: str, value: Tensor, rows: int) -> None:

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from pyro.distributions import TorchDistribution
 from torch import Tensor
 from torch.distributions import Distribution, constraints, register_kl
 from torch.distributions.utils import broadcast_all
-from torch.special import erfcx, log_ndtr, ndtri
 
 from bayesnas.distributions.scales.log_uniform import LogUniform
+from bayesnas.distributions.scales.truncated_gaussian import TruncatedGaussian
 from bayesnas.distributions.shape import Shape
 from bayesnas.typed import typed
-
-_HALF_LOG_TWO_PI = 0.5 * math.log(2 * math.pi)
-_ROOT_HALF = math.sqrt(0.5)
 
 
 @typed()
@@ -29,8 +24,9 @@ class TruncatedLogNormal(TorchDistribution):
 
     The guide that goes with a :class:`LogUniform` prior on a scale (Neklyudov, Molchanov,
     Ashukha, Vetrov, *Structured Bayesian pruning via log-normal multiplicative noise*, 2017).
-    All is computed in double precision and in log space, so it stays finite where μ lies many
-    σ outside the interval, or σ is many times its width.
+    All is computed in double precision, about the mode of ln x, so it is right where μ lies any
+    number of σ outside the interval, or σ is any number of times its width; see
+    :class:`~bayesnas.distributions.scales.truncated_gaussian.TruncatedGaussian` for the error.
 
     Args:
         loc: μ, mean of ln x before truncation.
@@ -44,7 +40,7 @@ class TruncatedLogNormal(TorchDistribution):
     Shapes:
         batch ``broadcast(loc, scale, low, high)``; event ``()``.
 
-    >>> import torch
+    >>> import math, torch
     >>> from torch.distributions import kl_divergence
     >>> q = TruncatedLogNormal(torch.tensor(-1.0), 0.7, math.exp(-20), 1.0)
     >>> kl_divergence(q, LogUniform(math.exp(-20), 1.0))
@@ -90,20 +86,19 @@ class TruncatedLogNormal(TorchDistribution):
     @property
     def mean(self) -> Tensor:
         """E x."""
-        return self._log_moment(1).exp().to(self.loc.dtype)
+        return self.log.log_exp_moment(1).exp().to(self.loc.dtype)
 
     @property
     def variance(self) -> Tensor:
         """Var x."""
-        log_mean = self._log_moment(1)
-        relative = torch.expm1(self._log_moment(2) - 2 * log_mean).clamp_min(0)
-        return (relative * (2 * log_mean).exp()).to(self.loc.dtype)
+        log = self.log
+        log_variance = log.log_exp_dispersion() + 2 * log.log_exp_moment(1)
+        return log_variance.exp().to(self.loc.dtype)
 
     @property
     def log_dispersion(self) -> Tensor:
         """Ln(Var x / (E x)²), which stays finite where the variance rounds to 0."""
-        relative = torch.expm1(self._log_moment(2) - 2 * self._log_moment(1))
-        return relative.clamp_min(_TINY).log().to(self.loc.dtype)
+        return self.log.log_exp_dispersion().to(self.loc.dtype)
 
     def rsample(self, sample_shape: Shape = ()) -> Tensor:
         """Draw, differentiable in ``loc`` and ``scale``; ``sample_shape + batch_shape``."""
@@ -112,9 +107,7 @@ class TruncatedLogNormal(TorchDistribution):
 
     def icdf(self, value: Tensor) -> Tensor:
         """Quantiles, differentiable in ``loc`` and ``scale`` (implicit reparameterisation)."""
-        lower, upper = self._ends()
-        standard = _truncated_quantile(value.double(), lower, upper)
-        log_x = self.loc.double() + self.scale.double() * standard
+        log_x = self.log.quantile(value.double())
         return log_x.exp().to(self.loc.dtype).clamp(self.low, self.high)
 
     def log_prob(self, value: Tensor) -> Tensor:
@@ -123,115 +116,23 @@ class TruncatedLogNormal(TorchDistribution):
             self._validate_sample(value)
         inside = (value >= self.low) & (value <= self.high)
         log_x = torch.where(inside, value, self.low).double().log()
-        loc, scale = self.loc.double(), self.scale.double()
-        standard = (log_x - loc) / scale
-        log_mass = _log_mass(*self._ends())
-        density = -0.5 * standard.square() - _HALF_LOG_TWO_PI - scale.log() - log_x - log_mass
+        density = self.log.log_density(log_x) - log_x
         return torch.where(inside, density, -torch.inf).to(self.loc.dtype)
 
+    def entropy(self) -> Tensor:
+        """Differential entropy, in nats: that of ln x and E ln x."""
+        log = self.log
+        return (log.entropy() + log.mean()).to(self.loc.dtype)
+
     def entropy_of_log(self) -> Tensor:
-        r"""Differential entropy of ln x, in nats, in double precision.
+        """Differential entropy of ln x, in nats, in double precision."""
+        return self.log.entropy()
 
-        :math:`\ln(\sqrt{2\pi e}\,\sigma Z) + (\alpha\phi(\alpha) - \beta\phi(\beta)) / 2Z`.
-        """
-        standardised = _Interval(*self._ends())
-        return self.scale.double().log() + 0.5 + _HALF_LOG_TWO_PI + standardised.entropy_terms()
-
-    def _ends(self) -> tuple[Tensor, Tensor]:
-        """α and β in double precision."""
-        loc, scale = self.loc.double(), self.scale.double()
-        return (self.low.double().log() - loc) / scale, (self.high.double().log() - loc) / scale
-
-    def _log_moment(self, order: int) -> Tensor:
-        """Ln E x^order, in double precision."""
-        lower, upper = self._ends()
-        scale = self.scale.double()
-        shift = order * scale
-        gained = _log_mass(lower - shift, upper - shift) - _log_mass(lower, upper)
-        return order * self.loc.double() + 0.5 * shift.square() + gained
-
-
-_TINY = 1e-30
-_LARGEST_EXPONENT = 700.0  # exp of it is finite in double precision
-
-
-class _Interval:
-    """Mass of a standard Gaussian on [lower, upper], with the exponents of its tails apart.
-
-    The interval is reflected where its centre is right of 0, so that ``left`` ≤ 0. There
-    ln Φ(x) = ln(erfcx(−x/√2)/2) − x²/2, and only differences of the squares are ever formed.
-    """
-
-    def __init__(self, lower: Tensor, upper: Tensor) -> None:
-        self.flipped = lower + upper > 0
-        self.left = torch.where(self.flipped, -upper, lower)
-        self.right = torch.where(self.flipped, -lower, upper)
-        self._in_tail = self.right < 0
-        tail = _log_scaled_tail(torch.where(self._in_tail, self.right, 0.0))
-        self._right = torch.where(self._in_tail, tail, log_ndtr(self.right))
-        # ½(right² − left²), or −½left² where Φ(right) was not scaled
-        beyond = torch.where(self._in_tail, self.right, 0.0)
-        self._exponent = 0.5 * (beyond - self.left) * (beyond + self.left)
-        left_over_right = _log_scaled_tail(self.left) - self._right + self._exponent
-        self._rest = torch.log(-torch.expm1(left_over_right))  # ln(1 − Φ(left)/Φ(right))
-
-    def log_mass(self) -> Tensor:
-        """Ln(Φ(upper) − Φ(lower))."""
-        squared = torch.where(self._in_tail, 0.5 * self.right.square(), 0.0)
-        return self._right + self._rest - squared
-
-    def entropy_terms(self) -> Tensor:
-        """Ln Z + (left φ(left) − right φ(right)) / 2Z, of which −½ right² cancels in the tail."""
-        scaled_density = (-_HALF_LOG_TWO_PI - self._right - self._rest).exp()
-        outside = torch.where(self._in_tail, 0.0, 0.5 * self.right.square())
-        right_term = self.right * (scaled_density * (-outside).exp())
-        left_term = self.left * (scaled_density * self._exponent.exp())
-        squared = torch.where(self._in_tail, self.right.square(), 0.0)
-        return self._right + self._rest + 0.5 * (left_term - (right_term + squared))
-
-
-def _log_scaled_tail(x: Tensor) -> Tensor:
-    """Ln Φ(x) + x²/2 for x ≤ 0."""
-    scaled: Tensor = erfcx(-x * _ROOT_HALF)
-    return (0.5 * scaled).log()
-
-
-def _log_mass(lower: Tensor, upper: Tensor) -> Tensor:
-    return _Interval(lower, upper).log_mass()
-
-
-def _truncated_quantile(u: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
-    """Quantiles of a standard Gaussian on [lower, upper], differentiable in both ends."""
-    interval = _Interval(lower, upper)
-    left, right, flipped = interval.left, interval.right, interval.flipped
-    u = torch.where(flipped, 1 - u, u)
-    with torch.no_grad():
-        log_p = torch.logaddexp(
-            torch.log1p(-u) + log_ndtr(left), u.log() + log_ndtr(right)
-        )  # of Φ(x) = (1 − u) Φ(left) + u Φ(right)
-        fixed = _inverse_log_ndtr(log_p).clamp(left, right)
-        half_square = 0.5 * fixed.square()
-        by_left = (1 - u) * _bounded_exp(half_square - 0.5 * left.square())
-        by_right = u * _bounded_exp(half_square - 0.5 * right.square())
-    # Zero in value; its gradient is that of x by the implicit function theorem.
-    x = fixed + by_left * (left - left.detach()) + by_right * (right - right.detach())
-    return torch.where(flipped, -x, x)
-
-
-def _bounded_exp(exponent: Tensor) -> Tensor:
-    return exponent.clamp_max(_LARGEST_EXPONENT).exp()
-
-
-def _inverse_log_ndtr(log_p: Tensor) -> Tensor:
-    """The x with ln Φ(x) = log_p: ndtri, or Newton's method where Φ(x) would be 0."""
-    far = log_p < -_LARGEST_EXPONENT
-    tail = -2 * torch.where(far, log_p, -_LARGEST_EXPONENT) - 2 * _HALF_LOG_TWO_PI
-    x = -(tail - tail.log()).sqrt()
-    for _ in range(3):
-        log_cdf = log_ndtr(x)
-        hazard = (-0.5 * x.square() - _HALF_LOG_TWO_PI - log_cdf).exp()
-        x = x - (log_cdf - torch.where(far, log_p, -_LARGEST_EXPONENT)) / hazard
-    return torch.where(far, x, ndtri(log_p.exp()))
+    @property
+    def log(self) -> TruncatedGaussian:
+        """The distribution of ln x, in double precision."""
+        ends = self.low.double().log(), self.high.double().log()
+        return TruncatedGaussian(self.loc, self.scale, *ends)
 
 
 @register_kl(TruncatedLogNormal, LogUniform)  # type: ignore[untyped-decorator]

@@ -19,7 +19,7 @@ class GatedWeights(GaussianWeights):
 
     Args:
         loc: means.
-        scale: standard deviations.
+        scale, log_scale: standard deviations or their logarithms.
         is_open: which gates are open in this draw, boolean, of the shape of the weights.
         prob_open: their probabilities, differentiable, broadcastable to the weights.
         keep: boolean mask of the weights that are still in the model, or None.
@@ -29,15 +29,16 @@ class GatedWeights(GaussianWeights):
     def __init__(
         self,
         loc: Tensor,
-        scale: Tensor,
+        scale: Tensor | None,
         is_open: Tensor,
         prob_open: Tensor,
         keep: Tensor | None = None,
         local: bool = False,
+        log_scale: Tensor | None = None,
     ) -> None:
         """Join both masks; see the class."""
         present = is_open if keep is None else is_open & keep
-        super().__init__(loc, scale, keep=present, local=local)
+        super().__init__(loc, scale, keep=present, local=local, log_scale=log_scale)
         kept = torch.ones_like(loc) if keep is None else keep.to(loc)
         # Worth the count of open gates, with the gradient of their probabilities.
         self.presence = present.to(loc) + kept * (prob_open - prob_open.detach())
@@ -45,7 +46,4 @@ class GatedWeights(GaussianWeights):
 
 @register_kl(GatedWeights, GaussianWeights)  # type: ignore[untyped-decorator]
 def _kl_gated_weights(q: GatedWeights, p: GaussianWeights) -> Tensor:
-    variance_ratio = (q.scale / p.scale).square()
-    shift = ((q.loc - p.loc) / p.scale).square()
-    divergence = 0.5 * (variance_ratio + shift - 1.0 - variance_ratio.log())
-    return (divergence * q.presence).sum()
+    return (q.divergences(p) * q.presence).sum()

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.distributions import constraints, register_kl
 
+from bayesnas.distributions.gaussian_divergence import gaussian_divergence, positive_exp
 from bayesnas.distributions.shape import Shape
 from bayesnas.distributions.unbatched import Unbatched
 from bayesnas.nn.lazy.gaussian_tensor import GaussianTensor
@@ -21,7 +22,9 @@ class GaussianWeights(Unbatched):
 
     Args:
         loc: means, broadcastable to ``shape``.
-        scale: standard deviations, positive, broadcastable to ``shape``.
+        scale: standard deviations, positive, broadcastable to ``shape``; or
+        log_scale: their logarithms (one of the two), exact where σ is below the smallest number
+            of its type or above the largest, to which ``scale`` is rounded then.
         shape: event shape; by default that of ``loc`` and ``scale`` broadcast together.
         keep: boolean tensor of the event shape, or None where every entry is kept.
         local: draw a :class:`~bayesnas.nn.GaussianTensor`, which stays a distribution until
@@ -29,6 +32,9 @@ class GaussianWeights(Unbatched):
 
     Shapes:
         event ``shape``; batch ``()``.
+
+    Raises:
+        ValueError: for both or neither of ``scale`` and ``log_scale``, or a scale that is not > 0.
 
     >>> import torch
     >>> q = GaussianWeights(torch.tensor([0.5, 2.0]), torch.tensor([0.1, 0.1]))
@@ -43,17 +49,25 @@ class GaussianWeights(Unbatched):
     def __init__(
         self,
         loc: Tensor,
-        scale: Tensor,
+        scale: Tensor | None = None,
         shape: torch.Size | None = None,
         keep: Tensor | None = None,
         local: bool = False,
+        log_scale: Tensor | None = None,
         validate_args: bool | None = None,
     ) -> None:
         """Keep the parameters as given, without broadcasting them; see the class."""
+        if scale is None:
+            if log_scale is None:
+                raise ValueError("scale or log_scale must be given")
+            scale = positive_exp(log_scale)
+        elif log_scale is not None:
+            raise ValueError("scale or log_scale must be given, and not both")
         self.loc = loc
         self.scale = scale
         self.keep = keep
         self.local = local
+        self._log_scale = log_scale
         if shape is None:
             shape = torch.broadcast_shapes(loc.shape, scale.shape)
         super().__init__(torch.Size(), shape, validate_args=validate_args)
@@ -62,6 +76,11 @@ class GaussianWeights(Unbatched):
     def support(self) -> constraints.Constraint:
         """All real tensors of the event shape."""
         return constraints.independent(constraints.real, len(self.event_shape))
+
+    @property
+    def log_scale(self) -> Tensor:
+        """Ln σ, of the shape of ``scale``."""
+        return self.scale.log() if self._log_scale is None else self._log_scale
 
     @property
     def mean(self) -> Tensor:
@@ -93,20 +112,23 @@ class GaussianWeights(Unbatched):
     def log_prob(self, value: Tensor) -> Tensor:
         """Log density of the kept entries, summed over the event."""
         standardised = (value - self.loc) / self.scale
-        log_density = -0.5 * standardised.square() - self.scale.log() - _HALF_LOG_TWO_PI
+        log_density = -0.5 * standardised.square() - self.log_scale - _HALF_LOG_TWO_PI
         return self._masked(log_density).flatten(-len(self.event_shape) or -1).sum(-1)
 
     def entropy(self) -> Tensor:
         """Differential entropy of the kept entries, in nats."""
-        entropy = self._masked((self.scale.log() + 0.5 + _HALF_LOG_TWO_PI).expand(self.event_shape))
+        entropy = self._masked((self.log_scale + 0.5 + _HALF_LOG_TWO_PI).expand(self.event_shape))
         return entropy.sum()
 
     def divergence(self, other: GaussianWeights) -> Tensor:
         """KL divergence to another Gaussian over the same tensor, of the entries kept here."""
-        variance_ratio = (self.scale / other.scale).square()
-        shift = ((self.loc - other.loc) / other.scale).square()
-        found = 0.5 * (variance_ratio + shift - 1.0 - variance_ratio.log())
-        return self._masked(found.expand(self.event_shape)).sum()
+        return self._masked(self.divergences(other).expand(self.event_shape)).sum()
+
+    def divergences(self, other: GaussianWeights) -> Tensor:
+        """KL divergence of each entry, also of those removed; broadcasts to the event shape."""
+        return gaussian_divergence(
+            self.loc, self.log_scale, other.loc, other.scale, other.log_scale
+        )
 
     def _masked(self, value: Tensor) -> Tensor:
         return value if self.keep is None else value * self.keep

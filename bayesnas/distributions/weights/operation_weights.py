@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 from torch.distributions import register_kl
@@ -17,7 +19,7 @@ class PresentWeights(GaussianWeights):
 
     Args:
         loc: means.
-        scale: standard deviations.
+        scale, log_scale: standard deviations or their logarithms.
         presence: scalar, 0 or 1, or the mean of several; differentiable.
         shape, keep, local: as in :class:`GaussianWeights`.
 
@@ -32,14 +34,15 @@ class PresentWeights(GaussianWeights):
     def __init__(
         self,
         loc: Tensor,
-        scale: Tensor,
+        scale: Tensor | None,
         presence: Tensor,
         shape: torch.Size | None = None,
         keep: Tensor | None = None,
         local: bool = False,
+        log_scale: Tensor | None = None,
     ) -> None:
         """Keep the presence; see the class."""
-        super().__init__(loc, scale, shape=shape, keep=keep, local=local)
+        super().__init__(loc, scale, shape=shape, keep=keep, local=local, log_scale=log_scale)
         self.presence = presence
 
     def log_prob(self, value: Tensor) -> Tensor:
@@ -69,9 +72,12 @@ class AveragedWeights(GaussianWeights):
 
     def __init__(self, scales: Tensor, shape: torch.Size, keep: Tensor | None = None) -> None:
         """Average the scales; see the class."""
-        scale = scales.square().reciprocal().mean().rsqrt()
-        super().__init__(scale.new_zeros(()), scale, shape=shape, keep=keep)
-        self._constant = scale.log() - scales.log().mean()
+        logs = scales.log()
+        # In the log domain: s⁻² is no number of single precision for s < 1e-19.
+        log_scale = 0.5 * (math.log(scales.numel()) - (-2 * logs).flatten().logsumexp(0))
+        zero = log_scale.new_zeros(())
+        super().__init__(zero, shape=shape, keep=keep, log_scale=log_scale)
+        self._constant = log_scale - logs.mean()
 
     @property
     def excess(self) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.distributions import Distribution, constraints, register_kl
 from torch.distributions.utils import broadcast_all
 
+from bayesnas.distributions.gaussian_divergence import gaussian_divergence
 from bayesnas.distributions.shape import Shape
 from bayesnas.typed import typed
 
@@ -160,9 +161,8 @@ def _kl_spike_and_slab(q: SpikeAndSlab, p: SpikeAndSlab) -> Tensor:
     slab = q.probs
     spike = (-q._given).sigmoid() if q._has_logits else 1 - slab
     gates = _weighted(slab, log_q, log_p) + _weighted(spike, log_not_q, log_not_p)
-    ratio = (q.scale / p.scale).square()
-    shift = ((q.loc - p.loc) / p.scale).square()
-    return gates + slab * 0.5 * (ratio + shift - 1.0 - ratio.log())
+    between = gaussian_divergence(q.loc, q.scale.log(), p.loc, p.scale, p.scale.log())
+    return gates + slab * between
 
 
 def _weighted(probability: Tensor, log_q: Tensor, log_p: Tensor) -> Tensor:

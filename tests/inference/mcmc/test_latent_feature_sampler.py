@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from scipy import stats
+from scipy import special, stats
 
 from bayesnas.data.sources.glyphs import glyph_images, glyphs
 from bayesnas.distributions import IndianBuffet, left_ordered
@@ -119,6 +119,60 @@ def test_the_posterior_equals_enumeration(
     typical = max(distance(exact, dict(zip(keys, d, strict=True))) for d in drawn)
     assert distance(exact, found) < typical
     assert distance(exact, exact_posterior(x, 1.3, beta, most=6)) > typical  # it could fail
+
+
+def exact_counts(x: Doubles, mass: float, beta: float, noise: float, most: int) -> Doubles:
+    """P(K = 0 … most | X) with σ_A = 1, up to a remainder of 1e-4 of the mean of K.
+
+    The numbers of equal columns are independent Poisson variables. Beyond ``most`` columns the
+    mean evidence falls, so they have at most the prior odds to the last.
+    """
+    columns = np.array([c for c in itertools.product([0.0, 1.0], repeat=len(x)) if any(c)])
+    sizes = columns.sum(1)
+    rates = mass * beta * np.exp(special.betaln(sizes, len(x) - sizes + beta))
+    outer = np.einsum("hi,hj->hij", columns, columns).reshape(len(columns), -1)
+    logs = []
+    for count in range(most + 1):
+        chosen = itertools.combinations_with_replacement(range(len(columns)), count)
+        n = np.array([np.bincount(np.array(c, int), minlength=len(columns)) for c in chosen])
+        covariance = (n @ outer).reshape(-1, len(x), len(x)) + noise**2 * np.eye(len(x))
+        factor = np.linalg.cholesky(covariance)
+        whitened = np.linalg.solve(factor, np.broadcast_to(x, (len(n), *x.shape)))
+        log_det = np.log(np.diagonal(factor, axis1=1, axis2=2)).sum(1)
+        log_lik = -0.5 * (whitened**2).sum((1, 2)) - x.shape[1] * log_det
+        log_prior = (n * np.log(rates) - special.gammaln(n + 1)).sum(1)
+        logs.append(special.logsumexp(log_lik + log_prior))
+    prior = stats.poisson(rates.sum())
+    found: Doubles = special.softmax(logs)
+    evidences = found / prior.pmf(np.arange(most + 1))
+    assert (np.diff(evidences[-3:]) < 0).all()
+    beyond = np.arange(most + 1, most + 60)
+    assert evidences[-1] * (prior.pmf(beyond) * beyond).sum() < 1e-4 * found @ np.arange(most + 1)
+    return found
+
+
+@pytest.mark.parametrize(("shape", "most", "wrong"), [((3, 6), 9, 2.88), ((4, 6), 8, 4.0)])
+def test_the_mean_number_of_features_equals_enumeration(
+    shape: tuple[int, int], most: int, wrong: float
+) -> None:
+    """Also where a shared feature is drawn although the example's own would explain it.
+
+    Drawn as if there were none of its own, the mean is the ``wrong`` one.
+    """
+    x = np.random.default_rng(0).standard_normal(shape)
+    exact = float(exact_counts(x, 1.0, 1.6, 0.3, most) @ np.arange(most + 1))
+    sampler = LatentFeatureSampler(
+        x, mass=1.0, concentration=1.6, noise_scale=0.3, feature_scale=1.0,
+        rng=np.random.default_rng(1),
+    )  # fmt: skip
+    state, counts = sampler.start(), []
+    for _ in range(50 + 900):
+        state = sampler.sweep(state)
+        counts.append(state.z.shape[1])
+    batches = np.array(counts[50:]).reshape(30, -1).mean(1)
+    error = float(batches.std(ddof=1)) / 30**0.5
+    assert abs(batches.mean() - exact) < 7.5 * error  # of Student's t with 29 degrees: 3e-8
+    assert 7.5 * error < abs(wrong - exact)
 
 
 @pytest.mark.parametrize(

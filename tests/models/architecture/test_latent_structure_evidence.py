@@ -184,7 +184,7 @@ def test_the_kl_of_the_structure_and_of_the_weights_are_their_formulas():
     model = regression()
     model.reset()
     x, y = regression_data()
-    terms = bound_terms(model, x, y)
+    terms = bound_terms(model, x, y[:, 0])
     q = GumbelSoftmax(TEMPERATURE, logits=model.structural["gamma.logits"])
     p = GumbelSoftmax(TEMPERATURE, logits=torch.zeros(1, 2))
     expected = float(kl_divergence(q, p).sum().detach())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 
 import pyro.distributions as dist
 import pytest
@@ -139,3 +140,73 @@ def test_gradients_of_draws_are_finite_in_single_precision() -> None:
 def test_parameters_have_to_be_positive() -> None:
     with pytest.raises(ValueError, match="concentration0"):
         Kumaraswamy(torch.tensor(1.0), torch.tensor(-1.0), validate_args=True)
+
+
+# The ends of single precision ----------------------------------------------------------------
+
+
+def exact_moments(order: int, b: float) -> tuple[float, float]:
+    """E x and Var x of a = 1/order by fractions: x = uᵏ with u ~ Beta(1, b)."""
+
+    def moment(power: int) -> Fraction:
+        product = Fraction(1)
+        for j in range(1, power + 1):
+            product *= Fraction(j) / (Fraction(b) + j)
+        return product
+
+    return float(moment(order)), float(moment(2 * order) - moment(order) ** 2)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("b", [1e-30, 1e-8, 1e-3, 0.3, 10.0, 1e4, 1e6, 1e10, 1e17])
+@pytest.mark.parametrize("order", [1, 2, 4])
+def test_moments_are_those_of_fractions(order: int, b: float, dtype: torch.dtype) -> None:
+    concentration = torch.tensor(b, dtype=dtype)
+    q = Kumaraswamy(torch.tensor(1 / order, dtype=dtype), concentration)
+    mean, variance = exact_moments(order, float(concentration))
+    info = torch.finfo(dtype)
+    tolerance = {"rel": 4 * info.eps + 1e-12, "abs": info.tiny}
+    assert float(q.mean) == pytest.approx(mean, **tolerance)
+    assert float(q.variance) == pytest.approx(variance, **tolerance)
+
+
+@pytest.mark.parametrize("b", [1e-6, 0.5, 30.0, 1e5, 1e9])
+@pytest.mark.parametrize("a", [0.03, 0.7, 3.0, 40.0, 1e4, 1e8])
+def test_moments_of_any_parameters_equal_quadrature(a: float, b: float) -> None:
+    """∫ e^{−t} (x − m)² dt over v = ln t, on a fine grid; 1 − x is kept where x is near 1."""
+    q = Kumaraswamy(torch.tensor(a), torch.tensor(b))
+    a, b = float(q.concentration1), float(q.concentration0)  # as rounded
+    t = torch.linspace(-45, 4.5, 40001, dtype=torch.float64).exp()
+    s = t / b
+    log_x = torch.where(s < 0.7, (-torch.expm1(-s)).log(), torch.log1p(-(-s).exp())) / a
+    weights = t * (-t).exp()
+    below = -torch.expm1(log_x)
+
+    def average(values: torch.Tensor) -> float:
+        return float(torch.trapezoid(weights * values, t.log()))
+
+    mean = average(below)
+    variance = average((below - mean) ** 2) + mean**2 * (1 - average(torch.ones_like(t)))
+    assert float(1 - kumaraswamy(a, b).mean) == pytest.approx(mean, rel=1e-6, abs=1e-12)
+    assert float(q.mean) == pytest.approx(1 - mean, rel=1e-6)
+    assert float(q.variance) == pytest.approx(variance, rel=2e-6, abs=1e-37)
+
+
+def test_moments_have_gradients_at_the_ends() -> None:
+    a = torch.tensor([1e-4, 1.0, 1e8], requires_grad=True)
+    b = torch.tensor([1e-6, 1e6, 1e9], requires_grad=True)
+    q = Kumaraswamy(a, b)
+    (q.mean + q.variance).sum().backward()
+    assert bool(a.grad.isfinite().all())
+    # d/db of 1/(b + 1) + b/((b + 1)²(b + 2)) at b = 10⁶
+    assert float(b.grad[1]) == pytest.approx(-1e-12, rel=1e-5)
+
+
+@pytest.mark.parametrize("b", [1e-20, 1e-7, 1e6, 1e20])
+def test_the_divergence_from_the_prior_of_a_stick_break_in_single_precision(b: float) -> None:
+    """From Beta(A, 1), by the formula in doubles; 1/b and ψ(b) cancel for small b."""
+    a, other = 2.0, 5.0
+    harmonic = special.digamma(b + 1) + 0.5772156649015329
+    expected = (other / a - 1) * harmonic + math.log(a * b / other) + 1 / b - 1
+    found = kl_divergence(Kumaraswamy(torch.tensor(a), torch.tensor(b)), Beta(other, 1.0))
+    assert float(found) == pytest.approx(expected, rel=1e-6)
