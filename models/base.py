@@ -99,6 +99,17 @@ class BayesianModel(nn.Module):
         """Sample q(w, Γ): the latent sites of :meth:`model`."""
         raise TypeError(f"{type(self).__name__} does not define guide(x, y)")
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """Floating-point type of the parameters, else of the buffers; data are cast to it."""
+        tensors = itertools.chain(self.parameters(), self.buffers())
+        found = (value.dtype for value in tensors if value.is_floating_point())
+        return next(found, torch.get_default_dtype())
+
+    def input_dtype(self, x: Tensor) -> torch.dtype:
+        """The type in which inputs reach the model: that of its parameters by default."""
+        return self.dtype
+
     def follows_batch(self, site: Mapping[str, Any]) -> bool:
         """Whether a site of a trace stands for the examples of a batch.
 

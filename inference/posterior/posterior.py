@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 import torch
 from torch import Tensor, nn
@@ -72,22 +72,20 @@ class Posterior(ArvizExport):
         return evaluate(self.model, x, y, self.kl_weight, draws, seed)
 
     @typed(own=("x",))
-    def predict(self, x: Tensor, draws: int = 100, *, seed: int = 0) -> Tensor:
+    def predict(self, x: Any, draws: int = 100, *, seed: int = 0) -> Tensor:
         """Predict under ``draws`` draws of the weights, one draw for all rows.
 
         Args:
-            x: inputs ``[n, ...]``.
+            x: inputs ``[n, ...]``: an array, table, list or tensor, as ``bayesnas.fit`` took.
             draws: number of draws.
             seed: of the draws.
 
         Returns:
-            class probabilities ``[draws, n, classes]``, P(y = 1) ``[draws, n]`` for a Bernoulli
-            likelihood, or conditional means ``[draws, n]`` for a Gaussian one.
+            class probabilities ``[draws, n, classes]``, P(y = 1) ``[draws, n]`` (or ``[draws, n,
+            k]``) for a Bernoulli likelihood, or conditional means for one of a regression.
         """
         draws = draw_count("draws", draws, 1)
-        self._check_inputs(x)
-        x = self._like_example(x, 0)
-        model = self.model.eval()
+        x, model = self._inputs(x), self.model.eval()
         found = posterior_draws(model, self.example[0], draws, seed)
         return torch.stack([conditional_means(model, x, draw) for draw in found])
 

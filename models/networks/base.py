@@ -63,6 +63,11 @@ class NetModel(BayesianModel):
         """What a fit starts from: which parameters are drawn anew, and which keep their values."""
         return start_of(self.plain_module(), self.layers, drawn=self.initial_loc == "random")
 
+    def input_dtype(self, x: Tensor) -> torch.dtype:
+        """Inputs have the type of the parameters; whole numbers stay, if there is an embedding."""
+        embeds = any(isinstance(m, (nn.Embedding, nn.EmbeddingBag)) for m in self.net.modules())
+        return x.dtype if embeds and not x.is_floating_point() else self.dtype
+
     def check(self, x: Tensor, y: Tensor, classes: int | None = None) -> None:
         """Run the posterior-mean network on two examples and compare its output with ``y``."""
         module = self.plain_module().eval()
