@@ -118,6 +118,9 @@ class BayesianModel(nn.Module):
         """
         return stands_for_examples(site)
 
+    def size_for(self, classes: int | None) -> None:
+        """Take the number of classes of the training data, before a fit; None for a regression."""
+
     def reset(self) -> None:
         """Draw the initial variational parameters anew from torch's global random state."""
 

@@ -100,8 +100,9 @@ def _check_model(model: BayesianModel) -> None:
 def _checked_parts(
     model: BayesianModel, data: Data, arguments: FitArguments
 ) -> tuple[Split, Split | None]:
-    """The training part, and the validation part where there is one."""
+    """The training part, and the validation part where there is one; the model is sized."""
     train = checked_data(model, data, "data")
+    model.size_for(train.info.classes)
     if arguments.validation is not None:
         held_out = checked_data(model, arguments.validation, "validation")
         check_alike(train, held_out)

@@ -14,6 +14,7 @@ from torch.func import functional_call
 from bayesnas.checks import positive
 from bayesnas.distributions import GaussianWeights, linear_temperature
 from bayesnas.distributions.deferred.per_example import EveryExample, for_examples
+from bayesnas.likelihoods import AnyLikelihood
 from bayesnas.models.architecture.conditional_weights import posterior_given, prior_given
 from bayesnas.models.architecture.guides import starting_values, structure_guide
 from bayesnas.models.architecture.operation_costs import Cost, operation_costs
@@ -119,7 +120,7 @@ class LatentStructureNet(GaussianNet):
         coupling: str = "independent",
         weights: str = "gaussian",
         prior_scale: PriorScale = 1.0,
-        likelihood: str = "categorical",
+        likelihood: AnyLikelihood = "categorical",
         noise_scale: float | None = None,
         estimator: str = "local",
         initial_loc: str = "random",
@@ -137,9 +138,8 @@ class LatentStructureNet(GaussianNet):
             noise_scale=noise_scale,
             estimator=estimator,
             stochastic="none" if weights == "point" else is_linear_or_convolution,
-            initial_loc=initial_loc,
-            initial_scale=initial_scale,
-        )
+            initial_loc=initial_loc, initial_scale=initial_scale,
+        )  # fmt: skip
         self.family, self.coupling, self.sample = family, coupling, sample
         self.gamma_floor = float(gamma_floor)
         self.register_buffer("temperature", torch.tensor(start))

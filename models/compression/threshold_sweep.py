@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
+from pyro.distributions import TorchDistribution
 from torch import Tensor, nn
 
 from bayesnas.likelihoods import Likelihood
@@ -125,14 +126,16 @@ def _losses(model: Groupwise, x: Tensor, y: Tensor) -> tuple[Tensor, float]:
         for inputs, targets in zip(x.split(ROWS_AT_ONCE), y.split(ROWS_AT_ONCE), strict=True):
             output = module(inputs)
             found = model.likelihood(output)
-            log_lik += found.log_prob(model.likelihood.target(targets)).sum().item()
-            losses.append(_loss(model.likelihood, output, found.mean, targets))
+            log_lik += found.log_prob(model.likelihood.observed(targets, output)).sum().item()
+            losses.append(_loss(model.likelihood, found, targets))
     return torch.cat(losses).double(), -log_lik / len(x)
 
 
-def _loss(likelihood: Likelihood, output: Tensor, mean: Tensor, y: Tensor) -> Tensor:
-    if likelihood.name == "categorical":
-        return (output.argmax(-1) != y).float()
-    if likelihood.name == "bernoulli":
-        return ((mean > 0.5) != (y > 0.5)).float().reshape(len(y), -1).mean(1)
-    return (mean - y).square().reshape(len(y), -1).mean(1)
+def _loss(likelihood: Likelihood, found: TorchDistribution, y: Tensor) -> Tensor:
+    """Whether a row's class is wrong, the share of its labels that are, or its squared error."""
+    if likelihood.task == "regression":
+        return (found.mean - y).square().reshape(len(y), -1).mean(1)
+    probabilities = getattr(found, "probs", None)
+    if isinstance(probabilities, Tensor) and probabilities.ndim == y.ndim + 1:
+        return (probabilities.argmax(-1) != y).float()
+    return ((found.mean > 0.5) != (y > 0.5)).float().reshape(len(y), -1).mean(1)

@@ -91,7 +91,11 @@ class NetModel(BayesianModel):
 
     def likelihood_config(self) -> dict[str, Any]:
         """Arguments that say the likelihood."""
-        return dict(self.likelihood.config())
+        return self.likelihood.arguments()
+
+    def size_for(self, classes: int | None) -> None:
+        """Give a likelihood that left the number of classes open that of the training data."""
+        self.likelihood.size_for(classes)
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
@@ -101,7 +105,7 @@ class NetModel(BayesianModel):
 
 def observe(likelihood: Likelihood, output: Tensor, x: Tensor, y: Tensor | None) -> Tensor:
     """Sample the targets of inputs ``[n, ...]`` given a network's outputs, which it returns."""
-    target = None if y is None else likelihood.target(y)
+    target = None if y is None else likelihood.observed(y, output)
     with pyro.plate(DATA_PLATE, x.shape[0], dim=-1):
         pyro.sample(OBSERVED, likelihood(output), obs=target)
     return output
