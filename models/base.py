@@ -14,6 +14,7 @@ from pyro.infer import ELBO
 from torch import Tensor, nn
 
 from bayesnas.data import DataSet
+from bayesnas.data.row_weights import RowWeights
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -79,6 +80,8 @@ class BayesianModel(nn.Module):
         target_site: name of the observed site of the targets, of which predictions are made.
         takes_data_as_given: whether x and y reach the model as they are handed over; else they are
             checked and made what ``bayesnas.data.Split`` says.
+        row_weights: how the targets of a weighted fit carry a weight of their row, on the copies
+            that the fit trains; else None.
         elbo: a Pyro ELBO to be trained with; None for the closed-form bound of this package.
         upper_level: names, or their first parts, of the parameters that a bilevel fit trains on
             validation data unless told otherwise: hyperparameters and structure.
@@ -87,6 +90,7 @@ class BayesianModel(nn.Module):
     task: Literal["classification", "regression"] | None = None
     target_site: str = OBSERVED
     takes_data_as_given: ClassVar[bool] = False
+    row_weights: RowWeights | None = None
     elbo: ELBO | None = None
     upper_level: ClassVar[tuple[str, ...]] = ()
     _name_in_pyro: str | None = None

@@ -78,7 +78,7 @@ def as_pair(data: Any) -> tuple[Tensor, Tensor, tuple[str, ...] | None]:
             f"lists or tensors, got {type(data).__name__}{_hint(data)}"
         )
     x, y = data
-    _check_index(x, y)
+    check_index("x", x, "y", y)
     return as_tensor("x", x), as_target_tensor(y), column_names(x)
 
 
@@ -202,14 +202,15 @@ def _described(values: Any, array: Array) -> str:
     return "an array of objects: give one of numbers, array.astype(float)"
 
 
-def _check_index(x: Any, y: Any) -> None:
-    first, second = (getattr(part, "index", None) for part in (x, y))
-    if not all(hasattr(part, "iloc") for part in (x, y)) or len(x) != len(y):
+def check_index(first_name: str, first: Any, second_name: str, second: Any) -> None:
+    """Raise ValueError where the rows of two tables have different indexes."""
+    if not all(hasattr(part, "iloc") for part in (first, second)) or len(first) != len(second):
         return
-    if first is not None and second is not None and not bool((first == second).all()):
+    if not bool((first.index == second.index).all()):
         raise ValueError(
-            "x and y must have the same index, since their rows belong together by position: "
-            "give y.loc[x.index], or .reset_index(drop=True) of both where the order is right"
+            f"{first_name} and {second_name} must have the same index, since their rows belong "
+            f"together by position: give {second_name}.loc[{first_name}.index], or "
+            ".reset_index(drop=True) of both where the order is right"
         )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -11,8 +10,8 @@ from torch import Tensor, nn
 
 from bayesnas.checks import draw_count
 from bayesnas.complexity import nats_to_bits
-from bayesnas.inference.config.inputs import Data, checked_data
-from bayesnas.inference.config.settings import make_settings
+from bayesnas.inference.config.example_weights import ClassWeight
+from bayesnas.inference.config.inputs import Data
 from bayesnas.inference.evaluation.metrics import evaluate, kl_of
 from bayesnas.inference.evaluation.predictive import conditional_means, posterior_draws
 from bayesnas.inference.evaluation.pruning_curve import (
@@ -132,7 +131,7 @@ class Posterior(ArvizExport):
             found["mdl_bits"] = nats_to_bits(kl - log_lik)
         return found
 
-    @typed(own=("data",))
+    @typed(own=("data", "sample_weight", "class_weight"))
     def refine(
         self,
         data: Data,
@@ -148,6 +147,8 @@ class Posterior(ArvizExport):
         optimizer: OptimizerFactory = torch.optim.Adam,
         compile: str | bool = "auto",
         progress: bool = True,
+        sample_weight: Any = None,
+        class_weight: ClassWeight | None = None,
     ) -> Posterior:
         """Train on from here, every chain alone; also from a λ of an amortised fit.
 
@@ -165,6 +166,8 @@ class Posterior(ArvizExport):
             optimizer: makes the optimiser: ``optimizer(parameters, lr=lr)``.
             compile: as in ``bayesnas.fit``.
             progress: show a bar, where stderr is a terminal.
+            sample_weight: as in ``bayesnas.fit``; those of the fit are not kept.
+            class_weight: likewise.
 
         Returns:
             a new posterior, with the history of these steps; this one stays as it is.
@@ -172,28 +175,20 @@ class Posterior(ArvizExport):
         Raises:
             ValueError, TypeError: naming an argument that does not fit.
         """
-        before = self.settings
-        train = checked_data(self.model, data, "data").to(self.example[0].device)
-        settings = make_settings(
-            examples=len(train),
-            kl_weight=self.kl_weight if kl_weight is None else kl_weight,
-            kl_warmup=0.0,
-            amortize=None,
-            epochs=epochs,
-            steps=steps,
-            batch_size=before.batch_size if batch_size is None else batch_size,
-            lr=before.lr if lr is None else lr,
-            schedule=schedule or before.schedule.replace("custom", "cosine"),
-            clip=before.clip if clip is None else clip,
-            restarts=self.chains,
-            patience=None,
-            seed=before.seed if seed is None else seed,
-            compile=compile,
-        )
-        models = [chain.model for chain in self._chains]
-        settings, records = refined(models, train, settings, optimizer, progress=progress)
-        run = dataclasses.replace(
-            self.run, settings=settings, data=train.info, fingerprint=train.fingerprint
+        options = {
+            "epochs": epochs, "steps": steps, "batch_size": batch_size, "lr": lr, "clip": clip,
+            "schedule": schedule, "kl_weight": kl_weight, "seed": seed, "compile": compile,
+        }  # fmt: skip
+        run, records = refined(
+            self.run,
+            [chain.model for chain in self._chains],
+            self.example[0].device,
+            data,
+            options,
+            optimizer,
+            sample_weight=sample_weight,
+            class_weight=class_weight,
+            progress=progress,
         )
         return Posterior.restore(run, records, self.example, self.example[0].device)
 

@@ -55,6 +55,8 @@ def check_same_run(path: Path, held: Mapping[str, Any], run: RunDescription) -> 
     for part, what in (("fingerprint", "training"), ("validation", "validation")):
         if held[part] != asked[part]:
             raise ValueError(f"resume: the run of {path} was on other {what} data than given")
+    if held.get("weights", "") != asked["weights"]:
+        raise ValueError(f"resume: the run of {path} weighed its examples otherwise than given")
     if held["status"] != "finished" and _other_start(held["start"], run.start):
         raise ValueError(
             f"resume: the model given starts from other values than that of {path}: the net's "

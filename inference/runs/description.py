@@ -35,6 +35,7 @@ class RunDescription:
         fingerprint: hash of the training data.
         validation: hash of the validation data, empty where there is none.
         start: kind of device, and hash of the values that the first chain starts from there.
+        weights: hash of the weights of the examples, empty where all count alike.
     """
 
     model: BayesianModel
@@ -43,6 +44,7 @@ class RunDescription:
     fingerprint: str
     validation: str = ""
     start: str = ""
+    weights: str = ""
 
     def to_dict(self, status: str) -> dict[str, Any]:
         """Return the content of ``run.json``."""
@@ -57,6 +59,7 @@ class RunDescription:
             "fingerprint": self.fingerprint,
             "validation": self.validation,
             "start": self.start,
+            "weights": self.weights,
         }
 
 

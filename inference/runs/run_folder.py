@@ -213,6 +213,7 @@ def _read_description(
             content["fingerprint"],
             content["validation"],
             content["start"],
+            content.get("weights", ""),
         )
     except Exception as error:  # whatever a damaged description leads to
         raise ValueError(f"{path} is damaged: {error}") from error

@@ -61,6 +61,7 @@ class _Run(pydantic.BaseModel):
     fingerprint: str
     validation: str
     start: str
+    weights: str = ""
 
 
 def check_schema(path: Path, content: Mapping[str, Any]) -> None:

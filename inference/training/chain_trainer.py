@@ -72,7 +72,8 @@ class ChainTrainer:
             first = self.batches.at(0)
             model.train()
             if fresh:
-                model.prepare(*first)
+                held, (x_first, y_first) = model.row_weights, first
+                model.prepare(x_first, y_first if held is None else held.unpack(y_first)[0])
                 model.reset()
             self._try_out(*first)
             self.step_fn = Step(
