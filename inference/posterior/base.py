@@ -176,7 +176,8 @@ class BasePosterior:
 def padded_history(histories: Sequence[Tensor]) -> Tensor:
     """Histories of all chains as ``[chain, step, 4]``; NaN after a chain's end."""
     length = max(len(history) for history in histories)
-    rows = torch.full((len(histories), length, len(HISTORY)), torch.nan)
+    shape, dtype = (len(histories), length, len(HISTORY)), histories[0].dtype
+    rows = torch.full(shape, torch.nan, dtype=dtype)
     for index, history in enumerate(histories):
         rows[index, : len(history)] = history
     return rows

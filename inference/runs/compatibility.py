@@ -77,6 +77,11 @@ def check_same_model(path: Path, held: Mapping[str, Any], model: BayesianModel) 
             f"model: the run of {path} has a {held.get('class')}, got {asked['class']}"
         )
     before, now = held.get("config"), asked["config"]
+    types = held.get("dtype", "float32"), asked.get("dtype", "float32")
+    if before is not None and now is not None and types[0] != types[1]:
+        raise ValueError(
+            f"model: the run of {path} has parameters of {types[0]}, got one of {types[1]}"
+        )
     if before == now:
         return
     if not (isinstance(before, dict) and isinstance(now, dict)):

@@ -71,8 +71,10 @@ def describe_model(model: BayesianModel) -> dict[str, Any]:
             config = model.config()
     except TypeError as reason:
         return {"class": name, "config": None, "reason": str(reason)}
+    kinds = {p.dtype for p in model.parameters() if p.is_floating_point()}
+    dtype = {"dtype": "float64"} if kinds == {torch.float64} else {}
     try:
-        return {"class": name, "config": json.loads(json.dumps(config))}
+        return {"class": name, "config": json.loads(json.dumps(config)), **dtype}
     except (TypeError, ValueError) as error:
         raise TypeError(f"model: {name}.config() must give JSON values: {error}") from error
 

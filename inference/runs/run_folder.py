@@ -234,7 +234,8 @@ def _rebuild_model(
         config["likelihood"] = likelihood
     try:
         with random_state_kept(), MemoryLimit():
-            return zoo_class(held["class"]).from_config(config)
+            model = zoo_class(held["class"]).from_config(config)
+            return model.double() if held.get("dtype") == "float64" else model
     except Exception as error:  # whatever a damaged description leads to
         raise ValueError(
             f"{path}: the {held.get('class')} can't be rebuilt from its description ({error}); "

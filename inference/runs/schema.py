@@ -21,6 +21,7 @@ class _Model(pydantic.BaseModel):
     model_config = _Options
     config: dict[str, Any] | None = None
     reason: str | None = None
+    dtype: Literal["float64"] | None = None
 
 
 class _Data(pydantic.BaseModel):

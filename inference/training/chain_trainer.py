@@ -92,7 +92,9 @@ class ChainTrainer:
                 int(seeds[0]),
                 self.stream,
             )
-        self.history = torch.full((settings.steps, len(HISTORY)), torch.nan, device=x.device)
+        self.history = torch.full(
+            (settings.steps, len(HISTORY)), torch.nan, device=x.device, dtype=model.dtype
+        )
         self.validation_nll: list[float] = []
         self.best_state: dict[str, Tensor] | None = None
 

@@ -128,7 +128,7 @@ class BayesianCompressionNet(GroupedWeights):
         for name, groups in self.groups.items():
             for variable, loc in self.scale_prior.initial_locs(groups.count).items():
                 site = dotted(name, variable)
-                initial[f"{site}.loc"] = loc
+                initial[f"{site}.loc"] = loc = loc.to(self.layers.dtype)
                 initial[f"{site}.log_scale"] = self._initial_log_scale(loc)
         for site, value in self.layers.initial.items():
             initial[f"{site}.loc"] = value

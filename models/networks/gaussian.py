@@ -155,7 +155,7 @@ class GaussianNet(NetModel):
         if self.initial_loc == "random":
             self.redraw_means()
         for site, shape in self.layers.shapes.items():
-            log_scale = torch.full(shape, self.initial_scale).log()
+            log_scale = torch.full(shape, self.initial_scale, dtype=self.dtype).log()
             self.variational.assign(f"{site}.log_scale", log_scale)
 
     def site_dims(self) -> dict[str, tuple[str, ...]]:

@@ -131,13 +131,13 @@ class SpikeAndSlabNet(NetModel):
 
     def _create_parameters(self, slab_scale: float | str) -> None:
         learned = isinstance(slab_scale, str)
-        value = torch.full((len(self.layers.names),), 1.0 if learned else float(slab_scale)).log()
-        value = value.to(self.layers.dtype)
+        scale, dtype = 1.0 if learned else float(slab_scale), self.layers.dtype
+        value = torch.full((len(self.layers.names),), scale, dtype=dtype).log()
         if learned:
             self.log_slab_scale = nn.Parameter(value)
         else:
             self.register_buffer("log_slab_scale", value)
-        initial = {f"{group.site}.logits": torch.zeros(group.shape) for group in self.groups}
+        initial = {f"{g.site}.logits": torch.zeros(g.shape, dtype=dtype) for g in self.groups}
         for site, weight in self.layers.initial.items():
             initial[f"{site}.loc"] = weight
             initial[f"{site}.log_scale"] = torch.full_like(weight, self._initial_log_scale)
@@ -228,11 +228,11 @@ class SpikeAndSlabNet(NetModel):
         if self._config["initial_loc"] == "random":
             self.redraw_means()
         for site, shape in self.layers.shapes.items():
-            log_scale = torch.full(shape, self._initial_log_scale)
+            log_scale = torch.full(shape, self._initial_log_scale, dtype=self.dtype)
             self.variational.assign(f"{site}.log_scale", log_scale)
         start = self.gates.location(self._config["initial_inclusion"])
         for group in self.groups:
-            logits = start + 0.01 * torch.randn(group.shape)
+            logits = start + 0.01 * torch.randn(group.shape, dtype=self.dtype)
             self.variational.assign(f"{group.site}.logits", logits)
 
     # Reading ------------------------------------------------------------------------------

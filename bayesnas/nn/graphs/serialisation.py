@@ -64,7 +64,10 @@ def graph_arguments(
             }
             for edge in spec["edges"]
         }
-        return edges, dict(spec["aggregation"]), torch.zeros(2, *spec["example"])
+        modules = (module for part in edges.values() for module in dict(part).values())
+        dtype = next((p.dtype for m in modules for p in m.parameters()), None)
+        example = torch.zeros(2, *spec["example"], dtype=dtype)
+        return edges, dict(spec["aggregation"]), example
     except KeyError as error:
         raise ValueError(f"spec must hold {error}, got {sorted(spec)}") from error
 
