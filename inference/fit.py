@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Unpack, overload
+from typing import Unpack, overload
 
 import torch
 
@@ -83,7 +83,7 @@ def fit(
     validation: Data | None = None,
     patience: int | None = None,
     bilevel: Bilevel | None = None,
-    sample_weight: Any = None,
+    sample_weight: object = None,
     class_weight: ClassWeight | None = None,
     seed: int = 0,
     device: str | torch.device = "auto",

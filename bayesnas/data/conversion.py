@@ -122,7 +122,7 @@ def to_numpy(name: str, values: Any) -> Array:
     if isinstance(values, Tensor):
         values = values.detach().cpu()
     if np.ma.isMaskedArray(values) and np.ma.is_masked(values):
-        count = int(np.ma.count_masked(values))
+        count = int(np.ma.getmaskarray(values).sum())
         raise ValueError(f"{name} must have no masked values, got {count}: fill them before")
     try:
         return np.asarray(values)

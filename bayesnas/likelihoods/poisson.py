@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pyro.distributions as dist
 import torch
 from torch import Tensor
@@ -9,7 +11,7 @@ from torch import Tensor
 from bayesnas.likelihoods.base import Likelihood, check_counts, check_same_shape, flat, rows
 
 
-class PoissonOfLogRate(dist.Poisson):  # type: ignore[misc]
+class PoissonOfLogRate(dist.Poisson):
     """A Poisson distribution by the logarithm of its rate, also where the rate rounds to 0.
 
     >>> PoissonOfLogRate(torch.tensor(-200.0)).log_prob(torch.tensor(1.0))
@@ -19,11 +21,11 @@ class PoissonOfLogRate(dist.Poisson):  # type: ignore[misc]
     def __init__(self, log_rate: Tensor, validate_args: bool | None = None) -> None:
         """Keep the logarithm; see the class."""
         self.log_rate = log_rate
-        super().__init__(log_rate.exp(), validate_args=validate_args)
+        super().__init__(log_rate.exp(), validate_args=validate_args)  # type: ignore[no-untyped-call]
 
-    def expand(self, batch_shape: torch.Size, _instance: object = None) -> PoissonOfLogRate:
+    def expand(self, batch_shape: Sequence[int], _instance: object = None) -> PoissonOfLogRate:
         """Return the same over a larger batch."""
-        return PoissonOfLogRate(self.log_rate.expand(batch_shape), validate_args=False)
+        return PoissonOfLogRate(self.log_rate.expand(torch.Size(batch_shape)), validate_args=False)
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log probability of counts, in nats."""

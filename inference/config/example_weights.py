@@ -19,7 +19,7 @@ from bayesnas.data.row_weights import RowWeights
 from bayesnas.inference.config.inputs import Data
 from bayesnas.models.base import BayesianModel
 
-ClassWeight = str | Mapping[int, float] | Sequence[float] | Any
+ClassWeight = str | Mapping[int, float] | Sequence[float] | np.ndarray[Any, Any] | Tensor
 """``"balanced"``, weights by class, or one for each class."""
 
 
@@ -27,7 +27,7 @@ def example_weights(
     model: BayesianModel,
     data: Data,
     train: Split,
-    sample_weight: Any = None,
+    sample_weight: object = None,
     class_weight: ClassWeight | None = None,
 ) -> Tensor | None:
     """A weight for every example, or None where all count alike.

@@ -18,7 +18,7 @@ from bayesnas.models.base import BayesianModel
 _LOG = logging.getLogger("bayesnas")
 _MOST_NAMES = 8  # of columns in a message
 
-Data = Split | tuple[Any, Any]
+Data = Split | tuple[object, object]
 """A part of a data set, or a pair ``(x, y)`` of arrays, tables, lists or tensors."""
 
 
@@ -63,11 +63,13 @@ def split_of(model: BayesianModel, data: Data) -> Split:
 
 def _converted(model: BayesianModel, data: Data) -> tuple[Split, list[str]]:
     """The part, and what was cast in it."""
-    names, pair = None, data
-    if not isinstance(data, Split):
+    names = None
+    if isinstance(data, Split):
+        x, y = data
+        pair: Split | tuple[Tensor, Tensor] = data
+    else:
         x, y, names = as_pair(data)
         pair = (x, y)
-    x, y = pair
     if model.takes_data_as_given:
         split = Split.as_given(pair)
     else:

@@ -147,7 +147,7 @@ class Posterior(ArvizExport):
         optimizer: OptimizerFactory = torch.optim.Adam,
         compile: str | bool = "auto",
         progress: bool = True,
-        sample_weight: Any = None,
+        sample_weight: object = None,
         class_weight: ClassWeight | None = None,
     ) -> Posterior:
         """Train on from here, every chain alone; also from a λ of an amortised fit.

@@ -26,7 +26,7 @@ def refined(
     options: dict[str, Any],
     optimizer: OptimizerFactory,
     *,
-    sample_weight: Any,
+    sample_weight: object,
     class_weight: ClassWeight | None,
     progress: bool,
 ) -> tuple[RunDescription, list[ChainRecord]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TypedDict
 
 import torch
 
@@ -38,7 +38,7 @@ class FitOptions(TypedDict, total=False):
     validation: Data | None
     patience: int | None
     bilevel: Bilevel | None
-    sample_weight: Any
+    sample_weight: object
     class_weight: ClassWeight | None
     seed: int
     device: str | torch.device
@@ -70,7 +70,7 @@ class FitArguments:
     validation: Data | None = None
     patience: int | None = None
     bilevel: Bilevel | None = None
-    sample_weight: Any = None
+    sample_weight: object = None
     class_weight: ClassWeight | None = None
     seed: int = 0
     device: str | torch.device = "auto"
