@@ -38,8 +38,8 @@ def from_arrays(
 
     Args:
         x: numbers `[n, d]`, or images `[n, c, h, w]`.
-        y: labels `[n]` in 0…C−1 (or text, which is numbered in sorted order), or targets
-            `[n]` or `[n, k]`.
+        y: labels `[n]` in 0…C−1 (or text, which is numbered in sorted order), several of 0 and 1
+            a row `[n, k]` (split without stratification), or targets `[n]` or `[n, k]`.
         test: fraction of the rows held out for testing, rounded up; 0.0: no such part.
         validation: fraction of all rows held out for validation; 0.0: no such part.
         seed: of the split.
