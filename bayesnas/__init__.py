@@ -15,7 +15,7 @@ if not _Path(__path__[0], "models").is_dir():
     # Python was started in a checkout, where models/ and inference/ stand beside this folder.
     __path__.append(str(_Path(__path__[0]).parent))
 
-from bayesnas import data, distributions, inference, models, nn
+from bayesnas import data, distributions, inference, likelihoods, models, nn
 from bayesnas.distributions import LogUniform
 from bayesnas.inference import Bilevel, Posterior, compress, fit, load
 
@@ -31,6 +31,7 @@ __all__ = [
     "distributions",
     "fit",
     "inference",
+    "likelihoods",
     "load",
     "models",
     "nn",

@@ -10,6 +10,7 @@ import torch
 
 from bayesnas.distributions import LogUniform
 from bayesnas.inference.bilevel.options import Bilevel
+from bayesnas.inference.config.example_weights import ClassWeight
 from bayesnas.inference.config.inputs import Data
 from bayesnas.inference.config.schedules import Schedule
 from bayesnas.inference.config.settings import Batched
@@ -51,6 +52,8 @@ def fit(
         "data",
         "validation",
         "bilevel",
+        "sample_weight",
+        "class_weight",
         "on_step",
         "kl_weight",
         "schedule",
@@ -80,6 +83,8 @@ def fit(
     validation: Data | None = None,
     patience: int | None = None,
     bilevel: Bilevel | None = None,
+    sample_weight: object = None,
+    class_weight: ClassWeight | None = None,
     seed: int = 0,
     device: str | torch.device = "auto",
     compile: str | bool = "auto",
@@ -132,6 +137,11 @@ def fit(
             epoch; needs ``validation``. Over a range of λ the mean over five of them counts.
         bilevel: of a bilevel fit: hyperparameters or structure are trained on ``validation``
             (which is then not measured), the other parameters on ``data``.
+        sample_weight: ``[n]`` numbers >= 0 by which the terms of the bound that belong to an
+            example (its log-likelihood, the KL of its own latents) are multiplied; N is still the
+            number of rows. Validation and ``Posterior.evaluate`` count all rows alike.
+        class_weight: likewise by class: ``"balanced"``, n / (C · rows of the class); a dict; or
+            one for each class.
         seed: of everything random.
         device: ``"auto"`` (a GPU where there is one), ``"cpu"``, ``"cuda"``.
         compile: ``"trace"`` records a step once as plain tensor operations, ``"inductor"``
@@ -191,6 +201,8 @@ def fit(
         validation=validation,
         patience=patience,
         bilevel=bilevel,
+        sample_weight=sample_weight,
+        class_weight=class_weight,
         seed=seed,
         device=device,
         compile=compile,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -270,5 +270,5 @@ def _published_schedule(progress: float) -> float:
 
 
 def _examples(data: Data) -> int:
-    x: Sequence[Any] | Tensor = data[0] if isinstance(data, tuple) else data.x
+    x: Any = data[0] if isinstance(data, tuple) else data.x
     return len(x)

@@ -14,6 +14,7 @@ from pyro.infer import ELBO
 from torch import Tensor, nn
 
 from bayesnas.data import DataSet
+from bayesnas.data.row_weights import RowWeights
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -86,6 +87,8 @@ class BayesianModel(nn.Module):
         whole_sample: why all rows of the training data must be seen at once; empty where batches
             of them do.
         plate_depth: how many plates are nested.
+        row_weights: how the targets of a weighted fit carry a weight of their row, on the copies
+            that the fit trains; else None.
         elbo: a Pyro ELBO to be trained with; None for the closed-form bound of this package.
         upper_level: names, or their first parts, of the parameters that a bilevel fit trains on
             validation data unless told otherwise: hyperparameters and structure.
@@ -97,6 +100,7 @@ class BayesianModel(nn.Module):
     summed_out: frozenset[str] = frozenset()
     whole_sample: str = ""
     plate_depth: int = 1
+    row_weights: RowWeights | None = None
     elbo: ELBO | None = None
     upper_level: ClassVar[tuple[str, ...]] = ()
     _name_in_pyro: str | None = None
@@ -108,6 +112,17 @@ class BayesianModel(nn.Module):
     def guide(self, x: Tensor, y: Tensor | None = None) -> Any:
         """Sample q(w, Γ): the latent sites of :meth:`model`."""
         raise TypeError(f"{type(self).__name__} does not define guide(x, y)")
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Floating-point type of the parameters, else of the buffers; data are cast to it."""
+        tensors = itertools.chain(self.parameters(), self.buffers())
+        found = (value.dtype for value in tensors if value.is_floating_point())
+        return next(found, torch.get_default_dtype())
+
+    def input_dtype(self, x: Tensor) -> torch.dtype:
+        """The type in which inputs reach the model: that of its parameters by default."""
+        return self.dtype
 
     def follows_batch(self, site: Mapping[str, Any]) -> bool:
         """Whether a site of a trace stands for the examples of a batch.
@@ -128,6 +143,9 @@ class BayesianModel(nn.Module):
     def few_rows(self, values: Tensor) -> Tensor:
         """Of inputs or targets ``[n, ...]`` those that say all of what examples share."""
         return values if self.whole_sample else values[:FEW]
+
+    def size_for(self, classes: int | None) -> None:
+        """Take the number of classes of the training data, before a fit; None for a regression."""
 
     def reset(self) -> None:
         """Draw the initial variational parameters anew from torch's global random state."""

@@ -59,8 +59,9 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--hyperparameters", help="maximum or posterior (maximum)")
     group.add_argument(
         "--likelihood",
-        choices=("categorical", "bernoulli", "gaussian"),
-        help="(categorical for classes, gaussian for a regression)",
+        choices=bn.likelihoods.available(),
+        help="of nets any; of the others bernoulli or gaussian (categorical for classes, gaussian "
+        "for a regression)",
     )
     group.add_argument(
         "--noise-scale",
@@ -147,4 +148,5 @@ def _outputs(train: Split, likelihood: str) -> int:
     """Width of the last layer."""
     if likelihood == "categorical" and train.info.classes is not None:
         return train.info.classes
-    return math.prod(train.y.shape[1:])
+    each = 2 if likelihood == "heteroscedastic" else 1
+    return each * math.prod(train.y.shape[1:])

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bayesnas.data.checks import as_labels, check_finite, check_rows, infer_task
+from bayesnas.data.checks import as_labels, as_several_labels, check_finite, check_rows, infer_task
 from bayesnas.data.dataset import DataSet, Split
 from bayesnas.data.holdout import check_fractions, check_seed, hold_out
 from bayesnas.data.info import DataInfo, Part, Task, check_task
@@ -95,7 +95,8 @@ def _checked(raw: Raw, task: Task) -> tuple[Parts, int | None]:
             check_rows(x, y)
             check_finite("x", x)
             if task == "classification":
-                y = as_labels(y, classes)
+                several = y.ndim > 1 and y[0].numel() > 1
+                y = as_several_labels(y) if several else as_labels(y, classes)
             else:
                 check_finite("y", y)
         except ValueError as error:
@@ -103,7 +104,9 @@ def _checked(raw: Raw, task: Task) -> tuple[Parts, int | None]:
             raise ValueError(f"{where}{error}") from error
         parts[part] = (x, y)
     _check_shapes(parts)
-    if task == "classification" and classes is None:
+    if task == "classification" and parts["train"][1].ndim > 1:
+        classes = 2  # of each label
+    elif task == "classification" and classes is None:
         classes = _count_classes(torch.cat([y for _, y in parts.values()]))
     return parts, classes
 
@@ -133,7 +136,8 @@ def _take(parts: Parts, part: Part, count: int, seed: int, task: Task) -> Parts:
     if count == 0:
         return parts
     x, y = parts["train"]
-    stay, held = hold_out(len(x), count, seed, y if task == "classification" else None)
+    labels = y if task == "classification" and y.ndim == 1 else None
+    stay, held = hold_out(len(x), count, seed, labels)
     return {**parts, "train": (x[stay], y[stay]), part: (x[held], y[held])}
 
 

@@ -26,8 +26,13 @@ def check_rows(x: Tensor, y: Tensor) -> None:
         )
 
 
-def check_finite(name: str, values: Tensor) -> None:
+def check_finite(name: str, values: Tensor, where: str = "") -> None:
     """Raises ValueError that names the first row in which `values` is NaN or infinite.
+
+    Args:
+        name: of the argument, for the message.
+        values: of any shape.
+        where: more words for the message.
 
     Example:
         >>> check_finite("x", torch.tensor([[0.0, 1.0], [2.0, float("nan")]]))
@@ -42,9 +47,31 @@ def check_finite(name: str, values: Tensor) -> None:
     place = places[0].tolist()
     count = "1 value is" if len(places) == 1 else f"{len(places)} values are"
     raise ValueError(
-        f"{name} must be finite, got {values[tuple(place)].item()} at {place} "
+        f"{name} must be finite, got {values[tuple(place)].item()} at {place}{where} "
         f"({count} NaN or infinite)"
     )
+
+
+def as_floats(name: str, values: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Finite numbers in a floating-point type.
+
+    Raises:
+        ValueError: one is NaN, infinite, or too large for the type.
+
+    Example:
+        >>> as_floats("x", torch.tensor([1e300], dtype=torch.float64))
+        Traceback (most recent call last):
+        ...
+        ValueError: x must be finite, got inf at [0] as torch.float32 (1 value is NaN or infinite)
+    """
+    found = values.to(dtype)
+    try:
+        check_finite(name, found)
+    except ValueError:
+        if values.is_floating_point():
+            check_finite(name, values)
+        check_finite(name, found, f" as {dtype}")
+    return found
 
 
 def as_labels(y: Tensor, classes: int | None = None) -> Tensor:
@@ -82,14 +109,36 @@ def as_labels(y: Tensor, classes: int | None = None) -> Tensor:
     return labels
 
 
-def as_targets(y: Tensor) -> Tensor:
-    """Targets of a regression as float32, after checking that they are finite.
+def as_several_labels(y: Tensor) -> Tensor:
+    """Several labels a row, each 0 or 1, as int64.
+
+    Args:
+        y: `[n, k]` (or more dims) of any numeric type.
+
+    Raises:
+        ValueError: a value is neither 0 nor 1.
+
+    Example:
+        >>> as_several_labels(torch.tensor([[True, False]]))
+        tensor([[1, 0]])
+    """
+    outside = (y != 0) & (y != 1)
+    if bool(outside.any()):
+        place = torch.nonzero(outside)[0].tolist()
+        raise ValueError(
+            f"labels y of shape {list(y.shape)} are several a row and must be 0 or 1 each, "
+            f"got {y[tuple(place)].item()} at {place}"
+        )
+    return y.long()
+
+
+def as_targets(y: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Targets of a regression as floating-point numbers, after checking that they are finite.
 
     One target an example is `[n]`, also where it came as `[n, 1]`.
 
     Raises:
-        ValueError: a target is NaN, infinite, or too large for float32.
+        ValueError: a target is NaN, infinite, or too large for the type.
     """
-    targets = y.float()
-    check_finite("y", targets)
+    targets = as_floats("y", y, dtype)
     return targets.squeeze(1) if targets.ndim == 2 and targets.shape[1] == 1 else targets

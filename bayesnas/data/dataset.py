@@ -12,7 +12,15 @@ import torch
 from torch import Tensor
 
 from bayesnas.checks import whole_number
-from bayesnas.data.checks import as_labels, as_targets, check_finite, check_rows, infer_task
+from bayesnas.data.checks import (
+    as_floats,
+    as_labels,
+    as_several_labels,
+    as_targets,
+    check_finite,
+    check_rows,
+    infer_task,
+)
 from bayesnas.data.info import DataInfo, Task
 from bayesnas.typed import typed
 
@@ -25,7 +33,8 @@ class Split:
 
     Args:
         x: inputs, float32 `[n, d]`, images `[n, c, h, w]`, or one number a row `[n]`.
-        y: int64 labels `[n]`, or float32 targets `[n]` or `[n, k]`.
+        y: int64 labels `[n]`, several of 0 and 1 a row `[n, k]`, or float32 targets `[n]` or
+            `[n, k]`.
         info: name, part, task, classes and the like.
 
     Raises:
@@ -84,6 +93,7 @@ class Split:
         *,
         task: Task | None = None,
         classes: int | None = None,
+        dtype: torch.dtype = torch.float32,
     ) -> Split:
         """A checked part from a part or from a pair of tensors.
 
@@ -93,9 +103,12 @@ class Split:
                 (whole numbers and booleans are labels).
             classes: C, which labels have to stay below; None: that of the Split, or one more than
                 the largest label.
+            dtype: of x and of the targets of a regression; of x alone where it is a type of
+                whole numbers, which inputs have to be already.
 
         Returns:
-            A Split with float32 x and int64 or float32 y, everything finite and in range.
+            A Split whose y is int64 labels `[n]`, several labels a row `[n, k]` of 0 and 1 (of two
+            classes each), or targets; everything finite and in range.
 
         Raises:
             ValueError: no rows, different lengths, NaN or infinite values, labels that are not
@@ -106,12 +119,14 @@ class Split:
             classes = whole_number("classes", classes)
         x, y, info = _unpack(data)
         check_rows(x, y)
-        x = x.float()
-        check_finite("x", x)
+        x = as_floats("x", x, dtype) if dtype.is_floating_point else x.to(dtype)
         if task is None:
             task = infer_task(y) if info is None else info.task
         if task == "regression":
-            y, classes = as_targets(y), None
+            y = as_targets(y, dtype if dtype.is_floating_point else torch.get_default_dtype())
+            classes = None
+        elif y.ndim > 1 and y[0].numel() > 1:
+            y, classes = as_several_labels(y), 2
         else:
             known = info.classes if classes is None and info is not None else classes
             y = as_labels(y, known)

@@ -21,6 +21,7 @@ from bayesnas.inference.config.inputs import Data, checked_data
 from bayesnas.inference.fit import fit
 from bayesnas.inference.posterior.posterior import Posterior
 from bayesnas.inference.runtime.device import resolve_device
+from bayesnas.likelihoods import AnyLikelihood
 from bayesnas.models.compression.bayesian_compression import BayesianCompressionNet
 from bayesnas.nn.modules.stochastic_layers import is_linear_or_convolution
 from bayesnas.typed import typed
@@ -43,13 +44,13 @@ _MOST_STAGES = 16
 _COMPILE: str | bool = "trace"  # stages are too short for the compiler
 
 
-@typed(own=("net", "data", "validation"))
+@typed(own=("net", "data", "validation", "likelihood"))
 def compress(
     net: nn.Module,
     data: Data,
     *,
     prior: Prior = "horseshoe",
-    likelihood: str = "categorical",
+    likelihood: AnyLikelihood = "categorical",
     noise_scale: float | None = None,
     validation: Data | float = 0.1,
     tolerance: float = 1.0,

@@ -59,7 +59,7 @@ def pretrained(
             layer.register_forward_pre_hook(_dropout(rate))
             for layer, rate in zip(layers, how.dropout, strict=True)
         ]
-        x, y = train.x.to(device), likelihood.target(train.y.to(device))
+        x, y = train.x.to(device), train.y.to(device)
         trained = [*net.parameters(), *likelihood.parameters()]
         optimizer = torch.optim.Adam([p for p in trained if p.requires_grad], how.lr)
         steps = how.epochs * math.ceil(len(x) / batch_size)
@@ -67,7 +67,8 @@ def pretrained(
         for _ in range(how.epochs):
             for rows in torch.randperm(len(x)).to(device).split(batch_size):
                 optimizer.zero_grad()
-                log_lik = likelihood(net(x[rows])).log_prob(y[rows])
+                output = net(x[rows])
+                log_lik = likelihood(output).log_prob(likelihood.observed(y[rows], output))
                 (-log_lik.sum() / len(rows)).backward()
                 optimizer.step()
                 schedule.step()

@@ -76,7 +76,7 @@ def bound_terms(
     Args:
         model: model and guide.
         x: inputs ``[b, ...]`` of a batch.
-        y: targets ``[b, ...]``.
+        y: targets ``[b, ...]``; of a weighted fit as ``model.row_weights`` packs them.
         data_scale: N / b, so that sums over the batch stand for sums over the sample.
         differentiable: whether gradients of the terms are wanted, which only a reparameterised
             guide gives.
@@ -92,7 +92,11 @@ def bound_terms(
     True
     """
     data_scale = positive("data_scale", data_scale)
-    with DataScale(data_scale, model.follows_batch):
+    scale: float | Tensor = data_scale
+    if model.row_weights is not None and y is not None:
+        y, weights = model.row_weights.unpack(y)
+        scale = data_scale * weights.to(model.dtype)
+    with DataScale(scale, model.follows_batch):
         guide_trace = poutine.trace(model.guide).get_trace(x, y)
         model_trace = poutine.trace(poutine.replay(model.model, trace=guide_trace)).get_trace(x, y)
     latent, observed = split_sites(model_trace)

@@ -21,18 +21,23 @@ class DataScale(Messenger):
     """Scale up what a minibatch shows: the sites that stand for its examples.
 
     Args:
-        scale: N / B, the size of the whole sample over that of the batch.
+        scale: N / B, the size of the whole sample over that of the batch; or a factor for every
+            example, ``[b]``.
         follows_batch: tells these sites; see ``BayesianModel.follows_batch``.
     """
 
-    def __init__(self, scale: float, follows_batch: FollowsBatch = stands_for_examples) -> None:
+    def __init__(
+        self, scale: float | Tensor, follows_batch: FollowsBatch = stands_for_examples
+    ) -> None:
         """Keep both; see the class."""
         super().__init__()
         self.scale, self.follows_batch = scale, follows_batch
 
     def _pyro_sample(self, msg: Any) -> None:
         if not site_is_subsample(msg) and self.follows_batch(msg):
-            msg["scale"] = msg["scale"] * self.scale
+            # One tensor at both sites of a KL shows that both count the same.
+            plain = isinstance(msg["scale"], float) and msg["scale"] == 1.0
+            msg["scale"] = self.scale if plain else msg["scale"] * self.scale
 
 
 class KLWeight(Messenger):

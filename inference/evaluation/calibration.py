@@ -16,23 +16,23 @@ def reliability(probabilities: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tenso
     """Confidence, accuracy and share of the examples in 15 equal bins of confidence.
 
     Args:
-        probabilities: ``[n, classes]``, or ``[n]`` for P(y = 1).
-        y: labels ``[n]``.
+        probabilities: ``[n, classes]``, or P(y = 1) in the shape of ``y``.
+        y: labels ``[n]``, or several a row ``[n, k]``, each of which counts as an example.
 
     Returns:
         three tensors ``[15]``; confidence and accuracy are NaN in an empty bin.
     """
-    labels = predicted_labels(probabilities)
-    if probabilities.ndim == 1:
-        confidence = torch.maximum(probabilities, 1 - probabilities)
+    labels = predicted_labels(probabilities, y)
+    if probabilities.shape == y.shape:
+        confidence = torch.maximum(probabilities, 1 - probabilities).flatten()
     else:
         confidence = probabilities.amax(-1)
-    right = (labels == y).to(confidence)
+    right = (labels == y).to(confidence).flatten()
     index = (confidence * _CALIBRATION_BINS).long().clamp_max(_CALIBRATION_BINS - 1)
     count = torch.zeros(_CALIBRATION_BINS).to(confidence).index_add(0, index, right * 0 + 1)
     mean_confidence = torch.zeros_like(count).index_add(0, index, confidence) / count
     accuracy = torch.zeros_like(count).index_add(0, index, right) / count
-    return mean_confidence, accuracy, count / len(y)
+    return mean_confidence, accuracy, count / len(right)
 
 
 def calibration_error(probabilities: Tensor, y: Tensor) -> float:

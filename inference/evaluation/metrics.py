@@ -125,7 +125,7 @@ def evaluate(
             )
         return {"rmse": (means - targets.to(means)).square().mean().sqrt().item(), **metrics}
     return {
-        "accuracy": (predicted_labels(means) == targets).float().mean().item(),
+        "accuracy": (predicted_labels(means, targets) == targets).float().mean().item(),
         "ece": calibration_error(means, targets),
         **metrics,
     }
@@ -168,4 +168,4 @@ def accuracy_of_means(model: BayesianModel, x: Tensor, y: Tensor) -> float | Non
         return None
     with _evaluating(model):
         means = conditional_means(model, x, posterior_means(model, model.few_rows(x)))
-    return (predicted_labels(means) == y).float().mean().item()
+    return (predicted_labels(means, y) == y).float().mean().item()

@@ -267,8 +267,13 @@ def shared_values(
     return log_prior, noted
 
 
-def predicted_labels(probabilities: Tensor) -> Tensor:
-    """Most probable label: of ``[n, classes]`` class probabilities, or of ``[n]`` P(y = 1)."""
-    if probabilities.ndim == 1:
+def predicted_labels(probabilities: Tensor, y: Tensor) -> Tensor:
+    """Most probable labels, of the shape of ``y``.
+
+    Args:
+        probabilities: of the classes ``[n, classes]``, or P(y = 1) in the shape of ``y``.
+        y: labels ``[n]``, or several a row ``[n, k]``.
+    """
+    if probabilities.shape == y.shape:
         return (probabilities > 0.5).long()
     return probabilities.argmax(-1)

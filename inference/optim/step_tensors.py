@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import chain
 from typing import NamedTuple, Self
 
+import torch
 from torch import Tensor
 
 from bayesnas.inference.optim.adam import AdamScalars
@@ -80,6 +81,16 @@ class StepScalars(NamedTuple):
         kl_weight, *rest = first.unbind(-1)
         adam = [AdamScalars(*rest[size * leaf : size * (leaf + 1)]) for leaf in range(leaves)]
         return cls(kl_weight, adam, inputs)
+
+
+def scalar_type(leaves: Sequence[Tensor]) -> torch.dtype:
+    """Type of the numbers of a step: double where a leaf is, else single.
+
+    >>> scalar_type([torch.zeros(2), torch.zeros(2, dtype=torch.float64)])
+    torch.float64
+    """
+    double = any(leaf.dtype == torch.float64 for leaf in leaves)
+    return torch.float64 if double else torch.float32
 
 
 class StepTensors(NamedTuple):

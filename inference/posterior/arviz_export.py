@@ -75,7 +75,10 @@ class ArvizExport(BasePosterior):
             None if split is None else self._on_device(split),
             var_names,
             seed,
-            is_training_data=split is not None and split.fingerprint == self.run.fingerprint,
+            # Of a weighted fit the target has other factors than the log-likelihood of the data.
+            is_training_data=split is not None
+            and split.fingerprint == self.run.fingerprint
+            and not self.run.weights,
         )
 
     @typed(own=("data", "tree"))

@@ -5,14 +5,20 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor
 
-from bayesnas.checks import is_whole, tensor
+from bayesnas.checks import is_whole
 from bayesnas.data import DataInfo, Split
-from bayesnas.inference.config.inputs import Data, split_of
+from bayesnas.inference.config.inputs import (
+    Data,
+    check_as_trained,
+    check_columns,
+    inputs_of,
+    split_of,
+)
 from bayesnas.inference.config.settings import FitSettings
 from bayesnas.inference.optim.trainable_parameters import TrainableParameters, trainable
 from bayesnas.inference.posterior.chain import FittedChain
@@ -130,28 +136,27 @@ class BasePosterior:
 
     def _split(self, data: Data) -> Split:
         split = split_of(self.model, data)
+        if not isinstance(data, Split):  # that of a data set may have been renamed
+            check_columns(split.info.feature_names, self.data.feature_names)
         self._check_inputs(split.x)
         return split
 
+    def _inputs(self, x: Any) -> Tensor:
+        """Inputs alone, where the training data lay and of their type."""
+        found = inputs_of(self.model, x, self.data.feature_names)
+        self._check_inputs(found)
+        return found.to(self.example[0].device)
+
     def _on_device(self, split: Split) -> Example:
-        x, y = self._like_example(split.x, 0), self._like_example(split.y, 1)
+        device = self.example[0].device
+        x, y = split.x.to(device), split.y.to(device)
         self.model.check(x, y)
+        check_as_trained("y", y, self.example[1])
         return x, y
 
-    def _like_example(self, values: Tensor, part: int) -> Tensor:
-        """Inputs (part 0) or targets (part 1) where the training data lay, and of their type."""
-        like = self.example[part]
-        if not self.model.takes_data_as_given:
-            return values.to(like)
-        if values.dtype != like.dtype or values.shape[1:] != like.shape[1:]:
-            raise ValueError(
-                f"{'xy'[part]} must be {like.dtype} of shape {['n', *like.shape[1:]]}, as in the "
-                f"fit, got {values.dtype} of shape {list(values.shape)}"
-            )
-        return values.to(like.device)
-
     def _check_inputs(self, x: Tensor) -> None:
-        tensor("x", x)
+        if x.ndim > 0 and x.dtype != self.example[0].dtype:
+            check_as_trained("x", x, self.example[0])
         expected = self.example[0].shape[1:]
         if x.shape[1:] != expected or len(x) == 0:
             raise ValueError(
@@ -176,7 +181,8 @@ class BasePosterior:
 def padded_history(histories: Sequence[Tensor]) -> Tensor:
     """Histories of all chains as ``[chain, step, 4]``; NaN after a chain's end."""
     length = max(len(history) for history in histories)
-    rows = torch.full((len(histories), length, len(HISTORY)), torch.nan)
+    shape, dtype = (len(histories), length, len(HISTORY)), histories[0].dtype
+    rows = torch.full(shape, torch.nan, dtype=dtype)
     for index, history in enumerate(histories):
         rows[index, : len(history)] = history
     return rows

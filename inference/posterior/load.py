@@ -15,6 +15,7 @@ from bayesnas.inference.runs.chain_record import ChainRecord
 from bayesnas.inference.runs.description import RunDescription
 from bayesnas.inference.runs.run_folder import Example, read_run
 from bayesnas.inference.runtime.device import resolve_device
+from bayesnas.likelihoods import LikelihoodContract
 from bayesnas.models.base import BayesianModel
 from bayesnas.nn.hypernetworks.options import Amortize
 from bayesnas.nn.rebuilding.module_classes import trusting
@@ -26,6 +27,7 @@ def load(
     path: str | Path,
     *,
     model: BayesianModel | None = None,
+    likelihood: LikelihoodContract | None = None,
     amortize: Amortize | None = None,
     device: str | torch.device = "auto",
     trust: Sequence[str | type[nn.Module]] = (),
@@ -35,6 +37,7 @@ def load(
     Args:
         path: folder that ``fit(out=...)`` or ``Posterior.save`` wrote.
         model: an equally built model, for networks that can't be described without pickle.
+        likelihood: the same object again, for a likelihood of one's own.
         amortize: the same function again, for a fit that was amortised by one of its own.
         device: where the posterior lies.
         trust: names of Python modules that may be imported for the class of the network, or
@@ -45,7 +48,7 @@ def load(
     Raises:
         FileNotFoundError: naming what is missing.
         ValueError: for a truncated file, a run of another format, or a model that needs
-            ``model=``.
+            ``model=`` or ``likelihood=``.
 
     >>> import torch, bayesnas as bn
     >>> data = (torch.zeros(8, 4), torch.arange(8) % 3)
@@ -55,7 +58,7 @@ def load(
     """
     where = resolve_device(device)
     with trusting(trust):
-        run, records, example = read_run(path, model, amortize)
+        run, records, example = read_run(path, model, amortize, likelihood)
     try:
         return posterior_of(run, records, example, where)
     except RuntimeError as error:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 import torch
 from torch import Tensor, nn
 
 from bayesnas.checks import draw_count
 from bayesnas.complexity import nats_to_bits
-from bayesnas.inference.config.inputs import Data, checked_data
-from bayesnas.inference.config.settings import make_settings
+from bayesnas.inference.config.example_weights import ClassWeight
+from bayesnas.inference.config.inputs import Data
 from bayesnas.inference.evaluation.metrics import evaluate, kl_of
 from bayesnas.inference.evaluation.predictive import conditional_means, posterior_draws
 from bayesnas.inference.optim.optimizers import OptimizerFactory
@@ -62,22 +61,20 @@ class Posterior(Prunable):
         return evaluate(self.model, x, y, self.kl_weight, draws, seed)
 
     @typed(own=("x",))
-    def predict(self, x: Tensor, draws: int = 100, *, seed: int = 0) -> Tensor:
+    def predict(self, x: Any, draws: int = 100, *, seed: int = 0) -> Tensor:
         """Predict under ``draws`` draws of the weights, one draw for all rows.
 
         Args:
-            x: inputs ``[n, ...]``.
+            x: inputs ``[n, ...]``: an array, table, list or tensor, as ``bayesnas.fit`` took.
             draws: number of draws.
             seed: of the draws.
 
         Returns:
-            class probabilities ``[draws, n, classes]``, P(y = 1) ``[draws, n]`` for a Bernoulli
-            likelihood, or conditional means ``[draws, n]`` for a Gaussian one.
+            class probabilities ``[draws, n, classes]``, P(y = 1) ``[draws, n]`` (or ``[draws, n,
+            k]``) for a Bernoulli likelihood, or conditional means for one of a regression.
         """
         draws = draw_count("draws", draws, 1)
-        self._check_inputs(x)
-        x = self._like_example(x, 0)
-        model = self.model.eval()
+        x, model = self._inputs(x), self.model.eval()
         found = posterior_draws(model, self.example[0], draws, seed)
         return torch.stack([conditional_means(model, x, draw) for draw in found])
 
@@ -124,7 +121,7 @@ class Posterior(Prunable):
             found["mdl_bits"] = nats_to_bits(kl - log_lik)
         return found
 
-    @typed(own=("data",))
+    @typed(own=("data", "sample_weight", "class_weight"))
     def refine(
         self,
         data: Data,
@@ -140,6 +137,8 @@ class Posterior(Prunable):
         optimizer: OptimizerFactory = torch.optim.Adam,
         compile: str | bool = "auto",
         progress: bool = True,
+        sample_weight: object = None,
+        class_weight: ClassWeight | None = None,
     ) -> Posterior:
         """Train on from here, every chain alone; also from a λ of an amortised fit.
 
@@ -157,6 +156,8 @@ class Posterior(Prunable):
             optimizer: makes the optimiser: ``optimizer(parameters, lr=lr)``.
             compile: as in ``bayesnas.fit``.
             progress: show a bar, where stderr is a terminal.
+            sample_weight: as in ``bayesnas.fit``; those of the fit are not kept.
+            class_weight: likewise.
 
         Returns:
             a new posterior, with the history of these steps; this one stays as it is.
@@ -164,28 +165,20 @@ class Posterior(Prunable):
         Raises:
             ValueError, TypeError: naming an argument that does not fit.
         """
-        before = self.settings
-        train = checked_data(self.model, data, "data").to(self.example[0].device)
-        settings = make_settings(
-            examples=len(train),
-            kl_weight=self.kl_weight if kl_weight is None else kl_weight,
-            kl_warmup=0.0,
-            amortize=None,
-            epochs=epochs,
-            steps=steps,
-            batch_size=before.batch_size if batch_size is None else batch_size,
-            lr=before.lr if lr is None else lr,
-            schedule=schedule or before.schedule.replace("custom", "cosine"),
-            clip=before.clip if clip is None else clip,
-            restarts=self.chains,
-            patience=None,
-            seed=before.seed if seed is None else seed,
-            compile=compile,
-        )
-        models = [chain.model for chain in self._chains]
-        settings, records = refined(models, train, settings, optimizer, progress=progress)
-        run = dataclasses.replace(
-            self.run, settings=settings, data=train.info, fingerprint=train.fingerprint
+        options = {
+            "epochs": epochs, "steps": steps, "batch_size": batch_size, "lr": lr, "clip": clip,
+            "schedule": schedule, "kl_weight": kl_weight, "seed": seed, "compile": compile,
+        }  # fmt: skip
+        run, records = refined(
+            self.run,
+            [chain.model for chain in self._chains],
+            self.example[0].device,
+            data,
+            options,
+            optimizer,
+            sample_weight=sample_weight,
+            class_weight=class_weight,
+            progress=progress,
         )
         return Posterior.restore(run, records, self.example, self.example[0].device)
 

@@ -55,6 +55,8 @@ def check_same_run(path: Path, held: Mapping[str, Any], run: RunDescription) -> 
     for part, what in (("fingerprint", "training"), ("validation", "validation")):
         if held[part] != asked[part]:
             raise ValueError(f"resume: the run of {path} was on other {what} data than given")
+    if held.get("weights", "") != asked["weights"]:
+        raise ValueError(f"resume: the run of {path} weighed its examples otherwise than given")
     if held["status"] != "finished" and _other_start(held["start"], run.start):
         raise ValueError(
             f"resume: the model given starts from other values than that of {path}: the net's "
@@ -75,6 +77,11 @@ def check_same_model(path: Path, held: Mapping[str, Any], model: BayesianModel) 
             f"model: the run of {path} has a {held.get('class')}, got {asked['class']}"
         )
     before, now = held.get("config"), asked["config"]
+    types = held.get("dtype", "float32"), asked.get("dtype", "float32")
+    if before is not None and now is not None and types[0] != types[1]:
+        raise ValueError(
+            f"model: the run of {path} has parameters of {types[0]}, got one of {types[1]}"
+        )
     if before == now:
         return
     if not (isinstance(before, dict) and isinstance(now, dict)):

@@ -35,6 +35,7 @@ class RunDescription:
         fingerprint: hash of the training data.
         validation: hash of the validation data, empty where there is none.
         start: kind of device, and hash of the values that the first chain starts from there.
+        weights: hash of the weights of the examples, empty where all count alike.
     """
 
     model: BayesianModel
@@ -43,6 +44,7 @@ class RunDescription:
     fingerprint: str
     validation: str = ""
     start: str = ""
+    weights: str = ""
 
     def to_dict(self, status: str) -> dict[str, Any]:
         """Return the content of ``run.json``."""
@@ -57,6 +59,7 @@ class RunDescription:
             "fingerprint": self.fingerprint,
             "validation": self.validation,
             "start": self.start,
+            "weights": self.weights,
         }
 
 
@@ -68,8 +71,10 @@ def describe_model(model: BayesianModel) -> dict[str, Any]:
             config = model.config()
     except TypeError as reason:
         return {"class": name, "config": None, "reason": str(reason)}
+    kinds = {p.dtype for p in model.parameters() if p.is_floating_point()}
+    dtype = {"dtype": "float64"} if kinds == {torch.float64} else {}
     try:
-        return {"class": name, "config": json.loads(json.dumps(config))}
+        return {"class": name, "config": json.loads(json.dumps(config)), **dtype}
     except (TypeError, ValueError) as error:
         raise TypeError(f"model: {name}.config() must give JSON values: {error}") from error
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from bayesnas.inference.runs.compatibility import check_format, check_same_model
 from bayesnas.inference.runs.description import RunDescription
 from bayesnas.inference.runs.schema import check_schema
 from bayesnas.inference.runtime.random_state import random_state_kept
+from bayesnas.likelihoods import LikelihoodContract
 from bayesnas.memory import MemoryLimit
 from bayesnas.models.base import BayesianModel
 from bayesnas.models.registry import zoo_class
@@ -148,7 +150,10 @@ class RunFolder:
 
 
 def read_run(
-    path: str | Path, model: BayesianModel | None = None, amortize: Amortize | None = None
+    path: str | Path,
+    model: BayesianModel | None = None,
+    amortize: Amortize | None = None,
+    likelihood: LikelihoodContract | None = None,
 ) -> tuple[RunDescription, list[ChainRecord], Example]:
     """Read a finished run.
 
@@ -156,6 +161,7 @@ def read_run(
         path: its folder.
         model: an equally built model, for one that can't be rebuilt from its description.
         amortize: map of the user's own, which can't be rebuilt from a description either.
+        likelihood: likewise, one of the user's own.
 
     Raises:
         FileNotFoundError: naming what is missing; for an interrupted run, how to go on.
@@ -177,6 +183,15 @@ def read_run(
         raise FileNotFoundError(f"{folder / RESULT} is missing")
     if amortize is not None and content["settings"]["amortization"] is None:
         raise ValueError(f"amortize goes with a run over a range, got it for {folder}")
+    given = model is not None or likelihood is not None
+    if model is None:
+        model = _rebuild_model(folder / RUN, content["model"], likelihood)
+    elif likelihood is not None:
+        raise ValueError("likelihood goes without model, which has one: give either, got both")
+    if given:
+        model = copy.deepcopy(model)
+        model.size_for(content["data"].get("classes"))
+        check_same_model(folder / RUN, content["model"], model)
     run = _read_description(folder / RUN, content, model, amortize)
     tensors, metadata = read_tensors(folder / RESULT)
     try:
@@ -188,12 +203,8 @@ def read_run(
 
 
 def _read_description(
-    path: Path, content: dict[str, Any], model: BayesianModel | None, amortize: Amortize | None
+    path: Path, content: dict[str, Any], model: BayesianModel, amortize: Amortize | None
 ) -> RunDescription:
-    if model is None:
-        model = _rebuild_model(path, content["model"])
-    else:
-        check_same_model(path, content["model"], model)
     try:
         return RunDescription(
             model,
@@ -202,17 +213,29 @@ def _read_description(
             content["fingerprint"],
             content["validation"],
             content["start"],
+            content.get("weights", ""),
         )
     except Exception as error:  # whatever a damaged description leads to
         raise ValueError(f"{path} is damaged: {error}") from error
 
 
-def _rebuild_model(path: Path, held: dict[str, Any]) -> BayesianModel:
+def _rebuild_model(
+    path: Path, held: dict[str, Any], likelihood: LikelihoodContract | None
+) -> BayesianModel:
     if held.get("config") is None:
         raise ValueError(f"{path}: {held.get('reason', 'the model is not described')}")
+    config = dict(held["config"])
+    if likelihood is not None:
+        if not isinstance(config.get("likelihood"), dict) or "own" not in config["likelihood"]:
+            raise ValueError(
+                f"likelihood is for a run with a likelihood of one's own, got one for {path} with "
+                f"likelihood={config.get('likelihood')!r}"
+            )
+        config["likelihood"] = likelihood
     try:
         with random_state_kept(), MemoryLimit():
-            return zoo_class(held["class"]).from_config(held["config"])
+            model = zoo_class(held["class"]).from_config(config)
+            return model.double() if held.get("dtype") == "float64" else model
     except Exception as error:  # whatever a damaged description leads to
         raise ValueError(
             f"{path}: the {held.get('class')} can't be rebuilt from its description ({error}); "

@@ -21,6 +21,7 @@ class _Model(pydantic.BaseModel):
     model_config = _Options
     config: dict[str, Any] | None = None
     reason: str | None = None
+    dtype: Literal["float64"] | None = None
 
 
 class _Data(pydantic.BaseModel):
@@ -61,6 +62,7 @@ class _Run(pydantic.BaseModel):
     fingerprint: str
     validation: str
     start: str
+    weights: str = ""
 
 
 def check_schema(path: Path, content: Mapping[str, Any]) -> None:

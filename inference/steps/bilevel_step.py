@@ -20,6 +20,7 @@ from bayesnas.inference.config.schedules import learning_rate_factor
 from bayesnas.inference.config.settings import FitSettings, StepKLWeight
 from bayesnas.inference.elbo.bound import bound_terms
 from bayesnas.inference.optim.optimizers import LearningRates, build_optimizer
+from bayesnas.inference.optim.step_tensors import scalar_type
 from bayesnas.inference.optim.tensor_trees import flatten
 from bayesnas.inference.optim.trainable_parameters import TrainableParameters, running_buffers
 from bayesnas.inference.runtime.random_state import RandomStream
@@ -127,7 +128,8 @@ class UpperStep:
         self._all.write(kl_weight.target)
         own = self._bilevel.kl_weight
         weights = kl_weight.bound, kl_weight.bound if own is None else own
-        scalars = torch.tensor([*weights, lower_lr], device=x.device)
+        dtype = scalar_type(self.trained.leaves)
+        scalars = torch.tensor([*weights, lower_lr], dtype=dtype, device=x.device)
         inputs = self._function.inputs(x, y, *self._batches.at(step), scalars)
         gradient = self._gradient(inputs)(inputs)
         flat = [group.flat.gradient for group in self.trained.groups]

@@ -21,7 +21,12 @@ from bayesnas.inference.optim.adam import (
     adam_scalars,
     adam_state,
 )
-from bayesnas.inference.optim.step_tensors import StepInputs, StepScalars, StepTensors
+from bayesnas.inference.optim.step_tensors import (
+    StepInputs,
+    StepScalars,
+    StepTensors,
+    scalar_type,
+)
 from bayesnas.inference.optim.tensor_trees import mapped
 from bayesnas.inference.optim.trainable_parameters import (
     ActiveLeaves,
@@ -265,7 +270,8 @@ class TracedStep:
     ) -> StepInputs:
         """Arguments of a recorded step; without ``adam`` one that leaves every leaf as it is."""
         adam = [UNMOVED] * len(use.leaves) if adam is None else adam
-        scalars = torch.tensor(StepScalars.pack(kl_weight, adam, use.inputs))
+        packed = StepScalars.pack(kl_weight, adam, use.inputs)
+        scalars = torch.tensor(packed, dtype=scalar_type(use.leaves))
         return self.tensors().inputs(use, x, y, sent(scalars, x.device))
 
     def _stay_eager(self, reason: str) -> None:

@@ -23,7 +23,7 @@ from bayesnas.inference.optim.adam import (
     adam_scalars,
     adam_update,
 )
-from bayesnas.inference.optim.step_tensors import StepInputs, StepScalars
+from bayesnas.inference.optim.step_tensors import StepInputs, StepScalars, scalar_type
 from bayesnas.inference.optim.tensor_trees import flatten, mapped, stacked
 from bayesnas.inference.optim.trainable_parameters import ActiveLeaves
 from bayesnas.inference.runtime.device import sent
@@ -147,7 +147,8 @@ class VmappedStep:
         """Arguments of the step; without ``adam`` one that leaves every leaf as it is."""
         adam = [UNMOVED] * len(use.leaves) if adam is None else adam
         rows = [StepScalars.pack(kl_weight, adam, use.inputs) for kl_weight in kl_weights]
-        return self._tensors.inputs(use, x, y, sent(torch.tensor(rows), self._device))
+        scalars = torch.tensor(rows, dtype=scalar_type(use.leaves))
+        return self._tensors.inputs(use, x, y, sent(scalars, self._device))
 
     # Making -------------------------------------------------------------------------------
 

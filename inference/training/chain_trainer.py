@@ -72,7 +72,8 @@ class ChainTrainer:
             first = self.batches.at(0)
             model.train()
             if fresh:
-                model.prepare(*first)
+                held, (x_first, y_first) = model.row_weights, first
+                model.prepare(x_first, y_first if held is None else held.unpack(y_first)[0])
                 model.reset()
             if model.whole_sample and settings.batch_size < len(x):
                 raise ValueError(
@@ -96,7 +97,9 @@ class ChainTrainer:
                 int(seeds[0]),
                 self.stream,
             )
-        self.history = torch.full((settings.steps, len(HISTORY)), torch.nan, device=x.device)
+        self.history = torch.full(
+            (settings.steps, len(HISTORY)), torch.nan, device=x.device, dtype=model.dtype
+        )
         self.validation_nll: list[float] = []
         self.best_state: dict[str, Tensor] | None = None
 

@@ -12,6 +12,7 @@ import torch
 from bayesnas.checks import function, whole_number
 from bayesnas.distributions import LogUniform
 from bayesnas.inference.bilevel.options import Bilevel
+from bayesnas.inference.config.example_weights import ClassWeight
 from bayesnas.inference.config.inputs import Data
 from bayesnas.inference.config.schedules import Schedule
 from bayesnas.inference.config.settings import Batched
@@ -37,6 +38,8 @@ class FitOptions(TypedDict, total=False):
     validation: Data | None
     patience: int | None
     bilevel: Bilevel | None
+    sample_weight: object
+    class_weight: ClassWeight | None
     seed: int
     device: str | torch.device
     compile: str | bool
@@ -67,6 +70,8 @@ class FitArguments:
     validation: Data | None = None
     patience: int | None = None
     bilevel: Bilevel | None = None
+    sample_weight: object = None
+    class_weight: ClassWeight | None = None
     seed: int = 0
     device: str | torch.device = "auto"
     compile: str | bool = "auto"

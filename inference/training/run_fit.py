@@ -9,10 +9,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
+from torch import Tensor
 
 from bayesnas.data import Split
 from bayesnas.inference.bilevel.losses import upper_parameters
 from bayesnas.inference.bilevel.options import Bilevel
+from bayesnas.inference.config.example_weights import carrying, example_weights
 from bayesnas.inference.config.inputs import Data, check_alike, checked_data
 from bayesnas.inference.config.settings import FitSettings, make_settings
 from bayesnas.inference.optim.optimizers import try_out_optimizer
@@ -54,11 +56,13 @@ def run_fit(model: BayesianModel, data: Data, arguments: FitArguments) -> FitRes
     model = copy.deepcopy(model)  # what becomes of the caller's is no matter from here on
     device = resolve_device(arguments.device)
     train, held_out = _checked_parts(model, data, arguments)
+    weights = _weights(model, data, train, arguments)
     upper = _upper_level(model, arguments.bilevel, held_out, arguments.patience)
     settings = _checked_settings(arguments, len(train), device, upper)
+    trained, sample = carrying(model, train, weights)
     loop = Loop(
-        model,
-        train.to(device),
+        trained,
+        sample.to(device),
         None if held_out is None else held_out.to(device),
         settings,
         arguments.optimizer,
@@ -76,6 +80,7 @@ def run_fit(model: BayesianModel, data: Data, arguments: FitArguments) -> FitRes
         train.fingerprint,
         "" if held_out is None else held_out.fingerprint,
         f"{device.type}:{state_hash(first.model.state_dict())}",
+        "" if weights is None else state_hash({"weights": weights}),
     )
     out = arguments.out
     folder = None if out is None else RunFolder.open(out, run, resume=arguments.resume)
@@ -101,8 +106,9 @@ def _check_model(model: BayesianModel) -> None:
 def _checked_parts(
     model: BayesianModel, data: Data, arguments: FitArguments
 ) -> tuple[Split, Split | None]:
-    """The training part, and the validation part where there is one."""
+    """The training part, and the validation part where there is one; the model is sized."""
     train = checked_data(model, data, "data")
+    model.size_for(train.info.classes)
     if arguments.validation is not None:
         held_out = checked_data(model, arguments.validation, "validation")
         check_alike(train, held_out)
@@ -110,6 +116,16 @@ def _checked_parts(
     if arguments.patience is not None:
         raise ValueError("patience needs validation=, data that is not trained on")
     return train, None
+
+
+def _weights(
+    model: BayesianModel, data: Data, train: Split, arguments: FitArguments
+) -> Tensor | None:
+    """Weights of the training examples."""
+    found = example_weights(model, data, train, arguments.sample_weight, arguments.class_weight)
+    if found is not None and arguments.bilevel is not None:
+        raise ValueError("bilevel has no place for sample_weight and class_weight: give either")
+    return found
 
 
 def _upper_level(

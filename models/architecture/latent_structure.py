@@ -14,6 +14,7 @@ from torch.func import functional_call
 from bayesnas.checks import positive
 from bayesnas.distributions import GaussianWeights, linear_temperature
 from bayesnas.distributions.deferred.per_example import EveryExample, for_examples
+from bayesnas.likelihoods import AnyLikelihood
 from bayesnas.models.architecture.conditional_weights import posterior_given, prior_given
 from bayesnas.models.architecture.guides import starting_values, structure_guide
 from bayesnas.models.architecture.operation_costs import Cost, operation_costs
@@ -119,7 +120,7 @@ class LatentStructureNet(GaussianNet):
         coupling: str = "independent",
         weights: str = "gaussian",
         prior_scale: PriorScale = 1.0,
-        likelihood: str = "categorical",
+        likelihood: AnyLikelihood = "categorical",
         noise_scale: float | None = None,
         estimator: str = "local",
         initial_loc: str = "random",
@@ -137,12 +138,12 @@ class LatentStructureNet(GaussianNet):
             noise_scale=noise_scale,
             estimator=estimator,
             stochastic="none" if weights == "point" else is_linear_or_convolution,
-            initial_loc=initial_loc,
-            initial_scale=initial_scale,
-        )
+            initial_loc=initial_loc, initial_scale=initial_scale,
+        )  # fmt: skip
         self.family, self.coupling, self.sample = family, coupling, sample
         self.gamma_floor = float(gamma_floor)
-        self.register_buffer("temperature", torch.tensor(start))
+        dtype = self.layers.dtype
+        self.register_buffer("temperature", torch.tensor(start, dtype=dtype))
         self._annealed = linear_temperature(start, end, 1)
         costs = operation_costs(graph, cost)
         self._options: dict[str, Any] = {
@@ -153,9 +154,9 @@ class LatentStructureNet(GaussianNet):
         }  # fmt: skip
         self.groups = edge_groups(graph)
         for group in self.groups:
-            counts = torch.tensor([costs[edge] for edge in group.edges], dtype=torch.float32)
-            self.register_buffer(f"prior_{group.site}", -counts / cost_scale)
-        self._start = starting_values(family, self.groups)
+            counts = torch.tensor([costs[edge] for edge in group.edges], dtype=torch.float64)
+            self.register_buffer(f"prior_{group.site}", (-counts / cost_scale).to(dtype))
+        self._start = {n: v.to(dtype) for n, v in starting_values(family, self.groups).items()}
         self.structural = VariationalParameters(self._start)
 
     @property
@@ -235,8 +236,7 @@ class LatentStructureNet(GaussianNet):
         super().reset()
         self.anneal(0.0)
         for name, value in self._start.items():
-            noise = 0.01 * torch.randn(value.shape)
-            self.structural.assign(name, value + noise)
+            self.structural.assign(name, value + 0.01 * torch.randn_like(value))
 
     @torch.no_grad()
     def probabilities(self) -> dict[Edge, Tensor]:

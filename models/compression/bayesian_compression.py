@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from bayesnas.checks import choice, positive
 from bayesnas.distributions import GaussianWeights, GroupScales
 from bayesnas.distributions.gaussian_divergence import positive_exp
-from bayesnas.likelihoods import make_likelihood
+from bayesnas.likelihoods import AnyLikelihood, make_likelihood
 from bayesnas.models.compression.grouped_weights import GroupedWeights
 from bayesnas.models.compression.scale_priors import (
     GroupPrior,
@@ -58,7 +58,8 @@ class BayesianCompressionNet(GroupedWeights):
     Args:
         net: any network of linear and convolution layers; it is copied and never changed.
         prior: of z, one of the three above.
-        likelihood: ``"categorical"``, ``"bernoulli"`` or ``"gaussian"``.
+        likelihood: one of ``bayesnas.likelihoods.available()``, or an object of a class there or of
+            one's own (``bayesnas.likelihoods.LikelihoodContract``).
         noise_scale: for ``"gaussian"``: standard deviation of the noise, None to learn it.
         global_scale: τ of the half-Cauchy prior on a layer's scale, for ``"horseshoe"``.
         estimator: ``"local"`` draws z and the outputs of the layers for every example (local
@@ -90,7 +91,7 @@ class BayesianCompressionNet(GroupedWeights):
         net: nn.Module,
         prior: str = "normal-jeffreys",
         *,
-        likelihood: str = "categorical",
+        likelihood: AnyLikelihood = "categorical",
         noise_scale: float | None = None,
         global_scale: float = 1e-5,
         estimator: str = "local",
@@ -108,13 +109,13 @@ class BayesianCompressionNet(GroupedWeights):
         self.initial_loc = initial_loc
         self.initial_scale = positive("initial_scale", initial_scale)
         self.global_scale = positive("global_scale", global_scale)
-        self.likelihood = make_likelihood(likelihood, noise_scale)
-        self.task = self.likelihood.task
         self.net = copied_net(net)
         rule = layer_rule(stochastic, self.net)
         check_weights(self.net, rule)
         groups = find_groups(self.net, rule)
         self.layers = StochasticLayers(self.net, rule)
+        self.likelihood = make_likelihood(likelihood, noise_scale).to(self.layers.dtype)
+        self.task = self.likelihood.task
         # A layer whose weight is tied to another's is in the groups of that one.
         own = {n: g for n, g in groups.items() if dotted(n, "weight") in self.layers.shapes}
         self.groups: dict[str, Groups] = own
@@ -128,7 +129,7 @@ class BayesianCompressionNet(GroupedWeights):
         for name, groups in self.groups.items():
             for variable, loc in self.scale_prior.initial_locs(groups.count).items():
                 site = dotted(name, variable)
-                initial[f"{site}.loc"] = loc
+                initial[f"{site}.loc"] = loc = loc.to(self.layers.dtype)
                 initial[f"{site}.log_scale"] = self._initial_log_scale(loc)
         for site, value in self.layers.initial.items():
             initial[f"{site}.loc"] = value

@@ -35,7 +35,7 @@ class GroupPrior(abc.ABC):
 
     @abc.abstractmethod
     def initial_locs(self, groups: int) -> dict[str, Tensor]:
-        """Starting ``loc`` of every variable, such that z starts near 1; by name."""
+        """Starting ``loc`` of every variable, such that z starts near 1; by name; in float64."""
 
     @abc.abstractmethod
     def prior(self, variable: str, like: Tensor) -> Distribution:
@@ -88,7 +88,7 @@ class NormalJeffreysScales(_SingleScale):
 
     def initial_locs(self, groups: int) -> dict[str, Tensor]:
         """Z = 1."""
-        return {"z": torch.ones(groups)}
+        return {"z": torch.ones(groups, dtype=torch.float64)}
 
     def prior(self, variable: str, like: Tensor) -> Distribution:
         """The improper 1/|z|."""
@@ -118,7 +118,7 @@ class TruncatedLogUniformScales(_SingleScale):
 
     def initial_locs(self, groups: int) -> dict[str, Tensor]:
         """The upper end."""
-        return {"z": torch.full((groups,), math.log(self.high))}
+        return {"z": torch.full((groups,), math.log(self.high), dtype=torch.float64)}
 
     def prior(self, variable: str, like: Tensor) -> Distribution:
         """A log-uniform distribution."""
@@ -155,8 +155,8 @@ class HorseshoeScales(GroupPrior):
 
     def initial_locs(self, groups: int) -> dict[str, Tensor]:
         """α = β = 1, and s_a at the scale of its prior, s_b at its inverse: z = 1."""
-        s_a = torch.tensor(2 * math.log(self.global_scale))
-        zeros = torch.zeros(groups)
+        s_a = torch.tensor(2 * math.log(self.global_scale), dtype=torch.float64)
+        zeros = torch.zeros(groups, dtype=torch.float64)
         return {"alpha": zeros, "beta": zeros, "s_a": s_a, "s_b": -s_a}
 
     def prior(self, variable: str, like: Tensor) -> Distribution:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
+from pyro.distributions import TorchDistribution
 from torch import Tensor, nn
 
 from bayesnas.likelihoods import Likelihood
@@ -131,7 +132,7 @@ def losses_of(model: Predictor, x: Tensor, y: Tensor) -> Tensor:
         y: targets ``[n, ...]``.
     """
     parts = [
-        _loss(model.likelihood, output, model.likelihood(output).mean, targets)
+        _loss(model.likelihood, model.likelihood(output), targets)
         for output, targets in _outputs(model, x, y)
     ]
     return torch.cat(parts).double()
@@ -140,7 +141,8 @@ def losses_of(model: Predictor, x: Tensor, y: Tensor) -> Tensor:
 def _mean_nll(model: Predictor, x: Tensor, y: Tensor) -> float:
     log_lik = 0.0
     for output, targets in _outputs(model, x, y):
-        found = model.likelihood(output).log_prob(model.likelihood.target(targets))
+        observed = model.likelihood.observed(targets, output)
+        found = model.likelihood(output).log_prob(observed)
         log_lik += found.sum().item()
     return -log_lik / len(x)
 
@@ -153,9 +155,11 @@ def _outputs(model: Predictor, x: Tensor, y: Tensor) -> Iterator[tuple[Tensor, T
             yield module(inputs), targets
 
 
-def _loss(likelihood: Likelihood, output: Tensor, mean: Tensor, y: Tensor) -> Tensor:
-    if likelihood.name == "categorical":
-        return (output.argmax(-1) != y).float()
-    if likelihood.name == "bernoulli":
-        return ((mean > 0.5) != (y > 0.5)).float().reshape(len(y), -1).mean(1)
-    return (mean - y).square().reshape(len(y), -1).mean(1)
+def _loss(likelihood: Likelihood, found: TorchDistribution, y: Tensor) -> Tensor:
+    """Whether a row's class is wrong, the share of its labels that are, or its squared error."""
+    if likelihood.task == "regression":
+        return (found.mean - y).square().reshape(len(y), -1).mean(1)
+    probabilities = getattr(found, "probs", None)
+    if isinstance(probabilities, Tensor) and probabilities.ndim == y.ndim + 1:
+        return (probabilities.argmax(-1) != y).float()
+    return ((found.mean > 0.5) != (y > 0.5)).float().reshape(len(y), -1).mean(1)

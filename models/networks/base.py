@@ -63,6 +63,11 @@ class NetModel(BayesianModel):
         """What a fit starts from: which parameters are drawn anew, and which keep their values."""
         return start_of(self.plain_module(), self.layers, drawn=self.initial_loc == "random")
 
+    def input_dtype(self, x: Tensor) -> torch.dtype:
+        """Inputs have the type of the parameters; whole numbers stay, if there is an embedding."""
+        embeds = any(isinstance(m, (nn.Embedding, nn.EmbeddingBag)) for m in self.net.modules())
+        return x.dtype if embeds and not x.is_floating_point() else self.dtype
+
     def check(self, x: Tensor, y: Tensor, classes: int | None = None) -> None:
         """Run the posterior-mean network on two examples and compare its output with ``y``."""
         module = self.plain_module().eval()
@@ -86,7 +91,11 @@ class NetModel(BayesianModel):
 
     def likelihood_config(self) -> dict[str, Any]:
         """Arguments that say the likelihood."""
-        return dict(self.likelihood.config())
+        return self.likelihood.arguments()
+
+    def size_for(self, classes: int | None) -> None:
+        """Give a likelihood that left the number of classes open that of the training data."""
+        self.likelihood.size_for(classes)
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
@@ -96,7 +105,7 @@ class NetModel(BayesianModel):
 
 def observe(likelihood: Likelihood, output: Tensor, x: Tensor, y: Tensor | None) -> Tensor:
     """Sample the targets of inputs ``[n, ...]`` given a network's outputs, which it returns."""
-    target = None if y is None else likelihood.target(y)
+    target = None if y is None else likelihood.observed(y, output)
     with pyro.plate(DATA_PLATE, x.shape[0], dim=-1):
         pyro.sample(OBSERVED, likelihood(output), obs=target)
     return output

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from bayesnas.checks import choice, is_number, positive
 from bayesnas.complexity import smallest_gaussian_kl
 from bayesnas.distributions import GaussianWeights
-from bayesnas.likelihoods import make_likelihood
+from bayesnas.likelihoods import AnyLikelihood, make_likelihood
 from bayesnas.models.networks.base import NetModel, network_outputs, observe
 from bayesnas.nn.graphs.net_spec import describe_net
 from bayesnas.nn.modules.keep_masks import KeepMasks
@@ -47,7 +47,8 @@ class GaussianNet(NetModel):
         prior_scale: prior standard deviation s: one number; one a stochastic layer, as a
             sequence in the order of ``net.named_modules()`` or a dict by layer name; or
             ``"learned"``, one a layer by type-II maximum likelihood.
-        likelihood: ``"categorical"``, ``"bernoulli"`` or ``"gaussian"``.
+        likelihood: one of ``bayesnas.likelihoods.available()``, or an object of a class there or of
+            one's own (``bayesnas.likelihoods.LikelihoodContract``).
         noise_scale: for ``"gaussian"``: standard deviation of the noise, None to learn it.
         estimator: ``"local"`` samples the outputs of linear and convolution layers (local
             reparameterisation), ``"weight"`` samples the weights once a batch.
@@ -78,7 +79,7 @@ class GaussianNet(NetModel):
         net: nn.Module,
         *,
         prior_scale: PriorScale = 1.0,
-        likelihood: str = "categorical",
+        likelihood: AnyLikelihood = "categorical",
         noise_scale: float | None = None,
         estimator: str = "local",
         stochastic: Layers = is_linear_or_convolution,
@@ -93,12 +94,12 @@ class GaussianNet(NetModel):
         self.estimator = estimator
         self.initial_loc = initial_loc
         self.initial_scale = initial_scale
-        self.likelihood = make_likelihood(likelihood, noise_scale)
-        self.task = self.likelihood.task
         self.net = copied_net(net)
         rule = layer_rule(stochastic, self.net)
         check_weights(self.net, rule)
         self.layers = StochasticLayers(self.net, rule)
+        self.likelihood = make_likelihood(likelihood, noise_scale).to(self.layers.dtype)
+        self.task = self.likelihood.task
         self._picked = picked_layers(rule, self.layers.names)
         self._prior_argument = prior_scale
         self._create_prior(prior_scale)
@@ -154,7 +155,7 @@ class GaussianNet(NetModel):
         if self.initial_loc == "random":
             self.redraw_means()
         for site, shape in self.layers.shapes.items():
-            log_scale = torch.full(shape, self.initial_scale).log()
+            log_scale = torch.full(shape, self.initial_scale, dtype=self.dtype).log()
             self.variational.assign(f"{site}.log_scale", log_scale)
 
     def site_dims(self) -> dict[str, tuple[str, ...]]:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from bayesnas.checks import choice, positive, probability
 from bayesnas.distributions import GaussianWeights, SpikeAndSlab
 from bayesnas.distributions.weights.gated_weights import GatedWeights
-from bayesnas.likelihoods import make_likelihood
+from bayesnas.likelihoods import AnyLikelihood, make_likelihood
 from bayesnas.models.networks.base import NetModel, network_outputs, observe
 from bayesnas.models.networks.gate_relaxations import GateLaw, RelaxedGates
 from bayesnas.nn import VariationalParameters
@@ -58,7 +58,7 @@ class SpikeAndSlabNet(NetModel):
         relaxation: ``"hard-concrete"`` or ``"binary-concrete"``.
         temperature: of the gates, > 0.
         initial_inclusion: probability at which the gates of the guide start, in (0, 1).
-        likelihood: ``"categorical"``, ``"bernoulli"`` or ``"gaussian"``.
+        likelihood: ``"categorical"``, another name, or an object, as for ``GaussianNet``.
         noise_scale: for ``"gaussian"``: standard deviation of the noise, None to learn it.
         estimator: ``"local"`` or ``"weight"``, as for ``GaussianNet``.
         stochastic: which layers have gates and a distribution, as for ``GaussianNet``.
@@ -89,7 +89,7 @@ class SpikeAndSlabNet(NetModel):
         relaxation: str = "hard-concrete",
         temperature: float = 2 / 3,
         initial_inclusion: float = 0.95,
-        likelihood: str = "categorical",
+        likelihood: AnyLikelihood = "categorical",
         noise_scale: float | None = None,
         estimator: str = "local",
         stochastic: Layers = is_linear_or_convolution,
@@ -106,13 +106,13 @@ class SpikeAndSlabNet(NetModel):
         if not (isinstance(slab_scale, str) and slab_scale == "learned"):
             slab_scale = positive("slab_scale", slab_scale)
         self.gates = RelaxedGates(relaxation, temperature)
-        self.likelihood = make_likelihood(likelihood, noise_scale)
-        self.task = self.likelihood.task
         self.initial_loc = initial_loc
         self.net = copied_net(net)
         rule = layer_rule(stochastic, self.net)
         check_weights(self.net, rule)
         self.layers = StochasticLayers(self.net, rule)
+        self.likelihood = make_likelihood(likelihood, noise_scale).to(self.layers.dtype)
+        self.task = self.likelihood.task
         self._picked = picked_layers(rule, self.layers.names)
         self.groups = gate_groups(self.layers, gates)
         self._gate_of = {site: group for group in self.groups for site in group.views}
@@ -126,19 +126,18 @@ class SpikeAndSlabNet(NetModel):
             "estimator": estimator,
             "initial_loc": initial_loc,
             "initial_scale": initial_scale,
-            **self.likelihood.config(),
         }
         self._create_parameters(slab_scale)
 
     def _create_parameters(self, slab_scale: float | str) -> None:
         learned = isinstance(slab_scale, str)
-        value = torch.full((len(self.layers.names),), 1.0 if learned else float(slab_scale)).log()
-        value = value.to(self.layers.dtype)
+        scale, dtype = 1.0 if learned else float(slab_scale), self.layers.dtype
+        value = torch.full((len(self.layers.names),), scale, dtype=dtype).log()
         if learned:
             self.log_slab_scale = nn.Parameter(value)
         else:
             self.register_buffer("log_slab_scale", value)
-        initial = {f"{group.site}.logits": torch.zeros(group.shape) for group in self.groups}
+        initial = {f"{g.site}.logits": torch.zeros(g.shape, dtype=dtype) for g in self.groups}
         for site, weight in self.layers.initial.items():
             initial[f"{site}.loc"] = weight
             initial[f"{site}.log_scale"] = torch.full_like(weight, self._initial_log_scale)
@@ -230,11 +229,11 @@ class SpikeAndSlabNet(NetModel):
         if self._config["initial_loc"] == "random":
             self.redraw_means()
         for site, shape in self.layers.shapes.items():
-            log_scale = torch.full(shape, self._initial_log_scale)
+            log_scale = torch.full(shape, self._initial_log_scale, dtype=self.dtype)
             self.variational.assign(f"{site}.log_scale", log_scale)
         start = self.gates.location(self._config["initial_inclusion"])
         for group in self.groups:
-            logits = start + 0.01 * torch.randn(group.shape)
+            logits = start + 0.01 * torch.randn(group.shape, dtype=self.dtype)
             self.variational.assign(f"{group.site}.logits", logits)
 
     # Reading ------------------------------------------------------------------------------
@@ -294,4 +293,9 @@ class SpikeAndSlabNet(NetModel):
     def config(self) -> dict[str, Any]:
         """Constructor arguments as JSON values; TypeError for a net that has no description."""
         picked = {} if self._picked is None else {"stochastic": self._picked}
-        return {"net": describe_net(self.plain_module()), **picked, **self._config}
+        return {
+            "net": describe_net(self.plain_module()),
+            **picked,
+            **self._config,
+            **self.likelihood.config(),
+        }

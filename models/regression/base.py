@@ -93,7 +93,7 @@ class LinearModel(BayesianModel):
         """Centred targets ``[n]`` on the scale of f; for classes of the first scoring step."""
         if isinstance(self.likelihood, Gaussian):
             return y - self.y_centre
-        target = self.likelihood.target(y)
+        target = self.likelihood.observed(y, self.centre)
         return 4 * (target - target.mean()) if self.intercept is not None else 4 * (target - 0.5)
 
     # Density ------------------------------------------------------------------------------
@@ -120,7 +120,7 @@ class LinearModel(BayesianModel):
         else:
             output = self.predictor(x, weight)
             fn = self.likelihood(output)
-        target = None if y is None else self.likelihood.target(y)
+        target = None if y is None else self.likelihood.observed(y, output)
         with pyro.plate(DATA_PLATE, x.shape[0], dim=-1):
             pyro.sample(OBSERVED, fn, obs=target)
         return output
@@ -176,7 +176,7 @@ class LinearModel(BayesianModel):
     def plain_module(self) -> nn.Module:
         """A ``torch.nn.Linear`` with the posterior means; it takes x itself, not x − c."""
         weight = self.coefficients()
-        layer = nn.Linear(self.in_features, 1, device=weight.device)
+        layer = nn.Linear(self.in_features, 1, device=weight.device, dtype=weight.dtype)
         layer.weight.copy_(weight[None])
         layer.bias.copy_((self.offset() - self.centre @ weight)[None])
         return layer

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
+import json
+import math
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
 import pytest
 import torch
+from scipy import stats
 from torch import Tensor
 from torch.distributions import Normal
 from torch.nn import functional as F
 
+from bayesnas import likelihoods
 from bayesnas.likelihoods import make_likelihood
 
 
@@ -54,3 +63,110 @@ def test_targets_that_do_not_fit_are_named(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         make_likelihood(name).check(torch.Size(shape), y, classes)
+
+
+def _outputs(*shape: int) -> Tensor:
+    generator = torch.Generator().manual_seed(1)
+    return torch.randn(shape, generator=generator, dtype=torch.float64)
+
+
+def test_counts_have_scipys_probabilities() -> None:
+    f, y = _outputs(6), torch.tensor([0.0, 1.0, 2.0, 5.0, 17.0, 60.0], dtype=torch.float64)
+    poisson = likelihoods.Poisson()(f).log_prob(y)
+    assert np.allclose(poisson, stats.poisson.logpmf(y.numpy(), f.exp().numpy()), rtol=1e-12)
+
+    alpha = 0.7
+    found = likelihoods.NegativeBinomial(alpha).double()(f)
+    r, mean = 1 / alpha, np.exp(f.numpy())
+    expected = stats.nbinom.logpmf(y.numpy(), r, r / (r + mean))
+    assert np.allclose(found.log_prob(y), expected, rtol=1e-12)
+    assert np.allclose(found.mean, mean)
+    assert np.allclose(found.variance, mean + alpha * mean**2)
+
+
+def test_the_log_probability_of_a_count_is_finite_where_the_rate_rounds_to_zero() -> None:
+    f = torch.tensor([-200.0, -200.0])
+    found = likelihoods.Poisson()(f).log_prob(torch.tensor([0.0, 3.0]))
+    assert torch.allclose(found, torch.tensor([0.0, -600.0 - math.log(6)]))
+
+
+def test_ordered_levels_by_hand() -> None:
+    levels = likelihoods.Ordinal(4).double()
+    with torch.no_grad():
+        levels.first_cut.fill_(-1.0)
+        levels.log_gaps.copy_(torch.tensor([0.5, 2.0], dtype=torch.float64).log())
+    assert torch.allclose(levels.cuts, torch.tensor([-1.0, -0.5, 1.5], dtype=torch.float64))
+    f = _outputs(7)
+    below = [torch.zeros(7), *((c - f).sigmoid() for c in (-1.0, -0.5, 1.5)), torch.ones(7)]
+    expected = torch.stack([b - a for a, b in itertools.pairwise(below)], -1)
+    assert torch.allclose(levels(f[:, None]).probs, expected)
+    far = levels(torch.tensor([80.0], dtype=torch.float64))  # where a difference of sigmoids is 0
+    by_hand = math.log(math.exp(-80 - 0.5) - math.exp(-80 - 1.0))
+    assert far.log_prob(torch.tensor([1])).item() == pytest.approx(by_hand, rel=1e-12)
+
+
+def test_levels_start_alike_and_have_to_be_known() -> None:
+    assert torch.allclose(likelihoods.Ordinal(5)(torch.zeros(2)).probs, torch.tensor(0.2))
+    with pytest.raises(ValueError, match="levels, their number, is not known"):
+        likelihoods.Ordinal()(torch.zeros(2))
+
+
+def test_two_outputs_are_mean_and_log_scale() -> None:
+    f, y = _outputs(5, 6), _outputs(5, 3)
+    expected = stats.norm.logpdf(y.numpy(), f[:, :3].numpy(), f[:, 3:].exp().numpy()).sum(1)
+    assert np.allclose(likelihoods.Heteroscedastic()(f).log_prob(y), expected)
+    single = likelihoods.Heteroscedastic()(f[:, :2])
+    assert single.batch_shape == (5,)
+    assert np.allclose(single.mean, f[:, 0])
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "y", "message"),
+    [
+        ("poisson", (2, 1), torch.tensor([1.0, 0.5]), r"whole numbers >= 0.*got 0.5 at \[1\]"),
+        ("negative-binomial", (2, 1), torch.tensor([-1.0, 0.0]), r"counts.*got -1 at \[0\]"),
+        ("heteroscedastic", (2, 1), torch.zeros(2), r"two outputs for every target"),
+        ("heteroscedastic", (2, 3), torch.zeros(2, 2), r"got outputs \['n', 3\]"),
+        ("ordinal", (2, 3), torch.tensor([0, 1]), r"one output an example.*got \['n', 3\]"),
+        ("ordinal", (2, 1), torch.tensor([0, -1]), r"levels from -1"),
+        ("ordinal", (2, 1), torch.tensor([0.0, 1.0]), r"whole levels of shape \[n\]"),
+        ("bernoulli", (2, 3), torch.zeros(2, 2), r"shape \['n', 3\]"),
+    ],
+)
+def test_targets_of_other_likelihoods_that_do_not_fit_are_named(
+    name: str, shape: tuple[int, ...], y: Tensor, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        make_likelihood(name).check(torch.Size(shape), y)
+
+
+@pytest.mark.parametrize("name", likelihoods.available())
+def test_a_likelihood_is_rebuilt_from_its_description(name: str) -> None:
+    made = make_likelihood(name)
+    again = make_likelihood(**json.loads(json.dumps(made.config())))
+    assert type(again) is type(made)
+    assert again.config() == made.config()
+    assert again.state_dict().keys() == made.state_dict().keys()
+
+
+def test_options_stand_in_the_description() -> None:
+    for made in (likelihoods.Ordinal(4), likelihoods.NegativeBinomial(0.3)):
+        again = make_likelihood(**json.loads(json.dumps(made.config())))
+        assert again.config() == made.config()
+    found = make_likelihood(likelihoods.Gaussian(0.3)).double()
+    assert found.get_buffer("log_noise_scale").item() == math.log(0.3)  # not that of float32
+
+
+@pytest.mark.parametrize(
+    ("likelihood", "message"),
+    [
+        (3, "likelihood must be one of"),
+        ("poison", "did you mean 'poisson'"),
+        (object(), "or an object as bayesnas.likelihoods.LikelihoodContract"),
+        (SimpleNamespace(task="regression"), r"an object with task and __call__"),
+        (likelihoods.Poisson, "must be a name or an object"),
+    ],
+)
+def test_what_is_no_likelihood_is_refused(likelihood: Any, message: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=message):
+        make_likelihood(likelihood)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from bayesnas.data.assemble import Raw, assemble
+from bayesnas.data.conversion import to_numpy
 from bayesnas.data.dataset import DataSet
 from bayesnas.data.info import Task
 from bayesnas.typed import typed
@@ -37,8 +38,8 @@ def from_arrays(
 
     Args:
         x: numbers `[n, d]`, or images `[n, c, h, w]`.
-        y: labels `[n]` in 0…C−1 (or text, which is numbered in sorted order), or targets
-            `[n]` or `[n, k]`.
+        y: labels `[n]` in 0…C−1 (or text, which is numbered in sorted order), several of 0 and 1
+            a row `[n, k]` (split without stratification), or targets `[n]` or `[n, k]`.
         test: fraction of the rows held out for testing, rounded up; 0.0: no such part.
         validation: fraction of all rows held out for validation; 0.0: no such part.
         seed: of the split.
@@ -86,7 +87,7 @@ def as_number_tensor(name: str, values: Any) -> Tensor:
     Raises:
         ValueError: a value is not a real number; of a pandas frame, the column is named.
     """
-    array = _frame_to_numpy(name, values) if hasattr(values, "columns") else _to_numpy(name, values)
+    array = _frame_to_numpy(name, values) if hasattr(values, "columns") else to_numpy(name, values)
     if array.dtype.kind not in "biuf":
         raise ValueError(f"{name} must hold real numbers, got an array of {array.dtype}")
     return torch.from_numpy(array.astype(_torch_type(array.dtype)))
@@ -109,7 +110,7 @@ def as_target_tensor(y: Any) -> tuple[Tensor, list[str] | None]:
         if len(y.columns) > 1:
             return as_number_tensor("y", y), None
         y = y.iloc[:, 0]
-    array = _to_numpy("y", y)
+    array = to_numpy("y", y)
     if array.dtype.kind == "U" and isinstance(y, (list, tuple)):
         array = np.asarray(y, dtype=object)  # numpy has made text of the numbers among them
     if array.dtype.kind == "U" or any(isinstance(v, str) for v in _objects(array)):
@@ -129,15 +130,6 @@ def _number_text(array: np.ndarray[Any, Any]) -> tuple[Tensor, list[str]]:
             raise ValueError(f"labels y must be all numbers or all text, got {value!r}, row {row}")
     names, numbers = np.unique(array.astype(str), return_inverse=True)
     return torch.from_numpy(numbers.astype(np.int64).reshape(array.shape)), names.tolist()
-
-
-def _to_numpy(name: str, values: Any) -> np.ndarray[Any, Any]:
-    if isinstance(values, Tensor):
-        values = values.detach().cpu()
-    try:
-        return np.asarray(values)
-    except ValueError as error:
-        raise ValueError(f"{name} must be a rectangular array, got {error}") from error
 
 
 def _frame_to_numpy(name: str, frame: Any) -> np.ndarray[Any, Any]:

@@ -58,13 +58,17 @@ def graph_arguments(
             f"spec must be a graph description of format {FORMAT}, got {spec.get('format')!r}"
         )
     try:
-        edges: dict[tuple[Vertex, Vertex], Primitives] = {
+        parts = {
             (edge["source"], edge["target"]): {
                 name: _build(part) for name, part in edge["primitives"].items()
             }
             for edge in spec["edges"]
         }
-        return edges, dict(spec["aggregation"]), torch.zeros(2, *spec["example"])
+        modules = (module for part in parts.values() for module in part.values())
+        dtype = next((p.dtype for m in modules for p in m.parameters()), None)
+        edges: dict[tuple[Vertex, Vertex], Primitives] = {**parts}
+        example = torch.zeros(2, *spec["example"], dtype=dtype)
+        return edges, dict(spec["aggregation"]), example
     except KeyError as error:
         raise ValueError(f"spec must hold {error}, got {sorted(spec)}") from error
 

@@ -70,7 +70,7 @@ class StochasticLayers:
         shapes: shape of every site.
         layer_index: position in ``names`` of every site's layer.
         dims: names of the dims of every site, ``("layer1.out", "layer1.in")``.
-        dtype: of the first site.
+        dtype: of the first site, else of the first parameter of ``net``.
         tied: the sites that more than one module holds.
     """
 
@@ -98,7 +98,9 @@ class StochasticLayers:
                 f"got {type(net).__name__} without one"
             )
         self.shapes = {site: value.shape for site, value in self.initial.items()}
-        self.dtype = next((v.dtype for v in self.initial.values()), torch.get_default_dtype())
+        tensors = (*self.initial.values(), *net.parameters())
+        floats = (value.dtype for value in tensors if value.is_floating_point())
+        self.dtype = next(floats, torch.get_default_dtype())
         sites = Counter(self._site_of.values())
         self.tied = frozenset(site for site, count in sites.items() if count > 1)
 

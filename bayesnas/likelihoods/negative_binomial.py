@@ -1,0 +1,79 @@
+"""Counts that vary more than their mean."""
+
+from __future__ import annotations
+
+import pyro.distributions as dist
+import torch
+from torch import Tensor
+
+from bayesnas.likelihoods.base import (
+    Likelihood,
+    check_counts,
+    check_same_shape,
+    exactly,
+    flat,
+    learned_or_fixed,
+    positive_or_none,
+    rows,
+)
+
+
+class NegativeBinomial(Likelihood):
+    r"""Counts y with mean μ = exp(f) and variance μ + α μ², f ``[n]``, ``[n, 1]`` or ``[n, k]``.
+
+    .. math::
+        p(y \mid f) = \frac{\Gamma(y + 1/\alpha)}{y!\, \Gamma(1/\alpha)}
+        (1 + \alpha\mu)^{-1/\alpha} \left(\frac{\alpha\mu}{1 + \alpha\mu}\right)^y
+
+    a Poisson distribution whose rate is μ times a Gamma variable of mean 1 and variance α.
+
+    Args:
+        dispersion: α > 0, or None to learn it by maximum likelihood (it starts at 1).
+
+    Raises:
+        ValueError: naming the argument, what came and what was expected.
+
+    References:
+        Cameron, Trivedi, *Regression analysis of count data*, 1998, the model NB2.
+
+    >>> found = NegativeBinomial(dispersion=0.5)(torch.tensor([0.0]))
+    >>> found.mean, found.variance
+    (tensor([1.]), tensor([1.5000]))
+    """
+
+    name = "negative-binomial"
+    task = "regression"
+    log_dispersion: Tensor
+
+    def __init__(self, dispersion: float | None = None) -> None:
+        """Fix or create the dispersion; see the class."""
+        super().__init__()
+        self.fixed_dispersion = positive_or_none("dispersion", dispersion)
+        learned_or_fixed(self, "log_dispersion", self.fixed_dispersion)
+
+    def _apply(self, fn: object, recurse: bool = True) -> NegativeBinomial:
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        return exactly(self, "log_dispersion", self.fixed_dispersion)
+
+    @property
+    def dispersion(self) -> Tensor:
+        """Current α, a scalar tensor."""
+        return self.log_dispersion.exp()
+
+    def forward(self, output: Tensor) -> dist.TorchDistribution:
+        """Negative binomial with log means ``[n]``, or ``[n, k]`` as one event."""
+        log_mean = flat(output)
+        count = (-self.log_dispersion).exp()
+        base = dist.NegativeBinomial(count, logits=log_mean + self.log_dispersion)
+        return rows(base, log_mean)
+
+    def check(self, output_shape: torch.Size, y: Tensor, classes: int | None = None) -> None:
+        """Counts of the shape of the outputs."""
+        check_same_shape(self.name, output_shape, y)
+        check_counts(self.name, y)
+
+    def config(self) -> dict[str, object]:
+        """Arguments of ``make_likelihood`` that rebuild it, as JSON values."""
+        if self.fixed_dispersion is None:
+            return super().config()
+        return {"likelihood": {"name": self.name, "dispersion": self.fixed_dispersion}}
