@@ -69,12 +69,12 @@ def fit(
     data: Data,
     *,
     kl_weight: float | Sequence[float] | LogUniform = 1.0,
-    kl_warmup: float = 0.0,
+    kl_warmup: float | None = None,
     amortize: Amortize | None = None,
     epochs: int | None = None,
     steps: int | None = None,
-    batch_size: int = 256,
-    lr: float = 1e-3,
+    batch_size: int | None = None,
+    lr: float | None = None,
     schedule: Schedule = "cosine",
     clip: float | None = None,
     optimizer: OptimizerFactory = torch.optim.Adam,
@@ -111,7 +111,8 @@ def fit(
         kl_weight: λ ≥ 0; or a list of them, each fitted by itself, with the numbers that a fit
             at it alone has; or a range, ``bayesnas.LogUniform(low, high)``: then every step is
             at a λ of its own, and one fit serves the whole range.
-        kl_warmup: fraction of the steps over which λ rises linearly from 0 to its value.
+        kl_warmup: fraction of the steps over which λ rises linearly from 0 to its value; None for
+            that of the model, at one λ: 0 for all but ``BayesianCompressionNet``.
         amortize: for a range of λ, how the parameters depend on it: ``"piecewise"`` (linear in
             log λ between knots; the default), ``"linear"``, ``"low-rank"``, one of
             ``bayesnas.nn.PiecewiseMap``, ``LinearMap`` and ``LowRankMap`` with its options, or a
@@ -120,8 +121,9 @@ def fit(
             λ.
         epochs: passes over the sample; or
         steps: optimiser steps (one of the two).
-        batch_size: examples in a batch.
-        lr: learning rate at the start.
+        batch_size: examples in a batch; None for that of the model, mostly 256.
+        lr: learning rate at the start; None for that of the model, mostly 1e-3; what it takes for
+            these stands in ``model.fit_defaults``.
         schedule: ``"cosine"`` (down to 0), ``"constant"``, or a function of the fraction of
             steps done, in [0, 1), that gives a factor on ``lr``.
         clip: clip every gradient entry, of the loss per example, to [−clip, clip].

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import pyro
@@ -13,8 +12,8 @@ from pyro.distributions import Unit
 from pyro.infer import ELBO
 from torch import Tensor, nn
 
-from bayesnas.data import DataSet
 from bayesnas.data.row_weights import RowWeights
+from bayesnas.models.fit_defaults import FitDefaults
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -47,26 +46,6 @@ def stands_for_examples(site: Mapping[str, Any]) -> bool:
     in_plate = any(frame.name == DATA_PLATE for frame in site["cond_indep_stack"])
     is_data = site["is_observed"] and not is_factor(site) and not is_deterministic(site)
     return in_plate or is_data
-
-
-@dataclass(frozen=True)
-class ModelRecord:
-    """What the zoo says of one of its models.
-
-    Attributes:
-        title: a line on what it is.
-        reference: the source, authors and year.
-        structural: which part of the structure its posterior speaks of.
-        cls: the class.
-        for_data: makes a model for a data set; None where the command line has options for it, or
-            it is fitted from Python alone.
-    """
-
-    title: str
-    reference: str
-    structural: str
-    cls: type[BayesianModel]
-    for_data: Callable[[DataSet], BayesianModel] | None = None
 
 
 class BayesianModel(nn.Module):
@@ -146,6 +125,10 @@ class BayesianModel(nn.Module):
 
     def size_for(self, classes: int | None) -> None:
         """Take the number of classes of the training data, before a fit; None for a regression."""
+
+    def fit_defaults(self, examples: int) -> FitDefaults:
+        """What a fit to so many examples takes for arguments that are not given."""
+        return FitDefaults()
 
     def reset(self) -> None:
         """Draw the initial variational parameters anew from torch's global random state."""

@@ -8,12 +8,13 @@ import importlib.metadata
 import re
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from bayesnas.data import DataSet
 from bayesnas.models.architecture.latent_structure import LatentStructureNet
 from bayesnas.models.autoencoders.ard_vae import ArdVae
 from bayesnas.models.autoencoders.indian_buffet_vae import IndianBuffetVae
-from bayesnas.models.base import BayesianModel, ModelRecord
+from bayesnas.models.base import BayesianModel
 from bayesnas.models.compression.bayesian_compression import BayesianCompressionNet
 from bayesnas.models.networks.gaussian import GaussianNet
 from bayesnas.models.networks.spike_and_slab import SpikeAndSlabNet
@@ -22,6 +23,27 @@ from bayesnas.models.pyro_pair import PyroPair
 from bayesnas.models.regression.ard import ArdRegression
 from bayesnas.models.regression.spike_and_slab import SpikeAndSlabRegression
 from bayesnas.typed import typed
+
+
+@dataclass(frozen=True)
+class ModelRecord:
+    """What the zoo says of one of its models.
+
+    Attributes:
+        title: a line on what it is.
+        reference: the source, authors and year.
+        structural: which part of the structure its posterior speaks of.
+        cls: the class.
+        for_data: makes a model for a data set; None where the command line has options for it, or
+            it is fitted from Python alone.
+    """
+
+    title: str
+    reference: str
+    structural: str
+    cls: type[BayesianModel]
+    for_data: Callable[[DataSet], BayesianModel] | None = None
+
 
 _ZOO: dict[str, ModelRecord] = {
     "ard-regression": ModelRecord(

@@ -24,6 +24,7 @@ nn.hypernetworks nn.graphs
 nn
 distributions data
 complexity plots
+models.fit_defaults
 models.base models.checks
 models.program_sites
 models.networks models.nonparametric models.regression models.pyro_pair

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import warnings
+from collections import OrderedDict
 from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
@@ -39,7 +41,7 @@ class Stage:
 
     def module(self) -> nn.Module:
         """A plain module that takes all inputs."""
-        net = self.posterior.compact().eval()
+        net = without_noise(self.posterior.compact()).eval()
         if self.inputs is None:
             return net
         return nn.Sequential(nn.Flatten(), SelectInputs(self.inputs.tolist()), net).eval()
@@ -138,6 +140,22 @@ def _can_shrink(model: object, x: Tensor) -> bool:
         return False
     first = next((m for m in net if not isinstance(m, _PASSES_ON)), None)
     return isinstance(first, nn.Conv2d) or (isinstance(first, nn.Linear) and x.ndim == 2)
+
+
+def with_noise(net: nn.Module, scale: float) -> nn.Module:
+    """A copy of a chain with Gaussian noise in front, which acts in training alone."""
+    net = copy.deepcopy(net)
+    if not scale:
+        return net
+    return nn.Sequential(OrderedDict(noise=GaussianNoise(scale), **dict(net.named_children())))
+
+
+def without_noise(net: nn.Module) -> nn.Module:
+    """A chain without the noise in front."""
+    children = dict(net.named_children())
+    if not isinstance(net, nn.Sequential) or not isinstance(children.get("noise"), GaussianNoise):
+        return net
+    return nn.Sequential(OrderedDict((n, m) for n, m in children.items() if n != "noise"))
 
 
 def flattened(net: nn.Module, data: Split) -> Split:

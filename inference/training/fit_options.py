@@ -24,12 +24,12 @@ from bayesnas.nn.hypernetworks.options import Amortize
 class FitOptions(TypedDict, total=False):
     """Options of :func:`bayesnas.fit`, besides the KL weight."""
 
-    kl_warmup: float
+    kl_warmup: float | None
     amortize: Amortize | None
     epochs: int | None
     steps: int | None
-    batch_size: int
-    lr: float
+    batch_size: int | None
+    lr: float | None
     schedule: Schedule
     clip: float | None
     optimizer: OptimizerFactory
@@ -56,12 +56,12 @@ class FitArguments:
     """Arguments of :func:`bayesnas.fit`, which describes each; their defaults are the same."""
 
     kl_weight: float | Sequence[float] | LogUniform = 1.0
-    kl_warmup: float = 0.0
+    kl_warmup: float | None = None
     amortize: Amortize | None = None
     epochs: int | None = None
     steps: int | None = None
-    batch_size: int = 256
-    lr: float = 1e-3
+    batch_size: int | None = None
+    lr: float | None = None
     schedule: Schedule = "cosine"
     clip: float | None = None
     optimizer: OptimizerFactory = torch.optim.Adam

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from bayesnas.data import Split
+from bayesnas.distributions import LogUniform
 from bayesnas.inference.bilevel.losses import upper_parameters
 from bayesnas.inference.bilevel.options import Bilevel
 from bayesnas.inference.config.example_weights import carrying, example_weights
@@ -58,7 +59,7 @@ def run_fit(model: BayesianModel, data: Data, arguments: FitArguments) -> FitRes
     train, held_out = _checked_parts(model, data, arguments)
     weights = _weights(model, data, train, arguments)
     upper = _upper_level(model, arguments.bilevel, held_out, arguments.patience)
-    settings = _checked_settings(arguments, len(train), device, upper)
+    settings = _checked_settings(arguments, model, len(train), device, upper)
     trained, sample = carrying(model, train, weights)
     loop = Loop(
         trained,
@@ -145,18 +146,28 @@ def _upper_level(
     return upper_parameters(model, bilevel.parameters)
 
 
+def _or(value: float | None, default: float) -> float:
+    return default if value is None else value
+
+
 def _checked_settings(
-    arguments: FitArguments, examples: int, device: torch.device, upper: tuple[str, ...]
+    arguments: FitArguments,
+    model: BayesianModel,
+    examples: int,
+    device: torch.device,
+    upper: tuple[str, ...],
 ) -> FitSettings:
+    given = model.fit_defaults(examples)
+    rises = not isinstance(arguments.kl_weight, LogUniform) and arguments.bilevel is None
     settings = make_settings(
         examples=examples,
         kl_weight=arguments.kl_weight,
-        kl_warmup=arguments.kl_warmup,
+        kl_warmup=_or(arguments.kl_warmup, given.kl_warmup if rises else 0.0),
         amortize=arguments.amortize,
         epochs=arguments.epochs,
         steps=arguments.steps,
-        batch_size=arguments.batch_size,
-        lr=arguments.lr,
+        batch_size=given.batch_size if arguments.batch_size is None else arguments.batch_size,
+        lr=_or(arguments.lr, given.lr),
         schedule=arguments.schedule,
         clip=arguments.clip,
         restarts=arguments.restarts,

@@ -22,6 +22,7 @@ from bayesnas.models.compression.scale_priors import (
     NormalJeffreysScales,
     TruncatedLogUniformScales,
 )
+from bayesnas.models.fit_defaults import FitDefaults
 from bayesnas.models.networks.base import network_outputs, observe
 from bayesnas.nn import VariationalParameters
 from bayesnas.nn.graphs.net_spec import describe_net
@@ -205,6 +206,10 @@ class BayesianCompressionNet(GroupedWeights):
         scale = positive_exp(_bounded(log_scale, _LARGEST_LOG_SCALE))
         base = self.scale_prior.guide(variable, loc, scale)
         return GroupScales(base, self._kept(name, loc), local=self.estimator == "local")
+
+    def fit_defaults(self, examples: int) -> FitDefaults:
+        """Steps enough for groups to part, and a λ that rises while the weights find their use."""
+        return FitDefaults(lr=0.02, batch_size=max(32, min(256, examples // 16)), kl_warmup=0.8)
 
     def reset(self) -> None:
         """Draw the initial means (or go back to the net's), reset scales and z; masks stay."""

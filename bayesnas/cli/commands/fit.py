@@ -197,9 +197,8 @@ def _add_training_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--kl-warmup",
         type=float,
-        default=0.0,
         metavar="FRACTION",
-        help="of the steps, over which λ rises from 0 (%(default)s)",
+        help="of the steps, over which λ rises from 0 (that of the model, mostly 0)",
     )
     group.add_argument(
         "--amortize",
@@ -215,8 +214,8 @@ def _add_training_options(parser: argparse.ArgumentParser) -> None:
     )
     length.add_argument("--steps", type=int, metavar="N", help="optimiser steps, in their place")
     numbers: list[tuple[str, type, Any, str]] = [
-        ("--batch-size", int, 256, "examples a step (%(default)s)"),
-        ("--lr", float, 1e-3, "learning rate at the start (%(default)s)"),
+        ("--batch-size", int, None, "batch size (that of the model, mostly 256)"),
+        ("--lr", float, None, "learning rate at the start (that of the model, mostly 0.001)"),
         ("--clip", float, None, "clip every gradient entry to this (no clipping)"),
         ("--restarts", int, 1, "independent fits; the best one is evaluated (%(default)s)"),
         ("--patience", int, None, "stop after so many epochs no better on the validation part"),
