@@ -77,9 +77,7 @@ def test_what_is_no_pair_is_named(data, message):
 def test_sparse_and_complex_tensors_are_refused():
     with pytest.raises(TypeError, match=r"x must be dense.*to_dense\(\)"):
         as_tensor("x", torch.eye(3).to_sparse())
-    with pytest.raises(
-        TypeError, match="x must hold real numbers, got .*torch.complex64"
-    ):
+    with pytest.raises(TypeError, match="x must hold real numbers, got .*torch.complex64"):
         as_tensor("x", torch.zeros(2, dtype=torch.complex64))
 
 
