@@ -126,8 +126,8 @@ def as_several_labels(y: Tensor) -> Tensor:
     if bool(outside.any()):
         place = torch.nonzero(outside)[0].tolist()
         raise ValueError(
-            f"labels y of shape {list(y.shape)} are several a row and must be 0 or 1 each, "
-            f"got {y[tuple(place)].item()} at {place}"
+            f"labels y must have shape [n], one a row, got {list(y.shape)}; several a row must be "
+            f"0 or 1 each, got {y[tuple(place)].item()} at {place}"
         )
     return y.long()
 

@@ -52,7 +52,7 @@ def test_validation_data(refused, xy, kind):
 
 
 @pytest.mark.parametrize(
-    "data", [None, 3, "digits", (torch.zeros(3, 4),), (np.zeros((3, 4)), np.zeros(3, int))]
+    "data", [None, 3, "digits", (torch.zeros(3, 4),), np.zeros((2, 4)), [[0.0, 1.0], [1, 0]]]
 )
 def test_data_of_another_kind(refused, data):
     refused(TypeError, "^data: data must be a part of a data set", data=data)

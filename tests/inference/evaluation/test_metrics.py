@@ -113,6 +113,8 @@ def test_a_column_of_targets_is_a_vector() -> None:
     assert column.evaluate((x, y[:, None])) == vector.evaluate((x, y))
 
 
-def test_inputs_that_are_no_tensor_are_named(post: bn.Posterior) -> None:
-    with pytest.raises(TypeError, match="x must be a torch tensor, got ndarray"):
-        post.predict(classes_data()[0].numpy())  # type: ignore[arg-type]
+def test_inputs_are_tensors_or_arrays_and_all_else_is_named(post: bn.Posterior) -> None:
+    x = classes_data()[0]
+    assert post.predict(x.numpy(), draws=2).equal(post.predict(x, draws=2))
+    with pytest.raises(ValueError, match="x must hold real numbers, got an array of <U2"):
+        post.predict(x.numpy().astype("<U2"))
