@@ -209,7 +209,7 @@ class BayesianCompressionNet(GroupedWeights):
 
     def fit_defaults(self, examples: int) -> FitDefaults:
         """Steps enough for groups to part, and a λ that rises while the weights find their use."""
-        return FitDefaults(lr=0.02, batch_size=max(32, min(256, examples // 16)), kl_warmup=0.8)
+        return FitDefaults(lr=0.02, batch_size=max(32, min(256, examples // 16)), kl_warmup=0.5)
 
     def reset(self) -> None:
         """Draw the initial means (or go back to the net's), reset scales and z; masks stay."""

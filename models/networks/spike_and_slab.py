@@ -236,8 +236,6 @@ class SpikeAndSlabNet(NetModel):
             logits = start + 0.01 * torch.randn(group.shape, dtype=self.dtype)
             self.variational.assign(f"{group.site}.logits", logits)
 
-    # Reading ------------------------------------------------------------------------------
-
     def site_dims(self) -> dict[str, tuple[str, ...]]:
         """Named dims of the gates, then of every weight tensor."""
         return {group.site: group.dims for group in self.groups} | self.layers.dims

@@ -96,7 +96,8 @@ class Branches(nn.Module):
 def test_other_networks_than_chains(hurried, net):
     flat = isinstance(net, Branches)
     x = DIGITS.train.x if flat else DIGITS.train.x.reshape(-1, 1, 8, 8)
-    found = bn.compress(net, (x, DIGITS.train.y), prior="normal-jeffreys", progress=False)
+    options = {"prior": "normal-jeffreys", "tolerance": 100.0, "progress": False}
+    found = bn.compress(net, (x, DIGITS.train.y), **options)
     assert found.weights < found.weights_before
     assert found.module(x[:3]).shape == (3, 10)
     last = found.posterior.predict(x[:3], draws=2)
