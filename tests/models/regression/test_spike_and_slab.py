@@ -256,7 +256,9 @@ def test_separated_classes_equal_quadrature_within_the_documented_error(
     )
     found, model = fitted(model, x, y, steps=200, lr=0.02)
     assert found == pytest.approx(exact, abs=off)
-    bound = float(bound_terms(model, torch.tensor(x).float(), torch.tensor(y).float()).bound(1.0).detach())
+    bound = float(
+        bound_terms(model, torch.tensor(x).float(), torch.tensor(y).float()).bound(1.0).detach()
+    )
     assert log_evidence - below < bound < log_evidence + 1e-4
 
 
