@@ -174,10 +174,13 @@ class StickBreakingBuffet(TorchDistribution):
         return -self._positions() * torch.log1p(1 / self.mass.double())
 
     def rsample(self, sample_shape: Shape = ()) -> Tensor:
-        """Draw popularities, differentiable in α: −α ln ν is exponential."""
+        """Draw popularities, differentiable in α: −α ln ν is exponential.
+
+        Those below the smallest number of the type are that number, not 0.
+        """
         shape = self._extended_shape(torch.Size(sample_shape))
         log_sticks = -self.mass.new_empty(shape).exponential_() / self.mass
-        return log_sticks.cumsum(-1).exp()
+        return log_sticks.cumsum(-1).exp().clamp_min(torch.finfo(log_sticks.dtype).tiny)
 
     def log_prob(self, value: Tensor) -> Tensor:
         r"""Ln of :math:`\alpha^K \pi_K^{\alpha} \prod_k \pi_k^{-1}` where π falls, else −inf."""

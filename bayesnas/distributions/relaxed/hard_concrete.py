@@ -122,21 +122,24 @@ class HardConcrete(TorchDistribution):
     @property
     def mean(self) -> Tensor:
         """E z = ∫₀¹ P(z > t) dt, by quadrature, to about 1e-7."""
-        tails, weights, _ = self._tails()
-        return (tails * weights).sum(-1)
+        logits, weights, _ = self._tails()
+        return (logits.sigmoid() * weights).sum(-1)
 
     @property
     def variance(self) -> Tensor:
-        """Variance of z, with E z² = ∫₀¹ 2t P(z > t) dt by quadrature."""
-        tails, weights, nodes = self._tails()
+        """Variance of z, of 1 − z where that is small; E z² = ∫₀¹ 2t P(z > t) dt by quadrature."""
+        logits, weights, nodes = self._tails()
+        is_high = (self.logits > 0)[..., None]
+        tails = torch.where(is_high, -logits, logits).sigmoid()
         mean = (tails * weights).sum(-1)
-        return (2 * nodes * tails * weights).sum(-1) - mean.square()
+        distance = torch.where(is_high, 1 - nodes, nodes)
+        return ((2 * distance * tails * weights).sum(-1) - mean.square()).clamp_min(0)
 
     def _tails(self) -> tuple[Tensor, Tensor, Tensor]:
-        """P(z > t) at nodes t, ``[..., nodes]``, with the weights and the nodes."""
+        """Logit of P(z > t) at nodes t, ``[..., nodes]``, with the weights and the nodes."""
         nodes, weights = (self.logits.new_tensor(v) for v in (_NODES, _WEIGHTS))
-        tails = self.logits[..., None] - self.temperature[..., None] * self._logit(nodes)
-        return tails.sigmoid(), weights, nodes
+        logits = self.logits[..., None] - self.temperature[..., None] * self._logit(nodes)
+        return logits, weights, nodes
 
     def _logit(self, z: Tensor) -> Tensor:
         """Logit of s where the stretched value is ``z``."""

@@ -57,6 +57,11 @@ class StraightThroughBernoulli(dist.Bernoulli):  # type: ignore[misc]  # pyro is
 
     has_rsample = True
 
+    @property
+    def variance(self) -> Tensor:
+        """P (1 − p), also where p rounds to 1."""
+        return self.logits.sigmoid() * (-self.logits).sigmoid()
+
     def rsample(self, sample_shape: Shape = ()) -> Tensor:
         """Draw zeros and ones ``sample_shape + [...]``."""
         logits = self.logits.expand(self._extended_shape(torch.Size(sample_shape)))

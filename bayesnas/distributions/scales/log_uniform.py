@@ -68,19 +68,26 @@ class LogUniform(TorchDistribution):
         return constraints.interval(self.low, self.high)
 
     @property
+    def _log_low(self) -> Tensor:
+        return self.low.double().log()
+
+    @property
     def _log_ratio(self) -> Tensor:
-        return self.high.log() - self.low.log()  # their ratio may overflow
+        """Ln(b/a) in double precision: the ratio may overflow, or round to 1."""
+        return self.high.double().log() - self._log_low
 
     @property
     def mean(self) -> Tensor:
         """(b − a) / ln(b/a)."""
-        return (self.high - self.low) / self._log_ratio
+        width = self.high.double() - self.low.double()
+        return (width / self._log_ratio).to(self.low.dtype)
 
     @property
     def variance(self) -> Tensor:
-        """(b² − a²) / (2 ln(b/a)) − mean²."""
-        second_moment = 0.5 * (self.high - self.low) * (self.high + self.low) / self._log_ratio
-        return second_moment - self.mean.square()
+        """(b² − a²) / (2 ln(b/a)) − mean² = mean² (h coth h − 1), h = ½ ln(b/a)."""
+        half = 0.5 * self._log_ratio
+        mean = (self.high.double() - self.low.double()) / (2 * half)
+        return (mean.square() * _coth_excess(half)).to(self.low.dtype)
 
     def expand(self, batch_shape: Shape, _instance: Distribution | None = None) -> LogUniform:
         """Return the same distribution for a larger batch shape."""
@@ -99,21 +106,34 @@ class LogUniform(TorchDistribution):
         if self._validate_args:
             self._validate_sample(value)
         inside = (value >= self.low) & (value <= self.high)
-        log_value = torch.where(inside, value, self.low).log()
-        return torch.where(inside, -log_value - self._log_ratio.log(), -torch.inf)
+        log_value = torch.where(inside, value, self.low).double().log()
+        density = (-log_value - self._log_ratio.log()).to(self.low.dtype)
+        return torch.where(inside, density, -torch.inf)
 
     def cdf(self, value: Tensor) -> Tensor:
         """P(x ≤ value) = ln(value/a) / ln(b/a)."""
         if self._validate_args:
             self._validate_sample(value)
-        bounded = value.clamp(self.low, self.high)
-        return (bounded.log() - self.low.log()) / self._log_ratio
+        bounded = value.clamp(self.low, self.high).double()
+        return ((bounded.log() - self._log_low) / self._log_ratio).to(self.low.dtype)
 
     def icdf(self, value: Tensor) -> Tensor:
         """Quantiles a (b/a)^value, within the bounds whatever the rounding."""
-        quantile = (self.low.log() + self._log_ratio * value).exp()
+        quantile = (self._log_low + self._log_ratio * value).exp().to(self.low.dtype)
         return quantile.clamp(self.low, self.high)
 
     def entropy(self) -> Tensor:
         """½ ln(ab) + ln ln(b/a), in nats."""
-        return 0.5 * (self.low.log() + self.high.log()) + self._log_ratio.log()
+        log_ratio = self._log_ratio
+        return (self._log_low + 0.5 * log_ratio + log_ratio.log()).to(self.low.dtype)
+
+
+def _coth_excess(h: Tensor) -> Tensor:
+    """H coth h − 1 for h > 0, by its series where the difference cancels."""
+    is_small = h < _SMALL
+    far, near = torch.where(is_small, 1.0, h), torch.where(is_small, h, 0.0).square()
+    series = near * (1 / 3 - near * (1 / 45 - near * (2 / 945 - near / 4725)))
+    return torch.where(is_small, series, far / far.tanh() - 1)
+
+
+_SMALL = 0.05

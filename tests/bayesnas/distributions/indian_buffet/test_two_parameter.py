@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from fractions import Fraction
 
 import pytest
 import torch
@@ -203,3 +204,18 @@ def test_values_have_to_be_binary_matrices_of_the_customers() -> None:
         BetaBernoulliBuffet(1.0, 1.0, 3, 5).log_prob_of_class(torch.zeros(3, 4))
     with pytest.raises(ValueError, match=r"count must be in 1…3, got 4"):
         buffet.expected_dishes_taken_by(4)
+
+
+@pytest.mark.parametrize("mass", [1e-8, 0.01, 2.0, 1e4, 1e8])
+def test_moments_of_broken_sticks_in_single_precision(mass: float) -> None:
+    """By fractions: (α/(1+α))ᵏ and (α/(2+α))ᵏ − (α/(1+α))²ᵏ."""
+    sticks = StickBreakingBuffet(mass, dishes=3)
+    alpha = Fraction(float(sticks.mass))
+    for k in range(1, 4):
+        mean = (alpha / (1 + alpha)) ** k
+        variance = (alpha / (2 + alpha)) ** k - mean**2
+        assert float(sticks.mean[k - 1]) == pytest.approx(float(mean), rel=2e-6)
+        assert float(sticks.variance[k - 1]) == pytest.approx(float(variance), rel=2e-6)
+    draws = sticks.sample((50,))
+    assert bool((draws > 0).all())
+    assert bool(sticks.log_prob(draws).isfinite().all())

@@ -137,3 +137,12 @@ def test_the_location_of_a_wanted_probability(probability: float) -> None:
 def test_bad_arguments_are_named(options: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         HardConcrete(logits=torch.tensor(0.0), **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("temperature", [0.1, 2 / 3])
+def test_the_variance_near_1_is_that_of_the_mirrored_gate(temperature: float) -> None:
+    """1 − z of logits −l is z of logits l: both ends are as precise, though one rounds to 1."""
+    for logit in (3.0, 20.0, 60.0):
+        high, low = (HardConcrete(temperature, logits=torch.tensor(v)) for v in (logit, -logit))
+        assert float(high.variance) > 0
+        assert float(high.variance) == pytest.approx(float(low.variance), rel=1e-4)

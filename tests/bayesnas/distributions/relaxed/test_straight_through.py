@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch.distributions import Bernoulli, OneHotCategorical, kl_divergence
@@ -81,3 +83,11 @@ def test_divergences_stay_finite_where_probabilities_round_to_zero():
     kl = kl_divergence(StraightThroughBernoulli(logits=q[:1]), Bernoulli(logits=p[1:]))
     assert float(kl.detach()) == pytest.approx(200.0 - 0.6931472, rel=1e-5)
     assert torch.autograd.grad(kl, q)[0].isfinite().all()
+
+
+@pytest.mark.parametrize("logit", [-60.0, -3.0, 20.0, 60.0])
+def test_the_variance_where_a_probability_rounds_to_1(logit: float) -> None:
+    found = float(StraightThroughBernoulli(logits=torch.tensor(logit)).variance)
+    assert found == pytest.approx(
+        math.exp(-abs(logit)) / (1 + math.exp(-abs(logit))) ** 2, rel=1e-5
+    )

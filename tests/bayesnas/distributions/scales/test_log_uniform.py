@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -88,3 +90,35 @@ def test_outside_the_support() -> None:
 def test_bad_bounds_are_named(low: float, high: float, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         LogUniform(low, high)
+
+
+@pytest.mark.parametrize(
+    ("low", "high"),
+    [
+        (1.0, 1.000001), (1000.0, 1000.0005), (0.5, 0.56), (1e-3, 1.0), (1e-30, 1e-3), (1.0, 1e18),
+        (1e-38, 1e38), (3e-20, 3.0000003e-20),
+    ],
+)  # fmt: skip
+def test_single_precision_at_the_ends(low: float, high: float) -> None:
+    """Against series in the width of ln x, or the textbook formulas in doubles."""
+    q = LogUniform(torch.tensor(low), torch.tensor(high))
+    low, high = float(q.low), float(q.high)  # as rounded
+    ratio = math.log1p((high - low) / low)
+    mean = (high - low) / ratio
+    if ratio < 0.01:  # ln x is uniform on a short interval
+        variance = low * high * (ratio**2 / 12 + ratio**4 * (1 / 360 + 1 / 288))
+    else:
+        variance = (high - low) * (high + low) / (2 * ratio) - mean**2
+    assert float(q.mean) == pytest.approx(mean, rel=1e-6)
+    if variance < 3e38:
+        assert float(q.variance) == pytest.approx(variance, rel=1e-5, abs=1e-44)
+    else:
+        assert float(q.variance) == math.inf
+    assert float(q.entropy()) == pytest.approx(
+        math.log(low) + ratio / 2 + math.log(ratio), abs=2e-5
+    )
+    middle = q.icdf(torch.tensor(0.5))
+    expected = -math.log(float(middle)) - math.log(ratio)
+    assert float(q.log_prob(middle)) == pytest.approx(expected, rel=1e-6)
+    assert float(q.cdf(q.high)) == 1.0
+    assert float(q.cdf(middle)) == pytest.approx(math.log(float(middle) / low) / ratio, rel=1e-4)
