@@ -31,9 +31,8 @@ class PyroPair(BayesianModel):
     batch has rows, whatever its name, and observed values with a row for each; which these are is
     found by running the pair on two numbers of rows. ``poutine.mask`` and ``poutine.scale``,
     ``pyro.factor``, ``pyro.deterministic`` and plates that subsample mean what they mean in Pyro.
-    Parameters
-    made by ``pyro.param``, by a ``PyroModule`` or by an autoguide on its first call become
-    this module's own; Pyro's global store is not touched. Networks belong to the pair when
+    Parameters made by ``pyro.param``, by a ``PyroModule`` or by an autoguide on its first call
+    become this module's own; Pyro's global store is not touched. Networks belong to the pair when
     the functions are modules, or bound methods of one (``PyroPair(vae.model, vae.guide)``).
 
     Args:

@@ -60,7 +60,8 @@ class StraightThroughBernoulli(dist.Bernoulli):  # type: ignore[misc]  # pyro is
     @property
     def variance(self) -> Tensor:
         """P (1 − p), also where p rounds to 1."""
-        return self.logits.sigmoid() * (-self.logits).sigmoid()
+        logits: Tensor = self.logits
+        return logits.sigmoid() * (-logits).sigmoid()
 
     def rsample(self, sample_shape: Shape = ()) -> Tensor:
         """Draw zeros and ones ``sample_shape + [...]``."""
