@@ -7,7 +7,6 @@ import math
 import torch
 from torch import Tensor, nn
 
-_LEAST_PRECISION = 1e-9
 _RIDGE = 1e-6  # of the mean variance of the features; lets collinear ones be whitened
 
 
@@ -31,7 +30,6 @@ class PseudoLikelihood(nn.Module):
 
     Args:
         features: p.
-        copies: S, how many of them there are, each with parameters of its own; None: one.
 
     >>> linear, precision = PseudoLikelihood(3)(torch.ones(()))
     >>> precision.shape
@@ -42,24 +40,17 @@ class PseudoLikelihood(nn.Module):
     least_squares: Tensor
     unit: Tensor
     log_start: Tensor
-    start_target: Tensor
-    start_log_diagonal: Tensor
-    start_lower: Tensor
 
-    def __init__(self, features: int, copies: int | None = None) -> None:
+    def __init__(self, features: int) -> None:
         """Create the parameters; see the class."""
         super().__init__()
-        batch = () if copies is None else (copies,)
-        self.target = nn.Parameter(torch.zeros(*batch, features))
-        self.log_diagonal = nn.Parameter(torch.zeros(*batch, features))
-        self.lower = nn.Parameter(torch.zeros(*batch, features, features))
+        self.target = nn.Parameter(torch.zeros(features))
+        self.log_diagonal = nn.Parameter(torch.zeros(features))
+        self.lower = nn.Parameter(torch.zeros(features, features))
         self.register_buffer("whitening", torch.eye(features, dtype=torch.float64))
         self.register_buffer("least_squares", torch.zeros(features))
         self.register_buffer("unit", torch.ones(()))
         self.register_buffer("log_start", torch.zeros(()))
-        if copies is not None:
-            for name in ("target", "log_diagonal", "lower"):
-                self.register_buffer(f"start_{name}", torch.zeros_like(getattr(self, name)))
 
     @torch.no_grad()
     def prepare(self, x: Tensor, response: Tensor, unit: Tensor) -> None:
@@ -83,46 +74,19 @@ class PseudoLikelihood(nn.Module):
         self.log_start.fill_(0.5 * math.log(len(table)))
 
     @torch.no_grad()
-    def start_at(self, linear: Tensor, precision: Tensor, noise_precision: Tensor) -> None:
-        """Take η ``[S, p]`` and Λ ``[S, p, p]`` of copies as their starting values, after prepare.
-
-        Λ is raised by 1e-9 of the mean variance where the data say nothing.
-        """
-        upper, tau = self.whitening.double(), noise_precision.double()
-        left = torch.linalg.solve_triangular(upper.mT, precision / tau, upper=False)
-        inner = torch.linalg.solve_triangular(upper, left, upper=True, left=False)
-        eye = torch.eye(len(upper), dtype=upper.dtype, device=upper.device)
-        factor = torch.linalg.cholesky(0.5 * (inner + inner.mT) + _LEAST_PRECISION * eye)
-        whitened = torch.linalg.solve_triangular(upper.mT, linear[..., None] / tau, upper=False)
-        target = torch.cholesky_solve(whitened, factor)[..., 0]
-        diagonal = factor.diagonal(dim1=-2, dim2=-1)
-        self.start_target.copy_(target / self.unit)
-        self.start_log_diagonal.copy_(diagonal.log())
-        self.start_lower.copy_(factor.tril(-1) / diagonal[..., None])
-
-    @torch.no_grad()
     def reset(self) -> None:
-        """Start near the least-squares fit: a standard error away from it, at random.
-
-        Copies start where :meth:`start_at` says, a hundredth of a standard error away.
-        """
-        if self.target.ndim > 1:
-            noise = torch.randn_like(self.target) * (-self.start_log_diagonal).exp()
-            self.target.copy_(self.start_target + 0.01 * noise)
-            self.log_diagonal.copy_(self.start_log_diagonal)
-            self.lower.copy_(self.start_lower)
-            return
+        """Start near the least-squares fit: a standard error away from it, at random."""
         noise = torch.randn_like(self.target) * (-self.log_start).exp()
         self.target.copy_(self.least_squares + noise)
         self.log_diagonal.copy_(self.log_start.expand_as(self.log_diagonal))
         self.lower.zero_()
 
     def forward(self, noise_precision: Tensor) -> tuple[Tensor, Tensor]:
-        """Return η ``[p]`` and Λ ``[p, p]``, of copies ``[S, ...]``, in doubles, given τ."""
+        """Return η ``[p]`` and Λ ``[p, p]``, in double precision, given τ."""
         diagonal = self.log_diagonal.double().exp()
-        eye = torch.eye(diagonal.shape[-1], dtype=diagonal.dtype, device=diagonal.device)
-        factor = diagonal[..., None] * (eye + self.lower.double().tril(-1))
+        eye = torch.eye(len(diagonal), dtype=diagonal.dtype, device=diagonal.device)
+        factor = diagonal[:, None] * (eye + self.lower.double().tril(-1))
         root = factor.mT @ self.whitening
-        target = factor.mT @ (self.unit * self.target).double()[..., None]
+        target = factor.mT @ (self.unit * self.target).double()
         precision = noise_precision.double()
-        return precision * (root.mT @ target)[..., 0], precision * (root.mT @ root)
+        return precision * (root.mT @ target), precision * (root.mT @ root)

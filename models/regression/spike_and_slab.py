@@ -15,14 +15,9 @@ from bayesnas.checks import choice, positive, probability
 from bayesnas.distributions import SpikeAndSlab
 from bayesnas.distributions.deferred.deferred import Deferred
 from bayesnas.distributions.gaussian_divergence import positive_exp
-from bayesnas.distributions.weights.gaussian_supports import (
-    GaussianSupports,
-    all_supports,
-    expected_log_prior,
-)
+from bayesnas.distributions.weights.gaussian_supports import GaussianSupports, all_supports
 from bayesnas.models.regression.base import WEIGHT, LinearModel
 from bayesnas.models.regression.gaussian_site import PseudoLikelihood
-from bayesnas.models.regression.support_posteriors import fit_supports
 from bayesnas.typed import typed
 
 if TYPE_CHECKING:
@@ -43,10 +38,7 @@ class SpikeAndSlabRegression(LinearModel):
 
     - ``"supports"`` has a probability for every one of the 2^p supports and a Gaussian on each
       (:class:`~bayesnas.distributions.weights.gaussian_supports.GaussianSupports`). It contains the
-      exact posterior of linear regression, and follows collinear features. For classes each
-      support has a Gaussian of its own, and its probability is off by as much as a Gaussian
-      misses of its posterior: for classes that a plane separates, with a slab as wide as 10
-      standard deviations of the inputs, inclusion probabilities by up to .02, with 100 by .05.
+      exact posterior of linear regression, and follows collinear features.
     - ``"mean-field"`` has independent gates and weights, q(w_j) = spike and slab (Titsias,
       Lázaro-Gredilla 2011; Carbonetto, Stephens 2012). It goes to any number of features, and
       of two features that say the same it keeps one and calls it certain.
@@ -80,7 +72,6 @@ class SpikeAndSlabRegression(LinearModel):
     """
 
     supports: Tensor
-    start_log_factors: Tensor
 
     def __init__(
         self,
@@ -116,14 +107,10 @@ class SpikeAndSlabRegression(LinearModel):
             self.register_buffer("log_slab_scale", value.log())
         self._corrected = likelihood == "bernoulli"
         if self.guide_family == "supports":
+            # Where the likelihood is Gaussian the exact posterior needs no such correction.
+            self.gate = nn.Parameter(torch.zeros(in_features)) if self._corrected else None
+            self.data_factor = PseudoLikelihood(in_features)
             self.register_buffer("supports", all_supports(in_features), persistent=False)
-            count = len(self.supports)
-            # Where the likelihood is Gaussian one factor serves all supports of the posterior.
-            self.log_factors = nn.Parameter(torch.zeros(count)) if self._corrected else None
-            self.register_buffer(
-                "start_log_factors", torch.zeros(count) if self._corrected else None
-            )
-            self.data_factor = PseudoLikelihood(in_features, count if self._corrected else None)
         else:
             self.logit = nn.Parameter(torch.zeros(in_features))
             self.loc = nn.Parameter(torch.zeros(in_features))
@@ -159,25 +146,18 @@ class SpikeAndSlabRegression(LinearModel):
             gated = SpikeAndSlab(None, self.loc, positive_exp(self.log_scale), logits=self.logit)
             return dist.Independent(gated, 1)
         linear, precision = self.data_factor(self.noise_precision()[0])
-        return self._posterior_of(linear, precision, self.log_factors)
-
-    def _posterior_of(
-        self, linear: Tensor, precision: Tensor, log_factors: Tensor | None
-    ) -> GaussianSupports:
-        """Prior times a Gaussian factor that stands for the data."""
         log_scale = self.log_slab_scale.double()
         # The prior in the same form: log odds of an open gate at w = 0, and the slab's precision.
-        gate = self._prior_logit() - log_scale - 0.5 * math.log(2 * math.pi)
+        gate = (self._prior_logit() - log_scale - 0.5 * math.log(2 * math.pi)).expand_as(linear)
         prior_precision = (-2 * log_scale).exp() * torch.eye(
             self.in_features, dtype=precision.dtype, device=precision.device
         )
         return GaussianSupports(
-            gate.expand(self.in_features),
+            gate if self.gate is None else gate + self.gate.double(),
             linear,
             precision + prior_precision,
             self.supports,
             dtype=self.centre.dtype,
-            log_factors=log_factors,
         )
 
     @torch.no_grad()
@@ -186,22 +166,6 @@ class SpikeAndSlabRegression(LinearModel):
         super().prepare(x, y)
         if self.guide_family == "supports":
             self.data_factor.prepare(x - self.centre, self.response(y), self.y_scale)
-            if self.log_factors is not None:
-                self._prepare_supports(x, y)
-
-    def _prepare_supports(self, x: Tensor, y: Tensor) -> None:
-        """Start at the best Gaussians of a first batch, and the weights that their bounds give.
-
-        From anywhere else the weight of a support is gone before its Gaussian has come to fit.
-        """
-        target = self.likelihood.target(y)
-        slab = self.slab_scale.double()
-        found = fit_supports(x - self.centre, target, self.supports, slab**-2)
-        self.data_factor.start_at(found.linear, found.precision, self.noise_precision()[0])
-        q = self._posterior_of(found.linear, found.precision, None)
-        bounds = found.log_lik + expected_log_prior(q, self.prior()) - q.negative_entropies()
-        factors = bounds - q.log_weights
-        self.start_log_factors.copy_(factors - factors.max())
 
     @torch.no_grad()
     def reset(self) -> None:
@@ -210,8 +174,8 @@ class SpikeAndSlabRegression(LinearModel):
         if self._learned_slab:
             self.log_slab_scale.copy_(self.y_scale.log())
         if self.guide_family == "supports":
-            if self.log_factors is not None:
-                self.log_factors.copy_(self.start_log_factors)
+            if self.gate is not None:
+                self.gate.zero_()
             self.data_factor.reset()
         else:
             self.logit.fill_(self._prior_logit())

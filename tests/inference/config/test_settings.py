@@ -16,9 +16,9 @@ FIT = {"steps": 6, "batch_size": 8}
 
 SETTINGS = [
     ("kl_weight", [-1, -1e-9, math.nan, math.inf, "1", None, True, 1j], "a finite number >= 0"),
-    ("batch_size", [0, -3, 2.0, math.nan, "8", None, True], "a whole number >= 1"),
+    ("batch_size", [0, -3, 2.0, math.nan, "8", True], "a whole number >= 1"),
     ("steps", [0, -3, 2.5, "8", True], "a whole number >= 1"),
-    ("lr", [0, 0.0, -1e-3, math.nan, math.inf, "x", None, True], "a finite number > 0"),
+    ("lr", [0, 0.0, -1e-3, math.nan, math.inf, "x", True], "a finite number > 0"),
     ("clip", [0, -1.0, math.nan, math.inf, "x", True], "a finite number > 0"),
     ("restarts", [0, -1, 1.5, None, True], "a whole number >= 1"),
     ("seed", [-1, 0.5, None, "0", True, 2**63], "a whole number from 0"),

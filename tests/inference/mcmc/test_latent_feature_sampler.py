@@ -159,7 +159,7 @@ def test_the_mean_number_of_features_equals_enumeration(
 
     Drawn as if there were none of its own, the mean is the ``wrong`` one.
     """
-    x = np.random.Generator(np.random.PCG64(0)).standard_normal(shape)  # the same for all seeds
+    x = np.random.default_rng(0).standard_normal(shape)
     exact = float(exact_counts(x, 1.0, 1.6, 0.3, most) @ np.arange(most + 1))
     sampler = LatentFeatureSampler(
         x, mass=1.0, concentration=1.6, noise_scale=0.3, feature_scale=1.0,
