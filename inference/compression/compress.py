@@ -44,7 +44,7 @@ _FIRST, _FIRST_KL_WEIGHT, _INITIAL_SCALE = Effort(4, 600), 0.05, 0.05
 _SORTING, _SORTING_KL_WEIGHT = Effort(4, 600), 0.1
 _SHORT, _LONG, _KL_WEIGHT = Effort(4, 400), Effort(30, 3000), 0.03
 _LR = 5e-3
-_STEP_DOWN = 0.6  # share of the weights that a stage leaves
+_STEP_DOWN, _SHORTEST_STEP = 0.6, 0.9  # share of the weights that a stage leaves
 _MOST_STAGES = 16
 _COMPILE: str | bool = "trace"  # stages are too short for the compiler
 
@@ -201,7 +201,10 @@ def _stages(descent: Descent, first: Posterior, tolerance: float) -> Iterator[St
         try:
             smaller = descent.smaller(current, share)
         except ValueError:  # a layer would lose all its groups
-            return
+            if share > _SHORTEST_STEP:
+                return
+            share = math.sqrt(share)
+            continue
         stage = descent.refined(smaller, _KL_WEIGHT, _SHORT)
         if not _is_as_good(stage, lowest, tolerance):
             stage = descent.refined(stage, _KL_WEIGHT, _LONG)

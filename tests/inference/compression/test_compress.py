@@ -20,7 +20,7 @@ def hurried(monkeypatch):
     """Short fits: what is asked here does not depend on how good they are."""
     for name in ("_PRETRAINING", "_FIRST", "_SORTING", "_SHORT", "_LONG"):
         monkeypatch.setattr(module, name, Effort(1, 40))
-    monkeypatch.setattr(module, "_MOST_STAGES", 2)
+    monkeypatch.setattr(module, "_MOST_STAGES", 4)
     monkeypatch.setattr(module, "_COMPILE", False)
 
 
