@@ -22,6 +22,7 @@ from typing import NamedTuple
 import torch
 
 import bayesnas as bn
+from bayesnas.inference.config.settings import FitSettings
 from bayesnas.inference.training import chain_trainer
 
 TOP = Path(chain_trainer.__file__).resolve().parents[2]
@@ -85,7 +86,7 @@ def fit(steps: int) -> None:
 def of_a_step() -> Hops:
     """Count one step in the middle of a fit: its λ, its batch, the bound, gradients, update."""
     hops = Hops([])
-    settings_of = chain_trainer.FitSettings.kl_weight_at
+    settings_of = FitSettings.kl_weight_at
     with_step = chain_trainer.ChainTrainer._take_step
 
     def watched(self: chain_trainer.ChainTrainer, *given: object) -> torch.Tensor:
