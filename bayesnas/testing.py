@@ -46,7 +46,7 @@ class ModelContract(abc.ABC):
     """
 
     steps = 8
-    kl_draws = 400
+    kl_draws = 200
     svi = True
     _fitted: bn.Posterior
 

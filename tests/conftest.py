@@ -45,6 +45,26 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """``slow_except`` of a parametrised test: every case but those named is slow."""
+    cases: dict[tuple[Any, str], set[str]] = {}
+    for item in items:
+        named = item.get_closest_marker("slow_except")
+        if named is None:
+            continue
+        assert isinstance(item, pytest.Function)
+        case = item.callspec.id
+        cases.setdefault((item.parent, item.originalname), set()).add(case)
+        if case not in named.args:
+            item.add_marker(pytest.mark.slow)
+    for (parent, name), found in cases.items():
+        function = getattr(parent.obj, name)
+        named = next(mark for mark in function.pytestmark if mark.name == "slow_except")
+        if len(found) > 1 and not found.issuperset(named.args):
+            raise pytest.UsageError(f"{name}: slow_except names {named.args}, cases are {found}")
+
+
 def _shifted(function: Callable[..., Any], position: int, shift: int) -> Callable[..., Any]:
     """The function with the seed at a position of its arguments shifted, where one is given."""
 

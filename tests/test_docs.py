@@ -50,8 +50,15 @@ def relative(page):
 
 
 def takes_long(page):
-    """Pages whose fits other tests make in small: those of the models, and three more."""
-    return page.parent.name == "models" or page.stem in ("arviz", "graphs", "search")
+    """Pages whose fits other tests make in small: those of the models, and six more."""
+    return page.parent.name == "models" or page.stem in (
+        "arviz",
+        "graphs",
+        "guide",
+        "objective",
+        "pyro-pair",
+        "search",
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The command line: ``bayesnas models | fit | frontier | prune | report | reproduce``.
+"""The command line: ``bayesnas models | fit | compress | frontier | prune | report | reproduce``.
 
 Results go to stdout, as text or with ``--json`` as one JSON object; progress, messages and errors
 go to stderr. Exit status: 0; 1 where a fit fails midway or can't be saved; 2 for bad input; 130
@@ -13,6 +13,9 @@ import sys
 from collections.abc import Sequence
 
 import bayesnas as bn
+from bayesnas.cli.commands import (
+    compress as compress_command,
+)
 from bayesnas.cli.commands import (
     fit as fit_command,
 )
@@ -37,6 +40,7 @@ from bayesnas.cli.output import Outcome, to_json
 _COMMANDS = (
     models_command,
     fit_command,
+    compress_command,
     frontier_command,
     prune_command,
     report_command,

@@ -8,6 +8,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from torch import nn
+
 import bayesnas as bn
 from bayesnas.cli.options import prior_scale, widths
 from bayesnas.data import DataSet, Split
@@ -124,12 +126,24 @@ def model_of(args: argparse.Namespace, data: DataSet) -> BayesianModel:
         if "likelihood" in _TAKEN[cls] and data.info.task == "classification":
             given.setdefault("likelihood", "bernoulli")
         return make(inputs, **given)
-    likelihood = given.setdefault(
-        "likelihood", "gaussian" if data.info.task == "regression" else "categorical"
+    net, given["likelihood"] = network_of(
+        data, given.pop("hidden", None), given.pop("activation", None), given.get("likelihood")
     )
-    hidden = list(itertools.chain.from_iterable(given.pop("hidden", [[100]])))
-    sizes = [inputs, *hidden, _outputs(data.train, likelihood)]
-    return make(bn.nn.mlp(sizes, given.pop("activation", "relu")), **given)
+    return make(net, **given)
+
+
+def network_of(
+    data: DataSet,
+    hidden: list[list[int]] | None,
+    activation: str | None,
+    likelihood: str | None,
+) -> tuple[nn.Module, str]:
+    """A perceptron that fits the data, and the likelihood of its targets."""
+    if likelihood is None:
+        likelihood = "gaussian" if data.info.task == "regression" else "categorical"
+    inner = itertools.chain.from_iterable([[100]] if hidden is None else hidden)
+    sizes = [math.prod(data.train.x.shape[1:]), *inner, _outputs(data.train, likelihood)]
+    return bn.nn.mlp(sizes, "relu" if activation is None else activation), likelihood
 
 
 def _autoencoder(

@@ -150,6 +150,15 @@ def fitted_with(guide: str, support: str) -> tuple[bn.Posterior, dict[str, float
     return fitted(GUIDES[guide], support)
 
 
+@pytest.mark.slow_except(
+    "AutoNormal-positive",
+    "AutoDiagonalNormal-Cholesky",
+    "AutoMultivariateNormal-simplex",
+    "AutoLowRankMultivariateNormal-unit interval",
+    "AutoStructured-unit interval",
+    "AutoGuideList-positive",
+    "AutoIAFNormal-simplex",
+)
 @pytest.mark.parametrize(("guide", "support"), CASES)
 def test_the_bound_is_just_below_the_evidence(guide: str, support: str) -> None:
     """Five standard errors above it at most, half a nat below it at most."""
@@ -159,6 +168,7 @@ def test_the_bound_is_just_below_the_evidence(guide: str, support: str) -> None:
     assert found["elbo"] > evidence - 0.5
 
 
+@pytest.mark.slow_except("positive")
 @pytest.mark.parametrize("support", SUPPORTS)
 def test_so_it_is_of_a_fit_by_an_elbo_of_pyros(support: str) -> None:
     _, found = fitted(AutoNormal, support, elbo=Trace_ELBO())
@@ -178,6 +188,9 @@ def test_a_point_mass_has_an_infinite_divergence_and_no_weights(guide: Any, supp
         post.pareto_k(data, draws=20)
 
 
+@pytest.mark.slow_except(
+    "AutoNormal-positive", "AutoMultivariateNormal-simplex", "AutoStructured-unit interval"
+)
 @pytest.mark.parametrize("support", SUPPORTS)
 @pytest.mark.parametrize("guide", ["AutoNormal", "AutoMultivariateNormal", "AutoStructured"])
 def test_only_sites_of_the_model_are_exported(guide: str, support: str) -> None:

@@ -75,6 +75,7 @@ def mean_moments(post: bn.Posterior) -> tuple[Tensor, Tensor]:
     return torch.stack(locs).mean(0), torch.stack(variances).mean(0)
 
 
+@pytest.mark.slow_except("0.5")
 @pytest.mark.parametrize("kl_weight", KL_WEIGHTS)
 def test_fit_reaches_the_exact_mean_field_optimum(kl_weight: float) -> None:
     """In the mean of 32 starts.
@@ -98,6 +99,7 @@ def test_fit_reaches_the_exact_mean_field_optimum(kl_weight: float) -> None:
     assert fitted["elbo"] <= bound + 5 * fitted["elbo_error"]
 
 
+@pytest.mark.slow
 def test_weight_sampling_reaches_the_same_optimum() -> None:
     x, y = regression_data(correlated=False)
     post = bn.fit(
@@ -127,6 +129,7 @@ def test_kl_weight_zero_is_least_squares() -> None:
     assert torch.allclose(fitted_moments(post)[0], least_squares, rtol=0.01, atol=0)
 
 
+@pytest.mark.slow
 def test_pareto_k_tells_the_tempered_target_from_the_posterior() -> None:
     """An orthogonal design, where the mean-field optimum is the tempered posterior itself."""
     x, _ = regression_data(correlated=False)
@@ -151,6 +154,7 @@ def test_learned_noise_scale_is_the_maximum_likelihood_one() -> None:
     assert learned == pytest.approx(residual.square().mean().sqrt().item(), rel=0.01)
 
 
+@pytest.mark.slow_except("piecewise")
 @pytest.mark.parametrize("amortize", ["piecewise", bn.nn.LowRankMap(rank=2, hidden=20)])
 def test_one_fit_reaches_the_exact_mean_field_optimum_along_kl_weight(amortize) -> None:
     """Linear regression, where it is known in closed form at every λ."""

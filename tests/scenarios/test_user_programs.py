@@ -377,6 +377,7 @@ def mixture(x: Tensor, y: Tensor | None = None) -> None:
         pyro.sample("y", dist.Normal(w + 2.0 * z, NOISE), obs=y)
 
 
+@pytest.mark.slow_except("0.3-7")
 @pytest.mark.parametrize("batch_size", [7, N])
 @pytest.mark.parametrize("kl_weight", [0.3, 3.0])
 def test_summed_sites_belong_to_the_likelihood(batch_size: int, kl_weight: float) -> None:
@@ -428,6 +429,7 @@ def test_summed_sites_without_such_an_elbo_are_named() -> None:
         bn.fit(bn.models.PyroPair(mixture, guide), (X, X), steps=2, progress=False)
 
 
+@pytest.mark.slow_except("7")
 @pytest.mark.parametrize("batch_size", [7, N])
 def test_sites_enumerated_in_the_guide(batch_size: int) -> None:
     """Of one switch the log odds are Σ (y − ½) / λ."""
@@ -454,6 +456,7 @@ def test_sites_enumerated_in_the_guide(batch_size: int) -> None:
 # Factors of a guide ------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_factor_of_the_guide_is_part_of_its_density() -> None:
     """A log-normal written as a draw and a Jacobian: KL to a log-normal is that of Gaussians."""
 

@@ -302,6 +302,7 @@ def test_heteroscedastic_finds_where_the_noise_is(points: Any) -> None:
     assert post.predict(x, draws=2).shape == (2, 400)
 
 
+@pytest.mark.slow_except("poisson-SpikeAndSlabNet", "heteroscedastic-BayesianCompressionNet")
 @pytest.mark.parametrize("make", [bn.models.SpikeAndSlabNet, bn.models.BayesianCompressionNet])
 @pytest.mark.parametrize("name", ["poisson", "negative-binomial", "ordinal", "heteroscedastic"])
 def test_every_net_model_saves_and_loads_every_likelihood(

@@ -9,6 +9,7 @@ import bayesnas as bn
 SHORT = ("--steps", "3", "--lr", "0.01", "--draws", "2", "--quiet")
 
 
+@pytest.mark.slow_except("compression net", "ARD regression")
 @pytest.mark.parametrize(
     ("words", "described"),
     [
@@ -29,6 +30,7 @@ SHORT = ("--steps", "3", "--lr", "0.01", "--draws", "2", "--quiet")
             "ArdRegression of 10 features",
         ),
     ],
+    ids=["compression net", "spike-and-slab net", "spike-and-slab regression", "ARD regression"],
 )
 def test_a_model_is_fitted_saved_and_reported(call, call_json, tmp_path, words, described):
     """The numbers are those of the library, and report reads the run."""

@@ -48,6 +48,7 @@ def done(tmp_path_factory):
     return found, out, said
 
 
+@pytest.mark.slow
 def test_every_published_figure_has_ours_beside_it(done):
     found = {(c.quantity, *c.labels.values()): c for c in done[0].comparisons}
     published = TINY.published
@@ -60,6 +61,7 @@ def test_every_published_figure_has_ours_beside_it(done):
         assert 0 < found["test error, %", "groups, at the knee", prior].mean < 100
 
 
+@pytest.mark.slow
 def test_each_stage_keeps_what_it_is_told_and_its_net_makes_the_errors_given(done):
     rows = list(csv.DictReader((done[1] / "stages.csv").read_text().splitlines()))
     ways = [(row["prior"], row["way"], row["index"]) for row in rows]
@@ -84,6 +86,7 @@ def test_each_stage_keeps_what_it_is_told_and_its_net_makes_the_errors_given(don
         assert float(row["error"]) == pytest.approx(100 * wrong.double().mean().item())
 
 
+@pytest.mark.slow
 def test_a_second_call_reads_what_is_there_and_other_settings_are_refused(done):
     found, out, said = done
     before = {path: path.stat().st_mtime_ns for path in (out / "fits").rglob("*")}
@@ -116,6 +119,7 @@ def test_a_stage_of_the_whole_net_removes_nothing(tmp_path):
     assert not torch.equal(*means)  # it was fitted on
 
 
+@pytest.mark.slow
 def test_pictures_and_tables_are_written(done):
     for path in done[0].files.values():
         assert path.stat().st_size > 0
@@ -195,6 +199,7 @@ def test_single_weights_may_go_where_groups_have_gone(tmp_path):
     assert [list(line.get_xdata()) for line in drawn[:2]] == [[100, 60], [60, 30]]
 
 
+@pytest.mark.slow
 def test_the_noise_of_a_recipe_acts_in_training_alone_and_is_kept_by_every_stage(done):
     layers = dict(TINY.net().named_children())
     assert layers["noise"].scale == TINY.input_noise > 0

@@ -53,6 +53,7 @@ def by_labels(found):
     return {(c.quantity, *c.labels.values()): c for c in found.comparisons}
 
 
+@pytest.mark.slow
 def test_every_published_figure_has_ours_beside_it(done):
     found = by_labels(done[0])
     tables = {
@@ -73,6 +74,7 @@ def test_every_published_figure_has_ours_beside_it(done):
         assert found["bound", name, "1"].published is None
 
 
+@pytest.mark.slow
 def test_the_counts_of_the_published_settings_are_the_published_ones(done):
     found = by_labels(done[0])
     for key, count in published.UPDATES.items():
@@ -83,6 +85,7 @@ def test_the_counts_of_the_published_settings_are_the_published_ones(done):
     assert found["updates", "(a) direct", "as run"].ours == (4 * 2 * 3 * 3760 * 2,)
 
 
+@pytest.mark.slow
 def test_figures_are_those_of_the_saved_fits(done):
     found, out, _ = done
     figures = by_labels(found)
@@ -110,6 +113,7 @@ def test_figures_are_those_of_the_saved_fits(done):
             assert figures["stability", name, label].ours[start] == pytest.approx(stability)
 
 
+@pytest.mark.slow
 def test_files_hold_the_figures_and_the_curves(done):
     found, out, _ = done
     with (out / "comparison.csv").open() as stream:
@@ -124,6 +128,7 @@ def test_files_hold_the_figures_and_the_curves(done):
         assert picture.height > 1000
 
 
+@pytest.mark.slow
 def test_a_second_call_fits_nothing_and_gives_the_same(done, monkeypatch):
     found, out, said = done
     assert sum(line.startswith("fit ") for line in said) == 4 + 4 + 3 + 3 * 4
@@ -164,6 +169,7 @@ def test_after_an_interruption_the_next_call_goes_on(done, tmp_path):
     assert by_labels(found) == by_labels(done[0])
 
 
+@pytest.mark.slow
 def test_half_an_epoch_of_fine_tuning_is_not_kept(done, tmp_path, monkeypatch):
     _, out, _ = done
     settings, data = tiny(Request(out))
@@ -186,12 +192,14 @@ def _interrupted(self, *args, **options):
     return self
 
 
+@pytest.mark.slow
 def test_a_folder_of_other_settings_is_refused(done):
     _, out, _ = done
     with pytest.raises(ValueError, match=r"out: .* with starts=2, got 1; give another folder"):
         varhypernet.run(Request(out, seeds=1))
 
 
+@pytest.mark.slow
 def test_the_command_prints_and_gives_json(done, call, call_json):
     found, out, _ = done
     content = call_json("reproduce", "varhypernet", "--out", out)

@@ -88,6 +88,7 @@ class Branches(nn.Module):
         return self.out(torch.relu(self.left(x)) + torch.tanh(self.right(x)))
 
 
+@pytest.mark.slow_except("branches")
 @pytest.mark.parametrize(
     "net",
     [Branches(), bn.nn.convnet([4, 6], [12], image=8, kernel=3, pool=1)],
@@ -107,6 +108,7 @@ def test_other_networks_than_chains(hurried, net):
     assert last.shape == (2, 3, 10)
 
 
+@pytest.mark.slow
 def test_it_is_seeded_and_leaves_the_random_state(hurried):
     net = bn.nn.mlp([64, 12, 10])
     before = torch.get_rng_state()

@@ -109,6 +109,7 @@ def test_no_bound_of_an_autoguide_is_above_the_evidence(name, guide):
     assert bounds.mean().item() < evidence(name) + 6 * error + 1e-4
 
 
+@pytest.mark.slow_except("AutoNormal-ours", "AutoMultivariateNormal-Trace_ELBO")
 @pytest.mark.parametrize("elbo", [None, Trace_ELBO()], ids=["ours", "Trace_ELBO"])
 @pytest.mark.parametrize("guide", GUIDES[:3], ids=lambda guide: guide.__name__)
 def test_a_fitted_bound_is_just_below_the_evidence(guide, elbo):
@@ -182,6 +183,7 @@ def test_divergences_that_are_not_of_the_densities_are_not_taken(model_fn, guide
         assert found == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_a_reversed_guide_is_bounded_by_the_evidence():
     """Gaussians throughout: log p(y) of y ~ N(b, 1), b ~ N(a / 2, 1.3²), a ~ N(0, 1.3²)."""
 

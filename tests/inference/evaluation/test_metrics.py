@@ -34,6 +34,7 @@ def test_metrics_are_those_of_the_mean_of_predicted_probabilities(post: bn.Poste
     assert found["nll"] == pytest.approx(log_loss(y, probabilities, labels=[0, 1, 2]), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_the_bound_is_recomputed_by_hand_from_the_saved_means_and_scales(
     post: bn.Posterior,
 ) -> None:

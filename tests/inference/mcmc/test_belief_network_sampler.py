@@ -23,6 +23,7 @@ def batch_error(values):
     return np.sqrt(means.var(0, ddof=1) / 40)
 
 
+@pytest.mark.slow
 def test_without_examples_it_draws_from_the_cascade():
     """Widths against the exact chain: nothing is learned, so the posterior is the prior."""
     model = BeliefNetwork(2, mass=0.8)

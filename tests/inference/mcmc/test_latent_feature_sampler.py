@@ -151,6 +151,7 @@ def exact_counts(x: Doubles, mass: float, beta: float, noise: float, most: int) 
     return found
 
 
+@pytest.mark.slow_except("shape0-9-2.88")
 @pytest.mark.parametrize(("shape", "most", "wrong"), [((3, 6), 9, 2.88), ((4, 6), 8, 4.0)])
 def test_the_mean_number_of_features_equals_enumeration(
     shape: tuple[int, int], most: int, wrong: float

@@ -157,6 +157,7 @@ def test_no_kl_weight_at_all_is_refused(post, data, none) -> None:
         post.to_arviz(none)
 
 
+@pytest.mark.slow_except("diabetes")
 @pytest.mark.parametrize("name", ["digits", "breast-cancer", "diabetes"])
 def test_the_kl_falls_monotonically_along_the_kl_weight(name) -> None:
     """At convergence d𝓛/dλ = −KL, and 𝓛 is convex in λ."""

@@ -139,6 +139,7 @@ def test_arviz_reads_the_export(post: bn.Posterior, tree: xr.DataTree, tmp_path:
     assert np.array_equal(values.values, tree["posterior"]["layer1.weight"].values)
 
 
+@pytest.mark.slow
 def test_a_thousand_draws_of_eighty_thousand_weights_stay_below_two_gibibytes() -> None:
     run = subprocess.run(
         [sys.executable, "-P", "-c", MEMORY], capture_output=True, text=True, check=True

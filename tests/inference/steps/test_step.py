@@ -105,6 +105,7 @@ def test_smaller_last_batches_are_recorded_where_they_come_often(
     assert np.allclose(traced, losses(False), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_compiled_fit_follows_the_eager_one(caplog: pytest.LogCaptureFixture) -> None:
     """Also where the compiler takes the layers in another order than the eager run."""
     x = torch.randn(40, 1, 8, 8, generator=torch.Generator().manual_seed(0))

@@ -147,6 +147,7 @@ def test_batches_are_those_of_each_chain():
 # What happens between steps ---------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_chain_that_stops_early_stays_as_it_was(net, xy, stacked_steps):
     x, y = xy
     options = SHORT | {
@@ -184,6 +185,7 @@ def test_resumed_at_exactly_the_numbers_of_an_unbroken_fit(net, xy, numbers, tmp
     assert numbers(bn.load(tmp_path / "run")) == numbers(whole)
 
 
+@pytest.mark.slow
 def test_resumed_where_some_chains_have_stopped(net, xy, numbers, tmp_path):
     x, y = xy
     options = SHORT | {

@@ -70,6 +70,7 @@ def wide_or_narrow():
     return LatentStructureNet(graph, cost="parameters", cost_scale=50.0)
 
 
+@pytest.mark.slow
 def test_a_larger_kl_weight_takes_the_cheaper_operation():
     """In the mean of 16 starts: 0.96 at λ = 3, where that of one start varies by 0.02."""
     options = {"steps": 400, "lr": 0.02, "compile": "trace", "restarts": 16, "batched": True}
@@ -82,6 +83,7 @@ def test_a_larger_kl_weight_takes_the_cheaper_operation():
     assert found[3.0] > found[0.01]
 
 
+@pytest.mark.slow
 def test_one_fit_over_a_range_gives_an_architecture_at_every_kl_weight():
     options = {"kl_weight": bn.LogUniform(0.01, 10.0), "amortize": "piecewise", "steps": 800}
     post = bn.fit(
@@ -180,6 +182,7 @@ def test_the_point_mass_pays_the_complexity_and_nothing_else():
     assert float(terms.expected_log_lik().detach()) == pytest.approx(float(expected), rel=1e-5)
 
 
+@pytest.mark.slow_except("gumbel-softmax-gaussian")
 @pytest.mark.parametrize("weights", ["gaussian", "point"])
 @pytest.mark.parametrize("guide", ["gumbel-softmax", "dirichlet", "binary-concrete"])
 def test_gamma_of_every_example_estimates_the_same_bound_with_less_variance(guide, weights):
@@ -248,6 +251,7 @@ def test_the_temperature_falls_over_the_steps_of_a_fit(tmp_path):
     assert float(bn.load(tmp_path / "run").model.temperature) == pytest.approx(0.28)
 
 
+@pytest.mark.slow
 def test_a_fit_resumed_in_the_middle_has_the_temperatures_of_an_unbroken_one():
     x, y = classes_data()
     settings = make_settings(

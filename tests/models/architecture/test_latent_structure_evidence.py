@@ -140,7 +140,7 @@ def cube_prior(vertex, costs=(0.0, 0.7)):
 VERTICES = [
     ("simplex-vertices", (-0.05, 0.1), "batch"),  # P = 0.75, 0.25
     pytest.param("simplex-vertices", (0.08, 0.0), "example", marks=pytest.mark.slow),  # 1.00, 0.00
-    ("cube-vertices", (0.02, 0.0), "example"),  # 0.71, 0.04
+    pytest.param("cube-vertices", (0.02, 0.0), "example", marks=pytest.mark.slow),  # 0.71, 0.04
     pytest.param("cube-vertices", (0.1, 0.2), "batch", marks=pytest.mark.slow),  # 1.00, 0.04
 ]
 

@@ -156,6 +156,7 @@ def gamma_by_quadrature(model: ArdVae, x: Tensor, start: float, end: float) -> t
     return mean, math.sqrt(square)
 
 
+@pytest.mark.slow
 def test_the_scale_equals_quadrature_for_a_linear_decoder() -> None:
     """In the mean of 8 starts: that of one varies by 0.4 % and 2.5 %, around 0.2 % and 2.3 % off.
 

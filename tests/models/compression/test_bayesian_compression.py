@@ -130,6 +130,7 @@ def test_both_estimators_agree_on_the_expected_log_likelihood() -> None:
     assert abs(a - b) < 5 * (error_a.square() + error_b.square()).sqrt()
 
 
+@pytest.mark.slow_except("horseshoe")
 @pytest.mark.parametrize("prior", PRIORS)
 def test_inputs_without_information_lose_their_inclusion(prior: str) -> None:
     """Two of six inputs say what y is; their inclusion is high, that of the others low."""
@@ -168,6 +169,7 @@ def fitted_digits(prior: str = "normal-jeffreys") -> bn.Posterior:
     return copy.deepcopy(_digits_posterior(prior))
 
 
+@pytest.mark.slow_except("horseshoe")
 @pytest.mark.parametrize("prior", PRIORS)
 def test_compact_equals_the_pruned_posterior_means(prior: str) -> None:
     data = bn.data.load("digits")

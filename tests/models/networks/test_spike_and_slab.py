@@ -156,6 +156,7 @@ def test_digits_with_gates_on_weights() -> None:
     check_removal(post, data)
 
 
+@pytest.mark.slow
 def test_digits_with_gates_on_neurons() -> None:
     post, data = fit_digits("neurons", 0.05, 0.3, 0.03), bn.data.load("digits")
     assert post.evaluate(data.test)["accuracy"] > 0.95

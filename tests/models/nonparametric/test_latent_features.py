@@ -94,6 +94,7 @@ def test_one_feature_has_its_exact_posterior_given_the_loadings() -> None:
     assert torch.allclose(found, 0.4 + log_on - log_off, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_it_finds_the_four_glyphs() -> None:
     """The better of two starts by the bound, with the noise."""
     x, _ = glyph_images()

@@ -106,6 +106,7 @@ def test_scikit_learns_own_example_as_it_stands() -> None:
     assert np.allclose(ours[true], reference.coef_[true], rtol=0.05)
 
 
+@pytest.mark.slow_except("maximum")
 @pytest.mark.parametrize("hyperparameters", ["maximum", "posterior"])
 def test_prior_variances_of_noise_features_go_to_zero(hyperparameters: str) -> None:
     """Features built to be orthogonal to y and to each other, so no chance correlation is left."""
@@ -146,6 +147,7 @@ def test_the_bound_is_the_log_evidence() -> None:
     assert found == pytest.approx(exact, abs=0.05)
 
 
+@pytest.mark.slow
 def test_full_bayes_has_the_posterior_of_the_conjugate_updates() -> None:
     """Coordinate ascent of Bishop and Tipping (2000), iterated to convergence."""
     generator = np.random.default_rng(1)

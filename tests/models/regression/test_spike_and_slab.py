@@ -135,6 +135,7 @@ def noise_of(model: SpikeAndSlabRegression) -> float:
     return float(model.likelihood.noise_scale.detach())  # type: ignore[union-attr]
 
 
+@pytest.mark.slow_except("None")
 @pytest.mark.parametrize("noise_scale", [None, 0.7])
 def test_diabetes_equals_enumeration(noise_scale: float | None) -> None:
     """Ten features, some correlated by 0.9, 1024 supports; defaults of the model."""
@@ -155,7 +156,8 @@ def test_diabetes_in_minibatches() -> None:
     assert np.abs(found - linear_inclusion(x, y, noise_of(model))).max() < 0.05
 
 
-@pytest.mark.parametrize("rho", [pytest.param(0.5, marks=pytest.mark.slow), 0.95])
+@pytest.mark.slow_except("False-0.05-0.95")
+@pytest.mark.parametrize("rho", [0.5, 0.95])
 @pytest.mark.parametrize("noise", [0.05, 2.0])
 @pytest.mark.parametrize("noise_known", [True, False])
 def test_correlated_designs_at_low_and_high_noise(
@@ -172,6 +174,7 @@ def test_correlated_designs_at_low_and_high_noise(
     assert np.abs(found - exact).max() < 0.05
 
 
+@pytest.mark.slow_except("0.3")
 @pytest.mark.parametrize("kl_weight", [0.3, 5.0])
 def test_another_kl_weight_tempers_the_noise(kl_weight: float) -> None:
     """σ² → λσ²; the start is that of λ = 1, so training has to go there."""
@@ -212,6 +215,7 @@ def test_collinear_features_need_the_guide_over_supports() -> None:
         assert (np.abs(found - exact).max() < 0.05) == follows
 
 
+@pytest.mark.slow_except("gaussian")
 @pytest.mark.parametrize("likelihood", ["gaussian", "bernoulli"])
 def test_mean_field_is_right_for_independent_features(likelihood: str) -> None:
     generator = np.random.default_rng(5)
