@@ -120,9 +120,10 @@ def fit(
             called with t in [0, 1], the normalised log λ as a tensor ``[1]``, it gives them at that
             λ.
         epochs: passes over the sample; or
-        steps: optimiser steps (one of the two).
+        steps: optimiser steps; without either, as many as the model finds enough: 30 passes and
+            3,000 steps at least, for most.
         batch_size: examples in a batch; None for that of the model, mostly 256.
-        lr: learning rate at the start; None for that of the model, mostly 1e-3; what it takes for
+        lr: learning rate at the start; None for that of the model: 0.01 of nets; what it takes for
             these stands in ``model.fit_defaults``.
         schedule: ``"cosine"`` (down to 0), ``"constant"``, or a function of the fraction of
             steps done, in [0, 1), that gives a factor on ``lr``.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 
@@ -13,8 +14,21 @@ class FitDefaults:
         lr: learning rate at the start.
         batch_size: examples in a batch.
         kl_warmup: fraction of the steps over which λ rises; of fits at one λ alone.
+        epochs: at least so many passes over the sample, where neither epochs nor steps are given;
+        steps: and at least so many steps.
     """
 
     lr: float = 1e-3
     batch_size: int = 256
     kl_warmup: float = 0.0
+    epochs: int = 30
+    steps: int = 3000
+
+    def passes(self, examples: int, batch_size: int) -> int:
+        """Epochs of a fit whose length is not given.
+
+        >>> FitDefaults().passes(60_000, 256), FitDefaults().passes(353, 256)
+        (30, 1500)
+        """
+        batches = math.ceil(examples / min(batch_size, examples))
+        return max(self.epochs, math.ceil(self.steps / batches))

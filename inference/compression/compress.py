@@ -213,10 +213,10 @@ def _stages(descent: Descent, first: Posterior, tolerance: float) -> Iterator[St
         if _is_as_good(stage, lowest, tolerance):
             lowest = min(lowest, stage, key=lambda each: each.loss)
             current = stage
-        elif share == _STEP_DOWN:
-            share = math.sqrt(share)  # a last, shorter step
         else:
-            return
+            share = math.sqrt(share)  # a shorter step from the last that was good
+            if share > _SHORTEST_STEP:
+                return
 
 
 def _is_as_good(stage: Stage, best: Stage, tolerance: float) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import logging
 import warnings
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -11,6 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from bayesnas.checks import size
 from bayesnas.data import Split
 from bayesnas.distributions import LogUniform
 from bayesnas.inference.bilevel.losses import upper_parameters
@@ -24,9 +26,12 @@ from bayesnas.inference.runs.description import RunDescription, state_hash
 from bayesnas.inference.runs.run_folder import Example, RunFolder, read_run
 from bayesnas.inference.runtime.device import resolve_device
 from bayesnas.inference.training.chain_trainer import ChainTrainer
+from bayesnas.inference.training.convergence import unconverged
 from bayesnas.inference.training.fit_options import FitArguments
 from bayesnas.inference.training.loop import Loop
 from bayesnas.models.base import BayesianModel
+
+_LOG = logging.getLogger("bayesnas")
 
 
 class FitResult(NamedTuple):
@@ -89,6 +94,8 @@ def run_fit(model: BayesianModel, data: Data, arguments: FitArguments) -> FitRes
         folder.tidy()
         return FitResult(*read_run(folder.path, model, arguments.amortize), device)
     records = loop.run(first, folder, arguments.progress)
+    if said := unconverged(records, run.settings):
+        _LOG.warning("%s: %s", model.describe(), said)
     few = first.model.few_rows
     example = (few(train.x).detach().clone(), few(train.y).detach().clone())
     if folder is not None:
@@ -159,14 +166,18 @@ def _checked_settings(
 ) -> FitSettings:
     given = model.fit_defaults(examples)
     rises = not isinstance(arguments.kl_weight, LogUniform) and arguments.bilevel is None
+    batch_size = given.batch_size if arguments.batch_size is None else arguments.batch_size
+    epochs = arguments.epochs
+    if epochs is None and arguments.steps is None:
+        epochs = given.passes(examples, size("batch_size", batch_size))
     settings = make_settings(
         examples=examples,
         kl_weight=arguments.kl_weight,
         kl_warmup=_or(arguments.kl_warmup, given.kl_warmup if rises else 0.0),
         amortize=arguments.amortize,
-        epochs=arguments.epochs,
+        epochs=epochs,
         steps=arguments.steps,
-        batch_size=given.batch_size if arguments.batch_size is None else arguments.batch_size,
+        batch_size=batch_size,
         lr=_or(arguments.lr, given.lr),
         schedule=arguments.schedule,
         clip=arguments.clip,

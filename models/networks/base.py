@@ -12,6 +12,7 @@ from torch.func import functional_call
 
 from bayesnas.likelihoods import Likelihood
 from bayesnas.models.base import DATA_PLATE, OBSERVED, BayesianModel
+from bayesnas.models.fit_defaults import FitDefaults
 from bayesnas.nn.graphs.net_spec import build_net
 from bayesnas.nn.lazy.gaussian_tensor import GaussianTensor
 from bayesnas.nn.modules.keep_masks import KeepMasks
@@ -80,6 +81,10 @@ class NetModel(BayesianModel):
                 f"net does not take inputs x of shape {['n', *x.shape[1:]]}: {error}"
             ) from error
         self.likelihood.check(one_tensor(output).shape, y, classes)
+
+    def fit_defaults(self, examples: int) -> FitDefaults:
+        """A learning rate at which scales reach the prior's in a fit of the usual length."""
+        return FitDefaults(lr=0.01)
 
     def keep_masks(self) -> dict[str, Tensor]:
         """Which weights are kept, by site."""

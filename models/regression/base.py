@@ -15,6 +15,7 @@ from bayesnas.distributions.deferred.expected_likelihoods import ExpectedBernoul
 from bayesnas.distributions.weights.gaussian_supports import GaussianSupports
 from bayesnas.likelihoods import Gaussian, make_likelihood
 from bayesnas.models.base import DATA_PLATE, OBSERVED, BayesianModel
+from bayesnas.models.fit_defaults import FitDefaults
 
 WEIGHT = "weight"
 """Name of the site of the weights."""
@@ -67,6 +68,10 @@ class LinearModel(BayesianModel):
         if x.ndim != 2 or x.shape[1] != self.in_features:
             raise ValueError(f"x must have shape [n, {self.in_features}], got {list(x.shape)}")
         self.likelihood.check(torch.Size([len(x)]), y, classes)
+
+    def fit_defaults(self, examples: int) -> FitDefaults:
+        """Few parameters, near their optimum from the start, take long steps."""
+        return FitDefaults(lr=0.03)
 
     @torch.no_grad()
     def prepare(self, x: Tensor, y: Tensor) -> None:

@@ -20,12 +20,13 @@ WIDTHS = {"digits": [64, 100, 50, 10], "mnist": [784, 300, 100, 10]}
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", choices=sorted(WIDTHS), default="digits")
+    parser.add_argument("--prior", nargs="+", default=["horseshoe", "normal-jeffreys"])
     parser.add_argument("--seeds", type=int, default=1)
     args = parser.parse_args()
     data = bn.data.load(args.data)
     print("| prior | seed | weights kept, % | parameters kept, % | test error, % |")
     print("|---|---|---|---|---|")
-    for prior in ("horseshoe", "normal-jeffreys"):
+    for prior in args.prior:
         for seed in range(args.seeds):
             torch.manual_seed(seed)
             net = bn.nn.mlp(WIDTHS[args.data])

@@ -89,6 +89,7 @@ def test_one_search_along_the_cost_goes_from_what_fits_to_what_is_cheap():
     assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
 
 
+@pytest.mark.slow
 def test_a_monotone_search_goes_the_same_way_and_never_back():
     """Sizes never rise along λ̃; of any two operations the costlier falls behind."""
     train, held_out = halves()

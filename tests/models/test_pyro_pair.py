@@ -116,6 +116,7 @@ def test_a_discrete_latent_needs_a_score_function_elbo() -> None:
     assert post.model.state_dict()["own.logit"].item() == pytest.approx(log_odds, abs=0.15)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("autoguide", [AutoNormal, AutoMultivariateNormal])
 def test_autoguides(autoguide: type) -> None:
     post = bn.fit(

@@ -176,6 +176,7 @@ def test_so_it_is_of_a_fit_by_an_elbo_of_pyros(support: str) -> None:
     assert evidence - 0.5 < found["elbo"] < evidence + 5 * found["elbo_error"]
 
 
+@pytest.mark.slow_except("AutoDelta-unit interval", "AutoLaplaceApproximation-positive")
 @pytest.mark.parametrize("support", SUPPORTS)
 @pytest.mark.parametrize("guide", [AutoDelta, AutoLaplaceApproximation])
 def test_a_point_mass_has_an_infinite_divergence_and_no_weights(guide: Any, support: str) -> None:

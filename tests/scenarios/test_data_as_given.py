@@ -50,6 +50,7 @@ SHAPES = {
 }
 
 
+@pytest.mark.slow_except("one row-64", "square-7", "image-1")
 @pytest.mark.parametrize("batch_size", [1, 7, 64])
 @pytest.mark.parametrize("name", SHAPES)
 def test_targets_keep_their_shape(name: str, batch_size: int) -> None:

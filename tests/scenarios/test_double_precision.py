@@ -54,6 +54,7 @@ def data() -> tuple[Tensor, Tensor]:
     return x, (x[:, 0] > 0).long()
 
 
+@pytest.mark.slow_except("gaussian", "compression", "regression")
 @pytest.mark.parametrize("name", MODELS)
 def test_every_number_is_double_to_the_end(
     name: str, data: tuple[Tensor, Tensor], tmp_path: Any
@@ -80,6 +81,7 @@ def test_every_number_is_double_to_the_end(
         assert torch.allclose(smaller.compact()(data[0]), means, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_batched_chains_are_those_alone(data: tuple[Tensor, Tensor]) -> None:
     model = MODELS["gaussian"]()
     options: dict[str, Any] = {**QUICK, "kl_weight": [0.1, 0.7], "compile": "trace"}
@@ -115,6 +117,7 @@ def test_kl_and_log_likelihood_are_exact_to_double_precision(data: tuple[Tensor,
     assert log_lik == pytest.approx(stats.norm.logpdf(y.numpy(), means, 0.7).sum(), rel=1e-13)
 
 
+@pytest.mark.slow
 def test_least_squares_to_double_precision_and_to_single() -> None:
     generator = np.random.default_rng(0)
     x = generator.normal(size=(60, 2))

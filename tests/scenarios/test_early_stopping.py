@@ -82,6 +82,7 @@ def test_patience_outlasts_the_fit(net, xy):
     assert post.history().sizes["step"] == 16
 
 
+@pytest.mark.slow_except("8-0.5-options0", "24-0.5-options1")
 @pytest.mark.parametrize(
     ("batch_size", "warm_up", "options"),
     [

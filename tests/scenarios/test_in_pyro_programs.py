@@ -116,6 +116,7 @@ def test_predictive_draws_from_prior_and_posterior(kind: str) -> None:
         assert found["y"].squeeze(1).shape[1:] == y.shape
 
 
+@pytest.mark.slow
 def test_nuts_finds_the_posterior_of_a_linear_gaussian_net() -> None:
     """w ~ N(0, 1), y ~ N(x·w, ½²): the posterior is Gaussian with precision XᵀX / ¼ + I."""
     net = nn.Linear(2, 1, bias=False)

@@ -110,6 +110,7 @@ def test_weight_sampling_reaches_the_same_optimum() -> None:
     assert torch.allclose(loc, mean, rtol=0.01, atol=0)
 
 
+@pytest.mark.slow
 def test_minibatches_reach_the_same_optimum() -> None:
     x, y = regression_data(correlated=False)
     post = bn.fit(

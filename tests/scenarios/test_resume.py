@@ -33,6 +33,7 @@ def unbroken(fit_processes, tmp_path_factory):
     return functools.cache(run)
 
 
+@pytest.mark.slow_except("plain", "traced", "regression", "pair")
 @pytest.mark.parametrize("name", [*FITS, pytest.param("compiled", marks=pytest.mark.slow)])
 def test_killed_at_a_step(fit_processes, unbroken, tmp_path, name):
     out = tmp_path / "a"
@@ -40,6 +41,7 @@ def test_killed_at_a_step(fit_processes, unbroken, tmp_path, name):
     assert fit_processes.finish(name, out) == unbroken(name)[0]
 
 
+@pytest.mark.slow_except("plain-1")
 @pytest.mark.parametrize(
     ("name", "stride"),
     [

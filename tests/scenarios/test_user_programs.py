@@ -303,6 +303,7 @@ def rows_guide(plate: str) -> Any:
     return guide
 
 
+@pytest.mark.slow_except("plates0-7", "plates1-1", "plates2-20")
 @pytest.mark.parametrize("batch_size", [1, 7, N])
 @pytest.mark.parametrize("plates", [("data", "data"), ("rows", "rows"), ("n", "own")])
 def test_latents_of_every_row_in_any_plate(plates: tuple[str, str], batch_size: int) -> None:

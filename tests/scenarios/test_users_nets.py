@@ -158,6 +158,7 @@ def test_a_weight_shared_with_an_embedding_stays_one(kind, estimator):
     assert not [n for n, _ in post.model.named_parameters() if "embedding" in n]
 
 
+@pytest.mark.slow
 def test_two_layers_with_one_weight_see_one_draw():
     """f(x) = x W W for draws of W: for W ~ N(m, s²) of one number E f = (m² + s²) x."""
     net = nn.Sequential(nn.Linear(1, 1, bias=False), nn.Linear(1, 1, bias=False))
@@ -377,6 +378,14 @@ SAVED = {
 }
 
 
+@pytest.mark.slow_except(
+    "resnet18",
+    "transformer",
+    "encoder in a Sequential",
+    "frozen, double in part",
+    "recurrent",
+    "registered",
+)
 @pytest.mark.parametrize("kind", SAVED)
 def test_a_saved_run_of_any_module_loads_without_the_model(kind, tmp_path):
     make, shape = SAVED[kind]

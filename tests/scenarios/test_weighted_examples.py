@@ -93,7 +93,7 @@ def test_a_weighted_fit_is_weighted_least_squares(rows: Any) -> None:
     assert found == pytest.approx(exact.tolist(), abs=1e-3)
 
 
-@pytest.mark.slow_except("7-options0", "1-options1")
+@pytest.mark.slow_except("1-options1")
 @pytest.mark.parametrize("options", [{"batched": True}, {"compile": "trace"}, {"compile": False}])
 @pytest.mark.parametrize("batch_size", [1, 7])
 def test_weights_follow_their_rows_into_batches(

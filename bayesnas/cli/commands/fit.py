@@ -28,8 +28,6 @@ from bayesnas.models.autoencoders.base import Autoencoder
 from bayesnas.report.findings import judged_part, parts_of, steps_taken
 from bayesnas.report.frontier_findings import kl_weight_grid, measure_frontier, rows_of
 
-DEFAULT_EPOCHS = 50
-
 _DESCRIPTION = """
 Fit a model by maximising E_q log p(D|w) - λ KL(q||p), sums over the whole sample and all weights.
 Prints metrics of the training and the test part. With --out, the folder keeps checkpoints and the
@@ -46,6 +44,7 @@ one fit for every λ of a range, measured along it by bayesnas frontier:
 _SETTINGS = (
     "kl_weight",
     "kl_warmup",
+    "epochs",
     "steps",
     "batch_size",
     "lr",
@@ -104,8 +103,6 @@ def _settings(args: argparse.Namespace) -> dict[str, Any]:
     settings = settings_of(args, _SETTINGS)
     settings["amortize"] = amortize_of(args)
     settings["compile"] = False if args.compile == "off" else args.compile
-    if args.steps is None:
-        settings["epochs"] = DEFAULT_EPOCHS if args.epochs is None else args.epochs
     return settings
 
 
@@ -210,12 +207,15 @@ def _add_training_options(parser: argparse.ArgumentParser) -> None:
     )
     length = group.add_mutually_exclusive_group()
     length.add_argument(
-        "--epochs", type=int, metavar="N", help=f"passes over the sample ({DEFAULT_EPOCHS})"
+        "--epochs",
+        type=int,
+        metavar="N",
+        help="passes over the sample (as many as the model finds enough)",
     )
     length.add_argument("--steps", type=int, metavar="N", help="optimiser steps, in their place")
     numbers: list[tuple[str, type, Any, str]] = [
         ("--batch-size", int, None, "batch size (that of the model, mostly 256)"),
-        ("--lr", float, None, "learning rate at the start (that of the model, mostly 0.001)"),
+        ("--lr", float, None, "learning rate at the start (that of the model: 0.01 of nets)"),
         ("--clip", float, None, "clip every gradient entry to this (no clipping)"),
         ("--restarts", int, 1, "independent fits; the best one is evaluated (%(default)s)"),
         ("--patience", int, None, "stop after so many epochs no better on the validation part"),

@@ -133,6 +133,7 @@ def test_no_text_is_cut_off_or_covers_the_caption(digits):
         assert box.y0 >= note.y1
 
 
+@pytest.mark.slow
 def test_a_regression_is_reported_in_its_own_units(diabetes):
     post, data = diabetes
     found = measure(post, data)
@@ -208,6 +209,7 @@ def test_other_endings_and_folders_are_refused(digits, tmp_path):
         write_report(*digits, tmp_path / "b.png")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("suffix", "start"), [(".pdf", b"%PDF"), (".svg", b"<?xml")])
 def test_other_formats(digits, tmp_path, suffix, start):
     path = tmp_path / f"report{suffix}"

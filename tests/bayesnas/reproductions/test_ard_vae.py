@@ -44,6 +44,7 @@ def by_labels(reproduced):
     return {(c.quantity, *c.labels.values()): c for c in reproduced.comparisons}
 
 
+@pytest.mark.slow
 def test_every_figure_is_there(done):
     rows = by_labels(done[0])
     theirs = rows["nats an image", "VAE", "negative log-likelihood"]

@@ -183,6 +183,7 @@ def test_darts_gradients_of_both_orders_match_finite_differences(kind: object, s
     assert found.tolist() == pytest.approx(net.slope(solve), rel=1e-5)
 
 
+@pytest.mark.slow_except("kind0")
 @pytest.mark.parametrize("kind", [Implicit("cg", 40), Implicit("neumann", 3000, lr=0.4)])
 def test_implicit_gradients_match_finite_differences_of_the_minimum(kind: Implicit):
     net = SmallNet()

@@ -140,6 +140,7 @@ def test_the_prior_scale_of_a_net_has_a_hypergradient_by_validation_likelihood()
 # Bilevel fits ----------------------------------------------------------------------------
 
 
+@pytest.mark.slow_except("kind1")
 @pytest.mark.parametrize("kind", [Unrolled(5), Implicit("cg", 3)])
 def test_a_two_level_fit_finds_the_ridge_strength_of_least_validation_loss(kind: object):
     train, held_out = lines(10), lines(200, seed=1)

@@ -92,7 +92,7 @@ def test_the_operators_with_private_names_do_what_they_are_taken_for() -> None:
     assert TO_COPY in [node.target for node in cast.graph.nodes]
 
 
-@pytest.mark.parametrize("compile", ["trace", "inductor"])
+@pytest.mark.parametrize("compile", ["trace", pytest.param("inductor", marks=pytest.mark.slow)])
 def test_a_plain_fit_runs_traced_steps(
     compile: str, monkeypatch, caplog, tmp_path, xy, net
 ) -> None:

@@ -88,7 +88,7 @@ class Branches(nn.Module):
         return self.out(torch.relu(self.left(x)) + torch.tanh(self.right(x)))
 
 
-@pytest.mark.slow_except("branches")
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "net",
     [Branches(), bn.nn.convnet([4, 6], [12], image=8, kernel=3, pool=1)],
@@ -118,6 +118,7 @@ def test_it_is_seeded_and_leaves_the_random_state(hurried):
     assert torch.equal(first.module(DIGITS.test.x), second.module(DIGITS.test.x))
 
 
+@pytest.mark.slow
 def test_the_smaller_network_is_saved_without_pickle(hurried, tmp_path):
     found = bn.compress(bn.nn.mlp([64, 12, 10]), DIGITS.train, progress=False)
     bn.nn.save_net(found.module, tmp_path / "small.safetensors")

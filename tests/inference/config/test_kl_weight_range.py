@@ -130,6 +130,7 @@ def test_gradients_of_the_bound_match_finite_differences(net, xy, kind, kl_weigh
             assert float(gradient[index]) == pytest.approx(slope, rel=1e-4, abs=1e-7)
 
 
+@pytest.mark.slow_except("trace-piecewise", "trace-own", "False-low-rank", "False-linear")
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("compile", [False, "trace"])
 def test_every_kind_takes_the_first_step_of_the_constant_parametrisation(

@@ -87,6 +87,7 @@ def distance(first: dict[bytes, float], second: dict[bytes, float]) -> float:
     return 0.5 * sum(abs(first.get(key, 0.0) - second.get(key, 0.0)) for key in keys)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("beta", "splits"),
     [
@@ -176,6 +177,7 @@ def test_the_mean_number_of_features_equals_enumeration(
     assert 7.5 * error < abs(wrong - exact)
 
 
+@pytest.mark.slow_except("parts0")
 @pytest.mark.parametrize(
     "parts",
     [

@@ -270,6 +270,7 @@ def test_the_export_has_a_kl_weight_dim(post, data, tmp_path) -> None:
     assert np.array_equal(alone.values, joined.values)
 
 
+@pytest.mark.slow
 def test_refining_goes_on_from_one_kl_weight(post, data) -> None:
     before = post.at(1.0)
     held = values(before).clone()

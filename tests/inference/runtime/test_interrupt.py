@@ -24,6 +24,7 @@ def interrupt_at(*steps, chain=0):
     return hook
 
 
+@pytest.mark.slow_except("plain")
 @pytest.mark.parametrize("name", ["plain", "restarts", "regression"])
 def test_process_stops_with_a_checkpoint_and_goes_on_exactly(fit_processes, tmp_path, name):
     expected = fit_processes.finish(name, tmp_path / "unbroken")

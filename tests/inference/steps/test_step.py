@@ -45,6 +45,9 @@ def fit(compile: str | bool, net: nn.Module, **options: object) -> bn.Posterior:
     return bn.fit(model, classes_data(), compile=compile, progress=False, **{**chosen, **options})  # type: ignore[arg-type]
 
 
+@pytest.mark.slow_except(
+    "options1-normalised_net-local", "options2-plain_net-weight", "options3-normalised_net-local"
+)
 @pytest.mark.parametrize("estimator", ["local", "weight"])
 @pytest.mark.parametrize("make_net", [plain_net, normalised_net])
 @pytest.mark.parametrize(

@@ -96,6 +96,7 @@ def test_chains_have_the_numbers_that_they_have_alone(xy, stacked_steps, name, o
     assert_alike(together, bn.fit(MODELS[name](), xy, batched=False, **options))
 
 
+@pytest.mark.slow_except("local-trace")
 @pytest.mark.parametrize("compile", ["trace", pytest.param("inductor", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("estimator", ["local", "weight"])
 def test_convolutions(images, stacked_steps, estimator, compile):
@@ -106,6 +107,7 @@ def test_convolutions(images, stacked_steps, estimator, compile):
     assert_alike(together, bn.fit(model, images, batched=False, **options))
 
 
+@pytest.mark.slow_except("options0")
 @pytest.mark.parametrize(
     "options",
     [
@@ -226,6 +228,7 @@ def test_hooks_see_every_chain_at_every_step(net, xy):
     assert all(torch.allclose(a, b, rtol=1e-4, atol=1e-6) for a, b in pairs)
 
 
+@pytest.mark.slow
 def test_ctrl_c_stops_all_chains_at_one_step(net, xy, numbers, tmp_path):
     def hook(event):
         if (event.chain, event.step) == (1, 13):
@@ -300,6 +303,7 @@ UNBATCHED = {
 }
 
 
+@pytest.mark.slow_except("elbo", "control flow", "eager")
 @pytest.mark.parametrize("name", UNBATCHED)
 def test_what_cannot_be_batched_says_why(name, tmp_path, monkeypatch, caplog, numbers):
     model, options, reason = UNBATCHED[name]

@@ -48,6 +48,7 @@ class TestCubeContract(DomainContract):
     options = {"guide": "hard-concrete"}  # noqa: RUF012
 
 
+@pytest.mark.slow
 class TestCubeVerticesContract(DomainContract):
     options = {  # noqa: RUF012
         "guide": "binary-concrete",
@@ -60,6 +61,7 @@ class TestPointMassContract(DomainContract):
     options = {"guide": "point-mass"}  # noqa: RUF012
 
 
+@pytest.mark.slow
 class TestEveryExampleContract(DomainContract):
     """One γ an example inside the simplex, weights independent of it."""
 

@@ -41,6 +41,7 @@ class TestGumbelSoftmaxContract(ModelContract):
         return classes_data()
 
 
+@pytest.mark.slow
 class TestLogitNormalContract(ModelContract):
     def make_model(self):
         return LatentStructureNet(

@@ -145,6 +145,7 @@ VERTICES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("domain", "slopes", "sample"), VERTICES)
 def test_on_vertices_the_bound_reaches_the_evidence_by_enumeration(domain, slopes, sample):
     """Below it, and within 2 %; the probabilities of the operations are the exact ones.
@@ -166,6 +167,7 @@ def test_on_vertices_the_bound_reaches_the_evidence_by_enumeration(domain, slope
     assert torch.allclose(torch.stack(chains).mean(0), inclusion, atol=0.05)
 
 
+@pytest.mark.slow
 def test_a_fit_finds_the_operation_behind_the_data():
     """The best of 16 starts by the bound.
 

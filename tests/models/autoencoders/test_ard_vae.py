@@ -49,6 +49,7 @@ class TestImages(ModelContract):
         return x, x
 
 
+@pytest.mark.slow
 class TestHalfCauchy(TestGaussian):
     def make_model(self) -> BayesianModel:
         return bn.models.ArdVae(
@@ -56,6 +57,7 @@ class TestHalfCauchy(TestGaussian):
         )
 
 
+@pytest.mark.slow
 class TestGamma(TestGaussian):
     def make_model(self) -> BayesianModel:
         return bn.models.ArdVae(5, 3, hidden=(4,), likelihood="gaussian", relevance_prior="gamma")

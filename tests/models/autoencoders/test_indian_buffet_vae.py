@@ -29,6 +29,7 @@ class TestStructured(ModelContract):
         return x, x
 
 
+@pytest.mark.slow
 class TestMeanField(ModelContract):
     def make_model(self) -> BayesianModel:
         return bn.models.IndianBuffetVae(

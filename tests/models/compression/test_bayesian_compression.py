@@ -48,11 +48,13 @@ class TestTruncatedLogUniform(TestNormalJeffreys):
         )
 
 
+@pytest.mark.slow
 class TestTruncatedLogUniformByExample(TestNormalJeffreys):
     def make_model(self) -> BayesianModel:
         return bn.models.BayesianCompressionNet(bn.nn.mlp([4, 6, 3]), "log-uniform-truncated")
 
 
+@pytest.mark.slow
 class TestConvolutionWithHorseshoe(ModelContract):
     def make_model(self) -> BayesianModel:
         net = nn.Sequential(

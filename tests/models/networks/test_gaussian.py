@@ -33,6 +33,7 @@ class TestClassification(ModelContract):
         return small_data()
 
 
+@pytest.mark.slow
 class TestWeightSampling(TestClassification):
     def make_model(self) -> BayesianModel:
         return bn.models.GaussianNet(

@@ -38,6 +38,7 @@ class TestNeurons(TestWeights):
         )
 
 
+@pytest.mark.slow
 class TestBinaryConcrete(TestWeights):
     def make_model(self) -> BayesianModel:
         return bn.models.SpikeAndSlabNet(
@@ -63,6 +64,7 @@ class TestFilters(TestWeights):
         return torch.randn(20, 1, 4, 4, generator=generator), torch.arange(20) % 2
 
 
+@pytest.mark.slow
 class TestOneLayer(TestWeights):
     def make_model(self) -> BayesianModel:
         return bn.models.SpikeAndSlabNet(

@@ -29,6 +29,7 @@ class TestLearned(ModelContract):
         return x, x
 
 
+@pytest.mark.slow
 class TestFixed(TestLearned):
     def make_model(self) -> BayesianModel:
         return bn.models.LatentFeatures(5, 2, 2.0, noise_scale=0.5, sweeps=1)

@@ -135,6 +135,7 @@ def test_prune_at_a_kl_weight(call_json, runs, tmp_path):
     assert loaded.evaluate(data.test, draws=4) == found["metrics"]["after"]
 
 
+@pytest.mark.slow
 def test_report_at_a_kl_weight_says_so(call_json, runs):
     found = call_json("report", runs / "all", "--kl-weight", 2, "--draws", 4)
     assert "at KL weight λ = 2, of one fit over λ = 0.1…10." in found["caption"]

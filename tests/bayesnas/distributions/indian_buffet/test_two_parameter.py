@@ -40,6 +40,7 @@ def test_the_probability_that_nobody_takes_anything() -> None:
     assert torch.equal(buffet.log_prob(torch.zeros(2, 3)), buffet.log_prob(torch.zeros(2, 0)))
 
 
+@pytest.mark.slow_except("0.7-1.0")
 @pytest.mark.parametrize(("mass", "concentration"), PARAMETERS[:3])
 def test_the_classes_of_two_customers_sum_to_one(mass: float, concentration: float) -> None:
     """A class is how many dishes have the columns (1,1), (1,0) and (0,1)."""

@@ -36,6 +36,7 @@ def test_random_architectures_take_every_operation_alike():
     assert random_architecture(graph, 7).names["x", "h"] == again
 
 
+@pytest.mark.slow_except("25.0")
 @pytest.mark.parametrize("wanted", [25.0, 29.0])
 def test_random_architectures_of_a_size_have_it_in_the_mean(wanted: float):
     """And of two operations that cost the same neither is likelier, whatever the size."""

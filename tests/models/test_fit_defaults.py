@@ -1,0 +1,46 @@
+"""What a fit takes where nothing is said."""
+
+from __future__ import annotations
+
+import pytest
+
+import bayesnas as bn
+from bayesnas.inference.runs.chain_record import ChainRecord
+from bayesnas.models.fit_defaults import FitDefaults
+
+
+def steps_of(post: bn.Posterior) -> int:
+    (record,) = post.records()
+    assert isinstance(record, ChainRecord)
+    return len(record.history)
+
+
+@pytest.mark.parametrize(
+    ("epochs", "steps", "batch_size", "expected"),
+    [
+        (3, 1, 8, 12),  # four batches a pass, three passes
+        (1, 10, 8, 12),  # ten steps are two and a half passes
+        (2, 5, 100, 5),  # the batch is the sample
+    ],
+)
+def test_a_fit_without_a_length_takes_that_of_its_model(
+    net, xy, monkeypatch, epochs, steps, batch_size, expected
+):
+    defaults = FitDefaults(epochs=epochs, steps=steps)
+    monkeypatch.setattr(type(net), "fit_defaults", lambda self, examples: defaults)
+    post = bn.fit(net, xy, batch_size=batch_size, progress=False)
+    assert steps_of(post) == expected
+    assert steps_of(bn.fit(net, xy, steps=2, progress=False)) == 2
+
+
+def test_what_is_given_wins(net, xy, monkeypatch):
+    monkeypatch.setattr(
+        type(net),
+        "fit_defaults",
+        lambda self, examples: FitDefaults(lr=0.5, batch_size=examples // 3, kl_warmup=0.5),
+    )
+    settings = bn.fit(net, xy, steps=1, progress=False).settings
+    assert (settings.lr, settings.batch_size, settings.kl_warmup) == (0.5, 9, 0.5)
+    options = {"lr": 0.1, "batch_size": 4, "kl_warmup": 0.0}
+    settings = bn.fit(net, xy, steps=1, progress=False, **options).settings
+    assert (settings.lr, settings.batch_size, settings.kl_warmup) == (0.1, 4, 0.0)
