@@ -141,7 +141,7 @@ COMMANDS = sorted({c for page in PAGES for c in commands_of(page) if c.startswit
 
 def test_the_pages_show_every_command():
     shown = {command.split()[1] for command in COMMANDS}
-    assert shown == {"models", "fit", "frontier", "prune", "report", "reproduce"}
+    assert shown == {"models", "fit", "compress", "frontier", "prune", "report", "reproduce"}
 
 
 @pytest.mark.parametrize("command", COMMANDS)

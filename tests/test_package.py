@@ -8,6 +8,8 @@ import sys
 import tomllib
 from pathlib import Path
 
+import pytest
+
 import bayesnas
 
 TOP = Path(__file__).resolve().parent.parent
@@ -35,6 +37,7 @@ def test_nothing_but_bayesnas_is_installed_at_the_top_level(tmp_path):
     assert run_isolated(code, tmp_path) == ["None", "None", "bayesnas.models"]
 
 
+@pytest.mark.slow
 def test_python_started_in_the_checkout_finds_all_three_folders():
     code = "import bayesnas.models, bayesnas.inference as i; print(i.__file__)"
     done = subprocess.run(

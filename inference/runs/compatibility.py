@@ -43,6 +43,7 @@ def check_same_run(path: Path, held: Mapping[str, Any], run: RunDescription) -> 
     check_format(path, held)
     check_schema(path, held)
     asked = run.to_dict(held["status"])
+    check_same_model(path, held["model"], run.model)  # first: some settings follow from it
     for part in ("settings", "data"):
         for name, value in asked[part].items():
             # The same numbers may come from another place: fingerprints tell.
@@ -51,7 +52,6 @@ def check_same_run(path: Path, held: Mapping[str, Any], run: RunDescription) -> 
                     f"resume: {path} has {part} {name}={_short(held[part].get(name))}, "
                     f"got {name}={_short(value)}"
                 )
-    check_same_model(path, held["model"], run.model)
     for part, what in (("fingerprint", "training"), ("validation", "validation")):
         if held[part] != asked[part]:
             raise ValueError(f"resume: the run of {path} was on other {what} data than given")

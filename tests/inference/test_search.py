@@ -73,6 +73,7 @@ def test_gumbel_softmax_darts_draws_its_structure_and_cools_down():
     assert float(post.model.get_buffer("temperature")) == pytest.approx(0.2, abs=0.01)
 
 
+@pytest.mark.slow
 def test_one_search_along_the_cost_goes_from_what_fits_to_what_is_cheap():
     train, held_out = halves()
     post = darts_cc(

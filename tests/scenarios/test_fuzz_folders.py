@@ -180,8 +180,8 @@ def huge_tensor(run):
 HOSTILE = {
     "nested": lambda run: (run / RUN).write_text("[" * 100_000),
     "nested object": lambda run: (run / RUN).write_text('{"a":' * 100_000),
-    "NaN": text('"lr": 0.001', '"lr": NaN'),
-    "infinite": text('"lr": 0.001', '"lr": 1e999'),
+    "NaN": text('"lr": 0.01', '"lr": NaN'),
+    "infinite": text('"lr": 0.01', '"lr": 1e999'),
     "pipe": instead(RUN, os.mkfifo),
     "pipe of tensors": instead(RESULT, os.mkfifo),
     "folder": instead(RUN, os.mkdir),

@@ -196,7 +196,7 @@ def alone(net, xy, numbers):
     return fits, _ALONE
 
 
-@pytest.mark.slow_except("traced-traced", "net-validated", "traced-pair")
+@pytest.mark.slow_except("net-validated", "traced-pair")
 @pytest.mark.parametrize("inner", ["net", "same", "traced", "pair", "validated"])
 @pytest.mark.parametrize("outer", ["net", "traced", "pair"])
 def test_interleaved_fits_equal_the_same_alone(alone, xy, numbers, outer, inner):

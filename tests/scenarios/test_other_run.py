@@ -51,7 +51,7 @@ OTHER = {
     "kl_weight": ({"kl_weight": 2.0}, "settings kl_weight=1.0, got kl_weight=2.0"),
     "steps": ({"steps": 7}, "settings steps=6, got steps=7"),
     "batch size": ({"batch_size": 9}, "settings batch_size=8, got batch_size=9"),
-    "lr": ({"lr": 0.5}, "settings lr=0.001, got lr=0.5"),
+    "lr": ({"lr": 0.5}, "settings lr=0.01, got lr=0.5"),
     "schedule": ({"schedule": "constant"}, "schedule='cosine', got schedule='constant'"),
     "clip": ({"clip": 1.0}, "clip=None, got clip=1.0"),
     "restarts": ({"restarts": 2}, "restarts=1, got restarts=2"),

@@ -33,7 +33,7 @@ def unbroken(fit_processes, tmp_path_factory):
     return functools.cache(run)
 
 
-@pytest.mark.slow_except("plain", "traced", "regression", "pair")
+@pytest.mark.slow_except("plain", "regression", "pair")
 @pytest.mark.parametrize("name", [*FITS, pytest.param("compiled", marks=pytest.mark.slow)])
 def test_killed_at_a_step(fit_processes, unbroken, tmp_path, name):
     out = tmp_path / "a"

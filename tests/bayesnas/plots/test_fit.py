@@ -174,6 +174,7 @@ def test_ratios_are_checked(ax, ratios, got):
         plot_signal_to_noise({"a": ratios}, ax)
 
 
+@pytest.mark.slow
 def test_the_backend_is_left_to_the_user(tmp_path):
     code = (
         "import sys, matplotlib, bayesnas.plots.fit, bayesnas.report.figure\n"

@@ -153,6 +153,7 @@ def test_a_regression_is_reported_in_its_own_units(diabetes):
     assert [ax.get_xlabel() for ax in report_figure(found).axes][2] == "true value"
 
 
+@pytest.mark.slow
 def test_the_numbers_are_json(digits, diabetes):
     for post, data in (digits, diabetes):
         found = measure(post, data, draws=2).to_dict()

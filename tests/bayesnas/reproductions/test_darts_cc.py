@@ -45,6 +45,7 @@ def _small(monkeypatch):
     monkeypatch.setattr(darts_cc, "images", digits)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_small")
 def test_one_command_writes_tables_and_pictures_and_goes_on_from_them(call_json, tmp_path):
     out = tmp_path / "darts-cc"

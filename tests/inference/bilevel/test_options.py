@@ -178,6 +178,7 @@ def test_levels_of_one_objective_on_one_sample_are_one_optimisation():
     assert fits["bilevel"] == pytest.approx(fits["joint"], abs=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "compile"),
     [

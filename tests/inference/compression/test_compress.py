@@ -64,6 +64,7 @@ def test_the_path_is_measured_and_the_choice_is_that_of_the_rule(small):
     assert float(path["loss_error"][best]) == pytest.approx(error, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_a_regression_keeps_the_inputs_that_matter(hurried):
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(400, 12, generator=generator)

@@ -109,7 +109,7 @@ def test_no_bound_of_an_autoguide_is_above_the_evidence(name, guide):
     assert bounds.mean().item() < evidence(name) + 6 * error + 1e-4
 
 
-@pytest.mark.slow_except("AutoNormal-ours")
+@pytest.mark.slow
 @pytest.mark.parametrize("elbo", [None, Trace_ELBO()], ids=["ours", "Trace_ELBO"])
 @pytest.mark.parametrize("guide", GUIDES[:3], ids=lambda guide: guide.__name__)
 def test_a_fitted_bound_is_just_below_the_evidence(guide, elbo):

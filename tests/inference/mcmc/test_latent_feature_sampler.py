@@ -177,7 +177,7 @@ def test_the_mean_number_of_features_equals_enumeration(
     assert 7.5 * error < abs(wrong - exact)
 
 
-@pytest.mark.slow_except("parts0")
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "parts",
     [

@@ -96,7 +96,7 @@ def test_chains_have_the_numbers_that_they_have_alone(xy, stacked_steps, name, o
     assert_alike(together, bn.fit(MODELS[name](), xy, batched=False, **options))
 
 
-@pytest.mark.slow_except("local-trace")
+@pytest.mark.slow
 @pytest.mark.parametrize("compile", ["trace", pytest.param("inductor", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("estimator", ["local", "weight"])
 def test_convolutions(images, stacked_steps, estimator, compile):
@@ -127,6 +127,7 @@ def test_running_statistics_dropout_optimisers_and_maps(xy, stacked_steps, optio
     assert_alike(together, bn.fit(net, xy, batched=False, **options))
 
 
+@pytest.mark.slow
 def test_a_list_of_kl_weights_is_as_many_fits(net, xy):
     """Every one has the numbers of a fit at it alone, under the same seed."""
     options = SHORT | {"restarts": 2, "seed": 3}

@@ -57,6 +57,7 @@ class TestCubeVerticesContract(DomainContract):
     }
 
 
+@pytest.mark.slow
 class TestPointMassContract(DomainContract):
     options = {"guide": "point-mass"}  # noqa: RUF012
 

@@ -295,6 +295,7 @@ def test_in_the_cube_several_operations_may_stay():
     assert list(found.values()) == [("linear+tanh",), ("linear",)]
 
 
+@pytest.mark.slow
 class TestPointWeightsContract(ModelContract):
     def make_model(self):
         return LatentStructureNet(two_layers(), weights="point", cost="parameters")

@@ -58,6 +58,7 @@ SOFT = [
 ]
 
 
+@pytest.mark.slow_except("gumbel-softmax-conjugate")
 @pytest.mark.parametrize(("guide", "coupling"), SOFT)
 def test_the_bound_stays_below_the_exact_evidence(guide, coupling):
     data = regression_data()

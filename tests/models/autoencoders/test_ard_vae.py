@@ -63,6 +63,7 @@ class TestGamma(TestGaussian):
         return bn.models.ArdVae(5, 3, hidden=(4,), likelihood="gaussian", relevance_prior="gamma")
 
 
+@pytest.mark.slow
 class TestLogUniform(TestGaussian):
     def make_model(self) -> BayesianModel:
         return bn.models.ArdVae(

@@ -41,6 +41,7 @@ class TestMeanField(ModelContract):
         return x, x
 
 
+@pytest.mark.slow
 class TestBinaryImages(ModelContract):
     def make_model(self) -> BayesianModel:
         return bn.models.IndianBuffetVae((1, 8, 4), 3, 2.0, network="convolution", factors=False)

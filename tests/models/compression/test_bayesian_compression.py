@@ -41,6 +41,7 @@ class TestHorseshoe(TestNormalJeffreys):
         )
 
 
+@pytest.mark.slow
 class TestTruncatedLogUniform(TestNormalJeffreys):
     def make_model(self) -> BayesianModel:
         return bn.models.BayesianCompressionNet(
@@ -171,7 +172,7 @@ def fitted_digits(prior: str = "normal-jeffreys") -> bn.Posterior:
     return copy.deepcopy(_digits_posterior(prior))
 
 
-@pytest.mark.slow_except("horseshoe")
+@pytest.mark.slow
 @pytest.mark.parametrize("prior", PRIORS)
 def test_compact_equals_the_pruned_posterior_means(prior: str) -> None:
     data = bn.data.load("digits")
@@ -333,6 +334,7 @@ def test_prune_removes_groups_then_weights_and_leaves_the_posterior_given() -> N
         plain.prune(by="group", fraction=0.5)
 
 
+@pytest.mark.slow
 def test_threshold_figures_and_bits_on_digits() -> None:
     data = bn.data.load("digits", validation=0.2)
     model = bn.models.BayesianCompressionNet(bn.nn.mlp([64, 20, 10]), initial_scale=0.1)

@@ -167,7 +167,7 @@ def test_both_estimators_agree_with_quadrature_of_a_single_neuron() -> None:
         assert abs(draws.mean() - exact) < 5 * draws.std() / math.sqrt(1500)
 
 
-@pytest.mark.slow_except("TraceMeanField_ELBO")
+@pytest.mark.slow
 @pytest.mark.parametrize("elbo", [Trace_ELBO, TraceMeanField_ELBO])
 def test_plain_svi_reaches_the_bound_of_our_own_fit(elbo: type) -> None:
     """The same model under pyro.infer.SVI, from the same start, gets to the same place."""

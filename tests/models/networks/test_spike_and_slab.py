@@ -128,6 +128,7 @@ def test_shut_gates_shut_their_weights_in_every_draw() -> None:
     assert torch.equal((weights != 0).any(1), gates > 0)
 
 
+@pytest.mark.slow
 def test_unused_gates_come_to_rest_at_the_prior() -> None:
     """Inputs that are always zero say nothing of their gates."""
     x = torch.randn(100, 6, generator=torch.Generator().manual_seed(0))

@@ -106,7 +106,7 @@ def test_scikit_learns_own_example_as_it_stands() -> None:
     assert np.allclose(ours[true], reference.coef_[true], rtol=0.05)
 
 
-@pytest.mark.slow_except("maximum")
+@pytest.mark.slow
 @pytest.mark.parametrize("hyperparameters", ["maximum", "posterior"])
 def test_prior_variances_of_noise_features_go_to_zero(hyperparameters: str) -> None:
     """Features built to be orthogonal to y and to each other, so no chance correlation is left."""

@@ -206,6 +206,7 @@ def collinear() -> tuple[Array, Array]:
     return x, x[:, 0] + generator.standard_normal(100)
 
 
+@pytest.mark.slow
 def test_collinear_features_need_the_guide_over_supports() -> None:
     x, y = collinear()
     exact = linear_inclusion(x, y, 1.0)
