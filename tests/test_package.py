@@ -29,6 +29,7 @@ def run_isolated(code, folder):
     return done.stdout.split()
 
 
+@pytest.mark.slow
 def test_nothing_but_bayesnas_is_installed_at_the_top_level(tmp_path):
     code = (
         "import importlib.util as u, bayesnas.models, bayesnas.inference\n"
@@ -55,6 +56,7 @@ def test_importing_bayesnas_loads_nothing_heavy(tmp_path):
     assert run_isolated(code, tmp_path) == []
 
 
+@pytest.mark.slow
 def test_every_package_folder_is_installed(tmp_path):
     folders = sorted({file.parent.relative_to(TOP).as_posix() for file in FILES})
     names = [".".join(f.split("/")) for f in folders]

@@ -41,7 +41,7 @@ def test_killed_at_a_step(fit_processes, unbroken, tmp_path, name):
     assert fit_processes.finish(name, out) == unbroken(name)[0]
 
 
-@pytest.mark.slow_except("plain-1")
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "stride"),
     [

@@ -433,6 +433,7 @@ def test_only_trees_become_inference_data():
         to_inference_data({})
 
 
+@pytest.mark.slow
 def test_importing_the_module_loads_neither_arviz_nor_xarray():
     heavy = "{'arviz', 'arviz_stats', 'xarray', 'matplotlib', 'pandas'}"
     code = f"import sys, bayesnas.export.datatree; print(sorted({heavy} & set(sys.modules)))"

@@ -62,6 +62,7 @@ def test_every_figure_is_there(done):
     assert all(np.isfinite(c.ours).all() for c in done[0].comparisons)
 
 
+@pytest.mark.slow
 def test_the_files_are_written(done):
     reproduced, out, said = done
     for name in ("latents.png", "curve.png"):
@@ -74,6 +75,7 @@ def test_the_files_are_written(done):
     assert "seeds (1, 2)" in " ".join(reproduced.remarks)
 
 
+@pytest.mark.slow
 def test_other_settings_are_refused(done):
     other = dataclasses.replace(SETTINGS, epochs=3)
     with pytest.MonkeyPatch.context() as patch:

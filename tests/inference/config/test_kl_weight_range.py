@@ -153,6 +153,7 @@ def test_every_kind_takes_the_first_step_of_the_constant_parametrisation(
     assert torch.allclose(found, expected, rtol=1e-4, atol=1e-7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["linear", "piecewise"])
 @pytest.mark.parametrize("kl_weight", [SPAN.low, SPAN.high])
 @pytest.mark.parametrize("compile", [False, "trace"])

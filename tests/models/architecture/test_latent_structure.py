@@ -183,7 +183,7 @@ def test_the_point_mass_pays_the_complexity_and_nothing_else():
     assert float(terms.expected_log_lik().detach()) == pytest.approx(float(expected), rel=1e-5)
 
 
-@pytest.mark.slow_except("gumbel-softmax-gaussian")
+@pytest.mark.slow
 @pytest.mark.parametrize("weights", ["gaussian", "point"])
 @pytest.mark.parametrize("guide", ["gumbel-softmax", "dirichlet", "binary-concrete"])
 def test_gamma_of_every_example_estimates_the_same_bound_with_less_variance(guide, weights):

@@ -100,6 +100,7 @@ def small(**options: object) -> IndianBuffetVae:
     return model
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("guide", ["structured", "mean-field"])
 def test_the_binary_bound_is_an_expectation_over_all_z(guide: str) -> None:
     """By enumeration of the 2³ z, over many ν; and it is below ln p(x)."""

@@ -241,6 +241,7 @@ def test_a_residual_net_gets_physically_smaller() -> None:
         assert torch.allclose(exported(x[:4]), small(x[:4]), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_removed_groups_are_zero_in_draws_means_and_structure_and_stay_so() -> None:
     post = fitted_digits()
     model = post.model

@@ -201,6 +201,7 @@ def test_a_second_model_under_svi_does_not_take_the_firsts_parameters() -> None:
     pyro.clear_param_store()
 
 
+@pytest.mark.slow
 def test_learned_prior_scale_is_the_root_mean_second_moment() -> None:
     """Type-II maximum likelihood: s² = mean(μ² + σ²) of the layer."""
     model = bn.models.GaussianNet(bn.nn.mlp([4, 6, 3]), prior_scale="learned")

@@ -54,6 +54,7 @@ def test_the_transition_matrix_is_a_poisson_in_every_row() -> None:
     assert float(matrix[:5, -1].max()) < 1e-12
 
 
+@pytest.mark.slow
 def test_graphs_are_drawn_with_their_probability() -> None:
     """Of one visible unit: frequencies of the four commonest networks."""
     buffet = CascadingIndianBuffet(0.6, 1.0, 1)

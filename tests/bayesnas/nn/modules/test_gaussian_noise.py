@@ -24,6 +24,7 @@ def test_a_scale_that_is_none_is_refused(scale):
         GaussianNoise(scale)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compiled", [pytest.param(False, marks=pytest.mark.slow), "trace"])
 def test_in_a_linear_fit_it_is_ridge_regression(compiled):
     """E (y − w(x + ε))² = (y − wx)² + σ²|w|², so the optimum is ridge with n σ² (Bishop 1995)."""
