@@ -78,13 +78,13 @@ def models(data: DataSet) -> dict[str, tuple[Make, list[dict[str, Any]]]]:
     """How to make each model, and the values of its arguments that are tried."""
     features = math.prod(data.train.x.shape[1:])
     numbers = data.info.task == "regression"
-    outputs = 1 if numbers else data.info.classes
+    outputs = 1 if numbers else int(data.info.classes or 0)
     likelihood = "gaussian" if numbers else "categorical"
 
     def net(cls: type[BayesianModel], **options: Any) -> Make:
         def make(**more: Any) -> BayesianModel:
             layers = bn.nn.mlp([features, 100, outputs])
-            return cls(layers, likelihood=likelihood, **options, **more)  # type: ignore[call-arg]
+            return cls(layers, likelihood=likelihood, **options, **more)
 
         return make
 
@@ -107,6 +107,7 @@ def tuned(
     make: Make, grid: list[dict[str, Any]], data: DataSet, steps: int
 ) -> tuple[str, bn.Posterior]:
     best: tuple[float, str, bn.Posterior] | None = None
+    assert data.validation is not None
     for lr, options in itertools.product(RATES, grid):
         post = bn.fit(make(**options), data.train, lr=lr, steps=steps, progress=False)
         nll = post.evaluate(data.validation, draws=32)["nll"]
@@ -122,6 +123,7 @@ def bound(post: bn.Posterior, part: Split) -> float:
 
 
 def line(name: str, title: str, fit: str, post: bn.Posterior, data: DataSet, rest: str) -> str:
+    assert data.test is not None
     found = post.evaluate(data.test, draws=64)
     error = 100 * (1 - found["accuracy"]) if "accuracy" in found else found["rmse"]
     kept = 100 * kept_share(post)

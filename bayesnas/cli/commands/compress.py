@@ -21,6 +21,7 @@ from bayesnas.cli.options import (
 )
 from bayesnas.cli.output import Outcome, note
 from bayesnas.data import DataSet, Split
+from bayesnas.inference.compression.compressed import Compressed
 from bayesnas.likelihoods import Likelihood
 from bayesnas.nn.graphs.module_file import check_net_path, save_net
 from bayesnas.report.findings import judged_part
@@ -119,7 +120,7 @@ def run(args: argparse.Namespace) -> Outcome:
     return _outcome(args, data, small, name, _figures(small, part))
 
 
-def _figures(small: bn.Compressed, part: Split) -> dict[str, float]:
+def _figures(small: Compressed, part: Split) -> dict[str, float]:
     """Of the plain network: mean log loss, and for classes the share that is right."""
     likelihood = small.posterior.model.likelihood
     assert isinstance(likelihood, Likelihood)
@@ -135,7 +136,7 @@ def _figures(small: bn.Compressed, part: Split) -> dict[str, float]:
 def _outcome(
     args: argparse.Namespace,
     data: DataSet,
-    small: bn.Compressed,
+    small: Compressed,
     name: str,
     found: dict[str, float],
 ) -> Outcome:
