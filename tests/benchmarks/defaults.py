@@ -18,8 +18,13 @@ import argparse
 import dataclasses
 import itertools
 import math
+import pathlib
+import tempfile
 from collections.abc import Callable
 from typing import Any
+
+import numpy as np
+from sklearn.datasets import load_wine
 
 import bayesnas as bn
 from bayesnas.data import DataSet, Split
@@ -58,6 +63,8 @@ def main() -> None:
 
 def loaded(name: str) -> DataSet:
     """Training, validation and test rows; of MNIST the first 10,000 for the first two."""
+    if name == "wine":
+        return wine()
     data = bn.data.load(name, validation=0.2, standardise=name not in ("digits", "mnist"))
     if name != "mnist":
         return data
@@ -67,6 +74,15 @@ def loaded(name: str) -> DataSet:
         first(part, n) for part, n in zip((data.train, data.validation), sizes, strict=True)
     )
     return dataclasses.replace(data, train=train, validation=validation)
+
+
+def wine() -> DataSet:
+    """The 178 wines of three cultivars that scikit-learn ships."""
+    x, y = load_wine(return_X_y=True)
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder) / "wine.npz"
+        np.savez(path, x=x, y=y)
+        return bn.data.load(path, validation=0.2, standardise=True)
 
 
 def first(part: Split, rows: int) -> Split:
