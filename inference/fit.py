@@ -112,7 +112,7 @@ def fit(
             at it alone has; or a range, ``bayesnas.LogUniform(low, high)``: then every step is
             at a λ of its own, and one fit serves the whole range.
         kl_warmup: fraction of the steps over which λ rises linearly from 0 to its value; None for
-            that of the model, at one λ: 0 for all but ``BayesianCompressionNet``.
+            that of the model, at one λ: half for gates and groups, else 0.
         amortize: for a range of λ, how the parameters depend on it: ``"piecewise"`` (linear in
             log λ between knots; the default), ``"linear"``, ``"low-rank"``, one of
             ``bayesnas.nn.PiecewiseMap``, ``LinearMap`` and ``LowRankMap`` with its options, or a

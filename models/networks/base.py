@@ -42,6 +42,7 @@ class NetModel(BayesianModel):
     variational: VariationalParameters
     keep: KeepMasks
     initial_loc: str
+    usual_warmup = 0.0  # share of the steps of a fit over which λ rises
 
     def redraw_means(self) -> None:
         """Draw the deterministic layers and the means by each layer's ``reset_parameters``."""
@@ -84,7 +85,7 @@ class NetModel(BayesianModel):
 
     def fit_defaults(self, examples: int) -> FitDefaults:
         """A learning rate at which scales reach the prior's in a fit of the usual length."""
-        return FitDefaults(lr=0.01)
+        return FitDefaults(lr=0.01, kl_warmup=self.usual_warmup)
 
     def keep_masks(self) -> dict[str, Tensor]:
         """Which weights are kept, by site."""

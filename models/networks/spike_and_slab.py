@@ -79,6 +79,8 @@ class SpikeAndSlabNet(NetModel):
     ['layer1.gate', 'layer2.gate']
     """
 
+    usual_warmup = 0.5  # a whole λ would shut the gates before their weights are of use
+
     def __init__(
         self,
         net: nn.Module,
@@ -293,7 +295,6 @@ class SpikeAndSlabNet(NetModel):
         picked = {} if self._picked is None else {"stochastic": self._picked}
         return {
             "net": describe_net(self.plain_module()),
-            **picked,
-            **self._config,
+            **(picked | self._config),
             **self.likelihood.config(),
         }
