@@ -48,21 +48,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """``slow_except`` of a parametrised test: every case but those named is slow."""
-    cases: dict[tuple[Any, str], set[str]] = {}
+    cases: dict[tuple[str, tuple[str, ...]], set[str]] = {}
     for item in items:
         named = item.get_closest_marker("slow_except")
         if named is None:
             continue
         assert isinstance(item, pytest.Function)
         case = item.callspec.id
-        cases.setdefault((item.parent, item.originalname), set()).add(case)
+        function = item.nodeid.removesuffix(f"[{case}]")
+        cases.setdefault((function, named.args), set()).add(case)
         if case not in named.args:
             item.add_marker(pytest.mark.slow)
-    for (parent, name), found in cases.items():
-        function = getattr(parent.obj, name)
-        named = next(mark for mark in function.pytestmark if mark.name == "slow_except")
-        if len(found) > 1 and not found.issuperset(named.args):
-            raise pytest.UsageError(f"{name}: slow_except names {named.args}, cases are {found}")
+    for (function, names), found in cases.items():
+        if len(found) > 1 and not found.issuperset(names):
+            raise pytest.UsageError(f"{function}: slow_except names {names}, cases are {found}")
 
 
 def _shifted(function: Callable[..., Any], position: int, shift: int) -> Callable[..., Any]:

@@ -24,7 +24,7 @@ from bayesnas.inference.fit import fit
 from bayesnas.inference.posterior.posterior import Posterior
 from bayesnas.inference.runtime.device import resolve_device
 from bayesnas.likelihoods import AnyLikelihood
-from bayesnas.models.compression.bayesian_compression import BayesianCompressionNet
+from bayesnas.models.compression.bayesian_compression import PRIORS, BayesianCompressionNet
 from bayesnas.models.compression.threshold_sweep import losses_of
 from bayesnas.models.networks.gaussian import GaussianNet
 from bayesnas.nn.modules.stochastic_layers import is_linear_or_convolution
@@ -100,7 +100,7 @@ def compress(
     >>> small = bn.compress(bn.nn.mlp([64, 20, 10]), bn.data.load("digits").train)  # doctest: +SKIP
     >>> torch.save(small.module.state_dict(), "small.pt")  # doctest: +SKIP
     """
-    choice("prior", prior, ("normal-jeffreys", "horseshoe", "log-uniform-truncated"))
+    choice("prior", prior, PRIORS)
     tolerance, seed = non_negative("tolerance", tolerance), seed_number("seed", seed)
     flag("progress", progress)
     model = BayesianCompressionNet(net, prior, likelihood=likelihood, noise_scale=noise_scale)

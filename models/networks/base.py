@@ -34,6 +34,7 @@ class NetModel(BayesianModel):
         variational: parameters of the guide.
         keep: masks of kept weights, by site.
         initial_loc: ``"random"`` or ``"net"``: whether a fit draws the initial means anew.
+        usual_warmup: share of the steps over which λ rises in a fit that does not say.
     """
 
     net: nn.Module
@@ -42,7 +43,7 @@ class NetModel(BayesianModel):
     variational: VariationalParameters
     keep: KeepMasks
     initial_loc: str
-    usual_warmup = 0.0  # share of the steps of a fit over which λ rises
+    usual_warmup: float = 0.0
 
     def redraw_means(self) -> None:
         """Draw the deterministic layers and the means by each layer's ``reset_parameters``."""

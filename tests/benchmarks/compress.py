@@ -43,7 +43,8 @@ def _size(net: nn.Module) -> int:
 @torch.no_grad()
 def _error(net: nn.Module, part: Split | None) -> float:
     assert part is not None
-    return float((net(part.x).argmax(-1) != part.y).double().mean())
+    device = next(net.parameters()).device
+    return float((net(part.x.to(device)).argmax(-1).cpu() != part.y).double().mean())
 
 
 if __name__ == "__main__":

@@ -7,14 +7,8 @@ import torch
 from sklearn.datasets import load_wine
 
 import bayesnas as bn
-from bayesnas.inference.runs.chain_record import ChainRecord
 from bayesnas.models.fit_defaults import FitDefaults
-
-
-def steps_of(post: bn.Posterior) -> int:
-    (record,) = post.records()
-    assert isinstance(record, ChainRecord)
-    return len(record.history)
+from bayesnas.report.findings import steps_taken
 
 
 @pytest.mark.parametrize(
@@ -31,8 +25,8 @@ def test_a_fit_without_a_length_takes_that_of_its_model(
     defaults = FitDefaults(epochs=epochs, steps=steps)
     monkeypatch.setattr(type(net), "fit_defaults", lambda self, examples: defaults)
     post = bn.fit(net, xy, batch_size=batch_size, progress=False)
-    assert steps_of(post) == expected
-    assert steps_of(bn.fit(net, xy, steps=2, progress=False)) == 2
+    assert steps_taken(post) == expected
+    assert steps_taken(bn.fit(net, xy, steps=2, progress=False)) == 2
 
 
 def test_what_is_given_wins(net, xy, monkeypatch):

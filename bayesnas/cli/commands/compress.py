@@ -23,6 +23,7 @@ from bayesnas.cli.output import Outcome, note
 from bayesnas.data import DataSet, Split
 from bayesnas.inference.compression.compressed import Compressed
 from bayesnas.likelihoods import Likelihood
+from bayesnas.models.compression.bayesian_compression import PRIORS
 from bayesnas.nn.graphs.module_file import check_net_path, save_net
 from bayesnas.report.findings import judged_part
 from bayesnas.report.tables import table
@@ -57,7 +58,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--activation", help="between the layers (relu)")
     parser.add_argument(
         "--prior",
-        choices=("normal-jeffreys", "horseshoe", "log-uniform-truncated"),
+        choices=PRIORS,
         default="horseshoe",
         help="of the scale of a group (%(default)s)",
     )
@@ -101,7 +102,7 @@ def run(args: argparse.Namespace) -> Outcome:
     with torch.random.fork_rng():
         torch.manual_seed(seed_number("seed", args.seed))  # of the weights that it begins with
         net, likelihood = network_of(data, args.hidden, args.activation, args.likelihood)
-    note(f"{sum(p.numel() for p in net.parameters()):,} parameters, {data.name}", args.quiet)
+    note(f"{_parameters(net):,} parameters, {data.name}", args.quiet)
     small = bn.compress(
         net,
         data.train,
@@ -124,12 +125,14 @@ def _figures(small: Compressed, part: Split) -> dict[str, float]:
     """Of the plain network: mean log loss, and for classes the share that is right."""
     likelihood = small.posterior.model.likelihood
     assert isinstance(likelihood, Likelihood)
+    device = small.posterior.example[0].device
+    x, y = part.x.to(device), part.y.to(device)
     with torch.no_grad():
-        output = small.module(part.x)
-        observed = likelihood.observed(part.y, output)
+        output = small.module(x)
+        observed = likelihood.observed(y, output)
         found = {"nll": -float(likelihood(output).log_prob(observed).sum()) / len(part)}
     if part.info.task == "classification" and output.shape[-1] == part.info.classes:
-        found["accuracy"] = float((output.argmax(-1) == part.y).double().mean())
+        found["accuracy"] = float((output.argmax(-1) == y).double().mean())
     return found
 
 

@@ -15,7 +15,7 @@ WORDS = ("compress", "--data", "breast-cancer", "--standardise", "--hidden", "8"
 
 @pytest.fixture(scope="module")
 def few_steps():
-    """The recipe with a tenth of its steps."""
+    """The recipe with 40 eager steps a fit, or a pass, and two stages."""
     module = bn.inference.compression.compress
     effort = module.Effort
     with pytest.MonkeyPatch.context() as patch:
