@@ -54,7 +54,7 @@ class EagerStep:
         self, x: Tensor, y: Tensor, kl_weight: StepKLWeight, use: ActiveLeaves
     ) -> BoundTerms:
         """Write the gradients of the leaves in use; return the terms of the bound."""
-        self._all.write(kl_weight.target)
+        self.write(kl_weight.target)
         for group in self._all.groups:
             group.flat.gradient.zero_()
         terms, bound = self._bound(x, y, kl_weight.bound)
@@ -73,11 +73,16 @@ class EagerStep:
             terms = self(x, y, StepKLWeight(kl_weight, kl_weight), use)
             return [terms.stacked(), *(gradient.clone() for gradient in use.gradients)]
 
+    def write(self, kl_weight: float) -> None:
+        """Set the parameters of all levels to those at a KL weight."""
+        self._all.write(kl_weight)
+
     @contextmanager
     def unchanged(self) -> Iterator[None]:
-        """Run something and put random state, gradients and buffers back as they were."""
+        """Run something; random state, parameters, gradients and buffers are put back after."""
         before = self._stream.now()
         held = [gradient for group in self._all.groups for gradient in group.gradients]
+        held += [group.flat.values.data for group in self._all.groups]
         held += running_buffers(self._model).values()
         copies = [tensor.clone() for tensor in held]
         with self._stream.rewound(before):

@@ -255,8 +255,9 @@ class TracedStep:
     def _difference(self, graph: RecordedStep, x: Tensor, y: Tensor, kl_weight: float) -> float:
         use = self._trained.use(kl_weight)
         eager = self._eager.numbers(x, y, kl_weight)
-        inputs = mapped(torch.clone, self._inputs(x, y, kl_weight, use))
         with self._eager.unchanged():
+            self._eager.write(kl_weight)  # a traced step takes those of the other level as they are
+            inputs = mapped(torch.clone, self._inputs(x, y, kl_weight, use))
             traced = [graph(inputs), *inputs.gradients]
         return max(relative_difference(a, b) for a, b in zip(traced, eager, strict=True))
 

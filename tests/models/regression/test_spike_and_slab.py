@@ -169,7 +169,7 @@ def test_correlated_designs_at_low_and_high_noise(
     model = bn.models.SpikeAndSlabRegression(
         7, inclusion=0.3, slab_scale=1.5, noise_scale=noise if noise_known else None
     )
-    found, model = fitted(model, x, y, steps=300, lr=0.05)
+    found, model = fitted(model, x, y, steps=300, lr=0.01)
     exact = linear_inclusion(x, y, noise_of(model), slab=1.5, prior=0.3)
     assert np.abs(found - exact).max() < 0.05
 
