@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 from torch import Tensor
 
+from bayesnas.data.streams.streamed_split import AnySplit
 from bayesnas.inference.evaluation.metrics import evaluate
 from bayesnas.models.base import BayesianModel
 from bayesnas.models.compression.group_removal import removed_at, removed_to
@@ -107,8 +108,7 @@ def chosen_amount(
 
 def pruning_curve(
     model: BayesianModel,
-    x: Tensor,
-    y: Tensor,
+    sample: AnySplit,
     fractions: Sequence[float],
     by: Sequence[Criterion],
     seed: int,
@@ -120,7 +120,7 @@ def pruning_curve(
 
     found = [
         [
-            evaluate(pruned(model, fraction, None, criterion, seed), x, y, 1.0, 0, seed)
+            evaluate(pruned(model, fraction, None, criterion, seed), sample, 1.0, 0, seed)
             for fraction in fractions
         ]
         for criterion in by

@@ -10,8 +10,9 @@ import numpy.typing as npt
 from torch import Tensor
 
 from bayesnas.checks import draw_count, seed_number
+from bayesnas.data import Split
 from bayesnas.export.datatree import pareto_k, tempered_log_weights, to_datatree
-from bayesnas.inference.config.inputs import Data
+from bayesnas.inference.config.inputs import Data, in_memory
 from bayesnas.inference.config.settings import check_kl_weight
 from bayesnas.inference.evaluation.point_masses import point_masses
 from bayesnas.inference.evaluation.predictive import (
@@ -66,13 +67,13 @@ class ArvizExport(BasePosterior):
         """
         draws = draw_count("draws", draws, 1)
         seed = seed_number("seed", seed)
-        split = None if data is None else self._split(data)
+        split = None if data is None else self._sample(in_memory(data, "data"))
         return draws_to_datatree(
             self._chains,
             self.run,
             self.example,
             draws,
-            None if split is None else self._on_device(split),
+            None if not isinstance(split, Split) else (split.x, split.y),
             var_names,
             seed,
             # Of a weighted fit the target has other factors than the log-likelihood of the data.
@@ -145,7 +146,7 @@ def draws_to_datatree(
     posterior, prior, targets = (_Recorder(len(chains), draws) for _ in range(3))
     log_q, log_lik = np.zeros((len(chains), draws)), np.zeros((len(chains), draws))
     for c, chain in enumerate(chains):
-        samples = RandomStream(seed + c + 1, example[0].device)
+        samples = RandomStream(seed + c + 1, example[1].device)
         model = chain.model.eval()
         for d, draw in enumerate(posterior_draws(model, example[0], draws, _chain_seed(seed, c))):
             log_prior, noted = shared_values(model, example[0], draw)

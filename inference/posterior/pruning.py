@@ -68,7 +68,7 @@ class Prunable(ArvizExport):
         """
         if validation is not None:
             check_alone(fraction, threshold)
-            x, y = self._tensors(validation)
+            x, y = self._tensors(validation, "validation")
             fraction, threshold = chosen_amount(self.model, x, y, by, seed)
         models = [chain.model for chain in self._chains]
         if by == "group":
@@ -96,7 +96,7 @@ class Prunable(ArvizExport):
         Returns:
             variables over dims ``(by, fraction)``.
         """
-        return pruning_curve(self.model, *self._tensors(data), fractions, by, seed)
+        return pruning_curve(self.model, self._sample(data), fractions, by, seed)
 
     def compact(self) -> nn.Module:
         """Return a plain module at the posterior means, dead groups physically removed."""

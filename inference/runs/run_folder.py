@@ -12,6 +12,7 @@ from torch import Tensor
 
 from bayesnas.checks import path_of
 from bayesnas.data import DataInfo
+from bayesnas.data.inputs import AnyInputs
 from bayesnas.inference.config.settings import FitSettings
 from bayesnas.inference.runs.atomic_files import (
     partial_of,
@@ -40,7 +41,8 @@ from bayesnas.nn.hypernetworks.options import Amortize
 RUN = "run.json"
 RESULT = "posterior.safetensors"
 
-Example = tuple[Tensor, Tensor]
+Example = tuple[AnyInputs, Tensor]
+"""Inputs and targets of some rows of the training data."""
 
 
 class RunFolder:

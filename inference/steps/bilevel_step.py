@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from bayesnas.data import Split
+from bayesnas.data.streams.streamed_split import AnySplit
 from bayesnas.inference.bilevel.linear_solvers import Tensors
 from bayesnas.inference.bilevel.losses import LevelLoss
 from bayesnas.inference.bilevel.options import Bilevel
@@ -24,7 +24,7 @@ from bayesnas.inference.optim.step_tensors import scalar_type
 from bayesnas.inference.optim.tensor_trees import flatten
 from bayesnas.inference.optim.trainable_parameters import TrainableParameters, running_buffers
 from bayesnas.inference.runtime.random_state import RandomStream
-from bayesnas.inference.steps.minibatches import Batches
+from bayesnas.inference.steps.streamed_batches import batches_of
 from bayesnas.inference.steps.traced_step import TOLERANCE
 from bayesnas.models.base import BayesianModel
 
@@ -89,7 +89,7 @@ class UpperStep:
         settings: FitSettings,
         trained: TrainableParameters,
         examples: int,
-        validation: Split,
+        validation: AnySplit,
         seed: int,
         stream: RandomStream,
     ) -> None:
@@ -99,7 +99,7 @@ class UpperStep:
         self._recording = settings.compile != "eager"
         self._compiling = settings.compile == "inductor"
         batch_size = bilevel.batch_size or settings.batch_size
-        self._batches = Batches(validation.x, validation.y, batch_size, seed)
+        self._batches = batches_of(validation, batch_size, seed)
         self.trained = trained.level(upper=True)
         self.optimizer = build_optimizer(bilevel.optimizer, self.trained.leaves, bilevel.lr)
         self._rates = LearningRates(self.optimizer)
