@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias, TypeVar
 
@@ -102,6 +103,31 @@ class Inputs:
         if self.names is None:
             return function(*self.leaves)
         return function(**dict(zip(self.names, self.leaves, strict=True)))
+
+
+def by_position(net: Callable[..., Any], x: AnyInputs) -> tuple[Tensor, ...]:
+    """The arguments of a net one after the other, as tools that follow a net take them.
+
+    Args:
+        net: a module, whose ``forward`` says the order of named inputs.
+        x: its inputs.
+
+    Raises:
+        ValueError: inputs that have no places, for parameters by keyword alone or after others
+            that are left out.
+    """
+    if not isinstance(x, Inputs) or x.names is None:
+        return tuple(leaves_of(x))
+    named = dict(zip(x.names, x.leaves, strict=True))
+    bound = inspect.signature(getattr(net, "forward", net)).bind(**named)
+    if bound.kwargs:
+        raise ValueError(f"inputs {list(bound.kwargs)} of the net can't be given by position")
+    return bound.args
+
+
+def call_with(function: Callable[..., Made], x: AnyInputs) -> Made:
+    """Call a function, such as a net, with its inputs: one, or several by place or name."""
+    return x.call(function) if isinstance(x, Inputs) else function(x)
 
 
 AnyInputs: TypeAlias = Any

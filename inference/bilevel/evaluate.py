@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from bayesnas.checks import positive
+from bayesnas.data.inputs import AnyInputs
 from bayesnas.inference.bilevel.hypergradients import Hypergradient, make_hypergradient
 from bayesnas.inference.bilevel.losses import LevelLoss, upper_parameters
 from bayesnas.inference.config.inputs import Data, check_alike, checked_tensors
@@ -88,7 +89,7 @@ def hypergradient(
     others = running_buffers(model)
 
     def level(
-        theta: Sequence[Tensor], h: Sequence[Tensor], x: Tensor, y: Tensor, weight: float
+        theta: Sequence[Tensor], h: Sequence[Tensor], x: AnyInputs, y: Tensor, weight: float
     ) -> Tensor:
         state = dict(zip([*below, *above], [*theta, *h], strict=True))
         return loss(others | state, x, y, weight, len(x))

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from bayesnas.data.inputs import AnyInputs
 from bayesnas.inference.compile.bfloat16 import round_products
 from bayesnas.inference.compile.max_pool import keep_pooling
 from bayesnas.inference.compile.native_calls import by_bindings
@@ -37,7 +38,7 @@ class BoundModule(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, x: Tensor, y: Tensor, data_scale: float) -> BoundTerms:
+    def forward(self, x: AnyInputs, y: Tensor, data_scale: float) -> BoundTerms:
         """Run guide and model once."""
         return bound_terms(self.model, x, y, data_scale=data_scale)
 

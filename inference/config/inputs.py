@@ -47,6 +47,7 @@ def checked_data(model: BayesianModel, data: Data, name: str) -> AnySplit:
             raise ValueError(
                 f"the model's likelihood is for {model.task}, got data for {split.info.task}"
             )
+        _check_several(model, split)
         # Of a bare pair the number of classes is only known from below.
         classes = None if isinstance(data, tuple | list) else split.info.classes
         few = split if isinstance(split, Split) else split.first(HEAD)
@@ -57,6 +58,12 @@ def checked_data(model: BayesianModel, data: Data, name: str) -> AnySplit:
     if casts:
         _LOG.info("%s: %s, the type of the model's parameters", name, " and ".join(casts))
     return split
+
+
+def _check_several(model: BayesianModel, split: AnySplit) -> None:
+    x = split.first(1).x
+    if isinstance(x, Inputs) and not model.takes_several_inputs:
+        raise ValueError(f"x must be one tensor for a {type(model).__name__}, got {x}")
 
 
 def checked_tensors(model: BayesianModel, data: Data, name: str) -> Split:

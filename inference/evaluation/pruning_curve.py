@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 from torch import Tensor
 
+from bayesnas.data.inputs import AnyInputs
 from bayesnas.data.streams.streamed_split import AnySplit
 from bayesnas.inference.evaluation.metrics import evaluate
 from bayesnas.models.base import BayesianModel
@@ -48,7 +49,7 @@ def pruned(
 
 
 def without_groups(
-    model: BayesianModel, fraction: float | None, threshold: float | None, example: Tensor
+    model: BayesianModel, fraction: float | None, threshold: float | None, example: AnyInputs
 ) -> BayesianModel:
     """Return a copy of ``model`` without some of its groups; see ``Posterior.prune``."""
     grouped = _grouped(model)
@@ -78,7 +79,7 @@ def check_alone(fraction: float | None, threshold: float | None) -> None:
 
 
 def chosen_amount(
-    model: BayesianModel, x: Tensor, y: Tensor, by: Removal, seed: int
+    model: BayesianModel, x: AnyInputs, y: Tensor, by: Removal, seed: int
 ) -> tuple[float | None, float | None]:
     """Fraction or threshold of the smallest network within one standard error of the best.
 

@@ -10,7 +10,8 @@ import numpy.typing as npt
 from torch import Tensor
 
 from bayesnas.checks import draw_count, seed_number
-from bayesnas.data import Split
+from bayesnas.data import Inputs, Split
+from bayesnas.data.inputs import AnyInputs
 from bayesnas.export.datatree import pareto_k, tempered_log_weights, to_datatree
 from bayesnas.inference.config.inputs import Data, in_memory
 from bayesnas.inference.config.settings import check_kl_weight
@@ -171,7 +172,7 @@ def draws_to_datatree(
         log_likelihood=_named(targets, "log_likelihood", target),
         posterior_predictive=_named(targets, "posterior_predictive", target),
         observed_data=observed,
-        constant_data=None if data is None else {"x": data[0].cpu().numpy()},
+        constant_data=None if data is None else _constant(data[0]),
         svi=_history(chains),
         attrs={
             "model": chains[0].model.describe(),
@@ -182,7 +183,7 @@ def draws_to_datatree(
 
 
 def tempered_pareto_k(
-    model: BayesianModel, x: Tensor, y: Tensor, draws: int, kl_weight: float, seed: int
+    model: BayesianModel, x: AnyInputs, y: Tensor, draws: int, kl_weight: float, seed: int
 ) -> float:
     """k̂ of the guide against p(w) p(y | x, w)^(1/λ); see ``Posterior.pareto_k``."""
     log_prior, log_lik, log_q = np.zeros(draws), np.zeros(draws), np.zeros(draws)
@@ -234,8 +235,17 @@ def _dims(model: BayesianModel, data: Example | None) -> dict[str, Sequence[str]
         x, y = data
         name = model.target_site
         dims[name] = ("obs", *(f"{name}_dim_{axis}" for axis in range(1, y.ndim)))
-        dims["x"] = ("obs", *(f"x_dim_{axis}" for axis in range(1, x.ndim)))
+        for key, values in _constant(x).items():
+            dims[key] = ("obs", *(f"{key}_dim_{axis}" for axis in range(1, values.ndim)))
     return dims
+
+
+def _constant(x: AnyInputs) -> dict[str, npt.NDArray[Any]]:
+    """Inputs as ``x``; several by their names, or as ``x0``, ``x1``, ... by place."""
+    if not isinstance(x, Inputs):
+        return {"x": x.cpu().numpy()}
+    names = x.names or [f"x{place}" for place in range(len(x.leaves))]
+    return {name: leaf.cpu().numpy() for name, leaf in zip(names, x.leaves, strict=True)}
 
 
 def _named(targets: _Recorder, name: str, target: str) -> dict[str, npt.NDArray[Any]] | None:

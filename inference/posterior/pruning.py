@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Self
 
 from torch import nn
 
+from bayesnas.data.inputs import by_position
 from bayesnas.inference.config.inputs import Data
 from bayesnas.inference.evaluation.pruning_curve import (
     PRUNING_FRACTIONS,
@@ -100,4 +101,5 @@ class Prunable(ArvizExport):
 
     def compact(self) -> nn.Module:
         """Return a plain module at the posterior means, dead groups physically removed."""
-        return compact(self.model.plain_module().eval(), self.example[0])
+        module = self.model.plain_module().eval()
+        return compact(module, by_position(module, self.example[0]))

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bayesnas.checks import choice, positive
+from bayesnas.data.inputs import AnyInputs
 from bayesnas.distributions import GaussianWeights, GroupScales
 from bayesnas.distributions.gaussian_divergence import positive_exp
 from bayesnas.likelihoods import AnyLikelihood, make_likelihood
@@ -146,7 +147,7 @@ class BayesianCompressionNet(GroupedWeights):
 
     # The density and its guide --------------------------------------------------------------
 
-    def model(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+    def model(self, x: AnyInputs, y: Tensor | None = None) -> Tensor:
         """Sample z, w̃ and y ~ p(y | f(x; z w̃)); returns the network's outputs."""
         self.register_with_pyro()
         scales = {name: self._sample_scales(name) for name in self.groups}
@@ -157,7 +158,7 @@ class BayesianCompressionNet(GroupedWeights):
         output = network_outputs(self.net, weights, x)
         return observe(self.likelihood, output, x, y)
 
-    def guide(self, x: Tensor, y: Tensor | None = None) -> None:
+    def guide(self, x: AnyInputs, y: Tensor | None = None) -> None:
         """Sample q(z) and q(w̃)."""
         self.register_with_pyro()
         for name in self.groups:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from bayesnas.checks import choice, is_number, positive
 from bayesnas.complexity import smallest_gaussian_kl
+from bayesnas.data.inputs import AnyInputs
 from bayesnas.distributions import GaussianWeights
 from bayesnas.likelihoods import AnyLikelihood, make_likelihood
 from bayesnas.models.networks.base import NetModel, network_outputs, observe
@@ -121,14 +122,14 @@ class GaussianNet(NetModel):
         self.variational = VariationalParameters(initial)
         self.keep = KeepMasks(self.layers.shapes)
 
-    def model(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+    def model(self, x: AnyInputs, y: Tensor | None = None) -> Tensor:
         """Sample w ~ p(w) and y ~ p(y | f(x; w)); returns the network's outputs."""
         self.register_with_pyro()
         weights = {site: pyro.sample(site, self.prior(site)) for site in self.layers.shapes}
         output = network_outputs(self.net, weights, x)
         return observe(self.likelihood, output, x, y)
 
-    def guide(self, x: Tensor, y: Tensor | None = None) -> None:
+    def guide(self, x: AnyInputs, y: Tensor | None = None) -> None:
         """Sample w ~ q(w)."""
         self.register_with_pyro()
         for site in self.layers.shapes:
