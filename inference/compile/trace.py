@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -28,6 +29,10 @@ from bayesnas.inference.optim.trainable_parameters import (
     running_buffers,
 )
 from bayesnas.models.base import BayesianModel
+
+_LOG = logging.getLogger("bayesnas")
+MOST_COMPILED = 4_000
+"""Operations of a step that compiling is worth; a recurrent layer has some fifty a time step."""
 
 
 class BoundModule(nn.Module):
@@ -149,11 +154,15 @@ class RecordedStep:
         self._run = None
 
     def compile(self, inputs: tuple[Any, ...]) -> None:
-        """Compile the graph with inductor; draws noise.
+        """Compile the graph with inductor; draws noise. A very large one runs as it is.
 
         Args:
             inputs: of a run, for their shapes.
         """
+        size = len(self.graph.graph.nodes)
+        if size > MOST_COMPILED:
+            _LOG.info("a step of %d operations is recorded and not compiled", size)
+            return
         tensors = [*flatten(inputs), *self.noise()]
         keep_pooling(self.graph.graph)
         self.graph.recompile()

@@ -122,7 +122,7 @@ class BayesianCompressionNet(GroupedWeights):
         own = {n: g for n, g in groups.items() if dotted(n, "weight") in self.layers.shapes}
         self.groups: dict[str, Groups] = own
         self.scale_prior = _scale_prior(prior, self.global_scale)
-        self._picked = picked_layers(rule, self.layers.names)
+        self._picked = picked_layers(rule, self.layers.names, self.net)
         self._max_scale = _layer_bounds(max_scale, self.layers.names)
         self._create_posterior()
 

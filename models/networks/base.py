@@ -17,7 +17,11 @@ from bayesnas.models.fit_defaults import FitDefaults
 from bayesnas.nn.graphs.net_spec import build_net
 from bayesnas.nn.lazy.gaussian_tensor import GaussianTensor
 from bayesnas.nn.modules.keep_masks import KeepMasks
-from bayesnas.nn.modules.stochastic_layers import StochasticLayers, reset_deterministic
+from bayesnas.nn.modules.stochastic_layers import (
+    StochasticLayers,
+    is_linear_or_convolution,
+    reset_deterministic,
+)
 from bayesnas.nn.modules.variational_parameters import VariationalParameters
 from bayesnas.nn.user_networks.point_estimates import start_of, summary_of
 from bayesnas.nn.user_networks.recurrent import reading_weights_anew
@@ -111,7 +115,8 @@ class NetModel(BayesianModel):
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
         """Rebuild from what :meth:`config` gave."""
-        return cls(build_net(config["net"]), **{k: v for k, v in config.items() if k != "net"})
+        given = {k: v for k, v in config.items() if k != "net"}
+        return cls(build_net(config["net"]), **{"stochastic": is_linear_or_convolution, **given})
 
 
 def observe(likelihood: Likelihood, output: Tensor, x: AnyInputs, y: Tensor | None) -> Tensor:

@@ -115,7 +115,7 @@ class SpikeAndSlabNet(NetModel):
         self.layers = StochasticLayers(self.net, rule)
         self.likelihood = make_likelihood(likelihood, noise_scale).to(self.layers.dtype)
         self.task = self.likelihood.task
-        self._picked = picked_layers(rule, self.layers.names)
+        self._picked = picked_layers(rule, self.layers.names, self.net)
         self.groups = gate_groups(self.layers, gates)
         self._gate_of = {site: group for group in self.groups for site in group.views}
         self._config: dict[str, Any] = {
