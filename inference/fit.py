@@ -107,7 +107,9 @@ def fit(
 
     Args:
         model: a model of the zoo, or a :class:`~bayesnas.models.PyroPair`.
-        data: ``data.train`` of a data set, or a pair ``(x, y)`` of tensors.
+        data: ``data.train`` of a data set, a pair ``(x, y)`` of tensors (x several of them, as a
+            tuple or a dict, where the net takes more than one), or rows that are read when they are
+            needed, of ``bayesnas.data.from_dataset``.
         kl_weight: λ ≥ 0; or a list of them, each fitted by itself, with the numbers that a fit
             at it alone has; or a range, ``bayesnas.LogUniform(low, high)``: then every step is
             at a λ of its own, and one fit serves the whole range.

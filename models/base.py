@@ -12,6 +12,7 @@ from pyro.distributions import Unit
 from pyro.infer import ELBO
 from torch import Tensor, nn
 
+from bayesnas.data.inputs import AnyInputs
 from bayesnas.data.row_weights import RowWeights
 from bayesnas.models.fit_defaults import FitDefaults
 
@@ -68,6 +69,7 @@ class BayesianModel(nn.Module):
         plate_depth: how many plates are nested.
         row_weights: how the targets of a weighted fit carry a weight of their row, on the copies
             that the fit trains; else None.
+        takes_several_inputs: whether x may be several tensors, ``bayesnas.data.Inputs``.
         elbo: a Pyro ELBO to be trained with; None for the closed-form bound of this package.
         upper_level: names, or their first parts, of the parameters that a bilevel fit trains on
             validation data unless told otherwise: hyperparameters and structure.
@@ -76,6 +78,7 @@ class BayesianModel(nn.Module):
     task: Literal["classification", "regression"] | None = None
     target_site: str = OBSERVED
     takes_data_as_given: ClassVar[bool] = False
+    takes_several_inputs: ClassVar[bool] = False
     summed_out: frozenset[str] = frozenset()
     whole_sample: str = ""
     plate_depth: int = 1
@@ -99,8 +102,11 @@ class BayesianModel(nn.Module):
         found = (value.dtype for value in tensors if value.is_floating_point())
         return next(found, torch.get_default_dtype())
 
-    def input_dtype(self, x: Tensor) -> torch.dtype:
-        """The type in which inputs reach the model: that of its parameters by default."""
+    def input_dtype(self, x: AnyInputs) -> torch.dtype:
+        """The type in which inputs reach the model: that of its parameters by default.
+
+        Of several inputs those of floating point have it, and the others keep their own.
+        """
         return self.dtype
 
     def follows_batch(self, site: Mapping[str, Any]) -> bool:
@@ -119,7 +125,7 @@ class BayesianModel(nn.Module):
         """How many of so many rows are evaluated together."""
         return rows if self.whole_sample else ROWS_AT_ONCE
 
-    def few_rows(self, values: Tensor) -> Tensor:
+    def few_rows(self, values: AnyInputs) -> AnyInputs:
         """Of inputs or targets ``[n, ...]`` those that say all of what examples share."""
         return values if self.whole_sample else values[:FEW]
 

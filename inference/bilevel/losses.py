@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor
 from torch.func import functional_call
 
+from bayesnas.data.inputs import AnyInputs
 from bayesnas.inference.compile.trace import BoundModule
 from bayesnas.inference.optim.trainable_parameters import trainable
 from bayesnas.models.base import BayesianModel
@@ -55,7 +56,7 @@ class LevelLoss:
     def __call__(
         self,
         state: Mapping[str, Tensor],
-        x: Tensor,
+        x: AnyInputs,
         y: Tensor,
         kl_weight: float | Tensor,
         examples: int,

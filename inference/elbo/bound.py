@@ -11,6 +11,7 @@ from pyro import poutine
 from torch import Tensor
 
 from bayesnas.checks import positive
+from bayesnas.data.inputs import AnyInputs
 from bayesnas.inference.elbo.closed_form import closed_forms
 from bayesnas.inference.elbo.messengers import DataScale
 from bayesnas.inference.elbo.sites import (
@@ -59,7 +60,7 @@ class BoundTerms:
 @typed()
 def bound_terms(
     model: BayesianModel,
-    x: Tensor,
+    x: AnyInputs,
     y: Tensor | None,
     *,
     data_scale: float = 1.0,

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, cast
 
 from torch import Tensor
 
+from bayesnas.data.inputs import AnyInputs
+from bayesnas.data.streams.streamed_split import AnySplit
 from bayesnas.inference.evaluation.metrics import evaluate
 from bayesnas.models.base import BayesianModel
 from bayesnas.models.compression.group_removal import removed_at, removed_to
@@ -47,7 +49,7 @@ def pruned(
 
 
 def without_groups(
-    model: BayesianModel, fraction: float | None, threshold: float | None, example: Tensor
+    model: BayesianModel, fraction: float | None, threshold: float | None, example: AnyInputs
 ) -> BayesianModel:
     """Return a copy of ``model`` without some of its groups; see ``Posterior.prune``."""
     grouped = _grouped(model)
@@ -77,7 +79,7 @@ def check_alone(fraction: float | None, threshold: float | None) -> None:
 
 
 def chosen_amount(
-    model: BayesianModel, x: Tensor, y: Tensor, by: Removal, seed: int
+    model: BayesianModel, x: AnyInputs, y: Tensor, by: Removal, seed: int
 ) -> tuple[float | None, float | None]:
     """Fraction or threshold of the smallest network within one standard error of the best.
 
@@ -107,8 +109,7 @@ def chosen_amount(
 
 def pruning_curve(
     model: BayesianModel,
-    x: Tensor,
-    y: Tensor,
+    sample: AnySplit,
     fractions: Sequence[float],
     by: Sequence[Criterion],
     seed: int,
@@ -120,7 +121,7 @@ def pruning_curve(
 
     found = [
         [
-            evaluate(pruned(model, fraction, None, criterion, seed), x, y, 1.0, 0, seed)
+            evaluate(pruned(model, fraction, None, criterion, seed), sample, 1.0, 0, seed)
             for fraction in fractions
         ]
         for criterion in by

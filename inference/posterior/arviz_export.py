@@ -10,8 +10,10 @@ import numpy.typing as npt
 from torch import Tensor
 
 from bayesnas.checks import draw_count, seed_number
+from bayesnas.data import Inputs, Split
+from bayesnas.data.inputs import AnyInputs
 from bayesnas.export.datatree import pareto_k, tempered_log_weights, to_datatree
-from bayesnas.inference.config.inputs import Data
+from bayesnas.inference.config.inputs import Data, in_memory
 from bayesnas.inference.config.settings import check_kl_weight
 from bayesnas.inference.evaluation.point_masses import point_masses
 from bayesnas.inference.evaluation.predictive import (
@@ -66,13 +68,13 @@ class ArvizExport(BasePosterior):
         """
         draws = draw_count("draws", draws, 1)
         seed = seed_number("seed", seed)
-        split = None if data is None else self._split(data)
+        split = None if data is None else self._sample(in_memory(data, "data"))
         return draws_to_datatree(
             self._chains,
             self.run,
             self.example,
             draws,
-            None if split is None else self._on_device(split),
+            None if not isinstance(split, Split) else (split.x, split.y),
             var_names,
             seed,
             # Of a weighted fit the target has other factors than the log-likelihood of the data.
@@ -145,7 +147,7 @@ def draws_to_datatree(
     posterior, prior, targets = (_Recorder(len(chains), draws) for _ in range(3))
     log_q, log_lik = np.zeros((len(chains), draws)), np.zeros((len(chains), draws))
     for c, chain in enumerate(chains):
-        samples = RandomStream(seed + c + 1, example[0].device)
+        samples = RandomStream(seed + c + 1, example[1].device)
         model = chain.model.eval()
         for d, draw in enumerate(posterior_draws(model, example[0], draws, _chain_seed(seed, c))):
             log_prior, noted = shared_values(model, example[0], draw)
@@ -170,7 +172,7 @@ def draws_to_datatree(
         log_likelihood=_named(targets, "log_likelihood", target),
         posterior_predictive=_named(targets, "posterior_predictive", target),
         observed_data=observed,
-        constant_data=None if data is None else {"x": data[0].cpu().numpy()},
+        constant_data=None if data is None else _constant(data[0]),
         svi=_history(chains),
         attrs={
             "model": chains[0].model.describe(),
@@ -181,7 +183,7 @@ def draws_to_datatree(
 
 
 def tempered_pareto_k(
-    model: BayesianModel, x: Tensor, y: Tensor, draws: int, kl_weight: float, seed: int
+    model: BayesianModel, x: AnyInputs, y: Tensor, draws: int, kl_weight: float, seed: int
 ) -> float:
     """k̂ of the guide against p(w) p(y | x, w)^(1/λ); see ``Posterior.pareto_k``."""
     log_prior, log_lik, log_q = np.zeros(draws), np.zeros(draws), np.zeros(draws)
@@ -233,8 +235,17 @@ def _dims(model: BayesianModel, data: Example | None) -> dict[str, Sequence[str]
         x, y = data
         name = model.target_site
         dims[name] = ("obs", *(f"{name}_dim_{axis}" for axis in range(1, y.ndim)))
-        dims["x"] = ("obs", *(f"x_dim_{axis}" for axis in range(1, x.ndim)))
+        for key, values in _constant(x).items():
+            dims[key] = ("obs", *(f"{key}_dim_{axis}" for axis in range(1, values.ndim)))
     return dims
+
+
+def _constant(x: AnyInputs) -> dict[str, npt.NDArray[Any]]:
+    """Inputs as ``x``; several by their names, or as ``x0``, ``x1``, ... by place."""
+    if not isinstance(x, Inputs):
+        return {"x": x.cpu().numpy()}
+    names = x.names or [f"x{place}" for place in range(len(x.leaves))]
+    return {name: leaf.cpu().numpy() for name, leaf in zip(names, x.leaves, strict=True)}
 
 
 def _named(targets: _Recorder, name: str, target: str) -> dict[str, npt.NDArray[Any]] | None:

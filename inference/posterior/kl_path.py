@@ -96,9 +96,9 @@ class KLWeightPath(BasePosterior, abc.ABC):
         """
         draws = draw_count("draws", draws, 0)
         _check_any(kl_weights)
-        x, y = self._tensors(data)
+        sample = self._sample(data)
         models = ((kl_weight, self.at(kl_weight).model) for kl_weight in map(float, kl_weights))
-        return frontier(models, x, y, draws=draws, threshold=threshold, seed=seed)
+        return frontier(models, sample, draws=draws, threshold=threshold, seed=seed)
 
     @typed(own=("data",))
     def to_arviz(

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from bayesnas.checks import draw_count
 from bayesnas.complexity import nats_to_bits
+from bayesnas.data import Split
 from bayesnas.inference.config.example_weights import ClassWeight
 from bayesnas.inference.config.inputs import Data
 from bayesnas.inference.evaluation.metrics import evaluate, kl_of
@@ -44,7 +45,7 @@ class Posterior(Prunable):
         """Measure predictions and the bound on data.
 
         Args:
-            data: a part of a data set, or ``(x, y)``.
+            data: a part of a data set, in memory or streamed, or ``(x, y)``.
             draws: weights drawn, over which predictions are averaged; 0 uses the posterior
                 means alone, as published tables of this field often do.
             seed: of the draws.
@@ -57,15 +58,15 @@ class Posterior(Prunable):
             model masks count in none of them.
         """
         draws = draw_count("draws", draws, 0)
-        x, y = self._tensors(data)
-        return evaluate(self.model, x, y, self.kl_weight, draws, seed)
+        return evaluate(self.model, self._sample(data), self.kl_weight, draws, seed)
 
     @typed(own=("x",))
     def predict(self, x: Any, draws: int = 100, *, seed: int = 0) -> Tensor:
         """Predict under ``draws`` draws of the weights, one draw for all rows.
 
         Args:
-            x: inputs ``[n, ...]``: an array, table, list or tensor, as ``bayesnas.fit`` took.
+            x: inputs ``[n, ...]``: an array, table, list or tensor, as ``bayesnas.fit`` took, or a
+                streamed part of a data set.
             draws: number of draws.
             seed: of the draws.
 
@@ -74,9 +75,12 @@ class Posterior(Prunable):
             k]``) for a Bernoulli likelihood, or conditional means for one of a regression.
         """
         draws = draw_count("draws", draws, 1)
-        x, model = self._inputs(x), self.model.eval()
-        found = posterior_draws(model, self.example[0], draws, seed)
-        return torch.stack([conditional_means(model, x, draw) for draw in found])
+        model = self.model.eval()
+        parts = []
+        for rows in self._inputs(x):
+            found = posterior_draws(model, self.example[0], draws, seed)
+            parts.append(torch.stack([conditional_means(model, rows, draw) for draw in found]))
+        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
 
     @typed()
     def sample(self, draws: int = 100, *, seed: int = 0) -> dict[str, Tensor]:
@@ -105,7 +109,7 @@ class Posterior(Prunable):
             ``parameters_kept`` after pruning.
         """
         draws = draw_count("draws", draws)
-        kl, _ = kl_of(self.model, *self.example, draws=draws, seed=0)
+        kl, _ = kl_of(self.model, Split.as_given(self.example), draws=draws, seed=0)
         masks = self.model.keep_masks()
         found = {
             "kl_nats": kl,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Self
 
 from torch import nn
 
+from bayesnas.data.inputs import by_position
 from bayesnas.inference.config.inputs import Data
 from bayesnas.inference.evaluation.pruning_curve import (
     PRUNING_FRACTIONS,
@@ -68,7 +69,7 @@ class Prunable(ArvizExport):
         """
         if validation is not None:
             check_alone(fraction, threshold)
-            x, y = self._tensors(validation)
+            x, y = self._tensors(validation, "validation")
             fraction, threshold = chosen_amount(self.model, x, y, by, seed)
         models = [chain.model for chain in self._chains]
         if by == "group":
@@ -96,8 +97,9 @@ class Prunable(ArvizExport):
         Returns:
             variables over dims ``(by, fraction)``.
         """
-        return pruning_curve(self.model, *self._tensors(data), fractions, by, seed)
+        return pruning_curve(self.model, self._sample(data), fractions, by, seed)
 
     def compact(self) -> nn.Module:
         """Return a plain module at the posterior means, dead groups physically removed."""
-        return compact(self.model.plain_module().eval(), self.example[0])
+        module = self.model.plain_module().eval()
+        return compact(module, by_position(module, self.example[0]))

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bayesnas.data.inputs import AnyInputs
 from bayesnas.inference.config.settings import StepKLWeight
 from bayesnas.inference.elbo.bound import BoundTerms, bound_terms
 from bayesnas.inference.elbo.messengers import kl_weighted
@@ -51,7 +52,7 @@ class EagerStep:
         self._stream, self._where = stream, where
 
     def __call__(
-        self, x: Tensor, y: Tensor, kl_weight: StepKLWeight, use: ActiveLeaves
+        self, x: AnyInputs, y: Tensor, kl_weight: StepKLWeight, use: ActiveLeaves
     ) -> BoundTerms:
         """Write the gradients of the leaves in use; return the terms of the bound."""
         self.write(kl_weight.target)
@@ -66,7 +67,7 @@ class EagerStep:
                 gradient.clamp_(-self._clip, self._clip)
         return terms
 
-    def numbers(self, x: Tensor, y: Tensor, kl_weight: float) -> list[Tensor]:
+    def numbers(self, x: AnyInputs, y: Tensor, kl_weight: float) -> list[Tensor]:
         """Terms of the bound ``[sites]`` and the gradient of every leaf in use; changes nothing."""
         use = self._trained.use(kl_weight)
         with self.unchanged():
@@ -90,7 +91,7 @@ class EagerStep:
         for tensor, copy in zip(held, copies, strict=True):
             tensor.copy_(copy)
 
-    def _bound(self, x: Tensor, y: Tensor, kl_weight: float) -> tuple[BoundTerms, Tensor]:
+    def _bound(self, x: AnyInputs, y: Tensor, kl_weight: float) -> tuple[BoundTerms, Tensor]:
         scale = self._examples / len(x)
         elbo: Any = self._model.elbo
         if elbo is None:

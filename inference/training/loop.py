@@ -8,7 +8,7 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 
-from bayesnas.data import Split
+from bayesnas.data.streams.streamed_split import AnySplit
 from bayesnas.inference.bilevel.options import Bilevel
 from bayesnas.inference.config.schedules import Schedule
 from bayesnas.inference.config.settings import Batched, FitSettings
@@ -52,8 +52,8 @@ class Loop:
     def __init__(
         self,
         model: BayesianModel,
-        train: Split,
-        validation: Split | None,
+        train: AnySplit,
+        validation: AnySplit | None,
         settings: FitSettings,
         optimizer: OptimizerFactory,
         schedule: Schedule,
@@ -79,11 +79,10 @@ class Loop:
             ValueError: where model, guide and data do not fit together.
         """
         source = self.model if self._starts is None else self._starts[index]
-        model = copy.deepcopy(source).to(self.train.x.device)
+        model = copy.deepcopy(source).to(self.train.device)
         training = ChainTrainer(
             model,
-            self.train.x,
-            self.train.y,
+            self.train,
             self.settings.of_chain(index),
             index % self.settings.restarts,
             self.optimizer,
@@ -94,10 +93,10 @@ class Loop:
         if self.validation is not None and index == 0:  # what can't be validated fails here
             if model.whole_sample:
                 raise ValueError(f"validation has no place here: {model.whole_sample}")
-            mean_nll(model, self.validation.x[:2], self.validation.y[:2], seed=0, draws=1)
+            mean_nll(model, self.validation.first(2), seed=0, draws=1)
         return training
 
-    def _upper(self) -> tuple[Bilevel, Split] | None:
+    def _upper(self) -> tuple[Bilevel, AnySplit] | None:
         if self.bilevel is None:
             return None
         assert self.validation is not None
@@ -165,7 +164,7 @@ class Loop:
     def _fresh(self, first: ChainTrainer) -> ChainGroup:
         """All chains together where that is wanted and can be done, else the first alone."""
         auto = self._batched == "auto"
-        wanted = pays(self.settings, self.train.x.device) if auto else self._batched
+        wanted = pays(self.settings, self.train.device) if auto else self._batched
         if self.settings.chains == 1 or not wanted:
             return ChainGroup([first])
         try:
@@ -222,7 +221,7 @@ class Loop:
         found = []
         for kl_weight in _validated_at(training.settings):
             training.set_kl_weight(kl_weight)
-            found.append(mean_nll(training.model, *self.validation, seed=self.settings.seed))
+            found.append(mean_nll(training.model, self.validation, seed=self.settings.seed))
         training.end_epoch(sum(found) / len(found), self.settings.patience)
 
     def _done(self, chains: ChainGroup) -> int:

@@ -14,6 +14,8 @@ from torch import Tensor
 
 from bayesnas.checks import size
 from bayesnas.data import Split
+from bayesnas.data.inputs import map_inputs
+from bayesnas.data.streams.streamed_split import AnySplit
 from bayesnas.distributions import LogUniform
 from bayesnas.inference.bilevel.losses import upper_parameters
 from bayesnas.inference.bilevel.options import Bilevel
@@ -29,7 +31,7 @@ from bayesnas.inference.training.chain_trainer import ChainTrainer
 from bayesnas.inference.training.convergence import unconverged
 from bayesnas.inference.training.fit_options import FitArguments
 from bayesnas.inference.training.loop import Loop
-from bayesnas.models.base import BayesianModel
+from bayesnas.models.base import FEW, BayesianModel
 
 _LOG = logging.getLogger("bayesnas")
 
@@ -96,11 +98,19 @@ def run_fit(model: BayesianModel, data: Data, arguments: FitArguments) -> FitRes
     records = loop.run(first, folder, arguments.progress)
     if said := unconverged(records, run.settings):
         _LOG.warning("%s: %s", model.describe(), said)
-    few = first.model.few_rows
-    example = (few(train.x).detach().clone(), few(train.y).detach().clone())
+    example = _example(first.model, train)
     if folder is not None:
         _save_result(folder, records, example)
     return FitResult(run, records, example, device)
+
+
+def _example(model: BayesianModel, train: AnySplit) -> Example:
+    """Rows of the training data that say all of what examples share."""
+    if not isinstance(train, Split):
+        train = train.first(len(train) if model.whole_sample else FEW)
+    few = model.few_rows
+    x = map_inputs(lambda leaf: leaf.detach().clone(), few(train.x))
+    return x, few(train.y).detach().clone()
 
 
 def _check_model(model: BayesianModel) -> None:
@@ -113,7 +123,7 @@ def _check_model(model: BayesianModel) -> None:
 
 def _checked_parts(
     model: BayesianModel, data: Data, arguments: FitArguments
-) -> tuple[Split, Split | None]:
+) -> tuple[AnySplit, AnySplit | None]:
     """The training part, and the validation part where there is one; the model is sized."""
     train = checked_data(model, data, "data")
     model.size_for(train.info.classes)
@@ -127,7 +137,7 @@ def _checked_parts(
 
 
 def _weights(
-    model: BayesianModel, data: Data, train: Split, arguments: FitArguments
+    model: BayesianModel, data: Data, train: AnySplit, arguments: FitArguments
 ) -> Tensor | None:
     """Weights of the training examples."""
     found = example_weights(model, data, train, arguments.sample_weight, arguments.class_weight)
@@ -137,7 +147,7 @@ def _weights(
 
 
 def _upper_level(
-    model: BayesianModel, bilevel: Bilevel | None, held_out: Split | None, patience: int | None
+    model: BayesianModel, bilevel: Bilevel | None, held_out: AnySplit | None, patience: int | None
 ) -> tuple[str, ...]:
     """Names of the parameters on the upper level; none of a fit that has one level."""
     if bilevel is None:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from bayesnas.checks import choice, is_number, positive
 from bayesnas.complexity import smallest_gaussian_kl
+from bayesnas.data.inputs import AnyInputs
 from bayesnas.distributions import GaussianWeights
 from bayesnas.likelihoods import AnyLikelihood, make_likelihood
 from bayesnas.models.networks.base import NetModel, network_outputs, observe
@@ -18,7 +19,7 @@ from bayesnas.nn.graphs.net_spec import describe_net
 from bayesnas.nn.modules.keep_masks import KeepMasks
 from bayesnas.nn.modules.stochastic_layers import (
     StochasticLayers,
-    is_linear_or_convolution,
+    has_weights,
 )
 from bayesnas.nn.modules.variational_parameters import VariationalParameters
 from bayesnas.nn.user_networks.layer_rule import Layers, layer_rule, picked_layers
@@ -51,11 +52,13 @@ class GaussianNet(NetModel):
             one's own (``bayesnas.likelihoods.LikelihoodContract``).
         noise_scale: for ``"gaussian"``: standard deviation of the noise, None to learn it.
         estimator: ``"local"`` samples the outputs of linear and convolution layers (local
-            reparameterisation), ``"weight"`` samples the weights once a batch.
+            reparameterisation), ``"weight"`` samples the weights once a batch, as those of all
+            other layers (embeddings, recurrent layers, attention) are in any case.
         stochastic: which layers get a distribution: a function ``(name, module) -> bool``, names
-            of layers (that of a block stands for the linear and convolution layers in it), types
-            of modules, or names and types in a sequence; by default
-            every linear and convolution layer, so normalisation layers stay deterministic.
+            of layers (that of a block stands for the layers of weights in it), types of modules,
+            or names and types in a sequence; by default every layer of weights
+            (``bayesnas.nn.has_weights``): linear, convolution, embedding, recurrent, attention, so
+            normalisation layers stay deterministic.
             Frozen parameters (``requires_grad=False``) keep their values in any case.
             ``"none"``: none, all weights are point estimates of maximum likelihood.
         initial_loc: ``"random"`` draws the initial means by each layer's own
@@ -82,7 +85,7 @@ class GaussianNet(NetModel):
         likelihood: AnyLikelihood = "categorical",
         noise_scale: float | None = None,
         estimator: str = "local",
-        stochastic: Layers = is_linear_or_convolution,
+        stochastic: Layers = has_weights,
         initial_loc: str = "random",
         initial_scale: float = 0.02,
     ) -> None:
@@ -95,12 +98,12 @@ class GaussianNet(NetModel):
         self.initial_loc = initial_loc
         self.initial_scale = initial_scale
         self.net = copied_net(net)
-        rule = layer_rule(stochastic, self.net)
+        rule = layer_rule(stochastic, self.net, has_weights)
         check_weights(self.net, rule)
         self.layers = StochasticLayers(self.net, rule)
         self.likelihood = make_likelihood(likelihood, noise_scale).to(self.layers.dtype)
         self.task = self.likelihood.task
-        self._picked = picked_layers(rule, self.layers.names)
+        self._picked = picked_layers(rule, self.layers.names, self.net)
         self._prior_argument = prior_scale
         self._create_prior(prior_scale)
         self._create_posterior()
@@ -120,15 +123,16 @@ class GaussianNet(NetModel):
             initial[f"{site}.log_scale"] = torch.full_like(value, self.initial_scale).log()
         self.variational = VariationalParameters(initial)
         self.keep = KeepMasks(self.layers.shapes)
+        self.keep.assign(self.layers.without_padding(self.net))
 
-    def model(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+    def model(self, x: AnyInputs, y: Tensor | None = None) -> Tensor:
         """Sample w ~ p(w) and y ~ p(y | f(x; w)); returns the network's outputs."""
         self.register_with_pyro()
         weights = {site: pyro.sample(site, self.prior(site)) for site in self.layers.shapes}
         output = network_outputs(self.net, weights, x)
         return observe(self.likelihood, output, x, y)
 
-    def guide(self, x: Tensor, y: Tensor | None = None) -> None:
+    def guide(self, x: AnyInputs, y: Tensor | None = None) -> None:
         """Sample w ~ q(w)."""
         self.register_with_pyro()
         for site in self.layers.shapes:

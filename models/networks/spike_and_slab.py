@@ -115,7 +115,7 @@ class SpikeAndSlabNet(NetModel):
         self.layers = StochasticLayers(self.net, rule)
         self.likelihood = make_likelihood(likelihood, noise_scale).to(self.layers.dtype)
         self.task = self.likelihood.task
-        self._picked = picked_layers(rule, self.layers.names)
+        self._picked = picked_layers(rule, self.layers.names, self.net)
         self.groups = gate_groups(self.layers, gates)
         self._gate_of = {site: group for group in self.groups for site in group.views}
         self._config: dict[str, Any] = {
@@ -152,7 +152,7 @@ class SpikeAndSlabNet(NetModel):
 
     # Density ------------------------------------------------------------------------------
 
-    def model(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+    def model(self, x: Any, y: Tensor | None = None) -> Tensor:
         """Sample z ~ p(z), w ~ p(w | z) and y ~ p(y | f(x; z ⊙ w)); returns the outputs."""
         self.register_with_pyro()
         gates = self._sample_gates(self.gate_prior)
@@ -163,7 +163,7 @@ class SpikeAndSlabNet(NetModel):
         output = network_outputs(self.net, weights, x)
         return observe(self.likelihood, output, x, y)
 
-    def guide(self, x: Tensor, y: Tensor | None = None) -> None:
+    def guide(self, x: Any, y: Tensor | None = None) -> None:
         """Sample z ~ q(z) and w ~ q(w | z)."""
         self.register_with_pyro()
         gates = self._sample_gates(self.gate_posterior)
