@@ -17,7 +17,7 @@ if not _Path(__path__[0], "models").is_dir():
 
 from bayesnas import data, distributions, inference, likelihoods, models, nn
 from bayesnas.distributions import LogUniform
-from bayesnas.inference import Bilevel, Posterior, compress, fit, load
+from bayesnas.inference import Bilevel, Posterior, compress, fit, load, prune
 
 __version__ = _version("bayesnas")
 
@@ -35,4 +35,5 @@ __all__ = [
     "load",
     "models",
     "nn",
+    "prune",
 ]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from bayesnas.inference.evaluation.metrics import accuracy_of_means, evaluate
-from bayesnas.inference.evaluation.pruning_curve import pruned
+from bayesnas.inference.evaluation.model_pruning import ModelPruning
 from bayesnas.models.base import BayesianModel
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def frontier(
 
 def kept_parameters(model: BayesianModel, threshold: float) -> float:
     """Number of weights whose relative density ρ = exp(−μ²/2σ²) is below a threshold."""
-    smaller = pruned(model, None, threshold, "density", 0)
+    smaller = ModelPruning(model, "density").at(threshold=threshold)
     return float(sum(int(mask.sum()) for mask in smaller.keep_masks().values()))
 
 
@@ -74,5 +74,6 @@ def _stability(model: BayesianModel, x: Tensor, y: Tensor, seed: int) -> dict[st
     whole = accuracy_of_means(model, x, y)
     if whole is None:
         return {}
-    rest = accuracy_of_means(pruned(model, STABILITY_FRACTION, None, "density", seed), x, y)
+    pruning = ModelPruning(model, "density", seed=seed)
+    rest = accuracy_of_means(pruning.at(STABILITY_FRACTION), x, y)
     return {"stability": whole / rest if rest else math.inf}

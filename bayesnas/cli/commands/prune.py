@@ -16,20 +16,27 @@ from bayesnas.inference.posterior.posterior import Posterior
 from bayesnas.inference.runs.run_folder import RUN
 from bayesnas.models.compression.grouped_weights import GroupedWeights
 from bayesnas.nn.graphs.module_file import check_net_path, save_net
+from bayesnas.pruning.criteria.keep_masks import check_amount
+from bayesnas.pruning.criteria.registry import RULES
 from bayesnas.report.findings import judged_part
 
 _DESCRIPTION = """
 Remove weights of a fitted run, those with the largest posterior density at zero first, or whole
 groups of them, and print the metrics before and after. The run itself stays as it is.
 """
+_EPILOG = "criteria:\n" + "\n".join(f"  {name:<11}{rule.title}" for name, rule in RULES.items())
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Describe the command."""
     parser = commands.add_parser(
-        "prune", help="remove weights of a run", description=_DESCRIPTION.strip()
+        "prune",
+        help="remove weights of a run",
+        description=_DESCRIPTION.strip(),
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    amount = parser.add_mutually_exclusive_group(required=True)
+    amount = parser.add_mutually_exclusive_group()
     amount.add_argument(
         "--fraction", type=float, metavar="F", help="of all weights and biases to remove"
     )
@@ -37,15 +44,22 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--threshold",
         type=float,
         metavar="T",
-        help="remove where exp(-mean²/2sd²) >= T; by magnitude, where |mean| <= T; "
-        "by group, where its score >= T",
+        help="remove where exp(-mean²/2sd²) >= T; by magnitude, where |mean| <= T; by evidence, "
+        "where it rises by >= T nats (0); by obd and fisher, where the loss rises by <= T; by "
+        "group, where its score >= T",
     )
     parser.add_argument(
         "--by",
-        choices=("density", "magnitude", "random", "group"),
+        choices=(*RULES, "group"),
         default="density",
         help="what is removed first (%(default)s); group: whole units and filters of a "
         "bayesian-compression run",
+    )
+    parser.add_argument(
+        "--groups", action="store_true", help="remove whole input units and filters"
+    )
+    parser.add_argument(
+        "--keep-biases", action="store_true", help="remove no biases, and count none"
     )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of a random order (0)")
     parser.add_argument(
@@ -65,6 +79,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(args: argparse.Namespace) -> Outcome:
     """Prune, save what is asked for, and compare."""
+    if args.by not in RULES or RULES[args.by].threshold is None:
+        check_amount(args.fraction, args.threshold)
     if args.compact is not None:
         check_net_path(args.compact, "compact")
     if args.out is not None and (args.out / RUN).exists():
@@ -75,7 +91,13 @@ def run(args: argparse.Namespace) -> Outcome:
     if args.by == "group" and not isinstance(post.model, GroupedWeights):
         raise ValueError(f"by: the {post.model.describe()} in {args.run_folder} has no groups")
     pruned = post.prune(
-        fraction=args.fraction, threshold=args.threshold, by=args.by, seed=args.seed
+        fraction=args.fraction,
+        threshold=args.threshold,
+        by=args.by,
+        groups=args.groups,
+        biases=not args.keep_biases,
+        training=data.train,
+        seed=args.seed,
     )
     if args.out is not None:
         pruned.save(args.out)
