@@ -128,7 +128,7 @@ def prune(
         module, stochastic="none", initial_loc="net", likelihood=likelihood, noise_scale=noise_scale
     )
     net = model.plain_module()
-    masks = _everything(net)
+    masks = prunable_masks(net)
     sample = checked_data(model, data, "data")
     model.size_for(sample.info.classes)
     net, law = net.to(where).eval(), model.likelihood.to(where)
@@ -139,19 +139,23 @@ def prune(
     with RandomStream(seed, where).active():
         for index in tqdm(range(rounds), desc=label, disable=None if shown else True):
             share = None if fraction is None else 1 - (1 - fraction) ** ((index + 1) / rounds)
-            subject = _subject(net, law, sample, masks, how.l2, seed)
+            subject = plain_subject(net, law, sample, masks, how.l2, seed)
             axes = group_axes(net) if groups else None
             removed = RemovalPlan(subject, by, axes=axes, biases=biases).at(share, threshold)
             masks = removed.masks
-            _put(net, removed)
+            put_in(net, removed)
             if how.epochs:
                 train(net.train(), law, sample, replace(how, masks=masks))
                 net.eval()
     return Pruned(net.cpu(), {name: mask.cpu() for name, mask in masks.items()}, example.cpu())
 
 
-def _everything(net: nn.Module) -> dict[str, Tensor]:
-    """Masks that keep all weights, and the biases beside them."""
+def prunable_masks(net: nn.Module) -> dict[str, Tensor]:
+    """Masks that keep all weights, and the biases beside them.
+
+    Raises:
+        TypeError: there are no trainable matrices and kernels.
+    """
     masks = {}
     for name, layer in net.named_modules():
         own = dict(trainable_of(layer))
@@ -169,7 +173,7 @@ def _everything(net: nn.Module) -> dict[str, Tensor]:
     return found
 
 
-def _subject(
+def plain_subject(
     net: nn.Module,
     likelihood: Likelihood,
     sample: Split,
@@ -177,6 +181,16 @@ def _subject(
     l2: float,
     seed: int,
 ) -> Subject:
+    """What a criterion may look at in a plain network.
+
+    Args:
+        net: the network, in evaluation mode.
+        likelihood: of the targets given its outputs.
+        sample: that the loss is taken on.
+        masks: of an earlier pruning.
+        l2: of the penalty on the weights.
+        seed: of a random order.
+    """
     penalty = {name: torch.tensor(l2) for name in masks if not is_bias(name)}
     return Subject(
         {name: net.get_parameter(name).detach() for name in masks},
@@ -187,7 +201,8 @@ def _subject(
 
 
 @torch.no_grad()
-def _put(net: nn.Module, removed: Removed) -> None:
+def put_in(net: nn.Module, removed: Removed) -> None:
+    """Set a network's weights, in place, to what is left of them."""
     for name, value in (removed.moved or {}).items():
         net.get_parameter(name).copy_(value)
     clear_removed(net, removed.masks)

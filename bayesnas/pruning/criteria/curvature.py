@@ -14,7 +14,7 @@ from bayesnas.likelihoods import Likelihood
 
 Curvature = Literal["ggn", "fisher"]
 
-_MOST_NUMBERS = 2**23  # of gradients held at once
+_MOST_NUMBERS = 2**22  # of gradients held at once
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,8 @@ def curvature_diagonal(
     found = {site: loss.net.get_parameter(site).new_zeros(()).double() for site in sites}
     for rows in _gradient_rows(loss, sites, kind):
         for site, gradients in rows.items():
-            found[site] = found[site] + gradients.double().square().sum(0)
+            norms = torch.linalg.vector_norm(gradients, dim=0)
+            found[site] = found[site] + norms.double().square()
     return {
         site: value / len(loss.x) + torch.as_tensor(loss.penalty.get(site, 0.0)).to(value)
         for site, value in found.items()
@@ -154,9 +155,9 @@ def _directions(loss: SampleLoss, x: Tensor, y: Tensor, kind: Curvature) -> Tens
     with torch.enable_grad():
         output = output.detach().requires_grad_()
         log_lik = loss.likelihood(output).log_prob(loss.likelihood.observed(y, output))
-        gradient: Tensor = torch.autograd.grad(
-            -log_lik.sum(), output, create_graph=kind == "ggn"
-        )[0]
+        gradient: Tensor = torch.autograd.grad(-log_lik.sum(), output, create_graph=kind == "ggn")[
+            0
+        ]
         if kind == "fisher":
             return gradient.flatten(1)[:, None]
         columns = gradient.flatten(1).unbind(1)
