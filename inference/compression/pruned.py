@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
+from bayesnas.coding import encode
 from bayesnas.inference.compression.compressed import weight_count
 from bayesnas.pruning.compaction import compact
 
@@ -38,6 +40,10 @@ class Pruned:
     def compact(self) -> nn.Module:
         """A plain module without the units and filters that nothing reads or writes any more."""
         return compact(self.module, self.example)
+
+    def encode(self, path: str | os.PathLike[str]) -> int:
+        """Write the network to a file of few bytes, see :func:`bayesnas.encode`; its size."""
+        return encode(self.module, path)
 
     def __repr__(self) -> str:
         """How much is kept, on one line."""
