@@ -24,12 +24,11 @@ _HEAD = struct.Struct("<5sIII")  # magic and format, length and CRC-32 of the re
 def encode(module: nn.Module, path: str | os.PathLike[str]) -> int:
     """Write a network to a file of few bytes, from which :func:`decode` gives it back exactly.
 
-    The file holds the layers as JSON, and each tensor in the shortest of three ways: as it is, or,
-    where it has at most 256 different numbers, as a code book and Huffman codes, dense or with the
-    places of what is not 0 (:func:`~bayesnas.coding.tensors.encode_tensor`). So a network is small
-    once its weights are pruned and shared, by ``bayesnas.prune`` and ``bayesnas.quantise`` (the
-    code of Han, Mao, Dally, *Deep compression*, 2016). No pickle; a file that is there is never
-    replaced.
+    The file holds the layers as JSON, and each tensor in the shortest of four ways: all its numbers
+    or those that are not 0 with their places, as they are, or, where at most 256 are different, as
+    a code book and Huffman codes (:func:`~bayesnas.coding.tensors.encode_tensor`). So a network is
+    small once its weights are pruned and shared, by ``bayesnas.prune`` and ``bayesnas.quantise``
+    (Han, Mao, Dally, *Deep compression*, 2016). No pickle; a file that is there is never replaced.
 
     Args:
         module: a plain network of layers that have a JSON description.
@@ -40,6 +39,7 @@ def encode(module: nn.Module, path: str | os.PathLike[str]) -> int:
 
     Raises:
         FileExistsError: the file is there.
+        FileNotFoundError: its folder is not.
         UndescribableNetError: layers that have no JSON description.
         TypeError: a tensor of complex numbers and the like.
         OSError: the file can't be written; nothing is left of it.
@@ -52,13 +52,13 @@ def encode(module: nn.Module, path: str | os.PathLike[str]) -> int:
     >>> torch.equal(bn.decode("net.bin")(torch.ones(1, 300)), small(torch.ones(1, 300)))
     True
     """
-    found = path_of("path", path)
+    found = check_new(path)
     content = _content(module)
     try:
         with found.open("xb") as stream:
             stream.write(content)
     except FileExistsError:
-        raise FileExistsError(f"{found} is there already; give another path") from None
+        raise
     except OSError as error:
         found.unlink(missing_ok=True)
         raise OSError(error.errno, f"could not write {found}: {error.strerror}") from error
@@ -75,6 +75,27 @@ def decode(path: str | os.PathLike[str]) -> nn.Module:
     """
     found = path_of("path", path)
     return _network(found.read_bytes(), found)
+
+
+def check_new(path: str | os.PathLike[str], argument: str = "path") -> Path:
+    """The path, if a file can be written there.
+
+    Args:
+        path: to be written.
+        argument: what errors call it.
+
+    Raises:
+        FileExistsError: it is there already.
+        FileNotFoundError: its folder is not.
+    """
+    found = path_of(argument, path)
+    if found.exists():
+        raise FileExistsError(f"{argument}: {found} is there already; give another path")
+    if not found.parent.is_dir():
+        raise FileNotFoundError(
+            f"{argument}: there is no folder {found.parent} to write {found.name} to"
+        )
+    return found
 
 
 def _content(module: nn.Module) -> bytes:

@@ -38,4 +38,5 @@ def places_of(steps: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
     """
     is_entry = steps != _FILLER
     ends = np.cumsum(steps.astype(np.int64) + is_entry) - 1
-    return ends[is_entry]
+    found: npt.NDArray[np.int64] = ends[is_entry]
+    return found

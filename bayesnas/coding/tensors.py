@@ -1,4 +1,4 @@
-"""One tensor as bytes, in the shortest of three ways."""
+"""One tensor as bytes, in the shortest of four ways."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ Note = dict[str, Any]
 def encode_tensor(value: Tensor) -> tuple[Note, Parts]:
     """A tensor as bytes, exactly.
 
-    ``"raw"``: its numbers as they are. With at most 256 different numbers: ``"dense"``, a code
-    book of them and the Huffman code of the index of each entry; or ``"sparse"``, the same of the
-    entries that are not 0, and the Huffman code of the steps from one to the next. The shortest
-    is taken. A negative zero may come back as 0.
+    ``"raw"``: its numbers as they are. ``"sparse-raw"``: those that are not 0, and the Huffman code
+    of the steps from one to the next. With at most 256 different numbers: ``"dense"``, a code book
+    and the Huffman code of the index of each entry; or ``"sparse"``, the same of the entries that
+    are not 0, and their steps. The shortest is taken. A negative zero may come back as 0.
 
     Args:
         value: of a real type.
@@ -68,18 +68,19 @@ def decode_tensor(note: Mapping[str, Any], parts: Parts) -> Tensor:
     if note["coding"] == "raw":
         (raw,) = parts
         return _numbers(raw, dtype).reshape(shape)
-    book = _numbers(parts[0], dtype)
+    numbers = _numbers(parts[0], dtype)
     if note["coding"] == "dense":
-        indices = huffman_decode(parts[1], shape.numel())
-        return _looked_up(book, indices).reshape(shape)
-    if note["coding"] != "sparse":
-        raise ValueError(f"coding must be raw, dense or sparse, got {note['coding']!r}")
+        return _looked_up(numbers, huffman_decode(parts[1], shape.numel())).reshape(shape)
+    if note["coding"] not in ("sparse", "sparse-raw"):
+        raise ValueError(f"coding must be one of four, got {note['coding']!r}")
     entries, steps = note["counts"]
-    places = places_of(huffman_decode(parts[2], steps))
-    if len(places) != entries or (entries and places[-1] >= shape.numel()):
+    if note["coding"] == "sparse":
+        numbers = _looked_up(numbers, huffman_decode(parts[1], entries))
+    places = places_of(huffman_decode(parts[-1], steps))
+    if not len(places) == len(numbers) == entries or (entries and places[-1] >= shape.numel()):
         raise ValueError(f"{entries} entries can't stand in a tensor of shape {list(shape)}")
     found = torch.zeros(shape.numel(), dtype=dtype)
-    found[torch.from_numpy(places)] = _looked_up(book, huffman_decode(parts[1], entries))
+    found[torch.from_numpy(places)] = numbers
     return found.reshape(shape)
 
 
@@ -88,6 +89,9 @@ def _ways(flat: Tensor) -> Iterator[tuple[str, Parts, list[int]]]:
     if not len(flat) or (flat.is_floating_point() and not bool(flat.isfinite().all())):
         return
     entries = flat.nonzero().flatten()
+    steps = steps_of(entries.numpy())
+    counts, coded_steps = [len(entries), len(steps)], huffman_encode(steps)
+    yield "sparse-raw", [_bytes(flat[entries]), coded_steps], counts
     for coding, values in (("dense", flat), ("sparse", flat[entries])):
         book, indices = values.unique(return_inverse=True)
         if len(book) > _MOST_VALUES:
@@ -96,8 +100,7 @@ def _ways(flat: Tensor) -> Iterator[tuple[str, Parts, list[int]]]:
         if coding == "dense":
             yield coding, parts, []
         else:
-            steps = steps_of(entries.numpy())
-            yield coding, [*parts, huffman_encode(steps)], [len(entries), len(steps)]
+            yield coding, [*parts, coded_steps], counts
 
 
 def _looked_up(book: Tensor, indices: npt.NDArray[np.uint8]) -> Tensor:

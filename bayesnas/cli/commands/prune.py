@@ -8,9 +8,10 @@ from typing import Any
 
 import torch
 
-from bayesnas.cli.options import path_word
+from bayesnas.cli.options import add_encode_option, encoded, path_word
 from bayesnas.cli.output import Outcome, metrics_table
 from bayesnas.cli.stored_run import add_kl_weight_option, add_run_options, open_run
+from bayesnas.coding.encoding import check_new, encode
 from bayesnas.data import DataSet
 from bayesnas.inference.posterior.posterior import Posterior
 from bayesnas.inference.runs.run_folder import RUN
@@ -72,6 +73,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="write the plain network of posterior means, without the units that are dead: "
         ".safetensors (read by bayesnas.nn.load_net) or .pt2 (by torch.export.load)",
     )
+    add_encode_option(parser)
     add_kl_weight_option(parser)
     add_run_options(parser)
     parser.set_defaults(run=run)
@@ -83,6 +85,8 @@ def run(args: argparse.Namespace) -> Outcome:
         check_amount(args.fraction, args.threshold)
     if args.compact is not None:
         check_net_path(args.compact, "compact")
+    if args.encode is not None:
+        check_new(args.encode, "encode")
     if args.out is not None and (args.out / RUN).exists():
         raise FileExistsError(f"out: {args.out} holds another run; give a new folder")
     post, data = open_run(args)
@@ -102,6 +106,7 @@ def run(args: argparse.Namespace) -> Outcome:
     if args.out is not None:
         pruned.save(args.out)
     compacted = None if args.compact is None else _write_compact(args.compact, pruned, data)
+    size = None if args.encode is None else encode(pruned.compact(), args.encode)
     name, part = judged_part(data)
     metrics = {
         "before": post.evaluate(part, draws=args.draws),
@@ -118,6 +123,8 @@ def run(args: argparse.Namespace) -> Outcome:
         lines.append(f"pruned run saved in {args.out}")
     if compacted is not None:
         lines.append(f"compact network of {compacted['parameters']:,} weights in {args.compact}")
+    if size is not None:
+        lines.append(f"compact network in {size:,} bytes, {args.encode}")
     content: dict[str, Any] = {
         "run": str(args.run_folder),
         "part": name,
@@ -126,6 +133,7 @@ def run(args: argparse.Namespace) -> Outcome:
         "weights": weights,
         "out": None if args.out is None else str(args.out),
         "compact": compacted,
+        "encoded": encoded(args.encode, size),
     }
     return Outcome("\n".join(lines), content)
 

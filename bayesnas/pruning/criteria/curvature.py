@@ -163,7 +163,7 @@ def _directions(loss: SampleLoss, x: Tensor, y: Tensor, kind: Curvature) -> Tens
         columns = gradient.flatten(1).unbind(1)
         hessian = torch.stack([_second(column, output) for column in columns], 1)
     values, vectors = torch.linalg.eigh(hessian.double())
-    roots = vectors * values.clamp_min(0).sqrt()[:, None]
+    roots: Tensor = vectors * values.clamp_min(0).sqrt()[:, None]
     return roots.transpose(1, 2).to(output.dtype)
 
 

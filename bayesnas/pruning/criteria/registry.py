@@ -117,7 +117,7 @@ def _surgery(subject: Subject) -> Scores:
 def _relevance(subject: Subject) -> Scores:
     keep = _flat(subject.keep, subject)
     matrix = _damped(subject.curvature("relevance")[keep][:, keep])
-    order = relevance_order(matrix, torch.ones(len(matrix), dtype=torch.bool))
+    order = relevance_order(matrix, torch.ones_like(matrix[0], dtype=torch.bool))
     return _order(subject, keep.nonzero().flatten()[order])
 
 

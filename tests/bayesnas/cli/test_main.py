@@ -320,6 +320,19 @@ def test_prune_by_the_evidence_needs_no_amount_and_by_damage_the_data_of_the_run
     assert found["weights"]["after"]["kept"] == 1210 - round(0.5 * (1210 - 26))
 
 
+def test_the_pruned_net_as_few_bytes(call, run, tmp_path):
+    path = tmp_path / "net.bin"
+    code, out, _ = call("prune", run, "--fraction", 0.9, "--encode", path, "--draws", 0)
+    assert code == 0
+    assert f"compact network in {path.stat().st_size:,} bytes, {path}" in out
+    x = bn.data.load("digits").test.x
+    assert torch.equal(bn.decode(path)(x), bn.load(run).prune(fraction=0.9).compact()(x))
+    code, out, err = call("prune", run, "--fraction", 0.9, "--encode", path)
+    assert (code, out) == (2, "")
+    assert "--encode" in err
+    assert "is there already" in err
+
+
 @pytest.mark.parametrize("suffix", [".safetensors", ".pt2"])
 def test_the_compact_net_predicts_like_the_pruned_run(call, run, tmp_path, suffix):
     path = tmp_path / f"net{suffix}"

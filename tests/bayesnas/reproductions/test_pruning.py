@@ -36,6 +36,7 @@ def done(tmp_path_factory):
     return found, out, said
 
 
+@pytest.mark.slow
 def test_there_is_a_figure_for_every_criterion_and_share(done):
     found, out, said = done
     assert len(said) == 2 * len(FAMILIES)
@@ -53,6 +54,7 @@ def test_there_is_a_figure_for_every_criterion_and_share(done):
     assert "random order" in found.remarks[-1]
 
 
+@pytest.mark.slow
 def test_figures_are_those_of_the_public_calls(done):
     found, _, _ = done
     _, data = tiny(Request("."))
@@ -75,6 +77,7 @@ def test_figures_are_those_of_the_public_calls(done):
     assert figures["accuracy, trained again", "L2", "magnitude", "50 %"] == accuracy(again)
 
 
+@pytest.mark.slow
 def test_a_second_call_trains_nothing_and_another_size_is_refused(done, monkeypatch):
     found, out, said = done
     monkeypatch.setattr(pruning, "prepare", tiny)
