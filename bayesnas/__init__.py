@@ -15,9 +15,10 @@ if not _Path(__path__[0], "models").is_dir():
     # Python was started in a checkout, where models/ and inference/ stand beside this folder.
     __path__.append(str(_Path(__path__[0]).parent))
 
-from bayesnas import data, distributions, inference, likelihoods, models, nn
+from bayesnas import coding, data, distributions, inference, likelihoods, models, nn
+from bayesnas.coding import decode, encode
 from bayesnas.distributions import LogUniform
-from bayesnas.inference import Bilevel, Posterior, compress, fit, load
+from bayesnas.inference import Bilevel, Posterior, compress, fit, load, prune, quantise
 
 __version__ = _version("bayesnas")
 
@@ -26,13 +27,18 @@ __all__ = [
     "LogUniform",
     "Posterior",
     "__version__",
+    "coding",
     "compress",
     "data",
+    "decode",
     "distributions",
+    "encode",
     "fit",
     "inference",
     "likelihoods",
     "load",
     "models",
     "nn",
+    "prune",
+    "quantise",
 ]

@@ -5,6 +5,9 @@ from bayesnas.inference.bilevel.hypergradients import Greedy, Implicit, Unrolled
 from bayesnas.inference.bilevel.options import Bilevel
 from bayesnas.inference.compression.compress import compress
 from bayesnas.inference.compression.compressed import Compressed
+from bayesnas.inference.compression.prune import prune
+from bayesnas.inference.compression.pruned import Pruned
+from bayesnas.inference.compression.quantise import quantise
 from bayesnas.inference.elbo.bound import BoundTerms, bound_terms
 from bayesnas.inference.elbo.messengers import kl_weighted
 from bayesnas.inference.elbo.nonfinite import NonFiniteLossError
@@ -25,6 +28,7 @@ __all__ = [
     "NonFiniteLossError",
     "Posterior",
     "Posteriors",
+    "Pruned",
     "StepEvent",
     "Unrolled",
     "bound_terms",
@@ -33,4 +37,6 @@ __all__ = [
     "hypergradient",
     "kl_weighted",
     "load",
+    "prune",
+    "quantise",
 ]

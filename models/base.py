@@ -220,6 +220,20 @@ class BayesianModel(nn.Module):
         """Remove the weights whose mask is false: they become exactly zero."""
         raise TypeError(f"{type(self).__name__} has no weights to prune")
 
+    def weight_prior_scales(self) -> dict[str, Tensor]:
+        """Standard deviation of the Gaussian prior N(0, s²) of the weights, by site.
+
+        One number or one a weight; empty, the default, where the prior is another one.
+        """
+        return {}
+
+    def set_weight_means(self, means: Mapping[str, Tensor]) -> None:
+        """Give every weight, by site, another posterior mean."""
+        raise TypeError(
+            f"{type(self).__name__} has no means of single weights to set, which a criterion that "
+            "moves the weights that stay needs"
+        )
+
     def parametric_complexity(self) -> Tensor | None:
         """Min over the prior's hyperparameters of KL(q ‖ p), in nats; None where not known."""
         return None

@@ -22,7 +22,7 @@ nn.rebuilding pruning
 nn.user_networks
 nn.hypernetworks nn.graphs
 nn
-distributions data
+distributions data coding
 complexity plots
 models.fit_defaults
 models.base models.checks

@@ -104,6 +104,21 @@ def add_device_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_encode_option(parser: argparse.ArgumentParser) -> None:
+    """A file of few bytes to write a network to."""
+    parser.add_argument(
+        "--encode",
+        type=path_word,
+        metavar="FILE",
+        help="write the plain network in few bytes, read by bayesnas.decode",
+    )
+
+
+def encoded(path: Path | None, size: int | None) -> dict[str, Any] | None:
+    """What is said of such a file in JSON."""
+    return None if path is None else {"path": str(path), "bytes": size}
+
+
 def widths(text: str) -> list[int]:
     """Widths from ``"300,100"``; none from ``"none"``.
 

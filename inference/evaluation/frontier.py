@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from bayesnas.data.streams.streamed_split import AnySplit
 from bayesnas.inference.evaluation.metrics import accuracy_of_means, evaluate
-from bayesnas.inference.evaluation.pruning_curve import pruned
+from bayesnas.inference.evaluation.model_pruning import ModelPruning
 from bayesnas.models.base import BayesianModel
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def frontier(
 
 def kept_parameters(model: BayesianModel, threshold: float) -> float:
     """Number of weights whose relative density ρ = exp(−μ²/2σ²) is below a threshold."""
-    smaller = pruned(model, None, threshold, "density", 0)
+    smaller = ModelPruning(model, "density").at(threshold=threshold)
     return float(sum(int(mask.sum()) for mask in smaller.keep_masks().values()))
 
 
@@ -71,5 +71,6 @@ def _stability(model: BayesianModel, sample: AnySplit, seed: int) -> dict[str, f
     whole = accuracy_of_means(model, sample)
     if whole is None:
         return {}
-    rest = accuracy_of_means(pruned(model, STABILITY_FRACTION, None, "density", seed), sample)
+    pruning = ModelPruning(model, "density", seed=seed)
+    rest = accuracy_of_means(pruning.at(STABILITY_FRACTION), sample)
     return {"stability": whole / rest if rest else math.inf}

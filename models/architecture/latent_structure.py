@@ -104,6 +104,7 @@ class LatentStructureNet(GaussianNet):
     """
 
     upper_level = ("structural",)
+    conditional = True
     temperature: Tensor
 
     def __init__(
@@ -282,7 +283,6 @@ class LatentStructureNet(GaussianNet):
 
     def parametric_complexity(self) -> None:  # type: ignore[override]
         """Not known: the prior of the weights depends on Γ."""
-        return
 
     def config(self) -> dict[str, Any]:
         """Constructor arguments as JSON values; TypeError for a graph that has no description."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import pyro
 import torch
@@ -24,7 +24,7 @@ from bayesnas.nn.modules.stochastic_layers import (
 from bayesnas.nn.modules.variational_parameters import VariationalParameters
 from bayesnas.nn.user_networks.layer_rule import Layers, layer_rule, picked_layers
 from bayesnas.nn.user_networks.user_module import check_weights, copied_net
-from bayesnas.pruning.criteria import relative_density
+from bayesnas.pruning.criteria.relative_density import relative_density
 from bayesnas.typed import typed
 
 if TYPE_CHECKING:
@@ -69,6 +69,9 @@ class GaussianNet(NetModel):
     Raises:
         ValueError: naming the argument, what came and what was expected.
 
+    Attributes:
+        conditional: whether prior and posterior of the weights depend on a structure.
+
     >>> import torch, bayesnas as bn
     >>> model = bn.models.GaussianNet(bn.nn.mlp([4, 8, 3]), prior_scale=0.5)
     >>> list(model.site_dims())
@@ -76,6 +79,7 @@ class GaussianNet(NetModel):
     """
 
     upper_level = ("log_prior_scale",)
+    conditional: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -170,6 +174,20 @@ class GaussianNet(NetModel):
         """Mean and standard deviation of every weight, by site."""
         found = {site: self.posterior(site) for site in self.layers.shapes}
         return {site: (q.loc.detach(), q.scale.detach()) for site, q in found.items()}
+
+    def weight_prior_scales(self) -> dict[str, Tensor]:
+        """Prior standard deviation of every weight tensor; empty where it depends on Γ."""
+        if self.conditional:
+            return {}
+        scale = self.log_prior_scale.detach().exp()
+        return {site: scale[layer] for site, layer in self.layers.layer_index.items()}
+
+    def set_weight_means(self, means: Mapping[str, Tensor]) -> None:
+        """Give every weight, by site, another posterior mean."""
+        if self.conditional:
+            super().set_weight_means(means)
+        for site, value in means.items():
+            self.variational.assign(f"{site}.loc", value)
 
     def parametric_complexity(self) -> Tensor:
         """KL(q ‖ p) in nats at the best prior scale of every layer, s² = mean(μ² + σ²)."""

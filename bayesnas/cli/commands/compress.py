@@ -14,12 +14,15 @@ from bayesnas.cli.model_options import network_of
 from bayesnas.cli.options import (
     add_data_options,
     add_device_option,
+    add_encode_option,
     add_output_options,
+    encoded,
     load_data,
     path_word,
     widths,
 )
 from bayesnas.cli.output import Outcome, note
+from bayesnas.coding.encoding import check_new
 from bayesnas.data import DataSet, Split
 from bayesnas.inference.compression.compressed import Compressed
 from bayesnas.likelihoods import Likelihood
@@ -88,6 +91,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="write the plain network: .safetensors (read by bayesnas.nn.load_net) or .pt2 "
         "(by torch.export.load)",
     )
+    add_encode_option(parser)
     add_device_option(parser)
     add_output_options(parser)
     add_data_options(parser, default="digits")
@@ -98,6 +102,8 @@ def run(args: argparse.Namespace) -> Outcome:
     """Compress, save what is asked for, and say what is left."""
     if args.out is not None:
         check_net_path(args.out, "out")
+    if args.encode is not None:
+        check_new(args.encode, "encode")
     data = load_data(args)
     with torch.random.fork_rng():
         torch.manual_seed(seed_number("seed", args.seed))  # of the weights that it begins with
@@ -118,7 +124,8 @@ def run(args: argparse.Namespace) -> Outcome:
     name, part = judged_part(data)
     if args.out is not None:
         save_net(small.module, args.out, data.train.x[:2])
-    return _outcome(args, data, small, name, _figures(small, part))
+    size = None if args.encode is None else small.encode(args.encode)
+    return _outcome(args, data, small, name, _figures(small, part), size)
 
 
 def _figures(small: Compressed, part: Split) -> dict[str, float]:
@@ -142,6 +149,7 @@ def _outcome(
     small: Compressed,
     name: str,
     found: dict[str, float],
+    size: int | None,
 ) -> Outcome:
     path = small.path.reset_coords().to_dataframe()
     rows = [["weights", "parameters", "validation loss", ""]]
@@ -157,6 +165,8 @@ def _outcome(
     ]
     if args.out is not None:
         lines.append(f"network in {args.out}")
+    if size is not None:
+        lines.append(f"network in {size:,} bytes, {args.encode}")
     content: dict[str, Any] = {
         "data": data.name,
         "prior": args.prior,
@@ -167,6 +177,7 @@ def _outcome(
         "metrics": found,
         "stages": path.to_dict("records"),
         "out": None if args.out is None else str(args.out),
+        "encoded": encoded(args.encode, size),
     }
     return Outcome("\n".join(lines), content)
 
