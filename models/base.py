@@ -218,6 +218,17 @@ class BayesianModel(nn.Module):
         """Min over the prior's hyperparameters of KL(q ‖ p), in nats; None where not known."""
         return None
 
+    def log_evidence(self, x: Tensor, y: Tensor) -> Tensor | None:
+        """Ln p(y | x) with all latents integrated out exactly; None where that is not known.
+
+        In nats, at the hyperparameters and point estimates as they stand.
+
+        Args:
+            x: inputs ``[n, ...]``.
+            y: targets ``[n, ...]``.
+        """
+        return None
+
     def structure(self) -> xr.Dataset:
         """What the posterior says of the structure: values in [0, 1] with named dims."""
         import xarray as xr

@@ -33,6 +33,7 @@ models.registry
 models
 inference.runtime inference.elbo
 inference.config inference.evaluation
+inference.evidence
 inference.optim inference.runs
 inference.compile
 inference.bilevel

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any, Unpack
 import torch
 from torch import Tensor, nn
 
-from bayesnas.checks import draw_count
+from bayesnas.checks import draw_count, seed_number
 from bayesnas.complexity import nats_to_bits
 from bayesnas.inference.config.example_weights import ClassWeight
 from bayesnas.inference.config.inputs import Data
 from bayesnas.inference.evaluation.metrics import evaluate, kl_of
 from bayesnas.inference.evaluation.predictive import conditional_means, posterior_draws
+from bayesnas.inference.evidence.estimate import EvidenceMethod, estimated_evidence
+from bayesnas.inference.evidence.result import Evidence
 from bayesnas.inference.optim.optimizers import OptimizerFactory
 from bayesnas.inference.posterior.pruning import Prunable
 from bayesnas.inference.posterior.refine import refined
@@ -120,6 +122,46 @@ class Posterior(Prunable):
             log_lik = self.evaluate(data, draws=draws)["expected_log_lik"]
             found["mdl_bits"] = nats_to_bits(kl - log_lik)
         return found
+
+    @typed(own=("data",))
+    def evidence(
+        self,
+        data: Data,
+        *,
+        method: EvidenceMethod = "auto",
+        draws: int = 1000,
+        seed: int = 0,
+    ) -> Evidence:
+        """Estimate ln p(y | x), the evidence of the model, at its hyperparameters as they stand.
+
+        It is that at λ = 1, whatever λ the guide was fitted at. Weights of examples and classes
+        that the fit was given don't count.
+
+        Args:
+            data: the training data.
+            method: ``"exact"``, where the model knows it (linear regressions with Gaussian noise);
+                ``"importance"``, the importance-weighted bound of all draws (Burda et al. 2016),
+                with a warning where k̂ is large; ``"elbo"``, the plain bound; ``"laplace"`` and
+                ``"laplace-diagonal"``, a quadratic expansion at the posterior's mode. ``"auto"`` is
+                exact where that is known, else by importance.
+            draws: from the guide, at least 30 for importance weights.
+            seed: of the draws.
+
+        Returns:
+            the estimate in nats, its standard error, bounds where the method gives any, and k̂.
+
+        Raises:
+            ValueError: where the method does not take the model; the message names one that does.
+
+        >>> import torch, bayesnas as bn
+        >>> model = bn.models.GaussianNet(bn.nn.mlp([2, 1]), likelihood="gaussian", noise_scale=1)
+        >>> data = (torch.eye(2), torch.tensor([1.0, -1.0]))
+        >>> bn.fit(model, data, steps=5).evidence(data)
+        Evidence(-3.38 nats, exact)
+        """
+        draws, seed = draw_count("draws", draws), seed_number("seed", seed)
+        x, y = self._tensors(data)
+        return estimated_evidence(self.model, x, y, method, draws, seed).warned()
 
     @typed(own=("data", "sample_weight", "class_weight"))
     def refine(

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, cast
 import pyro
 import torch
 from torch import Tensor, nn
+from torch.distributions import LowRankMultivariateNormal
 
 from bayesnas.checks import choice, is_number, positive
 from bayesnas.complexity import smallest_gaussian_kl
 from bayesnas.distributions import GaussianWeights
-from bayesnas.likelihoods import AnyLikelihood, make_likelihood
+from bayesnas.likelihoods import AnyLikelihood, Gaussian, make_likelihood
 from bayesnas.models.networks.base import NetModel, network_outputs, observe
 from bayesnas.nn.graphs.net_spec import describe_net
 from bayesnas.nn.modules.keep_masks import KeepMasks
@@ -176,6 +177,25 @@ class GaussianNet(NetModel):
             torch.stack([smallest_gaussian_kl(layer) for layer in layers.values()]).sum().detach()
         )
 
+    @torch.no_grad()
+    def log_evidence(self, x: Tensor, y: Tensor) -> Tensor | None:
+        """Exact for one linear layer with one output and Gaussian noise; else None."""
+        layer = _only_layer(self.net)
+        sites = dict(self.layers.shapes)
+        is_known = isinstance(self.likelihood, Gaussian) and layer is not None
+        if not is_known or layer.out_features != 1 or len(sites) != 1 + (layer.bias is not None):
+            return None
+        inputs = x.double().flatten(1)
+        columns = {"weight": inputs, "bias": torch.ones_like(inputs[:, :1])}
+        design = torch.cat([columns[site.rpartition(".")[2]] for site in sites], 1)
+        priors = [self.prior(site) for site in sites]
+        scales = torch.cat([p.variance.expand(p.event_shape).flatten() for p in priors]).sqrt()
+        noise = self.likelihood.noise_scale.double().square().expand(len(x))
+        target = self.likelihood.observed(y, y).double().reshape(len(x))
+        return LowRankMultivariateNormal(torch.zeros_like(noise), design * scales, noise).log_prob(
+            target
+        )
+
     def structure(self) -> xr.Dataset:
         """1 − ρ of every weight, ρ = exp(−μ²/2σ²) the relative density; 0 where removed.
 
@@ -216,6 +236,13 @@ class GaussianNet(NetModel):
         if is_number(prior):
             return float(prior)
         return [float(scale) for scale in self.log_prior_scale.exp()]
+
+
+def _only_layer(net: nn.Module) -> nn.Linear | None:
+    """The linear layer of a net that is nothing else, but for flattening; None of others."""
+    modules = list(net) if type(net) is nn.Sequential else [net]
+    rest = [m for m in modules if type(m) not in (nn.Flatten, nn.Identity)]
+    return rest[0] if len(rest) == 1 and type(rest[0]) is nn.Linear else None
 
 
 def _layer_scales(prior_scale: PriorScale, layers: Sequence[str]) -> list[float]:

@@ -189,6 +189,14 @@ class ArdRegression(LinearModel):
     # Reading ------------------------------------------------------------------------------
 
     @torch.no_grad()
+    def log_evidence(self, x: Tensor, y: Tensor) -> Tensor | None:
+        """Exact for ``"maximum"``, given α, τ and the intercept; None for ``"posterior"``."""
+        if self.hyperparameters != "maximum":
+            return None
+        every = torch.ones(1, self.in_features, dtype=torch.bool, device=x.device)
+        return self.evidence_of_supports(x, y, self._prior_variance().sqrt(), every)[0]
+
+    @torch.no_grad()
     def prior_variance(self) -> Tensor:
         """1/α (1/E α under full variational Bayes) in units of y²/x², ``[p]``."""
         return self._prior_variance().to(self.centre.dtype)
