@@ -17,7 +17,7 @@ if not _Path(__path__[0], "models").is_dir():
 
 from bayesnas import data, distributions, inference, likelihoods, models, nn
 from bayesnas.distributions import LogUniform
-from bayesnas.inference import Bilevel, Posterior, compress, fit, load
+from bayesnas.inference import Bilevel, Posterior, compare, compress, fit, load
 
 __version__ = _version("bayesnas")
 
@@ -26,6 +26,7 @@ __all__ = [
     "LogUniform",
     "Posterior",
     "__version__",
+    "compare",
     "compress",
     "data",
     "distributions",

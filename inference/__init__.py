@@ -8,7 +8,9 @@ from bayesnas.inference.compression.compressed import Compressed
 from bayesnas.inference.elbo.bound import BoundTerms, bound_terms
 from bayesnas.inference.elbo.messengers import kl_weighted
 from bayesnas.inference.elbo.nonfinite import NonFiniteLossError
+from bayesnas.inference.evidence.result import Evidence
 from bayesnas.inference.fit import fit
+from bayesnas.inference.model_comparison import compare
 from bayesnas.inference.posterior.amortized import AmortizedPosterior
 from bayesnas.inference.posterior.kl_weight_list import Posteriors
 from bayesnas.inference.posterior.load import load
@@ -20,6 +22,7 @@ __all__ = [
     "Bilevel",
     "BoundTerms",
     "Compressed",
+    "Evidence",
     "Greedy",
     "Implicit",
     "NonFiniteLossError",
@@ -28,6 +31,7 @@ __all__ = [
     "StepEvent",
     "Unrolled",
     "bound_terms",
+    "compare",
     "compress",
     "fit",
     "hypergradient",

@@ -40,7 +40,7 @@ inference.bilevel
 inference.steps
 inference.training
 inference.posterior
-inference.fit inference.mcmc
+inference.fit inference.mcmc inference.model_comparison
 inference.compression
 inference.search
 inference
