@@ -28,6 +28,7 @@ class PathPoint:
         expected_log_lik: E ln p(y | x, w) over the tempered posterior, by importance weights where
             ``is_weighted``, else over the guide.
         error: its standard error.
+        weighted_log_lik: the same by importance weights, whatever k̂ is.
         log_normaliser: ln Z_β by importance weights.
         log_normaliser_error: its standard error.
         tempered_bound: β E_q ln p(y | x, w) − KL(q ‖ p), at most ln Z_β.
@@ -39,6 +40,7 @@ class PathPoint:
     power: float
     expected_log_lik: float
     error: float
+    weighted_log_lik: float
     log_normaliser: float
     log_normaliser_error: float
     tempered_bound: float

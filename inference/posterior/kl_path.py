@@ -98,8 +98,9 @@ class KLWeightPath(BasePosterior, abc.ABC):
             seed: of the draws.
 
         Returns:
-            the estimate in nats, its standard error, a bracket from the sums of left and right
-            ends and from the bound, the largest k̂, and what was found at every λ.
+            the estimate in nats, its standard error, a bracket (the evidence lower bound, and the
+            sum of the right ends of a rising integrand), the largest k̂, and what was found at every
+            λ, as ``path``.
 
         Raises:
             ValueError: for λ that don't end at 1, a model with latents of every example, or one
