@@ -12,6 +12,7 @@ from pyro.distributions import Unit
 from pyro.infer import ELBO
 from torch import Tensor, nn
 
+from bayesnas.complexity import ANY_SCALE, PriorScales, ScaleRange
 from bayesnas.data.row_weights import RowWeights
 from bayesnas.models.fit_defaults import FitDefaults
 
@@ -214,8 +215,10 @@ class BayesianModel(nn.Module):
         """Remove the weights whose mask is false: they become exactly zero."""
         raise TypeError(f"{type(self).__name__} has no weights to prune")
 
-    def parametric_complexity(self) -> Tensor | None:
-        """Min over the prior's hyperparameters of KL(q ‖ p), in nats; None where not known."""
+    def parametric_complexity(
+        self, per: PriorScales = "layer", scale_range: ScaleRange = ANY_SCALE
+    ) -> Tensor | None:
+        """Min over the prior's scales of KL(q ‖ p), in nats; None where not known."""
         return None
 
     def log_evidence(self, x: Tensor, y: Tensor) -> Tensor | None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack, get_args
 
 import torch
 from torch import Tensor, nn
 
-from bayesnas.checks import draw_count, seed_number
-from bayesnas.complexity import nats_to_bits
+from bayesnas.checks import choice, draw_count, seed_number
+from bayesnas.complexity import ANY_SCALE, PriorScales, ScaleRange, nats_to_bits
 from bayesnas.inference.config.example_weights import ClassWeight
 from bayesnas.inference.config.inputs import Data
+from bayesnas.inference.evaluation.complexity import measured
 from bayesnas.inference.evaluation.metrics import evaluate, kl_of
 from bayesnas.inference.evaluation.predictive import conditional_means, posterior_draws
 from bayesnas.inference.evidence.estimate import EvidenceMethod, estimated_evidence
@@ -92,32 +93,42 @@ class Posterior(Prunable):
         return self.model.structure()
 
     @typed(own=("data",))
-    def complexity(self, data: Data | None = None, *, draws: int = 32) -> dict[str, float]:
+    def complexity(
+        self,
+        data: Data | None = None,
+        *,
+        draws: int = 32,
+        per: PriorScales = "layer",
+        scale_range: ScaleRange = ANY_SCALE,
+    ) -> dict[str, float]:
         """Measure how much the posterior says, and of how many parameters.
 
         Args:
             data: the training data, for the description length; without it ``mdl_bits`` is
                 left out.
             draws: draws for the expected log-likelihood.
+            per: what has a prior scale of its own in the parametric complexity: ``"none"`` (one
+                scale for all), every ``"layer"``, or every ``"weight"``.
+            scale_range: smallest and largest prior scale there.
 
         Returns:
-            ``kl_nats`` and ``kl_bits``, KL(q ‖ p); ``parametric_complexity``, the smallest KL
-            over the prior's scale, in nats (where the model knows it); ``mdl_bits``, KL plus
-            expected negative log-likelihood (Graves 2011); ``parameters`` with a posterior, and
-            ``parameters_kept`` after pruning.
+            ``kl_nats`` and ``kl_bits``, KL(q ‖ p); ``mdl_bits``, KL plus expected negative
+            log-likelihood (Graves 2011); ``parameters`` with a posterior, and ``parameters_kept``
+            after pruning. Where the model knows them ``parametric_complexity``, the smallest KL
+            over the prior's scales, and ``log_relative_density``, Σ ln ρ of the kept weights, in
+            nats; and ``structure_entropy``, that of q(Γ) in nats.
+
+        Raises:
+            ValueError: for another ``per``, or a range that is none.
         """
         draws = draw_count("draws", draws)
+        choice("per", per, get_args(PriorScales))
         kl, _ = kl_of(self.model, *self.example, draws=draws, seed=0)
-        masks = self.model.keep_masks()
         found = {
             "kl_nats": kl,
             "kl_bits": nats_to_bits(kl),
-            "parameters": float(sum(mask.numel() for mask in masks.values())),
-            "parameters_kept": float(sum(int(mask.sum()) for mask in masks.values())),
+            **measured(self.model, per, scale_range),
         }
-        complexity = self.model.parametric_complexity()
-        if complexity is not None:
-            found["parametric_complexity"] = float(complexity)
         if data is not None:
             log_lik = self.evaluate(data, draws=draws)["expected_log_lik"]
             found["mdl_bits"] = nats_to_bits(kl - log_lik)

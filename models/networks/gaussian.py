@@ -11,7 +11,12 @@ from torch import Tensor, nn
 from torch.distributions import LowRankMultivariateNormal
 
 from bayesnas.checks import choice, is_number, positive
-from bayesnas.complexity import smallest_gaussian_kl
+from bayesnas.complexity import (
+    ANY_SCALE,
+    PriorScales,
+    ScaleRange,
+    smallest_kl_of_layers,
+)
 from bayesnas.distributions import GaussianWeights
 from bayesnas.likelihoods import AnyLikelihood, Gaussian, make_likelihood
 from bayesnas.models.networks.base import NetModel, network_outputs, observe
@@ -168,14 +173,14 @@ class GaussianNet(NetModel):
         found = {site: self.posterior(site) for site in self.layers.shapes}
         return {site: (q.loc.detach(), q.scale.detach()) for site, q in found.items()}
 
-    def parametric_complexity(self) -> Tensor:
-        """KL(q ‖ p) in nats at the best prior scale of every layer, s² = mean(μ² + σ²)."""
+    def parametric_complexity(
+        self, per: PriorScales = "layer", scale_range: ScaleRange = ANY_SCALE
+    ) -> Tensor | None:
+        """KL(q ‖ p) in nats at the best prior scales: one, one a layer or one a weight."""
         layers: dict[int, list[GaussianWeights]] = {}
         for site, layer in self.layers.layer_index.items():
             layers.setdefault(layer, []).append(self.posterior(site))
-        return (
-            torch.stack([smallest_gaussian_kl(layer) for layer in layers.values()]).sum().detach()
-        )
+        return smallest_kl_of_layers(layers.values(), per, scale_range).detach()
 
     @torch.no_grad()
     def log_evidence(self, x: Tensor, y: Tensor) -> Tensor | None:

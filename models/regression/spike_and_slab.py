@@ -200,12 +200,17 @@ class SpikeAndSlabRegression(LinearModel):
 
         with torch.no_grad():
             q = self.weight_posterior()
-            found = q.inclusion if isinstance(q, GaussianSupports) else q.base_dist.probs
+            attrs: dict[str, Any] = {
+                "quantity": "posterior probability that the weight is not zero"
+            }
+            if isinstance(q, GaussianSupports):  # its gates are not independent
+                found = q.inclusion
+                attrs["entropy"] = torch.special.entr(q.weights).sum().item()
+            else:
+                found = q.base_dist.probs
+                attrs["events"] = "independent"
         values = found.clamp(0.0, 1.0).cpu().numpy()
-        return xr.Dataset(
-            {"inclusion": ("feature", values)},
-            attrs={"quantity": "posterior probability that the weight is not zero"},
-        )
+        return xr.Dataset({"inclusion": ("feature", values)}, attrs=attrs)
 
     def config(self) -> dict[str, Any]:
         """Constructor arguments as JSON values."""
