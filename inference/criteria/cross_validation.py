@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import Unpack
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +14,6 @@ from bayesnas.data import Split
 from bayesnas.inference.config.inputs import Data, checked_data
 from bayesnas.inference.fit import fit
 from bayesnas.inference.posterior.posterior import Posterior
-from bayesnas.inference.training.fit_options import FitOptions
 from bayesnas.models.base import BayesianModel
 from bayesnas.typed import typed
 
@@ -43,7 +42,7 @@ def cross_validate(
     kl_weight: float = 1.0,
     draws: int = 32,
     seed: int = 0,
-    **options: Unpack[FitOptions],
+    **options: Any,
 ) -> CrossValidated:
     """Fit a model once for each part left out, and score it there.
 
@@ -54,7 +53,7 @@ def cross_validate(
         kl_weight: λ of the fits.
         draws: weights drawn, over which predictions are averaged; 0 for posterior means.
         seed: of the parts and of the fits.
-        options: of ``bayesnas.fit``.
+        options: of ``bayesnas.fit``: ``steps``, ``lr``, ...
 
     Raises:
         ValueError: naming an argument that does not fit.
@@ -77,8 +76,8 @@ def cross_validate(
     sums = []
     for part in np.array_split(order, folds):
         rest = np.setdiff1d(order, part)
-        settings: FitOptions = {"progress": False, **options, "seed": seed}
-        post = fit(model, _rows(sample, rest), kl_weight=kl_weight, **settings)
+        options = {"progress": False, **options}
+        post = fit(model, _rows(sample, rest), kl_weight=kl_weight, seed=seed, **options)
         assert isinstance(post, Posterior)  # of one λ
         held_out = _rows(sample, part)
         sums.append(-post.evaluate(held_out, draws=draws, seed=seed)["nll"] * len(part))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from torch import nn
+
 from bayesnas.inference.config.inputs import Data, split_of
 from bayesnas.inference.posterior.posterior import Posterior
 from bayesnas.models.base import BayesianModel
@@ -71,7 +73,8 @@ def information_criteria(post: Posterior, data: Data) -> InformationCriteria:
 def fitted_numbers(model: BayesianModel) -> int:
     """How many numbers a plain module of the model and its likelihood were fitted with."""
     removed = sum(int((~mask).sum()) for mask in model.keep_masks().values())
-    plain = sum(p.numel() for p in model.plain_module().parameters())
+    fitted = list(model.plain_module().parameters())
     likelihood = getattr(model, "likelihood", None)
-    learned = [] if likelihood is None else list(likelihood.parameters())
-    return plain - removed + sum(p.numel() for p in learned)
+    if isinstance(likelihood, nn.Module):
+        fitted += likelihood.parameters()
+    return sum(p.numel() for p in fitted) - removed

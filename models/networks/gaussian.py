@@ -185,21 +185,20 @@ class GaussianNet(NetModel):
     @torch.no_grad()
     def log_evidence(self, x: Tensor, y: Tensor) -> Tensor | None:
         """Exact for one linear layer with one output and Gaussian noise; else None."""
-        layer = _only_layer(self.net)
-        sites = dict(self.layers.shapes)
-        is_known = isinstance(self.likelihood, Gaussian) and layer is not None
-        if not is_known or layer.out_features != 1 or len(sites) != 1 + (layer.bias is not None):
+        layer, likelihood = _only_layer(self.net), self.likelihood
+        if layer is None or layer.out_features != 1 or not isinstance(likelihood, Gaussian):
+            return None
+        sites = list(self.layers.shapes)
+        if len(sites) != 1 + (layer.bias is not None):  # not all parameters have a prior
             return None
         inputs = x.double().flatten(1)
         columns = {"weight": inputs, "bias": torch.ones_like(inputs[:, :1])}
         design = torch.cat([columns[site.rpartition(".")[2]] for site in sites], 1)
-        priors = [self.prior(site) for site in sites]
-        scales = torch.cat([p.variance.expand(p.event_shape).flatten() for p in priors]).sqrt()
-        noise = self.likelihood.noise_scale.double().square().expand(len(x))
-        target = self.likelihood.observed(y, y).double().reshape(len(x))
-        return LowRankMultivariateNormal(torch.zeros_like(noise), design * scales, noise).log_prob(
-            target
-        )
+        scales = torch.cat([self.prior(site).variance.flatten() for site in sites]).sqrt()
+        noise = likelihood.noise_scale.double().square().expand(len(x))
+        evidence = LowRankMultivariateNormal(torch.zeros_like(noise), design * scales, noise)
+        found: Tensor = evidence.log_prob(likelihood.target(y).double().reshape(len(x)))
+        return found
 
     def structure(self) -> xr.Dataset:
         """1 − ρ of every weight, ρ = exp(−μ²/2σ²) the relative density; 0 where removed.
