@@ -18,7 +18,7 @@ if not _Path(__path__[0], "models").is_dir():
 from bayesnas import coding, data, distributions, inference, likelihoods, models, nn
 from bayesnas.coding import decode, encode
 from bayesnas.distributions import LogUniform
-from bayesnas.inference import Bilevel, Posterior, compress, fit, load, prune, quantise
+from bayesnas.inference import Bilevel, Posterior, compare, compress, fit, load, prune, quantise
 
 __version__ = _version("bayesnas")
 
@@ -28,6 +28,7 @@ __all__ = [
     "Posterior",
     "__version__",
     "coding",
+    "compare",
     "compress",
     "data",
     "decode",

@@ -11,7 +11,9 @@ from bayesnas.inference.compression.quantise import quantise
 from bayesnas.inference.elbo.bound import BoundTerms, bound_terms
 from bayesnas.inference.elbo.messengers import kl_weighted
 from bayesnas.inference.elbo.nonfinite import NonFiniteLossError
+from bayesnas.inference.evidence.result import Evidence
 from bayesnas.inference.fit import fit
+from bayesnas.inference.model_comparison import compare
 from bayesnas.inference.posterior.amortized import AmortizedPosterior
 from bayesnas.inference.posterior.kl_weight_list import Posteriors
 from bayesnas.inference.posterior.load import load
@@ -23,6 +25,7 @@ __all__ = [
     "Bilevel",
     "BoundTerms",
     "Compressed",
+    "Evidence",
     "Greedy",
     "Implicit",
     "NonFiniteLossError",
@@ -32,6 +35,7 @@ __all__ = [
     "StepEvent",
     "Unrolled",
     "bound_terms",
+    "compare",
     "compress",
     "fit",
     "hypergradient",

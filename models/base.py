@@ -12,6 +12,7 @@ from pyro.distributions import Unit
 from pyro.infer import ELBO
 from torch import Tensor, nn
 
+from bayesnas.complexity import ANY_SCALE, PriorScales, ScaleRange
 from bayesnas.data.inputs import AnyInputs
 from bayesnas.data.row_weights import RowWeights
 from bayesnas.models.fit_defaults import FitDefaults
@@ -234,8 +235,21 @@ class BayesianModel(nn.Module):
             "moves the weights that stay needs"
         )
 
-    def parametric_complexity(self) -> Tensor | None:
-        """Min over the prior's hyperparameters of KL(q ‖ p), in nats; None where not known."""
+    def parametric_complexity(
+        self, per: PriorScales = "layer", scale_range: ScaleRange = ANY_SCALE
+    ) -> Tensor | None:
+        """Min over the prior's scales of KL(q ‖ p), in nats; None where not known."""
+        return None
+
+    def log_evidence(self, x: Tensor, y: Tensor) -> Tensor | None:
+        """Ln p(y | x) with all latents integrated out exactly; None where that is not known.
+
+        In nats, at the hyperparameters and point estimates as they stand.
+
+        Args:
+            x: inputs ``[n, ...]``.
+            y: targets ``[n, ...]``.
+        """
         return None
 
     def structure(self) -> xr.Dataset:

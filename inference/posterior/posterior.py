@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack, get_args
 
 import torch
 from torch import Tensor, nn
 
-from bayesnas.checks import draw_count
-from bayesnas.complexity import nats_to_bits
+from bayesnas.checks import choice, draw_count, seed_number
+from bayesnas.complexity import ANY_SCALE, PriorScales, ScaleRange, nats_to_bits
 from bayesnas.data import Split
 from bayesnas.inference.config.example_weights import ClassWeight
 from bayesnas.inference.config.inputs import Data
+from bayesnas.inference.evaluation.complexity import measured
 from bayesnas.inference.evaluation.metrics import evaluate, kl_of
 from bayesnas.inference.evaluation.predictive import conditional_means, posterior_draws
+from bayesnas.inference.evidence.estimate import EvidenceMethod, estimated_evidence
+from bayesnas.inference.evidence.result import Evidence
 from bayesnas.inference.optim.optimizers import OptimizerFactory
 from bayesnas.inference.posterior.pruning import Prunable
 from bayesnas.inference.posterior.refine import refined
@@ -94,36 +97,86 @@ class Posterior(Prunable):
         return self.model.structure()
 
     @typed(own=("data",))
-    def complexity(self, data: Data | None = None, *, draws: int = 32) -> dict[str, float]:
+    def complexity(
+        self,
+        data: Data | None = None,
+        *,
+        draws: int = 32,
+        per: PriorScales = "layer",
+        scale_range: ScaleRange = ANY_SCALE,
+    ) -> dict[str, float]:
         """Measure how much the posterior says, and of how many parameters.
 
         Args:
             data: the training data, for the description length; without it ``mdl_bits`` is
                 left out.
             draws: draws for the expected log-likelihood.
+            per: what has a prior scale of its own in the parametric complexity: ``"none"`` (one
+                scale for all), every ``"layer"``, or every ``"weight"``.
+            scale_range: smallest and largest prior scale there.
 
         Returns:
-            ``kl_nats`` and ``kl_bits``, KL(q ‖ p); ``parametric_complexity``, the smallest KL
-            over the prior's scale, in nats (where the model knows it); ``mdl_bits``, KL plus
-            expected negative log-likelihood (Graves 2011); ``parameters`` with a posterior, and
-            ``parameters_kept`` after pruning.
+            ``kl_nats`` and ``kl_bits``, KL(q ‖ p); ``mdl_bits``, KL plus expected negative
+            log-likelihood (Graves 2011); ``parameters`` with a posterior, and ``parameters_kept``
+            after pruning. Where the model knows them ``parametric_complexity``, the smallest KL
+            over the prior's scales, and ``log_relative_density``, Σ ln ρ of the kept weights, in
+            nats; and ``structure_entropy``, that of q(Γ) in nats.
+
+        Raises:
+            ValueError: for another ``per``, or a range that is none.
         """
         draws = draw_count("draws", draws)
+        choice("per", per, get_args(PriorScales))
         kl, _ = kl_of(self.model, Split.as_given(self.example), draws=draws, seed=0)
-        masks = self.model.keep_masks()
         found = {
             "kl_nats": kl,
             "kl_bits": nats_to_bits(kl),
-            "parameters": float(sum(mask.numel() for mask in masks.values())),
-            "parameters_kept": float(sum(int(mask.sum()) for mask in masks.values())),
+            **measured(self.model, per, scale_range),
         }
-        complexity = self.model.parametric_complexity()
-        if complexity is not None:
-            found["parametric_complexity"] = float(complexity)
         if data is not None:
             log_lik = self.evaluate(data, draws=draws)["expected_log_lik"]
             found["mdl_bits"] = nats_to_bits(kl - log_lik)
         return found
+
+    @typed(own=("data",))
+    def evidence(
+        self,
+        data: Data,
+        *,
+        method: EvidenceMethod = "auto",
+        draws: int = 1000,
+        seed: int = 0,
+    ) -> Evidence:
+        """Estimate ln p(y | x), the evidence of the model, at its hyperparameters as they stand.
+
+        It is that at λ = 1, whatever λ the guide was fitted at. Weights of examples and classes
+        that the fit was given don't count.
+
+        Args:
+            data: the training data.
+            method: ``"exact"``, where the model knows it (linear regressions with Gaussian noise);
+                ``"importance"``, the importance-weighted bound of all draws (Burda et al. 2016),
+                with a warning where k̂ is large; ``"elbo"``, the plain bound; ``"laplace"`` and
+                ``"laplace-diagonal"``, a quadratic expansion at the posterior's mode. ``"auto"`` is
+                exact where that is known, else by importance.
+            draws: from the guide, at least 30 for importance weights.
+            seed: of the draws.
+
+        Returns:
+            the estimate in nats, its standard error, bounds where the method gives any, and k̂.
+
+        Raises:
+            ValueError: where the method does not take the model; the message names one that does.
+
+        >>> import torch, bayesnas as bn
+        >>> model = bn.models.GaussianNet(bn.nn.mlp([2, 1]), likelihood="gaussian", noise_scale=1)
+        >>> data = (torch.eye(2), torch.tensor([1.0, -1.0]))
+        >>> bn.fit(model, data, steps=5).evidence(data)
+        Evidence(-3.38 nats, exact)
+        """
+        draws, seed = draw_count("draws", draws), seed_number("seed", seed)
+        x, y = self._tensors(data)
+        return estimated_evidence(self.model, x, y, method, draws, seed).warned()
 
     @typed(own=("data", "sample_weight", "class_weight"))
     def refine(

@@ -247,7 +247,8 @@ class LatentStructureNet(GaussianNet):
 
     def structure(self) -> xr.Dataset:
         """Probabilities of the operations, edge × operation, a variable for every edge group."""
-        return operations_dataset(self.groups, self.probabilities())
+        events = "independent" if self.family.is_cube else "exclusive"
+        return operations_dataset(self.groups, self.probabilities()).assign_attrs(events=events)
 
     def architecture(self) -> Graph:
         """The likeliest network, with the means of w given γ = 1, without dead edges.
@@ -281,7 +282,7 @@ class LatentStructureNet(GaussianNet):
         """Named dims of Γ, edge and operation, then of every weight tensor."""
         return {group.site: group.dims for group in self.groups} | dict(self.layers.dims)
 
-    def parametric_complexity(self) -> None:  # type: ignore[override]
+    def parametric_complexity(self, *_: object, **__: object) -> None:
         """Not known: the prior of the weights depends on Γ."""
 
     def config(self) -> dict[str, Any]:

@@ -8,12 +8,18 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 import pyro
 import torch
 from torch import Tensor, nn
+from torch.distributions import LowRankMultivariateNormal
 
 from bayesnas.checks import choice, is_number, positive
-from bayesnas.complexity import smallest_gaussian_kl
+from bayesnas.complexity import (
+    ANY_SCALE,
+    PriorScales,
+    ScaleRange,
+    smallest_kl_of_layers,
+)
 from bayesnas.data.inputs import AnyInputs
 from bayesnas.distributions import GaussianWeights
-from bayesnas.likelihoods import AnyLikelihood, make_likelihood
+from bayesnas.likelihoods import AnyLikelihood, Gaussian, make_likelihood
 from bayesnas.models.networks.base import NetModel, network_outputs, observe
 from bayesnas.nn.graphs.net_spec import describe_net
 from bayesnas.nn.modules.keep_masks import KeepMasks
@@ -189,14 +195,32 @@ class GaussianNet(NetModel):
         for site, value in means.items():
             self.variational.assign(f"{site}.loc", value)
 
-    def parametric_complexity(self) -> Tensor:
-        """KL(q ‖ p) in nats at the best prior scale of every layer, s² = mean(μ² + σ²)."""
+    def parametric_complexity(
+        self, per: PriorScales = "layer", scale_range: ScaleRange = ANY_SCALE
+    ) -> Tensor | None:
+        """KL(q ‖ p) in nats at the best prior scales: one, one a layer or one a weight."""
         layers: dict[int, list[GaussianWeights]] = {}
         for site, layer in self.layers.layer_index.items():
             layers.setdefault(layer, []).append(self.posterior(site))
-        return (
-            torch.stack([smallest_gaussian_kl(layer) for layer in layers.values()]).sum().detach()
-        )
+        return smallest_kl_of_layers(layers.values(), per, scale_range).detach()
+
+    @torch.no_grad()
+    def log_evidence(self, x: Tensor, y: Tensor) -> Tensor | None:
+        """Exact for one linear layer with one output and Gaussian noise; else None."""
+        layer, likelihood = _only_layer(self.net), self.likelihood
+        if layer is None or layer.out_features != 1 or not isinstance(likelihood, Gaussian):
+            return None
+        sites = list(self.layers.shapes)
+        if len(sites) != 1 + (layer.bias is not None):  # not all parameters have a prior
+            return None
+        inputs = x.double().flatten(1)
+        columns = {"weight": inputs, "bias": torch.ones_like(inputs[:, :1])}
+        design = torch.cat([columns[site.rpartition(".")[2]] for site in sites], 1)
+        scales = torch.cat([self.prior(site).variance.flatten() for site in sites]).sqrt()
+        noise = likelihood.noise_scale.double().square().expand(len(x))
+        evidence = LowRankMultivariateNormal(torch.zeros_like(noise), design * scales, noise)
+        found: Tensor = evidence.log_prob(likelihood.target(y).double().reshape(len(x)))
+        return found
 
     def structure(self) -> xr.Dataset:
         """1 − ρ of every weight, ρ = exp(−μ²/2σ²) the relative density; 0 where removed.
@@ -238,6 +262,13 @@ class GaussianNet(NetModel):
         if is_number(prior):
             return float(prior)
         return [float(scale) for scale in self.log_prior_scale.exp()]
+
+
+def _only_layer(net: nn.Module) -> nn.Linear | None:
+    """The linear layer of a net that is nothing else, but for flattening; None of others."""
+    modules = list(net) if type(net) is nn.Sequential else [net]
+    rest = [m for m in modules if type(m) not in (nn.Flatten, nn.Identity)]
+    return rest[0] if len(rest) == 1 and type(rest[0]) is nn.Linear else None
 
 
 def _layer_scales(prior_scale: PriorScale, layers: Sequence[str]) -> list[float]:

@@ -255,7 +255,7 @@ class SpikeAndSlabNet(NetModel):
             kept = group.any_kept(self.keep.masks())
             values = (self.gates.inclusion(self._logits(group)).detach() * kept).cpu().numpy()
             variables[group.site.removesuffix("gate") + "inclusion"] = (group.dims, values)
-        return xr.Dataset(variables, attrs={"quantity": "posterior probability of a gate"})
+        return xr.Dataset(variables, attrs={"quantity": "P(gate is open)", "events": "independent"})
 
     def weight_posteriors(self) -> dict[str, tuple[Tensor, Tensor]]:
         """Mean and standard deviation of every weight as a spike and slab, by site."""

@@ -215,18 +215,35 @@ class SpikeAndSlabRegression(LinearModel):
             self.loc.copy_(0.01 * torch.randn_like(self.loc) * self.y_scale / self.x_scale)
             self.log_scale.copy_((0.1 * self.y_scale / self.x_scale).log())
 
+    @torch.no_grad()
+    def log_evidence(self, x: Tensor, y: Tensor) -> Tensor | None:
+        """The sum over all 2^p supports, of a Gaussian likelihood and up to 16 features."""
+        if self.task != "regression" or self.in_features > _MOST_FEATURES:
+            return None
+        supports = all_supports(self.in_features).to(x.device)
+        scales = self.slab_scale.double().expand(self.in_features)
+        size = supports.sum(-1).double()
+        log_prior = size * math.log(self.inclusion)
+        log_prior = log_prior + (self.in_features - size) * math.log1p(-self.inclusion)
+        return (log_prior + self.evidence_of_supports(x, y, scales, supports)).logsumexp(0)
+
     def structure(self) -> xr.Dataset:
         """P(w_j ≠ 0) of every feature, variable ``inclusion`` with dim ``feature``."""
         import xarray as xr
 
         with torch.no_grad():
             q = self.weight_posterior()
-            found = q.inclusion if isinstance(q, GaussianSupports) else q.base_dist.probs
+            attrs: dict[str, Any] = {
+                "quantity": "posterior probability that the weight is not zero"
+            }
+            if isinstance(q, GaussianSupports):  # its gates are not independent
+                found = q.inclusion
+                attrs["entropy"] = torch.special.entr(q.weights).sum().item()
+            else:
+                found = q.base_dist.probs
+                attrs["events"] = "independent"
         values = found.clamp(0.0, 1.0).cpu().numpy()
-        return xr.Dataset(
-            {"inclusion": ("feature", values)},
-            attrs={"quantity": "posterior probability that the weight is not zero"},
-        )
+        return xr.Dataset({"inclusion": ("feature", values)}, attrs=attrs)
 
     def config(self) -> dict[str, Any]:
         """Constructor arguments as JSON values."""
