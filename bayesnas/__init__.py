@@ -17,12 +17,13 @@ if not _Path(__path__[0], "models").is_dir():
 
 from bayesnas import data, distributions, inference, likelihoods, models, nn
 from bayesnas.distributions import LogUniform
-from bayesnas.inference import Bilevel, Posterior, compress, fit, load
+from bayesnas.inference import Bilevel, GeneralisedObjective, Posterior, compress, fit, load
 
 __version__ = _version("bayesnas")
 
 __all__ = [
     "Bilevel",
+    "GeneralisedObjective",
     "LogUniform",
     "Posterior",
     "__version__",
