@@ -18,6 +18,8 @@ from bayesnas.inference.bilevel.options import Bilevel
 from bayesnas.models.base import BayesianModel
 from bayesnas.typed import typed
 
+_START = 0.2  # by then θ is near its optimum, which implicit hypergradients take it to be at
+
 
 @typed(own=("structure_weights", "structure_priors", "hyperprior", "upper"))
 @dataclass(frozen=True)
@@ -54,8 +56,9 @@ class GeneralisedObjective:
         hyperprior: log p(h) as densities of the parameters as they stand in the model (of logits
             and log scales), by the beginning of their names.
         upper: how h is trained: a :class:`~bayesnas.Bilevel` without a KL weight of its own. None
-            for one joint step where that is possible, else for implicit hypergradients with
-            learning rate, schedule and optimiser of the fit.
+            for one joint step where that is possible, else for implicit hypergradients from the
+            fifth part of the steps on, with schedule and optimiser of the fit and half its learning
+            rate, so that θ keeps up with h.
 
     Raises:
         ValueError, TypeError: naming the option.
@@ -159,7 +162,7 @@ class GeneralisedObjective:
             )
         if self.is_joint:
             return None
-        found = Bilevel("implicit", **defaults) if self.upper is None else self.upper
+        found = Bilevel("implicit", start=_START, **defaults) if self.upper is None else self.upper
         return dataclasses.replace(
             found,
             parameters=names if found.parameters is None else found.parameters,

@@ -21,6 +21,9 @@ DRAWS = 32
 """Of p(Γ | h), where its divergence from a structure prior has no closed form."""
 
 
+_FAR = 10.0  # from where a log or logit starts: no fit comes much further
+
+
 class HyperTerms:
     r"""R(h), a function of a model whose hyperparameters are h.
 
@@ -187,13 +190,17 @@ def _check_density(name: str, density: Distribution, value: Tensor, of_h: Sequen
     if not any(begins(name, beginning) for beginning in of_h):
         raise ValueError(f"hyperprior must be of hyperparameters {list(of_h)}, got {name!r}")
     try:
-        found = density.log_prob(value.detach())
+        found = [density.log_prob(value.detach() + shift) for shift in (-_FAR, 0.0, _FAR)]
     except (ValueError, RuntimeError) as error:
         raise ValueError(
-            f"hyperprior[{name!r}] must be a density of values {list(value.shape)}: {error}"
+            f"hyperprior[{name!r}] must be a density of all real values {list(value.shape)}: "
+            f"{error}"
         ) from error
-    if not bool(torch.isfinite(found).all()):
-        raise ValueError(f"hyperprior[{name!r}] must be finite where the parameter starts")
+    if not all(bool(torch.isfinite(values).all()) for values in found):
+        raise ValueError(
+            f"hyperprior[{name!r}] must be finite at all real values {list(value.shape)}, "
+            f"got a {_kind(density)} that is not"
+        )
 
 
 def _kind(distribution: Any) -> str:

@@ -7,10 +7,14 @@ import dataclasses
 
 import torch
 
+from bayesnas.checks import positive
 from bayesnas.data import Split
 from bayesnas.inference.bilevel.generalised_objective import GeneralisedObjective
 from bayesnas.inference.bilevel.losses import upper_parameters
 from bayesnas.inference.bilevel.options import Bilevel
+from bayesnas.inference.config.settings import FitSettings
+from bayesnas.inference.optim.optimizers import try_out_optimizer
+from bayesnas.inference.training.chain_trainer import ChainTrainer
 from bayesnas.inference.training.fit_options import FitArguments
 from bayesnas.models.base import BayesianModel
 
@@ -43,9 +47,9 @@ def with_objective(arguments: FitArguments, model: BayesianModel, examples: int)
             f"objective takes the bound of a fit, got a {type(model).__name__} with an elbo= of "
             "its own"
         )
-    lr = model.fit_defaults(examples).lr if arguments.lr is None else arguments.lr
+    lr = model.fit_defaults(examples).lr if arguments.lr is None else positive("lr", arguments.lr)
     upper = objective.upper_level(
-        model, lr=lr, schedule=arguments.schedule, optimizer=arguments.optimizer
+        model, lr=lr / 2, schedule=arguments.schedule, optimizer=arguments.optimizer
     )
     return dataclasses.replace(arguments, kl_weight=objective.kl_weight_lower, bilevel=upper)
 
@@ -83,6 +87,18 @@ def upper_sample(
     return arguments.bilevel, sample
 
 
+def with_levels(
+    settings: FitSettings, arguments: FitArguments, upper: tuple[str, ...]
+) -> FitSettings:
+    """The settings with objective and upper level as JSON values."""
+    objective, bilevel = arguments.objective, arguments.bilevel
+    return dataclasses.replace(
+        settings,
+        objective=None if objective is None else objective.config(),
+        bilevel=None if bilevel is None else bilevel.config(upper),
+    )
+
+
 def with_hyper_terms(
     model: BayesianModel, objective: GeneralisedObjective | None, device: torch.device
 ) -> BayesianModel:
@@ -93,3 +109,18 @@ def with_hyper_terms(
     marked = copy.copy(model)
     marked.hyper_terms = terms
     return marked
+
+
+def with_optimizers(
+    settings: FitSettings, arguments: FitArguments, first: ChainTrainer, upper: tuple[str, ...]
+) -> FitSettings:
+    """The settings with their optimisers in words; each is tried out on the first chain."""
+    saved = arguments.out is not None
+    chosen = try_out_optimizer(arguments.optimizer, first.parameters, settings.lr, saved=saved)
+    settings = dataclasses.replace(settings, optimizer=chosen)
+    bilevel = arguments.bilevel
+    if bilevel is None or first.upper is None:
+        return settings
+    leaves = first.upper.trained.leaves
+    words = try_out_optimizer(bilevel.optimizer, leaves, bilevel.lr, saved=saved)
+    return dataclasses.replace(settings, bilevel=bilevel.config(upper, words))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 import logging
 import warnings
 from collections.abc import Sequence
@@ -18,19 +17,19 @@ from bayesnas.distributions import LogUniform
 from bayesnas.inference.config.example_weights import carrying, example_weights
 from bayesnas.inference.config.inputs import Data, check_alike, checked_data
 from bayesnas.inference.config.settings import FitSettings, make_settings
-from bayesnas.inference.optim.optimizers import try_out_optimizer
 from bayesnas.inference.runs.chain_record import ChainRecord
 from bayesnas.inference.runs.description import RunDescription, state_hash
 from bayesnas.inference.runs.run_folder import Example, RunFolder, read_run
 from bayesnas.inference.runtime.device import resolve_device
-from bayesnas.inference.training.chain_trainer import ChainTrainer
 from bayesnas.inference.training.convergence import unconverged
 from bayesnas.inference.training.fit_options import FitArguments
 from bayesnas.inference.training.levels import (
     upper_level,
     upper_sample,
     with_hyper_terms,
+    with_levels,
     with_objective,
+    with_optimizers,
 )
 from bayesnas.inference.training.loop import Loop
 from bayesnas.models.base import BayesianModel
@@ -88,7 +87,7 @@ def run_fit(model: BayesianModel, data: Data, arguments: FitArguments) -> FitRes
     first = loop.chain(0)
     run = RunDescription(
         model,
-        _with_optimizers(settings, arguments, first, upper),
+        with_optimizers(settings, arguments, first, upper),
         train.info,
         train.fingerprint,
         "" if held_out is None else held_out.fingerprint,
@@ -180,27 +179,7 @@ def _checked_settings(
     )
     if settings.compile == "cudagraph" and device.type != "cuda":
         raise ValueError(f"compile='cudagraph' needs a GPU, got device={device.type!r}")
-    objective, bilevel = arguments.objective, arguments.bilevel
-    return dataclasses.replace(
-        settings,
-        objective=None if objective is None else objective.config(),
-        bilevel=None if bilevel is None else bilevel.config(upper),
-    )
-
-
-def _with_optimizers(
-    settings: FitSettings, arguments: FitArguments, first: ChainTrainer, upper: tuple[str, ...]
-) -> FitSettings:
-    """The settings with their optimisers in words; each is tried out on the first chain."""
-    saved = arguments.out is not None
-    chosen = try_out_optimizer(arguments.optimizer, first.parameters, settings.lr, saved=saved)
-    settings = dataclasses.replace(settings, optimizer=chosen)
-    bilevel = arguments.bilevel
-    if bilevel is None or first.upper is None:
-        return settings
-    leaves = first.upper.trained.leaves
-    words = try_out_optimizer(bilevel.optimizer, leaves, bilevel.lr, saved=saved)
-    return dataclasses.replace(settings, bilevel=bilevel.config(upper, words))
+    return with_levels(settings, arguments, upper)
 
 
 def _save_result(folder: RunFolder, records: Sequence[ChainRecord], example: Example) -> None:
