@@ -18,12 +18,23 @@ if not _Path(__path__[0], "models").is_dir():
 from bayesnas import coding, data, distributions, inference, likelihoods, models, nn
 from bayesnas.coding import decode, encode
 from bayesnas.distributions import LogUniform
-from bayesnas.inference import Bilevel, Posterior, compare, compress, fit, load, prune, quantise
+from bayesnas.inference import (
+    Bilevel,
+    GeneralisedObjective,
+    Posterior,
+    compare,
+    compress,
+    fit,
+    load,
+    prune,
+    quantise,
+)
 
 __version__ = _version("bayesnas")
 
 __all__ = [
     "Bilevel",
+    "GeneralisedObjective",
     "LogUniform",
     "Posterior",
     "__version__",

@@ -1,6 +1,7 @@
 """How a model is fitted, read and saved."""
 
 from bayesnas.inference.bilevel.evaluate import hypergradient
+from bayesnas.inference.bilevel.generalised_objective import GeneralisedObjective
 from bayesnas.inference.bilevel.hypergradients import Greedy, Implicit, Unrolled
 from bayesnas.inference.bilevel.options import Bilevel
 from bayesnas.inference.compression.compress import compress
@@ -26,6 +27,7 @@ __all__ = [
     "BoundTerms",
     "Compressed",
     "Evidence",
+    "GeneralisedObjective",
     "Greedy",
     "Implicit",
     "NonFiniteLossError",

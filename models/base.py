@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import pyro
 import torch
-from pyro.distributions import Unit
+from pyro.distributions import TorchDistribution, Unit
 from pyro.infer import ELBO
 from torch import Tensor, nn
 
@@ -74,6 +74,8 @@ class BayesianModel(nn.Module):
         elbo: a Pyro ELBO to be trained with; None for the closed-form bound of this package.
         upper_level: names, or their first parts, of the parameters that a bilevel fit trains on
             validation data unless told otherwise: hyperparameters and structure.
+        hyper_terms: what a generalised objective adds to the bound for the hyperparameters, a
+            function of the model, on the copies that the fit trains; else None.
     """
 
     task: Literal["classification", "regression"] | None = None
@@ -86,6 +88,7 @@ class BayesianModel(nn.Module):
     row_weights: RowWeights | None = None
     elbo: ELBO | None = None
     upper_level: ClassVar[tuple[str, ...]] = ()
+    hyper_terms: Callable[[BayesianModel], Tensor] | None = None
     _name_in_pyro: str | None = None
 
     def model(self, x: Tensor, y: Tensor | None = None) -> Any:
@@ -129,6 +132,14 @@ class BayesianModel(nn.Module):
     def few_rows(self, values: AnyInputs) -> AnyInputs:
         """Of inputs or targets ``[n, ...]`` those that say all of what examples share."""
         return values if self.whole_sample else values[:FEW]
+
+    def prior_parameters(self) -> tuple[str, ...]:
+        """Names, or their first parts, of the trained parameters h of p(w, Γ | h); maybe none."""
+        return ()
+
+    def structure_priors(self) -> dict[str, TorchDistribution]:
+        """p(Γ | h) by site; none for a model without a latent structure."""
+        return {}
 
     def size_for(self, classes: int | None) -> None:
         """Take the number of classes of the training data, before a fit; None for a regression."""

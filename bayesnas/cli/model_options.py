@@ -48,7 +48,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         "--prior-scale",
         type=prior_scale,
         metavar="SCALE",
-        help="prior standard deviation: a number, one a layer '1,0.5', or learned (1.0)",
+        help="prior standard deviation: a number, one a layer '1,0.5', learned or ard (1.0)",
     )
     group.add_argument("--prior", help="of the scale of a group (normal-jeffreys)")
     group.add_argument("--gates", help="weights, neurons or filters (weights)")

@@ -47,11 +47,12 @@ class LevelLoss:
 
     Args:
         model: model and guide.
+        likelihood_weight: of the expected log-likelihood in 𝓛.
     """
 
-    def __init__(self, model: BayesianModel) -> None:
+    def __init__(self, model: BayesianModel, likelihood_weight: float = 1.0) -> None:
         """Wrap the model; see the class."""
-        self._module = BoundModule(model)
+        self._module, self._likelihood_weight = BoundModule(model), likelihood_weight
 
     def __call__(
         self,
@@ -75,5 +76,5 @@ class LevelLoss:
             for name, value in state.items()
         }
         terms = functional_call(self._module, own, (x, y, examples / len(x)))
-        loss: Tensor = -terms.bound(kl_weight) / examples
+        loss: Tensor = -terms.bound(kl_weight, self._likelihood_weight) / examples
         return loss

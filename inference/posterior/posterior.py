@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from bayesnas.checks import choice, draw_count, seed_number
 from bayesnas.complexity import ANY_SCALE, PriorScales, ScaleRange, nats_to_bits
 from bayesnas.data import Split
+from bayesnas.inference.bilevel.generalised_objective import GeneralisedObjective
 from bayesnas.inference.config.example_weights import ClassWeight
 from bayesnas.inference.config.inputs import Data
 from bayesnas.inference.evaluation.complexity import measured
@@ -178,7 +179,7 @@ class Posterior(Prunable):
         x, y = self._tensors(data)
         return estimated_evidence(self.model, x, y, method, draws, seed).warned()
 
-    @typed(own=("data", "sample_weight", "class_weight"))
+    @typed(own=("data", "objective", "sample_weight", "class_weight"))
     def refine(
         self,
         data: Data,
@@ -190,6 +191,7 @@ class Posterior(Prunable):
         schedule: str | None = None,
         clip: float | None = None,
         kl_weight: float | None = None,
+        objective: GeneralisedObjective | None = None,
         seed: int | None = None,
         optimizer: OptimizerFactory = torch.optim.Adam,
         compile: str | bool = "auto",
@@ -209,6 +211,8 @@ class Posterior(Prunable):
                 with a function for it.
             clip: clip every gradient entry to [−clip, clip]; None for what the fit did.
             kl_weight: λ; None for that of the fit.
+            objective: a generalised objective to train on, such as one that moves the structure;
+                after a fit with one it, or ``kl_weight``, has to be given.
             seed: of everything random; None for that of the fit.
             optimizer: makes the optimiser: ``optimizer(parameters, lr=lr)``.
             compile: as in ``bayesnas.fit``.
@@ -233,6 +237,7 @@ class Posterior(Prunable):
             data,
             options,
             optimizer,
+            objective=objective,
             sample_weight=sample_weight,
             class_weight=class_weight,
             progress=progress,

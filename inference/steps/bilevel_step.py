@@ -225,7 +225,8 @@ class _Function:
     ) -> None:
         """Name what goes in; see the class."""
         self._model, self._examples = model, examples
-        self._loss, self._method = LevelLoss(model), bilevel.method
+        self._lower_loss, self._method = LevelLoss(model), bilevel.method
+        self._upper_loss = LevelLoss(model, bilevel.likelihood_weight)
         lower, upper = trained.level(upper=False).groups, trained.level(upper=True).groups
         self._lower, self._upper = lower, upper
         self._buffers = list(running_buffers(model))
@@ -246,20 +247,18 @@ class _Function:
         below, above, lr = inputs.scalars.unbind()
         x, y, held_out_x, held_out_y = inputs.x, inputs.y, inputs.held_out_x, inputs.held_out_y
 
-        def level(
-            theta: Tensors, h: Tensors, x: AnyInputs, y: Tensor, weight: Tensor, examples: int
-        ) -> Tensor:
+        def level(loss: LevelLoss, theta: Tensors, h: Tensors, *batch: Any) -> Tensor:
             state = dict(zip(self._buffers, inputs.buffers, strict=True))
             groups = [*self._lower, *self._upper]
             for group, values in zip(groups, [*theta, *h], strict=True):
                 state |= zip(group.names, group.flat.split(values), strict=True)
-            return self._loss(state, x, y, weight, examples)
+            return loss(state, *batch)
 
         n, m = self._examples
         with torch.enable_grad():
             found = self._method(
-                lambda theta, h: level(theta, h, held_out_x, held_out_y, above, m),
-                lambda theta, h: level(theta, h, x, y, below, n),
+                lambda *at: level(self._upper_loss, *at, held_out_x, held_out_y, above, m),
+                lambda *at: level(self._lower_loss, *at, x, y, below, n),
                 inputs.theta,
                 inputs.h,
                 lr,

@@ -43,8 +43,8 @@ class Loop:
         on_step: hook, called after every step.
         checkpoint_every: steps between checkpoints.
         starts: models to go on from, one a chain, instead of fresh starts.
-        bilevel: upper level of a bilevel fit, whose sample is ``validation``; that is then not
-            measured.
+        upper: upper level of a fit of two, and its sample; ``validation`` is not measured where it
+            is that.
         batched: whether the chains take their steps together; ``"auto"`` does it on a GPU, where
             it can be done.
     """
@@ -60,14 +60,14 @@ class Loop:
         on_step: Callable[[StepEvent], None] | None,
         checkpoint_every: int,
         starts: Sequence[BayesianModel] | None = None,
-        bilevel: Bilevel | None = None,
+        upper: tuple[Bilevel, Split] | None = None,
         batched: Batched = False,
     ) -> None:
         """Keep what the chains need; see the class."""
         self.model, self.train, self.validation = model, train, validation
         self.settings, self.optimizer, self.schedule = settings, optimizer, schedule
         self.on_step, self.checkpoint_every = on_step, checkpoint_every
-        self._starts, self.bilevel, self._batched = starts, bilevel, batched
+        self._starts, self._upper, self._batched = starts, upper, batched
         self.finished: list[ChainRecord] = []
         self._folder: RunFolder | None = None
         self._steps_at_once = 1
@@ -88,19 +88,13 @@ class Loop:
             self.optimizer,
             self.schedule,
             fresh=self._starts is None,
-            upper=self._upper(),
+            upper=self._upper,
         )
         if self.validation is not None and index == 0:  # what can't be validated fails here
             if model.whole_sample:
                 raise ValueError(f"validation has no place here: {model.whole_sample}")
             mean_nll(model, self.validation.first(2), seed=0, draws=1)
         return training
-
-    def _upper(self) -> tuple[Bilevel, AnySplit] | None:
-        if self.bilevel is None:
-            return None
-        assert self.validation is not None
-        return self.bilevel, self.validation
 
     def run(
         self, first: ChainTrainer, folder: RunFolder | None, progress: bool
@@ -214,7 +208,8 @@ class Loop:
     @property
     def _measures(self) -> bool:
         """Whether validation data is measured after every epoch."""
-        return self.validation is not None and self.bilevel is None
+        is_upper = self._upper is not None and self._upper[1] is self.validation
+        return self.validation is not None and not is_upper
 
     def _validate(self, training: ChainTrainer) -> None:
         assert self.validation is not None

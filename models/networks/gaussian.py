@@ -53,7 +53,7 @@ class GaussianNet(NetModel):
         net: the network; it is copied and never changed.
         prior_scale: prior standard deviation s: one number; one a stochastic layer, as a
             sequence in the order of ``net.named_modules()`` or a dict by layer name; or
-            ``"learned"``, one a layer by type-II maximum likelihood.
+            ``"learned"``, one a layer, or ``"ard"``, one a weight, by type-II maximum likelihood.
         likelihood: one of ``bayesnas.likelihoods.available()``, or an object of a class there or of
             one's own (``bayesnas.likelihoods.LikelihoodContract``).
         noise_scale: for ``"gaussian"``: standard deviation of the noise, None to learn it.
@@ -121,7 +121,13 @@ class GaussianNet(NetModel):
     def _create_prior(self, prior_scale: PriorScale) -> None:
         scales = _layer_scales(prior_scale, self.layers.names)
         log_scale = torch.tensor(scales, dtype=self.layers.dtype).log()
-        if isinstance(prior_scale, str):
+        self.log_prior_scale: nn.Parameter | Tensor | VariationalParameters
+        if prior_scale == "ard":
+            initial = self.layers.initial.items()
+            self.log_prior_scale = VariationalParameters(
+                {site: torch.zeros_like(value) for site, value in initial}
+            )
+        elif isinstance(prior_scale, str):
             self.log_prior_scale = nn.Parameter(log_scale)
         else:
             self.register_buffer("log_prior_scale", log_scale)
@@ -150,10 +156,17 @@ class GaussianNet(NetModel):
 
     def prior(self, site: str) -> GaussianWeights:
         """Prior of one weight tensor."""
-        scale = self.log_prior_scale[self.layers.layer_index[site]].exp()
+        held = self.log_prior_scale
+        of_site = isinstance(held, VariationalParameters)
+        scale = (held[site] if of_site else held[self.layers.layer_index[site]]).exp()
         return GaussianWeights(
             scale.new_zeros(()), scale, shape=self.layers.shapes[site], keep=self.keep[site]
         )
+
+    def prior_parameters(self) -> tuple[str, ...]:
+        """The log prior scales, where they are trained."""
+        learned = isinstance(self._prior_argument, str) and bool(self.layers.names)
+        return ("log_prior_scale",) if learned else ()
 
     def posterior(self, site: str) -> GaussianWeights:
         """Guide of one weight tensor."""
@@ -275,7 +288,7 @@ def _layer_scales(prior_scale: PriorScale, layers: Sequence[str]) -> list[float]
     """Prior scale of every layer; raises where the argument doesn't say one for each."""
     scales: list[float]
     if isinstance(prior_scale, str):
-        choice("prior_scale", prior_scale, ("learned",))
+        choice("prior_scale", prior_scale, ("learned", "ard"))
         scales = [1.0] * len(layers)
     elif isinstance(prior_scale, Mapping):
         if set(prior_scale) != set(layers):

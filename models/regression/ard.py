@@ -96,6 +96,10 @@ class ArdRegression(LinearModel):
             self.log_noise_shape = nn.Parameter(torch.zeros(()))
             self.log_noise_rate = nn.Parameter(torch.zeros(()))
 
+    def prior_parameters(self) -> tuple[str, ...]:
+        """Ln 1/√α of every feature, where it is a parameter."""
+        return ("log_prior_scale",) if self.hyperparameters == "maximum" else ()
+
     # Density ------------------------------------------------------------------------------
 
     def model(self, x: Tensor, y: Tensor | None = None) -> Tensor:
