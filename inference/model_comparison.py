@@ -12,7 +12,7 @@ from scipy.special import softmax
 
 from bayesnas.checks import choice, shown
 from bayesnas.export.arviz_version import arviz, has_inference_data
-from bayesnas.inference.config.inputs import Data, split_of
+from bayesnas.inference.config.inputs import Data, checked_tensors
 from bayesnas.inference.evidence.estimate import EvidenceMethod
 from bayesnas.inference.evidence.result import Evidence
 from bayesnas.inference.posterior.kl_path import KLWeightPath
@@ -205,9 +205,9 @@ def _samples(
 def _check_same_targets(named: Mapping[str, Fitted], samples: Mapping[str, Data]) -> None:
     """Raise unless all models are asked of the same targets: densities of others don't compare."""
     first, *others = named
-    targets = split_of(named[first].model, samples[first]).y.double().cpu()
+    targets = checked_tensors(named[first].model, samples[first], "data").y.double().cpu()
     for name in others:
-        found = split_of(named[name].model, samples[name]).y.double().cpu()
+        found = checked_tensors(named[name].model, samples[name], "data").y.double().cpu()
         same = found.numel() == targets.numel() and torch.equal(found.flatten(), targets.flatten())
         if not same:
             raise ValueError(

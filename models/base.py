@@ -12,10 +12,10 @@ from pyro.distributions import TorchDistribution, Unit
 from pyro.infer import ELBO
 from torch import Tensor, nn
 
-from bayesnas.complexity import ANY_SCALE, PriorScales, ScaleRange
 from bayesnas.data.inputs import AnyInputs
 from bayesnas.data.row_weights import RowWeights
 from bayesnas.models.fit_defaults import FitDefaults
+from bayesnas.models.prunable_weights import PrunableWeights
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -50,7 +50,7 @@ def stands_for_examples(site: Mapping[str, Any]) -> bool:
     return in_plate or is_data
 
 
-class BayesianModel(nn.Module):
+class BayesianModel(PrunableWeights):
     """A joint density p(y, w, Γ | x) and a guide q(w, Γ), both plain Pyro functions.
 
     A subclass defines :meth:`model` and :meth:`guide`, which sample the same latent sites, and
@@ -216,41 +216,6 @@ class BayesianModel(nn.Module):
     def site_dims(self) -> dict[str, tuple[str, ...]]:
         """Names of the dims of every latent site that has more than one value."""
         return {}
-
-    def weight_posteriors(self) -> dict[str, tuple[Tensor, Tensor]]:
-        """Mean and standard deviation of every prunable weight, by site; none by default."""
-        return {}
-
-    def keep_masks(self) -> dict[str, Tensor]:
-        """Which weights are kept, boolean, by site of :meth:`weight_posteriors`."""
-        return {
-            site: torch.ones_like(loc, dtype=torch.bool)
-            for site, (loc, _) in self.weight_posteriors().items()
-        }
-
-    def set_keep_masks(self, masks: Mapping[str, Tensor]) -> None:
-        """Remove the weights whose mask is false: they become exactly zero."""
-        raise TypeError(f"{type(self).__name__} has no weights to prune")
-
-    def weight_prior_scales(self) -> dict[str, Tensor]:
-        """Standard deviation of the Gaussian prior N(0, s²) of the weights, by site.
-
-        One number or one a weight; empty, the default, where the prior is another one.
-        """
-        return {}
-
-    def set_weight_means(self, means: Mapping[str, Tensor]) -> None:
-        """Give every weight, by site, another posterior mean."""
-        raise TypeError(
-            f"{type(self).__name__} has no means of single weights to set, which a criterion that "
-            "moves the weights that stay needs"
-        )
-
-    def parametric_complexity(
-        self, per: PriorScales = "layer", scale_range: ScaleRange = ANY_SCALE
-    ) -> Tensor | None:
-        """Min over the prior's scales of KL(q ‖ p), in nats; None where not known."""
-        return None
 
     def log_evidence(self, x: Tensor, y: Tensor) -> Tensor | None:
         """Ln p(y | x) with all latents integrated out exactly; None where that is not known.

@@ -128,7 +128,7 @@ def fitted(name: str, prior: Distribution, of: Distribution) -> Distribution:
             f"{name} must have the shape of p(Γ | h), {list(shape)}, or that of its last dims, got "
             f"batch_shape {list(prior.batch_shape)} and event_shape {list(event)}"
         )
-    found: Any = prior.expand(batch)
+    found: Distribution = prior.expand(batch)
     if batch:
         found = torch.distributions.Independent(found, len(batch))
     with torch.no_grad():

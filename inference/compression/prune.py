@@ -13,7 +13,7 @@ from bayesnas.checks import flag, fraction_in, non_negative, positive, seed_numb
 from bayesnas.data import Split
 from bayesnas.inference.compression.pruned import Pruned
 from bayesnas.inference.compression.training import Training, clear_removed, train
-from bayesnas.inference.config.inputs import Data, checked_data
+from bayesnas.inference.config.inputs import Data, checked_tensors
 from bayesnas.inference.runtime.device import resolve_device
 from bayesnas.inference.runtime.random_state import RandomStream
 from bayesnas.likelihoods import AnyLikelihood, Likelihood
@@ -129,7 +129,7 @@ def prune(
     )
     net = model.plain_module()
     masks = prunable_masks(net)
-    sample = checked_data(model, data, "data")
+    sample = checked_tensors(model, data, "data")
     model.size_for(sample.info.classes)
     net, law = net.to(where).eval(), model.likelihood.to(where)
     masks = {name: mask.to(where) for name, mask in masks.items()}

@@ -13,7 +13,7 @@ from bayesnas.coding.codebooks import SharedWeights, bits_of, shared_weights
 from bayesnas.inference.compression.prune import prunable_masks
 from bayesnas.inference.compression.pruned import Pruned
 from bayesnas.inference.compression.training import Training, train
-from bayesnas.inference.config.inputs import Data, checked_data
+from bayesnas.inference.config.inputs import Data, checked_tensors
 from bayesnas.inference.runtime.device import resolve_device
 from bayesnas.inference.runtime.random_state import RandomStream
 from bayesnas.likelihoods import AnyLikelihood
@@ -85,7 +85,7 @@ def quantise(
     )
     net = model.plain_module()
     sites = [name for name in prunable_masks(net) if not is_bias(name)]
-    sample = checked_data(model, data, "data")
+    sample = checked_tensors(model, data, "data")
     model.size_for(sample.info.classes)
     shared = {}
     for site in sites:

@@ -11,7 +11,7 @@ import numpy as np
 
 from bayesnas.checks import draw_count, non_negative, seed_number, whole_number
 from bayesnas.data import Split
-from bayesnas.inference.config.inputs import Data, checked_data
+from bayesnas.inference.config.inputs import Data, checked_tensors
 from bayesnas.inference.fit import fit
 from bayesnas.inference.posterior.posterior import Posterior
 from bayesnas.models.base import BayesianModel
@@ -68,7 +68,7 @@ def cross_validate(
     >>> len(found.folds)
     3
     """
-    sample = checked_data(model, data, "data")
+    sample = checked_tensors(model, data, "data")
     folds = whole_number("folds", folds, 2, len(sample))
     draws, seed = draw_count("draws", draws, 0), seed_number("seed", seed)
     kl_weight = non_negative("kl_weight", kl_weight)

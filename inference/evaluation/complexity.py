@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bayesnas.complexity import PriorScales, ScaleRange, structure_entropy
 from bayesnas.models.base import BayesianModel
-from bayesnas.pruning.criteria import log_relative_density
+from bayesnas.pruning.criteria.relative_density import log_relative_density
 
 
 def measured(model: BayesianModel, per: PriorScales, scale_range: ScaleRange) -> dict[str, float]:

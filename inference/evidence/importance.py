@@ -6,6 +6,7 @@ import numpy as np
 from scipy.special import logsumexp, softmax
 from torch import Tensor
 
+from bayesnas.data import Split
 from bayesnas.inference.evaluation.metrics import evaluate
 from bayesnas.inference.evidence.log_densities import Doubles, check_shared, log_densities
 from bayesnas.inference.evidence.result import Evidence, largest_pareto_k
@@ -14,7 +15,7 @@ from bayesnas.models.base import BayesianModel
 
 def elbo_evidence(model: BayesianModel, x: Tensor, y: Tensor, draws: int, seed: int) -> Evidence:
     """The bound E_q ln p(y | x, w) − KL(q ‖ p), its KL in closed form where one is known."""
-    found = evaluate(model, x, y, 1.0, draws, seed)
+    found = evaluate(model, Split.as_given((x, y)), 1.0, draws, seed)
     bound = found["elbo"]
     return Evidence(bound, found["elbo_error"], bound, np.inf, "elbo")
 

@@ -60,7 +60,7 @@ class Loop:
         on_step: Callable[[StepEvent], None] | None,
         checkpoint_every: int,
         starts: Sequence[BayesianModel] | None = None,
-        upper: tuple[Bilevel, Split] | None = None,
+        upper: tuple[Bilevel, AnySplit] | None = None,
         batched: Batched = False,
     ) -> None:
         """Keep what the chains need; see the class."""

@@ -8,19 +8,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 import pyro
 import torch
 from torch import Tensor, nn
-from torch.distributions import LowRankMultivariateNormal
 
 from bayesnas.checks import choice, is_number, positive
-from bayesnas.complexity import (
-    ANY_SCALE,
-    PriorScales,
-    ScaleRange,
-    smallest_kl_of_layers,
-)
+from bayesnas.complexity import ANY_SCALE, PriorScales, ScaleRange, smallest_kl_of_layers
 from bayesnas.data.inputs import AnyInputs
 from bayesnas.distributions import GaussianWeights
-from bayesnas.likelihoods import AnyLikelihood, Gaussian, make_likelihood
+from bayesnas.likelihoods import AnyLikelihood, make_likelihood
 from bayesnas.models.networks.base import NetModel, network_outputs, observe
+from bayesnas.models.networks.linear_evidence import linear_log_evidence
 from bayesnas.nn.graphs.net_spec import describe_net
 from bayesnas.nn.modules.keep_masks import KeepMasks
 from bayesnas.nn.modules.stochastic_layers import (
@@ -156,12 +151,16 @@ class GaussianNet(NetModel):
 
     def prior(self, site: str) -> GaussianWeights:
         """Prior of one weight tensor."""
-        held = self.log_prior_scale
-        of_site = isinstance(held, VariationalParameters)
-        scale = (held[site] if of_site else held[self.layers.layer_index[site]]).exp()
+        scale = self._log_prior_scale(site).exp()
         return GaussianWeights(
             scale.new_zeros(()), scale, shape=self.layers.shapes[site], keep=self.keep[site]
         )
+
+    def _log_prior_scale(self, site: str) -> Tensor:
+        given = self.log_prior_scale
+        if isinstance(given, VariationalParameters):
+            return given[site]
+        return given[self.layers.layer_index[site]]
 
     def prior_parameters(self) -> tuple[str, ...]:
         """The log prior scales, where they are trained."""
@@ -198,8 +197,7 @@ class GaussianNet(NetModel):
         """Prior standard deviation of every weight tensor; empty where it depends on Γ."""
         if self.conditional:
             return {}
-        scale = self.log_prior_scale.detach().exp()
-        return {site: scale[layer] for site, layer in self.layers.layer_index.items()}
+        return {site: self._log_prior_scale(site).detach().exp() for site in self.layers.shapes}
 
     def set_weight_means(self, means: Mapping[str, Tensor]) -> None:
         """Give every weight, by site, another posterior mean."""
@@ -217,23 +215,10 @@ class GaussianNet(NetModel):
             layers.setdefault(layer, []).append(self.posterior(site))
         return smallest_kl_of_layers(layers.values(), per, scale_range).detach()
 
-    @torch.no_grad()
     def log_evidence(self, x: Tensor, y: Tensor) -> Tensor | None:
         """Exact for one linear layer with one output and Gaussian noise; else None."""
-        layer, likelihood = _only_layer(self.net), self.likelihood
-        if layer is None or layer.out_features != 1 or not isinstance(likelihood, Gaussian):
-            return None
-        sites = list(self.layers.shapes)
-        if len(sites) != 1 + (layer.bias is not None):  # not all parameters have a prior
-            return None
-        inputs = x.double().flatten(1)
-        columns = {"weight": inputs, "bias": torch.ones_like(inputs[:, :1])}
-        design = torch.cat([columns[site.rpartition(".")[2]] for site in sites], 1)
-        scales = torch.cat([self.prior(site).variance.flatten() for site in sites]).sqrt()
-        noise = likelihood.noise_scale.double().square().expand(len(x))
-        evidence = LowRankMultivariateNormal(torch.zeros_like(noise), design * scales, noise)
-        found: Tensor = evidence.log_prob(likelihood.target(y).double().reshape(len(x)))
-        return found
+        scales = {site: self.prior(site).variance.detach().sqrt() for site in self.layers.shapes}
+        return linear_log_evidence(self.net, self.likelihood, scales, x, y)
 
     def structure(self) -> xr.Dataset:
         """1 − ρ of every weight, ρ = exp(−μ²/2σ²) the relative density; 0 where removed.
@@ -274,14 +259,8 @@ class GaussianNet(NetModel):
             return prior
         if is_number(prior):
             return float(prior)
+        assert isinstance(self.log_prior_scale, Tensor)
         return [float(scale) for scale in self.log_prior_scale.exp()]
-
-
-def _only_layer(net: nn.Module) -> nn.Linear | None:
-    """The linear layer of a net that is nothing else, but for flattening; None of others."""
-    modules = list(net) if type(net) is nn.Sequential else [net]
-    rest = [m for m in modules if type(m) not in (nn.Flatten, nn.Identity)]
-    return rest[0] if len(rest) == 1 and type(rest[0]) is nn.Linear else None
 
 
 def _layer_scales(prior_scale: PriorScale, layers: Sequence[str]) -> list[float]:

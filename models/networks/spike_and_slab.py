@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pyro
+import pyro.distributions as dist
 import torch
 from pyro.distributions import TorchDistribution
 from torch import Tensor, nn
@@ -184,7 +185,7 @@ class SpikeAndSlabNet(NetModel):
 
     def structure_priors(self) -> dict[str, TorchDistribution]:
         """Prior of the gates by site, also of those whose weights are all removed."""
-        return {g.site: self.gate_prior(g).to_event(len(g.shape)) for g in self.groups}
+        return {g.site: dist.Independent(self.gate_prior(g), len(g.shape)) for g in self.groups}
 
     def prior_parameters(self) -> tuple[str, ...]:
         """The logits of the gates and the log slab scales, where they are trained."""

@@ -41,10 +41,9 @@ class SupportFactors(nn.Module):
         self.log_diagonal = nn.Parameter(torch.zeros(supports, features))
         self.lower = nn.Parameter(torch.zeros(supports, features, features))
         self.log_factors = nn.Parameter(torch.zeros(supports))
-        double = {"dtype": torch.float64}
-        self.register_buffer("start_target", torch.zeros(supports, features, **double))
-        self.register_buffer("start_root", torch.eye(features, **double).repeat(supports, 1, 1))
-        self.register_buffer("start_log_factors", torch.zeros(supports, **double))
+        self.register_buffer("start_target", torch.zeros(supports, features).double())
+        self.register_buffer("start_root", torch.eye(features).double().repeat(supports, 1, 1))
+        self.register_buffer("start_log_factors", torch.zeros(supports).double())
 
     @torch.no_grad()
     def prepare(self, linear: Tensor, precision: Tensor, log_factors: Tensor) -> None:
