@@ -71,6 +71,8 @@ class BayesianModel(PrunableWeights):
         row_weights: how the targets of a weighted fit carry a weight of their row, on the copies
             that the fit trains; else None.
         takes_several_inputs: whether x may be several tensors, ``bayesnas.data.Inputs``.
+        rows_to_prepare: on how many rows of the sample a fit calls :meth:`prepare`, if it has them;
+            on one batch at least.
         elbo: a Pyro ELBO to be trained with; None for the closed-form bound of this package.
         upper_level: names, or their first parts, of the parameters that a bilevel fit trains on
             validation data unless told otherwise: hyperparameters and structure.
@@ -86,6 +88,7 @@ class BayesianModel(PrunableWeights):
     whole_sample: str = ""
     plate_depth: int = 1
     row_weights: RowWeights | None = None
+    rows_to_prepare: int = 0
     elbo: ELBO | None = None
     upper_level: ClassVar[tuple[str, ...]] = ()
     hyper_terms: Callable[[BayesianModel], Tensor] | None = None

@@ -90,6 +90,16 @@ class SomeBatches(Protocol):
         ...
 
 
+def joined(batches: SomeBatches, step: int, count: int) -> tuple[AnyInputs, Tensor]:
+    """So many minibatches from a step on, of one epoch at most, as one."""
+    parts = [batches.at(step + index) for index in range(min(count, batches.per_epoch))]
+    if len(parts) == 1:
+        return parts[0]
+    leaves = zip(*(leaves_of(x) for x, _ in parts), strict=True)
+    x = like_inputs(parts[0][0], [torch.cat(leaf) for leaf in leaves])
+    return x, torch.cat([y for _, y in parts])
+
+
 class StackedBatches:
     """Minibatches of many chains over one sample, each chain's in its own order.
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bayesnas.data.inputs import AnyInputs, leaves_of, like_inputs
+from bayesnas.data.inputs import AnyInputs
 from bayesnas.data.streams.streamed_split import AnySplit
 from bayesnas.inference.bilevel.options import Bilevel
 from bayesnas.inference.config.schedules import Schedule, learning_rate_factor
@@ -23,6 +23,7 @@ from bayesnas.inference.runtime.matmul_precision import fast_products
 from bayesnas.inference.runtime.pyro_context import pyro_session
 from bayesnas.inference.runtime.random_state import RandomStream
 from bayesnas.inference.steps.bilevel_step import UpperStep
+from bayesnas.inference.steps.minibatches import joined
 from bayesnas.inference.steps.step import Step
 from bayesnas.inference.steps.streamed_batches import batches_of
 from bayesnas.inference.training.moves import BATCHES, moves_due, try_moves
@@ -71,22 +72,16 @@ class ChainTrainer:
             first = self.batches.at(0)
             model.train()
             if fresh:
-                held, (x_first, y_first) = model.row_weights, first
-                model.prepare(x_first, y_first if held is None else held.unpack(y_first)[0])
-                model.reset()
+                self._prepare()
             if model.whole_sample and settings.batch_size < len(sample):
                 raise ValueError(
                     f"{model.whole_sample}, so it can't be fitted to minibatches: set "
                     f"batch_size={len(sample)}, got {settings.batch_size}"
                 )
             self._try_out(*first)
+            size, stream = len(sample), self.stream
             self.step_fn = Step(
-                model,
-                optimizer,
-                settings,
-                len(sample),
-                self.stream,
-                lambda: self._where(self.step),
+                model, optimizer, settings, size, stream, lambda: self._where(self.step)
             )
         self.upper = None
         if upper is not None:
@@ -106,6 +101,14 @@ class ChainTrainer:
         )
         self.validation_nll: list[float] = []
         self.best_state: dict[str, Tensor] | None = None
+
+    def _prepare(self) -> None:
+        """Let the model start from the first batch, or from as many as it asks for."""
+        count = max(1, -(-self.model.rows_to_prepare // self.settings.batch_size))
+        x, y = joined(self.batches, 0, count)
+        weights = self.model.row_weights
+        self.model.prepare(x, y if weights is None else weights.unpack(y)[0])
+        self.model.reset()
 
     def _try_out(self, x: AnyInputs, y: Tensor) -> None:
         """Run the pair once with Pyro's checks on; the chain goes on as if it had not run."""
@@ -182,10 +185,7 @@ class ChainTrainer:
         most = moves_due(step, self.settings.steps)
         if most == 0:
             return
-        batches = [self.batches.at(step + k) for k in range(min(BATCHES, self.batches.per_epoch))]
-        leaves = zip(*(leaves_of(x) for x, _ in batches), strict=True)
-        x = like_inputs(batches[0][0], [torch.cat(leaf) for leaf in leaves])
-        y = torch.cat([targets for _, targets in batches])
+        x, y = joined(self.batches, step, BATCHES)
         kl_weight = self.settings.kl_weight_at(step).target
         try_moves(self.model, x, y, kl_weight, most=most, size=self.batches.size, seed=step)
 

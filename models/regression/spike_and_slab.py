@@ -23,7 +23,7 @@ from bayesnas.distributions.weights.gaussian_supports import (
 from bayesnas.models.regression.base import WEIGHT, LinearModel
 from bayesnas.models.regression.gaussian_site import PseudoLikelihood
 from bayesnas.models.regression.support_factors import SupportFactors
-from bayesnas.models.regression.support_posteriors import fit_supports
+from bayesnas.models.regression.support_posteriors import fit_supports, rows_worth_fitting
 from bayesnas.typed import typed
 
 if TYPE_CHECKING:
@@ -114,12 +114,14 @@ class SpikeAndSlabRegression(LinearModel):
         else:
             value = torch.tensor(slab_scale)
             self.register_buffer("log_slab_scale", value.log())
+        bernoulli = likelihood == "bernoulli"
         if self.guide_family == "supports":
             self.register_buffer("supports", all_supports(in_features), persistent=False)
+            self.rows_to_prepare = rows_worth_fitting(in_features) if bernoulli else 0
             # Where the likelihood is Gaussian one factor serves all supports of the posterior.
             self.data_factor = (
                 SupportFactors(len(self.supports), in_features)
-                if likelihood == "bernoulli"
+                if bernoulli
                 else PseudoLikelihood(in_features)
             )
         else:
@@ -194,9 +196,10 @@ class SpikeAndSlabRegression(LinearModel):
 
         From anywhere else the weight of a support is gone before its Gaussian has come to fit.
         """
-        target = self.likelihood.target(y)
+        every = math.ceil(len(x) / self.rows_to_prepare)
+        x, y = x[::every], y[::every]
         slab = self.slab_scale.double()
-        best = fit_supports(x - self.centre, target, self.supports, slab**-2)
+        best = fit_supports(x - self.centre, self.likelihood.target(y), self.supports, slab**-2)
         q = self._posterior_of(best.linear, best.precision)
         bounds = best.log_lik + expected_log_prior(q, self.prior()) - q.negative_entropies()
         log_factors = bounds - q.log_weights

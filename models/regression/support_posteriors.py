@@ -11,7 +11,17 @@ from bayesnas.distributions.logistic_averages import expected_cross_entropy
 
 _ITERATIONS, _STEP = 60, 0.5
 _MOST_VALUES = 2**21  # of supports times examples times features, looked at together
+_FEWEST_ROWS, _MOST_ROWS, _MOST_WORK = 64, 10_000, 2**27
 _SMALLEST_SCALE = 1e-6  # of a linear predictor
+
+
+def rows_worth_fitting(features: int) -> int:
+    """How many rows :func:`fit_supports` takes for some seconds' work: S n p² are bounded.
+
+    >>> rows_worth_fitting(4), rows_worth_fitting(12)
+    (10000, 227)
+    """
+    return max(_FEWEST_ROWS, min(_MOST_ROWS, _MOST_WORK // (2**features * features**2)))
 
 
 class BestFactors(NamedTuple):
