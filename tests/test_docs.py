@@ -50,7 +50,7 @@ def relative(page):
 
 
 def takes_long(page):
-    """Pages whose fits other tests make in small: those of the models, and eight more."""
+    """Pages whose fits other tests make in small: those of the models, and nine more."""
     return page.parent.name == "models" or page.stem in (
         "arviz",
         "criteria",
@@ -60,6 +60,7 @@ def takes_long(page):
         "objective",
         "pyro-pair",
         "search",
+        "theory",
     )
 
 

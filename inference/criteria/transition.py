@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from bayesnas.checks import non_negative, positive, whole_number
+from bayesnas.checks import non_negative, positive, shown, whole_number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -137,10 +137,10 @@ def keeps_optimum(
 
 
 def _numbers(name: str, values: npt.ArrayLike, dims: int) -> npt.NDArray[np.float64]:
-    found = np.asarray(values, dtype=np.float64)
+    try:
+        found = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} must be an array of numbers, got {shown(values)}") from error
     if found.ndim != dims or found.size == 0 or np.isnan(found).any():
-        raise ValueError(
-            f"{name} must be numbers with {dims} dimensions, got shape {list(found.shape)}"
-            + (" with NaN" if np.isnan(found).any() else "")
-        )
+        raise ValueError(f"{name} must be numbers with {dims} dimensions, got {shown(values)}")
     return found

@@ -7,7 +7,8 @@ from typing import Literal, get_args
 
 from torch import Tensor
 
-from bayesnas.checks import choice
+from bayesnas.checks import choice, draw_count
+from bayesnas.export.psis import MIN_DRAWS
 from bayesnas.inference.evidence.importance import elbo_evidence, importance_evidence
 from bayesnas.inference.evidence.laplace import laplace_evidence
 from bayesnas.inference.evidence.result import Evidence
@@ -49,7 +50,7 @@ def estimated_evidence(
         return laplace_evidence(model, x, y, "full", seed)
     if method == "laplace-diagonal":
         return laplace_evidence(model, x, y, "diagonal", seed)
-    return importance_evidence(model, x, y, draws, seed)
+    return importance_evidence(model, x, y, draw_count("draws", draws, MIN_DRAWS), seed)
 
 
 def path_evidence(
@@ -73,7 +74,7 @@ def path_evidence(
     Raises:
         ValueError: where the KL weights are no path to 1, or the model changes along them.
     """
-    ordered = check_path(kl_weights)
+    ordered, draws = check_path(kl_weights), draw_count("draws", draws, MIN_DRAWS)
     same = SameModel(model_at(1.0).eval(), x, y, seed)
     points = []
     for index, kl_weight in enumerate(ordered):

@@ -109,6 +109,7 @@ def test_among_prior_variances_on_or_off_the_evidence_picks_the_true_features():
     assert max(likelihood, key=likelihood.__getitem__) == (True,) * 6
 
 
+@pytest.mark.slow
 def test_maximising_the_evidence_shuts_irrelevant_features_and_the_likelihood_none():
     design = polynomials()[:, 1:7]
     y = data_of(design, [0.4, 0.0, 0.5])
@@ -142,6 +143,7 @@ def test_rows_columns_and_weights():
     assert (by_bound["se"] > 0).all()
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Estimated shape parameter of Pareto:UserWarning")
 def test_by_loo_it_is_what_arviz_makes_of_every_model():
     x, y = polynomials()[:, :3].float(), data_of(polynomials(), [0.3, -0.5])

@@ -59,7 +59,8 @@ def test_bad_tables_are_named():
     values = [[1.0, 1.0], [0.0, 2.0]]
     for message, arguments, options in (
         ("values must be numbers with 2 dim", ([1.0, 2.0], FAR), {}),
-        ("values must be .* with NaN", ([[math.nan, 1.0], [0.0, 1.0]], FAR), {}),
+        ("values must be numbers .* got \\[\\[nan", ([[math.nan, 1.0], [0.0, 1.0]], FAR), {}),
+        ("values must be an array of numbers, got 'ab'", ("ab", FAR), {}),
         ("divergences must have shape \\[2, 2\\]", (values, np.zeros((3, 3))), {}),
         ("kept must be boolean of the shape", (values, FAR), {"kept": [[1, 1], [1, 1]]}),
         ("kept must be boolean of the shape", (values, FAR), {"kept": [True, False]}),

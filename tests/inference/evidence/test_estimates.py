@@ -166,6 +166,15 @@ def test_other_data_and_other_random_state_are_left_alone(linear):
     assert post.model.dtype == torch.float32
 
 
+def test_a_loaded_run_has_the_evidence_it_had(linear, tmp_path):
+    post, data = linear
+    post.save(tmp_path / "run")
+    loaded = bn.load(tmp_path / "run")
+    for method in ("exact", "elbo", "laplace"):
+        options = {"method": method, "draws": 5}
+        assert loaded.evidence(data, **options) == post.evidence(data, **options)
+
+
 def test_what_methods_do_not_take_is_refused_by_name():
     x = torch.randn(30, 4, generator=torch.Generator().manual_seed(0))
     net = bn.models.GaussianNet(bn.nn.mlp([4, 3]))
@@ -174,7 +183,7 @@ def test_what_methods_do_not_take_is_refused_by_name():
     for options, message in (
         ({"method": "exact"}, "method='exact' needs a model whose evidence is known"),
         ({"method": "harmonic"}, "method must be"),
-        ({"draws": 20}, "at least 30 draws"),
+        ({"draws": 20}, "draws must be a whole number >= 30"),
         ({"draws": 0}, "draws must be"),
         ({"seed": -1}, "seed must be"),
     ):

@@ -221,5 +221,5 @@ def test_paths_that_do_not_end_at_one_are_refused():
     low = bn.fit(model, data, kl_weight=bn.LogUniform(0.1, 0.9), **options)
     with pytest.raises(ValueError, match=r"1, which must lie in it, got the range"):
         low.evidence(data)
-    with pytest.raises(ValueError, match="at least 30 draws"):
+    with pytest.raises(ValueError, match="draws must be a whole number >= 30"):
         post.evidence(data, draws=10)
