@@ -180,7 +180,7 @@ def test_bad_input_is_a_line_and_writes_nothing(call, tmp_path, monkeypatch, wor
         (["fti"], "invalid choice: 'fti'"),
         (["fit"], "the following arguments are required: model"),
         ([*FIT, "--hidden", "0"], "must be whole numbers >= 1"),
-        ([*FIT, "--prior-scale", "wide"], "or 'learned', got 'wide'"),
+        ([*FIT, "--prior-scale", "wide"], "'learned' or 'ard', got 'wide'"),
         ([*FIT, "--steps", "1", "--epochs", "1"], "not allowed with argument"),
         (["prune", "run", "--fraction", "1", "--threshold", "1"], "not allowed with argument"),
         (["prune", "run", "--by", "magnitud"], "invalid choice: 'magnitud'"),
