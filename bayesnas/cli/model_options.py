@@ -11,7 +11,7 @@ from typing import Any
 from torch import nn
 
 import bayesnas as bn
-from bayesnas.cli.options import prior_scale, widths
+from bayesnas.cli.options import inclusion, prior_scale, widths
 from bayesnas.data import DataSet, Split
 from bayesnas.models import BayesianModel
 from bayesnas.models.autoencoders.base import Autoencoder
@@ -53,7 +53,10 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--prior", help="of the scale of a group (normal-jeffreys)")
     group.add_argument("--gates", help="weights, neurons or filters (weights)")
     group.add_argument(
-        "--inclusion", type=float, metavar="P", help="prior probability that a weight exists"
+        "--inclusion",
+        type=inclusion,
+        metavar="P",
+        help="prior probability that a weight exists; learned: one a layer, of spike-and-slab-net",
     )
     group.add_argument(
         "--slab-scale", type=prior_scale, metavar="SCALE", help="of a weight that exists (1.0)"

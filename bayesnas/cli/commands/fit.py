@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 import bayesnas as bn
-from bayesnas.checks import draw_count
+from bayesnas.checks import draw_count, is_number
 from bayesnas.cli.model_options import add_model_options, model_of
 from bayesnas.cli.options import (
     add_data_options,
@@ -21,7 +21,7 @@ from bayesnas.cli.options import (
 )
 from bayesnas.cli.output import Outcome, frontier_table, metrics_table, note
 from bayesnas.data import DataSet
-from bayesnas.inference import AmortizedPosterior, Posterior
+from bayesnas.inference import AmortizedPosterior, GeneralisedObjective, Posterior
 from bayesnas.inference.runs.atomic_files import read_json
 from bayesnas.inference.runs.run_folder import RUN
 from bayesnas.models.autoencoders.base import Autoencoder
@@ -103,7 +103,18 @@ def _settings(args: argparse.Namespace) -> dict[str, Any]:
     settings = settings_of(args, _SETTINGS)
     settings["amortize"] = amortize_of(args)
     settings["compile"] = False if args.compile == "off" else args.compile
+    if args.likelihood_weight is not None or args.kl_weight_upper is not None:
+        settings["objective"] = _objective(args, settings.pop("kl_weight"))
     return settings
+
+
+def _objective(args: argparse.Namespace, lower: object) -> GeneralisedObjective:
+    """Q and L of the options; what is not given is 1."""
+    given = {"likelihood_weight": args.likelihood_weight, "kl_weight_upper": args.kl_weight_upper}
+    if not is_number(lower):
+        raise ValueError(f"kl_weight must be one number beside {', '.join(given)}, got a range")
+    weights = {name: value for name, value in given.items() if value is not None}
+    return GeneralisedObjective(kl_weight_lower=lower, **weights)
 
 
 def _at_one_kl_weight(
@@ -191,6 +202,16 @@ def _add_training_options(parser: argparse.ArgumentParser) -> None:
         metavar="λ",
         help="0: maximum likelihood; LOW:HIGH: one fit for every λ of that range (1)",
     )
+    for name, text in (
+        ("--likelihood-weight", "of the log-likelihood"),
+        ("--kl-weight-upper", "of the KL term"),
+    ):
+        group.add_argument(
+            name,
+            type=float,
+            metavar="λ",
+            help=f"{text} where learned prior scales are trained (1, and the bound without either)",
+        )
     group.add_argument(
         "--kl-warmup",
         type=float,

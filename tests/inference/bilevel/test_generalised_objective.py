@@ -230,6 +230,7 @@ def test_refining_goes_on_with_an_objective():
         ({"hyperprior": {"log_prior_scale": 2.0}}, TypeError, "hyperprior must be a mapping from"),
         ({"upper": "unrolled"}, TypeError, "upper must be a bayesnas.Bilevel, got 'unrolled'"),
         ({"upper": bn.Bilevel(kl_weight=1.0)}, ValueError, "upper must have no kl_weight"),
+        ({"upper": bn.Bilevel(likelihood_weight=2.0)}, ValueError, "upper must have no kl_weight"),
     ],
 )
 def test_a_bad_option_is_named(options: dict[str, Any], error: type[Exception], message: str):
@@ -287,6 +288,8 @@ def test_models_say_their_hyperparameters():
         (bn.models.GaussianNet(net), ()),
         (bn.models.GaussianNet(net, prior_scale="ard"), ("log_prior_scale",)),
         (bn.models.GaussianNet(net, prior_scale="learned", stochastic="none"), ()),
+        (bn.models.SpikeAndSlabRegression(3), ()),
+        (bn.models.SpikeAndSlabRegression(3, slab_scale="learned"), ("log_slab_scale",)),
         (gates(net), ()),
         (gates(net, inclusion="learned"), ("gate_prior_logits",)),
         (gates(net, slab_scale="learned"), ("log_slab_scale",)),
