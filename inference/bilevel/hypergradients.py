@@ -151,8 +151,8 @@ class Implicit(Hypergradient):
     References:
         Pedregosa, *Hyperparameter optimization with approximate gradient*, 2016 (conjugate
         gradients); Luketina et al., *Scalable gradient-based tuning of continuous regularization
-        hyperparameters*, 2016 (T1–T2); Lorraine, Vicol, Duvenaud, *Optimizing millions of hyperparameters by
-        implicit differentiation*, 2020 (Neumann series).
+        hyperparameters*, 2016 (T1–T2); Lorraine, Vicol, Duvenaud, *Optimizing millions of
+        hyperparameters by implicit differentiation*, 2020 (Neumann series).
 
     >>> h = [torch.tensor(2.0)]
     >>> lower = lambda theta, h: 0.5 * (theta[0] - h[0]) ** 2
