@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor
 
 from bayesnas.plots.fit import BLACK, BLUE
@@ -54,7 +55,7 @@ def plot_simplex(draws: Tensor, ax: Axes) -> Axes:
     for (x, y), name, side in zip(_CORNERS, FUNCTIONS, ("right", "center", "left"), strict=True):
         above = "bottom" if side == "center" else "top"
         ax.text(x, y, f" {name} ", ha=side, va=above, fontsize=9)
-    places = draws @ draws.new_tensor(_CORNERS)
-    ax.scatter(*places.unbind(1), s=7, color=BLUE, alpha=0.25, linewidths=0)
+    across, up = (draws @ torch.tensor(_CORNERS)).unbind(1)
+    ax.scatter(across, up, s=7, color=BLUE, alpha=0.25, linewidths=0)
     ax.set_aspect("equal")
     return ax
