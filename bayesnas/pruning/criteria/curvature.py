@@ -117,11 +117,12 @@ def _gradient_rows(
     """Vectors by site, ``[rows, *shape]``, whose outer products add up to N times the matrix."""
     net = loss.net
     was_training = net.training
-    values = {site: net.get_parameter(site).detach() for site in sites}
+    fixed = {name: parameter.detach() for name, parameter in net.named_parameters()}
+    values = {site: fixed[site] for site in sites}
 
     def pulled_back(row: Tensor, directions: Tensor) -> dict[str, Tensor]:
         def outputs(weights: dict[str, Tensor]) -> Tensor:
-            found: Tensor = functional_call(net, weights, (row[None],))
+            found: Tensor = functional_call(net, fixed | weights, (row[None],))
             return found.flatten()
 
         pull = vjp(outputs, values)[1]

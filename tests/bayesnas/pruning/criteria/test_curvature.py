@@ -177,3 +177,26 @@ def test_a_network_that_vmap_does_not_follow_is_named():
     loss = loss_of(Branching(), "categorical", torch.tensor([0, 1]))
     with pytest.raises(TypeError, match=r"torch.func.vmap follows row by row, got Branching"):
         curvature_diagonal(loss, ["layer.weight"])
+
+
+class LastState(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.lstm, self.out = nn.LSTM(3, 4, batch_first=True), nn.Linear(4, 2)
+
+    def forward(self, x):
+        return self.out(self.lstm(x)[0][:, -1])
+
+
+@pytest.mark.filterwarnings("ignore:There is a performance drop")  # torch's, of vmap
+def test_a_recurrent_network_by_its_gradients():
+    torch.manual_seed(0)
+    loss = loss_of(LastState(), "categorical", torch.arange(6) % 2, inputs=(5, 3))
+    expected = torch.zeros(16, 4).double()
+    for x, y in zip(loss.x.split(1), loss.y.split(1), strict=True):
+        loss.net.zero_grad()
+        nn.functional.cross_entropy(loss.net(x), y).backward()
+        expected += loss.net.lstm.weight_hh_l0.grad.square() / 6
+    found = curvature_diagonal(loss, ["lstm.weight_hh_l0"], "fisher")["lstm.weight_hh_l0"]
+    torch.testing.assert_close(found, expected)
+    assert not found.requires_grad
