@@ -164,19 +164,17 @@ def test_a_convolution_in_training_mode_stays_in_it():
     )
 
 
-class Branching(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.layer = nn.Linear(5, 2)
+@pytest.mark.parametrize("kind", ["ggn", "fisher"])
+def test_what_vmap_does_not_follow_is_taken_row_by_row(kind, hidden_layer, monkeypatch, caplog):
+    def fails(*_):
+        raise RuntimeError("no batching rule")
 
-    def forward(self, x):
-        return self.layer(x) if x.sum() > 0 else self.layer(-x)
-
-
-def test_a_network_that_vmap_does_not_follow_is_named():
-    loss = loss_of(Branching(), "categorical", torch.tensor([0, 1]))
-    with pytest.raises(TypeError, match=r"torch.func.vmap follows row by row, got Branching"):
-        curvature_diagonal(loss, ["layer.weight"])
+    mapped = curvature_diagonal(hidden_layer, names(hidden_layer), kind)
+    monkeypatch.setattr("bayesnas.pruning.criteria.curvature._by_vmap", fails)
+    with caplog.at_level("INFO", "bayesnas"):
+        found = curvature_diagonal(hidden_layer, names(hidden_layer), kind)
+    torch.testing.assert_close(found, mapped)
+    assert "row by row, since vmap fails: no batching rule" in caplog.text
 
 
 class LastState(nn.Module):
