@@ -5,8 +5,8 @@
   from; tokens of the 800 commonest words and a mask. Files are in one part only.
 
 A twin is the same net by maximum likelihood, with the same optimiser, steps and early stopping on
-the validation part. λ of the LSTM was chosen there, by ``--choose``, before the test part was looked
-at; that of the transformer is 1.
+the validation part. λ of the LSTM was chosen there, by ``--choose``, before the test part was
+looked at; that of the transformer is 1.
 """
 
 from __future__ import annotations
