@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import pyro
 import torch
@@ -269,7 +269,8 @@ class LatentStructureNet(StructureReadings):
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
         """Rebuild from what :meth:`config` gave."""
-        return cls(build_net(config["net"]), **{k: v for k, v in config.items() if k != "net"})
+        graph = cast("Graph", build_net(config["net"]))  # which the constructor checks
+        return cls(graph, **{k: v for k, v in config.items() if k != "net"})
 
     def describe(self) -> str:
         """Name and size of the graph."""
