@@ -37,7 +37,7 @@ def with_objective(arguments: FitArguments, model: BayesianModel, examples: int)
         raise TypeError(f"objective must be a bayesnas.GeneralisedObjective, got {objective!r}")
     if arguments.bilevel is not None:
         raise ValueError(
-            "give either objective or bilevel: of an objective it is GeneralisedObjective(upper=...)"
+            "give either objective or bilevel: that of an objective is its upper=Bilevel(...)"
         )
     if arguments.kl_weight != 1.0:
         raise ValueError(
