@@ -30,7 +30,7 @@ def split(xy):
     return bn.data.Split.of(xy, classes=3)
 
 
-@pytest.mark.slow_except("eager", "traced", "weights")
+@pytest.mark.slow_except("eager", "weights")
 @pytest.mark.parametrize(
     "options",
     [

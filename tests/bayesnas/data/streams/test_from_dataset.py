@@ -47,6 +47,7 @@ def xy():
     return x, x.argmax(1)
 
 
+@pytest.mark.slow_except("0")
 @pytest.mark.parametrize("workers", [0, 2])
 def test_every_source_gives_its_rows(xy, tmp_path, workers):
     x, y = xy
