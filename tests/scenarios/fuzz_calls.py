@@ -178,6 +178,21 @@ def calls(folder) -> list[Call]:
             },
         ),
         Call(
+            "from_dataset",
+            bn.data.from_dataset,
+            {"dataset": (x, y), "classes": 3},
+            {
+                "dataset": never,
+                "n": or_none(never),
+                "task": or_none(one_of("classification")),
+                "classes": or_none(whole(1, 2**31)),
+                "workers": whole(0, 1024),
+                "prefetch": whole(1, 2**31),
+                "name": text,
+                "fingerprint": or_none(text),
+            },
+        ),
+        Call(
             "Split.of",
             bn.data.Split.of,
             {"data": (x, y)},

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import IterableDataset
 
-from bayesnas.checks import whole_number
+from bayesnas.checks import size, whole_number
 from bayesnas.data.checks import check_rows, infer_task
 from bayesnas.data.conversion import as_inputs, as_target_tensor
 from bayesnas.data.dataset import Split
-from bayesnas.data.info import DataInfo, Part, Task
+from bayesnas.data.info import DataInfo, Part, Task, check_task
 from bayesnas.data.inputs import AnyInputs, leaves_of
 from bayesnas.data.streams.file_rows import FileRows
 from bayesnas.data.streams.sources import (
@@ -31,6 +31,7 @@ from bayesnas.data.streams.streamed_split import RowForm, StreamedSplit
 from bayesnas.typed import typed
 
 _LOOKED_AT = 64  # rows that the fingerprint is of
+_MOST = 1024  # processes
 
 
 @typed(own=("dataset",))
@@ -107,7 +108,9 @@ def from_dataset(
         >>> sorted(post.evaluate(data))[0]
         'accuracy'
     """
-    workers, prefetch = whole_number("workers", workers, 0), whole_number("prefetch", prefetch, 1)
+    workers, prefetch = whole_number("workers", workers, 0, _MOST), size("prefetch", prefetch)
+    if task is not None:
+        check_task(task)
     source = _source(dataset, n, transform)
     if not len(source):
         raise ValueError(f"dataset must have one row or more, got a {source.describe()}")
@@ -154,8 +157,8 @@ def _source(dataset: Any, n: int | None, transform: Transform | None) -> Source:
     elif iterates:
         if n is None:
             raise ValueError(
-                "n must be given with an iterable, whose rows are not known to be so many: it is "
-                f"the sample size N that multiplies the likelihood, got a {type(dataset).__name__}"
+                "n must be given with a dataset that is an iterable: it is the sample size N that "
+                f"multiplies the likelihood, got a {type(dataset).__name__}"
             )
         if iter(dataset) is dataset:
             raise ValueError(
@@ -163,13 +166,20 @@ def _source(dataset: Any, n: int | None, transform: Transform | None) -> Source:
                 f"({type(dataset).__name__}): give an object whose __iter__ starts anew"
             )
         return IterableRows(dataset, n, transform)
-    elif not hasattr(dataset, "__len__"):
+    elif not _has_length(dataset):
         raise TypeError(f"dataset must have a length, got a {type(dataset).__name__} without one")
     else:
         found = MapRows(dataset, transform)
     if n is not None and n != len(found):
         raise ValueError(f"n goes with an iterable: dataset has {len(found)} rows, got n={n}")
     return found
+
+
+def _has_length(dataset: Any) -> bool:
+    try:
+        return len(dataset) >= 0
+    except TypeError:  # none, or that of an array without dimensions
+        return False
 
 
 def _pair(x: Any, y: Any, transform: Transform | None) -> PairRows:
@@ -193,7 +203,7 @@ def _rows(values: Any, name: str) -> FileRows | AnyInputs:
 def _classes(dataset: Any, given: int | None, names: Sequence[str] | None) -> int:
     """Number of classes: as given, or as the data set says."""
     if given is not None:
-        return whole_number("classes", given, 1)
+        return size("classes", given)
     if names is not None:
         return len(names)
     said = getattr(dataset, "classes", None)

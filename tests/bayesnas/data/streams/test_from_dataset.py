@@ -132,7 +132,12 @@ def refusals(x, y):
     ragged = [*rows[:5], (x[5, :2], y[5]), *rows[6:]]
     return {
         "no rows": ([], {}, ValueError, "dataset must have one row or more"),
-        "no n": (Passes(rows), {}, ValueError, "n must be given with an iterable"),
+        "no n": (
+            Passes(rows),
+            {},
+            ValueError,
+            "n must be given with a dataset that is an iterable",
+        ),
         "an iterator": (iter(rows), {"n": 9}, ValueError, "able to begin again"),
         "n of a list": (rows, {"n": 9}, ValueError, "dataset has 40 rows, got n=9"),
         "no pairs": ([x[0], x[1]], {}, TypeError, "must be a pair .*got a Tensor in row 0"),
@@ -142,6 +147,8 @@ def refusals(x, y):
         "no classes": (rows, {}, ValueError, "classes must be given for a classification"),
         "a number": (3, {}, TypeError, "dataset must be a torch.utils.data.Dataset"),
         "a path": ("x.npy", {}, TypeError, "dataset must be a torch.utils.data.Dataset"),
+        "no length": (torch.tensor(0.5), {}, TypeError, "dataset must have a length"),
+        "no task": (rows, {"task": "ranking"}, ValueError, "task must be one of"),
         "other length": ((x, y[1:]), {}, ValueError, "same length, got 40 and 39"),
         "workers": (Passes(rows), {"n": 9, "workers": 1}, ValueError, "workers must be 0"),
         "ended": (Passes(rows), {"n": 50, "classes": 3}, ValueError, "give n=50 rows .*got 40"),
