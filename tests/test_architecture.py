@@ -14,6 +14,7 @@ FOLDERS = ("bayesnas", "models", "inference")
 # Rooms from the lowest to the highest; those of a line stand side by side. None imports one of its
 # own line or of a later one.
 ORDER = """
+paths
 checks memory
 typed
 export likelihoods

@@ -10,7 +10,6 @@ from typing import Any
 
 from torch import Tensor
 
-from bayesnas.checks import path_of
 from bayesnas.data import DataInfo
 from bayesnas.inference.config.settings import FitSettings
 from bayesnas.inference.runs.atomic_files import (
@@ -36,6 +35,7 @@ from bayesnas.memory import MemoryLimit
 from bayesnas.models.base import BayesianModel
 from bayesnas.models.registry import zoo_class
 from bayesnas.nn.hypernetworks.options import Amortize
+from bayesnas.paths import path_of
 
 RUN = "run.json"
 RESULT = "posterior.safetensors"

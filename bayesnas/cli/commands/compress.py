@@ -10,88 +10,15 @@ from torch import nn
 
 import bayesnas as bn
 from bayesnas.checks import seed_number
-from bayesnas.cli.model_options import network_of
-from bayesnas.cli.options import (
-    add_data_options,
-    add_device_option,
-    add_output_options,
-    load_data,
-    path_word,
-    widths,
-)
+from bayesnas.cli.loading import load_data
+from bayesnas.cli.make_model import network_of
 from bayesnas.cli.output import Outcome, note
 from bayesnas.data import DataSet, Split
 from bayesnas.inference.compression.compressed import Compressed
 from bayesnas.likelihoods import Likelihood
-from bayesnas.models.compression.bayesian_compression import PRIORS
 from bayesnas.nn.graphs.module_file import check_net_path, save_net
 from bayesnas.report.findings import judged_part
 from bayesnas.report.tables import table
-
-_DESCRIPTION = """
-Train a network, remove whole inputs and units of it in stages, and keep the smallest network that
-is as good on validation rows: without --validation a tenth of the training rows, each class in
-proportion.
-"""
-_EXAMPLE = """
-example:
-  bayesnas compress --data mnist --hidden 300,100 --out small.safetensors
-"""
-
-
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Describe the command."""
-    parser = commands.add_parser(
-        "compress",
-        help="make a network as small as validation data allow",
-        description=_DESCRIPTION.strip(),
-        epilog=_EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument(
-        "--hidden",
-        nargs="+",
-        type=widths,
-        metavar="WIDTH",
-        help="units of every hidden layer, as in '300 100' or '300,100'; none: linear (100)",
-    )
-    parser.add_argument("--activation", help="between the layers (relu)")
-    parser.add_argument(
-        "--prior",
-        choices=PRIORS,
-        default="horseshoe",
-        help="of the scale of a group (%(default)s)",
-    )
-    parser.add_argument(
-        "--likelihood",
-        choices=bn.likelihoods.available(),
-        help="categorical for classes, gaussian for numbers",
-    )
-    parser.add_argument(
-        "--noise-scale",
-        type=float,
-        metavar="SCALE",
-        help="standard deviation of the noise of a gaussian likelihood (learned)",
-    )
-    parser.add_argument(
-        "--tolerance",
-        type=float,
-        default=1.0,
-        metavar="ERRORS",
-        help="standard errors that the validation loss may lie above the lowest (%(default)s)",
-    )
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of all chance (0)")
-    parser.add_argument(
-        "--out",
-        type=path_word,
-        metavar="FILE",
-        help="write the plain network: .safetensors (read by bayesnas.nn.load_net) or .pt2 "
-        "(by torch.export.load)",
-    )
-    add_device_option(parser)
-    add_output_options(parser)
-    add_data_options(parser, default="digits")
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> Outcome:

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 import bayesnas as bn
-from bayesnas.cli.options import path_word
-from bayesnas.cli.output import Outcome, frontier_table
-from bayesnas.cli.stored_run import add_run_options, open_fitted
+from bayesnas.cli.loading import open_fitted
+from bayesnas.cli.metrics import frontier_table
+from bayesnas.cli.output import Outcome
 from bayesnas.data import DataSet
 from bayesnas.inference import Posterior, Posteriors
-from bayesnas.inference.evaluation.frontier import SUPERFLUOUS_DENSITY
 from bayesnas.inference.posterior.kl_path import KLWeightPath
 from bayesnas.inference.runs.atomic_files import write_atomically
 from bayesnas.plots.frontier import frontier_figure
@@ -26,52 +25,7 @@ from bayesnas.report.tables import rows_as_csv
 if TYPE_CHECKING:
     import xarray as xr
 
-_DESCRIPTION = """
-Print what a run fitted over a range of KL weights is worth along it, and draw it: predictions and
-stability on the test part, bound and KL of the training part, and the number of weights that are
-not superfluous. No training.
-"""
 _GRID = 13
-
-
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Describe the command."""
-    parser = commands.add_parser(
-        "frontier",
-        help="accuracy and complexity of a run along the KL weight",
-        description=_DESCRIPTION.strip(),
-    )
-    parser.add_argument(
-        "--kl-weights",
-        type=float,
-        nargs="+",
-        metavar="λ",
-        help=f"where to measure ({_GRID} over the range of the fit)",
-    )
-    parser.add_argument(
-        "--separate",
-        type=path_word,
-        nargs="+",
-        default=[],
-        metavar="RUN",
-        help="runs at one KL weight each, for comparison",
-    )
-    parser.add_argument(
-        "--threshold",
-        type=float,
-        default=SUPERFLUOUS_DENSITY,
-        metavar="T",
-        help="a weight is superfluous where exp(-mean²/2sd²) >= T (%(default)s)",
-    )
-    parser.add_argument(
-        "--out",
-        type=path_word,
-        metavar="FILE",
-        help="the picture: .png, .pdf or .svg; one that is there is replaced (RUN/frontier.png)",
-    )
-    parser.add_argument("--csv", type=path_word, metavar="FILE", help="write the numbers as CSV")
-    add_run_options(parser)
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> Outcome:

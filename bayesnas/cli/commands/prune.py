@@ -8,59 +8,15 @@ from typing import Any
 
 import torch
 
-from bayesnas.cli.options import path_word
-from bayesnas.cli.output import Outcome, metrics_table
-from bayesnas.cli.stored_run import add_kl_weight_option, add_run_options, open_run
+from bayesnas.cli.loading import open_run
+from bayesnas.cli.metrics import metrics_table
+from bayesnas.cli.output import Outcome
 from bayesnas.data import DataSet
 from bayesnas.inference.posterior.posterior import Posterior
 from bayesnas.inference.runs.run_folder import RUN
 from bayesnas.models.compression.grouped_weights import GroupedWeights
 from bayesnas.nn.graphs.module_file import check_net_path, save_net
 from bayesnas.report.findings import judged_part
-
-_DESCRIPTION = """
-Remove weights of a fitted run, those with the largest posterior density at zero first, or whole
-groups of them, and print the metrics before and after. The run itself stays as it is.
-"""
-
-
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Describe the command."""
-    parser = commands.add_parser(
-        "prune", help="remove weights of a run", description=_DESCRIPTION.strip()
-    )
-    amount = parser.add_mutually_exclusive_group(required=True)
-    amount.add_argument(
-        "--fraction", type=float, metavar="F", help="of all weights and biases to remove"
-    )
-    amount.add_argument(
-        "--threshold",
-        type=float,
-        metavar="T",
-        help="remove where exp(-mean²/2sd²) >= T; by magnitude, where |mean| <= T; "
-        "by group, where its score >= T",
-    )
-    parser.add_argument(
-        "--by",
-        choices=("density", "magnitude", "random", "group"),
-        default="density",
-        help="what is removed first (%(default)s); group: whole units and filters of a "
-        "bayesian-compression run",
-    )
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of a random order (0)")
-    parser.add_argument(
-        "--out", type=path_word, metavar="DIR", help="folder to save the pruned run in, a new one"
-    )
-    parser.add_argument(
-        "--compact",
-        type=path_word,
-        metavar="FILE",
-        help="write the plain network of posterior means, without the units that are dead: "
-        ".safetensors (read by bayesnas.nn.load_net) or .pt2 (by torch.export.load)",
-    )
-    add_kl_weight_option(parser)
-    add_run_options(parser)
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> Outcome:

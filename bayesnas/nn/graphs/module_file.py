@@ -13,8 +13,8 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from bayesnas.checks import path_of
 from bayesnas.nn.graphs.net_spec import build_net, describe_net
+from bayesnas.paths import path_of
 from bayesnas.typed import typed
 
 SUFFIXES = (".safetensors", ".pt2")

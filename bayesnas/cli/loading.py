@@ -1,4 +1,4 @@
-"""A saved run together with the data that it was fitted on."""
+"""Data sets and saved runs that the options name."""
 
 from __future__ import annotations
 
@@ -6,16 +6,8 @@ import argparse
 from pathlib import Path
 
 import bayesnas as bn
-from bayesnas.checks import draw_count
-from bayesnas.cli.options import (
-    add_data_options,
-    add_device_option,
-    add_draws_option,
-    add_output_options,
-    data_options_given,
-    load_data,
-    path_word,
-)
+from bayesnas.checks import draw_count, whole_number
+from bayesnas.cli.arguments.shared import data_options_given
 from bayesnas.cli.output import note
 from bayesnas.data import DataSet
 from bayesnas.inference import Posterior, Posteriors
@@ -23,22 +15,20 @@ from bayesnas.inference.posterior.kl_path import KLWeightPath
 from bayesnas.models.autoencoders.base import Autoencoder
 
 
-def add_kl_weight_option(parser: argparse.ArgumentParser) -> None:
-    """Which posterior of a run that was fitted over a range of KL weights."""
-    parser.add_argument(
-        "--kl-weight", type=float, metavar="λ", help="of a run that was fitted over a range of them"
+def load_data(args: argparse.Namespace) -> DataSet:
+    """The data set that the options name."""
+    if args.split_seed is not None:
+        whole_number("split_seed", args.split_seed, 0)
+    return bn.data.load(
+        args.data,
+        root=args.root,
+        target=args.target,
+        task=args.task,
+        test=args.test,
+        validation=args.validation or 0.0,
+        seed=args.split_seed or 0,
+        standardise=bool(args.standardise),
     )
-
-
-def add_run_options(parser: argparse.ArgumentParser) -> None:
-    """The folder of the run, and where its data is if the run does not say so."""
-    parser.add_argument(
-        "run_folder", metavar="RUN", type=path_word, help="folder of a finished run"
-    )
-    add_draws_option(parser)
-    add_device_option(parser)
-    add_output_options(parser)
-    add_data_options(parser, default=None)
 
 
 def open_run(args: argparse.Namespace) -> tuple[Posterior, DataSet]:
