@@ -14,7 +14,7 @@ FOLDERS = ("bayesnas", "models", "inference")
 # Rooms from the lowest to the highest; those of a line stand side by side. None imports one of its
 # own line or of a later one.
 ORDER = """
-paths
+files
 checks memory
 typed
 export likelihoods
@@ -33,7 +33,7 @@ models.compression models.architecture models.autoencoders
 models.registry
 models
 inference.runtime inference.elbo
-inference.config inference.evaluation
+inference.config inference.evaluation inference.deployment
 inference.optim inference.runs
 inference.compile
 inference.bilevel

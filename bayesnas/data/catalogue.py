@@ -16,7 +16,7 @@ from bayesnas.data.sources import sklearn_sets as embedded
 from bayesnas.data.sources import torchvision_sets as images
 from bayesnas.data.sources.csv_npz import read_csv, read_npz
 from bayesnas.data.sources.data_root import data_root
-from bayesnas.paths import path_of
+from bayesnas.files import path_of
 from bayesnas.typed import typed
 
 TABLES = {"diabetes": embedded.diabetes, "breast-cancer": embedded.breast_cancer}

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import bayesnas as bn
 from bayesnas import plots
 from bayesnas.data import DataSet
+from bayesnas.files import write_atomically
 from bayesnas.inference.posterior.posterior import Posterior
-from bayesnas.inference.runs.atomic_files import write_atomically
 from bayesnas.plots.axes import STYLE
 from bayesnas.plots.latents import plot_relevance, plot_traversals
 from bayesnas.report.findings import (

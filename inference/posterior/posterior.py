@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, Unpack
 import torch
 from torch import Tensor, nn
 
-from bayesnas.checks import draw_count
+from bayesnas.checks import draw_count, fraction_in
 from bayesnas.complexity import nats_to_bits
 from bayesnas.inference.config.example_weights import ClassWeight
 from bayesnas.inference.config.inputs import Data
+from bayesnas.inference.evaluation.intervals import predictive_interval, predictive_moments
 from bayesnas.inference.evaluation.metrics import evaluate, kl_of
 from bayesnas.inference.evaluation.predictive import conditional_means, posterior_draws
 from bayesnas.inference.optim.optimizers import OptimizerFactory
@@ -77,6 +78,69 @@ class Posterior(Prunable):
         x, model = self._inputs(x), self.model.eval()
         found = posterior_draws(model, self.example[0], draws, seed)
         return torch.stack([conditional_means(model, x, draw) for draw in found])
+
+    @typed(own=("x",))
+    def moments(self, x: Any, draws: int = 100, *, seed: int = 0) -> tuple[Tensor, Tensor]:
+        r"""Mean and standard deviation of new targets of a regression.
+
+        .. math:: V[y] = E_w V[y \mid w] + V_w E[y \mid w]
+
+        Args:
+            x: inputs ``[n, ...]``, as for :meth:`predict`.
+            draws: of the weights.
+            seed: of the draws.
+
+        Returns:
+            two tensors ``[n]`` or ``[n, k]``, in the units that the fit saw.
+
+        Raises:
+            ValueError: for a classification.
+        """
+        draws, x = draw_count("draws", draws, 1), self._inputs(x)
+        self._check_regression("moments")
+        mean, scale = predictive_moments(self.model.eval(), x, self.example[0], draws, seed)
+        return mean.to(self.example[1].dtype), scale.to(self.example[1].dtype)
+
+    @typed(own=("x",))
+    def interval(
+        self, x: Any, level: float = 0.9, *, draws: int = 400, seed: int = 0
+    ) -> tuple[Tensor, Tensor]:
+        """Both ends of the central predictive intervals of new targets of a regression.
+
+        They are quantiles of one target for every draw of the weights, noise included. Data that
+        were standardised have ``post.data.standardisation.invert_y`` for units of their own.
+
+        Args:
+            x: inputs ``[n, ...]``, as for :meth:`predict`.
+            level: probability that an interval holds, in (0, 1).
+            draws: of the weights.
+            seed: of the draws.
+
+        Returns:
+            two tensors ``[n]`` or ``[n, k]``, in the units that the fit saw.
+
+        Raises:
+            ValueError: for a classification, or a level outside (0, 1).
+
+        >>> import torch, bayesnas as bn
+        >>> data = (torch.randn(40, 2), torch.randn(40))
+        >>> post = bn.fit(bn.models.ArdRegression(2), data, steps=50)
+        >>> low, high = post.interval(data[0], 0.9)
+        >>> low.shape, bool((low < high).all())
+        (torch.Size([40]), True)
+        """
+        level = fraction_in("level", level, "(0, 1)")
+        draws, x = draw_count("draws", draws, 1), self._inputs(x)
+        self._check_regression("interval")
+        model = self.model.eval()
+        return predictive_interval(model, x, self.example[0], level, draws, seed)
+
+    def _check_regression(self, asked: str) -> None:
+        if self.data.task == "classification":
+            raise ValueError(
+                f"{asked} is of a regression, got a classification: predict gives the "
+                "probabilities of its classes"
+            )
 
     @typed()
     def sample(self, draws: int = 100, *, seed: int = 0) -> dict[str, Tensor]:

@@ -11,9 +11,9 @@ from typing import Any
 from torch import Tensor
 
 from bayesnas.data import DataInfo
+from bayesnas.files import partial_of, path_of
 from bayesnas.inference.config.settings import FitSettings
 from bayesnas.inference.runs.atomic_files import (
-    partial_of,
     read_json,
     read_tensors,
     write_json,
@@ -35,7 +35,6 @@ from bayesnas.memory import MemoryLimit
 from bayesnas.models.base import BayesianModel
 from bayesnas.models.registry import zoo_class
 from bayesnas.nn.hypernetworks.options import Amortize
-from bayesnas.paths import path_of
 
 RUN = "run.json"
 RESULT = "posterior.safetensors"

@@ -11,7 +11,7 @@ import torch
 
 import bayesnas as bn
 from bayesnas import checks
-from bayesnas.paths import path_of
+from bayesnas.files import path_of
 
 NUMBERS = [0.25, np.float32(0.25), np.float64(0.25), np.array(0.25), torch.tensor(0.25)]
 NOT_NUMBERS = [True, np.True_, torch.tensor(True), np.array(True), "0.25", None, [0.25], 1j]

@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 from typing import NamedTuple
 
-from bayesnas.paths import path_of
+from bayesnas.files import path_of
 
 
 class KLRange(NamedTuple):

@@ -15,7 +15,9 @@ from bayesnas.cli.make_model import network_of
 from bayesnas.cli.output import Outcome, note
 from bayesnas.data import DataSet, Split
 from bayesnas.inference.compression.compressed import Compressed
+from bayesnas.inference.deployment.plain_network import metadata_of
 from bayesnas.likelihoods import Likelihood
+from bayesnas.nn import StandardisedNet
 from bayesnas.nn.graphs.module_file import check_net_path, save_net
 from bayesnas.report.findings import judged_part
 from bayesnas.report.tables import table
@@ -44,7 +46,8 @@ def run(args: argparse.Namespace) -> Outcome:
     )
     name, part = judged_part(data)
     if args.out is not None:
-        save_net(small.module, args.out, data.train.x[:2])
+        metadata = metadata_of(small.posterior.model, data.info, data.train.x)
+        save_net(small.module, args.out, data.train.x[:2], metadata=metadata)
     return _outcome(args, data, small, name, _figures(small, part))
 
 
@@ -54,8 +57,10 @@ def _figures(small: Compressed, part: Split) -> dict[str, float]:
     assert isinstance(likelihood, Likelihood)
     device = small.posterior.example[0].device
     x, y = part.x.to(device), part.y.to(device)
+    net = small.module
+    net = net.net if isinstance(net, StandardisedNet) else net  # for rows as the fit saw them
     with torch.no_grad():
-        output = small.module(x)
+        output = net(x)
         observed = likelihood.observed(y, output)
         found = {"nll": -float(likelihood(output).log_prob(observed).sum()) / len(part)}
     if part.info.task == "classification" and output.shape[-1] == part.info.classes:

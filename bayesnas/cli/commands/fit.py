@@ -14,8 +14,9 @@ from bayesnas.cli.make_model import model_of
 from bayesnas.cli.metrics import frontier_table, metrics_table
 from bayesnas.cli.output import Outcome, note
 from bayesnas.data import DataSet
+from bayesnas.files import write_atomically
 from bayesnas.inference import AmortizedPosterior, Posterior, Posteriors
-from bayesnas.inference.runs.atomic_files import read_json, write_atomically
+from bayesnas.inference.runs.atomic_files import read_json
 from bayesnas.inference.runs.run_folder import RUN
 from bayesnas.inference.runtime.interrupt import InterruptedFitWarning
 from bayesnas.models.autoencoders.base import Autoencoder

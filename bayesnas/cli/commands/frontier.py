@@ -14,9 +14,9 @@ from bayesnas.cli.loading import open_fitted
 from bayesnas.cli.metrics import frontier_table
 from bayesnas.cli.output import Outcome
 from bayesnas.data import DataSet
+from bayesnas.files import write_atomically
 from bayesnas.inference import Posterior, Posteriors
 from bayesnas.inference.posterior.kl_path import KLWeightPath
-from bayesnas.inference.runs.atomic_files import write_atomically
 from bayesnas.plots.frontier import frontier_figure
 from bayesnas.report.figure import check_picture_path, write_figure
 from bayesnas.report.frontier_findings import kl_weight_grid, measure_frontier, rows_of

@@ -6,16 +6,13 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from bayesnas.cli.loading import open_run
 from bayesnas.cli.metrics import metrics_table
 from bayesnas.cli.output import Outcome
-from bayesnas.data import DataSet
 from bayesnas.inference.posterior.posterior import Posterior
 from bayesnas.inference.runs.run_folder import RUN
 from bayesnas.models.compression.grouped_weights import GroupedWeights
-from bayesnas.nn.graphs.module_file import check_net_path, save_net
+from bayesnas.nn.graphs.module_file import check_net_path
 from bayesnas.report.findings import judged_part
 
 
@@ -35,7 +32,7 @@ def run(args: argparse.Namespace) -> Outcome:
     )
     if args.out is not None:
         pruned.save(args.out)
-    compacted = None if args.compact is None else _write_compact(args.compact, pruned, data)
+    compacted = None if args.compact is None else _write_compact(args.compact, pruned)
     name, part = judged_part(data)
     metrics = {
         "before": post.evaluate(part, draws=args.draws),
@@ -72,9 +69,6 @@ def _weights(post: Posterior) -> dict[str, int]:
     }
 
 
-def _write_compact(path: Path, post: Posterior, data: DataSet) -> dict[str, Any]:
-    net = post.compact()
-    example = data.train.x[:2]
-    # Two rows make the number of rows free in a .pt2; a sample of one is doubled.
-    save_net(net, path, example if len(example) == 2 else torch.cat([example, example]))
-    return {"path": str(path), "parameters": sum(p.numel() for p in net.parameters())}
+def _write_compact(path: Path, post: Posterior) -> dict[str, Any]:
+    post.export(path)
+    return {"path": str(path), "parameters": sum(p.numel() for p in post.compact().parameters())}

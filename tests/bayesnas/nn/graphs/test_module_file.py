@@ -55,7 +55,7 @@ def test_nothing_is_replaced(tmp_path):
 
 
 def test_bad_paths_are_named(tmp_path):
-    with pytest.raises(ValueError, match=r"end in \.safetensors or \.pt2, got 'net\.pkl'"):
+    with pytest.raises(ValueError, match=r"end in \.safetensors, \.pt2, \.onnx, got 'net\.pkl'"):
         save_net(mlp([3, 2]), "net.pkl")
     with pytest.raises(FileNotFoundError, match="there is no folder"):
         save_net(mlp([3, 2]), tmp_path / "absent" / "net.safetensors")
