@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 import bayesnas as bn
 from bayesnas.checks import draw_count, whole_number
@@ -39,7 +38,7 @@ def open_run(args: argparse.Namespace) -> tuple[Posterior, DataSet]:
             and ``--kl-weight`` is none of them, or it was fitted at one and that is another.
     """
     post, data = open_fitted(args)
-    return _at(post, args.kl_weight, args.run_folder), data
+    return at_kl_weight(post, args), data
 
 
 def open_fitted(args: argparse.Namespace) -> tuple[Posterior | KLWeightPath, DataSet]:
@@ -58,7 +57,14 @@ def open_fitted(args: argparse.Namespace) -> tuple[Posterior | KLWeightPath, Dat
     return post, data
 
 
-def _at(post: Posterior | KLWeightPath, kl_weight: float | None, folder: Path) -> Posterior:
+def at_kl_weight(post: Posterior | KLWeightPath, args: argparse.Namespace) -> Posterior:
+    """The posterior of a run at ``--kl-weight``, or at the one it was fitted at.
+
+    Raises:
+        ValueError: the run was fitted over a range of KL weights and the option is none of them,
+            or it was fitted at one and the option is another.
+    """
+    kl_weight, folder = args.kl_weight, args.run_folder
     if isinstance(post, KLWeightPath):
         if kl_weight is None:
             which = "at each of" if isinstance(post, Posteriors) else "over the range"

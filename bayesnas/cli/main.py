@@ -21,17 +21,25 @@ from bayesnas.cli.arguments.config import config_text, takes_config, with_config
 from bayesnas.cli.errors import guarded, raise_interruptions
 from bayesnas.cli.output import Outcome, to_json
 from bayesnas.cli.parsers import (
+    compare,
     completion,
     compress,
+    evaluate,
+    export,
     fit,
     frontier,
     models,
+    predict,
     prune,
     report,
     reproduce,
 )
 
-_PARSERS = (models, fit, compress, frontier, prune, report, reproduce, completion)
+_PARSERS = (
+    *(models, fit, compress),
+    *(evaluate, predict, compare, frontier, prune, report, export),
+    *(reproduce, completion),
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

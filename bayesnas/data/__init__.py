@@ -13,6 +13,7 @@ from bayesnas.data.info import DataInfo
 from bayesnas.data.provenance import DataSource
 from bayesnas.data.sources.arrays import from_arrays
 from bayesnas.data.sources.glyphs import glyph_images
+from bayesnas.data.sources.new_rows import read_rows
 from bayesnas.data.standardisation import Standardisation
 
 __all__ = [
@@ -25,4 +26,5 @@ __all__ = [
     "from_arrays",
     "glyph_images",
     "load",
+    "read_rows",
 ]
