@@ -5,6 +5,7 @@ from bayesnas.inference.bilevel.hypergradients import Greedy, Implicit, Unrolled
 from bayesnas.inference.bilevel.options import Bilevel
 from bayesnas.inference.compression.compress import compress
 from bayesnas.inference.compression.compressed import Compressed
+from bayesnas.inference.compression.smallest import smallest
 from bayesnas.inference.elbo.bound import BoundTerms, bound_terms
 from bayesnas.inference.elbo.messengers import kl_weighted
 from bayesnas.inference.elbo.nonfinite import NonFiniteLossError
@@ -33,4 +34,5 @@ __all__ = [
     "hypergradient",
     "kl_weighted",
     "load",
+    "smallest",
 ]

@@ -19,7 +19,7 @@ def load_data(args: argparse.Namespace) -> DataSet:
     if args.split_seed is not None:
         whole_number("split_seed", args.split_seed, 0)
     return bn.data.load(
-        args.data,
+        "digits" if args.data is None else args.data,
         root=args.root,
         target=args.target,
         task=args.task,
@@ -48,7 +48,7 @@ def open_fitted(args: argparse.Namespace) -> tuple[Posterior | KLWeightPath, Dat
         ValueError: the run does not say where its data came from and ``--data`` doesn't either,
             or the training data is not what the run was fitted on.
     """
-    draw_count("draws", args.draws, 0)
+    draw_count("draws", getattr(args, "draws", 0), 0)
     post = bn.load(args.run_folder, device=args.device)
     data = _load_data(args, post)
     if isinstance(post.model, Autoencoder):

@@ -139,8 +139,12 @@ def write_figure(figure: Figure, path: Path) -> None:
     write_atomically(path, stream.getvalue())
 
 
-def check_picture_path(path: str | Path) -> Path:
+def check_picture_path(path: str | Path, name: str = "out") -> Path:
     """The path, if a picture can be written there.
+
+    Args:
+        path: of the picture.
+        name: of the argument.
 
     Raises:
         ValueError: it ends in none of ``.png``, ``.pdf`` and ``.svg``.
@@ -149,9 +153,9 @@ def check_picture_path(path: str | Path) -> Path:
     """
     target = Path(path)
     if target.suffix not in SUFFIXES:
-        raise ValueError(f"out must end in {', '.join(SUFFIXES)}, got {str(path)!r}")
+        raise ValueError(f"{name} must end in {', '.join(SUFFIXES)}, got {str(path)!r}")
     if target.is_dir():
-        raise IsADirectoryError(f"out must be a file, got the folder {target}")
+        raise IsADirectoryError(f"{name} must be a file, got the folder {target}")
     if not target.parent.is_dir():
         raise FileNotFoundError(f"there is no folder {target.parent} to write {target.name} to")
     return target

@@ -52,10 +52,12 @@ def run(args: argparse.Namespace) -> Outcome:
     if isinstance(model, Autoencoder):
         data = data.reconstructing()
     settings = _settings(args)
+    # Measured after every epoch, for nothing but to stop early.
+    validation = None if args.patience is None else data.validation
     note(f"{model.describe()} on {_describe(data)}", args.quiet)
     try:
         post: Posterior | Posteriors | AmortizedPosterior = bn.fit(
-            model, data.train, validation=data.validation, progress=not args.quiet, **settings
+            model, data.train, validation=validation, progress=not args.quiet, **settings
         )
     except (KeyboardInterrupt, InterruptedFitWarning):
         _keep_config(args)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,6 +39,7 @@ def run(args: argparse.Namespace) -> Outcome:
     if not 0 <= args.threshold <= 1:
         raise ValueError(f"threshold must be in [0, 1], a relative density, got {args.threshold}")
     post, data = open_fitted(args)
+    data = _judged_by(data, args.part)
     if isinstance(post, Posterior):
         raise ValueError(
             f"RUN must be fitted over a range of KL weights (bayesnas fit --kl-weight LOW:HIGH), "
@@ -52,7 +54,16 @@ def run(args: argparse.Namespace) -> Outcome:
     separate = _measure(args, iter(others), len(others), data) if others else None
     caption = _caption(post, data, measures)
     write_figure(frontier_figure(measures, separate=separate, caption=caption), picture)
-    return _outcome(args, post, measures, separate, picture)
+    return _outcome(args, post, data, measures, separate, picture)
+
+
+def _judged_by(data: DataSet, part: str | None) -> DataSet:
+    """The data without the parts that come before the one that is asked for."""
+    if part is None:
+        return data
+    if getattr(data, part) is None:
+        raise ValueError(f"part must be one that the run has, got {part!r}: fit with --{part}")
+    return data if part == "test" else dataclasses.replace(data, test=None)
 
 
 def _separate(folder: Path, args: argparse.Namespace, data: DataSet) -> Posterior:
@@ -94,6 +105,7 @@ def _caption(post: KLWeightPath, data: DataSet, measures: xr.Dataset) -> str:
 def _outcome(
     args: argparse.Namespace,
     post: KLWeightPath,
+    data: DataSet,
     measures: xr.Dataset,
     separate: xr.Dataset | None,
     picture: Path,
@@ -112,6 +124,8 @@ def _outcome(
     if separate is not None:
         lines += ["separate fits", frontier_table(separate, [str(f) for f in args.separate])]
     lines.append(f"picture: {picture}")
+    if data.validation is not None and "parameters" in measures:
+        lines.append(f"next: bayesnas compress {args.run_folder} --out small.pt2")
     content: dict[str, Any] = {
         "run": str(args.run_folder),
         "part": measures.attrs["part"],

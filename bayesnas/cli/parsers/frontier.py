@@ -8,8 +8,8 @@ from bayesnas.cli.arguments.values import path_word
 
 _DESCRIPTION = """
 Print what a run fitted over a range of KL weights is worth along it, and draw it: predictions and
-stability on the test part, bound and KL of the training part, and the number of weights that are
-not superfluous. No training.
+stability on the test part (with --part validation those to choose a λ by), bound and KL of the
+training part, and the number of weights that are not superfluous. No training.
 """
 _EXAMPLE = """
 bayesnas frontier runs/all
@@ -32,6 +32,11 @@ def add_parser(commands: Commands) -> None:
         nargs="+",
         metavar="λ",
         help="where to measure (13 over the range of the fit)",
+    )
+    parser.add_argument(
+        "--part",
+        choices=("test", "validation"),
+        help="that predictions are judged on (test, or else validation)",
     )
     parser.add_argument(
         "--separate",

@@ -63,7 +63,8 @@ def save_net(
     Args:
         net: the network, e.g. what ``post.compact()`` returned.
         path: ends in ``.safetensors``, ``.pt2`` or ``.onnx``.
-        example: for ``.pt2`` and ``.onnx``: inputs ``[n, ...]`` with n >= 2.
+        example: for ``.pt2`` and ``.onnx``: inputs ``[n, ...]`` with n >= 2, for their shape and
+            type alone; none of its numbers is written.
         metadata: JSON values to go with it: under ``bayesnas`` in the header of
             ``.safetensors`` and in the metadata of ``.onnx``, as the extra file ``bayesnas.json``
             of ``.pt2``.
@@ -140,8 +141,10 @@ def _exported(net: nn.Module, example: Tensor | None, suffix: str) -> ExportedPr
         )
     plain = copy.deepcopy(net).cpu().eval()
     rows = {0: torch.export.Dim.AUTO}
+    # A program keeps its example, and with a view all that it is part of: no rows of the data.
+    blank = torch.zeros(example.shape, dtype=example.dtype)
     with torch.random.fork_rng(devices=[]):
-        return torch.export.export(plain, (example.detach().cpu(),), dynamic_shapes=(rows,))
+        return torch.export.export(plain, (blank,), dynamic_shapes=(rows,))
 
 
 def _as_pt2(program: ExportedProgram, metadata: str) -> bytes:
