@@ -42,7 +42,7 @@ endif
 demo: $(ready)
 	rm -rf $(DEMO)
 	$(bin)/bayesnas fit $(DEMO_NET) $(DEMO_DATA) $(DEMO_FIT) --out $(DEMO)
-	$(bin)/bayesnas frontier $(DEMO) --part validation
+	$(bin)/bayesnas frontier $(DEMO) --part validation --kl-weights 0.03 0.1 0.3 1
 	$(bin)/bayesnas compress $(DEMO) --out $(DEMO)/small.pt2
 
 # Only the environment.
