@@ -20,7 +20,9 @@ if not _Path(__path__[0], "models").is_dir():
 if TYPE_CHECKING:
     from bayesnas import data, distributions, inference, likelihoods, models, nn
     from bayesnas.distributions import LogUniform
-    from bayesnas.inference import Bilevel, Posterior, compress, fit, load
+    from bayesnas.inference import Bilevel, Posterior, load
+    from bayesnas.inference.compression.compress import compress
+    from bayesnas.inference.fit import fit
 
     __version__: str
 

@@ -12,11 +12,11 @@ import torch
 
 from bayesnas.complexity import nats_to_bits
 from bayesnas.data import DataSet, Split
-from bayesnas.inference import AmortizedPosterior, Posterior
+from bayesnas.inference import Posterior
 from bayesnas.inference.evaluation.calibration import reliability
 from bayesnas.inference.evaluation.intervals import predictive_interval
 from bayesnas.inference.evaluation.metrics import predictive
-from bayesnas.inference.posterior.base import NEARBY
+from bayesnas.inference.posterior.base import NEARBY, BasePosterior
 from bayesnas.models.autoencoders.base import Autoencoder
 from bayesnas.report.latent_findings import Latents, latents_of
 
@@ -230,7 +230,7 @@ def history_near(post: Posterior) -> xr.Dataset:
     return history.where(near) if bool(near.any()) else history
 
 
-def steps_taken(post: Posterior | AmortizedPosterior) -> int:
+def steps_taken(post: BasePosterior) -> int:
     """Steps of the best chain, which may have stopped early."""
     loss = post.history()["loss"].values[post.best]
     return int(np.isfinite(loss).sum())

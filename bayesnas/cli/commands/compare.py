@@ -83,6 +83,7 @@ def _leave_one_out(
     """Rows of ``arviz.compare``, with the number of k̂ above 0.7 of each run."""
     import arviz as az
 
+    loo_of: Any = az.loo  # without types in ArviZ 0.23
     found, large = {}, {}
     for folder, (post, data) in opened.items():
         if post.kl_weight != 1:
@@ -93,7 +94,7 @@ def _leave_one_out(
             )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that k̂ is large stands in the table
-            loo = az.loo(_readable(post, data), pointwise=True, reff=1.0)
+            loo = loo_of(_readable(post, data), pointwise=True, reff=1.0)
         found[str(folder)] = loo
         large[str(folder)] = int((loo.pareto_k.values > _GOOD_K).sum())
     with warnings.catch_warnings():
@@ -112,10 +113,9 @@ def _readable(post: Posterior, data: DataSet) -> Any:
 
     sites = post.sample(1)
     smallest = min(sites, key=lambda name: sites[name].numel())
-    options = {"data": data.train, "var_names": [smallest]}
     if int(az.__version__.partition(".")[0]) > 0:
-        return post.to_arviz(500, **options)
-    return post.to_inference_data(500, **options)
+        return post.to_arviz(500, data.train, var_names=[smallest])
+    return post.to_inference_data(500, data.train, var_names=[smallest])
 
 
 def _loo_table(rows: list[dict[str, Any]]) -> str:

@@ -100,9 +100,8 @@ def _columns(found: dict[str, Array]) -> dict[str, list[Any]]:
 
 def _plain(values: Array) -> list[Any]:
     """As many digits as single precision has."""
-    if values.dtype.kind != "f":
-        return values.tolist()
-    return [float(f"{value:.7g}") for value in values.tolist()]
+    plain = list(values.tolist())
+    return [float(f"{value:.7g}") for value in plain] if values.dtype.kind == "f" else plain
 
 
 def _write(path: Path, found: dict[str, Array], rows: list[dict[str, Any]]) -> None:
