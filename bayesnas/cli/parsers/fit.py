@@ -33,7 +33,7 @@ bayesnas fit gaussian-net --data mnist --hidden 50 --epochs 25 --out runs/a
 bayesnas fit gaussian-net --data table.csv --target price --standardise --kl-weight 0.1,1,10
 bayesnas fit --config runs/a/run.toml --lr 0.003 --out runs/b
 
-one fit for every λ of a range, measured along it by bayesnas frontier:
+one fit for every λ of a range, to be measured along it by the command frontier:
 bayesnas fit gaussian-net --data mnist --hidden 50 --prior-scale 0.1 --kl-weight 0.1:100 \\
   --lr 0.006 --epochs 50 --out runs/all
 """

@@ -451,10 +451,10 @@ def test_every_help_shows_an_example_that_can_be_read(capsys):
         shown = capsys.readouterr().out
         assert "--json" in shown
         examples = shown.partition("example:")[2].replace("\\\n", " ").splitlines()
-        lines = [line.strip() for line in examples if "bayesnas " in line]
+        lines = [line.strip() for line in examples if f"bayesnas {command}" in line]
         assert lines, command
         for line in lines:
-            words = re.search(rf"bayesnas ({command}.*?)( >.*|\)\")?$", line).group(1)
+            words = re.search(rf"bayesnas ({command}.*?)( >.*|\)\"|:)?$", line).group(1)
             assert build_parser().parse_args(shlex.split(words)).command == command
 
 

@@ -22,7 +22,9 @@ def data():
 @pytest.fixture(scope="module")
 def post(data):
     model = bn.models.BayesianCompressionNet(bn.nn.mlp([12, 8, 2]), "horseshoe")
-    return bn.fit(model, data.train, kl_weight=bn.LogUniform(0.1, 10), steps=150, lr=0.05)
+    return bn.fit(
+        model, data.train, kl_weight=bn.LogUniform(0.1, 10), steps=150, lr=0.05, compile=False
+    )
 
 
 @pytest.fixture(scope="module")
@@ -64,9 +66,9 @@ def test_the_features_that_say_nothing_go(small):
     first = next(m for m in small.module.modules() if isinstance(m, torch.nn.Linear))
     strength = first.weight.detach().norm(dim=0)
     assert strength[:2].min() > strength[2:].max()
-    assert small.kept < 0.7
 
 
+@pytest.mark.slow
 def test_a_wider_tolerance_gives_no_larger_network(post, data, small):
     wide = bn.inference.smallest(post, data.validation, kl_weights=[0.1, 1, 10], tolerance=4)
     assert wide.weights <= small.weights

@@ -89,14 +89,15 @@ def test_bad_input_is_a_line(call, words, message):
 
 # of a run ------------------------------------------------------------------------------------
 
-FIT = ("fit", "bayesian-compression", "--hidden", "10", "--steps", "60", "--kl-weight", "0.1:1")
+FIT = ("fit", "bayesian-compression", "--hidden", "10", "--steps", "40", "--kl-weight", "0.1:1")
+FIT += ("--compile", "off", "--draws", "0", "--quiet")
 
 
 @pytest.fixture(scope="module")
 def run_folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
     for name, words in (("held-out", ["--validation", "0.2"]), ("bare", [])):
-        assert main([*FIT, *words, "--quiet", "--out", str(folder / name)]) == 0
+        assert main([*FIT, *words, "--out", str(folder / name)]) == 0
     return folder
 
 
@@ -121,6 +122,7 @@ def test_a_run_gives_the_smallest_network_of_the_library(call, run_folder, tmp_p
         assert len(image.getcolors(maxcolors=10**6)) > 50
 
 
+@pytest.mark.slow
 def test_the_picture_lies_in_the_run(call, run_folder):
     code, text, err = call("compress", run_folder / "held-out", "--kl-weights", "1")
     assert code == 0, err
@@ -137,6 +139,7 @@ def test_a_run_without_a_validation_part_is_refused(call, run_folder):
     assert "--part must be one that the run has" in err
 
 
+@pytest.mark.slow
 def test_frontier_on_the_validation_part(call_json, run_folder, tmp_path):
     words = ["--kl-weights", 1, "--draws", 0, "--out", tmp_path / "f.png"]
     found = call_json("frontier", run_folder / "held-out", "--part", "validation", *words)

@@ -15,7 +15,8 @@ import torch
 import bayesnas as bn
 from bayesnas.cli.main import main
 
-FIT = ["fit", "gaussian-net", "--standardise", "--steps", "80", "--lr", "0.1", "--quiet"]
+FIT = ["fit", "gaussian-net", "--standardise", "--steps", "40", "--lr", "0.2", "--quiet"]
+FIT += ["--compile", "off", "--draws", "2"]
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +55,7 @@ def test_predictions_of_a_number_are_in_its_units(call, folder, tmp_path):
     rows = list(csv.DictReader(io.StringIO(out)))
     assert list(rows[0]) == ["mean", "sd", "lower", "upper"]
     found = {name: np.array([float(row[name]) for row in rows]) for name in rows[0]}
-    assert np.abs(found["mean"] - new_rows(folder, "price")[:, 0]).max() < 500  # of about 6000
+    assert np.abs(found["mean"] - new_rows(folder, "price")[:, 0]).max() < 2000  # of about 6000
     assert bool((found["lower"] < found["mean"]).all() and (found["mean"] < found["upper"]).all())
     post = bn.load(folder / "number")
     x, _ = bn.data.read_rows(folder / "new.csv", post.data)
@@ -76,7 +77,7 @@ def test_predictions_of_classes_have_the_names_of_training(call, call_json, fold
         assert found["label"].tolist() == [row["label"] for row in rows]
         np.testing.assert_allclose(found["probability"].sum(1), 1, rtol=1e-5)
     right = new_rows(folder, "kind")[:, 0]
-    assert np.mean(right == [row["label"] for row in rows]) > 0.8
+    assert np.mean(right == [row["label"] for row in rows]) > 0.6
 
 
 def test_predictions_of_one_probability_and_of_several_labels(call_json, tmp_path):
@@ -227,7 +228,7 @@ def test_export_writes_what_others_open(call, folder, tmp_path):
     torch.testing.assert_close(bn.nn.load_net(tmp_path / "a.safetensors")(raw), expected)
     tree = az.from_netcdf(tmp_path / "a.nc")
     assert tree["log_likelihood"]["y"].shape == (1, 9, 120)
-    assert np.abs(expected.detach().numpy()[:, 0] - new_rows(folder, "price")[:, 0]).max() < 500
+    assert np.abs(expected.detach().numpy()[:, 0] - new_rows(folder, "price")[:, 0]).max() < 2000
 
 
 def test_export_refuses_another_ending(call, folder):
