@@ -18,34 +18,51 @@ if not _Path(__path__[0], "models").is_dir():
     __path__.append(str(_Path(__path__[0]).parent))
 
 if TYPE_CHECKING:
-    from bayesnas import data, distributions, inference, likelihoods, models, nn
+    from bayesnas import coding, data, distributions, inference, likelihoods, models, nn
+    from bayesnas.coding import decode, encode
     from bayesnas.distributions import LogUniform
-    from bayesnas.inference import Bilevel, Posterior, load
-    from bayesnas.inference.compression.compress import compress
+    from bayesnas.inference import (
+        Bilevel,
+        GeneralisedObjective,
+        Posterior,
+        compare,
+        compress,
+        load,
+        prune,
+        quantise,
+    )
     from bayesnas.inference.fit import fit
 
     __version__: str
 
 __all__ = [
     "Bilevel",
+    "GeneralisedObjective",
     "LogUniform",
     "Posterior",
     "__version__",
+    "coding",
+    "compare",
     "compress",
     "data",
+    "decode",
     "distributions",
+    "encode",
     "fit",
     "inference",
     "likelihoods",
     "load",
     "models",
     "nn",
+    "prune",
+    "quantise",
 ]
 
-_MODULES = ("data", "distributions", "inference", "likelihoods", "models", "nn")
-_HOMES = {"LogUniform": "bayesnas.distributions"} | dict.fromkeys(
-    ("Bilevel", "Posterior", "compress", "fit", "load"), "bayesnas.inference"
-)
+_MODULES = ("coding", "data", "distributions", "inference", "likelihoods", "models", "nn")
+_HOMES = {
+    "LogUniform": "bayesnas.distributions",
+    **dict.fromkeys(("decode", "encode"), "bayesnas.coding"),
+}
 
 if not TYPE_CHECKING:  # with it a type checker would believe any name
 
@@ -55,12 +72,12 @@ if not TYPE_CHECKING:  # with it a type checker would believe any name
 
         if name in _MODULES:
             found = import_module(f"bayesnas.{name}")
-        elif name in _HOMES:
-            found = getattr(import_module(_HOMES[name]), name)
         elif name == "__version__":
             from importlib.metadata import version
 
             found = version("bayesnas")
+        elif name in __all__:
+            found = getattr(import_module(_HOMES.get(name, "bayesnas.inference")), name)
         else:
             raise AttributeError(f"module 'bayesnas' has no attribute {name!r}")
         globals()[name] = found

@@ -12,11 +12,33 @@ from torch.overrides import TorchFunctionMode
 
 
 def available_memory() -> float:
-    """Bytes of memory that programs can have now; infinite where the system does not say.
+    """Bytes of memory that this process can have now; infinite where the system does not say.
+
+    What is free, and no more than what ``ulimit -v`` and ``ulimit -d`` leave to the process.
 
     >>> available_memory() > 0
     True
     """
+    return max(min(_free(), _left_by_limits()), 0.0)
+
+
+def _left_by_limits() -> float:
+    """Bytes of address space and of data that the limits of the process leave."""
+    try:
+        import resource
+
+        pages = [int(n) for n in Path("/proc/self/statm").read_text(encoding="ascii").split()]
+    except (ImportError, OSError, ValueError):
+        return math.inf
+    left = math.inf
+    for limit, used in ((resource.RLIMIT_AS, pages[0]), (resource.RLIMIT_DATA, pages[5])):
+        most = resource.getrlimit(limit)[0]
+        if most != resource.RLIM_INFINITY:
+            left = min(left, float(most) - used * resource.getpagesize())
+    return left
+
+
+def _free() -> float:
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
         fields = dict(line.split(":", 1) for line in lines)

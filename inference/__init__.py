@@ -1,15 +1,21 @@
 """How a model is fitted, read and saved."""
 
 from bayesnas.inference.bilevel.evaluate import hypergradient
+from bayesnas.inference.bilevel.generalised_objective import GeneralisedObjective
 from bayesnas.inference.bilevel.hypergradients import Greedy, Implicit, Unrolled
 from bayesnas.inference.bilevel.options import Bilevel
 from bayesnas.inference.compression.compress import compress
 from bayesnas.inference.compression.compressed import Compressed
+from bayesnas.inference.compression.prune import prune
+from bayesnas.inference.compression.pruned import Pruned
+from bayesnas.inference.compression.quantise import quantise
 from bayesnas.inference.compression.smallest import smallest
 from bayesnas.inference.elbo.bound import BoundTerms, bound_terms
 from bayesnas.inference.elbo.messengers import kl_weighted
 from bayesnas.inference.elbo.nonfinite import NonFiniteLossError
+from bayesnas.inference.evidence.result import Evidence
 from bayesnas.inference.fit import fit
+from bayesnas.inference.model_comparison import compare
 from bayesnas.inference.posterior.amortized import AmortizedPosterior
 from bayesnas.inference.posterior.kl_weight_list import Posteriors
 from bayesnas.inference.posterior.load import load
@@ -21,18 +27,24 @@ __all__ = [
     "Bilevel",
     "BoundTerms",
     "Compressed",
+    "Evidence",
+    "GeneralisedObjective",
     "Greedy",
     "Implicit",
     "NonFiniteLossError",
     "Posterior",
     "Posteriors",
+    "Pruned",
     "StepEvent",
     "Unrolled",
     "bound_terms",
+    "compare",
     "compress",
     "fit",
     "hypergradient",
     "kl_weighted",
     "load",
+    "prune",
+    "quantise",
     "smallest",
 ]

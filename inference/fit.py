@@ -9,6 +9,7 @@ from typing import Unpack, overload
 import torch
 
 from bayesnas.distributions import LogUniform
+from bayesnas.inference.bilevel.generalised_objective import GeneralisedObjective
 from bayesnas.inference.bilevel.options import Bilevel
 from bayesnas.inference.config.example_weights import ClassWeight
 from bayesnas.inference.config.inputs import Data
@@ -52,6 +53,7 @@ def fit(
         "data",
         "validation",
         "bilevel",
+        "objective",
         "sample_weight",
         "class_weight",
         "on_step",
@@ -83,6 +85,7 @@ def fit(
     validation: Data | None = None,
     patience: int | None = None,
     bilevel: Bilevel | None = None,
+    objective: GeneralisedObjective | None = None,
     sample_weight: object = None,
     class_weight: ClassWeight | None = None,
     seed: int = 0,
@@ -107,7 +110,9 @@ def fit(
 
     Args:
         model: a model of the zoo, or a :class:`~bayesnas.models.PyroPair`.
-        data: ``data.train`` of a data set, or a pair ``(x, y)`` of tensors.
+        data: ``data.train`` of a data set, a pair ``(x, y)`` of tensors (x several of them, as a
+            tuple or a dict, where the net takes more than one), or rows that are read when they are
+            needed, of ``bayesnas.data.from_dataset``.
         kl_weight: λ ≥ 0; or a list of them, each fitted by itself, with the numbers that a fit
             at it alone has; or a range, ``bayesnas.LogUniform(low, high)``: then every step is
             at a λ of its own, and one fit serves the whole range.
@@ -140,6 +145,8 @@ def fit(
             epoch; needs ``validation``. Over a range of λ the mean over five of them counts.
         bilevel: of a bilevel fit: hyperparameters or structure are trained on ``validation``
             (which is then not measured), the other parameters on ``data``.
+        objective: a generalised objective, whose coefficients take the place of ``kl_weight``: the
+            hyperparameters of the prior are trained on a functional of their own.
         sample_weight: ``[n]`` numbers >= 0 by which the terms of the bound that belong to an
             example (its log-likelihood, the KL of its own latents) are multiplied; N is still the
             number of rows. Validation and ``Posterior.evaluate`` count all rows alike.
@@ -184,8 +191,8 @@ def fit(
     >>> import bayesnas as bn
     >>> data = bn.data.load("digits")
     >>> model = bn.models.GaussianNet(bn.nn.mlp([64, 20, 10]))
-    >>> post = bn.fit(model, data.train, epochs=2, lr=1e-2, seed=0)
-    >>> post.evaluate(data.test)["accuracy"] > 0.5
+    >>> post = bn.fit(model, data.train, epochs=10, lr=1e-2, seed=0)
+    >>> post.evaluate(data.test)["accuracy"] > 0.8
     True
     """
     arguments = FitArguments(
@@ -204,6 +211,7 @@ def fit(
         validation=validation,
         patience=patience,
         bilevel=bilevel,
+        objective=objective,
         sample_weight=sample_weight,
         class_weight=class_weight,
         seed=seed,

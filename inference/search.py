@@ -270,5 +270,5 @@ def _published_schedule(progress: float) -> float:
 
 
 def _examples(data: Data) -> int:
-    x: Any = data[0] if isinstance(data, tuple) else data.x
-    return len(x)
+    counted: Any = data[1] if isinstance(data, tuple) else data
+    return len(counted)

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import pyro
 import torch
-from pyro.distributions import Unit
+from pyro.distributions import TorchDistribution, Unit
 from pyro.infer import ELBO
 from torch import Tensor, nn
 
+from bayesnas.data.inputs import AnyInputs
 from bayesnas.data.row_weights import RowWeights
 from bayesnas.models.fit_defaults import FitDefaults
+from bayesnas.models.prunable_weights import PrunableWeights
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -48,7 +50,7 @@ def stands_for_examples(site: Mapping[str, Any]) -> bool:
     return in_plate or is_data
 
 
-class BayesianModel(nn.Module):
+class BayesianModel(PrunableWeights):
     """A joint density p(y, w, Γ | x) and a guide q(w, Γ), both plain Pyro functions.
 
     A subclass defines :meth:`model` and :meth:`guide`, which sample the same latent sites, and
@@ -68,20 +70,28 @@ class BayesianModel(nn.Module):
         plate_depth: how many plates are nested.
         row_weights: how the targets of a weighted fit carry a weight of their row, on the copies
             that the fit trains; else None.
+        takes_several_inputs: whether x may be several tensors, ``bayesnas.data.Inputs``.
+        rows_to_prepare: on how many rows of the sample a fit calls :meth:`prepare`, if it has them;
+            on one batch at least.
         elbo: a Pyro ELBO to be trained with; None for the closed-form bound of this package.
         upper_level: names, or their first parts, of the parameters that a bilevel fit trains on
             validation data unless told otherwise: hyperparameters and structure.
+        hyper_terms: what a generalised objective adds to the bound for the hyperparameters, a
+            function of the model, on the copies that the fit trains; else None.
     """
 
     task: Literal["classification", "regression"] | None = None
     target_site: str = OBSERVED
     takes_data_as_given: ClassVar[bool] = False
+    takes_several_inputs: ClassVar[bool] = False
     summed_out: frozenset[str] = frozenset()
     whole_sample: str = ""
     plate_depth: int = 1
     row_weights: RowWeights | None = None
+    rows_to_prepare: int = 0
     elbo: ELBO | None = None
     upper_level: ClassVar[tuple[str, ...]] = ()
+    hyper_terms: Callable[[BayesianModel], Tensor] | None = None
     _name_in_pyro: str | None = None
 
     def model(self, x: Tensor, y: Tensor | None = None) -> Any:
@@ -99,8 +109,11 @@ class BayesianModel(nn.Module):
         found = (value.dtype for value in tensors if value.is_floating_point())
         return next(found, torch.get_default_dtype())
 
-    def input_dtype(self, x: Tensor) -> torch.dtype:
-        """The type in which inputs reach the model: that of its parameters by default."""
+    def input_dtype(self, x: AnyInputs) -> torch.dtype:
+        """The type in which inputs reach the model: that of its parameters by default.
+
+        Of several inputs those of floating point have it, and the others keep their own.
+        """
         return self.dtype
 
     def follows_batch(self, site: Mapping[str, Any]) -> bool:
@@ -119,9 +132,17 @@ class BayesianModel(nn.Module):
         """How many of so many rows are evaluated together."""
         return rows if self.whole_sample else ROWS_AT_ONCE
 
-    def few_rows(self, values: Tensor) -> Tensor:
+    def few_rows(self, values: AnyInputs) -> AnyInputs:
         """Of inputs or targets ``[n, ...]`` those that say all of what examples share."""
         return values if self.whole_sample else values[:FEW]
+
+    def prior_parameters(self) -> tuple[str, ...]:
+        """Names, or their first parts, of the trained parameters h of p(w, Γ | h); maybe none."""
+        return ()
+
+    def structure_priors(self) -> dict[str, TorchDistribution]:
+        """p(Γ | h) by site; none for a model without a latent structure."""
+        return {}
 
     def size_for(self, classes: int | None) -> None:
         """Take the number of classes of the training data, before a fit; None for a regression."""
@@ -199,23 +220,15 @@ class BayesianModel(nn.Module):
         """Names of the dims of every latent site that has more than one value."""
         return {}
 
-    def weight_posteriors(self) -> dict[str, tuple[Tensor, Tensor]]:
-        """Mean and standard deviation of every prunable weight, by site; none by default."""
-        return {}
+    def log_evidence(self, x: Tensor, y: Tensor) -> Tensor | None:
+        """Ln p(y | x) with all latents integrated out exactly; None where that is not known.
 
-    def keep_masks(self) -> dict[str, Tensor]:
-        """Which weights are kept, boolean, by site of :meth:`weight_posteriors`."""
-        return {
-            site: torch.ones_like(loc, dtype=torch.bool)
-            for site, (loc, _) in self.weight_posteriors().items()
-        }
+        In nats, at the hyperparameters and point estimates as they stand.
 
-    def set_keep_masks(self, masks: Mapping[str, Tensor]) -> None:
-        """Remove the weights whose mask is false: they become exactly zero."""
-        raise TypeError(f"{type(self).__name__} has no weights to prune")
-
-    def parametric_complexity(self) -> Tensor | None:
-        """Min over the prior's hyperparameters of KL(q ‖ p), in nats; None where not known."""
+        Args:
+            x: inputs ``[n, ...]``.
+            y: targets ``[n, ...]``.
+        """
         return None
 
     def structure(self) -> xr.Dataset:

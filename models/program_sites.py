@@ -186,7 +186,7 @@ def _sites(
     model: Callable[..., Any], guide: Callable[..., Any], x: Tensor, y: Tensor
 ) -> dict[tuple[str, str], Any]:
     """Sites of guide and model, by owner and name; random state and gradients are left alone."""
-    with torch.no_grad(), torch.random.fork_rng(devices=[x.device] if x.is_cuda else []):
+    with torch.no_grad(), torch.random.fork_rng(devices=[y.device] if y.is_cuda else []):
         guide_trace = poutine.trace(guide).get_trace(x, y)
         model_trace = poutine.trace(poutine.replay(model, trace=guide_trace)).get_trace(x, y)
     return {

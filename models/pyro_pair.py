@@ -16,6 +16,7 @@ from pyro.poutine.messenger import Messenger
 from torch import Tensor, nn
 from torch.distributions import Transform, constraints, transform_to
 
+from bayesnas.data.inputs import AnyInputs, Inputs
 from bayesnas.models.base import DATA_PLATE, OBSERVED, BayesianModel
 from bayesnas.models.program_sites import ProgramSites, find_program_sites
 from bayesnas.typed import typed
@@ -57,6 +58,7 @@ class PyroPair(BayesianModel):
     """
 
     takes_data_as_given = True
+    takes_several_inputs = True
     model_fn: Callable[..., Any]
     guide_fn: Callable[..., Any]
 
@@ -100,15 +102,15 @@ class PyroPair(BayesianModel):
             memo[id(guide)]._model = copy.deepcopy(model, memo)
         return duplicate
 
-    def model(self, x: Tensor, y: Tensor | None = None) -> Any:
+    def model(self, x: AnyInputs, y: Tensor | None = None) -> Any:
         """Call the user's model with this module's own parameters."""
         with pyro.settings.context(module_local_params=True), _OwnParameters(self):
-            return self.model_fn(x, y)
+            return self.model_fn(_as_given(x), y)
 
-    def guide(self, x: Tensor, y: Tensor | None = None) -> Any:
+    def guide(self, x: AnyInputs, y: Tensor | None = None) -> Any:
         """Call the user's guide with this module's own parameters."""
         with pyro.settings.context(module_local_params=True), _OwnParameters(self):
-            return self.guide_fn(x, y)
+            return self.guide_fn(_as_given(x), y)
 
     def prepare(self, x: Tensor, y: Tensor) -> None:
         """Run guide and model once, so that every parameter exists before training."""
@@ -131,7 +133,7 @@ class PyroPair(BayesianModel):
         """Whether a site stands for the examples of a batch; known once the pair has seen one."""
         return self._sites.follows_batch(site)
 
-    def few_rows(self, values: Tensor) -> Tensor:
+    def few_rows(self, values: AnyInputs) -> AnyInputs:
         """All where a plate draws rows out of them, which may be more than a few."""
         return values if self._sites.subsamples else super().few_rows(values)
 
@@ -176,6 +178,11 @@ class PyroPair(BayesianModel):
                 )
             self._module_parameters.add(name)
         return value
+
+
+def _as_given(x: AnyInputs) -> Any:
+    """Several inputs as the tuple or dict that they came as."""
+    return x.tensors if isinstance(x, Inputs) else x
 
 
 def _name(fn: Callable[..., Any]) -> str:

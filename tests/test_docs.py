@@ -50,14 +50,17 @@ def relative(page):
 
 
 def takes_long(page):
-    """Pages whose fits other tests make in small: those of the models, and six more."""
+    """Pages whose fits other tests make in small: those of the models, and nine more."""
     return page.parent.name == "models" or page.stem in (
         "arviz",
+        "criteria",
+        "evidence",
         "graphs",
         "guide",
         "objective",
         "pyro-pair",
         "search",
+        "theory",
     )
 
 

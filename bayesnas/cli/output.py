@@ -6,6 +6,7 @@ import json
 import math
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 
@@ -37,6 +38,11 @@ def to_json(content: Any) -> str:
     }
     """
     return json.dumps(_finite(content), indent=2, ensure_ascii=False, allow_nan=False)
+
+
+def encoded(path: Path | None, size: int | None) -> dict[str, Any] | None:
+    """What is said in JSON of a network written by ``--encode``."""
+    return None if path is None else {"path": str(path), "bytes": size}
 
 
 def note(text: str, quiet: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""Data sets as tensors: by name, from files, from arrays.
+"""Data sets: by name, from files, from arrays, or read row by row.
 
 Example:
     >>> import bayesnas.data
@@ -10,20 +10,26 @@ Example:
 from bayesnas.data.catalogue import available, load
 from bayesnas.data.dataset import DataSet, Split
 from bayesnas.data.info import DataInfo
+from bayesnas.data.inputs import Inputs
 from bayesnas.data.provenance import DataSource
 from bayesnas.data.sources.arrays import from_arrays
 from bayesnas.data.sources.glyphs import glyph_images
 from bayesnas.data.sources.new_rows import read_rows
 from bayesnas.data.standardisation import Standardisation
+from bayesnas.data.streams.from_dataset import from_dataset
+from bayesnas.data.streams.streamed_split import StreamedSplit
 
 __all__ = [
     "DataInfo",
     "DataSet",
     "DataSource",
+    "Inputs",
     "Split",
     "Standardisation",
+    "StreamedSplit",
     "available",
     "from_arrays",
+    "from_dataset",
     "glyph_images",
     "load",
     "read_rows",

@@ -13,11 +13,12 @@ from bayesnas.data.checks import as_labels, as_several_labels, check_finite, che
 from bayesnas.data.dataset import DataSet, Split
 from bayesnas.data.holdout import check_fractions, check_seed, hold_out
 from bayesnas.data.info import DataInfo, Part, Task, check_task
+from bayesnas.data.inputs import AnyInputs, Inputs
 from bayesnas.data.standardisation import Standardisation
 
 DEFAULT_TEST = 0.2
 
-Parts = dict[Part, tuple[Tensor, Tensor]]
+Parts = dict[Part, tuple[AnyInputs, Tensor]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +43,13 @@ class Raw:
 
 
 def assemble(
-    raw: Raw, *, test: float | None, validation: float, seed: int, standardise: bool
+    raw: Raw,
+    *,
+    test: float | None,
+    validation: float,
+    seed: int,
+    standardise: bool,
+    dtype: torch.dtype = torch.float32,
 ) -> DataSet:
     """Check, split and standardise.
 
@@ -54,6 +61,7 @@ def assemble(
             part, of the rows of its training part.
         seed: of the split.
         standardise: by mean and scale of the training part.
+        dtype: of x; of several inputs those of floating point have it.
 
     Raises:
         ValueError: x, y, a fraction or the seed is not as it should be, or a fraction is given
@@ -71,7 +79,7 @@ def assemble(
     parts = _take(parts, "validation", math.ceil(validation * n), seed, task)
     standardisation = _fit_standardisation(parts["train"], task) if standardise else None
     splits = {
-        part: _split(raw, part, x, y, task, classes, standardisation)
+        part: _split(raw, part, x, y, task, classes, standardisation, dtype)
         for part, (x, y) in parts.items()
     }
     return DataSet(raw.name, splits["train"], splits.get("validation"), splits.get("test"))
@@ -93,7 +101,8 @@ def _checked(raw: Raw, task: Task) -> tuple[Parts, int | None]:
     for part, (x, y) in raw.parts.items():
         try:
             check_rows(x, y)
-            check_finite("x", x)
+            for name, values in x.items() if isinstance(x, Inputs) else [("x", x)]:
+                check_finite(name, values)
             if task == "classification":
                 several = y.ndim > 1 and y[0].numel() > 1
                 y = as_several_labels(y) if several else as_labels(y, classes)
@@ -112,6 +121,8 @@ def _checked(raw: Raw, task: Task) -> tuple[Parts, int | None]:
 
 
 def _check_shapes(parts: Parts) -> None:
+    if len(parts) == 1:
+        return
     shapes = {part: list(x.shape[1:]) for part, (x, _) in parts.items()}
     if any(shape != shapes["train"] for shape in shapes.values()):
         raise ValueError(f"rows of x must have one shape in all parts, got {shapes}")
@@ -141,7 +152,7 @@ def _take(parts: Parts, part: Part, count: int, seed: int, task: Task) -> Parts:
     return {**parts, "train": (x[stay], y[stay]), part: (x[held], y[held])}
 
 
-def _fit_standardisation(train: tuple[Tensor, Tensor], task: Task) -> Standardisation:
+def _fit_standardisation(train: tuple[AnyInputs, Tensor], task: Task) -> Standardisation:
     x, y = train
     return Standardisation.fit(x, y if task == "regression" else None)
 
@@ -149,11 +160,12 @@ def _fit_standardisation(train: tuple[Tensor, Tensor], task: Task) -> Standardis
 def _split(
     raw: Raw,
     part: Part,
-    x: Tensor,
+    x: AnyInputs,
     y: Tensor,
     task: Task,
     classes: int | None,
     standardisation: Standardisation | None,
+    dtype: torch.dtype,
 ) -> Split:
     if standardisation is not None:
         x, y = standardisation.apply(x), standardisation.apply_y(y)
@@ -168,7 +180,7 @@ def _split(
         image_shape=raw.image_shape,
         standardisation=standardisation,
     )
-    return Split.of(Split(x, y, info))
+    return Split.of(Split(x, y, info), dtype=dtype)
 
 
 def _names(names: Sequence[str] | None) -> tuple[str, ...] | None:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from bayesnas.data.info import Task
+from bayesnas.data.inputs import AnyInputs, Inputs, leaves_of
 
 
 def infer_task(y: Tensor) -> Task:
@@ -13,8 +14,13 @@ def infer_task(y: Tensor) -> Task:
     return "regression" if y.is_floating_point() else "classification"
 
 
-def check_rows(x: Tensor, y: Tensor) -> None:
+def check_rows(x: AnyInputs, y: Tensor) -> None:
     """Raises ValueError unless x and y are `[n, ...]` with one n above 0."""
+    for leaf in leaves_of(x):
+        _check_rows(leaf, y)
+
+
+def _check_rows(x: Tensor, y: Tensor) -> None:
     if x.ndim < 1 or y.ndim < 1:
         raise ValueError(f"x and y must have rows, got shapes {list(x.shape)} and {list(y.shape)}")
     if len(x) != len(y):
@@ -142,3 +148,46 @@ def as_targets(y: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
     """
     targets = as_floats("y", y, dtype)
     return targets.squeeze(1) if targets.ndim == 2 and targets.shape[1] == 1 else targets
+
+
+def typed_inputs(x: AnyInputs, dtype: torch.dtype) -> AnyInputs:
+    """Finite inputs in the type that a model takes.
+
+    Args:
+        x: inputs ``[n, ...]``.
+        dtype: of one tensor; of several inputs those of floating point get it, and the others keep
+            what they have.
+
+    Raises:
+        ValueError: naming the input, where a value is NaN, infinite, or too large for the type.
+
+    Example:
+        >>> typed_inputs(torch.tensor([1, 2]), torch.float32)
+        tensor([1., 2.])
+    """
+    if not isinstance(x, Inputs):
+        return as_floats("x", x, dtype) if dtype.is_floating_point else x.to(dtype)
+    leaves = [
+        as_floats(name, leaf, dtype) if leaf.is_floating_point() else leaf
+        for name, leaf in x.items()
+    ]
+    return x.like(leaves)
+
+
+def typed_targets(y: Tensor, task: str, classes: int | None, dtype: torch.dtype) -> Tensor:
+    """Checked targets: int64 labels ``[n]``, several of 0 and 1 a row, or floating-point numbers.
+
+    Args:
+        y: targets ``[n, ...]``.
+        task: "classification" or "regression".
+        classes: C, which labels ``[n]`` have to stay below; None asks only that none is negative.
+        dtype: of the targets of a regression.
+    """
+    if task == "regression":
+        return as_targets(y, dtype)
+    return as_several_labels(y) if has_several_labels(y) else as_labels(y, classes)
+
+
+def has_several_labels(y: Tensor) -> bool:
+    """Whether the targets of a classification are more than one label a row."""
+    return y.ndim > 1 and y[0].numel() > 1

@@ -10,6 +10,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from bayesnas.data.inputs import AnyInputs, Inputs, is_several
+
 Array = npt.NDArray[Any]
 
 
@@ -58,7 +60,22 @@ def as_target_tensor(values: Any) -> Tensor:
     return as_tensor("y", values)
 
 
-def as_pair(data: Any) -> tuple[Tensor, Tensor, tuple[str, ...] | None]:
+def as_inputs(values: Any) -> AnyInputs:
+    """Inputs as :func:`as_tensor` makes them; of a dict or a tuple of arrays several.
+
+    >>> as_inputs((np.zeros((2, 3)), np.ones(2, dtype=bool)))
+    Inputs([2, 3], [2])
+    """
+    if isinstance(values, Inputs):
+        return values
+    if not is_several(values):
+        return as_tensor("x", values)
+    if isinstance(values, dict):
+        return Inputs({key: as_tensor(f"x[{key!r}]", value) for key, value in values.items()})
+    return Inputs([as_tensor(f"x[{place}]", value) for place, value in enumerate(values)])
+
+
+def as_pair(data: Any) -> tuple[AnyInputs, Tensor, tuple[str, ...] | None]:
     """Inputs and targets of a pair as tensors, and the names of the columns of x, if it has any.
 
     Args:
@@ -79,7 +96,7 @@ def as_pair(data: Any) -> tuple[Tensor, Tensor, tuple[str, ...] | None]:
         )
     x, y = data
     check_index("x", x, "y", y)
-    return as_tensor("x", x), as_target_tensor(y), column_names(x)
+    return as_inputs(x), as_target_tensor(y), column_names(x)
 
 
 def is_table(values: Any) -> bool:
@@ -218,7 +235,9 @@ def _hint(data: Any) -> str:
     if hasattr(data, "train"):
         return ": give one of its parts, data.train"
     if hasattr(data, "dataset"):
-        return ": give the tensors that it loads"
+        return ": give its data set, bayesnas.data.from_dataset(loader.dataset)"
     if hasattr(data, "tensors"):
         return ": give its tensors, (x, y)"
+    if (hasattr(data, "__getitem__") and hasattr(data, "__len__")) or hasattr(data, "__iter__"):
+        return ": of a data set that gives its rows one by one, bayesnas.data.from_dataset(...)"
     return ""

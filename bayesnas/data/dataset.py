@@ -13,15 +13,15 @@ from torch import Tensor
 
 from bayesnas.checks import whole_number
 from bayesnas.data.checks import (
-    as_floats,
-    as_labels,
-    as_several_labels,
-    as_targets,
     check_finite,
     check_rows,
+    has_several_labels,
     infer_task,
+    typed_inputs,
+    typed_targets,
 )
 from bayesnas.data.info import DataInfo, Task
+from bayesnas.data.inputs import AnyInputs, Inputs, leaves_of
 from bayesnas.typed import typed
 
 
@@ -32,7 +32,8 @@ class Split:
     It unpacks, `x, y = split`, and `len(split)` is n.
 
     Args:
-        x: inputs, float32 `[n, d]`, images `[n, c, h, w]`, or one number a row `[n]`.
+        x: inputs, float32 `[n, d]`, images `[n, c, h, w]`, or one number a row `[n]`; several of
+            them as `Inputs`.
         y: int64 labels `[n]`, several of 0 and 1 a row `[n, k]`, or float32 targets `[n]` or
             `[n, k]`.
         info: name, part, task, classes and the like.
@@ -49,7 +50,7 @@ class Split:
         (3, 'classification')
     """
 
-    x: Tensor
+    x: AnyInputs
     y: Tensor
     info: DataInfo
 
@@ -59,12 +60,13 @@ class Split:
     def __len__(self) -> int:
         return len(self.x)
 
-    def __iter__(self) -> Iterator[Tensor]:
+    def __iter__(self) -> Iterator[AnyInputs]:
         return iter((self.x, self.y))
 
     def __repr__(self) -> str:
         kind = self.info.task if self.info.classes is None else f"{self.info.classes} classes"
-        shapes = f"x {list(self.x.shape)}, y {list(self.y.shape)}"
+        shapes = f"x {self.x if isinstance(self.x, Inputs) else list(self.x.shape)}"
+        shapes += f", y {list(self.y.shape)}"
         return f"Split({self.info.name} {self.info.part}: {shapes}, {kind})"
 
     @cached_property
@@ -74,7 +76,7 @@ class Split:
         It doesn't depend on the device. Computed at the first reading, then kept.
         """
         digest = hashlib.sha256()
-        for values in (self.x, self.y):
+        for values in (*leaves_of(self.x), self.y):
             array = values.detach().cpu().contiguous().numpy()
             digest.update(f"{array.dtype.str} {array.shape};".encode())
             digest.update(array.data)
@@ -85,11 +87,25 @@ class Split:
         """The same part with x and y on another device."""
         return dataclasses.replace(self, x=self.x.to(device), y=self.y.to(device))
 
+    @property
+    def device(self) -> torch.device:
+        """Where x and y lie."""
+        return self.y.device
+
+    def first(self, count: int) -> Split:
+        """The first rows."""
+        info = dataclasses.replace(self.info, n=min(count, len(self)))
+        return Split(self.x[:count], self.y[:count], info)
+
+    def parts(self, size: int) -> Iterator[tuple[AnyInputs, Tensor]]:
+        """All rows at once: they are in memory, whatever ``size`` others would be read in."""
+        yield self.x, self.y
+
     @classmethod
     @typed(own=("data",))
     def of(
         cls,
-        data: Split | tuple[Tensor, Tensor],
+        data: Split | tuple[AnyInputs, Tensor],
         *,
         task: Task | None = None,
         classes: int | None = None,
@@ -119,17 +135,18 @@ class Split:
             classes = whole_number("classes", classes)
         x, y, info = _unpack(data)
         check_rows(x, y)
-        x = as_floats("x", x, dtype) if dtype.is_floating_point else x.to(dtype)
+        x = typed_inputs(x, dtype)
         if task is None:
             task = infer_task(y) if info is None else info.task
+        known = info.classes if classes is None and info is not None else classes
+        several = has_several_labels(y)
+        floats = dtype if dtype.is_floating_point else torch.get_default_dtype()
+        y = typed_targets(y, task, known, floats)
         if task == "regression":
-            y = as_targets(y, dtype if dtype.is_floating_point else torch.get_default_dtype())
             classes = None
-        elif y.ndim > 1 and y[0].numel() > 1:
-            y, classes = as_several_labels(y), 2
+        elif several:
+            classes = 2
         else:
-            known = info.classes if classes is None and info is not None else classes
-            y = as_labels(y, known)
             classes = int(y.max()) + 1 if known is None else known
         if info is None:
             info = DataInfo("arrays", "all", task, n=len(x), classes=classes)
@@ -141,7 +158,7 @@ class Split:
         return cls(x, y, info)
 
     @classmethod
-    def as_given(cls, data: Split | tuple[Tensor, Tensor]) -> Split:
+    def as_given(cls, data: Split | tuple[AnyInputs, Tensor]) -> Split:
         """A part from a pair of tensors, which stay as they are: shapes, types, values.
 
         Args:
@@ -157,7 +174,8 @@ class Split:
         """
         x, y, info = _unpack(data)
         check_rows(x, y)
-        for name, values in (("x", x), ("y", y)):
+        named = x.items() if isinstance(x, Inputs) else [("x", x)]
+        for name, values in (*named, ("y", y)):
             if values.is_floating_point():
                 check_finite(name, values)
         if info is None:
@@ -213,6 +231,8 @@ class DataSet:
 
 
 def _as_target(part: Split) -> Split:
+    if isinstance(part.x, Inputs):
+        raise TypeError(f"an example of several inputs can't be its own target, got {part.x}")
     standardisation = part.info.standardisation
     if standardisation is not None:
         standardisation = dataclasses.replace(standardisation, y_mean=None, y_scale=None)
@@ -227,14 +247,15 @@ def _as_target(part: Split) -> Split:
 
 
 def _unpack(
-    data: Split | tuple[Tensor, Tensor],
-) -> tuple[Tensor, Tensor, DataInfo | None]:
+    data: Split | tuple[AnyInputs, Tensor],
+) -> tuple[AnyInputs, Tensor, DataInfo | None]:
     if isinstance(data, Split):
         return data.x, data.y, data.info
     if (
         isinstance(data, (tuple, list))
         and len(data) == 2
-        and all(isinstance(part, Tensor) for part in data)
+        and isinstance(data[0], (Tensor, Inputs))
+        and isinstance(data[1], Tensor)
     ):
         return data[0], data[1], None
     raise TypeError(

@@ -15,7 +15,11 @@ from bayesnas.nn.modules.gaussian_noise import GaussianNoise
 from bayesnas.nn.modules.mlp import convnet, mlp
 from bayesnas.nn.modules.select_inputs import SelectInputs
 from bayesnas.nn.modules.standardised_net import StandardisedNet
-from bayesnas.nn.modules.stochastic_layers import StochasticLayers, is_linear_or_convolution
+from bayesnas.nn.modules.stochastic_layers import (
+    StochasticLayers,
+    has_weights,
+    is_linear_or_convolution,
+)
 from bayesnas.nn.modules.variational_parameters import VariationalParameters
 from bayesnas.nn.rebuilding.module_classes import register_module
 
@@ -33,6 +37,7 @@ __all__ = [
     "VariationalParameters",
     "cells",
     "convnet",
+    "has_weights",
     "is_linear_or_convolution",
     "load_net",
     "mlp",

@@ -40,9 +40,14 @@ BLUE, ORANGE, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 SKY, AMBER, BLACK, GREY = "#56B4E9", "#E69F00", "#000000", "#8C8C8C"
 
 _LAYER_COLOURS = (BLUE, ORANGE, GREEN, PURPLE, SKY, AMBER)
-_CRITERIA = {  # label, colour, marker, line
+CRITERION_STYLES = {  # label, colour, marker, line
     "density": (r"relative density $\rho$", BLUE, "o", "-"),
+    "evidence": (r"evidence $\Delta F$", SKY, "D", "-"),
     "magnitude": (r"magnitude $|\mu|$", GREEN, "^", "-."),
+    "obd": ("Optimal Brain Damage", PURPLE, "v", "-"),
+    "fisher": ("empirical Fisher", AMBER, "<", "-."),
+    "obs": ("Optimal Brain Surgeon", BLACK, "P", "-"),
+    "relevance": ("relevance", GREY, "X", "-."),
     "random": ("at random", ORANGE, "s", "--"),
 }
 
@@ -111,7 +116,7 @@ def plot_pruning_curve(
         raise ValueError(f"metric must be one of {sorted(map(str, curve))}, got {metric!r}")
     ax = axes_or_new(ax)
     for by in curve["by"].values:
-        label, colour, marker, line = _CRITERIA.get(str(by), (str(by), GREY, "x", ":"))
+        label, colour, marker, line = CRITERION_STYLES.get(str(by), (str(by), GREY, "x", ":"))
         ax.plot(
             curve["fraction"],
             curve[metric].sel(by=by),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -90,8 +91,9 @@ def _measure(
     post: Posterior, part: Split, train: Split, draws: int, threshold: float
 ) -> xr.Dataset:
     x, y = part.x.to(post.example[0]), part.y.to(post.example[1])
+    sample = dataclasses.replace(part, x=x, y=y)
     models = [(post.kl_weight, post.model)]
-    found = frontier(models, x, y, draws=draws, threshold=threshold, seed=0)
+    found = frontier(models, sample, draws=draws, threshold=threshold, seed=0)
     if part is train:
         return found
     bound = post.evaluate(train, draws=draws)

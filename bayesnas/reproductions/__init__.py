@@ -7,7 +7,14 @@ line there.
 
 from __future__ import annotations
 
-from bayesnas.reproductions import ard_vae, bayesian_compression, darts_cc, ibp, varhypernet
+from bayesnas.reproductions import (
+    ard_vae,
+    bayesian_compression,
+    darts_cc,
+    ibp,
+    pruning,
+    varhypernet,
+)
 from bayesnas.reproductions.base import Comparison, Reproduced, Reproduction, Request
 
 __all__ = ["REPRODUCTIONS", "Comparison", "Reproduced", "Reproduction", "Request"]
@@ -18,6 +25,7 @@ REPRODUCTIONS: dict[str, Reproduction] = {
     "bayesian-compression-lenet-5": bayesian_compression.REPRODUCTION_LENET_5,
     "darts-cc": darts_cc.REPRODUCTION,
     "ibp": ibp.REPRODUCTION,
+    "pruning": pruning.REPRODUCTION,
     "varhypernet": varhypernet.REPRODUCTION,
 }
 """Reproductions by the name that the command line takes."""

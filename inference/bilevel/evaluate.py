@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from bayesnas.checks import positive
+from bayesnas.data.inputs import AnyInputs
 from bayesnas.inference.bilevel.hypergradients import Hypergradient, make_hypergradient
 from bayesnas.inference.bilevel.losses import LevelLoss, upper_parameters
-from bayesnas.inference.config.inputs import Data, check_alike, checked_data
+from bayesnas.inference.config.inputs import Data, check_alike, checked_tensors
 from bayesnas.inference.config.settings import check_kl_weight
 from bayesnas.inference.optim.trainable_parameters import running_buffers, trainable
 from bayesnas.inference.runtime.pyro_context import pyro_session
@@ -74,8 +75,8 @@ def hypergradient(
             check_kl_weight(value, name)
     lr = positive("lr", lr)
     train, held_out = (
-        checked_data(model, data, "data"),
-        checked_data(model, validation, "validation"),
+        checked_tensors(model, data, "data"),
+        checked_tensors(model, validation, "validation"),
     )
     check_alike(train, held_out)
     above = upper_parameters(model, parameters)
@@ -88,7 +89,7 @@ def hypergradient(
     others = running_buffers(model)
 
     def level(
-        theta: Sequence[Tensor], h: Sequence[Tensor], x: Tensor, y: Tensor, weight: float
+        theta: Sequence[Tensor], h: Sequence[Tensor], x: AnyInputs, y: Tensor, weight: float
     ) -> Tensor:
         state = dict(zip([*below, *above], [*theta, *h], strict=True))
         return loss(others | state, x, y, weight, len(x))

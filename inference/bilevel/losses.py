@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor
 from torch.func import functional_call
 
+from bayesnas.data.inputs import AnyInputs
 from bayesnas.inference.compile.trace import BoundModule
 from bayesnas.inference.optim.trainable_parameters import trainable
 from bayesnas.models.base import BayesianModel
@@ -46,16 +47,17 @@ class LevelLoss:
 
     Args:
         model: model and guide.
+        likelihood_weight: of the expected log-likelihood in 𝓛.
     """
 
-    def __init__(self, model: BayesianModel) -> None:
+    def __init__(self, model: BayesianModel, likelihood_weight: float = 1.0) -> None:
         """Wrap the model; see the class."""
-        self._module = BoundModule(model)
+        self._module, self._likelihood_weight = BoundModule(model), likelihood_weight
 
     def __call__(
         self,
         state: Mapping[str, Tensor],
-        x: Tensor,
+        x: AnyInputs,
         y: Tensor,
         kl_weight: float | Tensor,
         examples: int,
@@ -74,5 +76,5 @@ class LevelLoss:
             for name, value in state.items()
         }
         terms = functional_call(self._module, own, (x, y, examples / len(x)))
-        loss: Tensor = -terms.bound(kl_weight) / examples
+        loss: Tensor = -terms.bound(kl_weight, self._likelihood_weight) / examples
         return loss

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from bayesnas.checks import fraction_in, names_of, positive, whole_number
+from bayesnas.checks import fraction_in, names_of, non_negative, positive, whole_number
 from bayesnas.inference.bilevel.hypergradients import Hypergradient, make_hypergradient
 from bayesnas.inference.config.schedules import Schedule, learning_rate_factor
 from bayesnas.inference.config.settings import check_kl_weight
@@ -33,6 +33,7 @@ class Bilevel:
         parameters: h, as names of parameters of the model or their first parts; None for what
             the model says itself, its ``upper_level``.
         kl_weight: λ of the upper level; None for that of the step.
+        likelihood_weight: of the expected log-likelihood on the upper level.
         optimizer: makes the optimiser of h: ``optimizer(parameters, lr=lr)``.
         lr: learning rate of h at the start.
         schedule: of it, as in ``bayesnas.fit``.
@@ -53,6 +54,7 @@ class Bilevel:
     hypergradient: str | Hypergradient = "greedy"
     parameters: Sequence[str] | None = None
     kl_weight: float | None = None
+    likelihood_weight: float = 1.0
     optimizer: OptimizerFactory = torch.optim.Adam
     lr: float = 1e-3
     schedule: Schedule = "constant"
@@ -67,6 +69,8 @@ class Bilevel:
         if self.kl_weight is not None:
             check_kl_weight(self.kl_weight)
             object.__setattr__(self, "kl_weight", float(self.kl_weight))
+        weight = non_negative("likelihood_weight", self.likelihood_weight)
+        object.__setattr__(self, "likelihood_weight", weight)
         object.__setattr__(self, "lr", positive("lr", self.lr))
         learning_rate_factor(self.schedule, 0.0)
         if self.batch_size is not None:
@@ -89,6 +93,7 @@ class Bilevel:
             "hypergradient": self.method.config(),
             "parameters": list(parameters),
             "kl_weight": self.kl_weight,
+            "likelihood_weight": self.likelihood_weight,
             "optimizer": optimizer,
             "lr": self.lr,
             "schedule": self.schedule if isinstance(self.schedule, str) else "custom",

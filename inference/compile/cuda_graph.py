@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bayesnas.data.inputs import leaves_of, map_inputs
 from bayesnas.inference.compile.trace import RecordedStep
 from bayesnas.inference.optim.step_tensors import StepInputs
 
@@ -69,8 +70,8 @@ class CapturedStep:
         return capture.result.clone()  # the next replay writes it anew
 
     def _captured(self, inputs: StepInputs) -> _Capture:
-        x, y, scalars = (tensor.clone() for tensor in _batch(inputs))
-        inputs = inputs._replace(x=x, y=y, scalars=scalars)
+        x = map_inputs(torch.clone, inputs.x)
+        inputs = inputs._replace(x=x, y=inputs.y.clone(), scalars=inputs.scalars.clone())
         self._warm_up(inputs)
         if self._pool is None:
             self._pool = torch.cuda.graph_pool_handle()
@@ -83,7 +84,7 @@ class CapturedStep:
 
     def _warm_up(self, inputs: StepInputs) -> None:
         """Run the step on a stream of its own, as capture will, and undo what it did."""
-        device = inputs.x.device
+        device = inputs.y.device
         before = [tensor.clone() for tensor in _lasting(inputs)]
         random_state = torch.cuda.get_rng_state(device)
         generators = self.step.noise.generators
@@ -101,9 +102,9 @@ class CapturedStep:
             generator.set_state(state)
 
 
-def _batch(inputs: StepInputs) -> tuple[Tensor, Tensor, Tensor]:
+def _batch(inputs: StepInputs) -> list[Tensor]:
     """What is new at every step."""
-    return inputs.x, inputs.y, inputs.scalars
+    return [*leaves_of(inputs.x), inputs.y, inputs.scalars]
 
 
 def _lasting(inputs: StepInputs) -> list[Tensor]:

@@ -8,6 +8,7 @@ graph of tensor operations that can be changed and run. These are the pieces it 
 - a tracing context and a fake tensor mode: with one mode for all values a trace takes half as long;
 - ``torch._inductor.compile``: ``torch.compile`` would trace anew and check guards at every step;
 - the mode that sees every operation, and the leaves of its arguments, to compare passes;
+- the switch of oneDNN, whose recurrent layers are single operations without a rule for recording;
 - the class of operators and their schemas, which say what is random and what is written to.
 
 Where one of them changes, ``tests/inference/compile/test_torch_private.py`` fails, fits fall back
@@ -16,7 +17,8 @@ to eager steps, and the log of ``bayesnas`` says so.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -46,9 +48,21 @@ def trace_operations(
     >>> [node.target for node in graph.graph.nodes if node.op == "call_function"]
     [<OpOverload(op='aten.mul', overload='Tensor')>]
     """
-    with tracing(TracingContext(FakeTensorMode(allow_fallback_kernels=True))):
+    context = tracing(TracingContext(FakeTensorMode(allow_fallback_kernels=True)))
+    with _recurrent_layers_in_steps(), context:
         graph: torch.fx.GraphModule = make_fx(function)(*tensors)
     return graph
+
+
+@contextmanager
+def _recurrent_layers_in_steps() -> Iterator[None]:
+    """Let a recurrent layer be the operations of its steps: oneDNN's one can't be recorded."""
+    before = torch._C._get_mkldnn_enabled()
+    torch._C._set_mkldnn_enabled(False)
+    try:
+        yield
+    finally:
+        torch._C._set_mkldnn_enabled(before)
 
 
 def compile_operations(

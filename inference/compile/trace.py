@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from bayesnas.data.inputs import AnyInputs
 from bayesnas.inference.compile.bfloat16 import round_products
 from bayesnas.inference.compile.max_pool import keep_pooling
 from bayesnas.inference.compile.native_calls import by_bindings
@@ -28,6 +30,10 @@ from bayesnas.inference.optim.trainable_parameters import (
 )
 from bayesnas.models.base import BayesianModel
 
+_LOG = logging.getLogger("bayesnas")
+MOST_COMPILED = 4_000
+"""Operations of a step that compiling is worth; a recurrent layer has some fifty a time step."""
+
 
 class BoundModule(nn.Module):
     """The terms of the bound as the forward pass of a module, for ``functional_call``."""
@@ -37,7 +43,7 @@ class BoundModule(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, x: Tensor, y: Tensor, data_scale: float) -> BoundTerms:
+    def forward(self, x: AnyInputs, y: Tensor, data_scale: float) -> BoundTerms:
         """Run guide and model once."""
         return bound_terms(self.model, x, y, data_scale=data_scale)
 
@@ -148,11 +154,15 @@ class RecordedStep:
         self._run = None
 
     def compile(self, inputs: tuple[Any, ...]) -> None:
-        """Compile the graph with inductor; draws noise.
+        """Compile the graph with inductor; draws noise. A very large one runs as it is.
 
         Args:
             inputs: of a run, for their shapes.
         """
+        size = len(self.graph.graph.nodes)
+        if size > MOST_COMPILED:
+            _LOG.info("a step of %d operations is recorded and not compiled", size)
+            return
         tensors = [*flatten(inputs), *self.noise()]
         keep_pooling(self.graph.graph)
         self.graph.recompile()

@@ -19,7 +19,7 @@ from bayesnas.data.holdout import hold_out
 from bayesnas.inference.compression.compressed import Compressed, weight_count
 from bayesnas.inference.compression.pretraining import Pretraining, pretrained
 from bayesnas.inference.compression.stages import Descent, Effort, Stage, flattened, with_noise
-from bayesnas.inference.config.inputs import Data, checked_data
+from bayesnas.inference.config.inputs import Data, checked_tensors
 from bayesnas.inference.deployment.plain_network import in_data_units
 from bayesnas.inference.fit import fit
 from bayesnas.inference.posterior.posterior import Posterior
@@ -125,9 +125,9 @@ def compress(
 def _parts(
     model: BayesianCompressionNet, data: Data, validation: Data | float, seed: int
 ) -> tuple[Split, Split]:
-    train = checked_data(model, data, "data")
+    train = checked_tensors(model, data, "data")
     if not isinstance(validation, (int, float)):
-        return train, checked_data(model, validation, "validation")
+        return train, checked_tensors(model, validation, "validation")
     share = fraction_in("validation", validation, "(0, 1)")
     count = max(1, round(share * len(train)))
     labels = train.y if train.info.task == "classification" and train.y.ndim == 1 else None

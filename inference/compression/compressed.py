@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from torch import nn
 
+from bayesnas.coding import encode
 from bayesnas.inference.posterior.posterior import Posterior
 
 if TYPE_CHECKING:
@@ -44,6 +46,10 @@ class Compressed:
     def kept(self) -> float:
         """Share of the weights that is left, in [0, 1]."""
         return self.weights / self.weights_before
+
+    def encode(self, path: str | os.PathLike[str]) -> int:
+        """Write the network to a file of few bytes, see :func:`bayesnas.encode`; its size."""
+        return encode(self.module, path)
 
     def __repr__(self) -> str:
         """What is left, and the loss on validation data, on one line."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -12,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bayesnas.data import Split
+from bayesnas.inference.compression.training import Training, train
 from bayesnas.likelihoods import Likelihood
 from bayesnas.nn import is_linear_or_convolution
 
@@ -34,7 +34,7 @@ class Pretraining:
 def pretrained(
     build: Callable[[], nn.Module],
     likelihood: Likelihood,
-    train: Split,
+    data: Split,
     how: Pretraining,
     batch_size: int,
     seed: int,
@@ -45,7 +45,7 @@ def pretrained(
     Args:
         build: makes the net, under the seed.
         likelihood: of the targets given its outputs.
-        train: training data.
+        data: training data.
         how: by which steps.
         batch_size: examples in a batch.
         seed: of the initial weights, the order of the data and the dropout.
@@ -59,19 +59,8 @@ def pretrained(
             layer.register_forward_pre_hook(_dropout(rate))
             for layer, rate in zip(layers, how.dropout, strict=True)
         ]
-        x, y = train.x.to(device), train.y.to(device)
-        trained = [*net.parameters(), *likelihood.parameters()]
-        optimizer = torch.optim.Adam([p for p in trained if p.requires_grad], how.lr)
-        steps = how.epochs * math.ceil(len(x) / batch_size)
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-        for _ in range(how.epochs):
-            for rows in torch.randperm(len(x)).to(device).split(batch_size):
-                optimizer.zero_grad()
-                output = net(x[rows])
-                log_lik = likelihood(output).log_prob(likelihood.observed(y[rows], output))
-                (-log_lik.sum() / len(rows)).backward()
-                optimizer.step()
-                schedule.step()
+        sample = replace(data, x=data.x.to(device), y=data.y.to(device))
+        train(net, likelihood, sample, Training(how.epochs, how.lr, batch_size))
     for hook in hooks:
         hook.remove()
     return net.cpu().eval()

@@ -16,6 +16,7 @@ from bayesnas.data import Split
 from bayesnas.data.checks import as_floats
 from bayesnas.data.conversion import as_tensor, check_index
 from bayesnas.data.row_weights import RowWeights
+from bayesnas.data.streams.streamed_split import AnySplit
 from bayesnas.inference.config.inputs import Data
 from bayesnas.models.base import BayesianModel
 
@@ -26,7 +27,7 @@ ClassWeight = str | Mapping[int, float] | Sequence[float] | np.ndarray[Any, Any]
 def example_weights(
     model: BayesianModel,
     data: Data,
-    train: Split,
+    train: AnySplit,
     sample_weight: object = None,
     class_weight: ClassWeight | None = None,
 ) -> Tensor | None:
@@ -55,19 +56,20 @@ def example_weights(
         )
     weights = torch.ones(len(train), dtype=torch.float64)
     if sample_weight is not None:
-        if not isinstance(data, Split):
+        if isinstance(data, tuple | list):
             check_index("x", data[0], "sample_weight", sample_weight)
         weights = _numbers("sample_weight", sample_weight, len(train), "one for each row")
     if class_weight is not None:
-        weights = weights * _of_classes(class_weight, train)[train.y.cpu()]
+        labels = train.y.cpu() if isinstance(train, Split) else train.targets().cpu()
+        weights = weights * _of_classes(class_weight, train, labels)[labels]
     if not bool((weights > 0).any()):
         raise ValueError(f"{name} must be above 0 for one example or more, got 0 for all")
-    return weights.to(train.y.device)
+    return weights.to(train.device)
 
 
 def carrying(
-    model: BayesianModel, train: Split, weights: Tensor | None
-) -> tuple[BayesianModel, Split]:
+    model: BayesianModel, train: AnySplit, weights: Tensor | None
+) -> tuple[BayesianModel, AnySplit]:
     """Model and data of a weighted fit: the targets carry the weights, and the model knows.
 
     Args:
@@ -77,10 +79,14 @@ def carrying(
     """
     if weights is None:
         return model, train
-    held = RowWeights(train.y.shape[1:], train.y.dtype)
+    one = train.first(1).y
+    held = RowWeights(one.shape[1:], one.dtype)
     marked = copy.copy(model)
     marked.row_weights = held
-    return marked, dataclasses.replace(train, y=held.pack(train.y, weights))
+    if isinstance(train, Split):
+        return marked, dataclasses.replace(train, y=held.pack(train.y, weights))
+    form = dataclasses.replace(train.form, weights=(held, weights.cpu()))
+    return marked, dataclasses.replace(train, form=form)
 
 
 def _numbers(name: str, values: Any, count: int, what: str) -> Tensor:
@@ -93,9 +99,9 @@ def _numbers(name: str, values: Any, count: int, what: str) -> Tensor:
     return found
 
 
-def _of_classes(class_weight: ClassWeight, train: Split) -> Tensor:
-    """A weight for every class, ``[C]``."""
-    classes, y = train.info.classes, train.y.cpu()
+def _of_classes(class_weight: ClassWeight, train: AnySplit, y: Tensor) -> Tensor:
+    """A weight for every class, ``[C]``, by the labels of all rows."""
+    classes = train.info.classes
     if classes is None or y.ndim != 1:
         raise ValueError(
             "class_weight is for a classification with one label a row, got targets y of shape "

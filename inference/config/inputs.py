@@ -9,20 +9,25 @@ from typing import Any
 
 from torch import Tensor
 
-from bayesnas.data import Split
-from bayesnas.data.checks import as_floats, check_finite
-from bayesnas.data.conversion import as_pair, as_tensor, column_names
+from bayesnas.data import Inputs, Split, StreamedSplit
+from bayesnas.data.checks import check_finite, typed_inputs
+from bayesnas.data.conversion import as_inputs, as_pair, column_names
+from bayesnas.data.inputs import AnyInputs, leaves_of, shapes_of
+from bayesnas.data.streams.streamed_split import AnySplit, RowForm
 from bayesnas.inference.runtime.random_state import random_state_kept
 from bayesnas.models.base import BayesianModel
 
 _LOG = logging.getLogger("bayesnas")
 _MOST_NAMES = 8  # of columns in a message
 
-Data = Split | tuple[object, object]
+HEAD = 32
+"""Rows by which a data set that is read when needed is held to a model."""
+
+Data = Split | StreamedSplit | tuple[object, object]
 """A part of a data set, or a pair ``(x, y)`` of arrays, tables, lists or tensors."""
 
 
-def checked_data(model: BayesianModel, data: Data, name: str) -> Split:
+def checked_data(model: BayesianModel, data: Data, name: str) -> AnySplit:
     """Data as tensors that fit the model; one line of the log says what was cast.
 
     Args:
@@ -33,7 +38,8 @@ def checked_data(model: BayesianModel, data: Data, name: str) -> Split:
     Raises:
         TypeError: where ``data`` is neither.
         ValueError: for an empty set, x and y of different length, NaN or infinite values, what is
-            no number, labels out of range, or shapes that the model doesn't take.
+            no number, labels out of range, or shapes that the model doesn't take; of data that
+            are read when needed the first rows are looked at here, and the others as they come.
     """
     try:
         split, casts = _converted(model, data)
@@ -41,10 +47,12 @@ def checked_data(model: BayesianModel, data: Data, name: str) -> Split:
             raise ValueError(
                 f"the model's likelihood is for {model.task}, got data for {split.info.task}"
             )
+        _check_several(model, split)
         # Of a bare pair the number of classes is only known from below.
-        classes = split.info.classes if isinstance(data, Split) else None
+        classes = None if isinstance(data, tuple | list) else split.info.classes
+        few = split if isinstance(split, Split) else split.first(HEAD)
         with random_state_kept():
-            copy.deepcopy(model).cpu().check(split.x.cpu(), split.y.cpu(), classes)
+            copy.deepcopy(model).cpu().check(few.x.cpu(), few.y.cpu(), classes)
     except (TypeError, ValueError) as error:
         raise type(error)(f"{name}: {error}") from error
     if casts:
@@ -52,21 +60,51 @@ def checked_data(model: BayesianModel, data: Data, name: str) -> Split:
     return split
 
 
-def split_of(model: BayesianModel, data: Data) -> Split:
+def _check_several(model: BayesianModel, split: AnySplit) -> None:
+    x = split.first(1).x
+    if isinstance(x, Inputs) and not model.takes_several_inputs:
+        raise ValueError(f"x must be one tensor for a {type(model).__name__}, got {x}")
+
+
+def checked_tensors(model: BayesianModel, data: Data, name: str) -> Split:
+    """Data of which all rows are seen together; as :func:`checked_data`, and no streamed ones."""
+    found = checked_data(model, in_memory(data, name), name)
+    assert isinstance(found, Split)
+    return found
+
+
+def split_of(model: BayesianModel, data: Data) -> AnySplit:
     """Data as the model takes them: checked and cast, or as they were given.
 
     A model of the zoo gets x, and the targets of a regression, in the floating-point type of its
-    parameters. A ``PyroPair`` gets tensors as they are, and of arrays and tables the same type.
+    parameters; of several inputs those that are not of floating point keep their types. A
+    ``PyroPair`` gets tensors as they are, and of arrays and tables the same type.
     """
     return _converted(model, data)[0]
 
 
-def _converted(model: BayesianModel, data: Data) -> tuple[Split, list[str]]:
+def in_memory(data: Data, name: str) -> Data:
+    """Data that are not streamed.
+
+    Raises:
+        TypeError: naming the argument, for those that are.
+    """
+    if isinstance(data, StreamedSplit):
+        raise TypeError(
+            f"{name} must be in memory here, since all rows are seen together: give "
+            f"{name}.first(n) or tensors (x, y), got {data}"
+        )
+    return data
+
+
+def _converted(model: BayesianModel, data: Data) -> tuple[AnySplit, list[str]]:
     """The part, and what was cast in it."""
+    if isinstance(data, StreamedSplit):
+        return _streamed(model, data)
     names = None
     if isinstance(data, Split):
         x, y = data
-        pair: Split | tuple[Tensor, Tensor] = data
+        pair: Split | tuple[AnyInputs, Tensor] = data
     else:
         x, y, names = as_pair(data)
         pair = (x, y)
@@ -79,15 +117,28 @@ def _converted(model: BayesianModel, data: Data) -> tuple[Split, list[str]]:
         split = dataclasses.replace(
             split, info=dataclasses.replace(split.info, feature_names=names)
         )
-    casts = [
-        f"{letter} cast from {given.dtype} to {made.dtype}"
-        for letter, given, made in (("x", x, split.x), ("y", y, split.y))
-        if given.dtype != made.dtype and made.is_floating_point()
+    return split, _casts(x, y, split)
+
+
+def _streamed(model: BayesianModel, data: StreamedSplit) -> tuple[StreamedSplit, list[str]]:
+    few = data.first(1)
+    dtype = None if model.takes_data_as_given else model.input_dtype(few.x)
+    form = RowForm(dtype, data.info.task, data.info.classes)
+    found = data.formed(form)
+    return found, _casts(few.x, few.y, found.first(1))
+
+
+def _casts(x: AnyInputs, y: Tensor, made: Split) -> list[str]:
+    names = [name for name, _ in x.items()] if isinstance(x, Inputs) else ["x"]
+    pairs = zip([*names, "y"], [*leaves_of(x), y], [*leaves_of(made.x), made.y], strict=True)
+    return [
+        f"{name} cast from {given.dtype} to {found.dtype}"
+        for name, given, found in pairs
+        if given.dtype != found.dtype and found.is_floating_point()
     ]
-    return split, casts
 
 
-def inputs_of(model: BayesianModel, x: Any, known: tuple[str, ...] | None) -> Tensor:
+def inputs_of(model: BayesianModel, x: Any, known: tuple[str, ...] | None) -> AnyInputs:
     """Inputs alone, as :func:`split_of` would make them.
 
     Args:
@@ -100,13 +151,13 @@ def inputs_of(model: BayesianModel, x: Any, known: tuple[str, ...] | None) -> Te
             those of the training data, or in another order.
     """
     check_columns(column_names(x), known)
-    found = as_tensor("x", x)
+    found = as_inputs(x)
     if model.takes_data_as_given:
-        if found.is_floating_point():
-            check_finite("x", found)
+        for name, leaf in found.items() if isinstance(found, Inputs) else [("x", found)]:
+            if leaf.is_floating_point():
+                check_finite(name, leaf)
         return found
-    dtype = model.input_dtype(found)
-    return as_floats("x", found, dtype) if dtype.is_floating_point else found
+    return typed_inputs(found, model.input_dtype(found))
 
 
 def check_columns(names: tuple[str, ...] | None, known: tuple[str, ...] | None) -> None:
@@ -134,13 +185,37 @@ def check_as_trained(name: str, values: Tensor, example: Tensor) -> None:
         )
 
 
-def check_alike(train: Split, validation: Split) -> None:
+def check_same_inputs(x: AnyInputs, example: AnyInputs) -> None:
+    """Raise ValueError unless inputs are of the types and shapes that a model was trained on."""
+    if isinstance(x, Inputs) or isinstance(example, Inputs):
+        names = [part.names if isinstance(part, Inputs) else () for part in (x, example)]
+        kinds = [[(p.dtype, p.shape[1:]) for p in leaves_of(part)] for part in (x, example)]
+        if type(x) is not type(example) or names[0] != names[1] or kinds[0] != kinds[1]:
+            raise ValueError(f"x must be {_kinds(example)}, as in training, got {_kinds(x)}")
+        return
+    if x.ndim > 0 and x.dtype != example.dtype:
+        check_as_trained("x", x, example)
+    if x.shape[1:] != example.shape[1:] or len(x) == 0:
+        raise ValueError(
+            f"x must have shape {['n', *example.shape[1:]]} with n >= 1, as in training, "
+            f"got {list(x.shape)}"
+        )
+
+
+def _kinds(x: AnyInputs) -> str:
+    types = ", ".join(str(leaf.dtype) for leaf in leaves_of(x))
+    return f"{shapes_of(x)} of {types}"
+
+
+def check_alike(train: AnySplit, validation: AnySplit) -> None:
     """Raise ValueError unless rows of the validation data are shaped like those of training."""
-    for letter, first, second in (("x", train.x, validation.x), ("y", train.y, validation.y)):
-        if first.shape[1:] != second.shape[1:]:
+    one, other = train.first(1), validation.first(1)
+    for letter, first, second in (("x", one.x, other.x), ("y", one.y, other.y)):
+        shapes = [[leaf.shape[1:] for leaf in leaves_of(part)] for part in (first, second)]
+        if shapes[0] != shapes[1]:
             raise ValueError(
-                f"validation: {letter} must have shape {['n', *first.shape[1:]]} as in training, "
-                f"got {list(second.shape)}"
+                f"validation: {letter} must have shape {shapes_of(first)} as in training, "
+                f"got {shapes_of(second)}"
             )
     try:
         check_columns(validation.info.feature_names, train.info.feature_names)

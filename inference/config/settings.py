@@ -60,7 +60,8 @@ class FitSettings:
         compile: how steps are taken: ``"eager"``, ``"trace"``, ``"inductor"``, ``"cudagraph"``.
         precision: of matrix products, ``"float32"`` or ``"bfloat16"``.
         kl_weights: several λ, each of which is fitted ``restarts`` times; None for one.
-        bilevel: of a bilevel fit, ``Bilevel.config()`` of its upper level; else None.
+        bilevel: of a fit of two levels, ``Bilevel.config()`` of its upper level; else None.
+        objective: ``GeneralisedObjective.config()`` of the objective; None for the bound alone.
     """
 
     kl_weight: float | None
@@ -79,6 +80,7 @@ class FitSettings:
     bilevel: dict[str, Any] | None = None
     precision: str = "float32"
     kl_weights: tuple[float, ...] | None = None
+    objective: dict[str, Any] | None = None
 
     @property
     def chains(self) -> int:

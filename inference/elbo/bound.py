@@ -11,6 +11,7 @@ from pyro import poutine
 from torch import Tensor
 
 from bayesnas.checks import positive
+from bayesnas.data.inputs import AnyInputs
 from bayesnas.inference.elbo.closed_form import closed_forms
 from bayesnas.inference.elbo.messengers import DataScale
 from bayesnas.inference.elbo.sites import (
@@ -32,11 +33,13 @@ class BoundTerms:
         kl: KL(q ‖ p) in nats, by latent site, not yet weighted by λ; closed form where it is exact,
             else log q − log p at the draw. Sites of the guide alone have log q.
         local: those of ``kl`` that stand for the examples of the batch.
+        hyper: R(h) in nats, what a generalised objective adds for the hyperparameters; else None.
     """
 
     log_lik: dict[str, Tensor]
     kl: dict[str, Tensor]
     local: frozenset[str] = frozenset()
+    hyper: Tensor | None = None
 
     def expected_log_lik(self) -> Tensor:
         """Sum over the observed sites."""
@@ -51,15 +54,19 @@ class BoundTerms:
         terms = [*self.log_lik.values(), *self.kl.values()]
         return torch.stack([term.detach().to(terms[0].device) for term in terms])
 
-    def bound(self, kl_weight: float | Tensor) -> Tensor:
-        """𝓛 = E_q log p(y | w) − λ KL(q ‖ p), to be maximised."""
-        return self.expected_log_lik() - kl_weight * self.kl_divergence()
+    def bound(self, kl_weight: float | Tensor, likelihood_weight: float = 1.0) -> Tensor:
+        """𝓛 = μ E_q log p(y | w) − λ KL(q ‖ p) + R(h), to be maximised; μ is 1 but in Q."""
+        log_lik = self.expected_log_lik()
+        if likelihood_weight != 1.0:
+            log_lik = likelihood_weight * log_lik
+        bound = log_lik - kl_weight * self.kl_divergence()
+        return bound if self.hyper is None else bound + self.hyper
 
 
 @typed()
 def bound_terms(
     model: BayesianModel,
-    x: Tensor,
+    x: AnyInputs,
     y: Tensor | None,
     *,
     data_scale: float = 1.0,
@@ -118,7 +125,8 @@ def bound_terms(
     kl |= {name: log_density(site) for name, site in own.items()}
     both = {**latent, **own}
     local = frozenset(name for name, site in both.items() if model.follows_batch(site))
-    return BoundTerms(log_lik, kl, local)
+    hyper = None if model.hyper_terms is None else model.hyper_terms(model)
+    return BoundTerms(log_lik, kl, local, hyper)
 
 
 def _without_summed(

@@ -6,10 +6,9 @@ import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from torch import Tensor
-
+from bayesnas.data.streams.streamed_split import AnySplit
 from bayesnas.inference.evaluation.metrics import accuracy_of_means, evaluate
-from bayesnas.inference.evaluation.pruning_curve import pruned
+from bayesnas.inference.evaluation.model_pruning import ModelPruning
 from bayesnas.models.base import BayesianModel
 
 if TYPE_CHECKING:
@@ -28,8 +27,7 @@ Removing all of them cost at most 0.23 points of accuracy at any λ from 0.1 to 
 
 def frontier(
     models: Iterable[tuple[float, BayesianModel]],
-    x: Tensor,
-    y: Tensor,
+    sample: AnySplit,
     *,
     draws: int,
     threshold: float,
@@ -39,8 +37,7 @@ def frontier(
 
     Args:
         models: λ and the model fitted at it; one is held at a time.
-        x: inputs ``[n, ...]``.
-        y: targets ``[n, ...]``.
+        sample: the data, on the device of the models.
         draws: weights drawn, 0 for posterior means.
         threshold: relative density from which a weight counts as superfluous.
         seed: of the draws.
@@ -50,10 +47,10 @@ def frontier(
     kl_weights: list[float] = []
     rows: list[dict[str, float]] = []
     for kl_weight, model in models:
-        found = evaluate(model, x, y, kl_weight, draws, seed)
+        found = evaluate(model, sample, kl_weight, draws, seed)
         if model.weight_posteriors():
             found["parameters"] = kept_parameters(model, threshold)
-            found |= _stability(model, x, y, seed)
+            found |= _stability(model, sample, seed)
         kl_weights.append(kl_weight)
         rows.append(found)
     return xr.Dataset(
@@ -65,14 +62,15 @@ def frontier(
 
 def kept_parameters(model: BayesianModel, threshold: float) -> float:
     """Number of weights whose relative density ρ = exp(−μ²/2σ²) is below a threshold."""
-    smaller = pruned(model, None, threshold, "density", 0)
+    smaller = ModelPruning(model, "density").at(threshold=threshold)
     return float(sum(int(mask.sum()) for mask in smaller.keep_masks().values()))
 
 
-def _stability(model: BayesianModel, x: Tensor, y: Tensor, seed: int) -> dict[str, float]:
+def _stability(model: BayesianModel, sample: AnySplit, seed: int) -> dict[str, float]:
     """S = accuracy of the posterior means over that with 90 % of the weights removed."""
-    whole = accuracy_of_means(model, x, y)
+    whole = accuracy_of_means(model, sample)
     if whole is None:
         return {}
-    rest = accuracy_of_means(pruned(model, STABILITY_FRACTION, None, "density", seed), x, y)
+    pruning = ModelPruning(model, "density", seed=seed)
+    rest = accuracy_of_means(pruning.at(STABILITY_FRACTION), sample)
     return {"stability": whole / rest if rest else math.inf}

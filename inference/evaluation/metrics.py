@@ -10,6 +10,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from bayesnas.data import Split
+from bayesnas.data.inputs import AnyInputs
+from bayesnas.data.streams.streamed_split import AnySplit
 from bayesnas.inference.elbo.bound import bound_terms
 from bayesnas.inference.evaluation.calibration import calibration_error
 from bayesnas.inference.evaluation.point_masses import point_masses
@@ -22,7 +25,7 @@ from bayesnas.inference.evaluation.predictive import (
 )
 from bayesnas.inference.runtime.pyro_context import pyro_session
 from bayesnas.inference.runtime.random_state import RandomStream
-from bayesnas.models.base import BayesianModel
+from bayesnas.models.base import FEW, BayesianModel
 
 
 @dataclass
@@ -32,17 +35,18 @@ class Predictive:
     Attributes:
         means: class probabilities ``[n, classes]``, P(y = 1) ``[n]``, or means ``[n, ...]``.
         log_density: log of the predictive density of every target, ``[n]``, in nats.
-        expected_log_lik: E_q log p(y | w) summed over the rows, in nats.
-        expected_log_lik_error: its Monte Carlo standard error (NaN for fewer than two draws).
+        log_lik: log p(y | w) summed over the rows, in nats, by draw.
+        shared: what of it belongs to no row, by draw.
         seen: rows of which anything is observed, boolean ``[n]``; None for all of them.
-        targets: values of the site of the targets ``[n, ...]``.
+        targets: as they were given ``[n, ...]``; of a model whose program observes several sites
+            the values of that of the targets.
         labels: whether the targets are classes: whole numbers, but no counts.
     """
 
     means: Tensor
     log_density: Tensor
-    expected_log_lik: float
-    expected_log_lik_error: float
+    log_lik: list[float]
+    shared: list[float]
     seen: Tensor | None
     targets: Tensor
     labels: bool
@@ -50,6 +54,11 @@ class Predictive:
     def of_seen(self, rows: Tensor) -> Tensor:
         """The rows of which anything is observed."""
         return rows if self.seen is None else rows[self.seen]
+
+    def expected_log_lik(self) -> tuple[float, float]:
+        """E_q log p(y | w) and its Monte Carlo standard error (NaN for fewer than two draws)."""
+        totals = [sum(both) for both in zip(self.log_lik, self.shared, strict=True)]
+        return _mean_and_error(totals)
 
     def nll(self) -> float:
         """Mean negative log predictive density of an example, in nats."""
@@ -67,28 +76,75 @@ def _evaluating(model: BayesianModel) -> Iterator[None]:
         model.train(training)
 
 
-def predictive(model: BayesianModel, x: Tensor, y: Tensor, draws: int, seed: int) -> Predictive:
-    """Average predictions over ``draws`` draws of the weights; 0 means posterior means."""
+def predictive(
+    model: BayesianModel,
+    x: AnyInputs,
+    y: Tensor,
+    draws: int,
+    seed: int,
+    few: AnyInputs | None = None,
+) -> Predictive:
+    """Average predictions over ``draws`` draws of the weights; 0 means posterior means.
+
+    ``few`` are rows that say what examples share: those of ``x`` where none are given.
+    """
+    few = model.few_rows(x) if few is None else few
     found = (
-        posterior_draws(model, model.few_rows(x), draws, seed)
-        if draws
-        else iter([posterior_means(model, model.few_rows(x))])
+        posterior_draws(model, few, draws, seed) if draws else iter([posterior_means(model, few)])
     )
-    sums, means, log_density = [], torch.zeros(()), torch.tensor(-torch.inf)
+    sums, shared, means = [], [], torch.zeros(())
+    log_density = torch.tensor(-torch.inf)
     for draw in found:
         given = conditionals(model, x, y, draw)
-        sums.append(given.total())
+        sums.append(given.log_lik.double().sum().item())
+        shared.append(given.shared)
         means = means.to(given.means.device) + given.means.double()
         log_density = torch.logaddexp(log_density.to(means.device), given.log_lik.double())
-    expected, error = _mean_and_error(sums)
     return Predictive(
         means / len(sums),
         log_density - math.log(len(sums)),
-        expected,
-        error,
+        sums,
+        shared,
         given.seen,
-        given.targets,
+        given.targets if model.takes_data_as_given else y,
         given.labels,
+    )
+
+
+def _predictive_of(model: BayesianModel, sample: AnySplit, draws: int, seed: int) -> Predictive:
+    """As :func:`predictive`, of a sample that may be read part by part: every part sees all draws.
+
+    Memory holds what is predicted of all rows, and the inputs of one part.
+    """
+    few = _few(model, sample)[0]
+    parts = [
+        predictive(model, x, y, draws, seed, few)
+        for x, y in sample.parts(model.rows_at_once(len(sample)))
+    ]
+    return parts[0] if len(parts) == 1 else _together(parts)
+
+
+def _few(model: BayesianModel, sample: AnySplit) -> tuple[AnyInputs, Tensor]:
+    """Rows that say all of what examples share."""
+    if not isinstance(sample, Split):
+        sample = sample.first(len(sample) if model.whole_sample else FEW)
+    return model.few_rows(sample.x), model.few_rows(sample.y)
+
+
+def _together(parts: Sequence[Predictive]) -> Predictive:
+    seen = [
+        torch.ones_like(part.log_density, dtype=torch.bool) if part.seen is None else part.seen
+        for part in parts
+    ]
+    everything = all(part.seen is None for part in parts)
+    return Predictive(
+        torch.cat([part.means for part in parts]),
+        torch.cat([part.log_density for part in parts]),
+        [sum(by_part) for by_part in zip(*(part.log_lik for part in parts), strict=True)],
+        parts[0].shared,
+        None if everything else torch.cat(seen),
+        torch.cat([part.targets for part in parts]),
+        parts[0].labels,
     )
 
 
@@ -100,24 +156,24 @@ def _mean_and_error(values: Sequence[float]) -> tuple[float, float]:
 
 
 def evaluate(
-    model: BayesianModel, x: Tensor, y: Tensor, kl_weight: float, draws: int, seed: int
+    model: BayesianModel, sample: AnySplit, kl_weight: float, draws: int, seed: int
 ) -> dict[str, float]:
     """Metrics of a model on data; see ``Posterior.evaluate``."""
     with _evaluating(model):
-        found = predictive(model, x, y, draws, seed)
-        kl, kl_error = kl_of(model, x, y, draws, seed)
+        found = _predictive_of(model, sample, draws, seed)
+        kl, kl_error = kl_of(model, sample, draws, seed)
+    log_lik, error = found.expected_log_lik()
     metrics = {
         "nll": found.nll(),
-        "elbo": found.expected_log_lik - (kl_weight * kl if kl_weight else 0.0),
+        "elbo": log_lik - (kl_weight * kl if kl_weight else 0.0),
         "kl": kl,
-        "expected_log_lik": found.expected_log_lik,
+        "expected_log_lik": log_lik,
         # Both averages are over the same draws of the guide or over independent ones; the sum of
         # the errors is the most that their difference can have.
-        "elbo_error": found.expected_log_lik_error + kl_weight * kl_error,
+        "elbo_error": error + kl_weight * kl_error,
     }
-    y = found.targets if model.takes_data_as_given else y  # where several sites are observed
-    means, targets = found.of_seen(found.means), found.of_seen(y)
-    if y.is_floating_point() or not found.labels:
+    means, targets = found.of_seen(found.means), found.of_seen(found.targets)
+    if targets.is_floating_point() or not found.labels:
         if means.shape != targets.shape:
             raise ValueError(
                 f"y must have the shape of the model's means {list(means.shape)}, "
@@ -131,41 +187,46 @@ def evaluate(
     }
 
 
-def mean_nll(model: BayesianModel, x: Tensor, y: Tensor, *, seed: int, draws: int = 8) -> float:
+def mean_nll(model: BayesianModel, sample: AnySplit, *, seed: int, draws: int = 8) -> float:
     """Mean negative log predictive density of the targets, in nats an example."""
     with _evaluating(model):
-        return predictive(model, x, y, draws, seed).nll()
+        return _predictive_of(model, sample, draws, seed).nll()
 
 
-def kl_of(model: BayesianModel, x: Tensor, y: Tensor, draws: int, seed: int) -> tuple[float, float]:
+def kl_of(model: BayesianModel, sample: AnySplit, draws: int, seed: int) -> tuple[float, float]:
     """KL(q ‖ p) in nats and its standard error; averaged over ``draws`` where not closed-form.
 
     Latent sites of every example are summed over all rows of ``x``. Infinite where the guide puts
     all mass on one value of a continuous latent.
     """
-    if point_masses(model, model.few_rows(x)):
+    few = _few(model, sample)
+    if point_masses(model, few[0]):
         return math.inf, 0.0
-    stream = RandomStream(seed, x.device)
-    local = next(posterior_draws(model, model.few_rows(x), 1, seed)).local
+    stream = RandomStream(seed, sample.device)
+    local = next(posterior_draws(model, few[0], 1, seed)).local
+    size = model.rows_at_once(len(sample))
     # Without latents of each example the KL is that of the weights: two rows do.
-    batches = x.split(model.rows_at_once(len(x))) if local else (model.few_rows(x),)
-    targets = y.split(model.rows_at_once(len(y))) if local else (model.few_rows(y),)
-    totals = []
-    for _ in range(max(draws, 1)):
-        weights_kl, local_kl = 0.0, 0.0
-        for rows, labels in zip(batches, targets, strict=True):
-            with torch.no_grad(), pyro_session(stream):
-                terms = bound_terms(model, rows, labels, differentiable=False)
-            local_kl += sum(float(terms.kl[name]) for name in terms.local)
-            weights_kl = sum(float(kl) for n, kl in terms.kl.items() if n not in terms.local)
-        totals.append(weights_kl + local_kl)
-    return _mean_and_error(totals)
+    parts = sample.parts(size) if local else iter([few])
+    weights_kl, local_kl = [0.0] * max(draws, 1), [0.0] * max(draws, 1)
+    for x, y in parts:
+        for draw in range(max(draws, 1)):
+            for start in range(0, len(y), size):
+                rows = slice(start, start + size)
+                with torch.no_grad(), pyro_session(stream):
+                    terms = bound_terms(model, x[rows], y[rows], differentiable=False)
+                local_kl[draw] += sum(float(terms.kl[name]) for name in terms.local)
+                shared = [float(kl) for n, kl in terms.kl.items() if n not in terms.local]
+                weights_kl[draw] = sum(shared)
+    return _mean_and_error([sum(both) for both in zip(weights_kl, local_kl, strict=True)])
 
 
-def accuracy_of_means(model: BayesianModel, x: Tensor, y: Tensor) -> float | None:
+def accuracy_of_means(model: BayesianModel, sample: AnySplit) -> float | None:
     """Accuracy at the posterior means; None where the targets are no classes."""
-    if y.is_floating_point():
+    few, right = _few(model, sample), 0
+    if few[1].is_floating_point():
         return None
     with _evaluating(model):
-        means = conditional_means(model, x, posterior_means(model, model.few_rows(x)))
-    return (predicted_labels(means, y) == y).float().mean().item()
+        draw = posterior_means(model, few[0])
+        for x, y in sample.parts(model.rows_at_once(len(sample))):
+            right += int((predicted_labels(conditional_means(model, x, draw), y) == y).sum())
+    return right / (len(sample) * few[1][0].numel())

@@ -8,6 +8,7 @@ import torch
 from pyro.distributions import Delta
 from torch import Tensor
 
+from bayesnas.data.inputs import AnyInputs
 from bayesnas.inference.evaluation.predictive import guide_trace, model_trace, posterior_draws
 from bayesnas.inference.runtime.pyro_context import pyro_session
 from bayesnas.inference.runtime.random_state import RandomStream
@@ -16,7 +17,7 @@ from bayesnas.models.base import BayesianModel
 _SEEDS = (0, 1)
 
 
-def point_masses(model: BayesianModel, x: Tensor) -> list[str]:
+def point_masses(model: BayesianModel, x: AnyInputs) -> list[str]:
     """Names of the latent sites where the divergence KL(q ‖ p) is infinite.
 
     A density p gives no mass to a point; a penalty in the place of one may. Pyro's autoguides end
@@ -36,7 +37,7 @@ def point_masses(model: BayesianModel, x: Tensor) -> list[str]:
     return [name for name in fixed if name in nodes and _has_density(nodes[name]["fn"])]
 
 
-def _deltas(model: BayesianModel, x: Tensor, seed: int) -> dict[str, Tensor]:
+def _deltas(model: BayesianModel, x: AnyInputs, seed: int) -> dict[str, Tensor]:
     with torch.no_grad(), pyro_session(RandomStream(seed, x.device)):
         trace = guide_trace(model, x)
     return {

@@ -11,6 +11,7 @@ import torch
 from pyro import poutine
 from torch import Tensor
 
+from bayesnas.data.inputs import AnyInputs
 from bayesnas.inference.elbo.messengers import (
     DrawnWeights,
     FixedValues,
@@ -49,7 +50,7 @@ class PosteriorDraw:
 
 
 def posterior_draws(
-    model: BayesianModel, x: Tensor, draws: int, seed: int
+    model: BayesianModel, x: AnyInputs, draws: int, seed: int
 ) -> Iterator[PosteriorDraw]:
     """Yield draws from the guide, one at a time.
 
@@ -66,13 +67,13 @@ def posterior_draws(
         yield draw
 
 
-def posterior_means(model: BayesianModel, x: Tensor) -> PosteriorDraw:
+def posterior_means(model: BayesianModel, x: AnyInputs) -> PosteriorDraw:
     """Means of the guide at the shared latent sites."""
     with torch.no_grad(), pyro_session(RandomStream(0, x.device)):
         return _run_guide(model, x, means=True)
 
 
-def _run_guide(model: BayesianModel, x: Tensor, *, means: bool) -> PosteriorDraw:
+def _run_guide(model: BayesianModel, x: AnyInputs, *, means: bool) -> PosteriorDraw:
     trace = guide_trace(model, x, means=means)
     sites, terms = split_sites(trace)
     shared = {name: site for name, site in sites.items() if not model.follows_batch(site)}
@@ -81,7 +82,7 @@ def _run_guide(model: BayesianModel, x: Tensor, *, means: bool) -> PosteriorDraw
     return PosteriorDraw(values, log_q, local=len(shared) < len(sites), means=means)
 
 
-def guide_trace(model: BayesianModel, x: Tensor, *, means: bool = False) -> Any:
+def guide_trace(model: BayesianModel, x: AnyInputs, *, means: bool = False) -> Any:
     """Trace of the guide at a draw, or at the means of its sites."""
     guide: Callable[..., Any] = GuideMeans()(model.guide) if means else model.guide
     with DrawnWeights():
@@ -90,7 +91,7 @@ def guide_trace(model: BayesianModel, x: Tensor, *, means: bool = False) -> Any:
 
 def model_trace(
     model: BayesianModel,
-    x: Tensor,
+    x: AnyInputs,
     draw: PosteriorDraw,
     y: Tensor | None = None,
     *,
@@ -135,7 +136,7 @@ def conditional_mean(fn: Any) -> Tensor:
     return mean
 
 
-def conditional_means(model: BayesianModel, x: Tensor, draw: PosteriorDraw) -> Tensor:
+def conditional_means(model: BayesianModel, x: AnyInputs, draw: PosteriorDraw) -> Tensor:
     """Class probabilities or means of y for every row of ``x``, in batches."""
     return torch.cat([_mean(model, trace) for trace, _ in batch_traces(model, x, draw)])
 
@@ -146,7 +147,7 @@ def _mean(model: BayesianModel, trace: Any) -> Tensor:
 
 
 def conditional_samples(
-    model: BayesianModel, x: Tensor, draw: PosteriorDraw, stream: RandomStream
+    model: BayesianModel, x: AnyInputs, draw: PosteriorDraw, stream: RandomStream
 ) -> Tensor:
     """Sample y for every row of ``x`` given a draw of the latents, ``[n, ...]``."""
     found = []
@@ -182,7 +183,9 @@ class Conditionals:
         return self.log_lik.double().sum().item() + self.shared
 
 
-def conditionals(model: BayesianModel, x: Tensor, y: Tensor, draw: PosteriorDraw) -> Conditionals:
+def conditionals(
+    model: BayesianModel, x: AnyInputs, y: Tensor, draw: PosteriorDraw
+) -> Conditionals:
     """Means of y and log-likelihood of every row, in batches."""
     means, log_lik, seen, targets, shared, labels = [], [], [], [], 0.0, True
     for start, (trace, rows) in enumerate(batch_traces(model, x, draw, y)):
@@ -235,7 +238,7 @@ def _is_of_labels(fn: Any) -> bool:
 
 def batch_traces(
     model: BayesianModel,
-    x: Tensor,
+    x: AnyInputs,
     draw: PosteriorDraw,
     y: Tensor | None = None,
     *,
@@ -250,7 +253,7 @@ def batch_traces(
 
 
 def shared_values(
-    model: BayesianModel, x: Tensor, draw: PosteriorDraw
+    model: BayesianModel, x: AnyInputs, draw: PosteriorDraw
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Log p(w) of every shared latent site at a draw, in nats, and what is deterministic then.
 

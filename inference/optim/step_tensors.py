@@ -9,6 +9,7 @@ from typing import NamedTuple, Self
 import torch
 from torch import Tensor
 
+from bayesnas.data.inputs import AnyInputs
 from bayesnas.inference.optim.adam import AdamScalars
 from bayesnas.inference.optim.trainable_parameters import ActiveLeaves
 
@@ -26,7 +27,7 @@ class StepInputs(NamedTuple):
         exp_avg_sq: the second.
         buffers: of the model, those that a forward pass may change.
         constant: parameters that the step leaves alone, of the other level of a two-level fit.
-        x: inputs of the batch.
+        x: inputs of the batch, one tensor or several.
         y: its targets.
         scalars: a :class:`StepScalars`, packed, so that one copy brings all to a GPU.
     """
@@ -37,7 +38,7 @@ class StepInputs(NamedTuple):
     exp_avg_sq: list[Tensor]
     buffers: list[Tensor]
     constant: list[Tensor]
-    x: Tensor
+    x: AnyInputs
     y: Tensor
     scalars: Tensor
 
@@ -116,7 +117,7 @@ class StepTensors(NamedTuple):
     buffers: list[Tensor]
     constant: list[Tensor]
 
-    def inputs(self, use: ActiveLeaves, x: Tensor, y: Tensor, scalars: Tensor) -> StepInputs:
+    def inputs(self, use: ActiveLeaves, x: AnyInputs, y: Tensor, scalars: Tensor) -> StepInputs:
         """The arguments of a step that uses some of the leaves."""
         places = use.positions
         moments = places if self.exp_avg else []

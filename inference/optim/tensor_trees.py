@@ -8,8 +8,10 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from bayesnas.data.inputs import Inputs
+
 Tree = TypeVar("Tree", bound=tuple[Any, ...])
-"""A NamedTuple whose fields are tensors or lists of tensors: a pytree of torch's."""
+"""A NamedTuple whose fields are tensors, lists of tensors or ``Inputs``."""
 
 
 def flatten(tree: tuple[Any, ...]) -> list[Tensor]:
@@ -26,6 +28,8 @@ def flatten(tree: tuple[Any, ...]) -> list[Tensor]:
     for part in tree:  # torch's own tree_flatten takes ten times as long
         if isinstance(part, list):
             found += part
+        elif isinstance(part, Inputs):
+            found += part.leaves
         else:
             found.append(part)
     return found
@@ -39,10 +43,14 @@ def unflatten(like: Tree, tensors: Iterable[Tensor]) -> Tree:
         ValueError: for more.
     """
     remaining = iter(tensors)
-    parts = [
-        [next(remaining) for _ in part] if isinstance(part, list) else next(remaining)
-        for part in like
-    ]
+    parts: list[Any] = []
+    for part in like:
+        if isinstance(part, list):
+            parts.append([next(remaining) for _ in part])
+        elif isinstance(part, Inputs):
+            parts.append(part.like([next(remaining) for _ in part.leaves]))
+        else:
+            parts.append(next(remaining))
     if more := list(remaining):
         raise ValueError(f"tensors must be as many as the tree has, got {len(more)} more")
     return type(like)(*parts)

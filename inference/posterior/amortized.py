@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
+
 from bayesnas.distributions import LogUniform
 from bayesnas.inference.config.settings import check_kl_weight
 from bayesnas.inference.posterior.kl_path import KLWeightPath
 from bayesnas.inference.posterior.posterior import Posterior
 from bayesnas.typed import typed
+
+_EVIDENCE_POINTS = 33
 
 
 class AmortizedPosterior(KLWeightPath):
@@ -38,6 +42,17 @@ class AmortizedPosterior(KLWeightPath):
         assert self.settings.amortization is not None
         span = self.settings.amortization.span
         return LogUniform(span.low, span.high)
+
+    def _kl_weights_down_to_one(self) -> list[float]:
+        assert self.settings.amortization is not None
+        span = self.settings.amortization.span
+        if not span.low <= 1 < span.high:
+            raise ValueError(
+                "thermodynamic integration goes along λ from the end of the fitted range to 1, "
+                f"which must lie in it, got the range {self.settings.kl_weight_text()}"
+            )
+        inner = np.geomspace(1.0, span.high, _EVIDENCE_POINTS)[1:-1]
+        return [1.0, *map(float, inner), span.high]
 
     @typed()
     def at(self, kl_weight: float) -> Posterior:

@@ -10,10 +10,11 @@ import numpy.typing as npt
 from torch import Tensor
 
 from bayesnas.checks import draw_count, seed_number
-from bayesnas.export.datatree import pareto_k, tempered_log_weights, to_datatree
-from bayesnas.inference.config.inputs import Data
+from bayesnas.data import Inputs, Split
+from bayesnas.data.inputs import AnyInputs
+from bayesnas.export.datatree import to_datatree
+from bayesnas.inference.config.inputs import Data, in_memory
 from bayesnas.inference.config.settings import check_kl_weight
-from bayesnas.inference.evaluation.point_masses import point_masses
 from bayesnas.inference.evaluation.predictive import (
     PosteriorDraw,
     conditional_samples,
@@ -21,12 +22,13 @@ from bayesnas.inference.evaluation.predictive import (
     posterior_draws,
     shared_values,
 )
+from bayesnas.inference.evidence.log_densities import tempered_pareto_k, total
 from bayesnas.inference.posterior.base import BasePosterior, padded_history
 from bayesnas.inference.posterior.chain import FittedChain
 from bayesnas.inference.runs.chain_record import HISTORY
 from bayesnas.inference.runs.description import RunDescription
 from bayesnas.inference.runs.run_folder import Example
-from bayesnas.inference.runtime.random_state import RandomStream
+from bayesnas.inference.runtime.random_state import RandomStream, derived_seed
 from bayesnas.models.base import BayesianModel
 from bayesnas.typed import typed
 
@@ -66,13 +68,13 @@ class ArvizExport(BasePosterior):
         """
         draws = draw_count("draws", draws, 1)
         seed = seed_number("seed", seed)
-        split = None if data is None else self._split(data)
+        split = None if data is None else self._sample(in_memory(data, "data"))
         return draws_to_datatree(
             self._chains,
             self.run,
             self.example,
             draws,
-            None if split is None else self._on_device(split),
+            None if not isinstance(split, Split) else (split.x, split.y),
             var_names,
             seed,
             # Of a weighted fit the target has other factors than the log-likelihood of the data.
@@ -145,16 +147,16 @@ def draws_to_datatree(
     posterior, prior, targets = (_Recorder(len(chains), draws) for _ in range(3))
     log_q, log_lik = np.zeros((len(chains), draws)), np.zeros((len(chains), draws))
     for c, chain in enumerate(chains):
-        samples = RandomStream(seed + c + 1, example[0].device)
+        samples = RandomStream(seed + c + 1, example[1].device)
         model = chain.model.eval()
-        for d, draw in enumerate(posterior_draws(model, example[0], draws, _chain_seed(seed, c))):
+        for d, draw in enumerate(posterior_draws(model, example[0], draws, derived_seed(seed, c))):
             log_prior, noted = shared_values(model, example[0], draw)
             values = draw.values | noted
             for site in _exported(values, var_names):
                 posterior.put(site, c, d, values[site])
             for site, value in log_prior.items():
                 prior.put(site, c, d, value.double())
-            log_q[c, d] = _total(draw.log_q)
+            log_q[c, d] = total(draw.log_q)
             if data is not None:
                 log_lik[c, d] = _record_targets(targets, c, d, model, draw, data, samples)
     assert run.settings.kl_weight is not None  # of one λ: an amortised fit exports its λ in turn
@@ -170,7 +172,7 @@ def draws_to_datatree(
         log_likelihood=_named(targets, "log_likelihood", target),
         posterior_predictive=_named(targets, "posterior_predictive", target),
         observed_data=observed,
-        constant_data=None if data is None else {"x": data[0].cpu().numpy()},
+        constant_data=None if data is None else _constant(data[0]),
         svi=_history(chains),
         attrs={
             "model": chains[0].model.describe(),
@@ -178,24 +180,6 @@ def draws_to_datatree(
             "seed": run.settings.seed,
         },
     )
-
-
-def tempered_pareto_k(
-    model: BayesianModel, x: Tensor, y: Tensor, draws: int, kl_weight: float, seed: int
-) -> float:
-    """k̂ of the guide against p(w) p(y | x, w)^(1/λ); see ``Posterior.pareto_k``."""
-    log_prior, log_lik, log_q = np.zeros(draws), np.zeros(draws), np.zeros(draws)
-    model.eval()
-    if fixed := point_masses(model, model.few_rows(x)):
-        raise ValueError(
-            f"the guide of {model.describe()} puts all mass on one value of {fixed}, so draws from "
-            "it have no importance weights"
-        )
-    for d, draw in enumerate(posterior_draws(model, model.few_rows(x), draws, seed)):
-        log_prior[d] = _total(shared_values(model, model.few_rows(x), draw)[0])
-        log_lik[d] = conditionals(model, x, y, draw).total()
-        log_q[d] = _total(draw.log_q)
-    return pareto_k(tempered_log_weights(log_prior, log_lik, log_q, kl_weight))
 
 
 def _record_targets(
@@ -233,8 +217,17 @@ def _dims(model: BayesianModel, data: Example | None) -> dict[str, Sequence[str]
         x, y = data
         name = model.target_site
         dims[name] = ("obs", *(f"{name}_dim_{axis}" for axis in range(1, y.ndim)))
-        dims["x"] = ("obs", *(f"x_dim_{axis}" for axis in range(1, x.ndim)))
+        for key, values in _constant(x).items():
+            dims[key] = ("obs", *(f"{key}_dim_{axis}" for axis in range(1, values.ndim)))
     return dims
+
+
+def _constant(x: AnyInputs) -> dict[str, npt.NDArray[Any]]:
+    """Inputs as ``x``; several by their names, or as ``x0``, ``x1``, ... by place."""
+    if not isinstance(x, Inputs):
+        return {"x": x.cpu().numpy()}
+    names = x.names or [f"x{place}" for place in range(len(x.leaves))]
+    return {name: leaf.cpu().numpy() for name, leaf in zip(names, x.leaves, strict=True)}
 
 
 def _named(targets: _Recorder, name: str, target: str) -> dict[str, npt.NDArray[Any]] | None:
@@ -244,11 +237,3 @@ def _named(targets: _Recorder, name: str, target: str) -> dict[str, npt.NDArray[
 def _history(chains: Sequence[FittedChain]) -> dict[str, npt.NDArray[Any]]:
     rows = padded_history([chain.history for chain in chains]).numpy()
     return {name: rows[:, :, index] for index, name in enumerate(HISTORY)}
-
-
-def _total(terms: dict[str, Tensor]) -> float:
-    return float(sum(value.double().item() for value in terms.values()))
-
-
-def _chain_seed(seed: int, chain: int) -> int:
-    return int(np.random.SeedSequence([seed, chain]).generate_state(1)[0])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -11,11 +11,16 @@ import torch
 from torch import Tensor
 
 from bayesnas.checks import is_whole
-from bayesnas.data import DataInfo, Split
+from bayesnas.data import DataInfo, Inputs, Split, StreamedSplit
+from bayesnas.data.inputs import AnyInputs
+from bayesnas.data.streams.streamed_split import AnySplit
 from bayesnas.inference.config.inputs import (
+    HEAD,
     Data,
     check_as_trained,
     check_columns,
+    check_same_inputs,
+    in_memory,
     inputs_of,
     split_of,
 )
@@ -131,42 +136,45 @@ class BasePosterior:
         """
         RunFolder.open(path, self.run).finish(self.records(), self.example)
 
-    def _tensors(self, data: Data) -> Example:
-        return self._on_device(self._split(data))
+    def _tensors(self, data: Data, name: str = "data") -> Example:
+        """Inputs and targets in memory, on the device of the model."""
+        split = self._sample(in_memory(data, name))
+        assert isinstance(split, Split)
+        return split.x, split.y
 
-    def _split(self, data: Data) -> Split:
-        split = split_of(self.model, data)
+    def _sample(self, data: Data) -> AnySplit:
+        """Data that fit the model, on its device."""
+        split = split_of(self.model, data).to(self.device)
         if not isinstance(data, Split):  # that of a data set may have been renamed
             check_columns(split.info.feature_names, self.data.feature_names)
-        self._check_inputs(split.x)
+        # Of what is read when needed some rows stand for all.
+        few = split if isinstance(split, Split) else split.first(HEAD)
+        self._check_inputs(few.x, len(split))
+        self.model.check(few.x, few.y)
+        check_as_trained("y", few.y, self.example[1])
         return split
 
-    def _inputs(self, x: Any) -> Tensor:
-        """Inputs alone, where the training data lay and of their type."""
+    @property
+    def device(self) -> torch.device:
+        """Where the posterior lies."""
+        return self.example[1].device
+
+    def _inputs(self, x: Any) -> Iterator[AnyInputs]:
+        """Inputs alone, where the training data lay and of their type; streamed ones in parts."""
+        if isinstance(x, StreamedSplit):
+            sample = self._sample(x)
+            yield from (rows for rows, _ in sample.parts(self.model.rows_at_once(len(sample))))
+            return
         found = inputs_of(self.model, x, self.data.feature_names)
-        self._check_inputs(found)
-        return found.to(self.example[0].device)
+        self._check_inputs(found, len(found) if isinstance(found, Inputs) or found.ndim else 0)
+        yield found.to(self.device)
 
-    def _on_device(self, split: Split) -> Example:
-        device = self.example[0].device
-        x, y = split.x.to(device), split.y.to(device)
-        self.model.check(x, y)
-        check_as_trained("y", y, self.example[1])
-        return x, y
-
-    def _check_inputs(self, x: Tensor) -> None:
-        if x.ndim > 0 and x.dtype != self.example[0].dtype:
-            check_as_trained("x", x, self.example[0])
-        expected = self.example[0].shape[1:]
-        if x.shape[1:] != expected or len(x) == 0:
-            raise ValueError(
-                f"x must have shape {['n', *expected]} with n >= 1, as in training, "
-                f"got {list(x.shape)}"
-            )
-        if self.model.whole_sample and len(x) != len(self.example[0]):
+    def _check_inputs(self, x: AnyInputs, rows: int) -> None:
+        check_same_inputs(x, self.example[0])
+        if self.model.whole_sample and rows != len(self.example[0]):
             raise ValueError(
                 f"x must be the {len(self.example[0])} rows of the training data, in their order, "
-                f"got {len(x)} rows: {self.model.whole_sample}"
+                f"got {rows} rows: {self.model.whole_sample}"
             )
 
     def __repr__(self) -> str:
@@ -189,8 +197,8 @@ def padded_history(histories: Sequence[Tensor]) -> Tensor:
 
 
 def _restored(run: RunDescription, record: ChainRecord, example: Example) -> FittedChain:
-    fresh = copy.deepcopy(run.model).to(example[0].device)
-    with pyro_session(RandomStream(0, example[0].device)):
+    fresh = copy.deepcopy(run.model).to(example[1].device)
+    with pyro_session(RandomStream(0, example[1].device)):
         fresh.prepare(*example)
         fresh.load_state_dict(below("model/", record.fitted))
         trained = None

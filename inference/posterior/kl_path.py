@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Any, NoReturn, Unpack
 
 from torch import nn
 
-from bayesnas.checks import draw_count
+from bayesnas.checks import draw_count, seed_number
 from bayesnas.inference.config.inputs import Data
 from bayesnas.inference.evaluation.frontier import SUPERFLUOUS_DENSITY, frontier
+from bayesnas.inference.evidence.estimate import path_evidence
+from bayesnas.inference.evidence.result import Evidence
 from bayesnas.inference.posterior.base import BasePosterior
 from bayesnas.inference.posterior.posterior import Posterior
 from bayesnas.inference.posterior.retrain import Start
+from bayesnas.models.base import BayesianModel
 from bayesnas.typed import typed
 
 if TYPE_CHECKING:
@@ -69,6 +72,52 @@ class KLWeightPath(BasePosterior, abc.ABC):
         """Train the discrete network at one KL weight by itself; see ``Posterior.retrain``."""
         return self.at(kl_weight).retrain(data, start=start, **options)
 
+    @abc.abstractmethod
+    def _kl_weights_down_to_one(self) -> Sequence[float]:
+        """KL weights over which the evidence is integrated unless others are given."""
+
+    @typed(own=("data",))
+    def evidence(
+        self,
+        data: Data,
+        *,
+        kl_weights: Sequence[float] | None = None,
+        draws: int = 200,
+        seed: int = 0,
+    ) -> Evidence:
+        """Estimate ln p(y | x) by thermodynamic integration along λ, without training.
+
+        With β = 1/λ, d ln Z_β / dβ = E ln p(y | x, w) over the tempered posterior of λ, to which
+        the guide at λ was fitted; from the largest λ to 1 that adds up to the evidence. Guides that
+        are close enough to their posteriors, by k̂, are corrected by importance weights. The
+        model has to be the same at all λ: learned prior and noise scales are refused unless the
+        fit kept them constant (``amortize={...}`` of the guide alone).
+
+        Args:
+            data: the training data.
+            kl_weights: λ ≥ 1, 1 among them; by default 33 values, evenly spaced over ln λ from 1 to
+                the end of the fitted range, or those fitted.
+            draws: from the guide at every λ, at least 30.
+            seed: of the draws.
+
+        Returns:
+            the estimate in nats, its standard error, a bracket (the evidence lower bound, and the
+            sum of the right ends of a rising integrand), the largest k̂, and what was found at every
+            λ, as ``path``.
+
+        Raises:
+            ValueError: for λ that don't end at 1, a model with latents of every example, or one
+                that changes along λ.
+        """
+        draws, seed = draw_count("draws", draws), seed_number("seed", seed)
+        path = self._kl_weights_down_to_one() if kl_weights is None else kl_weights
+        x, y = self._tensors(data)
+
+        def model_at(kl_weight: float) -> BayesianModel:
+            return self.at(kl_weight).model
+
+        return path_evidence(model_at, path, x, y, draws, seed).warned()
+
     @typed(own=("data",))
     def frontier(
         self,
@@ -99,9 +148,9 @@ class KLWeightPath(BasePosterior, abc.ABC):
         """
         draws = draw_count("draws", draws, 0)
         _check_any(kl_weights)
-        x, y = self._tensors(data)
+        sample = self._sample(data)
         models = ((kl_weight, self.at(kl_weight).model) for kl_weight in map(float, kl_weights))
-        return frontier(models, x, y, draws=draws, threshold=threshold, seed=seed)
+        return frontier(models, sample, draws=draws, threshold=threshold, seed=seed)
 
     @typed(own=("data",))
     def to_arviz(

@@ -40,6 +40,9 @@ class Posteriors(KLWeightPath):
         """The fitted λ."""
         return self.settings.kl_weights or ()
 
+    def _kl_weights_down_to_one(self) -> list[float]:
+        return [kl_weight for kl_weight in self.kl_weights if kl_weight >= 1]
+
     @typed()
     def at(self, kl_weight: float) -> Posterior:
         """The posterior at one of the fitted KL weights.

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Unpack, get_args
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from bayesnas.checks import draw_count, fraction_in
-from bayesnas.complexity import nats_to_bits
+from bayesnas.checks import choice, draw_count, seed_number
+from bayesnas.complexity import ANY_SCALE, PriorScales, ScaleRange, nats_to_bits
+from bayesnas.data import Split
+from bayesnas.inference.bilevel.generalised_objective import GeneralisedObjective
 from bayesnas.inference.config.example_weights import ClassWeight
 from bayesnas.inference.config.inputs import Data
-from bayesnas.inference.evaluation.intervals import predictive_interval, predictive_moments
+from bayesnas.inference.evaluation.complexity import measured
 from bayesnas.inference.evaluation.metrics import evaluate, kl_of
-from bayesnas.inference.evaluation.predictive import conditional_means, posterior_draws
+from bayesnas.inference.evidence.estimate import EvidenceMethod, estimated_evidence
+from bayesnas.inference.evidence.result import Evidence
 from bayesnas.inference.optim.optimizers import OptimizerFactory
-from bayesnas.inference.posterior.pruning import Prunable
+from bayesnas.inference.posterior.prediction import Predictive
 from bayesnas.inference.posterior.refine import refined
 from bayesnas.inference.posterior.retrain import Start, retrained
 from bayesnas.inference.training.fit_options import FitOptions
@@ -25,7 +28,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 
-class Posterior(Prunable):
+class Posterior(Predictive):
     """q(w, Γ) at one KL weight, fitted from one or more starts.
 
     Every start is a chain. What speaks of one network (:meth:`evaluate`, :meth:`predict`,
@@ -45,7 +48,7 @@ class Posterior(Prunable):
         """Measure predictions and the bound on data.
 
         Args:
-            data: a part of a data set, or ``(x, y)``.
+            data: a part of a data set, in memory or streamed, or ``(x, y)``.
             draws: weights drawn, over which predictions are averaged; 0 uses the posterior
                 means alone, as published tables of this field often do.
             seed: of the draws.
@@ -58,134 +61,95 @@ class Posterior(Prunable):
             model masks count in none of them.
         """
         draws = draw_count("draws", draws, 0)
-        x, y = self._tensors(data)
-        return evaluate(self.model, x, y, self.kl_weight, draws, seed)
-
-    @typed(own=("x",))
-    def predict(self, x: Any, draws: int = 100, *, seed: int = 0) -> Tensor:
-        """Predict under ``draws`` draws of the weights, one draw for all rows.
-
-        Args:
-            x: inputs ``[n, ...]``: an array, table, list or tensor, as ``bayesnas.fit`` took.
-            draws: number of draws.
-            seed: of the draws.
-
-        Returns:
-            class probabilities ``[draws, n, classes]``, P(y = 1) ``[draws, n]`` (or ``[draws, n,
-            k]``) for a Bernoulli likelihood, or conditional means for one of a regression.
-        """
-        draws = draw_count("draws", draws, 1)
-        x, model = self._inputs(x), self.model.eval()
-        found = posterior_draws(model, self.example[0], draws, seed)
-        return torch.stack([conditional_means(model, x, draw) for draw in found])
-
-    @typed(own=("x",))
-    def moments(self, x: Any, draws: int = 100, *, seed: int = 0) -> tuple[Tensor, Tensor]:
-        r"""Mean and standard deviation of new targets of a regression.
-
-        .. math:: V[y] = E_w V[y \mid w] + V_w E[y \mid w]
-
-        Args:
-            x: inputs ``[n, ...]``, as for :meth:`predict`.
-            draws: of the weights.
-            seed: of the draws.
-
-        Returns:
-            two tensors ``[n]`` or ``[n, k]``, in the units that the fit saw.
-
-        Raises:
-            ValueError: for a classification.
-        """
-        draws, x = draw_count("draws", draws, 1), self._inputs(x)
-        self._check_regression("moments")
-        mean, scale = predictive_moments(self.model.eval(), x, self.example[0], draws, seed)
-        return mean.to(self.example[1].dtype), scale.to(self.example[1].dtype)
-
-    @typed(own=("x",))
-    def interval(
-        self, x: Any, level: float = 0.9, *, draws: int = 400, seed: int = 0
-    ) -> tuple[Tensor, Tensor]:
-        """Both ends of the central predictive intervals of new targets of a regression.
-
-        They are quantiles of one target for every draw of the weights, noise included. Data that
-        were standardised have ``post.data.standardisation.invert_y`` for units of their own.
-
-        Args:
-            x: inputs ``[n, ...]``, as for :meth:`predict`.
-            level: probability that an interval holds, in (0, 1).
-            draws: of the weights.
-            seed: of the draws.
-
-        Returns:
-            two tensors ``[n]`` or ``[n, k]``, in the units that the fit saw.
-
-        Raises:
-            ValueError: for a classification, or a level outside (0, 1).
-
-        >>> import torch, bayesnas as bn
-        >>> data = (torch.randn(40, 2), torch.randn(40))
-        >>> post = bn.fit(bn.models.ArdRegression(2), data, steps=50)
-        >>> low, high = post.interval(data[0], 0.9)
-        >>> low.shape, bool((low < high).all())
-        (torch.Size([40]), True)
-        """
-        level = fraction_in("level", level, "(0, 1)")
-        draws, x = draw_count("draws", draws, 1), self._inputs(x)
-        self._check_regression("interval")
-        model = self.model.eval()
-        return predictive_interval(model, x, self.example[0], level, draws, seed)
-
-    def _check_regression(self, asked: str) -> None:
-        if self.data.task == "classification":
-            raise ValueError(
-                f"{asked} is of a regression, got a classification: predict gives the "
-                "probabilities of its classes"
-            )
-
-    @typed()
-    def sample(self, draws: int = 100, *, seed: int = 0) -> dict[str, Tensor]:
-        """Draw the latent sites: ``[draws, ...]`` by site."""
-        found = posterior_draws(self.model, self.example[0], draw_count("draws", draws), seed)
-        drawn = [each.values for each in found]
-        return {site: torch.stack([values[site] for values in drawn]) for site in drawn[0]}
+        return evaluate(self.model, self._sample(data), self.kl_weight, draws, seed)
 
     def structure(self) -> xr.Dataset:
         """What the posterior says of the structure: values in [0, 1], one variable a site."""
         return self.model.structure()
 
     @typed(own=("data",))
-    def complexity(self, data: Data | None = None, *, draws: int = 32) -> dict[str, float]:
+    def complexity(
+        self,
+        data: Data | None = None,
+        *,
+        draws: int = 32,
+        per: PriorScales = "layer",
+        scale_range: ScaleRange = ANY_SCALE,
+    ) -> dict[str, float]:
         """Measure how much the posterior says, and of how many parameters.
 
         Args:
             data: the training data, for the description length; without it ``mdl_bits`` is
                 left out.
             draws: draws for the expected log-likelihood.
+            per: what has a prior scale of its own in the parametric complexity: ``"none"`` (one
+                scale for all), every ``"layer"``, or every ``"weight"``.
+            scale_range: smallest and largest prior scale there.
 
         Returns:
-            ``kl_nats`` and ``kl_bits``, KL(q ‖ p); ``parametric_complexity``, the smallest KL
-            over the prior's scale, in nats (where the model knows it); ``mdl_bits``, KL plus
-            expected negative log-likelihood (Graves 2011); ``parameters`` with a posterior, and
-            ``parameters_kept`` after pruning.
+            ``kl_nats`` and ``kl_bits``, KL(q ‖ p); ``mdl_bits``, KL plus expected negative
+            log-likelihood (Graves 2011); ``parameters`` with a posterior, and ``parameters_kept``
+            after pruning. Where the model knows them ``parametric_complexity``, the smallest KL
+            over the prior's scales, and ``log_relative_density``, Σ ln ρ of the kept weights, in
+            nats; and ``structure_entropy``, that of q(Γ) in nats.
+
+        Raises:
+            ValueError: for another ``per``, or a range that is none.
         """
         draws = draw_count("draws", draws)
-        kl, _ = kl_of(self.model, *self.example, draws=draws, seed=0)
-        masks = self.model.keep_masks()
+        choice("per", per, get_args(PriorScales))
+        kl, _ = kl_of(self.model, Split.as_given(self.example), draws=draws, seed=0)
         found = {
             "kl_nats": kl,
             "kl_bits": nats_to_bits(kl),
-            "parameters": float(sum(mask.numel() for mask in masks.values())),
-            "parameters_kept": float(sum(int(mask.sum()) for mask in masks.values())),
+            **measured(self.model, per, scale_range),
         }
-        complexity = self.model.parametric_complexity()
-        if complexity is not None:
-            found["parametric_complexity"] = float(complexity)
         if data is not None:
             log_lik = self.evaluate(data, draws=draws)["expected_log_lik"]
             found["mdl_bits"] = nats_to_bits(kl - log_lik)
         return found
 
-    @typed(own=("data", "sample_weight", "class_weight"))
+    @typed(own=("data",))
+    def evidence(
+        self,
+        data: Data,
+        *,
+        method: EvidenceMethod = "auto",
+        draws: int = 1000,
+        seed: int = 0,
+    ) -> Evidence:
+        """Estimate ln p(y | x), the evidence of the model, at its hyperparameters as they stand.
+
+        It is that at λ = 1, whatever λ the guide was fitted at. Weights of examples and classes
+        that the fit was given don't count.
+
+        Args:
+            data: the training data.
+            method: ``"exact"``, where the model knows it (linear regressions with Gaussian noise);
+                ``"importance"``, the importance-weighted bound of all draws (Burda et al. 2016),
+                with a warning where k̂ is large; ``"elbo"``, the plain bound; ``"laplace"`` and
+                ``"laplace-diagonal"``, a quadratic expansion at the posterior's mode. ``"auto"`` is
+                exact where that is known, else by importance.
+            draws: from the guide, at least 30 for importance weights.
+            seed: of the draws.
+
+        Returns:
+            the estimate in nats, its standard error, bounds where the method gives any, and k̂.
+
+        Raises:
+            ValueError: where the method does not take the model; the message names one that does.
+
+        >>> import torch, bayesnas as bn
+        >>> model = bn.models.GaussianNet(bn.nn.mlp([2, 1]), likelihood="gaussian", noise_scale=1)
+        >>> data = (torch.eye(2), torch.tensor([1.0, -1.0]))
+        >>> bn.fit(model, data, steps=5).evidence(data)
+        Evidence(-3.38 nats, exact)
+        """
+        draws, seed = draw_count("draws", draws), seed_number("seed", seed)
+        x, y = self._tensors(data)
+        return estimated_evidence(self.model, x, y, method, draws, seed).warned()
+
+    @typed(own=("data", "objective", "sample_weight", "class_weight"))
     def refine(
         self,
         data: Data,
@@ -197,6 +161,7 @@ class Posterior(Prunable):
         schedule: str | None = None,
         clip: float | None = None,
         kl_weight: float | None = None,
+        objective: GeneralisedObjective | None = None,
         seed: int | None = None,
         optimizer: OptimizerFactory = torch.optim.Adam,
         compile: str | bool = "auto",
@@ -216,6 +181,8 @@ class Posterior(Prunable):
                 with a function for it.
             clip: clip every gradient entry to [−clip, clip]; None for what the fit did.
             kl_weight: λ; None for that of the fit.
+            objective: a generalised objective to train on, such as one that moves the structure;
+                after a fit with one it, or ``kl_weight``, has to be given.
             seed: of everything random; None for that of the fit.
             optimizer: makes the optimiser: ``optimizer(parameters, lr=lr)``.
             compile: as in ``bayesnas.fit``.
@@ -240,6 +207,7 @@ class Posterior(Prunable):
             data,
             options,
             optimizer,
+            objective=objective,
             sample_weight=sample_weight,
             class_weight=class_weight,
             progress=progress,

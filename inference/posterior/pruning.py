@@ -4,28 +4,33 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Self
 
 import torch
 from torch import nn
 
+from bayesnas.checks import flag, seed_number
+from bayesnas.data.inputs import by_position
 from bayesnas.files import check_new_file
 from bayesnas.inference.config.inputs import Data
 from bayesnas.inference.deployment.plain_network import in_data_units, metadata_of
 from bayesnas.inference.deployment.run_files import write_netcdf
+from bayesnas.inference.evaluation.model_pruning import ModelPruning
 from bayesnas.inference.evaluation.pruning_curve import (
     PRUNING_FRACTIONS,
     check_alone,
-    chosen_amount,
-    pruned,
+    chosen_fraction,
+    chosen_threshold,
     pruning_curve,
     without_groups,
 )
 from bayesnas.inference.posterior.arviz_export import ArvizExport
 from bayesnas.inference.posterior.chain import FittedChain
+from bayesnas.models.base import BayesianModel
 from bayesnas.nn.graphs.module_file import SUFFIXES, save_net
 from bayesnas.pruning.compaction import compact
-from bayesnas.pruning.criteria import Criterion, Removal
+from bayesnas.pruning.criteria.registry import Criterion, Removal
 from bayesnas.typed import typed
 
 if TYPE_CHECKING:
@@ -35,7 +40,7 @@ if TYPE_CHECKING:
 class Prunable(ArvizExport):
     """Chains whose networks are made smaller; a base class of :class:`Posterior`."""
 
-    @typed(own=("validation",))
+    @typed(own=("validation", "training"))
     def prune(
         self,
         *,
@@ -43,6 +48,9 @@ class Prunable(ArvizExport):
         threshold: float | None = None,
         validation: Data | None = None,
         by: Removal = "density",
+        groups: bool = False,
+        biases: bool = True,
+        training: Data | None = None,
         seed: int = 0,
     ) -> Self:
         """Remove weights: those with the largest relative density at zero first (Graves 2011).
@@ -51,17 +59,25 @@ class Prunable(ArvizExport):
         removed stays so: groups can go first, then single weights. Give one of:
 
         Args:
-            fraction: share of all weights (biases included) removed, over all layers together;
-                of groups as few go as remove at least so many.
+            fraction: share of all weights (biases included, unless they stay) removed, over all
+                layers together; of groups as few go as remove at least so many.
             threshold: removes where ρ = exp(−μ²/2σ²) ≥ threshold; by magnitude, where
-                |μ| ≤ threshold; by group, where the score of ``model.group_scores()`` is
-                ≥ threshold.
+                |μ| ≤ threshold; by evidence, where ΔF ≥ threshold nats, 0 if no amount is given;
+                by OBD and Fisher, where the loss rises by ≤ threshold nats an example; by group,
+                where the score of ``model.group_scores()`` is ≥ threshold.
             validation: held-out data, on which the smallest network is chosen whose loss is within
                 one standard error of the lowest (Breiman et al. 1984); the loss is the share of
                 errors or the mean squared error.
-            by: ``"density"`` ρ, ``"magnitude"`` |μ|, ``"random"``, the baseline, or ``"group"``:
-                whole input units and filters of a ``BayesianCompressionNet``, and with them the
-                units that nothing reads any more.
+            by: what goes first, ``"density"`` ρ,
+                ``"evidence"`` ΔF, ``"magnitude"`` |μ|, ``"obd"`` ½hμ², ``"fisher"``, ``"obs"``,
+                ``"relevance"``, ``"random"``, the baseline, or ``"group"``: whole input units and
+                filters of a ``BayesianCompressionNet`` by their scales, and with them the units
+                that nothing reads any more.
+            groups: remove whole input units of linear layers and filters of convolutions, by the
+                scores of their weights added up; by magnitude, by their norm.
+            biases: whether biases may go.
+            training: the training data, for ``"obd"``, ``"fisher"``, ``"obs"`` and
+                ``"relevance"``, which look at the loss.
             seed: of the random order.
 
         Returns:
@@ -69,40 +85,77 @@ class Prunable(ArvizExport):
 
         Raises:
             ValueError: for none or several of ``fraction``, ``threshold`` and ``validation``, one
-                out of range, or by group where a layer would lose all its groups.
-            TypeError: for a model without weights, or groups, to prune.
+                out of range, an unknown criterion, one that needs ``training`` or is for fewer
+                weights, or where a layer would lose all its groups.
+            TypeError: for a model without weights, groups, or what the criterion looks at.
         """
         if validation is not None:
             check_alone(fraction, threshold)
-            x, y = self._tensors(validation)
-            fraction, threshold = chosen_amount(self.model, x, y, by, seed)
+            x, y = self._tensors(validation, "validation")
         models = [chain.model for chain in self._chains]
         if by == "group":
-            x = self.example[0]
-            smaller = [without_groups(m, fraction, threshold, x) for m in models]
+            if validation is not None:
+                threshold = chosen_threshold(self.model, x, y)
+            smaller = [without_groups(m, fraction, threshold, self.example[0]) for m in models]
         else:
-            smaller = [pruned(model, fraction, threshold, by, seed) for model in models]
+            prune = partial(self._pruning, by, training, seed, groups=groups, biases=biases)
+            if validation is not None:
+                fraction = chosen_fraction(self.model, x, y, prune(self.model))
+            smaller = [prune(model).at(fraction, threshold) for model in models]
         chains = [
             FittedChain(model, chain.history, chain.validation_nll)
             for model, chain in zip(smaller, self._chains, strict=True)
         ]
         return type(self)(self.run, chains, self.example)
 
-    @typed(own=("data",))
+    def _pruning(
+        self,
+        by: Criterion,
+        training: Data | None,
+        seed: int,
+        model: BayesianModel,
+        *,
+        groups: bool = False,
+        biases: bool = True,
+    ) -> ModelPruning:
+        return ModelPruning(
+            model,
+            by,
+            seed=seed_number("seed", seed),
+            training=None if training is None else self._tensors(training, "training"),
+            kl_weight=self.kl_weight,
+            groups=flag("groups", groups),
+            biases=flag("biases", biases),
+        )
+
+    @typed(own=("data", "training"))
     def pruning_curve(
         self,
         data: Data,
         fractions: Sequence[float] = PRUNING_FRACTIONS,
         by: Sequence[Criterion] = ("density", "magnitude", "random"),
         *,
+        training: Data | None = None,
         seed: int = 0,
     ) -> xr.Dataset:
         """Accuracy (or rmse) and nll of the posterior means against the fraction removed.
 
+        Args:
+            data: that it is measured on.
+            fractions: shares of the weights removed.
+            by: criteria, as in :meth:`prune`.
+            training: the training data, for criteria that look at the loss.
+            seed: of the random order.
+
         Returns:
             variables over dims ``(by, fraction)``.
         """
-        return pruning_curve(self.model, *self._tensors(data), fractions, by, seed)
+        if not len(by) or not len(fractions):
+            raise ValueError(
+                f"by and fractions must hold one each or more, got {by!r}, {fractions!r}"
+            )
+        prunings = {each: self._pruning(each, training, seed, self.model) for each in by}
+        return pruning_curve(self._sample(data), fractions, prunings, seed)
 
     @typed()
     def compact(self, *, standardise: bool = True) -> nn.Module:
@@ -119,7 +172,8 @@ class Prunable(ArvizExport):
             TypeError: for a model without a network, or a likelihood of one's own whose outputs
                 can't be put into other units.
         """
-        net = compact(self.model.plain_module().eval(), self.example[0])
+        module = self.model.plain_module().eval()
+        net = compact(module, by_position(module, self.example[0]))
         return in_data_units(net, self.data, self.model) if standardise else net
 
     @typed(own=("path", "data"))
@@ -128,12 +182,10 @@ class Prunable(ArvizExport):
     ) -> None:
         """Write the posterior, or its compact network, as one file for other programs.
 
-        ==================  ===================================================================
-        ``.nc``             what :meth:`to_arviz` gives; ``arviz.from_netcdf`` opens it
-        ``.safetensors``    weights of :meth:`compact`, layers and units in the header
-        ``.pt2``            :meth:`compact` as a program of torch: ``torch.export.load``
-        ``.onnx``           the same for ONNX runtimes; needs ``bayesnas[onnx]``
-        ==================  ===================================================================
+        - ``.nc``: what :meth:`to_arviz` gives; ``arviz.from_netcdf`` opens it.
+        - ``.safetensors``: :meth:`compact`, its layers and units in the header.
+        - ``.pt2``: :meth:`compact` as a program of torch; ``torch.export.load`` opens it.
+        - ``.onnx``: the same for ONNX runtimes; needs ``bayesnas[onnx]``.
 
         A network takes rows in the units of the data. Names of features and classes, and what the
         outputs are, go with it as JSON, see ``bayesnas.nn.save_net``.
@@ -145,6 +197,7 @@ class Prunable(ArvizExport):
 
         Raises:
             ValueError: another ending.
+            TypeError: as :meth:`compact`, or a network of several inputs.
             FileExistsError: the file is there.
             OSError: it can't be written; nothing is left of it.
 
@@ -163,6 +216,8 @@ class Prunable(ArvizExport):
             write_netcdf(self.to_arviz(draws, data), target)
             return
         x = self.example[0]
+        if not isinstance(x, torch.Tensor):
+            raise TypeError("export takes a network of one input, got one of several")
         example = x if len(x) > 1 else torch.cat([x, x])
         metadata = metadata_of(self.model, self.data, x)
         save_net(self.compact(), target, example, metadata=metadata)

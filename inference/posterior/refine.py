@@ -8,12 +8,22 @@ from typing import Any
 
 import torch
 
+from bayesnas.inference.bilevel.generalised_objective import GeneralisedObjective
 from bayesnas.inference.config.example_weights import ClassWeight, carrying, example_weights
 from bayesnas.inference.config.inputs import Data, checked_data
 from bayesnas.inference.config.settings import make_settings
-from bayesnas.inference.optim.optimizers import OptimizerFactory, try_out_optimizer
+from bayesnas.inference.optim.optimizers import OptimizerFactory
 from bayesnas.inference.runs.chain_record import ChainRecord
 from bayesnas.inference.runs.description import RunDescription, state_hash
+from bayesnas.inference.training.fit_options import FitArguments
+from bayesnas.inference.training.levels import (
+    upper_level,
+    upper_sample,
+    with_hyper_terms,
+    with_levels,
+    with_objective,
+    with_optimizers,
+)
 from bayesnas.inference.training.loop import Loop
 from bayesnas.models.base import BayesianModel
 
@@ -26,6 +36,7 @@ def refined(
     options: dict[str, Any],
     optimizer: OptimizerFactory,
     *,
+    objective: GeneralisedObjective | None,
     sample_weight: object,
     class_weight: ClassWeight | None,
     progress: bool,
@@ -39,6 +50,7 @@ def refined(
         data: training data.
         options: of the settings; those that are None are as in the fit.
         optimizer: makes the optimiser.
+        objective: to train on; None for the bound.
         sample_weight: of the examples.
         class_weight: of the classes.
         progress: show a bar.
@@ -47,6 +59,18 @@ def refined(
         what they are fitted on now, and the chains.
     """
     before = run.settings
+    if before.objective is not None and objective is None and options["kl_weight"] is None:
+        raise ValueError(
+            "objective must be given again, since the fit had one (post.run.settings.objective), "
+            "or kl_weight, to go on with the bound alone; got neither"
+        )
+    if objective is not None and not isinstance(objective, GeneralisedObjective):
+        raise TypeError(f"objective must be a bayesnas.GeneralisedObjective, got {objective!r}")
+    if objective is not None and options["kl_weight"] is not None:
+        raise ValueError(
+            "kl_weight has no place beside objective, whose kl_weight_lower it is, "
+            f"got {options['kl_weight']!r}"
+        )
     as_before = {
         "batch_size": before.batch_size,
         "lr": before.lr,
@@ -58,15 +82,24 @@ def refined(
     given = {name: value for name, value in options.items() if value is not None}
     train = checked_data(models[0], data, "data")
     weights = example_weights(models[0], data, train, sample_weight, class_weight)
+    lower = {} if objective is None else {"kl_weight": objective.kl_weight_lower}
     settings = make_settings(
         examples=len(train),
         kl_warmup=0.0,
         amortize=None,
         restarts=len(models),
         patience=None,
-        **{"epochs": None, "steps": None, **as_before, **given},
+        **{"epochs": None, "steps": None, **as_before, **given, **lower},
     )
-    starts = [carrying(model, train, weights)[0] for model in models]
+    arguments = FitArguments(
+        objective=objective, lr=settings.lr, schedule=settings.schedule, optimizer=optimizer
+    )
+    arguments = with_objective(arguments, models[0], len(train))
+    upper = upper_level(models[0], arguments, None)
+    settings = with_levels(settings, arguments, upper)
+    starts = [
+        with_hyper_terms(carrying(model, train, weights)[0], objective, device) for model in models
+    ]
     sample = carrying(models[0], train, weights)[1].to(device)
     loop = Loop(
         starts[0],
@@ -78,12 +111,12 @@ def refined(
         None,
         settings.steps,
         starts,
+        upper_sample(arguments, sample, None),
     )
     first = loop.chain(0)
-    chosen = try_out_optimizer(optimizer, first.parameters, settings.lr, saved=False)
     described = dataclasses.replace(
         run,
-        settings=dataclasses.replace(settings, optimizer=chosen),
+        settings=with_optimizers(settings, arguments, first, upper),
         data=train.info,
         fingerprint=train.fingerprint,
         weights="" if weights is None else state_hash({"weights": weights}),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from bayesnas.data import DataInfo
+from bayesnas.data.inputs import AnyInputs, Inputs
 from bayesnas.files import partial_of, path_of
 from bayesnas.inference.config.settings import FitSettings
 from bayesnas.inference.runs.atomic_files import (
@@ -35,11 +36,13 @@ from bayesnas.memory import MemoryLimit
 from bayesnas.models.base import BayesianModel
 from bayesnas.models.registry import zoo_class
 from bayesnas.nn.hypernetworks.options import Amortize
+from bayesnas.nn.modules.parameter_names import below
 
 RUN = "run.json"
 RESULT = "posterior.safetensors"
 
-Example = tuple[Tensor, Tensor]
+Example = tuple[AnyInputs, Tensor]
+"""Inputs and targets of some rows of the training data."""
 
 
 class RunFolder:
@@ -116,12 +119,12 @@ class RunFolder:
             OSError: where it can't be written; a checkpoint is intact, and a folder that held
                 no run holds none.
         """
-        tensors = {"example/x": example[0], "example/y": example[1]}
+        tensors, names = _named_example(example)
         for index, record in enumerate(records):
             tensors |= record.tensors(f"chain{index}/")
         nll = [record.validation_nll for record in records]
         with contextlib.nullcontext() if self._holds_run else self._left_as_it_was_on_failure():
-            write_tensors(self.path / RESULT, tensors, {"validation_nll": nll})
+            write_tensors(self.path / RESULT, tensors, {"validation_nll": nll, **names})
             write_json(self.path / RUN, {**self._content, "status": "finished"})
         self.finished = True
         self.tidy()
@@ -196,9 +199,27 @@ def read_run(
     try:
         records = read_records(tensors, metadata["validation_nll"])
         check_records(records, run.settings.steps)
-        return run, records, (tensors["example/x"], tensors["example/y"])
+        return run, records, _read_example(tensors, metadata)
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{folder / RESULT} is no result of a fit: it lacks {error}") from error
+
+
+def _named_example(example: Example) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors by name in the file, and of several inputs what the net calls them."""
+    x, y = example
+    if not isinstance(x, Inputs):
+        return {"example/x": x, "example/y": y}, {}
+    held = {f"example/x/{place}": leaf for place, leaf in enumerate(x.leaves)}
+    return {**held, "example/y": y}, {"inputs": x.names}
+
+
+def _read_example(tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> Example:
+    if "inputs" not in metadata:
+        return tensors["example/x"], tensors["example/y"]
+    held = below("example/x/", tensors)
+    leaves, names = [held[str(place)] for place in range(len(held))], metadata["inputs"]
+    x = Inputs(leaves if names is None else dict(zip(names, leaves, strict=True)))
+    return x, tensors["example/y"]
 
 
 def _read_description(

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -90,3 +91,12 @@ def random_state_kept(device: torch.device = _CPU) -> Iterator[None]:
     """
     with RandomStream(0, device).active():
         yield
+
+
+def derived_seed(seed: int, index: int) -> int:
+    """The seed of one of several streams that share a seed and no numbers.
+
+    >>> derived_seed(0, 0) == derived_seed(0, 1)
+    False
+    """
+    return int(np.random.SeedSequence([seed, index]).generate_state(1)[0])

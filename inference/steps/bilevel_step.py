@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from bayesnas.data import Split
+from bayesnas.data.inputs import AnyInputs
+from bayesnas.data.streams.streamed_split import AnySplit
 from bayesnas.inference.bilevel.linear_solvers import Tensors
 from bayesnas.inference.bilevel.losses import LevelLoss
 from bayesnas.inference.bilevel.options import Bilevel
@@ -24,7 +25,7 @@ from bayesnas.inference.optim.step_tensors import scalar_type
 from bayesnas.inference.optim.tensor_trees import flatten
 from bayesnas.inference.optim.trainable_parameters import TrainableParameters, running_buffers
 from bayesnas.inference.runtime.random_state import RandomStream
-from bayesnas.inference.steps.minibatches import Batches
+from bayesnas.inference.steps.streamed_batches import batches_of
 from bayesnas.inference.steps.traced_step import TOLERANCE
 from bayesnas.models.base import BayesianModel
 
@@ -50,9 +51,9 @@ class UpperInputs(NamedTuple):
     theta: list[Tensor]
     h: list[Tensor]
     buffers: list[Tensor]
-    x: Tensor
+    x: AnyInputs
     y: Tensor
-    held_out_x: Tensor
+    held_out_x: AnyInputs
     held_out_y: Tensor
     scalars: Tensor
 
@@ -89,7 +90,7 @@ class UpperStep:
         settings: FitSettings,
         trained: TrainableParameters,
         examples: int,
-        validation: Split,
+        validation: AnySplit,
         seed: int,
         stream: RandomStream,
     ) -> None:
@@ -99,7 +100,7 @@ class UpperStep:
         self._recording = settings.compile != "eager"
         self._compiling = settings.compile == "inductor"
         batch_size = bilevel.batch_size or settings.batch_size
-        self._batches = Batches(validation.x, validation.y, batch_size, seed)
+        self._batches = batches_of(validation, batch_size, seed)
         self.trained = trained.level(upper=True)
         self.optimizer = build_optimizer(bilevel.optimizer, self.trained.leaves, bilevel.lr)
         self._rates = LearningRates(self.optimizer)
@@ -109,7 +110,7 @@ class UpperStep:
         self._full = min(settings.batch_size, examples), min(batch_size, len(validation))
 
     def __call__(
-        self, step: int, x: Tensor, y: Tensor, kl_weight: StepKLWeight, lower_lr: float
+        self, step: int, x: AnyInputs, y: Tensor, kl_weight: StepKLWeight, lower_lr: float
     ) -> None:
         """Take a step.
 
@@ -129,7 +130,7 @@ class UpperStep:
         own = self._bilevel.kl_weight
         weights = kl_weight.bound, kl_weight.bound if own is None else own
         dtype = scalar_type(self.trained.leaves)
-        scalars = torch.tensor([*weights, lower_lr], dtype=dtype, device=x.device)
+        scalars = torch.tensor([*weights, lower_lr], dtype=dtype, device=y.device)
         inputs = self._function.inputs(x, y, *self._batches.at(step), scalars)
         gradient = self._gradient(inputs)(inputs)
         flat = [group.flat.gradient for group in self.trained.groups]
@@ -178,7 +179,7 @@ class UpperStep:
                 recorded.compile(inputs)
         return recorded
 
-    def _refuse_python_state(self, x: Tensor, y: Tensor) -> None:
+    def _refuse_python_state(self, x: AnyInputs, y: Tensor) -> None:
         """Raise NotRecordableError where a pass on validation data depends on Python's state."""
 
         @contextmanager
@@ -224,13 +225,14 @@ class _Function:
     ) -> None:
         """Name what goes in; see the class."""
         self._model, self._examples = model, examples
-        self._loss, self._method = LevelLoss(model), bilevel.method
+        self._lower_loss, self._method = LevelLoss(model), bilevel.method
+        self._upper_loss = LevelLoss(model, bilevel.likelihood_weight)
         lower, upper = trained.level(upper=False).groups, trained.level(upper=True).groups
         self._lower, self._upper = lower, upper
         self._buffers = list(running_buffers(model))
 
     def inputs(
-        self, x: Tensor, y: Tensor, held_out_x: Tensor, held_out_y: Tensor, scalars: Tensor
+        self, x: AnyInputs, y: Tensor, held_out_x: AnyInputs, held_out_y: Tensor, scalars: Tensor
     ) -> UpperInputs:
         """Arguments with flat parameters and buffers as they are."""
         theta, h = (
@@ -245,20 +247,18 @@ class _Function:
         below, above, lr = inputs.scalars.unbind()
         x, y, held_out_x, held_out_y = inputs.x, inputs.y, inputs.held_out_x, inputs.held_out_y
 
-        def level(
-            theta: Tensors, h: Tensors, x: Tensor, y: Tensor, weight: Tensor, examples: int
-        ) -> Tensor:
+        def level(loss: LevelLoss, theta: Tensors, h: Tensors, *batch: Any) -> Tensor:
             state = dict(zip(self._buffers, inputs.buffers, strict=True))
             groups = [*self._lower, *self._upper]
             for group, values in zip(groups, [*theta, *h], strict=True):
                 state |= zip(group.names, group.flat.split(values), strict=True)
-            return self._loss(state, x, y, weight, examples)
+            return loss(state, *batch)
 
         n, m = self._examples
         with torch.enable_grad():
             found = self._method(
-                lambda theta, h: level(theta, h, held_out_x, held_out_y, above, m),
-                lambda theta, h: level(theta, h, x, y, below, n),
+                lambda *at: level(self._upper_loss, *at, held_out_x, held_out_y, above, m),
+                lambda *at: level(self._lower_loss, *at, x, y, below, n),
                 inputs.theta,
                 inputs.h,
                 lr,

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bayesnas.data.inputs import AnyInputs
 from bayesnas.inference.config.settings import StepKLWeight
 from bayesnas.inference.elbo.bound import BoundTerms, bound_terms
 from bayesnas.inference.elbo.messengers import kl_weighted
@@ -51,10 +52,10 @@ class EagerStep:
         self._stream, self._where = stream, where
 
     def __call__(
-        self, x: Tensor, y: Tensor, kl_weight: StepKLWeight, use: ActiveLeaves
+        self, x: AnyInputs, y: Tensor, kl_weight: StepKLWeight, use: ActiveLeaves
     ) -> BoundTerms:
         """Write the gradients of the leaves in use; return the terms of the bound."""
-        self._all.write(kl_weight.target)
+        self.write(kl_weight.target)
         for group in self._all.groups:
             group.flat.gradient.zero_()
         terms, bound = self._bound(x, y, kl_weight.bound)
@@ -66,18 +67,23 @@ class EagerStep:
                 gradient.clamp_(-self._clip, self._clip)
         return terms
 
-    def numbers(self, x: Tensor, y: Tensor, kl_weight: float) -> list[Tensor]:
+    def numbers(self, x: AnyInputs, y: Tensor, kl_weight: float) -> list[Tensor]:
         """Terms of the bound ``[sites]`` and the gradient of every leaf in use; changes nothing."""
         use = self._trained.use(kl_weight)
         with self.unchanged():
             terms = self(x, y, StepKLWeight(kl_weight, kl_weight), use)
             return [terms.stacked(), *(gradient.clone() for gradient in use.gradients)]
 
+    def write(self, kl_weight: float) -> None:
+        """Set the parameters of all levels to those at a KL weight."""
+        self._all.write(kl_weight)
+
     @contextmanager
     def unchanged(self) -> Iterator[None]:
-        """Run something and put random state, gradients and buffers back as they were."""
+        """Run something; random state, parameters, gradients and buffers are put back after."""
         before = self._stream.now()
         held = [gradient for group in self._all.groups for gradient in group.gradients]
+        held += [group.flat.values.data for group in self._all.groups]
         held += running_buffers(self._model).values()
         copies = [tensor.clone() for tensor in held]
         with self._stream.rewound(before):
@@ -85,7 +91,7 @@ class EagerStep:
         for tensor, copy in zip(held, copies, strict=True):
             tensor.copy_(copy)
 
-    def _bound(self, x: Tensor, y: Tensor, kl_weight: float) -> tuple[BoundTerms, Tensor]:
+    def _bound(self, x: AnyInputs, y: Tensor, kl_weight: float) -> tuple[BoundTerms, Tensor]:
         scale = self._examples / len(x)
         elbo: Any = self._model.elbo
         if elbo is None:

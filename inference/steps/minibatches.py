@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from bayesnas.data.inputs import AnyInputs, leaves_of, like_inputs, map_inputs
 from bayesnas.inference.runtime.device import sent
 
 
@@ -18,7 +20,7 @@ class Batches:
     are gathered one by one: a permuted copy of the sample would leave the cache before it is read.
 
     Args:
-        x: inputs ``[n, ...]``.
+        x: inputs ``[n, ...]``, one tensor or several.
         y: targets ``[n, ...]``.
         batch_size: examples a batch; n or more gives full batches, in the order of the data.
         seed: of the order.
@@ -29,16 +31,16 @@ class Batches:
     [2, 2, 1, 2]
     """
 
-    def __init__(self, x: Tensor, y: Tensor, batch_size: int, seed: int) -> None:
+    def __init__(self, x: AnyInputs, y: Tensor, batch_size: int, seed: int) -> None:
         """Keep the data; see the class."""
-        self._x, self._y = x.detach(), y.detach()
+        self._x, self._y = map_inputs(Tensor.detach, x), y.detach()
         self._seed = seed
         self._epoch = -1
         self.size = len(x)
         self.batch_size = min(batch_size, self.size)
         self.per_epoch = -(-self.size // self.batch_size)
 
-    def at(self, step: int) -> tuple[Tensor, Tensor]:
+    def at(self, step: int) -> tuple[AnyInputs, Tensor]:
         """Inputs and targets of a step, counted from 0 over all epochs."""
         if self.per_epoch == 1:
             return self._x, self._y
@@ -54,14 +56,48 @@ class Batches:
 
     def order(self, epoch: int) -> Tensor:
         """Indices of the examples in the order of an epoch, ``[n]``."""
-        generator = torch.Generator().manual_seed((self._seed << 20) + epoch)
-        return sent(torch.randperm(self.size, generator=generator), self._x.device)
+        return sent(epoch_order(self.size, self._seed, epoch), self._x.device)
 
-    def picked(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+    def picked(self, indices: Tensor) -> tuple[AnyInputs, Tensor]:
         """Inputs and targets of some examples, ``[*indices, ...]``."""
-        rows = indices.flatten()
-        x, y = (part.index_select(0, rows) for part in (self._x, self._y))
-        return x.unflatten(0, indices.shape), y.unflatten(0, indices.shape)
+        rows, shape = indices.flatten(), indices.shape
+
+        def pick(values: Tensor) -> Tensor:
+            found: Tensor = values.index_select(0, rows).unflatten(0, shape)
+            return found
+
+        x = pick(self._x) if isinstance(self._x, Tensor) else self._x.map(pick)
+        return x, pick(self._y)
+
+
+def epoch_order(size: int, seed: int, epoch: int) -> Tensor:
+    """Indices of so many examples in the order of an epoch, which follows from its arguments."""
+    generator = torch.Generator().manual_seed((seed << 20) + epoch)
+    return torch.randperm(size, generator=generator)
+
+
+class SomeBatches(Protocol):
+    """Minibatches of a sample, wherever it lies."""
+
+    per_epoch: int
+
+    def at(self, step: int) -> tuple[AnyInputs, Tensor]:
+        """Inputs and targets of a step."""
+        ...
+
+    def order(self, epoch: int) -> Tensor:
+        """Indices of the examples in the order of an epoch."""
+        ...
+
+
+def joined(batches: SomeBatches, step: int, count: int) -> tuple[AnyInputs, Tensor]:
+    """So many minibatches from a step on, of one epoch at most, as one."""
+    parts = [batches.at(step + index) for index in range(min(count, batches.per_epoch))]
+    if len(parts) == 1:
+        return parts[0]
+    leaves = zip(*(leaves_of(x) for x, _ in parts), strict=True)
+    x = like_inputs(parts[0][0], [torch.cat(leaf) for leaf in leaves])
+    return x, torch.cat([y for _, y in parts])
 
 
 class StackedBatches:
@@ -80,17 +116,22 @@ class StackedBatches:
     (torch.Size([2, 2]), True)
     """
 
-    def __init__(self, chains: Sequence[Batches]) -> None:
+    def __init__(self, chains: Sequence[SomeBatches]) -> None:
         """Keep the chains' own minibatches; see the class."""
         self._chains = list(chains)
         self._epoch = -1
-        self.shared = self._chains[0].per_epoch == 1
+        in_memory = isinstance(self._chains[0], Batches)
+        self.shared = self._chains[0].per_epoch == 1 and in_memory
 
-    def at(self, step: int) -> tuple[Tensor, Tensor]:
+    def at(self, step: int) -> tuple[AnyInputs, Tensor]:
         """Inputs and targets of a step, ``[chains, b, ...]``; ``[n, ...]`` where all are shared."""
         first = self._chains[0]
         if self.shared:
             return first.at(step)
+        if not isinstance(first, Batches):  # every chain has views of its own of a row
+            xs, ys = zip(*(chain.at(step) for chain in self._chains), strict=True)
+            leaves = zip(*(leaves_of(x) for x in xs), strict=True)
+            return like_inputs(xs[0], [torch.stack(leaf) for leaf in leaves]), torch.stack(ys)
         epoch, rows = first.place(step)
         if epoch != self._epoch:
             self._orders = torch.stack([chain.order(epoch) for chain in self._chains])

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from bayesnas.data.inputs import AnyInputs
 from bayesnas.inference.config.settings import FitSettings, StepKLWeight
 from bayesnas.inference.elbo.bound import BoundTerms
 from bayesnas.inference.optim.optimizers import LearningRates, OptimizerFactory, build_optimizer
@@ -80,7 +81,7 @@ class Step:
         )
         self.log_lik_sites, self.kl_sites = list[str](), list[str]()
 
-    def __call__(self, x: Tensor, y: Tensor, kl_weight: StepKLWeight, factor: float) -> Tensor:
+    def __call__(self, x: AnyInputs, y: Tensor, kl_weight: StepKLWeight, factor: float) -> Tensor:
         """Take a step on a batch.
 
         Args:

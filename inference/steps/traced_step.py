@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bayesnas.data.inputs import AnyInputs
 from bayesnas.inference.compile.cuda_graph import CapturedStep
 from bayesnas.inference.compile.python_state import NotRecordableError, refuse_python_state
 from bayesnas.inference.compile.trace import RecordedStep, StepFunction, record, relative_difference
@@ -93,7 +94,9 @@ class TracedStep:
         self._tensors: StepTensors | None = None
         self._counts: StepCounts = {}
 
-    def __call__(self, x: Tensor, y: Tensor, kl_weight: float, use: ActiveLeaves) -> Tensor | None:
+    def __call__(
+        self, x: AnyInputs, y: Tensor, kl_weight: float, use: ActiveLeaves
+    ) -> Tensor | None:
         """Take a step on a batch.
 
         Args:
@@ -105,7 +108,7 @@ class TracedStep:
         Returns:
             the terms of the bound, ``[sites]``; None where the step has to be taken eagerly.
         """
-        graph = self._graph(x, y, use) if self._comes_often(len(x)) else None
+        graph = self._graph(x, y, use) if self._comes_often(len(y)) else None
         if graph is None:
             return None
         adam = None
@@ -132,7 +135,7 @@ class TracedStep:
         self._tensors = None
         self._trusted = {tuple(torch.Size(shape) for shape in key) for key in decisions["recorded"]}
 
-    def recorded(self, x: Tensor, y: Tensor, use: ActiveLeaves, *, adam: bool) -> RecordedStep:
+    def recorded(self, x: AnyInputs, y: Tensor, use: ActiveLeaves, *, adam: bool) -> RecordedStep:
         """Record the step of one shape of batch; nothing is changed by it.
 
         Args:
@@ -146,7 +149,7 @@ class TracedStep:
         """
         function = self._function(self._model, use, adam)
         inputs = self._inputs(x, y, 1.0, use)
-        if (x.shape, y.shape) not in self._trusted:
+        if _shapes(x, y) not in self._trusted:
             refuse_python_state(
                 self._model,
                 lambda model: self._function(model, use, adam)(mapped(torch.clone, inputs)),  # type: ignore[arg-type]
@@ -164,7 +167,7 @@ class TracedStep:
         """Whether the step of batches of a size is compiled: only the full ones come often."""
         return self._is_full(batch) and self._settings.compile == "inductor"
 
-    def difference(self, x: Tensor, y: Tensor, kl_weight: float) -> float:
+    def difference(self, x: AnyInputs, y: Tensor, kl_weight: float) -> float:
         """Largest relative difference between the recorded step and the eager one at a λ.
 
         It is max ‖traced − eager‖ / ‖eager‖ over the terms of the bound and the gradients, under
@@ -218,8 +221,8 @@ class TracedStep:
     def _is_full(self, batch: int) -> bool:
         return batch == min(self._settings.batch_size, self._examples)
 
-    def _graph(self, x: Tensor, y: Tensor, use: ActiveLeaves) -> Graph | None:
-        key = (x.shape, y.shape)
+    def _graph(self, x: AnyInputs, y: Tensor, use: ActiveLeaves) -> Graph | None:
+        key = _shapes(x, y)
         if key not in self._graphs and self.possible:
             try:
                 self._graphs[key] = self._traced(x, y, use)
@@ -229,40 +232,41 @@ class TracedStep:
                 self._stay_eager(f"it can't be traced ({type(error).__name__}: {error})")
         return self._graphs.get(key) if self.possible else None
 
-    def _traced(self, x: Tensor, y: Tensor, use: ActiveLeaves) -> Graph | None:
+    def _traced(self, x: AnyInputs, y: Tensor, use: ActiveLeaves) -> Graph | None:
         recorded = self.recorded(x, y, use, adam=self.updates)
         rounded = self._settings.precision == "bfloat16"
         if rounded:  # compared while it still gives the eager numbers
             if not self._agrees(recorded, x, y):
                 return None
             recorded.round_products()
-        if self.compiles(len(x)):
+        if self.compiles(len(y)):
             with self._eager.unchanged():
                 recorded.compile(self._inputs(x, y, 1.0, use))
         if not rounded and not self._agrees(recorded, x, y):
             return None
         return CapturedStep(recorded) if self._settings.compile == "cudagraph" else recorded
 
-    def _agrees(self, recorded: RecordedStep, x: Tensor, y: Tensor) -> bool:
+    def _agrees(self, recorded: RecordedStep, x: AnyInputs, y: Tensor) -> bool:
         """Whether a recorded step gives the eager numbers; else the steps stay eager."""
-        if (x.shape, y.shape) in self._trusted:
+        if _shapes(x, y) in self._trusted:
             return True
         difference = self._difference(recorded, x, y, self._settings.another_kl_weight)
         if difference > TOLERANCE:
             self._stay_eager(f"the traced step differs from the eager one by {difference:.1e}")
         return difference <= TOLERANCE
 
-    def _difference(self, graph: RecordedStep, x: Tensor, y: Tensor, kl_weight: float) -> float:
+    def _difference(self, graph: RecordedStep, x: AnyInputs, y: Tensor, kl_weight: float) -> float:
         use = self._trained.use(kl_weight)
         eager = self._eager.numbers(x, y, kl_weight)
-        inputs = mapped(torch.clone, self._inputs(x, y, kl_weight, use))
         with self._eager.unchanged():
+            self._eager.write(kl_weight)  # a traced step takes those of the other level as they are
+            inputs = mapped(torch.clone, self._inputs(x, y, kl_weight, use))
             traced = [graph(inputs), *inputs.gradients]
         return max(relative_difference(a, b) for a, b in zip(traced, eager, strict=True))
 
     def _inputs(
         self,
-        x: Tensor,
+        x: AnyInputs,
         y: Tensor,
         kl_weight: float,
         use: ActiveLeaves,
@@ -272,8 +276,15 @@ class TracedStep:
         adam = [UNMOVED] * len(use.leaves) if adam is None else adam
         packed = StepScalars.pack(kl_weight, adam, use.inputs)
         scalars = torch.tensor(packed, dtype=scalar_type(use.leaves))
-        return self.tensors().inputs(use, x, y, sent(scalars, x.device))
+        return self.tensors().inputs(use, x, y, sent(scalars, y.device))
 
     def _stay_eager(self, reason: str) -> None:
         self.possible = False
         _LOG.warning("%s trains step by step in eager mode: %s", self._model.describe(), reason)
+
+
+def _shapes(x: AnyInputs, y: Tensor) -> tuple[torch.Size, ...]:
+    """Of a batch: what a recorded step is of."""
+    if isinstance(x, Tensor):
+        return x.shape, y.shape
+    return (*(leaf.shape for leaf in x.leaves), y.shape)

@@ -6,11 +6,11 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from operator import itemgetter
-from typing import Any
 
 import torch
 from torch import Tensor
 
+from bayesnas.data.inputs import AnyInputs
 from bayesnas.inference.compile.cuda_graph import CapturedStep
 from bayesnas.inference.compile.python_state import NotRecordableError
 from bayesnas.inference.compile.random_ops import StackedNoise, random_operations
@@ -65,7 +65,7 @@ class VmappedStep:
         self._counts: StepCounts = {}
         self.running = list(range(len(steps)))
 
-    def record(self, x: Tensor, y: Tensor, *, shared: bool) -> None:
+    def record(self, x: AnyInputs, y: Tensor, *, shared: bool) -> None:
         """Make the step for one shape of batches.
 
         Args:
@@ -77,8 +77,8 @@ class VmappedStep:
             NotVmappableError: where the steps can't be taken at once, with the reason; nothing
                 has happened to the chains then.
         """
-        if x.shape not in self._graphs:
-            self._graphs[x.shape] = self._record(x, y, shared)
+        if y.shape not in self._graphs:
+            self._graphs[y.shape] = self._record(x, y, shared)
 
     def take_over(self) -> None:
         """Make the tensors of every chain rows of the stacked ones."""
@@ -107,7 +107,7 @@ class VmappedStep:
             self._steps[chain].stream.state[kind] = self._generators[chain].get_state()
 
     def __call__(
-        self, x: Tensor, y: Tensor, kl_weights: Sequence[StepKLWeight], factor: float
+        self, x: AnyInputs, y: Tensor, kl_weights: Sequence[StepKLWeight], factor: float
     ) -> Tensor:
         """Take a step of every chain; of those released it has no effect.
 
@@ -129,7 +129,7 @@ class VmappedStep:
             lr = lead.optimizer.param_groups[0]["lr"]
             adam = adam_scalars(self._tensors.step, use, lr, self._counts)
         weights = [kl_weight.bound for kl_weight in kl_weights]
-        rows = self._graphs[x.shape](self._inputs(x, y, weights, use, adam))
+        rows = self._graphs[y.shape](self._inputs(x, y, weights, use, adam))
         if not lead.adam:
             for chain in self.running:
                 step = self._steps[chain]
@@ -138,7 +138,7 @@ class VmappedStep:
 
     def _inputs(
         self,
-        x: Tensor,
+        x: AnyInputs,
         y: Tensor,
         kl_weights: Sequence[float],
         use: ActiveLeaves,
@@ -152,7 +152,7 @@ class VmappedStep:
 
     # Making -------------------------------------------------------------------------------
 
-    def _record(self, x: Tensor, y: Tensor, shared: bool) -> Graph:
+    def _record(self, x: AnyInputs, y: Tensor, shared: bool) -> Graph:
         first, weights = self._first, [step.settings.another_kl_weight for step in self._steps]
         use = first.trained.use(weights[0])
         with pyro_session(first.stream):
@@ -170,7 +170,7 @@ class VmappedStep:
             self._compare(recorded, inputs, shared)
             single.round_products()
             recorded = _vmap_step(single, inputs, noise, adam=first.adam, shared=shared)
-        if first.traced.compiles(x.shape[0 if shared else 1]):
+        if first.traced.compiles(y.shape[0 if shared else 1]):
             recorded.compile(inputs)
         if not rounded:
             self._compare(recorded, inputs, shared)
@@ -202,7 +202,7 @@ class VmappedStep:
             generator.set_state(step.stream.state[self._device.type])
 
 
-def _of_chain(chain: int, x: Tensor, y: Tensor, shared: bool) -> tuple[Tensor, Tensor]:
+def _of_chain(chain: int, x: AnyInputs, y: Tensor, shared: bool) -> tuple[AnyInputs, Tensor]:
     return (x, y) if shared else (x[chain], y[chain])
 
 
@@ -219,17 +219,20 @@ def _vmap_step(
         shared: whether all chains see the same examples.
     """
     batch = None if shared else 0
-    batched = {name: batch if name in ("x", "y") else 0 for name in StepInputs._fields}
-    places: Any = StepInputs(**batched)  # type: ignore[arg-type]  # a tree of dimensions
+    places = [
+        batch if name in ("x", "y") else 0
+        for name, part in zip(StepInputs._fields, inputs, strict=True)
+        for _ in flatten((part,))
+    ]
 
-    def one(inputs: StepInputs, draws: Sequence[Tensor]) -> Tensor:
-        found: Tensor = single.graph(*flatten(inputs), *draws)
+    def one(tensors: Sequence[Tensor], draws: Sequence[Tensor]) -> Tensor:
+        found: Tensor = single.graph(*tensors, *draws)
         return found
 
     gradient = torch.func.vmap(one, in_dims=(places, 0))
 
     def function(inputs: StepInputs, *draws: Tensor) -> Tensor:
-        terms: Tensor = gradient(inputs, list(draws))
+        terms: Tensor = gradient(flatten(inputs), list(draws))
         if adam:
             scalars = StepScalars.unpack(inputs.scalars, len(inputs.leaves)).adam
             for leaf, values in enumerate(inputs.leaves):

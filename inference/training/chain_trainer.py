@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bayesnas.data import Split
+from bayesnas.data.inputs import AnyInputs
+from bayesnas.data.streams.streamed_split import AnySplit
 from bayesnas.inference.bilevel.options import Bilevel
 from bayesnas.inference.config.schedules import Schedule, learning_rate_factor
 from bayesnas.inference.config.settings import FitSettings, StepKLWeight
@@ -22,8 +23,9 @@ from bayesnas.inference.runtime.matmul_precision import fast_products
 from bayesnas.inference.runtime.pyro_context import pyro_session
 from bayesnas.inference.runtime.random_state import RandomStream
 from bayesnas.inference.steps.bilevel_step import UpperStep
-from bayesnas.inference.steps.minibatches import Batches
+from bayesnas.inference.steps.minibatches import joined
 from bayesnas.inference.steps.step import Step
+from bayesnas.inference.steps.streamed_batches import batches_of
 from bayesnas.inference.training.moves import BATCHES, moves_due, try_moves
 from bayesnas.models.base import BayesianModel
 from bayesnas.nn.modules.parameter_names import below
@@ -34,8 +36,7 @@ class ChainTrainer:
 
     Args:
         model: trained in place; on the device of the data.
-        x: inputs ``[n, ...]``.
-        y: targets ``[n, ...]``.
+        sample: the training data.
         settings: of the fit.
         chain: index of the chain; with the seed it decides all that is random.
         optimizer: builds the optimiser from parameters and ``lr=``.
@@ -47,15 +48,14 @@ class ChainTrainer:
     def __init__(
         self,
         model: BayesianModel,
-        x: Tensor,
-        y: Tensor,
+        sample: AnySplit,
         settings: FitSettings,
         chain: int,
         optimizer: OptimizerFactory,
         schedule: Schedule,
         *,
         fresh: bool = True,
-        upper: tuple[Bilevel, Split] | None = None,
+        upper: tuple[Bilevel, AnySplit] | None = None,
     ) -> None:
         """Draw the initial parameters and set up the optimiser; see the class."""
         seeds = np.random.SeedSequence([settings.seed, chain]).generate_state(2)
@@ -65,45 +65,52 @@ class ChainTrainer:
         self.step = 0
         self.stopped = False
         self._anneals = fresh  # a fit that goes on from another stays at the end of its schedules
-        self.batches = Batches(x, y, settings.batch_size, int(seeds[0]))
-        self.stream = RandomStream(int(seeds[1]), x.device)
+        self.batches = batches_of(sample, settings.batch_size, int(seeds[0]))
+        self.stream = RandomStream(int(seeds[1]), sample.device)
         self._schedule = schedule
         with pyro_session(self.stream, validate=True):
             first = self.batches.at(0)
             model.train()
             if fresh:
-                held, (x_first, y_first) = model.row_weights, first
-                model.prepare(x_first, y_first if held is None else held.unpack(y_first)[0])
-                model.reset()
-            if model.whole_sample and settings.batch_size < len(x):
+                self._prepare()
+            if model.whole_sample and settings.batch_size < len(sample):
                 raise ValueError(
                     f"{model.whole_sample}, so it can't be fitted to minibatches: set "
-                    f"batch_size={len(x)}, got {settings.batch_size}"
+                    f"batch_size={len(sample)}, got {settings.batch_size}"
                 )
             self._try_out(*first)
+            size, stream = len(sample), self.stream
             self.step_fn = Step(
-                model, optimizer, settings, len(x), self.stream, lambda: self._where(self.step)
+                model, optimizer, settings, size, stream, lambda: self._where(self.step)
             )
         self.upper = None
         if upper is not None:
-            bilevel, sample = upper
+            bilevel, held_out = upper
             self.upper = UpperStep(
                 model,
                 bilevel,
                 settings,
                 self.step_fn.all,
-                len(x),
-                sample,
+                len(sample),
+                held_out,
                 int(seeds[0]),
                 self.stream,
             )
         self.history = torch.full(
-            (settings.steps, len(HISTORY)), torch.nan, device=x.device, dtype=model.dtype
+            (settings.steps, len(HISTORY)), torch.nan, device=sample.device, dtype=model.dtype
         )
         self.validation_nll: list[float] = []
         self.best_state: dict[str, Tensor] | None = None
 
-    def _try_out(self, x: Tensor, y: Tensor) -> None:
+    def _prepare(self) -> None:
+        """Let the model start from the first batch, or from as many as it asks for."""
+        count = max(1, -(-self.model.rows_to_prepare // self.settings.batch_size))
+        x, y = joined(self.batches, 0, count)
+        weights = self.model.row_weights
+        self.model.prepare(x, y if weights is None else weights.unpack(y)[0])
+        self.model.reset()
+
+    def _try_out(self, x: AnyInputs, y: Tensor) -> None:
         """Run the pair once with Pyro's checks on; the chain goes on as if it had not run."""
         if self.model.elbo is not None:
             return
@@ -178,8 +185,7 @@ class ChainTrainer:
         most = moves_due(step, self.settings.steps)
         if most == 0:
             return
-        batches = [self.batches.at(step + k) for k in range(min(BATCHES, self.batches.per_epoch))]
-        x, y = (torch.cat(parts) for parts in zip(*batches, strict=True))
+        x, y = joined(self.batches, step, BATCHES)
         kl_weight = self.settings.kl_weight_at(step).target
         try_moves(self.model, x, y, kl_weight, most=most, size=self.batches.size, seed=step)
 

@@ -11,6 +11,7 @@ import torch
 
 from bayesnas.checks import function, whole_number
 from bayesnas.distributions import LogUniform
+from bayesnas.inference.bilevel.generalised_objective import GeneralisedObjective
 from bayesnas.inference.bilevel.options import Bilevel
 from bayesnas.inference.config.example_weights import ClassWeight
 from bayesnas.inference.config.inputs import Data
@@ -38,6 +39,7 @@ class FitOptions(TypedDict, total=False):
     validation: Data | None
     patience: int | None
     bilevel: Bilevel | None
+    objective: GeneralisedObjective | None
     sample_weight: object
     class_weight: ClassWeight | None
     seed: int
@@ -70,6 +72,7 @@ class FitArguments:
     validation: Data | None = None
     patience: int | None = None
     bilevel: Bilevel | None = None
+    objective: GeneralisedObjective | None = None
     sample_weight: object = None
     class_weight: ClassWeight | None = None
     seed: int = 0

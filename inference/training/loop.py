@@ -8,7 +8,7 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 
-from bayesnas.data import Split
+from bayesnas.data.streams.streamed_split import AnySplit
 from bayesnas.inference.bilevel.options import Bilevel
 from bayesnas.inference.config.schedules import Schedule
 from bayesnas.inference.config.settings import Batched, FitSettings
@@ -43,8 +43,8 @@ class Loop:
         on_step: hook, called after every step.
         checkpoint_every: steps between checkpoints.
         starts: models to go on from, one a chain, instead of fresh starts.
-        bilevel: upper level of a bilevel fit, whose sample is ``validation``; that is then not
-            measured.
+        upper: upper level of a fit of two, and its sample; ``validation`` is not measured where it
+            is that.
         batched: whether the chains take their steps together; ``"auto"`` does it on a GPU, where
             it can be done.
     """
@@ -52,22 +52,22 @@ class Loop:
     def __init__(
         self,
         model: BayesianModel,
-        train: Split,
-        validation: Split | None,
+        train: AnySplit,
+        validation: AnySplit | None,
         settings: FitSettings,
         optimizer: OptimizerFactory,
         schedule: Schedule,
         on_step: Callable[[StepEvent], None] | None,
         checkpoint_every: int,
         starts: Sequence[BayesianModel] | None = None,
-        bilevel: Bilevel | None = None,
+        upper: tuple[Bilevel, AnySplit] | None = None,
         batched: Batched = False,
     ) -> None:
         """Keep what the chains need; see the class."""
         self.model, self.train, self.validation = model, train, validation
         self.settings, self.optimizer, self.schedule = settings, optimizer, schedule
         self.on_step, self.checkpoint_every = on_step, checkpoint_every
-        self._starts, self.bilevel, self._batched = starts, bilevel, batched
+        self._starts, self._upper, self._batched = starts, upper, batched
         self.finished: list[ChainRecord] = []
         self._folder: RunFolder | None = None
         self._steps_at_once = 1
@@ -79,29 +79,22 @@ class Loop:
             ValueError: where model, guide and data do not fit together.
         """
         source = self.model if self._starts is None else self._starts[index]
-        model = copy.deepcopy(source).to(self.train.x.device)
+        model = copy.deepcopy(source).to(self.train.device)
         training = ChainTrainer(
             model,
-            self.train.x,
-            self.train.y,
+            self.train,
             self.settings.of_chain(index),
             index % self.settings.restarts,
             self.optimizer,
             self.schedule,
             fresh=self._starts is None,
-            upper=self._upper(),
+            upper=self._upper,
         )
         if self.validation is not None and index == 0:  # what can't be validated fails here
             if model.whole_sample:
                 raise ValueError(f"validation has no place here: {model.whole_sample}")
-            mean_nll(model, self.validation.x[:2], self.validation.y[:2], seed=0, draws=1)
+            mean_nll(model, self.validation.first(2), seed=0, draws=1)
         return training
-
-    def _upper(self) -> tuple[Bilevel, Split] | None:
-        if self.bilevel is None:
-            return None
-        assert self.validation is not None
-        return self.bilevel, self.validation
 
     def run(
         self, first: ChainTrainer, folder: RunFolder | None, progress: bool
@@ -165,7 +158,7 @@ class Loop:
     def _fresh(self, first: ChainTrainer) -> ChainGroup:
         """All chains together where that is wanted and can be done, else the first alone."""
         auto = self._batched == "auto"
-        wanted = pays(self.settings, self.train.x.device) if auto else self._batched
+        wanted = pays(self.settings, self.train.device) if auto else self._batched
         if self.settings.chains == 1 or not wanted:
             return ChainGroup([first])
         try:
@@ -215,14 +208,15 @@ class Loop:
     @property
     def _measures(self) -> bool:
         """Whether validation data is measured after every epoch."""
-        return self.validation is not None and self.bilevel is None
+        is_upper = self._upper is not None and self._upper[1] is self.validation
+        return self.validation is not None and not is_upper
 
     def _validate(self, training: ChainTrainer) -> None:
         assert self.validation is not None
         found = []
         for kl_weight in _validated_at(training.settings):
             training.set_kl_weight(kl_weight)
-            found.append(mean_nll(training.model, *self.validation, seed=self.settings.seed))
+            found.append(mean_nll(training.model, self.validation, seed=self.settings.seed))
         training.end_epoch(sum(found) / len(found), self.settings.patience)
 
     def _done(self, chains: ChainGroup) -> int:

@@ -7,6 +7,7 @@ from itertools import islice
 import torch
 from torch import Tensor
 
+from bayesnas.data.inputs import AnyInputs
 from bayesnas.inference.elbo.bound import bound_terms
 from bayesnas.inference.runtime.random_state import RandomStream
 from bayesnas.models.base import BayesianModel
@@ -31,7 +32,14 @@ def moves_due(step: int, steps: int) -> int:
 
 @torch.no_grad()
 def try_moves(
-    model: BayesianModel, x: Tensor, y: Tensor, kl_weight: float, *, most: int, size: int, seed: int
+    model: BayesianModel,
+    x: AnyInputs,
+    y: Tensor,
+    kl_weight: float,
+    *,
+    most: int,
+    size: int,
+    seed: int,
 ) -> int:
     """Make those of the model's moves that raise the bound at λ, and undo the others.
 

@@ -7,6 +7,7 @@ import time
 import torch
 from tqdm import tqdm
 
+from bayesnas.data import Split
 from bayesnas.inference.evaluation.metrics import accuracy_of_means
 from bayesnas.inference.training.chain_trainer import ChainTrainer
 
@@ -55,7 +56,8 @@ def _figures(training: ChainTrainer) -> dict[str, str]:
     # A pair of the user's, of no stated task, need not be able to predict in order to be trained.
     if training.model.task == "classification":
         with torch.no_grad():
-            accuracy = accuracy_of_means(training.model, *training.batches.at(training.step - 1))
+            batch = Split.as_given(training.batches.at(training.step - 1))
+            accuracy = accuracy_of_means(training.model, batch)
         if accuracy is not None:
             figures["accuracy"] = f"{accuracy:.3f}"
     return figures

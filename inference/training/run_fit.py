@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 import logging
 import warnings
 from collections.abc import Sequence
@@ -14,22 +13,28 @@ from torch import Tensor
 
 from bayesnas.checks import size
 from bayesnas.data import Split
+from bayesnas.data.inputs import map_inputs
+from bayesnas.data.streams.streamed_split import AnySplit
 from bayesnas.distributions import LogUniform
-from bayesnas.inference.bilevel.losses import upper_parameters
-from bayesnas.inference.bilevel.options import Bilevel
 from bayesnas.inference.config.example_weights import carrying, example_weights
 from bayesnas.inference.config.inputs import Data, check_alike, checked_data
 from bayesnas.inference.config.settings import FitSettings, make_settings
-from bayesnas.inference.optim.optimizers import try_out_optimizer
 from bayesnas.inference.runs.chain_record import ChainRecord
 from bayesnas.inference.runs.description import RunDescription, state_hash
 from bayesnas.inference.runs.run_folder import Example, RunFolder, read_run
 from bayesnas.inference.runtime.device import resolve_device
-from bayesnas.inference.training.chain_trainer import ChainTrainer
 from bayesnas.inference.training.convergence import unconverged
 from bayesnas.inference.training.fit_options import FitArguments
+from bayesnas.inference.training.levels import (
+    upper_level,
+    upper_sample,
+    with_hyper_terms,
+    with_levels,
+    with_objective,
+    with_optimizers,
+)
 from bayesnas.inference.training.loop import Loop
-from bayesnas.models.base import BayesianModel
+from bayesnas.models.base import FEW, BayesianModel
 
 _LOG = logging.getLogger("bayesnas")
 
@@ -63,25 +68,28 @@ def run_fit(model: BayesianModel, data: Data, arguments: FitArguments) -> FitRes
     device = resolve_device(arguments.device)
     train, held_out = _checked_parts(model, data, arguments)
     weights = _weights(model, data, train, arguments)
-    upper = _upper_level(model, arguments.bilevel, held_out, arguments.patience)
+    arguments = with_objective(arguments, model, len(train))
+    upper = upper_level(model, arguments, held_out)
     settings = _checked_settings(arguments, model, len(train), device, upper)
     trained, sample = carrying(model, train, weights)
+    trained = with_hyper_terms(trained, arguments.objective, device)
+    sample, measured = sample.to(device), None if held_out is None else held_out.to(device)
     loop = Loop(
         trained,
-        sample.to(device),
-        None if held_out is None else held_out.to(device),
+        sample,
+        measured,
         settings,
         arguments.optimizer,
         arguments.schedule,
         arguments.on_step,
         int(arguments.checkpoint_every),
-        bilevel=arguments.bilevel,
+        upper=upper_sample(arguments, sample, measured),
         batched=arguments.batched,
     )
     first = loop.chain(0)
     run = RunDescription(
         model,
-        _with_optimizers(settings, arguments, first, upper),
+        with_optimizers(settings, arguments, first, upper),
         train.info,
         train.fingerprint,
         "" if held_out is None else held_out.fingerprint,
@@ -96,11 +104,19 @@ def run_fit(model: BayesianModel, data: Data, arguments: FitArguments) -> FitRes
     records = loop.run(first, folder, arguments.progress)
     if said := unconverged(records, run.settings):
         _LOG.warning("%s: %s", model.describe(), said)
-    few = first.model.few_rows
-    example = (few(train.x).detach().clone(), few(train.y).detach().clone())
+    example = _example(first.model, train)
     if folder is not None:
         _save_result(folder, records, example)
     return FitResult(run, records, example, device)
+
+
+def _example(model: BayesianModel, train: AnySplit) -> Example:
+    """Rows of the training data that say all of what examples share."""
+    if not isinstance(train, Split):
+        train = train.first(len(train) if model.whole_sample else FEW)
+    few = model.few_rows
+    x = map_inputs(lambda leaf: leaf.detach().clone(), few(train.x))
+    return x, few(train.y).detach().clone()
 
 
 def _check_model(model: BayesianModel) -> None:
@@ -113,7 +129,7 @@ def _check_model(model: BayesianModel) -> None:
 
 def _checked_parts(
     model: BayesianModel, data: Data, arguments: FitArguments
-) -> tuple[Split, Split | None]:
+) -> tuple[AnySplit, AnySplit | None]:
     """The training part, and the validation part where there is one; the model is sized."""
     train = checked_data(model, data, "data")
     model.size_for(train.info.classes)
@@ -127,30 +143,13 @@ def _checked_parts(
 
 
 def _weights(
-    model: BayesianModel, data: Data, train: Split, arguments: FitArguments
+    model: BayesianModel, data: Data, train: AnySplit, arguments: FitArguments
 ) -> Tensor | None:
     """Weights of the training examples."""
     found = example_weights(model, data, train, arguments.sample_weight, arguments.class_weight)
     if found is not None and arguments.bilevel is not None:
         raise ValueError("bilevel has no place for sample_weight and class_weight: give either")
     return found
-
-
-def _upper_level(
-    model: BayesianModel, bilevel: Bilevel | None, held_out: Split | None, patience: int | None
-) -> tuple[str, ...]:
-    """Names of the parameters on the upper level; none of a fit that has one level."""
-    if bilevel is None:
-        return ()
-    if not isinstance(bilevel, Bilevel):
-        raise TypeError(f"bilevel must be a bayesnas.Bilevel, got {bilevel!r}")
-    if held_out is None:
-        raise ValueError("bilevel needs validation=, data that the upper level is trained on")
-    if patience is not None:
-        raise ValueError(
-            "patience needs data that no level is trained on; with bilevel, validation is"
-        )
-    return upper_parameters(model, bilevel.parameters)
 
 
 def _or(value: float | None, default: float) -> float:
@@ -190,24 +189,7 @@ def _checked_settings(
     )
     if settings.compile == "cudagraph" and device.type != "cuda":
         raise ValueError(f"compile='cudagraph' needs a GPU, got device={device.type!r}")
-    if arguments.bilevel is None:
-        return settings
-    return dataclasses.replace(settings, bilevel=arguments.bilevel.config(upper))
-
-
-def _with_optimizers(
-    settings: FitSettings, arguments: FitArguments, first: ChainTrainer, upper: tuple[str, ...]
-) -> FitSettings:
-    """The settings with their optimisers in words; each is tried out on the first chain."""
-    saved = arguments.out is not None
-    chosen = try_out_optimizer(arguments.optimizer, first.parameters, settings.lr, saved=saved)
-    settings = dataclasses.replace(settings, optimizer=chosen)
-    bilevel = arguments.bilevel
-    if bilevel is None or first.upper is None:
-        return settings
-    leaves = first.upper.trained.leaves
-    words = try_out_optimizer(bilevel.optimizer, leaves, bilevel.lr, saved=saved)
-    return dataclasses.replace(settings, bilevel=bilevel.config(upper, words))
+    return with_levels(settings, arguments, upper)
 
 
 def _save_result(folder: RunFolder, records: Sequence[ChainRecord], example: Example) -> None:

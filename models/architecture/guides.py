@@ -39,9 +39,13 @@ class StructureGuide(abc.ABC):
 
     Args:
         domain: one of ``domains``.
+
+    Attributes:
+        has_density: whether the prior is one, not a penalty.
     """
 
     domains: ClassVar[tuple[str, ...]]
+    has_density: ClassVar[bool] = True
 
     def __init__(self, domain: str) -> None:
         """Keep the domain; see the class."""
@@ -186,6 +190,7 @@ class PointMassGuide(StructureGuide):
     """γ = softmax α, or σ(α) in the cube: no divergence but the penalty ⟨γ, n⟩/c."""
 
     domains = ("simplex", "cube")
+    has_density = False
 
     def posterior(self, parameters: Parameters, temperature: Tensor) -> TorchDistribution:
         """See the base class."""
@@ -203,6 +208,7 @@ class PenalisedGumbelSoftmaxGuide(GumbelSoftmaxGuide):
     """Gumbel-Softmax with the penalty ⟨softmax α, n⟩/c in place of a KL, as in DARTS-CC."""
 
     domains = ("simplex",)
+    has_density = False
 
     def prior(self, logits: Tensor, temperature: Tensor) -> TorchDistribution:
         """See the base class."""

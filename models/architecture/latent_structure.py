@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import pyro
 import torch
@@ -18,32 +18,35 @@ from bayesnas.likelihoods import AnyLikelihood
 from bayesnas.models.architecture.conditional_weights import posterior_given, prior_given
 from bayesnas.models.architecture.guides import starting_values, structure_guide
 from bayesnas.models.architecture.operation_costs import Cost, operation_costs
-from bayesnas.models.architecture.option_checks import check_graph, check_options, start_and_end
+from bayesnas.models.architecture.option_checks import (
+    check_graph,
+    check_options,
+    check_prior,
+    start_and_end,
+)
+from bayesnas.models.architecture.readings import StructureReadings
 from bayesnas.models.networks.base import observe
-from bayesnas.models.networks.gaussian import GaussianNet, PriorScale
-from bayesnas.nn.graphs.discretisation import likely_operations
+from bayesnas.models.networks.gaussian import PriorScale
 from bayesnas.nn.graphs.edge_groups import (
     EdgeGroup,
     Gamma,
     by_edge,
     edge_groups,
-    operations_dataset,
     owner_of,
 )
 from bayesnas.nn.graphs.graph import Graph
 from bayesnas.nn.graphs.net_spec import describe_net
 from bayesnas.nn.graphs.topology import Edge, edge_name
-from bayesnas.nn.graphs.weighted_graph import WeighedGraph
 from bayesnas.nn.modules.stochastic_layers import is_linear_or_convolution
 from bayesnas.nn.modules.variational_parameters import VariationalParameters
 from bayesnas.typed import typed
 
 if TYPE_CHECKING:
-    import xarray as xr
+    pass
 
 
 @typed(own=("graph", "temperature"))
-class LatentStructureNet(GaussianNet):
+class LatentStructureNet(StructureReadings):
     r"""A graph whose operations γ and weights w are both random.
 
     .. math::
@@ -73,6 +76,8 @@ class LatentStructureNet(GaussianNet):
             (``"simplex"``), ``"binary-concrete"`` (``"cube"``, ``"cube-vertices"``),
             ``"hard-concrete"`` (``"cube"``); or, with the penalty ⟨E γ, n⟩/c in place of a KL,
             ``"point-mass"``, γ = softmax α or σ(α), and ``"penalised-gumbel-softmax"``.
+        structure_prior: ``"cost"``, ln s = −n/c, or ``"learned"``: ln s is a hyperparameter that
+            starts there and is trained like a learned prior scale.
         cost: n: ``"parameters"``, ``"multiply-adds"``, ``"latency"`` (microseconds, measured when
             the model is built and saved with it), numbers by edge, or None for zeros.
         cost_scale: c > 0, in units of n.
@@ -104,6 +109,7 @@ class LatentStructureNet(GaussianNet):
     """
 
     upper_level = ("structural",)
+    conditional = True
     temperature: Tensor
 
     def __init__(
@@ -112,6 +118,7 @@ class LatentStructureNet(GaussianNet):
         guide: str = "gumbel-softmax",
         *,
         domain: str | None = None,
+        structure_prior: str = "cost",
         cost: Cost = None,
         cost_scale: float = 1000.0,
         temperature: float | tuple[float, float] = 0.5,
@@ -129,6 +136,7 @@ class LatentStructureNet(GaussianNet):
         """Build prior and guide around a copy of ``graph``; see the class."""
         family = structure_guide(guide, domain)
         check_options(family, sample, coupling, weights, gamma_floor)
+        check_prior(structure_prior, prior_scale, family, sample)
         cost_scale = positive("cost_scale", cost_scale)
         start, end = start_and_end(temperature)
         super().__init__(
@@ -148,6 +156,7 @@ class LatentStructureNet(GaussianNet):
         costs = operation_costs(graph, cost)
         self._options: dict[str, Any] = {
             "guide": guide, "domain": family.domain, "cost_scale": cost_scale,
+            "structure_prior": structure_prior,
             "cost": None if cost is None else {edge_name(e): list(n) for e, n in costs.items()},
             "temperature": [start, end], "sample": sample, "gamma_floor": gamma_floor,
             "coupling": coupling, "weights": weights, "initial_scale": initial_scale,
@@ -155,14 +164,13 @@ class LatentStructureNet(GaussianNet):
         self.groups = edge_groups(graph)
         for group in self.groups:
             counts = torch.tensor([costs[edge] for edge in group.edges], dtype=torch.float64)
-            self.register_buffer(f"prior_{group.site}", (-counts / cost_scale).to(dtype))
+            logits = (-counts / cost_scale).to(dtype)
+            if structure_prior == "learned":
+                self.register_parameter(f"prior_{group.site}", nn.Parameter(logits))
+            else:
+                self.register_buffer(f"prior_{group.site}", logits)
         self._start = {n: v.to(dtype) for n, v in starting_values(family, self.groups).items()}
         self.structural = VariationalParameters(self._start)
-
-    @property
-    def graph(self) -> Graph:
-        """The graph; registered once, as ``net``."""
-        return cast("Graph", self.net)
 
     def anneal(self, progress: float) -> None:
         """Set the temperature that belongs to a fraction of the steps."""
@@ -195,8 +203,19 @@ class LatentStructureNet(GaussianNet):
 
     def structure_prior(self, group: EdgeGroup) -> TorchDistribution:
         """Prior of γ of a group of edges, one event ``[edges, operations]``."""
-        prior = self.family.prior(self.get_buffer(f"prior_{group.site}"), self.temperature)
+        prior = self.family.prior(getattr(self, f"prior_{group.site}"), self.temperature)
         return EveryExample(prior, deferred=False) if self.sample == "example" else prior
+
+    def structure_priors(self) -> dict[str, TorchDistribution]:
+        """Prior of γ by site, of one draw."""
+        logits = {group.site: getattr(self, f"prior_{group.site}") for group in self.groups}
+        return {site: self.family.prior(s, self.temperature) for site, s in logits.items()}
+
+    def prior_parameters(self) -> tuple[str, ...]:
+        """The logits of γ and the log prior scales, where they are trained."""
+        learned = self._options["structure_prior"] == "learned"
+        sites = tuple(f"prior_{group.site}" for group in self.groups) if learned else ()
+        return (*sites, *super().prior_parameters())
 
     def structure_posterior(self, group: EdgeGroup) -> TorchDistribution:
         """Guide of γ of a group of edges, one event ``[edges, operations]``."""
@@ -238,51 +257,12 @@ class LatentStructureNet(GaussianNet):
         for name, value in self._start.items():
             self.structural.assign(name, value + 0.01 * torch.randn_like(value))
 
-    @torch.no_grad()
-    def probabilities(self) -> dict[Edge, Tensor]:
-        """By mixed edge, ``[K]``: P(arg max γ = k) or P(γ_k > ½) where known, else E γ."""
-        means = {g.site: self.structure_posterior(g).mean.detach() for g in self.groups}
-        return by_edge(self.groups, means)
-
-    def structure(self) -> xr.Dataset:
-        """Probabilities of the operations, edge × operation, a variable for every edge group."""
-        return operations_dataset(self.groups, self.probabilities())
-
-    def architecture(self) -> Graph:
-        """The likeliest network, with the means of w given γ = 1, without dead edges.
-
-        On the simplex the likeliest operation of every edge; in the cube all that are likelier
-        than ½, added up, or the likeliest where none is. ``Graph.without_dead_edges`` says which
-        edges are dead; leaving them out changes no value.
-        """
-        probabilities = self.probabilities()
-        present = {edge: torch.ones_like(values) for edge, values in probabilities.items()}
-        choice = likely_operations(self.graph, probabilities, several=self.family.is_cube)
-        return self._filled(present).discrete(choice).without_dead_edges()
-
-    def plain_module(self) -> nn.Module:
-        """The graph at the posterior means of w, its operations weighed by their probabilities."""
-        gamma = self.probabilities()
-        return WeighedGraph(self._filled(gamma), gamma)
-
-    def weight_posteriors(self) -> dict[str, tuple[Tensor, Tensor]]:
-        """Mean and standard deviation of every weight where γ is at its probabilities."""
-        gamma = self.probabilities()
-        found = {site: self.posterior_given(site, gamma) for site in self.layers.shapes}
-        return {site: (q.loc.detach(), q.scale.detach()) for site, q in found.items()}
-
-    def _filled(self, gamma: Gamma) -> Graph:
-        """The graph at the means of w given γ."""
-        means = {s: self.posterior_given(s, gamma).mean.detach() for s in self.layers.shapes}
-        return cast("Graph", self.layers.filled(self.graph, means))
-
     def site_dims(self) -> dict[str, tuple[str, ...]]:
         """Named dims of Γ, edge and operation, then of every weight tensor."""
         return {group.site: group.dims for group in self.groups} | dict(self.layers.dims)
 
-    def parametric_complexity(self) -> None:  # type: ignore[override]
+    def parametric_complexity(self, *_: object, **__: object) -> None:
         """Not known: the prior of the weights depends on Γ."""
-        return
 
     def config(self) -> dict[str, Any]:
         """Constructor arguments as JSON values; TypeError for a graph that has no description."""

@@ -12,6 +12,7 @@ from bayesnas.nn.graphs.graph import Graph
 COUPLINGS = ("independent", "conjugate")
 SAMPLES = ("batch", "example")
 WEIGHTS = ("gaussian", "point")
+STRUCTURE_PRIORS = ("cost", "learned")
 
 
 def check_graph(graph: object) -> Graph:
@@ -38,6 +39,23 @@ def check_options(
         raise ValueError(
             "coupling must be 'independent' for weights='point', on vertices and for "
             "sample='example', where no weights follow a γ inside the domain, got 'conjugate'"
+        )
+
+
+def check_prior(
+    structure_prior: str, prior_scale: object, family: StructureGuide, sample: str
+) -> None:
+    """Raise ValueError for priors that the guide or the way of sampling does not take."""
+    choice("structure_prior", structure_prior, STRUCTURE_PRIORS)
+    if structure_prior == "learned" and not family.has_density:
+        raise ValueError(
+            "structure_prior must be 'cost' for a guide with a penalty in place of a KL, which "
+            "has no density to learn, got 'learned'"
+        )
+    if prior_scale == "ard" and sample == "example":
+        raise ValueError(
+            "prior_scale must be one a layer for sample='example', which averages densities of a "
+            "layer over γ, got 'ard'"
         )
 
 

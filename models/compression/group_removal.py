@@ -6,14 +6,14 @@ import copy
 from typing import TypeVar
 
 import torch
-from torch import Tensor
 
+from bayesnas.data.inputs import AnyInputs
 from bayesnas.models.compression.grouped_weights import GroupedWeights
 
 Model = TypeVar("Model", bound=GroupedWeights)
 
 
-def removed_at(model: Model, threshold: float, example: Tensor) -> Model:
+def removed_at(model: Model, threshold: float, example: AnyInputs) -> Model:
     """A copy without the groups whose score is at or above a threshold.
 
     Args:
@@ -30,7 +30,7 @@ def removed_at(model: Model, threshold: float, example: Tensor) -> Model:
     return smaller
 
 
-def removed_to(model: Model, fraction: float, example: Tensor) -> Model:
+def removed_to(model: Model, fraction: float, example: AnyInputs) -> Model:
     """A copy without as few groups as leave at most 1 − ``fraction`` of all weights.
 
     Groups go in the order of their scores, over all layers together.

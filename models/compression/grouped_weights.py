@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from bayesnas.data.inputs import AnyInputs, by_position
 from bayesnas.distributions import GaussianWeights, GroupScales
 from bayesnas.models.compression.scale_priors import GroupPrior
 from bayesnas.models.compression.threshold_sweep import sweep_groups
@@ -150,13 +151,15 @@ class GroupedWeights(NetModel):
         """
         return sweep_groups(self, x, y, thresholds)
 
-    def remove_unread(self, example: Tensor) -> None:
+    def remove_unread(self, example: AnyInputs) -> None:
         """Remove the units and filters that no kept weight reads any more, in place.
 
         Args:
             example: a few inputs, to follow how the layers hang together.
         """
-        self.set_keep_masks(read_masks(self.plain_module(), self.keep.masks(), example))
+        module = self.plain_module()
+        inputs = by_position(module, example)
+        self.set_keep_masks(read_masks(module, self.keep.masks(), inputs))
 
     def bit_widths(self) -> dict[str, BitWidth]:
         """Bits that the kept weights of each layer need, by layer."""

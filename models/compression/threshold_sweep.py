@@ -11,6 +11,7 @@ import torch
 from pyro.distributions import TorchDistribution
 from torch import Tensor, nn
 
+from bayesnas.data.inputs import AnyInputs, call_with
 from bayesnas.likelihoods import Likelihood
 from bayesnas.models.base import ROWS_AT_ONCE
 
@@ -123,7 +124,7 @@ def _between(scores: Mapping[str, Tensor]) -> list[float]:
     return [float(value) for value in every[places]]
 
 
-def losses_of(model: Predictor, x: Tensor, y: Tensor) -> Tensor:
+def losses_of(model: Predictor, x: AnyInputs, y: Tensor) -> Tensor:
     """Loss of the posterior means on every example, ``[n]``: the error, or the squared error.
 
     Args:
@@ -138,7 +139,7 @@ def losses_of(model: Predictor, x: Tensor, y: Tensor) -> Tensor:
     return torch.cat(parts).double()
 
 
-def _mean_nll(model: Predictor, x: Tensor, y: Tensor) -> float:
+def _mean_nll(model: Predictor, x: AnyInputs, y: Tensor) -> float:
     log_lik = 0.0
     for output, targets in _outputs(model, x, y):
         observed = model.likelihood.observed(targets, output)
@@ -147,12 +148,13 @@ def _mean_nll(model: Predictor, x: Tensor, y: Tensor) -> float:
     return -log_lik / len(x)
 
 
-def _outputs(model: Predictor, x: Tensor, y: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+def _outputs(model: Predictor, x: AnyInputs, y: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     """Outputs of the posterior-mean network and targets, in batches."""
     module = model.plain_module().eval()
-    for inputs, targets in zip(x.split(ROWS_AT_ONCE), y.split(ROWS_AT_ONCE), strict=True):
+    for start in range(0, len(y), ROWS_AT_ONCE):
+        rows = slice(start, start + ROWS_AT_ONCE)
         with torch.no_grad():
-            yield module(inputs), targets
+            yield call_with(module, x[rows]), y[rows]
 
 
 def _loss(likelihood: Likelihood, found: TorchDistribution, y: Tensor) -> Tensor:

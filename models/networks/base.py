@@ -10,13 +10,18 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from bayesnas.data.inputs import AnyInputs, Inputs, call_with, leaves_of, shapes_of
 from bayesnas.likelihoods import Likelihood
 from bayesnas.models.base import DATA_PLATE, OBSERVED, BayesianModel
 from bayesnas.models.fit_defaults import FitDefaults
 from bayesnas.nn.graphs.net_spec import build_net
 from bayesnas.nn.lazy.gaussian_tensor import GaussianTensor
 from bayesnas.nn.modules.keep_masks import KeepMasks
-from bayesnas.nn.modules.stochastic_layers import StochasticLayers, reset_deterministic
+from bayesnas.nn.modules.stochastic_layers import (
+    StochasticLayers,
+    is_linear_or_convolution,
+    reset_deterministic,
+)
 from bayesnas.nn.modules.variational_parameters import VariationalParameters
 from bayesnas.nn.user_networks.point_estimates import start_of, summary_of
 from bayesnas.nn.user_networks.recurrent import reading_weights_anew
@@ -44,6 +49,7 @@ class NetModel(BayesianModel):
     keep: KeepMasks
     initial_loc: str
     usual_warmup: float = 0.0
+    takes_several_inputs = True
 
     def redraw_means(self) -> None:
         """Draw the deterministic layers and the means by each layer's ``reset_parameters``."""
@@ -66,21 +72,23 @@ class NetModel(BayesianModel):
         """What a fit starts from: which parameters are drawn anew, and which keep their values."""
         return start_of(self.plain_module(), self.layers, drawn=self.initial_loc == "random")
 
-    def input_dtype(self, x: Tensor) -> torch.dtype:
+    def input_dtype(self, x: AnyInputs) -> torch.dtype:
         """Inputs have the type of the parameters; whole numbers stay, if there is an embedding."""
+        if isinstance(x, Inputs):
+            return self.dtype
         embeds = any(isinstance(m, (nn.Embedding, nn.EmbeddingBag)) for m in self.net.modules())
         return x.dtype if embeds and not x.is_floating_point() else self.dtype
 
-    def check(self, x: Tensor, y: Tensor, classes: int | None = None) -> None:
+    def check(self, x: AnyInputs, y: Tensor, classes: int | None = None) -> None:
         """Run the posterior-mean network on two examples and compare its output with ``y``."""
         module = self.plain_module().eval()
         _check_types(module, x)
         try:
             with torch.no_grad():
-                output = module(x[:2])
+                output = call_with(module, x[:2])
         except (IndexError, RuntimeError, TypeError, ValueError) as error:
             raise ValueError(
-                f"net does not take inputs x of shape {['n', *x.shape[1:]]}: {error}"
+                f"net does not take inputs x of shape {shapes_of(x)}: {error}"
             ) from error
         self.likelihood.check(one_tensor(output).shape, y, classes)
 
@@ -107,18 +115,19 @@ class NetModel(BayesianModel):
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
         """Rebuild from what :meth:`config` gave."""
-        return cls(build_net(config["net"]), **{k: v for k, v in config.items() if k != "net"})
+        given = {k: v for k, v in config.items() if k != "net"}
+        return cls(build_net(config["net"]), **{"stochastic": is_linear_or_convolution, **given})
 
 
-def observe(likelihood: Likelihood, output: Tensor, x: Tensor, y: Tensor | None) -> Tensor:
+def observe(likelihood: Likelihood, output: Tensor, x: AnyInputs, y: Tensor | None) -> Tensor:
     """Sample the targets of inputs ``[n, ...]`` given a network's outputs, which it returns."""
     target = None if y is None else likelihood.observed(y, output)
-    with pyro.plate(DATA_PLATE, x.shape[0], dim=-1):
+    with pyro.plate(DATA_PLATE, len(x), dim=-1):
         pyro.sample(OBSERVED, likelihood(output), obs=target)
     return output
 
 
-def network_outputs(net: nn.Module, weights: Mapping[str, Tensor], x: Tensor) -> Tensor:
+def network_outputs(net: nn.Module, weights: Mapping[str, Tensor], x: AnyInputs) -> Tensor:
     """f(x; w): run a network with weights in the places of its stochastic layers.
 
     Raises:
@@ -126,8 +135,9 @@ def network_outputs(net: nn.Module, weights: Mapping[str, Tensor], x: Tensor) ->
         RuntimeError: a weight is read after a layer has integrated it out by local
             reparameterisation, so that the two would see different weights.
     """
+    held = dict(weights)
     with reading_weights_anew(net):
-        output = functional_call(net, dict(weights), (x,))
+        output = call_with(lambda *args, **named: functional_call(net, held, args, named), x)
     for site, weight in weights.items():
         if isinstance(weight, GaussianTensor) and weight.is_inconsistent:
             raise RuntimeError(
@@ -158,12 +168,13 @@ def one_tensor(output: object) -> Tensor:
     )
 
 
-def _check_types(net: nn.Module, x: Tensor) -> None:
+def _check_types(net: nn.Module, x: AnyInputs) -> None:
     """Raise ValueError where floating-point inputs are of another type than all parameters."""
     types = {p.dtype for p in net.parameters() if p.is_floating_point()}
-    if x.is_floating_point() and types and x.dtype not in types:
-        have = ", ".join(sorted(str(dtype) for dtype in types))
-        raise ValueError(
-            f"net has parameters of {have}, but inputs x reach it as {x.dtype}: "
-            "convert one of them, e.g. net.to(x.dtype)"
-        )
+    for leaf in leaves_of(x):
+        if leaf.is_floating_point() and types and leaf.dtype not in types:
+            have = ", ".join(sorted(str(dtype) for dtype in types))
+            raise ValueError(
+                f"net has parameters of {have}, but inputs x reach it as {leaf.dtype}: "
+                "convert one of them, e.g. net.to(x.dtype)"
+            )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
-from bayesnas.checks import choice, positive
+from bayesnas.checks import choice, positive, probability
 from bayesnas.distributions import BinaryConcrete, HardConcrete
 from bayesnas.distributions.relaxed.hard_concrete import logits_of_active
 
@@ -58,6 +59,44 @@ class RelaxedGates:
     def point(self, logits: Tensor) -> Tensor:
         """Return the gate in [0, 1] that stands for the law where latents are set to means."""
         return self.gate(self.law(logits).mean)
+
+
+class GatePrior(nn.Module):
+    """ln α of the prior of the gates: of one probability, or one a group that is trained.
+
+    Args:
+        gates: their family.
+        inclusion: prior probability in (0, 1), or ``"learned"``, from 0.1 on.
+        sites: of the groups of gates.
+        dtype: of a parameter.
+
+    Attributes:
+        argument: ``inclusion`` as a JSON value.
+        logits: ``[groups]`` where learned, else None.
+    """
+
+    def __init__(
+        self, gates: RelaxedGates, inclusion: float | str, sites: list[str], dtype: torch.dtype
+    ) -> None:
+        """Check the argument; see the class."""
+        super().__init__()
+        learned = isinstance(inclusion, str)
+        if isinstance(inclusion, str):
+            choice("inclusion", inclusion, ("learned",))
+        self.argument = inclusion if learned else probability("inclusion", inclusion)
+        self._sites = sites
+        self._fixed = gates.location(_LEARNED_FROM if learned else float(self.argument))
+        start = torch.full((len(sites),), self._fixed, dtype=dtype)
+        self.logits = nn.Parameter(start) if learned else None
+
+    def forward(self, site: str, like: Tensor) -> Tensor:
+        """Return ln α of the gates of a site, of the shape of ``like``."""
+        if self.logits is None:
+            return torch.full_like(like, self._fixed)
+        return self.logits[self._sites.index(site)].expand(like.shape)
+
+
+_LEARNED_FROM = 0.1
 
 
 class _PointGate(HardConcrete):

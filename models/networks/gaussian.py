@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import pyro
 import torch
 from torch import Tensor, nn
 
 from bayesnas.checks import choice, is_number, positive
-from bayesnas.complexity import smallest_gaussian_kl
+from bayesnas.complexity import ANY_SCALE, PriorScales, ScaleRange, smallest_kl_of_layers
+from bayesnas.data.inputs import AnyInputs
 from bayesnas.distributions import GaussianWeights
 from bayesnas.likelihoods import AnyLikelihood, make_likelihood
 from bayesnas.models.networks.base import NetModel, network_outputs, observe
+from bayesnas.models.networks.linear_evidence import linear_log_evidence
 from bayesnas.nn.graphs.net_spec import describe_net
 from bayesnas.nn.modules.keep_masks import KeepMasks
 from bayesnas.nn.modules.stochastic_layers import (
     StochasticLayers,
-    is_linear_or_convolution,
+    has_weights,
 )
 from bayesnas.nn.modules.variational_parameters import VariationalParameters
 from bayesnas.nn.user_networks.layer_rule import Layers, layer_rule, picked_layers
 from bayesnas.nn.user_networks.user_module import check_weights, copied_net
-from bayesnas.pruning.criteria import relative_density
+from bayesnas.pruning.criteria.relative_density import relative_density
 from bayesnas.typed import typed
 
 if TYPE_CHECKING:
@@ -46,16 +48,18 @@ class GaussianNet(NetModel):
         net: the network; it is copied and never changed.
         prior_scale: prior standard deviation s: one number; one a stochastic layer, as a
             sequence in the order of ``net.named_modules()`` or a dict by layer name; or
-            ``"learned"``, one a layer by type-II maximum likelihood.
+            ``"learned"``, one a layer, or ``"ard"``, one a weight, by type-II maximum likelihood.
         likelihood: one of ``bayesnas.likelihoods.available()``, or an object of a class there or of
             one's own (``bayesnas.likelihoods.LikelihoodContract``).
         noise_scale: for ``"gaussian"``: standard deviation of the noise, None to learn it.
         estimator: ``"local"`` samples the outputs of linear and convolution layers (local
-            reparameterisation), ``"weight"`` samples the weights once a batch.
+            reparameterisation), ``"weight"`` samples the weights once a batch, as those of all
+            other layers (embeddings, recurrent layers, attention) are in any case.
         stochastic: which layers get a distribution: a function ``(name, module) -> bool``, names
-            of layers (that of a block stands for the linear and convolution layers in it), types
-            of modules, or names and types in a sequence; by default
-            every linear and convolution layer, so normalisation layers stay deterministic.
+            of layers (that of a block stands for the layers of weights in it), types of modules,
+            or names and types in a sequence; by default every layer of weights
+            (``bayesnas.nn.has_weights``): linear, convolution, embedding, recurrent, attention, so
+            normalisation layers stay deterministic.
             Frozen parameters (``requires_grad=False``) keep their values in any case.
             ``"none"``: none, all weights are point estimates of maximum likelihood.
         initial_loc: ``"random"`` draws the initial means by each layer's own
@@ -66,6 +70,9 @@ class GaussianNet(NetModel):
     Raises:
         ValueError: naming the argument, what came and what was expected.
 
+    Attributes:
+        conditional: whether prior and posterior of the weights depend on a structure.
+
     >>> import torch, bayesnas as bn
     >>> model = bn.models.GaussianNet(bn.nn.mlp([4, 8, 3]), prior_scale=0.5)
     >>> list(model.site_dims())
@@ -73,6 +80,7 @@ class GaussianNet(NetModel):
     """
 
     upper_level = ("log_prior_scale",)
+    conditional: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -82,7 +90,7 @@ class GaussianNet(NetModel):
         likelihood: AnyLikelihood = "categorical",
         noise_scale: float | None = None,
         estimator: str = "local",
-        stochastic: Layers = is_linear_or_convolution,
+        stochastic: Layers = has_weights,
         initial_loc: str = "random",
         initial_scale: float = 0.02,
     ) -> None:
@@ -95,12 +103,12 @@ class GaussianNet(NetModel):
         self.initial_loc = initial_loc
         self.initial_scale = initial_scale
         self.net = copied_net(net)
-        rule = layer_rule(stochastic, self.net)
+        rule = layer_rule(stochastic, self.net, has_weights)
         check_weights(self.net, rule)
         self.layers = StochasticLayers(self.net, rule)
         self.likelihood = make_likelihood(likelihood, noise_scale).to(self.layers.dtype)
         self.task = self.likelihood.task
-        self._picked = picked_layers(rule, self.layers.names)
+        self._picked = picked_layers(rule, self.layers.names, self.net)
         self._prior_argument = prior_scale
         self._create_prior(prior_scale)
         self._create_posterior()
@@ -108,7 +116,13 @@ class GaussianNet(NetModel):
     def _create_prior(self, prior_scale: PriorScale) -> None:
         scales = _layer_scales(prior_scale, self.layers.names)
         log_scale = torch.tensor(scales, dtype=self.layers.dtype).log()
-        if isinstance(prior_scale, str):
+        self.log_prior_scale: nn.Parameter | Tensor | VariationalParameters
+        if prior_scale == "ard":
+            initial = self.layers.initial.items()
+            self.log_prior_scale = VariationalParameters(
+                {site: torch.zeros_like(value) for site, value in initial}
+            )
+        elif isinstance(prior_scale, str):
             self.log_prior_scale = nn.Parameter(log_scale)
         else:
             self.register_buffer("log_prior_scale", log_scale)
@@ -120,15 +134,16 @@ class GaussianNet(NetModel):
             initial[f"{site}.log_scale"] = torch.full_like(value, self.initial_scale).log()
         self.variational = VariationalParameters(initial)
         self.keep = KeepMasks(self.layers.shapes)
+        self.keep.assign(self.layers.without_padding(self.net))
 
-    def model(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+    def model(self, x: AnyInputs, y: Tensor | None = None) -> Tensor:
         """Sample w ~ p(w) and y ~ p(y | f(x; w)); returns the network's outputs."""
         self.register_with_pyro()
         weights = {site: pyro.sample(site, self.prior(site)) for site in self.layers.shapes}
         output = network_outputs(self.net, weights, x)
         return observe(self.likelihood, output, x, y)
 
-    def guide(self, x: Tensor, y: Tensor | None = None) -> None:
+    def guide(self, x: AnyInputs, y: Tensor | None = None) -> None:
         """Sample w ~ q(w)."""
         self.register_with_pyro()
         for site in self.layers.shapes:
@@ -136,10 +151,21 @@ class GaussianNet(NetModel):
 
     def prior(self, site: str) -> GaussianWeights:
         """Prior of one weight tensor."""
-        scale = self.log_prior_scale[self.layers.layer_index[site]].exp()
+        scale = self._log_prior_scale(site).exp()
         return GaussianWeights(
             scale.new_zeros(()), scale, shape=self.layers.shapes[site], keep=self.keep[site]
         )
+
+    def _log_prior_scale(self, site: str) -> Tensor:
+        given = self.log_prior_scale
+        if isinstance(given, VariationalParameters):
+            return given[site]
+        return given[self.layers.layer_index[site]]
+
+    def prior_parameters(self) -> tuple[str, ...]:
+        """The log prior scales, where they are trained."""
+        learned = isinstance(self._prior_argument, str) and bool(self.layers.names)
+        return ("log_prior_scale",) if learned else ()
 
     def posterior(self, site: str) -> GaussianWeights:
         """Guide of one weight tensor."""
@@ -167,14 +193,32 @@ class GaussianNet(NetModel):
         found = {site: self.posterior(site) for site in self.layers.shapes}
         return {site: (q.loc.detach(), q.scale.detach()) for site, q in found.items()}
 
-    def parametric_complexity(self) -> Tensor:
-        """KL(q ‖ p) in nats at the best prior scale of every layer, s² = mean(μ² + σ²)."""
+    def weight_prior_scales(self) -> dict[str, Tensor]:
+        """Prior standard deviation of every weight tensor; empty where it depends on Γ."""
+        if self.conditional:
+            return {}
+        return {site: self._log_prior_scale(site).detach().exp() for site in self.layers.shapes}
+
+    def set_weight_means(self, means: Mapping[str, Tensor]) -> None:
+        """Give every weight, by site, another posterior mean."""
+        if self.conditional:
+            super().set_weight_means(means)
+        for site, value in means.items():
+            self.variational.assign(f"{site}.loc", value)
+
+    def parametric_complexity(
+        self, per: PriorScales = "layer", scale_range: ScaleRange = ANY_SCALE
+    ) -> Tensor | None:
+        """KL(q ‖ p) in nats at the best prior scales: one, one a layer or one a weight."""
         layers: dict[int, list[GaussianWeights]] = {}
         for site, layer in self.layers.layer_index.items():
             layers.setdefault(layer, []).append(self.posterior(site))
-        return (
-            torch.stack([smallest_gaussian_kl(layer) for layer in layers.values()]).sum().detach()
-        )
+        return smallest_kl_of_layers(layers.values(), per, scale_range).detach()
+
+    def log_evidence(self, x: Tensor, y: Tensor) -> Tensor | None:
+        """Exact for one linear layer with one output and Gaussian noise; else None."""
+        scales = {site: self.prior(site).variance.detach().sqrt() for site in self.layers.shapes}
+        return linear_log_evidence(self.net, self.likelihood, scales, x, y)
 
     def structure(self) -> xr.Dataset:
         """1 − ρ of every weight, ρ = exp(−μ²/2σ²) the relative density; 0 where removed.
@@ -215,6 +259,7 @@ class GaussianNet(NetModel):
             return prior
         if is_number(prior):
             return float(prior)
+        assert isinstance(self.log_prior_scale, Tensor)
         return [float(scale) for scale in self.log_prior_scale.exp()]
 
 
@@ -222,7 +267,7 @@ def _layer_scales(prior_scale: PriorScale, layers: Sequence[str]) -> list[float]
     """Prior scale of every layer; raises where the argument doesn't say one for each."""
     scales: list[float]
     if isinstance(prior_scale, str):
-        choice("prior_scale", prior_scale, ("learned",))
+        choice("prior_scale", prior_scale, ("learned", "ard"))
         scales = [1.0] * len(layers)
     elif isinstance(prior_scale, Mapping):
         if set(prior_scale) != set(layers):

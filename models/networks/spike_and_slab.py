@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pyro
+import pyro.distributions as dist
 import torch
 from pyro.distributions import TorchDistribution
 from torch import Tensor, nn
@@ -16,7 +17,7 @@ from bayesnas.distributions import GaussianWeights, SpikeAndSlab
 from bayesnas.distributions.weights.gated_weights import GatedWeights
 from bayesnas.likelihoods import AnyLikelihood, make_likelihood
 from bayesnas.models.networks.base import NetModel, network_outputs, observe
-from bayesnas.models.networks.gate_relaxations import GateLaw, RelaxedGates
+from bayesnas.models.networks.gate_relaxations import GateLaw, GatePrior, RelaxedGates
 from bayesnas.nn import VariationalParameters
 from bayesnas.nn.graphs.net_spec import describe_net
 from bayesnas.nn.modules.gate_groups import GateGroup, gate_groups
@@ -52,18 +53,15 @@ class SpikeAndSlabNet(NetModel):
         gates: what one gate multiplies: ``"weights"``, ``"neurons"`` (inputs of linear layers)
             or ``"filters"`` (outputs of convolutions), or both of these in a sequence; see
             :func:`~bayesnas.nn.modules.gate_groups.gate_groups`.
-        inclusion: prior probability π, in (0, 1). Gates that the data say nothing of come to rest
-            at it: below about 0.3 a hard concrete gate at rest is shut at test time.
+        inclusion: prior probability π, in (0, 1), or ``"learned"``, one a layer by type-II maximum
+            likelihood. Gates that the data say nothing of come to rest at it: below about 0.3 a
+            hard concrete gate at rest is shut at test time.
         slab_scale: s > 0, or ``"learned"``, one a layer by type-II maximum likelihood.
         relaxation: ``"hard-concrete"`` or ``"binary-concrete"``.
         temperature: of the gates, > 0.
         initial_inclusion: probability at which the gates of the guide start, in (0, 1).
-        likelihood: ``"categorical"``, another name, or an object, as for ``GaussianNet``.
-        noise_scale: for ``"gaussian"``: standard deviation of the noise, None to learn it.
-        estimator: ``"local"`` or ``"weight"``, as for ``GaussianNet``.
         stochastic: which layers have gates and a distribution, as for ``GaussianNet``.
-        initial_loc: ``"random"`` or ``"net"``, as for ``GaussianNet``.
-        initial_scale: initial posterior standard deviation of the weights.
+        likelihood, noise_scale, estimator, initial_loc, initial_scale: as for ``GaussianNet``.
 
     Raises:
         ValueError: naming the argument, what came and what was expected; also for a net without
@@ -86,7 +84,7 @@ class SpikeAndSlabNet(NetModel):
         net: nn.Module,
         gates: str | Sequence[str] = "weights",
         *,
-        inclusion: float = 0.1,
+        inclusion: float | str = 0.1,
         slab_scale: float | str = 1.0,
         relaxation: str = "hard-concrete",
         temperature: float = 2 / 3,
@@ -102,11 +100,9 @@ class SpikeAndSlabNet(NetModel):
         super().__init__()
         choice("estimator", estimator, ("local", "weight"))
         choice("initial_loc", initial_loc, ("random", "net"))
-        initial_scale = positive("initial_scale", initial_scale)
-        inclusion = probability("inclusion", inclusion)
+        self._initial_log_scale = math.log(positive("initial_scale", initial_scale))
         initial_inclusion = probability("initial_inclusion", initial_inclusion)
-        if not (isinstance(slab_scale, str) and slab_scale == "learned"):
-            slab_scale = positive("slab_scale", slab_scale)
+        slab_scale = slab_scale if slab_scale == "learned" else positive("slab_scale", slab_scale)
         self.gates = RelaxedGates(relaxation, temperature)
         self.initial_loc = initial_loc
         self.net = copied_net(net)
@@ -115,12 +111,14 @@ class SpikeAndSlabNet(NetModel):
         self.layers = StochasticLayers(self.net, rule)
         self.likelihood = make_likelihood(likelihood, noise_scale).to(self.layers.dtype)
         self.task = self.likelihood.task
-        self._picked = picked_layers(rule, self.layers.names)
+        self._picked = picked_layers(rule, self.layers.names, self.net)
         self.groups = gate_groups(self.layers, gates)
         self._gate_of = {site: group for group in self.groups for site in group.views}
+        sites = [group.site for group in self.groups]
+        self.gate_prior_logits = GatePrior(self.gates, inclusion, sites, self.layers.dtype)
         self._config: dict[str, Any] = {
             "gates": gates if isinstance(gates, str) else list(gates),
-            "inclusion": inclusion,
+            "inclusion": self.gate_prior_logits.argument,
             "slab_scale": slab_scale,
             "relaxation": relaxation,
             "temperature": temperature,
@@ -146,13 +144,9 @@ class SpikeAndSlabNet(NetModel):
         self.variational = VariationalParameters(initial)
         self.keep = KeepMasks(self.layers.shapes)
 
-    @property
-    def _initial_log_scale(self) -> float:
-        return math.log(self._config["initial_scale"])
-
     # Density ------------------------------------------------------------------------------
 
-    def model(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+    def model(self, x: Any, y: Tensor | None = None) -> Tensor:
         """Sample z ~ p(z), w ~ p(w | z) and y ~ p(y | f(x; z ⊙ w)); returns the outputs."""
         self.register_with_pyro()
         gates = self._sample_gates(self.gate_prior)
@@ -163,7 +157,7 @@ class SpikeAndSlabNet(NetModel):
         output = network_outputs(self.net, weights, x)
         return observe(self.likelihood, output, x, y)
 
-    def guide(self, x: Tensor, y: Tensor | None = None) -> None:
+    def guide(self, x: Any, y: Tensor | None = None) -> None:
         """Sample z ~ q(z) and w ~ q(w | z)."""
         self.register_with_pyro()
         gates = self._sample_gates(self.gate_posterior)
@@ -187,8 +181,16 @@ class SpikeAndSlabNet(NetModel):
 
     def gate_prior(self, group: GateGroup) -> GateLaw:
         """Prior of a layer's gates."""
-        location = self.gates.location(self._config["inclusion"])
-        return self.gates.law(torch.full_like(self._logits(group), location))
+        return self.gates.law(self.gate_prior_logits(group.site, self._logits(group)))
+
+    def structure_priors(self) -> dict[str, TorchDistribution]:
+        """Prior of the gates by site, also of those whose weights are all removed."""
+        return {g.site: dist.Independent(self.gate_prior(g), len(g.shape)) for g in self.groups}
+
+    def prior_parameters(self) -> tuple[str, ...]:
+        """The logits of the gates and the log slab scales, where they are trained."""
+        found = () if self.gate_prior_logits.logits is None else ("gate_prior_logits",)
+        return (*found, "log_slab_scale") if self._config["slab_scale"] == "learned" else found
 
     def gate_posterior(self, group: GateGroup) -> GateLaw:
         """Guide of a layer's gates."""
@@ -224,8 +226,6 @@ class SpikeAndSlabNet(NetModel):
         group = self._gate_of[site]
         return self.gates.inclusion(self._logits(group)).reshape(group.views[site])
 
-    # Start --------------------------------------------------------------------------------
-
     def reset(self) -> None:
         """Open the gates, draw the initial means (unless ``initial_loc="net"``)."""
         if self._config["initial_loc"] == "random":
@@ -255,7 +255,7 @@ class SpikeAndSlabNet(NetModel):
             kept = group.any_kept(self.keep.masks())
             values = (self.gates.inclusion(self._logits(group)).detach() * kept).cpu().numpy()
             variables[group.site.removesuffix("gate") + "inclusion"] = (group.dims, values)
-        return xr.Dataset(variables, attrs={"quantity": "posterior probability of a gate"})
+        return xr.Dataset(variables, attrs={"quantity": "P(gate is open)", "events": "independent"})
 
     def weight_posteriors(self) -> dict[str, tuple[Tensor, Tensor]]:
         """Mean and standard deviation of every weight as a spike and slab, by site."""

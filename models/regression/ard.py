@@ -11,6 +11,8 @@ from pyro.distributions import TorchDistribution
 from torch import Tensor, nn
 
 from bayesnas.checks import choice
+from bayesnas.complexity import ANY_SCALE, PriorScales, ScaleRange, smallest_kl_of_layers
+from bayesnas.distributions import GaussianWeights
 from bayesnas.distributions.deferred.deferred import Deferred, DeferredDraw
 from bayesnas.distributions.deferred.expected_likelihoods import ExpectedNormal
 from bayesnas.distributions.weights.gaussian_supports import GaussianSupports
@@ -93,6 +95,10 @@ class ArdRegression(LinearModel):
             self.likelihood.log_noise_scale.requires_grad_(False)
             self.log_noise_shape = nn.Parameter(torch.zeros(()))
             self.log_noise_rate = nn.Parameter(torch.zeros(()))
+
+    def prior_parameters(self) -> tuple[str, ...]:
+        """Ln 1/√α of every feature, where it is a parameter."""
+        return ("log_prior_scale",) if self.hyperparameters == "maximum" else ()
 
     # Density ------------------------------------------------------------------------------
 
@@ -187,6 +193,28 @@ class ArdRegression(LinearModel):
             self.log_noise_rate.copy_(self.log_noise_shape + 2 * self.y_scale.log())
 
     # Reading ------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def log_evidence(self, x: Tensor, y: Tensor) -> Tensor | None:
+        """Exact for ``"maximum"``, given α, τ and the intercept; None for ``"posterior"``."""
+        if self.hyperparameters != "maximum":
+            return None
+        every = torch.ones(1, self.in_features, dtype=torch.bool, device=x.device)
+        return self.evidence_of_supports(x, y, self._prior_variance().sqrt(), every)[0]
+
+    @torch.no_grad()
+    def parametric_complexity(
+        self, per: PriorScales = "layer", scale_range: ScaleRange = ANY_SCALE
+    ) -> Tensor | None:
+        """KL of q(w) to N(0, s²) at the best s, or with ``per="weight"`` at the best α.
+
+        The guide has correlations: to the sum over its marginals their mutual information is added.
+        """
+        q = self.weight_posterior()
+        variances = q.covariance_matrix.diagonal()
+        marginals = GaussianWeights(q.mean.double(), variances.sqrt())
+        correlation = 0.5 * (variances.log().sum() - q.covariance_matrix.logdet())
+        return smallest_kl_of_layers([[marginals]], per, scale_range) + correlation
 
     @torch.no_grad()
     def prior_variance(self) -> Tensor:

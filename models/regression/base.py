@@ -16,6 +16,7 @@ from bayesnas.distributions.weights.gaussian_supports import GaussianSupports
 from bayesnas.likelihoods import Gaussian, make_likelihood
 from bayesnas.models.base import DATA_PLATE, OBSERVED, BayesianModel
 from bayesnas.models.fit_defaults import FitDefaults
+from bayesnas.models.regression.exact_evidence import log_evidences
 
 WEIGHT = "weight"
 """Name of the site of the weights."""
@@ -162,6 +163,21 @@ class LinearModel(BayesianModel):
         return (-2 * log_scale).exp(), -2 * log_scale
 
     # Reading ------------------------------------------------------------------------------
+
+    def evidence_of_supports(
+        self, x: Tensor, y: Tensor, scales: Tensor, supports: Tensor
+    ) -> Tensor:
+        """Ln p(y | x, Γ) under a Gaussian likelihood for supports ``[S, p]``, ``[S]`` in nats.
+
+        Args:
+            x: inputs ``[n, p]``.
+            y: targets ``[n]``.
+            scales: prior standard deviations of the weights ``[p]``.
+            supports: boolean ``[S, p]``.
+        """
+        variance = 1 / self.noise_precision()[0].double()
+        centred, residual = x.double() - self.centre, y.double() - self.offset()
+        return log_evidences(centred, residual, scales, variance, supports)
 
     def site_dims(self) -> dict[str, tuple[str, ...]]:
         """One dim, ``feature``."""

@@ -15,9 +15,15 @@ from bayesnas.checks import choice, positive, probability
 from bayesnas.distributions import SpikeAndSlab
 from bayesnas.distributions.deferred.deferred import Deferred
 from bayesnas.distributions.gaussian_divergence import positive_exp
-from bayesnas.distributions.weights.gaussian_supports import GaussianSupports, all_supports
+from bayesnas.distributions.weights.gaussian_supports import (
+    GaussianSupports,
+    all_supports,
+    expected_log_prior,
+)
 from bayesnas.models.regression.base import WEIGHT, LinearModel
 from bayesnas.models.regression.gaussian_site import PseudoLikelihood
+from bayesnas.models.regression.support_factors import SupportFactors
+from bayesnas.models.regression.support_posteriors import fit_supports, rows_worth_fitting
 from bayesnas.typed import typed
 
 if TYPE_CHECKING:
@@ -38,7 +44,10 @@ class SpikeAndSlabRegression(LinearModel):
 
     - ``"supports"`` has a probability for every one of the 2^p supports and a Gaussian on each
       (:class:`~bayesnas.distributions.weights.gaussian_supports.GaussianSupports`). It contains the
-      exact posterior of linear regression, and follows collinear features.
+      exact posterior of linear regression, and follows collinear features. For classes each
+      support has a Gaussian of its own, and its probability is off by as much as a Gaussian
+      misses of its posterior: for classes that a plane separates, with a slab as wide as 10
+      standard deviations of the inputs, inclusion probabilities by up to .02, with 100 by .05.
     - ``"mean-field"`` has independent gates and weights, q(w_j) = spike and slab (Titsias,
       Lázaro-Gredilla 2011; Carbonetto, Stephens 2012). It goes to any number of features, and
       of two features that say the same it keeps one and calls it certain.
@@ -105,12 +114,16 @@ class SpikeAndSlabRegression(LinearModel):
         else:
             value = torch.tensor(slab_scale)
             self.register_buffer("log_slab_scale", value.log())
-        self._corrected = likelihood == "bernoulli"
+        bernoulli = likelihood == "bernoulli"
         if self.guide_family == "supports":
-            # Where the likelihood is Gaussian the exact posterior needs no such correction.
-            self.gate = nn.Parameter(torch.zeros(in_features)) if self._corrected else None
-            self.data_factor = PseudoLikelihood(in_features)
             self.register_buffer("supports", all_supports(in_features), persistent=False)
+            self.rows_to_prepare = rows_worth_fitting(in_features) if bernoulli else 0
+            # Where the likelihood is Gaussian one factor serves all supports of the posterior.
+            self.data_factor = (
+                SupportFactors(len(self.supports), in_features)
+                if bernoulli
+                else PseudoLikelihood(in_features)
+            )
         else:
             self.logit = nn.Parameter(torch.zeros(in_features))
             self.loc = nn.Parameter(torch.zeros(in_features))
@@ -145,19 +158,27 @@ class SpikeAndSlabRegression(LinearModel):
         if self.guide_family == "mean-field":
             gated = SpikeAndSlab(None, self.loc, positive_exp(self.log_scale), logits=self.logit)
             return dist.Independent(gated, 1)
-        linear, precision = self.data_factor(self.noise_precision()[0])
+        if isinstance(self.data_factor, SupportFactors):
+            return self._posterior_of(*self.data_factor())
+        return self._posterior_of(*self.data_factor(self.noise_precision()[0]))
+
+    def _posterior_of(
+        self, linear: Tensor, precision: Tensor, log_factors: Tensor | None = None
+    ) -> GaussianSupports:
+        """Prior times a Gaussian factor that stands for the data."""
         log_scale = self.log_slab_scale.double()
         # The prior in the same form: log odds of an open gate at w = 0, and the slab's precision.
-        gate = (self._prior_logit() - log_scale - 0.5 * math.log(2 * math.pi)).expand_as(linear)
+        gate = self._prior_logit() - log_scale - 0.5 * math.log(2 * math.pi)
         prior_precision = (-2 * log_scale).exp() * torch.eye(
             self.in_features, dtype=precision.dtype, device=precision.device
         )
         return GaussianSupports(
-            gate if self.gate is None else gate + self.gate.double(),
+            gate.expand(self.in_features),
             linear,
             precision + prior_precision,
             self.supports,
             dtype=self.centre.dtype,
+            log_factors=log_factors,
         )
 
     @torch.no_grad()
@@ -165,7 +186,24 @@ class SpikeAndSlabRegression(LinearModel):
         """Take units and coordinates from a first batch."""
         super().prepare(x, y)
         if self.guide_family == "supports":
-            self.data_factor.prepare(x - self.centre, self.response(y), self.y_scale)
+            if isinstance(self.data_factor, SupportFactors):
+                self.data_factor.prepare(*self._best_factors(x, y))
+            else:
+                self.data_factor.prepare(x - self.centre, self.response(y), self.y_scale)
+
+    def _best_factors(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """η, Λ and ln c of every support, such that its weight is what its bound gives.
+
+        From anywhere else the weight of a support is gone before its Gaussian has come to fit.
+        """
+        every = math.ceil(len(x) / self.rows_to_prepare)
+        x, y = x[::every], y[::every]
+        slab = self.slab_scale.double()
+        best = fit_supports(x - self.centre, self.likelihood.target(y), self.supports, slab**-2)
+        q = self._posterior_of(best.linear, best.precision)
+        bounds = best.log_lik + expected_log_prior(q, self.prior()) - q.negative_entropies()
+        log_factors = bounds - q.log_weights
+        return best.linear, best.precision, log_factors - log_factors.max()
 
     @torch.no_grad()
     def reset(self) -> None:
@@ -174,13 +212,23 @@ class SpikeAndSlabRegression(LinearModel):
         if self._learned_slab:
             self.log_slab_scale.copy_(self.y_scale.log())
         if self.guide_family == "supports":
-            if self.gate is not None:
-                self.gate.zero_()
             self.data_factor.reset()
         else:
             self.logit.fill_(self._prior_logit())
             self.loc.copy_(0.01 * torch.randn_like(self.loc) * self.y_scale / self.x_scale)
             self.log_scale.copy_((0.1 * self.y_scale / self.x_scale).log())
+
+    @torch.no_grad()
+    def log_evidence(self, x: Tensor, y: Tensor) -> Tensor | None:
+        """The sum over all 2^p supports, of a Gaussian likelihood and up to 16 features."""
+        if self.task != "regression" or self.in_features > _MOST_FEATURES:
+            return None
+        supports = all_supports(self.in_features).to(x.device)
+        scales = self.slab_scale.double().expand(self.in_features)
+        size = supports.sum(-1).double()
+        log_prior = size * math.log(self.inclusion)
+        log_prior = log_prior + (self.in_features - size) * math.log1p(-self.inclusion)
+        return (log_prior + self.evidence_of_supports(x, y, scales, supports)).logsumexp(0)
 
     def structure(self) -> xr.Dataset:
         """P(w_j ≠ 0) of every feature, variable ``inclusion`` with dim ``feature``."""
@@ -188,12 +236,17 @@ class SpikeAndSlabRegression(LinearModel):
 
         with torch.no_grad():
             q = self.weight_posterior()
-            found = q.inclusion if isinstance(q, GaussianSupports) else q.base_dist.probs
+            attrs: dict[str, Any] = {
+                "quantity": "posterior probability that the weight is not zero"
+            }
+            if isinstance(q, GaussianSupports):  # its gates are not independent
+                found = q.inclusion
+                attrs["entropy"] = torch.special.entr(q.weights).sum().item()
+            else:
+                found = q.base_dist.probs
+                attrs["events"] = "independent"
         values = found.clamp(0.0, 1.0).cpu().numpy()
-        return xr.Dataset(
-            {"inclusion": ("feature", values)},
-            attrs={"quantity": "posterior probability that the weight is not zero"},
-        )
+        return xr.Dataset({"inclusion": ("feature", values)}, attrs=attrs)
 
     def config(self) -> dict[str, Any]:
         """Constructor arguments as JSON values."""

@@ -62,7 +62,9 @@ def ours(compile: str | bool) -> Callable[[], None]:
         batch_size=BATCH, lr=1e-3, schedule="constant", clip=None, restarts=1, patience=None,
         seed=0, compile=compile,
     )  # fmt: skip
-    training = ChainTrainer(model, x, y, settings, 0, torch.optim.Adam, "constant")
+    training = ChainTrainer(
+        model, bn.data.Split.of((x, y)), settings, 0, torch.optim.Adam, "constant"
+    )
     return lambda: training.advance(1)
 
 

@@ -39,6 +39,7 @@ from torch import nn
 
 import bayesnas as bn
 import bayesnas.export
+from bayesnas.inference import criteria
 
 Good = Callable[[Any], bool]
 COUNT = itertools.count()
@@ -636,7 +637,64 @@ def calls(folder) -> list[Call]:
             {"x": never, "draws": small, "seed": seed},
         ),
         Call("sample", post.sample, {"draws": 2}, {"draws": small, "seed": seed}),
-        Call("complexity", post.complexity, {"draws": 2}, {"data": or_none(pair), "draws": small}),
+        Call(
+            "complexity",
+            post.complexity,
+            {"draws": 2},
+            {
+                "data": or_none(pair),
+                "draws": small,
+                "per": one_of("none", "layer", "weight"),
+                "scale_range": never,
+            },
+        ),
+        Call(
+            "evidence",
+            post.evidence,
+            {"data": (x, y), "method": "importance", "draws": 30},
+            {
+                "data": pair,
+                "method": one_of("auto", "elbo", "importance", "laplace", "laplace-diagonal"),
+                "draws": whole(30, 10**6),
+                "seed": seed,
+            },
+        ),
+        Call(
+            "ranged.evidence",
+            ranged.evidence,
+            {"data": (x, y), "kl_weights": [1.0, 3.0, 10.0], "draws": 30},
+            {
+                "data": pair,
+                "kl_weights": or_none(never),
+                "draws": whole(30, 10**6),
+                "seed": seed,
+            },
+        ),
+        Call(
+            "compare",
+            bn.compare,
+            {"posteriors": [post, post], "data": (x, y), "method": "elbo", "draws": 2},
+            {
+                "posteriors": never,
+                "data": pair,
+                "by": one_of("evidence", "loo"),
+                "method": one_of("auto", "elbo", "importance", "laplace", "laplace-diagonal"),
+                "draws": small,
+                "seed": seed,
+            },
+        ),
+        Call(
+            "transition",
+            criteria.transition,
+            {"values": [[1.0, 1.0], [0.0, 2.0]], "divergences": [[0.0, 3.0], [4.0, 0.0]]},
+            {
+                "values": never,
+                "divergences": never,
+                "kept": or_none(never),
+                "least_divergence": non_negative,
+                "start": whole(0, 1),
+            },
+        ),
         Call(
             "post.pareto_k",
             post.pareto_k,
@@ -650,8 +708,36 @@ def calls(folder) -> list[Call]:
             {
                 "fraction": fraction,
                 "threshold": or_none(never),
-                "by": one_of("density", "magnitude", "random"),
+                "by": one_of("density", "magnitude", "random", "evidence"),
+                "groups": flag,
+                "biases": flag,
+                "training": or_none(pair),
                 "seed": seed,
+            },
+        ),
+        Call(
+            "prune a module",
+            bn.prune,
+            {"module": net, "data": (x, y), "fraction": 0.5, "device": "cpu", "progress": False},
+            {
+                "module": a_net,
+                "data": pair,
+                "by": one_of("magnitude", "obd", "fisher", "obs", "relevance", "random"),
+                "fraction": fraction,
+                "threshold": or_none(never),
+                "groups": flag,
+                "biases": flag,
+                "rounds": whole(1, 2),
+                "epochs": whole(0, 2),
+                "lr": positive,
+                "batch_size": whole(1, 2**31),
+                "l1": non_negative,
+                "l2": non_negative,
+                "likelihood": one_of("categorical", "bernoulli", "gaussian"),
+                "noise_scale": or_none(never),
+                "seed": seed,
+                "device": device,
+                "progress": flag,
             },
         ),
         Call(
@@ -661,7 +747,7 @@ def calls(folder) -> list[Call]:
             {
                 "fraction": or_none(never),
                 "threshold": fraction,
-                "by": one_of("density", "magnitude"),
+                "by": one_of("density", "magnitude", "evidence"),
             },
         ),
         Call(

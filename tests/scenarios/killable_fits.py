@@ -14,6 +14,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import random
 import signal
 import sys
 import time
@@ -21,6 +22,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import pyro
 import pyro.distributions as dist
 import torch
@@ -62,6 +64,18 @@ def classification() -> tuple[Tensor, Tensor]:
 def regression() -> tuple[Tensor, Tensor]:
     x, _ = classification()
     return x, x.sum(1) + 0.3 * x[:, 0].square()
+
+
+class Augmented(torch.utils.data.Dataset):
+    """The classification, every row moved by all generators that transforms draw from."""
+
+    def __len__(self) -> int:
+        return 27
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        x, y = classification()
+        noise = torch.randn(4) + np.random.randn() + random.gauss(0, 1)
+        return x[index] + 0.1 * noise, int(y[index])
 
 
 def linear_pair() -> bn.models.PyroPair:
@@ -132,6 +146,11 @@ def arguments(name: str) -> dict[str, Any]:
         return arguments("plain") | {
             "kl_weight": bn.LogUniform(0.1, 10), "amortize": "piecewise", "compile": "trace",
             **{"epochs": 5, "restarts": 2, "checkpoint_every": 3},
+        }  # fmt: skip
+    if name == "augmented":  # rows that are never twice alike, read when they are needed
+        return arguments("plain") | {
+            "data": bn.data.from_dataset(Augmented(), classes=3), "sample_weight": 1.0 + y,
+            **{"restarts": 2, "compile": "trace", "checkpoint_every": 3},
         }  # fmt: skip
     if name == "long":  # for kills by the clock: most of its life it writes or trains
         return arguments("restarts") | {"epochs": 40, "patience": 40, "lr": 0.05}

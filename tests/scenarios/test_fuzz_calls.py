@@ -105,6 +105,7 @@ def check(folder, count):
     assert ends["accepted"] <= 0.01 * count, text
 
 
+@pytest.mark.filterwarnings("ignore:k̂:UserWarning")
 def test_good_calls_are_good(tmp_path):
     """What the wrong calls are made from works as it stands."""
     for way in calls(tmp_path):

@@ -16,7 +16,7 @@ import bayesnas as bn
 from bayesnas.inference.steps import traced_step
 
 KILLED, DONE = -9, 0
-FITS = ("plain", "restarts", "regression", "pair", "traced", "amortized", "batched")
+FITS = ("plain", "restarts", "regression", "pair", "traced", "amortized", "batched", "augmented")
 SCRIPT = Path(__file__).with_name("killable_fits.py")
 
 
@@ -33,7 +33,7 @@ def unbroken(fit_processes, tmp_path_factory):
     return functools.cache(run)
 
 
-@pytest.mark.slow_except("plain", "regression", "pair")
+@pytest.mark.slow_except("plain", "regression", "pair", "augmented")
 @pytest.mark.parametrize("name", [*FITS, pytest.param("compiled", marks=pytest.mark.slow)])
 def test_killed_at_a_step(fit_processes, unbroken, tmp_path, name):
     out = tmp_path / "a"

@@ -68,7 +68,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         "--prior-scale",
         type=prior_scale,
         metavar="SCALE",
-        help="prior standard deviation: a number, one a layer '1,0.5', or learned (1.0)",
+        help="prior standard deviation: a number, one a layer '1,0.5', learned or ard (1.0)",
     )
     group.add_argument(
         "--prior",

@@ -28,12 +28,25 @@ MODEL_OPTIONS: dict[str, tuple[str, ...]] = {
 }
 """Options of the models that the command line makes; others are fitted from Python."""
 
+PRUNING_RULES = {
+    "density": "relative density of the posterior at 0, |μ|/σ",
+    "evidence": "rise of the evidence without the weight",
+    "magnitude": "|w|",
+    "obd": "½ h w², h on the diagonal of the Gauss–Newton matrix",
+    "fisher": "½ h w², h on the diagonal of the empirical Fisher matrix",
+    "obs": "w²/2[H⁻¹], the weights that stay moved",
+    "relevance": "share in the collinear directions of the posterior",
+    "random": "a random order",
+}
+"""Titles of the criteria of pruning by name."""
+
 REPRODUCTIONS = {
     "ard-vae": "latent dimensions that a variational autoencoder needs",
     "bayesian-compression": "Bayesian compression of LeNet-300-100",
     "bayesian-compression-lenet-5": "Bayesian compression of LeNet-5-Caffe",
     "darts-cc": "architectures of every complexity from one search",
     "ibp": "moments and draws of Indian buffet processes",
+    "pruning": "criteria of pruning, logistic regression",
     "varhypernet": "hypernetworks over the KL weight",
 }
 """Titles by name."""

@@ -130,6 +130,16 @@ def add_device_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_encode_option(parser: argparse.ArgumentParser) -> None:
+    """A file of few bytes to write a network to."""
+    parser.add_argument(
+        "--encode",
+        type=path_word,
+        metavar="FILE",
+        help="write the plain network in few bytes, read by bayesnas.decode",
+    )
+
+
 def add_kl_weight_option(parser: argparse.ArgumentParser) -> None:
     """Which posterior of a run that was fitted over a range of KL weights."""
     parser.add_argument(

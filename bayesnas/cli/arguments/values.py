@@ -29,18 +29,18 @@ def widths(text: str) -> list[int]:
 
 
 def prior_scale(text: str) -> float | list[float] | str:
-    """A prior scale: a number, one a layer with commas between, or ``learned``.
+    """A prior scale: a number, one a layer with commas between, ``learned`` or ``ard``.
 
     >>> prior_scale("0.1"), prior_scale("1,0.5"), prior_scale("learned")
     (0.1, [1.0, 0.5], 'learned')
     """
-    if text == "learned":
+    if text in ("learned", "ard"):
         return text
     try:
         scales = [float(word) for word in text.split(",")]
     except ValueError as error:
         raise argparse.ArgumentTypeError(
-            f"must be a number, one a layer with commas between, or 'learned', got {text!r}"
+            f"must be a number, one a layer with commas between, 'learned' or 'ard', got {text!r}"
         ) from error
     return scales[0] if len(scales) == 1 else scales
 

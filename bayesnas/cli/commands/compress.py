@@ -13,7 +13,8 @@ import bayesnas as bn
 from bayesnas.checks import seed_number
 from bayesnas.cli.loading import load_data, open_fitted
 from bayesnas.cli.make_model import network_of
-from bayesnas.cli.output import Outcome, note
+from bayesnas.cli.output import Outcome, encoded, note
+from bayesnas.coding.encoding import check_new
 from bayesnas.data import DataSet, Split
 from bayesnas.inference.compression.compressed import Compressed
 from bayesnas.inference.compression.smallest import smallest
@@ -31,6 +32,8 @@ def run(args: argparse.Namespace) -> Outcome:
     """Compress, save what is asked for, and say what is left."""
     if args.out is not None:
         check_net_path(args.out, "out")
+    if args.encode is not None:
+        check_new(args.encode, "encode")
     if args.picture is not None:
         check_picture_path(args.picture, "picture")
     if args.run_folder is None:
@@ -46,7 +49,8 @@ def run(args: argparse.Namespace) -> Outcome:
         picture = args.run_folder / "compressed.png"
     if picture is not None:
         write_figure(compressed_figure(small, whole, data.info), picture)
-    return _outcome(args, data, small, name, _figures(small, part), picture)
+    size = None if args.encode is None else small.encode(args.encode)
+    return _outcome(args, data, small, name, _figures(small, part), picture, size)
 
 
 def _from_run(args: argparse.Namespace) -> tuple[DataSet, nn.Module, Compressed]:
@@ -108,6 +112,7 @@ def _outcome(
     name: str,
     found: dict[str, float],
     picture: Path | None,
+    encoded_size: int | None,
 ) -> Outcome:
     path = small.path.reset_coords().to_dataframe()
     settings = small.posterior.settings
@@ -124,6 +129,8 @@ def _outcome(
         lines.append(f"network in {args.out}, {size:,} bytes")
     if picture is not None:
         lines.append(f"picture: {picture}")
+    if encoded_size is not None:
+        lines.append(f"network in {encoded_size:,} bytes, {args.encode}")
     content: dict[str, Any] = {
         "run": None if args.run_folder is None else str(args.run_folder),
         "data": data.name,
@@ -137,6 +144,7 @@ def _outcome(
         "out": None if args.out is None else str(args.out),
         "bytes": size,
         "picture": None if picture is None else str(picture),
+        "encoded": encoded(args.encode, encoded_size),
     }
     return Outcome("\n".join(lines), content)
 

@@ -8,18 +8,25 @@ from typing import Any
 
 from bayesnas.cli.loading import open_run
 from bayesnas.cli.metrics import metrics_table
-from bayesnas.cli.output import Outcome
+from bayesnas.cli.output import Outcome, encoded
+from bayesnas.coding.encoding import check_new, encode
 from bayesnas.inference.posterior.posterior import Posterior
 from bayesnas.inference.runs.run_folder import RUN
 from bayesnas.models.compression.grouped_weights import GroupedWeights
 from bayesnas.nn.graphs.module_file import check_net_path
+from bayesnas.pruning.criteria.keep_masks import check_amount
+from bayesnas.pruning.criteria.registry import RULES
 from bayesnas.report.findings import judged_part
 
 
 def run(args: argparse.Namespace) -> Outcome:
     """Prune, save what is asked for, and compare."""
+    if args.by not in RULES or RULES[args.by].threshold is None:
+        check_amount(args.fraction, args.threshold)
     if args.compact is not None:
         check_net_path(args.compact, "compact")
+    if args.encode is not None:
+        check_new(args.encode, "encode")
     if args.out is not None and (args.out / RUN).exists():
         raise FileExistsError(f"out: {args.out} holds another run; give a new folder")
     post, data = open_run(args)
@@ -28,11 +35,18 @@ def run(args: argparse.Namespace) -> Outcome:
     if args.by == "group" and not isinstance(post.model, GroupedWeights):
         raise ValueError(f"by: the {post.model.describe()} in {args.run_folder} has no groups")
     pruned = post.prune(
-        fraction=args.fraction, threshold=args.threshold, by=args.by, seed=args.seed
+        fraction=args.fraction,
+        threshold=args.threshold,
+        by=args.by,
+        groups=args.groups,
+        biases=not args.keep_biases,
+        training=data.train,
+        seed=args.seed,
     )
     if args.out is not None:
         pruned.save(args.out)
     compacted = None if args.compact is None else _write_compact(args.compact, pruned)
+    size = None if args.encode is None else encode(pruned.compact(), args.encode)
     name, part = judged_part(data)
     metrics = {
         "before": post.evaluate(part, draws=args.draws),
@@ -49,6 +63,8 @@ def run(args: argparse.Namespace) -> Outcome:
         lines.append(f"pruned run saved in {args.out}")
     if compacted is not None:
         lines.append(f"compact network of {compacted['parameters']:,} weights in {args.compact}")
+    if size is not None:
+        lines.append(f"compact network in {size:,} bytes, {args.encode}")
     content: dict[str, Any] = {
         "run": str(args.run_folder),
         "part": name,
@@ -57,6 +73,7 @@ def run(args: argparse.Namespace) -> Outcome:
         "weights": weights,
         "out": None if args.out is None else str(args.out),
         "compact": compacted,
+        "encoded": encoded(args.encode, size),
     }
     return Outcome("\n".join(lines), content)
 

@@ -11,6 +11,7 @@ from bayesnas.cli.arguments.shared import (
     add_command,
     add_data_options,
     add_device_option,
+    add_encode_option,
     add_output_options,
 )
 from bayesnas.cli.arguments.values import path_word
@@ -62,6 +63,7 @@ def add_parser(commands: Commands) -> None:
         help="what is left, drawn: .png, .pdf or .svg; one that is there is replaced "
         "(RUN/compressed.png)",
     )
+    add_encode_option(parser)
     add_device_option(parser)
     add_output_options(parser)
     group = parser.add_argument_group("of a run")

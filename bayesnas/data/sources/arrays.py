@@ -13,6 +13,7 @@ from bayesnas.data.assemble import Raw, assemble
 from bayesnas.data.conversion import to_numpy
 from bayesnas.data.dataset import DataSet
 from bayesnas.data.info import Task
+from bayesnas.data.inputs import AnyInputs, Inputs, is_several
 from bayesnas.typed import typed
 
 
@@ -26,6 +27,7 @@ def from_arrays(
     seed: int = 0,
     task: Task | None = None,
     standardise: bool = False,
+    keep_dtype: bool = False,
     name: str = "arrays",
     class_names: Sequence[str] | None = None,
     feature_names: Sequence[str] | None = None,
@@ -37,7 +39,9 @@ def from_arrays(
     arrays given.
 
     Args:
-        x: numbers `[n, d]`, or images `[n, c, h, w]`.
+        x: numbers `[n, d]`, or images `[n, c, h, w]`; a tuple or a dict of arrays for a net with
+            several inputs, of which those of floating point become float32 and the others keep
+            their types.
         y: labels `[n]` in 0…C−1 (or text, which is numbered in sorted order), several of 0 and 1
             a row `[n, k]` (split without stratification), or targets `[n]` or `[n, k]`.
         test: fraction of the rows held out for testing, rounded up; 0.0: no such part.
@@ -47,12 +51,14 @@ def from_arrays(
             booleans and text, regression for floating-point numbers.
         standardise: give x (and y of a regression) mean 0 and standard deviation 1 on the
             training part; see `Standardisation`.
+        keep_dtype: leave x in the type it has, as a net that begins with an embedding takes its
+            tokens, instead of float32.
         name: of the data set.
         class_names: a name for each class; without it every class has to occur in y.
         feature_names: a name for each column; None: the columns of a pandas frame.
 
     Returns:
-        A DataSet whose x is float32 and whose y is int64 or float32.
+        A DataSet whose x is float32 (or `Inputs`) and whose y is int64 or float32.
 
     Raises:
         ValueError: NaN or infinite values, labels that are not whole or not in 0…C−1, x and y of
@@ -72,13 +78,28 @@ def from_arrays(
         raise ValueError("class_names goes with labels 0..C-1, got it together with labels of text")
     raw = Raw(
         name=name,
-        parts={"train": (as_number_tensor("x", x), targets)},
+        parts={"train": (_as_inputs(x), targets)},
         task=task,
         class_names=found_names if class_names is None else class_names,
         feature_names=feature_names,
     )
     _check_feature_names(raw)
-    return assemble(raw, test=test, validation=validation, seed=seed, standardise=standardise)
+    if standardise and isinstance(raw.parts["train"][0], Inputs):
+        raise ValueError("standardise is for one input, got several: give them standardised")
+    dtype = raw.parts["train"][0].dtype if keep_dtype and not is_several(x) else torch.float32
+    return assemble(
+        raw, test=test, validation=validation, seed=seed, standardise=standardise, dtype=dtype
+    )
+
+
+def _as_inputs(x: Any) -> AnyInputs:
+    if not is_several(x):
+        return as_number_tensor("x", x)
+    if isinstance(x, Inputs):
+        x = x.tensors
+    if isinstance(x, dict):
+        return Inputs({key: as_number_tensor(f"x[{key!r}]", part) for key, part in x.items()})
+    return Inputs([as_number_tensor(f"x[{place}]", part) for place, part in enumerate(x)])
 
 
 def as_number_tensor(name: str, values: Any) -> Tensor:
@@ -155,6 +176,8 @@ def _torch_type(dtype: np.dtype[Any]) -> np.dtype[Any]:
 
 def _check_feature_names(raw: Raw) -> None:
     x = raw.parts["train"][0]
+    if raw.feature_names is not None and isinstance(x, Inputs):
+        raise ValueError("feature_names is for one input of columns, got several inputs")
     if raw.feature_names is not None and x.ndim > 1 and len(raw.feature_names) != x.shape[1]:
         raise ValueError(
             f"feature_names must name each of {x.shape[1]} columns, got {len(raw.feature_names)}"

@@ -29,11 +29,12 @@ class GaussianSupports(Unbatched):
 
     Args:
         gate: θ, ``[p]``.
-        linear: η, ``[p]``.
-        precision: Λ, ``[p, p]``, positive definite.
+        linear: η, ``[p]``; or one for every support, ``[S, p]``.
+        precision: Λ, ``[p, p]``, positive definite; or one for every support, ``[S, p, p]``.
         supports: boolean ``[S, p]``, the supports; by default the full one alone, which is an
             ordinary Gaussian N(Λ⁻¹η, Λ⁻¹).
         dtype: of draws, moments and densities; the algebra is done in the type of ``precision``.
+        log_factors: of the weight of every support, ``[S]``; by default zeros.
 
     Shapes:
         event ``[p]``; batch ``()``.
@@ -61,6 +62,7 @@ class GaussianSupports(Unbatched):
         precision: Tensor,
         supports: Tensor | None = None,
         dtype: torch.dtype | None = None,
+        log_factors: Tensor | None = None,
         validate_args: bool | None = None,
     ) -> None:
         """Solve for every support; see the class."""
@@ -87,6 +89,8 @@ class GaussianSupports(Unbatched):
             - self._log_det
             + 0.5 * math.log(2 * math.pi) * size
         )
+        if log_factors is not None:
+            energy = energy + log_factors.to(energy)
         self.log_weights = energy - energy.logsumexp(-1)
         super().__init__(torch.Size(), torch.Size([features]), validate_args=validate_args)
 
@@ -169,11 +173,10 @@ class GaussianSupports(Unbatched):
         """E[w_j² | Γ] of every support, ``[S, p]``."""
         return self.means.square() + self._root.square().sum(-1)
 
-    def negative_entropy(self) -> Tensor:
-        """Σ_Γ q(Γ) (ln q(Γ) + E ln q(w | Γ)), a scalar in the algebra's type."""
+    def negative_entropies(self) -> Tensor:
+        """E ln q(w | Γ) of every support, ``[S]`` in the algebra's type."""
         size = self.supports.sum(-1)
-        inside = self._log_det - 0.5 * (1 + math.log(2 * math.pi)) * size
-        return (self.weights * (self.log_weights + inside)).sum()
+        return self._log_det - 0.5 * (1 + math.log(2 * math.pi)) * size
 
 
 def all_supports(features: int) -> Tensor:
@@ -192,6 +195,12 @@ def all_supports(features: int) -> Tensor:
 @register_kl(GaussianSupports, Independent)  # type: ignore[untyped-decorator]
 def _kl_gaussian_supports(q: GaussianSupports, p: Independent[Any]) -> Tensor:
     """KL to independent Gaussians, their precisions known or averaged, or to spikes and slabs."""
+    divergence = q.log_weights + q.negative_entropies() - expected_log_prior(q, p)
+    return (q.weights * divergence).sum().to(q.mean.dtype)
+
+
+def expected_log_prior(q: GaussianSupports, p: Independent[Any]) -> Tensor:
+    """E ln p(Γ, w) over w of every support, ``[S]`` in the algebra's type."""
     prior = p.base_dist
     if prior.batch_shape != q.event_shape:
         raise NotImplementedError("a prior of independent weights is needed")
@@ -203,7 +212,7 @@ def _kl_gaussian_supports(q: GaussianSupports, p: Independent[Any]) -> Tensor:
     if isinstance(prior, SpikeAndSlab):
         log_on, log_off = (value.to(q.means) for value in prior.log_probs)
         log_prior = log_prior + on @ log_on + (1 - on) @ log_off
-    return (q.negative_entropy() - (q.weights * log_prior).sum()).to(q.mean.dtype)
+    return log_prior
 
 
 def _slab(prior: Distribution) -> tuple[Tensor, Tensor, Tensor]:

@@ -19,14 +19,13 @@ from torch.export import ExportedProgram
 
 from bayesnas.files import check_new_file, write_new
 from bayesnas.nn.graphs.net_spec import build_net, describe_net
-from bayesnas.nn.modules.standardised_net import StandardisedNet
 from bayesnas.typed import typed
 
 SUFFIXES = (".safetensors", ".pt2", ".onnx")
 METADATA = "bayesnas"
 """Name under which a file holds what was said of the network."""
 
-_HEADER, _UNITS = "bayesnas.net", "bayesnas.units"
+_HEADER = "bayesnas.net"
 
 
 def check_net_path(path: str | os.PathLike[str], argument: str = "path") -> Path:
@@ -109,8 +108,6 @@ def load_net(path: str | os.PathLike[str]) -> nn.Module:
             state = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
         net = build_net(json.loads(header[_HEADER]))
         net.load_state_dict(state)
-        if _UNITS in header:
-            net = StandardisedNet(net, **json.loads(header[_UNITS]))
     except (
         safetensors.SafetensorError,
         AttributeError,
@@ -124,11 +121,7 @@ def load_net(path: str | os.PathLike[str]) -> nn.Module:
 
 
 def _tensors_and_spec(net: nn.Module, metadata: str) -> bytes:
-    header = {METADATA: metadata}
-    if isinstance(net, StandardisedNet):
-        header[_UNITS] = json.dumps(net.units())
-        net = net.net
-    header[_HEADER] = json.dumps(describe_net(net))
+    header = {METADATA: metadata, _HEADER: json.dumps(describe_net(net))}
     state = {name: value.detach().cpu().contiguous() for name, value in net.state_dict().items()}
     return safetensors.torch.save(state, header)
 

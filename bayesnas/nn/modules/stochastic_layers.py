@@ -20,6 +20,13 @@ _CONVOLUTIONS = (
     nn.ConvTranspose2d,
     nn.ConvTranspose3d,
 )
+_OTHERS = (
+    nn.Embedding,
+    nn.EmbeddingBag,
+    nn.RNNBase,
+    nn.RNNCellBase,
+    nn.MultiheadAttention,
+)
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 _SPACE = {1: ("length",), 2: ("height", "width"), 3: ("depth", "height", "width")}
 
@@ -30,7 +37,7 @@ Rule = Callable[[str, nn.Module], bool]
 def is_linear_or_convolution(name: str, module: nn.Module) -> bool:
     """Return whether ``module`` is a linear or (transposed) convolution layer.
 
-    The default rule for which layers are stochastic; normalisation layers are not.
+    The default rule of models with gates or groups, which are inputs and filters of such layers.
 
     >>> from torch import nn
     >>> is_linear_or_convolution("fc", nn.Linear(2, 3))
@@ -39,6 +46,22 @@ def is_linear_or_convolution(name: str, module: nn.Module) -> bool:
     False
     """
     return isinstance(module, (nn.Linear, *_CONVOLUTIONS))
+
+
+@typed()
+def has_weights(name: str, module: nn.Module) -> bool:
+    """Return whether ``module`` is a layer of weights: all but normalisation.
+
+    The default rule for which layers are stochastic: linear and (transposed) convolution layers,
+    embeddings, recurrent layers and cells, and attention, whose joint projection of queries, keys
+    and values is its own (``in_proj_weight``). The scales and offsets of normalisation layers are
+    point estimates, unless ``stochastic`` names them.
+
+    >>> from torch import nn
+    >>> [has_weights("", layer) for layer in (nn.LSTM(2, 3), nn.Embedding(5, 2), nn.LayerNorm(3))]
+    [True, True, False]
+    """
+    return isinstance(module, _OTHERS) or is_linear_or_convolution(name, module)
 
 
 def no_layer(name: str, module: nn.Module) -> bool:
@@ -118,6 +141,21 @@ class StochasticLayers:
             delattr(user, other)
             user.register_buffer(other, placeholder, persistent=False)
 
+    def without_padding(self, net: nn.Module) -> dict[str, Tensor]:
+        """By site of an embedding with ``padding_idx`` a mask that leaves out the row of that.
+
+        No example trains the row, so under a posterior padding would be noise of the prior's width.
+        """
+        found = {}
+        for name in self.names:
+            module = net.get_submodule(name)
+            place = getattr(module, "padding_idx", None)
+            site = self._site_of.get(dotted(name, "weight"))
+            if place is not None and site is not None and site not in self.tied:
+                found[site] = torch.ones(self.shapes[site], dtype=torch.bool)
+                found[site][place] = False
+        return found
+
     def redraw(self) -> dict[str, Tensor]:
         """Draw fresh weights by every layer's own ``reset_parameters``, by site.
 
@@ -194,11 +232,30 @@ def reset_deterministic(net: nn.Module, layers: StochasticLayers) -> None:
             net.get_parameter(name).copy_(value)
 
 
+def resets(module: nn.Module) -> bool:
+    """Whether a module draws its own parameters anew."""
+    attends = isinstance(module, nn.MultiheadAttention)
+    return attends or callable(getattr(module, "reset_parameters", None))
+
+
 def reset(module: nn.Module) -> None:
-    """Call ``reset_parameters`` of a module that has it."""
+    """Call ``reset_parameters`` of a module that has it; attention, which has not, is drawn too."""
     found = getattr(module, "reset_parameters", None)
     if callable(found):
         found()
+    elif isinstance(module, nn.MultiheadAttention):
+        for leaf, parameter in trainable_of(module):
+            _reset_attention(leaf, parameter)
+
+
+def _reset_attention(leaf: str, parameter: nn.Parameter) -> None:
+    """As torch begins: projections by Xavier, uniform, their offsets zero."""
+    if leaf.endswith("weight"):
+        nn.init.xavier_uniform_(parameter)
+    elif leaf == "in_proj_bias":
+        nn.init.zeros_(parameter)
+    else:  # bias_k and bias_v
+        nn.init.xavier_normal_(parameter)
 
 
 def joined(name: str, leaf: str) -> str:
@@ -213,6 +270,8 @@ def _dims(name: str, module: nn.Module, leaf: str, ndim: int) -> tuple[str, ...]
         axes = ("out", "in")
     elif isinstance(module, _CONVOLUTIONS) and ndim > 2:
         channels = ("in", "out") if isinstance(module, TRANSPOSED) else ("out", "in")
+        if isinstance(module, TRANSPOSED) and module.groups > 1:  # of one group alone
+            channels = ("in", "out_of_group")
         axes = (*channels, *_SPACE[ndim - 2])
     else:
         axes = tuple(f"{leaf}_{axis}" for axis in range(ndim))

@@ -10,6 +10,7 @@ from torch import nn
 
 from bayesnas.nn.modules.stochastic_layers import (
     Rule,
+    has_weights,
     is_linear_or_convolution,
     no_layer,
     trainable_of,
@@ -19,14 +20,15 @@ Layers = Callable[[str, nn.Module], bool] | str | type[nn.Module] | Sequence[Any
 """A rule ``(name, module) -> bool``, a name, a type, or names and types."""
 
 
-def layer_rule(stochastic: Layers, net: nn.Module) -> Rule:
+def layer_rule(stochastic: Layers, net: nn.Module, inside: Rule = is_linear_or_convolution) -> Rule:
     """The rule that an argument ``stochastic`` stands for.
 
     Args:
         stochastic: a rule ``(name, module) -> bool``; the name of a layer, or of a module without
-            parameters of its own, for all linear and convolution layers below it; a type of
-            modules; names and types in a sequence; or ``"none"``.
+            parameters of its own, for those below it that ``inside`` picks; a type of modules;
+            names and types in a sequence; or ``"none"``.
         net: the network.
+        inside: which layers a block stands for: those that the model takes by default.
 
     Returns:
         a function of name and module.
@@ -55,23 +57,28 @@ def layer_rule(stochastic: Layers, net: nn.Module) -> Rule:
         )
     names: set[str] = set()
     for item in given:
-        names |= _named(item, net)
+        names |= _named(item, net, inside)
     return lambda name, module: name in names
 
 
-def picked_layers(rule: Rule, names: Sequence[str]) -> list[str] | str | None:
-    """The layers that a rule picked, as JSON values to build it again from; None for the default.
+def picked_layers(rule: Rule, names: Sequence[str], net: nn.Module) -> list[str] | str | None:
+    """The layers that a rule picked, as JSON values to build it again from.
+
+    None stands for the linear and convolution layers, where a default rule picks no others.
 
     Args:
         rule: the rule.
         names: of the layers that it picked.
+        net: the network.
     """
-    if rule is is_linear_or_convolution:
+    if rule in (is_linear_or_convolution, has_weights) and all(
+        is_linear_or_convolution(name, net.get_submodule(name)) for name in names
+    ):
         return None
     return "none" if rule is no_layer else list(names)
 
 
-def _named(item: object, net: nn.Module) -> set[str]:
+def _named(item: object, net: nn.Module, inside: Rule) -> set[str]:
     modules = dict(net.named_modules())
     if isinstance(item, type) and issubclass(item, nn.Module):
         found = {name for name, module in modules.items() if isinstance(module, item)}
@@ -95,7 +102,7 @@ def _named(item: object, net: nn.Module) -> set[str]:
     return {
         name
         for name, module in modules.items()
-        if name.startswith(beginning) and is_linear_or_convolution(name, module)
+        if name.startswith(beginning) and inside(name, module)
     }
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from torch import nn
 
-from bayesnas.nn.modules.stochastic_layers import StochasticLayers, trainable_of
+from bayesnas.nn.modules.stochastic_layers import StochasticLayers, resets, trainable_of
 from bayesnas.nn.rebuilding.module_spec import summary
 
 _SHOWN = 4
@@ -74,10 +74,10 @@ def start_of(net: nn.Module, layers: StochasticLayers, *, drawn: bool) -> str:
     anew: dict[str, int] = defaultdict(int)
     kept: dict[str, int] = defaultdict(int)
     for name, module in net.named_modules():
-        resets = drawn and callable(getattr(module, "reset_parameters", None))
+        anew_here = drawn and resets(module)
         for leaf, parameter in trainable_of(module):
-            place = name if resets or not name else f"{name}.{leaf}"
-            (anew if resets else kept)[place or leaf] += parameter.numel()
+            place = name if anew_here or not name else f"{name}.{leaf}"
+            (anew if anew_here else kept)[place or leaf] += parameter.numel()
     frozen = frozen_numbers(net)
     words = []
     if anew:

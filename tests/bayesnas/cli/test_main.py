@@ -180,10 +180,11 @@ def test_bad_input_is_a_line_and_writes_nothing(call, tmp_path, monkeypatch, wor
         (["fti"], "invalid choice: 'fti'"),
         (["fit"], "the following arguments are required: model"),
         ([*FIT, "--hidden", "0"], "must be whole numbers >= 1"),
-        ([*FIT, "--prior-scale", "wide"], "or 'learned', got 'wide'"),
+        ([*FIT, "--prior-scale", "wide"], "'learned' or 'ard', got 'wide'"),
         (["fit", "bayesian-compression", "--prior", "cauchy"], "invalid choice: 'cauchy'"),
         ([*FIT, "--steps", "1", "--epochs", "1"], "not allowed with argument"),
-        (["prune", "run"], "one of the arguments --fraction --threshold is required"),
+        (["prune", "run", "--fraction", "1", "--threshold", "1"], "not allowed with argument"),
+        (["prune", "run", "--by", "magnitud"], "invalid choice: 'magnitud'"),
     ],
 )
 def test_words_that_make_no_command(capsys, words, message):
@@ -313,6 +314,30 @@ def test_prune_by_threshold_and_magnitude(call_json, run):
     assert found["weights"]["after"]["kept"] == sum(int(kept.sum()) for kept in means)
 
 
+def test_prune_by_the_evidence_needs_no_amount_and_by_damage_the_data_of_the_run(call_json, run):
+    found = call_json("prune", run, "--by", "evidence", "--draws", 0)
+    post = bn.load(run)
+    assert (
+        found["weights"]["after"]["kept"]
+        == post.prune(by="evidence").complexity()["parameters_kept"]
+    )
+    found = call_json("prune", run, "--by", "obd", "--fraction", 0.5, "--keep-biases")
+    assert found["weights"]["after"]["kept"] == 1210 - round(0.5 * (1210 - 26))
+
+
+def test_the_pruned_net_as_few_bytes(call, run, tmp_path):
+    path = tmp_path / "net.bin"
+    code, out, _ = call("prune", run, "--fraction", 0.9, "--encode", path, "--draws", 0)
+    assert code == 0
+    assert f"compact network in {path.stat().st_size:,} bytes, {path}" in out
+    x = bn.data.load("digits").test.x
+    assert torch.equal(bn.decode(path)(x), bn.load(run).prune(fraction=0.9).compact()(x))
+    code, out, err = call("prune", run, "--fraction", 0.9, "--encode", path)
+    assert (code, out) == (2, "")
+    assert "--encode" in err
+    assert "is there already" in err
+
+
 @pytest.mark.parametrize("suffix", [".safetensors", ".pt2"])
 def test_the_compact_net_predicts_like_the_pruned_run(call, run, tmp_path, suffix):
     path = tmp_path / f"net{suffix}"
@@ -328,7 +353,9 @@ def test_the_compact_net_predicts_like_the_pruned_run(call, run, tmp_path, suffi
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        ([], "fraction or threshold must be given"),
         (["--fraction", "2"], "--fraction must be in [0, 1], got 2.0"),
+        (["--fraction", "0.5", "--by", "obs", "--groups"], "--groups must be False for --by='obs'"),
         (["--threshold", "2"], "threshold must be in [0, 1]"),
         (["--fraction", "0.5", "--compact", "net.pkl"], "--compact must end in .safetensors"),
         (["--fraction", "0.5", "--compact", "there.pt2"], "there.pt2 is there already"),

@@ -100,6 +100,13 @@ def test_a_file_takes_raw_rows_and_gives_the_units_of_the_targets(tmp_path, like
     np.testing.assert_allclose(found, right, rtol=1e-5, atol=1e-5)
 
 
+def test_few_bytes_take_raw_rows_too(tmp_path):
+    post = fitted("gaussian")
+    bn.encode(post.compact(), tmp_path / "net.bin")
+    x = torch.tensor(raw_rows()[0])
+    assert torch.equal(bn.decode(tmp_path / "net.bin")(x), post.compact()(x))
+
+
 def metadata(path):
     if path.suffix == ".pt2":
         extra = {"bayesnas.json": ""}
@@ -130,7 +137,9 @@ def test_weights_in_safetensors_have_the_names_of_the_layers(tmp_path):
     post = fitted("gaussian")
     post.export(tmp_path / "net.safetensors")
     found = safetensors.torch.load_file(tmp_path / "net.safetensors")
-    assert found.keys() == post.compact(standardise=False).state_dict().keys()
+    bare = post.compact(standardise=False).state_dict()
+    units = {"x_mean", "x_scale", "factor", "shift"}
+    assert found.keys() == {f"net.{name}" for name in bare} | units
 
 
 def test_netcdf_opens_in_arviz(tmp_path):

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 
 import bayesnas as bn
 from bayesnas.models import knee
+from bayesnas.pruning.criteria.evidence import evidence_gain
+from bayesnas.pruning.criteria.registry import RULES
 
 DIGITS = bn.data.load("digits", validation=0.3)
 
@@ -63,5 +66,99 @@ def test_what_can_not_be_chosen_is_refused(dense):
     regression = bn.models.ArdRegression(3)
     x = torch.randn(9, 3, generator=torch.Generator().manual_seed(0))
     post = bn.fit(regression, (x, x[:, 0]), steps=1, progress=False)
-    with pytest.raises(TypeError, match="validation= needs a model of a network"):
+    with pytest.raises(TypeError, match="ArdRegression has no weights to prune"):
         post.prune(validation=(x, x[:, 0]))
+
+
+# Criteria ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow_except("density", "evidence", "magnitude", "obd", "fisher", "random")
+@pytest.mark.parametrize("by", RULES)
+def test_every_criterion_removes_the_share_of_a_net(dense, by):
+    found = dense.prune(fraction=0.7, by=by, training=DIGITS.train)
+    masks = found.model.keep_masks()
+    assert sum(int((~mask).sum()) for mask in masks.values()) == round(0.7 * 1510)
+    means = dict(found.model.plain_module().named_parameters())
+    before = dict(dense.model.plain_module().named_parameters())
+    assert all(bool((means[site][~mask] == 0).all()) for site, mask in masks.items())
+    as_before = [torch.equal(means[site], before[site] * mask) for site, mask in masks.items()]
+    assert all(as_before) == (by != "obs")
+    assert dense.complexity()["parameters_kept"] == 1510
+
+
+def test_the_evidence_chooses_by_itself(dense):
+    found = dense.prune(by="evidence")
+    assert torch.equal(
+        found.model.keep_masks()["layer1.weight"],
+        evidence_gain(*dense.model.weight_posteriors()["layer1.weight"], torch.tensor(0.3)) < 0,
+    )
+
+
+def test_the_damage_is_that_of_the_penalised_loss(dense):
+    """By the prior's precision over N, and the network of the means."""
+    net = dense.model.plain_module().requires_grad_(False)
+    output = net(DIGITS.train.x)
+    p = output.softmax(-1).double()
+    hidden = net[:3](DIGITS.train.x).double()
+    h = (p * (1 - p)).T @ hidden.square() / len(p) + 1 / (len(p) * 0.3**2)
+    saliency = 0.5 * h * net.layer2.weight.double().square()
+    threshold = float(saliency.median()) * (1 + 1e-6)
+    found = dense.prune(by="obd", threshold=threshold, training=DIGITS.train)
+    assert torch.equal(found.model.keep_masks()["layer2.weight"], saliency > threshold)
+
+
+def test_groups_by_a_criterion_leave_a_smaller_module(dense):
+    found = dense.prune(by="density", fraction=0.5, groups=True, biases=False)
+    small = found.compact()
+    assert sum(p.numel() for p in small.parameters()) < 1510
+    x = DIGITS.validation.x
+    torch.testing.assert_close(small(x), found.model.plain_module()(x))
+
+
+def test_refining_brings_nothing_back(dense):
+    found = dense.prune(fraction=0.9, by="fisher", training=DIGITS.train)
+    again = found.refine(DIGITS.train, steps=5, progress=False)
+    masks = found.model.keep_masks()
+    for site, mean in again.model.plain_module().named_parameters():
+        assert bool((mean[~masks[site]] == 0).all())
+        assert torch.equal(again.model.keep_masks()[site], masks[site])
+
+
+def test_a_curve_by_the_loss(dense):
+    curve = dense.pruning_curve(
+        DIGITS.validation, (0.0, 0.9), by=("obd", "random"), training=DIGITS.train
+    )
+    accuracy = curve["accuracy"]
+    assert float(accuracy.sel(by="obd", fraction=0.0)) == float(
+        accuracy.sel(by="random", fraction=0.0)
+    )
+    assert float(accuracy.sel(by="obd", fraction=0.9)) > float(
+        accuracy.sel(by="random", fraction=0.9)
+    )
+
+
+def test_what_a_model_has_not_is_named(dense, grouped):
+    with pytest.raises(TypeError, match=r"by='evidence' needs Gaussian .* got a BayesianCompressi"):
+        grouped.prune(by="evidence")
+    with pytest.raises(TypeError, match="BayesianCompressionNet has no means of single weights"):
+        grouped.prune(by="obs", fraction=0.5, training=DIGITS.train)
+    assert grouped.prune(by="obd", fraction=0.5, training=DIGITS.train).complexity()
+    with pytest.raises(ValueError, match="by='obd' looks at the loss on the training data"):
+        dense.prune(by="obd", fraction=0.5)
+    with pytest.raises(ValueError, match=r"got 'evidense'; did you mean 'evidence'\?"):
+        dense.prune(by="evidense", fraction=0.5)
+
+
+def test_a_latent_structure_has_no_loss_of_its_weights():
+    edges = {("x", "h"): nn.Linear(64, 4), ("h", "y"): [nn.Linear(4, 10), nn.Linear(4, 10)]}
+    graph = bn.nn.Graph(edges, example=DIGITS.train.x[:2])
+    model = bn.models.LatentStructureNet(graph)
+    post = bn.fit(model, DIGITS.train, steps=1, progress=False)
+    assert post.prune(by="density", fraction=0.5).complexity()
+    with pytest.raises(TypeError, match="by='obd' needs weights that are parameters of one"):
+        post.prune(by="obd", fraction=0.5, training=DIGITS.train)
+    with pytest.raises(TypeError, match="LatentStructureNet has no means of single weights"):
+        post.prune(by="obs", fraction=0.5, training=DIGITS.train)
+    with pytest.raises(TypeError, match="by='evidence' needs Gaussian priors"):
+        post.prune(by="evidence")

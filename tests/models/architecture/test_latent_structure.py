@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 import bayesnas as bn
+from bayesnas.data import Split
 from bayesnas.inference.config.settings import make_settings
 from bayesnas.inference.elbo.bound import bound_terms
 from bayesnas.inference.runtime.pyro_context import pyro_session
@@ -263,7 +264,7 @@ def test_a_fit_resumed_in_the_middle_has_the_temperatures_of_an_unbroken_one():
 
     def training():
         model = LatentStructureNet(two_layers(), temperature=(1.0, 0.1), sample="example")
-        return ChainTrainer(model, x, y, settings, 0, torch.optim.Adam, "cosine")
+        return ChainTrainer(model, Split.of((x, y)), settings, 0, torch.optim.Adam, "cosine")
 
     whole, first, second = training(), training(), training()
     whole.advance(6)

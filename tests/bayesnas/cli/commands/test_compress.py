@@ -31,10 +31,14 @@ def few_steps():
 @pytest.mark.usefixtures("few_steps")
 def test_the_file_gives_the_figures_that_are_printed(call, tmp_path):
     path = tmp_path / "small.safetensors"
-    code, text, err = call(*WORDS, "--out", path, "--json", "--quiet")
+    small = tmp_path / "small.bin"
+    code, text, err = call(*WORDS, "--out", path, "--encode", small, "--json", "--quiet")
     assert code == 0, err
     found = json.loads(text)
     net = load_net(path)
+    assert found["encoded"] == {"path": str(small), "bytes": small.stat().st_size}
+    same = bn.decode(small).state_dict()
+    assert all(torch.equal(same[name], value) for name, value in net.state_dict().items())
     assert sum(p.numel() for p in net.parameters()) == found["parameters"]
     assert sum(p.numel() for p in net.parameters() if p.ndim > 1) == found["weights"]["after"]
     assert found["weights"]["before"] == 30 * 8 + 8 * 2

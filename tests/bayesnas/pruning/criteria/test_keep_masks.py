@@ -1,16 +1,17 @@
 import math
 
-import numpy as np
 import pytest
 import torch
-from scipy import stats
 
-from bayesnas.pruning.criteria import (
-    keep_masks,
-    log_relative_density,
-    relative_density,
-    removal_scores,
-)
+from bayesnas.pruning.criteria.keep_masks import keep_masks
+from bayesnas.pruning.criteria.registry import RULES
+from bayesnas.pruning.criteria.relative_density import relative_density
+from bayesnas.pruning.criteria.subject import Subject
+
+
+def removal_scores(locs, scales, by="density", seed=0):
+    everything = {site: torch.ones_like(loc, dtype=torch.bool) for site, loc in locs.items()}
+    return RULES[by].scores(Subject(locs, everything, scales, seed=seed))
 
 
 def gaussians(seed, sizes=((7, 5), (7,), (3, 7), (3,))):
@@ -28,21 +29,6 @@ def flat(tensors):
     return torch.cat([tensor.flatten() for tensor in tensors.values()])
 
 
-def test_relative_density_is_the_density_at_zero_over_the_density_at_the_mode():
-    loc, scale = np.array([-2.0, 0.0, 0.3, 5.0]), np.array([1.0, 0.1, 0.3, 2.0])
-    expected = stats.norm(loc, scale).pdf(0) / stats.norm(loc, scale).pdf(loc)
-
-    found = relative_density(torch.tensor(loc), torch.tensor(scale))
-    np.testing.assert_allclose(found, expected, rtol=1e-12)
-
-
-def test_relative_density_of_a_certain_weight_is_one_at_zero_and_zero_elsewhere():
-    loc, scale = torch.tensor([0.0, 0.5, -0.0]), torch.zeros(3)
-
-    assert relative_density(loc, scale).tolist() == [1.0, 0.0, 1.0]
-    assert log_relative_density(loc, scale).tolist() == [0.0, -math.inf, 0.0]
-
-
 def test_the_log_ranks_weights_whose_density_underflows():
     loc, scale = torch.tensor([40.0, 30.0, 1e25, 1e24]), torch.ones(4)
 
@@ -51,14 +37,6 @@ def test_the_log_ranks_weights_whose_density_underflows():
     assert masks["w"].tolist() == [True, False, True, True]
     masks = keep_masks(removal_scores({"w": loc}, {"w": scale}), fraction=0.75)
     assert masks["w"].tolist() == [False, False, True, False]
-
-
-@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
-def test_relative_density_keeps_the_type(dtype):
-    density = relative_density(torch.tensor([1.0], dtype=dtype), torch.tensor([1.0], dtype=dtype))
-
-    assert density.dtype == dtype
-    assert density.item() == pytest.approx(math.exp(-0.5), rel=1e-3)
 
 
 def test_density_goes_by_signal_to_noise_and_magnitude_by_the_mean_alone():
@@ -177,7 +155,10 @@ SCORES = {"w": torch.tensor([-1.0, -2.0])}
         ({"threshold": -1.0, "by": "magnitude"}, "threshold must be a number >= 0"),
         ({"threshold": math.nan, "by": "magnitude"}, "threshold must be a number >= 0"),
         ({"threshold": 0.5, "by": "random"}, "no meaning for by='random'"),
-        ({"threshold": 0.5, "by": "size"}, "by must be one of density, magnitude, random"),
+        ({"threshold": 0.5, "by": "obs"}, "no meaning for by='obs'"),
+        ({"threshold": -1.0, "by": "obd"}, "threshold must be a number >= 0"),
+        ({"threshold": math.inf, "by": "evidence"}, "threshold must be a finite number"),
+        ({"threshold": 0.5, "by": "obq"}, "got 'obq'; did you mean 'ob[sd]' or 'ob[sd]'"),
         ({"fraction": 0.5, "already": {}}, r"already must have the sites of scores, \['w'\]"),
         ({"fraction": 0.5, "already": {"w": torch.ones(2)}}, "already must hold bool masks"),
         ({"fraction": 0.5, "already": {"w": torch.ones(3).bool()}}, r"got torch.bool \(3,\)"),
@@ -207,13 +188,3 @@ def test_nan_scores_are_named():
 def test_bad_gaussians_are_named(loc, scale, message, by):
     with pytest.raises(ValueError, match=message):
         removal_scores({"w": torch.tensor(loc)}, {"w": torch.tensor(scale)}, by=by)
-
-
-def test_bad_criteria_and_sites_are_named():
-    locs, scales = gaussians(0)
-    with pytest.raises(ValueError, match="by must be one of density, magnitude, random, got 'rho'"):
-        removal_scores(locs, scales, by="rho")
-    with pytest.raises(ValueError, match="scales must have the sites of locs"):
-        removal_scores(locs, {"site0": scales["site0"]})
-    with pytest.raises(ValueError, match="scale must have the shape of loc"):
-        relative_density(torch.zeros(2), torch.zeros(3))

@@ -1,0 +1,224 @@
+"""The criteria by name: how each scores weights, and what a threshold of it means."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from bayesnas.checks import choice
+from bayesnas.pruning.criteria.curvature import curvature_diagonal
+from bayesnas.pruning.criteria.evidence import evidence_gain
+from bayesnas.pruning.criteria.relative_density import log_relative_density
+from bayesnas.pruning.criteria.relevance import relevance_order
+from bayesnas.pruning.criteria.subject import Subject
+from bayesnas.pruning.criteria.surgeon import surgeon
+
+Criterion = Literal[
+    "density", "evidence", "magnitude", "obd", "fisher", "obs", "relevance", "random"
+]
+Removal = Literal[Criterion, "group"]
+"""Single weights by a criterion, or whole groups by the scales of a model that has them."""
+Scores = dict[str, Tensor]
+Group = Literal["sum", "norm", "first"]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One criterion.
+
+    Attributes:
+        title: what it says of a weight, in a few words.
+        reference: authors and year.
+        scores: of every weight, by site, float64; the larger, the earlier it goes.
+        limit: the score that a threshold in the criterion's own units stands for; weights at or
+            above it go. None where a score is an order alone.
+        threshold: that is taken where no amount is given; None where there is none.
+        group: the score of a group of weights from those of its members: their ``"sum"``, minus
+            their ``"norm"``, or that of the ``"first"``; None where groups have none.
+        moves: whether the weights that stay are moved.
+    """
+
+    title: str
+    reference: str
+    scores: Callable[[Subject], Scores]
+    limit: Callable[[float], float] | None = None
+    threshold: float | None = None
+    group: Group | None = "sum"
+    moves: bool = False
+
+
+def rule_of(by: object) -> Rule:
+    """The criterion of a name.
+
+    Raises:
+        ValueError: there is none; the message says the nearest.
+
+    >>> rule_of("obd").reference
+    'LeCun, Denker, Solla 1990'
+    """
+    near = difflib.get_close_matches(by, RULES, n=2) if isinstance(by, str) else []
+    hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
+    return RULES[choice("by", by, list(RULES), hint)]
+
+
+def surgery(subject: Subject, removable: Mapping[str, Tensor], count: int) -> tuple[Scores, Scores]:
+    """Scores by the order of Optimal Brain Surgeon, and the weights after so many removals.
+
+    Args:
+        subject: the weights.
+        removable: boolean, by site.
+        count: how many go.
+    """
+    keep, weights = _flat(subject.keep, subject), _flat(subject.locs, subject).double()
+    matrix = subject.curvature("obs")[keep][:, keep]
+    free = (_flat(removable, subject) & keep)[keep]
+    order, left = surgeon(weights[keep], _damped(matrix), free, min(count, int(free.sum())))
+    places = keep.nonzero().flatten()
+    moved = torch.zeros_like(weights)
+    moved[places] = left
+    return _order(subject, places[order]), _split(moved, subject)
+
+
+def _density(subject: Subject) -> Scores:
+    scales = subject.posterior("density")
+    return {site: log_relative_density(loc, scales[site]) for site, loc in subject.locs.items()}
+
+
+def _evidence(subject: Subject) -> Scores:
+    scales, priors = subject.posterior("evidence"), subject.prior("evidence")
+    return {s: evidence_gain(loc, scales[s], priors[s]) for s, loc in subject.locs.items()}
+
+
+def _magnitude(subject: Subject) -> Scores:
+    return {site: -loc.detach().double().abs() for site, loc in subject.locs.items()}
+
+
+def _damage(kind: Literal["ggn", "fisher"], by: str) -> Callable[[Subject], Scores]:
+    def scores(subject: Subject) -> Scores:
+        loss = subject.sample_loss(by)
+        diagonal = curvature_diagonal(loss, list(subject.locs), kind)
+        weights = {site: loss.net.get_parameter(site).detach().double() for site in diagonal}
+        return {site: -0.5 * h * weights[site].square() for site, h in diagonal.items()}
+
+    return scores
+
+
+def _surgery(subject: Subject) -> Scores:
+    everything = {site: torch.ones_like(mask) for site, mask in subject.keep.items()}
+    return surgery(subject, everything, sum(mask.numel() for mask in everything.values()))[0]
+
+
+def _relevance(subject: Subject) -> Scores:
+    keep = _flat(subject.keep, subject)
+    matrix = _damped(subject.curvature("relevance")[keep][:, keep])
+    order = relevance_order(matrix, torch.ones_like(matrix[0], dtype=torch.bool))
+    return _order(subject, keep.nonzero().flatten()[order])
+
+
+def _random(subject: Subject) -> Scores:
+    """A permutation over all sites, drawn in the order of their names."""
+    total = sum(loc.numel() for loc in subject.locs.values())
+    ranks = torch.randperm(total, generator=torch.Generator().manual_seed(subject.seed)).double()
+    names = sorted(subject.locs)
+    pieces = ranks.split([subject.locs[name].numel() for name in names])
+    drawn = dict(zip(names, pieces, strict=True))
+    return {s: drawn[s].reshape(loc.shape).to(loc.device) for s, loc in subject.locs.items()}
+
+
+_DAMPING = 1e-8  # of the mean curvature; by Hassibi and Stork 1e-8 to 1e-4, of no effect
+
+
+def _damped(matrix: Tensor) -> Tensor:
+    matrix.diagonal().add_(_DAMPING * matrix.diagonal().mean())
+    return matrix
+
+
+def _flat(values: Mapping[str, Tensor], subject: Subject) -> Tensor:
+    return torch.cat([values[site].detach().flatten() for site in subject.locs])
+
+
+def _split(values: Tensor, subject: Subject) -> Scores:
+    pieces = values.split([loc.numel() for loc in subject.locs.values()])
+    shaped = zip(subject.locs.items(), pieces, strict=True)
+    return {site: piece.reshape(loc.shape) for (site, loc), piece in shaped}
+
+
+def _order(subject: Subject, order: Tensor) -> Scores:
+    """Scores that fall along an order of flat places; those not in it come last."""
+    total = sum(loc.numel() for loc in subject.locs.values())
+    scores = torch.full((total,), -1.0, dtype=torch.float64, device=order.device)
+    scores[order] = torch.arange(len(order), 0, -1, device=order.device).double()
+    return _split(scores, subject)
+
+
+def _at_least_zero(what: str) -> Callable[[float], float]:
+    def limit(threshold: float) -> float:
+        if not threshold >= 0:
+            raise ValueError(f"threshold must be a number >= 0 ({what}), got {threshold}")
+        return -float(threshold)
+
+    return limit
+
+
+def _density_limit(threshold: float) -> float:
+    if not 0 <= threshold <= 1:
+        raise ValueError(f"threshold must be in [0, 1] (a relative density), got {threshold}")
+    return math.log(threshold) if threshold > 0 else -math.inf
+
+
+def _nats(threshold: float) -> float:
+    if not math.isfinite(threshold):
+        raise ValueError(f"threshold must be a finite number (nats), got {threshold}")
+    return float(threshold)
+
+
+_SALIENCY = _at_least_zero("a rise of the loss")
+
+RULES: dict[str, Rule] = {
+    "density": Rule(
+        "relative density of the posterior at 0, |μ|/σ", "Graves 2011", _density, _density_limit
+    ),
+    "evidence": Rule(
+        "rise of the evidence without the weight",
+        "Friston, Penny 2011; Wright, Igel, Selvan 2024",
+        _evidence,
+        _nats,
+        threshold=0.0,
+    ),
+    "magnitude": Rule(
+        "|w|", "Han et al. 2015", _magnitude, _at_least_zero("a |mean|"), group="norm"
+    ),
+    "obd": Rule(
+        "½ h w², h on the diagonal of the Gauss–Newton matrix",
+        "LeCun, Denker, Solla 1990",
+        _damage("ggn", "obd"),
+        _SALIENCY,
+    ),
+    "fisher": Rule(
+        "½ h w², h on the diagonal of the empirical Fisher matrix",
+        "Theis et al. 2018",
+        _damage("fisher", "fisher"),
+        _SALIENCY,
+    ),
+    "obs": Rule(
+        "w²/2[H⁻¹], the weights that stay moved",
+        "Hassibi, Stork 1992",
+        _surgery,
+        group=None,
+        moves=True,
+    ),
+    "relevance": Rule(
+        "share in the collinear directions of the posterior",
+        "Grabovoy, Bakhteev, Strijov 2019",
+        _relevance,
+        group=None,
+    ),
+    "random": Rule("a random order", "", _random, group="first"),
+}
+"""The criteria by name."""

@@ -1,0 +1,130 @@
+"""The homework of the course: criteria of pruning on logistic regression, on MNIST.
+
+Accuracy against the share of weights removed, for all criteria, with an L1 or L2 penalty or a
+variational posterior, with and without training again, against a random order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from bayesnas.inference.runs.atomic_files import write_atomically
+from bayesnas.report.figure import write_figure
+from bayesnas.report.tables import rows_as_csv
+from bayesnas.reproductions.base import Comparison, Reproduced, Reproduction, Request, claim
+from bayesnas.reproductions.pruning.figures import pruning_figure
+from bayesnas.reproductions.pruning.measure import Measured, measured
+from bayesnas.reproductions.pruning.settings import FAMILIES, Settings, prepare
+from bayesnas.reproductions.tables import as_csv, as_markdown
+
+REFERENCE = (
+    "O. Bakhteev, homework of the course on model selection at MIPT, 2019, after LeCun, Denker, "
+    "Solla 1990, Graves 2011 and Han, Pool, Tran, Dally 2015"
+)
+Found = Mapping[str, list[Measured]]
+
+
+def run(request: Request) -> Reproduced:
+    """Train, prune, and write ``comparison.csv`` and ``.md``, ``pruning.csv`` and ``.png``.
+
+    Raises:
+        ValueError: where the folder holds a reproduction with other settings.
+        FileNotFoundError: MNIST is not there and can't be downloaded.
+    """
+    settings, data = prepare(request)
+    claim(request.out, {**settings.to_dict(), "fingerprint": data.train.fingerprint})
+    found = {
+        family.key: [
+            measured(family, start, data, settings, request) for start in range(settings.starts)
+        ]
+        for family in FAMILIES
+    }
+    comparisons = list(compare(found, settings))
+    files = _write(request.out, comparisons, found, settings)
+    words = remarks(found, settings)
+    return Reproduced("pruning", settings.to_dict(), words, comparisons, files)
+
+
+REPRODUCTION = Reproduction("criteria of pruning, logistic regression", REFERENCE, run)
+
+
+def compare(found: Found, settings: Settings) -> Iterator[Comparison]:
+    """Accuracies by family, criterion and share removed; no figures are published."""
+    for quantity, retrained in (("accuracy", False), ("accuracy, trained again", True)):
+        for family in FAMILIES:
+            starts = found[family.key]
+            for by in family.criteria:
+                labels = {"net": family.title, "removed first by": by}
+                if not retrained:
+                    whole = tuple(each.whole for each in starts)
+                    yield Comparison({**labels, "removed": "0 %"}, quantity, None, whole)
+                for index, fraction in enumerate(settings.fractions):
+                    ours = tuple(
+                        (each.retrained if retrained else each.pruned)[by][index] for each in starts
+                    )
+                    removed = {**labels, "removed": f"{100 * fraction:g} %"}
+                    yield Comparison(removed, quantity, None, ours)
+            if starts[0].free:
+                share = sum(each.free[0] for each in starts) / len(starts)
+                ours = tuple(each.free[1 + retrained] for each in starts)
+                labels = {"net": family.title, "removed first by": f"ΔF > 0: {share:.3f}"}
+                yield Comparison({**labels, "removed": "by itself"}, quantity, None, ours)
+
+
+def remarks(found: Found, settings: Settings) -> list[str]:
+    """What was run, and where a criterion is no better than a random order."""
+    starts = "1 start" if settings.starts == 1 else f"{settings.starts} starts"
+    below = list(_not_above_random(found, settings))
+    return [
+        f"{settings.data}, {settings.examples:,} training examples, {starts}; "
+        f"{settings.epochs} epochs of Adam, {settings.retraining_epochs} after weights are "
+        f"removed; L1 {settings.l1:g}, L2 {settings.l2:g} an example; λ = 1, prior scale learned; "
+        f"curvatures of {settings.curvature_examples:,} examples.",
+        "Accuracy of the test part; shares are of the weights, biases stay.",
+        "Mean accuracies not above those of a random order: " + (", ".join(below) or "none") + ".",
+    ]
+
+
+def _not_above_random(found: Found, settings: Settings) -> Iterator[str]:
+    for family in FAMILIES:
+        for stage in ("pruned", "retrained"):
+            means = {
+                by: [
+                    sum(getattr(each, stage)[by][index] for each in found[family.key])
+                    for index in range(len(settings.fractions))
+                ]
+                for by in family.criteria
+            }
+            for by, values in means.items():
+                for fraction, value, chance in zip(
+                    settings.fractions, values, means["random"], strict=True
+                ):
+                    if by != "random" and value <= chance:
+                        yield f"{family.title}, {by}, {100 * fraction:g} % {stage}"
+
+
+def _write(
+    out: Path, comparisons: list[Comparison], found: Found, settings: Settings
+) -> dict[str, Path]:
+    names = ("comparison.csv", "comparison.md", "pruning.csv", "pruning.png")
+    files = {name: out / name for name in names}
+    write_atomically(files["comparison.csv"], as_csv(comparisons).encode())
+    write_atomically(files["comparison.md"], as_markdown(comparisons).encode())
+    rows = [
+        {
+            "family": family.key,
+            "by": by,
+            "start": start,
+            "removed": fraction,
+            "accuracy": each.pruned[by][index],
+            "retrained": each.retrained[by][index],
+        }
+        for family in FAMILIES
+        for start, each in enumerate(found[family.key])
+        for by in family.criteria
+        for index, fraction in enumerate(settings.fractions)
+    ]
+    write_atomically(files["pruning.csv"], rows_as_csv(rows).encode())
+    write_figure(pruning_figure(found, settings.fractions), files["pruning.png"])
+    return files

@@ -1,0 +1,101 @@
+"""Draws from a guide, each with its log densities: what importance weights are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+from bayesnas.export.psis import pareto_k, tempered_log_weights
+from bayesnas.inference.evaluation.point_masses import point_masses
+from bayesnas.inference.evaluation.predictive import (
+    PosteriorDraw,
+    conditionals,
+    posterior_draws,
+    shared_values,
+)
+from bayesnas.models.base import BayesianModel
+
+Doubles = npt.NDArray[np.float64]
+
+_RELATIVE_ROUNDING, _LEAST_SPREAD = 1e-6, 1e-4
+
+
+@dataclass(frozen=True)
+class LogDensities:
+    """Log densities at draws w from a guide, each ``[draws]``, in nats.
+
+    Attributes:
+        log_prior: ln p(w).
+        log_lik: ln p(y | x, w), of all rows.
+        log_q: ln q(w).
+    """
+
+    log_prior: Doubles
+    log_lik: Doubles
+    log_q: Doubles
+
+    def log_weights(self, kl_weight: float = 1.0) -> Doubles:
+        """Ln of p(w) p(y | x, w)^(1/λ) / q(w), ``[draws]``."""
+        return tempered_log_weights(self.log_prior, self.log_lik, self.log_q, kl_weight)
+
+    def pareto_k(self, kl_weight: float = 1.0) -> float:
+        """K̂ of these weights; 0 where nothing but rounding in single precision tells them apart."""
+        log_weights = self.log_weights(kl_weight)
+        k = pareto_k(log_weights)  # which also checks them
+        rounding = _RELATIVE_ROUNDING * float(np.abs(self.log_lik).max())
+        return 0.0 if np.ptp(log_weights) <= max(rounding, _LEAST_SPREAD) else k
+
+
+def log_densities(
+    model: BayesianModel, x: Tensor, y: Tensor, draws: int, seed: int
+) -> LogDensities:
+    """Draw from the guide, in evaluation mode, and score every draw on all rows.
+
+    Raises:
+        ValueError: where the guide puts all mass on one value of a continuous latent.
+    """
+    model.eval()
+    few = model.few_rows(x)
+    if fixed := point_masses(model, few):
+        raise ValueError(
+            f"the guide of {model.describe()} puts all mass on one value of {fixed}, so draws from "
+            "it have no importance weights"
+        )
+    rows = []
+    for draw in posterior_draws(model, few, draws, seed):
+        rows.append((*scored(model, x, y, draw), total(draw.log_q)))
+    log_prior, log_lik, log_q = np.array(rows, dtype=np.float64).T
+    return LogDensities(log_prior, log_lik, log_q)
+
+
+def scored(model: BayesianModel, x: Tensor, y: Tensor, draw: PosteriorDraw) -> tuple[float, float]:
+    """Ln p(w) and ln p(y | x, w) at one draw, of all rows."""
+    log_prior = total(shared_values(model, model.few_rows(x), draw)[0])
+    return log_prior, conditionals(model, x, y, draw).total()
+
+
+def check_shared(model: BayesianModel, x: Tensor, seed: int) -> None:
+    """Raise ValueError for a model that has latents of every example.
+
+    Draws of all of them together have no use as importance weights.
+    """
+    if next(posterior_draws(model, model.few_rows(x), 1, seed)).local:
+        raise ValueError(
+            f"{model.describe()} has latents of every example, which takes method='elbo'"
+        )
+
+
+def tempered_pareto_k(
+    model: BayesianModel, x: Tensor, y: Tensor, draws: int, kl_weight: float, seed: int
+) -> float:
+    """k̂ of the guide against p(w) p(y | x, w)^(1/λ); see ``Posterior.pareto_k``."""
+    return log_densities(model, x, y, draws, seed).pareto_k(kl_weight)
+
+
+def total(terms: Mapping[str, Tensor]) -> float:
+    """The sum of log densities by site, in double precision."""
+    return float(sum(value.double().item() for value in terms.values()))

@@ -1,0 +1,95 @@
+"""Speed of a fit whose rows are read when they are needed, against one of data in memory.
+
+80,000 rows of 784 numbers (240 MiB), written to a temporary file and read once before, so that the
+system holds it; batch 256, compiled steps, one after the other in turns. ``--quick`` takes few.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.utils.data import TensorDataset
+
+import bayesnas as bn
+from bayesnas.data.streams import file_rows
+from bayesnas.data.streams.streamed_split import AnySplit
+from bayesnas.inference.config.inputs import split_of
+from bayesnas.inference.config.settings import make_settings
+from bayesnas.inference.training.chain_trainer import ChainTrainer
+
+ROWS, WIDTH, BATCH = 80_000, 784, 256
+NETS = {"784–100–10": ([784, 100, 10], 150), "784–1000–1000–10": ([784, 1000, 1000, 10], 12)}
+
+
+def ways(path: Path, x: torch.Tensor, y: torch.Tensor) -> dict[str, AnySplit]:
+    """The same rows by how they are held."""
+    held = file_rows.available_memory
+    found: dict[str, AnySplit] = {
+        "tensors in memory": bn.data.Split.of((x, y), classes=10),
+        "file, mapped": bn.data.from_dataset((path, y)),
+    }
+    file_rows.available_memory = lambda: 0.0  # as if it did not fit
+    try:
+        found["file, row by row"] = bn.data.from_dataset((path, y))
+        found["file, row by row, 1 worker"] = bn.data.from_dataset((path, y), workers=1)
+    finally:
+        file_rows.available_memory = held
+    rows = TensorDataset(x, y)
+    found["Dataset"] = bn.data.from_dataset(rows, classes=10)
+    found["Dataset, 1 worker"] = bn.data.from_dataset(rows, classes=10, workers=1)
+    return found
+
+
+def fit(sizes: list[int], data: AnySplit) -> Callable[[int], None]:
+    """A fit that takes so many steps when it is called."""
+    model = bn.models.GaussianNet(bn.nn.mlp(sizes))
+    settings = make_settings(
+        examples=ROWS, kl_weight=1.0, kl_warmup=0.0, amortize=None, epochs=None, steps=10**6,
+        batch_size=BATCH, lr=1e-3, schedule="constant", clip=None, restarts=1, patience=None,
+        seed=0, compile="inductor",
+    )  # fmt: skip
+    sample = split_of(model, data)
+    return ChainTrainer(model, sample, settings, 0, torch.optim.Adam, "constant").advance
+
+
+def main() -> None:
+    """Print a table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--quick", action="store_true")
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    generator = np.random.default_rng(0)
+    numbers = generator.standard_normal((ROWS, WIDTH), dtype=np.float32)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "x.npy"
+        np.save(path, numbers)
+        x, y = torch.from_numpy(numbers), torch.arange(ROWS) % 10
+        for net, (sizes, steps) in NETS.items():
+            steps = 3 if args.quick else steps
+            fits = {name: fit(sizes, data) for name, data in ways(path, x, y).items()}
+            times: dict[str, list[float]] = {name: [] for name in fits}
+            for index in range(args.rounds + 1):
+                for name, advance in fits.items():
+                    began = time.perf_counter()
+                    advance(steps)
+                    if index:  # the first compiles
+                        times[name].append((time.perf_counter() - began) / steps * 1e3)
+            print(f"\n{net}, batch {BATCH}, {args.threads} threads, {args.rounds} rounds\n")
+            print("| rows | ms a step | quartiles | speed against memory |\n|---|---|---|---|")
+            base = statistics.median(times["tensors in memory"])
+            for name, found in times.items():
+                low, median, high = statistics.quantiles(found, n=4)
+                print(f"| {name} | {median:.2f} | {low:.2f}–{high:.2f} | {base / median:.0%} |")
+
+
+if __name__ == "__main__":
+    main()
