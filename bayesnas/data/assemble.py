@@ -13,7 +13,7 @@ from bayesnas.data.checks import as_labels, as_several_labels, check_finite, che
 from bayesnas.data.dataset import DataSet, Split
 from bayesnas.data.holdout import check_fractions, check_seed, hold_out
 from bayesnas.data.info import DataInfo, Part, Task, check_task
-from bayesnas.data.inputs import AnyInputs, Inputs
+from bayesnas.data.inputs import AnyInputs, named_inputs
 from bayesnas.data.standardisation import Standardisation
 
 DEFAULT_TEST = 0.2
@@ -101,7 +101,7 @@ def _checked(raw: Raw, task: Task) -> tuple[Parts, int | None]:
     for part, (x, y) in raw.parts.items():
         try:
             check_rows(x, y)
-            for name, values in x.items() if isinstance(x, Inputs) else [("x", x)]:
+            for name, values in named_inputs(x):
                 check_finite(name, values)
             if task == "classification":
                 several = y.ndim > 1 and y[0].numel() > 1

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from bayesnas.data.info import Task
-from bayesnas.data.inputs import AnyInputs, Inputs, leaves_of
+from bayesnas.data.inputs import AnyInputs, Inputs, leaves_of, named_inputs
 
 
 def infer_task(y: Tensor) -> Task:
@@ -148,6 +148,13 @@ def as_targets(y: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
     """
     targets = as_floats("y", y, dtype)
     return targets.squeeze(1) if targets.ndim == 2 and targets.shape[1] == 1 else targets
+
+
+def check_all_finite(x: AnyInputs, y: Tensor) -> None:
+    """Raises ValueError that names the first input, or y, with a value that is NaN or infinite."""
+    for name, values in [*named_inputs(x), ("y", y)]:
+        if values.is_floating_point():
+            check_finite(name, values)
 
 
 def typed_inputs(x: AnyInputs, dtype: torch.dtype) -> AnyInputs:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from bayesnas.checks import whole_number
 from bayesnas.data.checks import (
-    check_finite,
+    check_all_finite,
     check_rows,
     has_several_labels,
     infer_task,
@@ -174,10 +174,7 @@ class Split:
         """
         x, y, info = _unpack(data)
         check_rows(x, y)
-        named = x.items() if isinstance(x, Inputs) else [("x", x)]
-        for name, values in (*named, ("y", y)):
-            if values.is_floating_point():
-                check_finite(name, values)
+        check_all_finite(x, y)
         if info is None:
             labels = y.ndim == 1 and not y.is_floating_point() and int(y.min()) >= 0
             classes = int(y.max()) + 1 if labels else None

@@ -158,6 +158,11 @@ def leaves_of(x: AnyInputs) -> list[Tensor]:
     return x.leaves if isinstance(x, Inputs) else [x]
 
 
+def named_inputs(x: AnyInputs) -> list[tuple[str, Tensor]]:
+    """The tensors of inputs with what messages call them."""
+    return x.items() if isinstance(x, Inputs) else [("x", x)]
+
+
 def like_inputs(x: AnyInputs, leaves: Sequence[Tensor]) -> AnyInputs:
     """Other tensors in the places of those of ``x``."""
     return x.like(leaves) if isinstance(x, Inputs) else leaves[0]

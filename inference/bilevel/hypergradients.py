@@ -138,18 +138,21 @@ class Implicit(Hypergradient):
 
     The linear system is solved by conjugate gradients, which stop at a direction of no positive
     curvature, or by the Neumann series :math:`H^{-1} = \eta \sum_j (I - \eta H)^j`, for which η
-    has to be below 2 over the largest eigenvalue of H. Either takes ``steps`` products with H.
+    has to be below 2 over the largest eigenvalue of H. Either takes ``steps`` products with H; a
+    series of none takes :math:`H^{-1}` to be η (T1–T2). As ``Unrolled(1)`` for a small η; and where
+    h acts on the KL alone, a recorded step needs one gradient for it, that of L.
 
     Attributes:
         solver: ``"cg"`` or ``"neumann"``.
-        steps: products with the Hessian.
+        steps: products with the Hessian, at least one for ``"cg"``.
         damping: δ ≥ 0.
         lr: η of the series; None for the learning rate of the lower level at that moment.
 
     References:
         Pedregosa, *Hyperparameter optimization with approximate gradient*, 2016 (conjugate
-        gradients); Lorraine, Vicol, Duvenaud, *Optimizing millions of hyperparameters by
-        implicit differentiation*, 2020 (Neumann series).
+        gradients); Luketina et al., *Scalable gradient-based tuning of continuous regularization
+        hyperparameters*, 2016 (T1–T2); Lorraine, Vicol, Duvenaud, *Optimizing millions of
+        hyperparameters by implicit differentiation*, 2020 (Neumann series).
 
     >>> h = [torch.tensor(2.0)]
     >>> lower = lambda theta, h: 0.5 * (theta[0] - h[0]) ** 2
@@ -167,7 +170,8 @@ class Implicit(Hypergradient):
     def __post_init__(self) -> None:
         """Check the options."""
         choice("solver", self.solver, list(_SOLVERS))
-        object.__setattr__(self, "steps", whole_number("steps", self.steps, 1))
+        least = 0 if self.solver == "neumann" else 1
+        object.__setattr__(self, "steps", whole_number("steps", self.steps, least))
         object.__setattr__(self, "damping", non_negative("damping", self.damping))
         if self.lr is not None:
             object.__setattr__(self, "lr", positive("lr", self.lr))
@@ -231,10 +235,13 @@ def _gradient(
     """
     if not loss.requires_grad:
         return [torch.zeros_like(value) for value in by]
+    # Not ``ones_like``, by which a recorded gradient would need the value of the loss.
+    one = torch.ones(loss.shape, dtype=loss.dtype, device=loss.device)
     return list(
         torch.autograd.grad(
             loss,
             by,
+            one,
             create_graph=again,
             retain_graph=again or keep,
             allow_unused=True,

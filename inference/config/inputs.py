@@ -12,7 +12,7 @@ from torch import Tensor
 from bayesnas.data import Inputs, Split, StreamedSplit
 from bayesnas.data.checks import check_finite, typed_inputs
 from bayesnas.data.conversion import as_inputs, as_pair, column_names
-from bayesnas.data.inputs import AnyInputs, leaves_of, shapes_of
+from bayesnas.data.inputs import AnyInputs, leaves_of, named_inputs, shapes_of
 from bayesnas.data.streams.streamed_split import AnySplit, RowForm
 from bayesnas.inference.runtime.random_state import random_state_kept
 from bayesnas.models.base import BayesianModel
@@ -129,11 +129,10 @@ def _streamed(model: BayesianModel, data: StreamedSplit) -> tuple[StreamedSplit,
 
 
 def _casts(x: AnyInputs, y: Tensor, made: Split) -> list[str]:
-    names = [name for name, _ in x.items()] if isinstance(x, Inputs) else ["x"]
-    pairs = zip([*names, "y"], [*leaves_of(x), y], [*leaves_of(made.x), made.y], strict=True)
+    pairs = zip([*named_inputs(x), ("y", y)], [*leaves_of(made.x), made.y], strict=True)
     return [
         f"{name} cast from {given.dtype} to {found.dtype}"
-        for name, given, found in pairs
+        for (name, given), found in pairs
         if given.dtype != found.dtype and found.is_floating_point()
     ]
 
@@ -153,7 +152,7 @@ def inputs_of(model: BayesianModel, x: Any, known: tuple[str, ...] | None) -> An
     check_columns(column_names(x), known)
     found = as_inputs(x)
     if model.takes_data_as_given:
-        for name, leaf in found.items() if isinstance(found, Inputs) else [("x", found)]:
+        for name, leaf in named_inputs(found):
             if leaf.is_floating_point():
                 check_finite(name, leaf)
         return found
@@ -188,9 +187,11 @@ def check_as_trained(name: str, values: Tensor, example: Tensor) -> None:
 def check_same_inputs(x: AnyInputs, example: AnyInputs) -> None:
     """Raise ValueError unless inputs are of the types and shapes that a model was trained on."""
     if isinstance(x, Inputs) or isinstance(example, Inputs):
-        names = [part.names if isinstance(part, Inputs) else () for part in (x, example)]
-        kinds = [[(p.dtype, p.shape[1:]) for p in leaves_of(part)] for part in (x, example)]
-        if type(x) is not type(example) or names[0] != names[1] or kinds[0] != kinds[1]:
+        kinds = [
+            {name: (leaf.dtype, leaf.shape[1:]) for name, leaf in named_inputs(part)}
+            for part in (x, example)
+        ]
+        if kinds[0] != kinds[1]:
             raise ValueError(f"x must be {_kinds(example)}, as in training, got {_kinds(x)}")
         return
     if x.ndim > 0 and x.dtype != example.dtype:
@@ -211,7 +212,9 @@ def check_alike(train: AnySplit, validation: AnySplit) -> None:
     """Raise ValueError unless rows of the validation data are shaped like those of training."""
     one, other = train.first(1), validation.first(1)
     for letter, first, second in (("x", one.x, other.x), ("y", one.y, other.y)):
-        shapes = [[leaf.shape[1:] for leaf in leaves_of(part)] for part in (first, second)]
+        shapes = [
+            {name: leaf.shape[1:] for name, leaf in named_inputs(part)} for part in (first, second)
+        ]
         if shapes[0] != shapes[1]:
             raise ValueError(
                 f"validation: {letter} must have shape {shapes_of(first)} as in training, "

@@ -24,7 +24,7 @@ class CrossValidated:
 
     Attributes:
         elpd: Σ_i ln p(y_i | x_i, the parts without i), in nats; the larger, the better.
-        se: its standard error over the parts; NaN for one.
+        se: its standard error over the parts.
         folds: the sum of every part.
     """
 

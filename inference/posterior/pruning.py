@@ -68,11 +68,11 @@ class Prunable(ArvizExport):
             validation: held-out data, on which the smallest network is chosen whose loss is within
                 one standard error of the lowest (Breiman et al. 1984); the loss is the share of
                 errors or the mean squared error.
-            by: what goes first, ``"density"`` ρ,
-                ``"evidence"`` ΔF, ``"magnitude"`` |μ|, ``"obd"`` ½hμ², ``"fisher"``, ``"obs"``,
-                ``"relevance"``, ``"random"``, the baseline, or ``"group"``: whole input units and
-                filters of a ``BayesianCompressionNet`` by their scales, and with them the units
-                that nothing reads any more.
+            by: what goes first (docs/pruning.md has the formulas): ``"density"`` ρ, ``"evidence"``
+                ΔF, ``"magnitude"`` |μ|, ``"obd"`` ½hμ² (Optimal Brain Damage), ``"fisher"``,
+                ``"obs"`` (Optimal Brain Surgeon), ``"relevance"``, ``"random"``, the baseline, or
+                ``"group"``: whole input units and filters of a ``BayesianCompressionNet`` by their
+                scales, and with them the units that nothing reads any more.
             groups: remove whole input units of linear layers and filters of convolutions, by the
                 scores of their weights added up; by magnitude, by their norm.
             biases: whether biases may go.
@@ -94,6 +94,11 @@ class Prunable(ArvizExport):
             x, y = self._tensors(validation, "validation")
         models = [chain.model for chain in self._chains]
         if by == "group":
+            if flag("groups", groups) or not flag("biases", biases):
+                raise ValueError(
+                    "groups and biases must be left out for by='group', which removes groups by "
+                    f"their scales, got groups={groups}, biases={biases}"
+                )
             if validation is not None:
                 threshold = chosen_threshold(self.model, x, y)
             smaller = [without_groups(m, fraction, threshold, self.example[0]) for m in models]

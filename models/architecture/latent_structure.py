@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import Any, Self, cast
 
 import pyro
 import torch
@@ -27,22 +27,13 @@ from bayesnas.models.architecture.option_checks import (
 from bayesnas.models.architecture.readings import StructureReadings
 from bayesnas.models.networks.base import observe
 from bayesnas.models.networks.gaussian import PriorScale
-from bayesnas.nn.graphs.edge_groups import (
-    EdgeGroup,
-    Gamma,
-    by_edge,
-    edge_groups,
-    owner_of,
-)
+from bayesnas.nn.graphs.edge_groups import EdgeGroup, Gamma, by_edge, edge_groups, owner_of
 from bayesnas.nn.graphs.graph import Graph
-from bayesnas.nn.graphs.net_spec import describe_net
+from bayesnas.nn.graphs.net_spec import build_net, describe_net
 from bayesnas.nn.graphs.topology import Edge, edge_name
 from bayesnas.nn.modules.stochastic_layers import is_linear_or_convolution
 from bayesnas.nn.modules.variational_parameters import VariationalParameters
 from bayesnas.typed import typed
-
-if TYPE_CHECKING:
-    pass
 
 
 @typed(own=("graph", "temperature"))
@@ -274,6 +265,12 @@ class LatentStructureNet(StructureReadings):
             "initial_loc": self.initial_loc,
             **self.likelihood.config(),
         }
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """Rebuild from what :meth:`config` gave."""
+        graph = cast("Graph", build_net(config["net"]))  # which the constructor checks
+        return cls(graph, **{k: v for k, v in config.items() if k != "net"})
 
     def describe(self) -> str:
         """Name and size of the graph."""

@@ -53,7 +53,8 @@ class StructureReadings(GaussianNet):
 
     def structure(self) -> xr.Dataset:
         """Probabilities of the operations, edge × operation, a variable for every edge group."""
-        return operations_dataset(self.groups, self.probabilities())
+        events = "independent" if self.family.is_cube else "exclusive"
+        return operations_dataset(self.groups, self.probabilities()).assign_attrs(events=events)
 
     def architecture(self) -> Graph:
         """The likeliest network, with the means of w given γ = 1, without dead edges.

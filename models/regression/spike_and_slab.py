@@ -134,6 +134,10 @@ class SpikeAndSlabRegression(LinearModel):
         """Standard deviation s of the slab, a scalar tensor."""
         return self.log_slab_scale.exp()
 
+    def prior_parameters(self) -> tuple[str, ...]:
+        """The log slab scale, where it is trained."""
+        return ("log_slab_scale",) if self._learned_slab else ()
+
     def model(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """Sample w ~ p(w) and y ~ p(y | f); returns f, or its mean under the guide."""
         self.register_with_pyro()

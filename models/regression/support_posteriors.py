@@ -21,7 +21,8 @@ def rows_worth_fitting(features: int) -> int:
     >>> rows_worth_fitting(4), rows_worth_fitting(12)
     (10000, 227)
     """
-    return max(_FEWEST_ROWS, min(_MOST_ROWS, _MOST_WORK // (2**features * features**2)))
+    supports: int = 2**features
+    return max(_FEWEST_ROWS, min(_MOST_ROWS, _MOST_WORK // (supports * features**2)))
 
 
 class BestFactors(NamedTuple):

@@ -73,6 +73,11 @@ def objectives(name: str) -> dict[str, GeneralisedObjective | None]:
         "unrolled": GeneralisedObjective(
             kl_weight_upper=0.5, upper=bn.Bilevel(Unrolled(), lr=1e-3), **away
         ),
+        "implicit, T1–T2": GeneralisedObjective(
+            kl_weight_upper=0.5,
+            upper=bn.Bilevel(Implicit("neumann", steps=0), lr=1e-3),
+            **away,
+        ),
         "implicit, 10 products": GeneralisedObjective(
             kl_weight_upper=0.5, upper=bn.Bilevel(Implicit(steps=10), lr=1e-3), **away
         ),

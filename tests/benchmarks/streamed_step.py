@@ -25,7 +25,7 @@ from bayesnas.inference.config.settings import make_settings
 from bayesnas.inference.training.chain_trainer import ChainTrainer
 
 ROWS, WIDTH, BATCH = 80_000, 784, 256
-NETS = {"784–100–10": ([784, 100, 10], 150), "784–1000–1000–10": ([784, 1000, 1000, 10], 12)}
+NETS = {"784–100–10": ([784, 100, 10], 300), "784–1000–1000–10": ([784, 1000, 1000, 10], 12)}
 
 
 def ways(path: Path, x: torch.Tensor, y: torch.Tensor) -> dict[str, AnySplit]:
@@ -62,8 +62,9 @@ def fit(sizes: list[int], data: AnySplit) -> Callable[[int], None]:
 def main() -> None:
     """Print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--net", choices=list(NETS), action="append")
     parser.add_argument("--quick", action="store_true")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
@@ -73,7 +74,8 @@ def main() -> None:
         path = Path(folder) / "x.npy"
         np.save(path, numbers)
         x, y = torch.from_numpy(numbers), torch.arange(ROWS) % 10
-        for net, (sizes, steps) in NETS.items():
+        for net in args.net or NETS:
+            sizes, steps = NETS[net]
             steps = 3 if args.quick else steps
             fits = {name: fit(sizes, data) for name, data in ways(path, x, y).items()}
             times: dict[str, list[float]] = {name: [] for name in fits}

@@ -88,6 +88,7 @@ def calls(folder) -> list[Call]:
     ranged = bn.fit(bn.models.GaussianNet(net), (x, y), kl_weight=bn.LogUniform(0.1, 10.0), **quick)
     grouped = bn.fit(bn.models.BayesianCompressionNet(net), (x, y), **quick)
     post.save(folder / "run")
+    bn.encode(net, folder / "net.bin")
     vae = bn.models.ArdVae(6, latents=3, hidden=(4,))
     edges = {("x", "h"): nn.Linear(4, 4), ("h", "y"): [nn.Linear(4, 3), nn.Linear(4, 3)]}
     graph = bn.nn.Graph(edges, example=x[:2])
@@ -374,7 +375,7 @@ def calls(folder) -> list[Call]:
             d.LogUniform,
             {"low": 0.1, "high": 10.0},
             {
-                "low": lambda v: parameter(0.0)(v) and bool(torch.as_tensor(v).max() < 10),
+                "low": lambda v: parameter(0.0)(v) and bool((torch.as_tensor(v) < 10).all()),
                 "high": parameter(0.1),
                 "validate_args": validate,
             },
@@ -740,6 +741,31 @@ def calls(folder) -> list[Call]:
                 "progress": flag,
             },
         ),
+        Call(
+            "quantise",
+            bn.quantise,
+            {"module": net, "data": (x, y), "epochs": 0, "device": "cpu"},
+            {
+                "module": a_net,
+                "data": pair,
+                "bits": whole(1, 8),
+                "convolution_bits": whole(1, 8),
+                "epochs": whole(0, 2),
+                "lr": positive,
+                "batch_size": whole(1, 2**31),
+                "likelihood": one_of("categorical", "bernoulli", "gaussian"),
+                "noise_scale": or_none(never),
+                "seed": seed,
+                "device": device,
+            },
+        ),
+        Call(
+            "encode",
+            lambda **k: bn.encode(**{"module": net, "path": out(), **k}),
+            {},
+            {"module": a_net, "path": a_path},
+        ),
+        Call("decode", bn.decode, {"path": folder / "net.bin"}, {"path": a_path}),
         Call(
             "prune by threshold",
             post.prune,

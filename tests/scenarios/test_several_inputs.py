@@ -133,6 +133,8 @@ def test_every_method_takes_them(tensors, joined, y, tmp_path, kind):
     module, plain = small.compact(), small.model.plain_module().eval()
     assert torch.allclose(module(**tensors), plain(**tensors), atol=1e-5)
     assert module.mix.out_features < plain.mix.out_features
+    other_order = dict(reversed(tensors.items()))
+    assert torch.equal(there.predict(other_order, draws=2), there.predict(tensors, draws=2))
     there.save(tmp_path / "run")
     loaded = bn.load(tmp_path / "run", model=several)
     assert loaded.example[0].names == ("tokens", "mask", "numbers")

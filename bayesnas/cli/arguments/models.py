@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bayesnas.cli.arguments.names import GROUP_PRIORS, LIKELIHOODS, MODEL_OPTIONS
-from bayesnas.cli.arguments.values import prior_scale, widths
+from bayesnas.cli.arguments.values import inclusion, prior_scale, widths
 
 _ALL = tuple(dict.fromkeys(itertools.chain.from_iterable(MODEL_OPTIONS.values())))
 
@@ -78,7 +78,10 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--gates", help="weights, neurons or filters (weights)")
     group.add_argument(
-        "--inclusion", type=float, metavar="P", help="prior probability that a weight exists"
+        "--inclusion",
+        type=inclusion,
+        metavar="P",
+        help="prior probability that a weight exists; learned: one a layer, of spike-and-slab-net",
     )
     group.add_argument(
         "--slab-scale", type=prior_scale, metavar="SCALE", help="of a weight that exists (1.0)"

@@ -45,6 +45,7 @@ REPRODUCTIONS = {
     "bayesian-compression": "Bayesian compression of LeNet-300-100",
     "bayesian-compression-lenet-5": "Bayesian compression of LeNet-5-Caffe",
     "darts-cc": "architectures of every complexity from one search",
+    "generalised": "structures chosen, and left, by the coefficients of the generalised objective",
     "ibp": "moments and draws of Indian buffet processes",
     "pruning": "criteria of pruning, logistic regression",
     "varhypernet": "hypernetworks over the KL weight",

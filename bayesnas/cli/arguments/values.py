@@ -45,6 +45,20 @@ def prior_scale(text: str) -> float | list[float] | str:
     return scales[0] if len(scales) == 1 else scales
 
 
+def inclusion(text: str) -> float | str:
+    """A prior probability, or ``learned``.
+
+    >>> inclusion("0.1"), inclusion("learned")
+    (0.1, 'learned')
+    """
+    if text == "learned":
+        return text
+    try:
+        return float(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"must be a number or 'learned', got {text!r}") from error
+
+
 def kl_weight(text: str) -> float | list[float] | KLRange:
     """A KL weight, several with commas between, or a range with a colon between its ends.
 

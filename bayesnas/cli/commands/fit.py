@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 import bayesnas as bn
-from bayesnas.checks import draw_count, whole_number
+from bayesnas.checks import draw_count, is_number, whole_number
 from bayesnas.cli.arguments.config import CONFIG
 from bayesnas.cli.arguments.values import KLRange
 from bayesnas.cli.loading import load_data
@@ -15,7 +15,12 @@ from bayesnas.cli.metrics import frontier_table, metrics_table
 from bayesnas.cli.output import Outcome, note
 from bayesnas.data import DataSet
 from bayesnas.files import write_atomically
-from bayesnas.inference import AmortizedPosterior, Posterior, Posteriors
+from bayesnas.inference import (
+    AmortizedPosterior,
+    GeneralisedObjective,
+    Posterior,
+    Posteriors,
+)
 from bayesnas.inference.runs.atomic_files import read_json
 from bayesnas.inference.runs.run_folder import RUN
 from bayesnas.inference.runtime.interrupt import InterruptedFitWarning
@@ -78,7 +83,18 @@ def _settings(args: argparse.Namespace) -> dict[str, Any]:
     if args.knots is not None:
         settings["amortize"] = PiecewiseMap(knots=whole_number("knots", args.knots, 2))
     settings["compile"] = False if args.compile == "off" else args.compile
+    if args.likelihood_weight is not None or args.kl_weight_upper is not None:
+        settings["objective"] = _objective(args, settings.pop("kl_weight"))
     return settings
+
+
+def _objective(args: argparse.Namespace, lower: object) -> GeneralisedObjective:
+    """Q and L of the options; what is not given is 1."""
+    given = {"likelihood_weight": args.likelihood_weight, "kl_weight_upper": args.kl_weight_upper}
+    if not is_number(lower):
+        raise ValueError(f"kl_weight must be one number beside {', '.join(given)}, got several")
+    weights = {name: value for name, value in given.items() if value is not None}
+    return GeneralisedObjective(kl_weight_lower=lower, **weights)
 
 
 def _keep_config(args: argparse.Namespace) -> None:

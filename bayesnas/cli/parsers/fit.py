@@ -119,6 +119,16 @@ def _add_training_options(parser: argparse.ArgumentParser) -> None:
         help="0: maximum likelihood; A,B,C: a fit at each; LOW:HIGH: one fit for every λ of that "
         "range (1)",
     )
+    for name, text in (
+        ("--likelihood-weight", "of the log-likelihood"),
+        ("--kl-weight-upper", "of the KL term"),
+    ):
+        group.add_argument(
+            name,
+            type=float,
+            metavar="λ",
+            help=f"{text} where learned prior scales are trained (1, and the bound without either)",
+        )
     group.add_argument(
         "--kl-warmup",
         type=float,

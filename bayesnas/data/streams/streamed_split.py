@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from bayesnas.data.checks import typed_inputs, typed_targets
+from bayesnas.data.checks import check_all_finite, typed_inputs, typed_targets
 from bayesnas.data.dataset import Split
 from bayesnas.data.info import DataInfo, Task
 from bayesnas.data.inputs import AnyInputs
@@ -56,6 +56,7 @@ class RowForm:
 
     def _converted(self, x: AnyInputs, y: Tensor) -> tuple[AnyInputs, Tensor]:
         if self.input_dtype is None:
+            check_all_finite(x, y)
             return x, y
         target = self.input_dtype
         if not target.is_floating_point:

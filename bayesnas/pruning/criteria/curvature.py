@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -11,6 +12,8 @@ from torch import Tensor, nn
 from torch.func import functional_call, vjp, vmap
 
 from bayesnas.likelihoods import Likelihood
+
+_LOG = logging.getLogger("bayesnas")
 
 Curvature = Literal["ggn", "fisher"]
 
@@ -58,9 +61,6 @@ def curvature_diagonal(
     Returns:
         by site, float64, of the parameter's shape.
 
-    Raises:
-        TypeError: ``torch.func`` can't follow the network row by row.
-
     References:
         LeCun, Denker, Solla, *Optimal brain damage*, NIPS 1990; Martens, *New insights and
         perspectives on the natural gradient method*, JMLR 2020.
@@ -93,9 +93,6 @@ def curvature_matrix(loss: SampleLoss, sites: Sequence[str]) -> Tensor:
 
     Returns:
         ``[weights, weights]``, float64, with the penalty on its diagonal.
-
-    Raises:
-        TypeError: ``torch.func`` can't follow the network row by row.
     """
     values = {site: loss.net.get_parameter(site).detach() for site in sites}
     size = sum(value.numel() for value in values.values())
@@ -117,35 +114,66 @@ def _gradient_rows(
     """Vectors by site, ``[rows, *shape]``, whose outer products add up to N times the matrix."""
     net = loss.net
     was_training = net.training
-    values = {site: net.get_parameter(site).detach() for site in sites}
+    numbers = sum(net.get_parameter(site).numel() for site in sites)
+    most = max(1, _MOST_NUMBERS // numbers)
+    pull_back = _by_vmap
+    try:
+        net.eval()
+        for x, y in zip(loss.x.split(most), loss.y.split(most), strict=True):
+            directions = _directions(loss, x, y, kind)
+            at_once = max(1, most // directions.shape[1])
+            for inputs, vectors in zip(x.split(at_once), directions.split(at_once), strict=True):
+                try:
+                    rows = pull_back(net, sites, inputs, vectors)
+                except RuntimeError as error:
+                    if pull_back is _one_by_one:
+                        raise
+                    _LOG.info("curvature row by row, since vmap fails: %s", str(error)[:80])
+                    pull_back = _one_by_one
+                    rows = pull_back(net, sites, inputs, vectors)
+                yield rows
+    finally:
+        net.train(was_training)
+
+
+def _by_vmap(net: nn.Module, sites: Sequence[str], x: Tensor, vectors: Tensor) -> dict[str, Tensor]:
+    """Vectors ``[n, vectors, outputs]`` times each row's Jacobian, ``[n · vectors, *shape]``."""
+    fixed = {name: parameter.detach() for name, parameter in net.named_parameters()}
+    values = {site: fixed[site] for site in sites}
 
     def pulled_back(row: Tensor, directions: Tensor) -> dict[str, Tensor]:
         def outputs(weights: dict[str, Tensor]) -> Tensor:
-            found: Tensor = functional_call(net, weights, (row[None],))
+            found: Tensor = functional_call(net, fixed | weights, (row[None],))
             return found.flatten()
 
         pull = vjp(outputs, values)[1]
         found: dict[str, Tensor] = vmap(lambda direction: pull(direction)[0])(directions)
         return found
 
-    numbers = sum(value.numel() for value in values.values())
-    try:
-        net.eval()
-        most = max(1, _MOST_NUMBERS // numbers)
-        for x, y in zip(loss.x.split(most), loss.y.split(most), strict=True):
-            directions = _directions(loss, x, y, kind)
-            at_once = max(1, most // directions.shape[1])
-            for inputs, vectors in zip(x.split(at_once), directions.split(at_once), strict=True):
-                try:
-                    rows = vmap(pulled_back)(inputs, vectors)
-                except RuntimeError as error:
-                    raise TypeError(
-                        f"net must be one that torch.func.vmap follows row by row, got "
-                        f"{type(net).__name__}: {error}"
-                    ) from error
-                yield {site: each.flatten(0, 1) for site, each in rows.items()}
-    finally:
-        net.train(was_training)
+    rows = vmap(pulled_back)(x, vectors)
+    return {site: each.flatten(0, 1) for site, each in rows.items()}
+
+
+def _one_by_one(
+    net: nn.Module, sites: Sequence[str], x: Tensor, vectors: Tensor
+) -> dict[str, Tensor]:
+    """The same without vmap, for recurrent layers, branches on the data and the like."""
+    fixed = {name: parameter.detach() for name, parameter in net.named_parameters()}
+    values = [fixed[site].clone().requires_grad_() for site in sites]
+    rows = []
+    for row, directions in zip(x, vectors, strict=True):
+        with torch.enable_grad():
+            weights = fixed | dict(zip(sites, values, strict=True))
+            output = functional_call(net, weights, (row[None],)).flatten()
+        for direction in directions:
+            rows.append(
+                torch.autograd.grad(
+                    output, values, direction, retain_graph=True, materialize_grads=True
+                )
+            )
+    return {
+        site: torch.stack(each) for site, each in zip(sites, zip(*rows, strict=True), strict=True)
+    }
 
 
 def _directions(loss: SampleLoss, x: Tensor, y: Tensor, kind: Curvature) -> Tensor:

@@ -68,12 +68,16 @@ def rule_of(by: object) -> Rule:
 
 
 def surgery(subject: Subject, removable: Mapping[str, Tensor], count: int) -> tuple[Scores, Scores]:
-    """Scores by the order of Optimal Brain Surgeon, and the weights after so many removals.
+    """So many removals by Optimal Brain Surgeon.
 
     Args:
         subject: the weights.
         removable: boolean, by site.
         count: how many go.
+
+    Returns:
+        scores, above 0 and falling in the order of removal, −1 for what stays; and the weights
+        after it; both by site.
     """
     keep, weights = _flat(subject.keep, subject), _flat(subject.locs, subject).double()
     matrix = subject.curvature("obs")[keep][:, keep]
@@ -131,7 +135,7 @@ def _random(subject: Subject) -> Scores:
     return {s: drawn[s].reshape(loc.shape).to(loc.device) for s, loc in subject.locs.items()}
 
 
-_DAMPING = 1e-8  # of the mean curvature; by Hassibi and Stork 1e-8 to 1e-4, of no effect
+_DAMPING = 1e-8  # of the mean curvature; Hassibi and Stork take 1e-8 to 1e-4
 
 
 def _damped(matrix: Tensor) -> Tensor:
@@ -150,7 +154,7 @@ def _split(values: Tensor, subject: Subject) -> Scores:
 
 
 def _order(subject: Subject, order: Tensor) -> Scores:
-    """Scores that fall along an order of flat places; those not in it come last."""
+    """Scores above 0 that fall along an order of flat places; −1 for those not in it."""
     total = sum(loc.numel() for loc in subject.locs.values())
     scores = torch.full((total,), -1.0, dtype=torch.float64, device=order.device)
     scores[order] = torch.arange(len(order), 0, -1, device=order.device).double()

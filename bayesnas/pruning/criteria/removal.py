@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from bayesnas.pruning.criteria.group_masks import Axes, group_masks, group_rule
-from bayesnas.pruning.criteria.keep_masks import check_amount, keep_masks
+from bayesnas.pruning.criteria.keep_masks import check_amount, keep_masks, score_at
 from bayesnas.pruning.criteria.registry import Criterion, Scores, rule_of, surgery
 from bayesnas.pruning.criteria.subject import Subject
 
@@ -72,6 +72,8 @@ class RemovalPlan:
         if fraction is None and threshold is None:
             threshold = self._rule.threshold
         check_amount(fraction, threshold)
+        if threshold is not None:
+            score_at(threshold, self._by)  # before any work
         keep = {site: self._subject.keep[site] for site in self._sites}
         moved = None
         if self._axes is not None:
@@ -91,6 +93,7 @@ class RemovalPlan:
             site: torch.full_like(mask, site in keep) for site, mask in self._subject.keep.items()
         }
         scores, moved = surgery(self._subject, may_go, count)
+        # Those that went have scores above 0.
         return {site: mask & (scores[site] < 0) for site, mask in keep.items()}, moved
 
 

@@ -19,7 +19,7 @@ _PANELS = (
     ("L2", ("l2",)),
     ("L1", ("l1",)),
     ("variational", ("variational",)),
-    ("small images, all criteria", ("small-l2", "small-variational")),
+    ("small images", ("small-l2", "small-variational")),
 )
 
 
@@ -27,7 +27,7 @@ def pruning_figure(found: Mapping[str, list[Measured]], fractions: Sequence[floa
     """A column a family, without training again above and with it below; bands over the starts."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(15.0, 7.6), layout="constrained")
+    figure = Figure(figsize=(13.0, 7.0), layout="constrained")
     grid = figure.subplots(2, len(_PANELS), sharex=True, sharey=True)
     for column, (title, keys) in zip(grid.T, _PANELS, strict=True):
         for ax, retrained in zip(column, (False, True), strict=True):
@@ -38,6 +38,7 @@ def pruning_figure(found: Mapping[str, list[Measured]], fractions: Sequence[floa
             percent(ax, "x")
             percent(ax, "y")
             ax.set_ylim(0, 1)
+            ax.set_xticks([0.0, 0.25, 0.5, 0.75, 1.0])
             ax.set_xlabel("weights removed")
             ax.set_ylabel("test accuracy")
             ax.label_outer()

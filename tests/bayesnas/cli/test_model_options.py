@@ -106,6 +106,20 @@ def test_options_reach_the_model(call_json, tmp_path):
     assert (config["inclusion"], config["slab_scale"], config["estimator"]) == (0.3, 2.0, "weight")
 
 
+def test_the_coefficients_of_the_objective_reach_the_fit(call_json, tmp_path):
+    words = ("--data", "diabetes", "--kl-weight", "2", "--likelihood-weight", "0.5")
+    call_json("fit", "ard-regression", *words, *SHORT, "--out", tmp_path / "joint")
+    said = bn.load(tmp_path / "joint").settings.objective
+    assert (said["kl_weight_lower"], said["likelihood_weight"]) == (2.0, 0.5)
+    assert (said["kl_weight_upper"], said["joint"]) == (1.0, True)
+    two_levels = ("--data", "diabetes", "--kl-weight-upper", "0.1", *SHORT)
+    found = call_json("fit", "ard-regression", *two_levels)
+    assert found["settings"]["bilevel"]["kl_weight"] == 0.1
+    net = ("fit", "spike-and-slab-net", "--hidden", "5", *SHORT, "--out", tmp_path / "net")
+    call_json(*net, "--inclusion", "learned", "--kl-weight-upper", "1")
+    assert bn.load(tmp_path / "net").model.config()["inclusion"] == "learned"
+
+
 def test_two_classes_are_regressed_logistically(call_json):
     found = call_json("fit", "spike-and-slab-regression", "--data", "breast-cancer", *SHORT)
     assert "accuracy" in found["metrics"]["test"]
@@ -123,6 +137,15 @@ def test_two_classes_are_regressed_logistically(call_json):
         (("ard-vae", "--decoder-prior", "free"), "--decoder-prior must be one of"),
         (("pyro-pair",), "'pyro-pair' can't be fitted from here: fit it from Python"),
         (("spike-and-slab-net", "--inclusion", "1.5"), "inclusion must be a probability"),
+        (("gaussian-net", "--kl-weight-upper", "1"), "objective needs a model with trained"),
+        (
+            ("gaussian-net", "--kl-weight-upper", "1", "--kl-weight", "0.1:1"),
+            "--kl-weight must be one number beside",
+        ),
+        (
+            ("gaussian-net", "--prior-scale", "ard", "--likelihood-weight", "-1"),
+            "--likelihood-weight must be a finite number >= 0",
+        ),
         (("ard-regression", "--data", "digits"), "for regression, got data for classification"),
     ],
 )

@@ -14,6 +14,8 @@ import bayesnas as bn
 from bayesnas.distributions import GumbelSoftmax
 from bayesnas.inference import GeneralisedObjective, Implicit, bound_terms
 from bayesnas.inference.bilevel.hyper_terms import divergence
+from bayesnas.inference.compile import trace
+from bayesnas.inference.steps import bilevel_step
 
 CPU = {"device": "cpu", "progress": False}
 
@@ -119,6 +121,23 @@ def test_recorded_steps_equal_eager_ones(upper: Any, caplog):
     plain = fit(structured(), objective, compile=False, optimizer=sgd)
     assert not [record for record in caplog.records if "eager" in record.message]
     assert alike(found, plain, 1e-5)
+
+
+def test_where_h_acts_on_the_kl_alone_a_series_of_none_needs_one_gradient(monkeypatch):
+    """Half the matrix products of an unrolled step, which has the gradients of both levels."""
+    counts = []
+
+    def counted(function: Any, inputs: Any) -> Any:
+        recorded = trace.record(function, inputs)
+        names = [str(node.target) for node in recorded.graph.graph.nodes]
+        counts.append(sum("mm" in name for name in names))
+        return recorded
+
+    monkeypatch.setattr(bilevel_step, "record", counted)
+    net = bn.models.GaussianNet(bn.nn.mlp([3, 4, 1]), prior_scale="learned", likelihood="gaussian")
+    for kind in ("unrolled", Implicit("neumann", steps=0)):
+        fit(net, GeneralisedObjective(upper=bn.Bilevel(kind)), steps=1, compile="trace")
+    assert 2 * counts[1] == counts[0] > 0
 
 
 @pytest.mark.slow
@@ -230,6 +249,7 @@ def test_refining_goes_on_with_an_objective():
         ({"hyperprior": {"log_prior_scale": 2.0}}, TypeError, "hyperprior must be a mapping from"),
         ({"upper": "unrolled"}, TypeError, "upper must be a bayesnas.Bilevel, got 'unrolled'"),
         ({"upper": bn.Bilevel(kl_weight=1.0)}, ValueError, "upper must have no kl_weight"),
+        ({"upper": bn.Bilevel(likelihood_weight=2.0)}, ValueError, "upper must have no kl_weight"),
     ],
 )
 def test_a_bad_option_is_named(options: dict[str, Any], error: type[Exception], message: str):
@@ -287,6 +307,8 @@ def test_models_say_their_hyperparameters():
         (bn.models.GaussianNet(net), ()),
         (bn.models.GaussianNet(net, prior_scale="ard"), ("log_prior_scale",)),
         (bn.models.GaussianNet(net, prior_scale="learned", stochastic="none"), ()),
+        (bn.models.SpikeAndSlabRegression(3), ()),
+        (bn.models.SpikeAndSlabRegression(3, slab_scale="learned"), ("log_slab_scale",)),
         (gates(net), ()),
         (gates(net, inclusion="learned"), ("gate_prior_logits",)),
         (gates(net, slab_scale="learned"), ("log_slab_scale",)),

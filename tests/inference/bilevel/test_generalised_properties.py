@@ -26,7 +26,7 @@ from bayesnas.distributions.deferred.deferred import Deferred
 from bayesnas.distributions.deferred.expected_likelihoods import ExpectedNormal
 from bayesnas.inference import GeneralisedObjective, Implicit, Unrolled
 from bayesnas.models.base import BayesianModel
-from bayesnas.pruning.criteria import relative_density
+from bayesnas.pruning.criteria.relative_density import relative_density
 
 N = 32
 WEIGHTS = torch.tensor([1.4, -1.1, 0.9, 0.8], dtype=torch.float64)  # b, by least squares

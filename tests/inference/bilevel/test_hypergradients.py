@@ -85,6 +85,19 @@ def test_the_neumann_series_converges_to_the_closed_form():
     assert truncated == pytest.approx(float(ridge.exact() + shortfall), rel=1e-8)
 
 
+def test_a_series_of_no_products_takes_the_inverse_hessian_to_be_the_step_size():
+    """−η (dL/dw)ᵀ e^h w, both at w: T1–T2; one unrolled step is that for a small η."""
+    ridge, lr = Ridge(), 1e-4
+    w = ridge.solution() + 1.0
+    slope = ridge.held_out.T @ (ridge.held_out @ w - ridge.held_out_y) / M
+    expected = float(-lr * slope @ (ridge.h.exp() * w))
+    found = ridge.found(Implicit("neumann", steps=0), w, lr)
+    assert found == pytest.approx(expected, rel=1e-10)
+    assert ridge.found("unrolled", w, lr) == pytest.approx(expected, rel=1e-3)
+    with pytest.raises(ValueError, match="steps must be a whole number >= 1, got 0"):
+        Implicit("cg", steps=0)
+
+
 def test_damping_adds_to_the_hessian():
     ridge = Ridge()
     damped = ridge.hessian() + 0.7 * torch.eye(P, dtype=torch.float64)

@@ -339,6 +339,7 @@ def test_what_does_not_fit_is_named():
         ({"hypergradient": "reverse"}, ValueError, "hypergradient must be one of"),
         ({"parameters": "structural"}, TypeError, "parameters must be a sequence of names"),
         ({"kl_weight": -1.0}, ValueError, "kl_weight must be a finite number >= 0"),
+        ({"likelihood_weight": -1.0}, ValueError, "likelihood_weight must be a finite number >= 0"),
         ({"lr": 0.0}, ValueError, "lr must be a finite number > 0"),
         ({"schedule": "stairs"}, ValueError, "schedule must be one of"),
         ({"batch_size": 0}, ValueError, "batch_size must be a whole number >= 1"),

@@ -125,6 +125,16 @@ def private_names(source: str) -> set[str]:
     return {name for name in found if PRIVATE.fullmatch(name)}
 
 
+def test_recurrent_layers_are_recorded_and_the_switch_is_put_back() -> None:
+    layer = torch.nn.LSTM(2, 3)
+    before = torch._C._get_mkldnn_enabled()
+    with torch.no_grad():
+        graph = trace_operations(lambda x: layer(x)[0], [torch.ones(4, 1, 2)])
+    assert torch._C._get_mkldnn_enabled() is before
+    assert "mkldnn" not in graph.code
+    assert torch.allclose(graph(torch.ones(4, 1, 2)), layer(torch.ones(4, 1, 2))[0], atol=1e-6)
+
+
 def test_private_names_are_seen() -> None:
     source = "from torch._guards import tracing\nimport torch\nx = torch.Tensor._make_wrapper(1)"
     assert private_names(source) == {"torch._guards.tracing", "torch.Tensor._make_wrapper"}

@@ -149,7 +149,7 @@ def amortised(autoguide, **options):
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:k̂ is too large:UserWarning")
 def test_one_amortised_fit_with_full_covariance_is_within_a_nat():
-    post, data = amortised(AutoMultivariateNormal)
+    post, data = amortised(AutoMultivariateNormal, steps=8000)
     found = post.evidence(data, draws=300)
     assert found.method == "thermodynamic"
     assert found.error < 0.17

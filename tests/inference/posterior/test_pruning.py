@@ -146,6 +146,8 @@ def test_what_a_model_has_not_is_named(dense, grouped):
     assert grouped.prune(by="obd", fraction=0.5, training=DIGITS.train).complexity()
     with pytest.raises(ValueError, match="by='obd' looks at the loss on the training data"):
         dense.prune(by="obd", fraction=0.5)
+    with pytest.raises(ValueError, match="groups and biases must be left out for by='group'"):
+        grouped.prune(by="group", threshold=1.0, groups=True)
     with pytest.raises(ValueError, match=r"got 'evidense'; did you mean 'evidence'\?"):
         dense.prune(by="evidense", fraction=0.5)
 

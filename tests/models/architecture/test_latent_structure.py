@@ -43,6 +43,43 @@ class TestGumbelSoftmaxContract(ModelContract):
 
 
 @pytest.mark.slow
+class TestLearnedPriorContract(ModelContract):
+    def make_model(self):
+        return LatentStructureNet(
+            two_layers(), structure_prior="learned", prior_scale="ard", temperature=1.0
+        )
+
+    def make_data(self):
+        return classes_data()
+
+
+def test_a_learned_prior_of_the_structure_starts_at_the_costs():
+    options = {"cost": "parameters", "cost_scale": 4.0}
+    fixed = LatentStructureNet(two_layers(), **options)
+    learned = LatentStructureNet(two_layers(), structure_prior="learned", **options)
+    assert torch.equal(fixed.prior_gamma, learned.prior_gamma)
+    assert isinstance(learned.prior_gamma, nn.Parameter)
+    assert not isinstance(fixed.prior_gamma, nn.Parameter)
+    x, y = classes_data()
+    bound_terms(learned, x, y).kl_divergence().backward()
+    assert learned.prior_gamma.grad.abs().min() > 0
+    assert LatentStructureNet.from_config(learned.config()).prior_parameters() == ("prior_gamma",)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"structure_prior": "flat"}, "structure_prior must be one of"),
+        ({"structure_prior": "learned", "guide": "point-mass"}, "structure_prior must be 'cost'"),
+        ({"prior_scale": "ard", "sample": "example"}, "prior_scale must be one a layer for sample"),
+    ],
+)
+def test_priors_that_do_not_fit_are_named(options, message):
+    with pytest.raises(ValueError, match=message):
+        LatentStructureNet(two_layers(), **options)
+
+
+@pytest.mark.slow
 class TestLogitNormalContract(ModelContract):
     def make_model(self):
         return LatentStructureNet(

@@ -225,6 +225,30 @@ def test_learned_prior_scale_is_the_root_mean_second_moment() -> None:
     assert complexity["parametric_complexity"] <= complexity["kl_nats"]
 
 
+def test_a_prior_scale_of_every_weight_is_best_at_its_second_moment() -> None:
+    """The gradient of the KL by ln s, 1 − (μ² + σ²)/s², is that of each weight alone."""
+    model = bn.models.GaussianNet(bn.nn.mlp([4, 6, 3]), prior_scale="ard")
+    assert model.log_prior_scale["layer1.weight"].shape == (6, 4)
+    moments = {
+        site: (loc.square() + scale.square()) for site, (loc, scale) in
+        model.weight_posteriors().items()
+    }  # fmt: skip
+    for site, square in moments.items():
+        model.log_prior_scale.assign(site, square.log() / 2)
+    model.log_prior_scale.assign("layer2.bias", torch.zeros(3))
+    (x, y) = small_data()
+    bound_terms(model, x, y).kl_divergence().backward()
+    for site, square in moments.items():
+        expected = 1 - square if site == "layer2.bias" else torch.zeros_like(square)
+        assert torch.allclose(model.log_prior_scale[site].grad, expected, atol=1e-4), site
+
+
+@pytest.mark.slow
+class TestArd(TestClassification):
+    def make_model(self) -> BayesianModel:
+        return bn.models.GaussianNet(bn.nn.mlp([4, 6, 3]), prior_scale="ard")
+
+
 def test_initial_means_from_the_net_or_from_the_seed() -> None:
     net = bn.nn.mlp([4, 6, 3])
     kept = bn.fit(

@@ -34,8 +34,30 @@ class TestWeights(ModelContract):
 class TestNeurons(TestWeights):
     def make_model(self) -> BayesianModel:
         return bn.models.SpikeAndSlabNet(
-            bn.nn.mlp([4, 6, 3]), "neurons", slab_scale="learned", estimator="weight"
-        )
+            bn.nn.mlp([4, 6, 3]), "neurons", inclusion="learned", slab_scale="learned",
+            estimator="weight",
+        )  # fmt: skip
+
+
+def test_a_learned_inclusion_is_one_a_layer_and_starts_at_a_tenth():
+    """Its optimum is where the prior is the guide: no gradient there, and no divergence."""
+    model = bn.models.SpikeAndSlabNet(bn.nn.mlp([4, 6, 3]), "neurons", inclusion="learned")
+    priors = model.structure_priors()
+    assert {site: p.event_shape for site, p in priors.items()} == {
+        "layer1.gate": (4,),
+        "layer2.gate": (6,),
+    }
+    at_start = [model.gates.inclusion(model.gate_prior(g).logits) for g in model.groups]
+    assert all(p.tolist() == pytest.approx([0.1] * len(p)) for p in at_start)
+    for group, prior in zip(model.groups, model.gate_prior_logits.logits, strict=True):
+        model.variational.assign(f"{group.site}.logits", prior.expand(group.shape))
+    total = sum(
+        kl_divergence(model.gate_posterior(g).to_event(1), model.structure_priors()[g.site])
+        for g in model.groups
+    )
+    total.backward()
+    assert total.item() == pytest.approx(0.0, abs=1e-6)
+    assert model.gate_prior_logits.logits.grad.tolist() == pytest.approx([0.0, 0.0], abs=1e-5)
 
 
 @pytest.mark.slow

@@ -197,6 +197,17 @@ def test_logistic_regression_equals_enumeration_with_laplace(rho: float, seed: i
     found, model = fitted(model, x, y, steps=300, lr=0.05)
     exact = logistic_inclusion(x, y, float(model.offset().detach()))
     assert ((exact > 0.1) & (exact < 0.9)).any()
+    assert np.abs(found - exact).max() < 0.02
+
+
+@pytest.mark.slow
+def test_logistic_regression_in_minibatches() -> None:
+    """Batches of 64 of 2000; a start on one of them would lose the supports of weak weights."""
+    x, generator = correlated(2000, 5, 0.5, seed=0)
+    y = (generator.random(2000) < expit(x @ np.array([0.3, 0.0, -0.2, 0.1, 0.0]) + 0.3)) * 1.0
+    model = bn.models.SpikeAndSlabRegression(5, likelihood="bernoulli")
+    found, model = fitted(model, x, y, batch_size=64, steps=3000, lr=0.03)
+    exact = logistic_inclusion(x, y, float(model.offset().detach()))
     assert np.abs(found - exact).max() < 0.05
 
 
@@ -207,7 +218,6 @@ def collinear() -> tuple[Array, Array]:
     return x, x[:, 0] + generator.standard_normal(100)
 
 
-@pytest.mark.slow
 def separated(kind: str) -> tuple[Array, Array]:
     """Classes that a plane tells apart, in inputs that are the same for all seeds."""
     x = np.random.Generator(np.random.PCG64(0)).standard_normal((10 if kind == "few" else 20, 2))
@@ -240,6 +250,7 @@ def exact_logistic(x: Array, y: Array, slab: float) -> tuple[Array, float]:
     )
 
 
+@pytest.mark.slow_except("independent-10.0-0.02-0.2")
 @pytest.mark.parametrize(
     ("kind", "slab", "off", "below"),
     [
@@ -267,6 +278,7 @@ def test_separated_classes_equal_quadrature_within_the_documented_error(
     assert log_evidence - below < bound < log_evidence + 1e-4
 
 
+@pytest.mark.slow
 def test_collinear_features_need_the_guide_over_supports() -> None:
     x, y = collinear()
     exact = linear_inclusion(x, y, 1.0)

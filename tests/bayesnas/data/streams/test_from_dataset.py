@@ -162,6 +162,9 @@ def test_a_row_that_is_wrong_is_named_when_it_is_read(xy):
     options = {"epochs": 1, "batch_size": 8, "progress": False, "device": "cpu"}
     with pytest.raises(ValueError, match=r"dataset: row 38: x must be finite, got nan at \[0, 2\]"):
         bn.fit(net, bn.data.from_dataset((x, y)), **options)
+    given = bn.models.PyroPair(lambda x, y=None: None, lambda x, y=None: None)
+    with pytest.raises(ValueError, match="dataset: row 38: x must be finite"):
+        list(bn.inference.config.inputs.split_of(given, bn.data.from_dataset((x, y))).parts(40))
     wrong = bn.data.from_dataset((xy[0], torch.where(torch.arange(40) == 37, 7, y)), classes=3)
     with pytest.raises(ValueError, match=r"dataset: row 37: labels y must be in 0\.\.2, got 7"):
         bn.fit(net, wrong, **options)

@@ -164,16 +164,37 @@ def test_a_convolution_in_training_mode_stays_in_it():
     )
 
 
-class Branching(nn.Module):
+@pytest.mark.parametrize("kind", ["ggn", "fisher"])
+def test_what_vmap_does_not_follow_is_taken_row_by_row(kind, hidden_layer, monkeypatch, caplog):
+    def fails(*_):
+        raise RuntimeError("no batching rule")
+
+    mapped = curvature_diagonal(hidden_layer, names(hidden_layer), kind)
+    monkeypatch.setattr("bayesnas.pruning.criteria.curvature._by_vmap", fails)
+    with caplog.at_level("INFO", "bayesnas"):
+        found = curvature_diagonal(hidden_layer, names(hidden_layer), kind)
+    torch.testing.assert_close(found, mapped)
+    assert "row by row, since vmap fails: no batching rule" in caplog.text
+
+
+class LastState(nn.Module):
     def __init__(self):
         super().__init__()
-        self.layer = nn.Linear(5, 2)
+        self.lstm, self.out = nn.LSTM(3, 4, batch_first=True), nn.Linear(4, 2)
 
     def forward(self, x):
-        return self.layer(x) if x.sum() > 0 else self.layer(-x)
+        return self.out(self.lstm(x)[0][:, -1])
 
 
-def test_a_network_that_vmap_does_not_follow_is_named():
-    loss = loss_of(Branching(), "categorical", torch.tensor([0, 1]))
-    with pytest.raises(TypeError, match=r"torch.func.vmap follows row by row, got Branching"):
-        curvature_diagonal(loss, ["layer.weight"])
+@pytest.mark.filterwarnings("ignore:There is a performance drop")  # torch's, of vmap
+def test_a_recurrent_network_by_its_gradients():
+    torch.manual_seed(0)
+    loss = loss_of(LastState(), "categorical", torch.arange(6) % 2, inputs=(5, 3))
+    expected = torch.zeros(16, 4).double()
+    for x, y in zip(loss.x.split(1), loss.y.split(1), strict=True):
+        loss.net.zero_grad()
+        nn.functional.cross_entropy(loss.net(x), y).backward()
+        expected += loss.net.lstm.weight_hh_l0.grad.square() / 6
+    found = curvature_diagonal(loss, ["lstm.weight_hh_l0"], "fisher")["lstm.weight_hh_l0"]
+    torch.testing.assert_close(found, expected)
+    assert not found.requires_grad

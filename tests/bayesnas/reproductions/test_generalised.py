@@ -1,0 +1,74 @@
+"""The toy experiment of the generalised objective, in its quick form."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from PIL import Image
+
+import bayesnas as bn
+from bayesnas.reproductions import REPRODUCTIONS, Request, generalised
+from bayesnas.reproductions.generalised import settings
+from bayesnas.reproductions.generalised.figures import plot_simplex
+
+
+def test_the_three_functions_have_fifteen_weights():
+    """The constant, one of x₀, one of all inputs and the bias, as the formula has them."""
+    x, y = settings.sample(0)
+    assert x.shape == (50, 12)
+    assert y.shape == (50,)
+    assert torch.equal(x[:, -1], torch.ones(50))
+    graph = settings.graph()
+    assert graph.parameter_counts == {("x", "y"): (1, 2, 12)}
+    functions = dict(graph.primitives["x->y"].named_children())
+    assert list(functions) == list(settings.FUNCTIONS)
+    (one,) = functions["f0"].parameters()
+    weight, bias = functions["f1"].parameters()
+    (all_of_them,) = functions["f2"].parameters()
+    with torch.no_grad():
+        assert torch.allclose(functions["f0"](x), one.expand(50, 1))
+        assert torch.allclose(functions["f1"](x), torch.tanh(x[:, :1] * weight + bias))
+        assert torch.allclose(functions["f2"](x), torch.tanh(x @ all_of_them.T))
+
+
+def test_one_command_writes_table_and_picture_and_goes_on(call_json, tmp_path, monkeypatch):
+    monkeypatch.setattr(settings, "QUICK_STEPS", 3)
+    words = ("reproduce", "generalised", "--quick", "--device", "cpu", "--out", tmp_path / "toy")
+    found = call_json(*words)
+    quantities = {row["quantity"] for row in found["comparisons"]}
+    assert len(found["comparisons"]) == 5 * len(quantities)
+    assert {row["setting"] for row in found["comparisons"]} >= set(settings.FUNCTIONS)
+    with Image.open(tmp_path / "toy" / "simplex.png") as picture:
+        assert picture.size[0] > 1000
+    assert "f0 → f1" in (tmp_path / "toy" / "comparison.md").read_text()
+    moved = bn.load(tmp_path / "toy" / "moved-0")
+    assert moved.settings.objective["structure_weights"] == [-10.0, -10.0]
+
+    def forbid(*arguments: object, **options: object) -> None:
+        raise AssertionError("a fit was made again")
+
+    monkeypatch.setattr(generalised, "fit", forbid)
+    monkeypatch.setattr(bn.inference.Posterior, "refine", forbid)
+    assert call_json(*words)["comparisons"] == found["comparisons"]
+    with pytest.raises(ValueError, match="starts=1"):
+        REPRODUCTIONS["generalised"].run(Request(tmp_path / "toy", quick=True, seeds=2))
+
+
+def test_corners_of_the_simplex_are_the_functions():
+    from matplotlib.figure import Figure
+
+    ax = plot_simplex(torch.eye(3), Figure().subplots())
+    corners = ax.collections[0].get_offsets().tolist()
+    assert [text.get_text().strip() for text in ax.texts] == list(settings.FUNCTIONS)
+    for (x, y), text in zip(corners, ax.texts, strict=True):
+        assert text.get_position() == pytest.approx((x, y))
+
+
+@pytest.mark.slow
+def test_the_coefficients_choose_the_function_and_the_structure_weight_moves_it(tmp_path):
+    """As docs/reproductions/generalised.md has it of ten seeds."""
+    found = REPRODUCTIONS["generalised"].run(Request(tmp_path / "toy", quick=True, device="cpu"))
+    shares = {
+        row.labels["setting"]: row.mean for row in found.comparisons if "share" in row.quantity
+    }
+    assert shares["f1"] == shares["f2"] == 1.0
