@@ -133,7 +133,9 @@ def _outcome(
         lines.append(f"network in {encoded_size:,} bytes, {args.encode}")
     content: dict[str, Any] = {
         "run": None if args.run_folder is None else str(args.run_folder),
+        "model": small.posterior.model.describe(),
         "data": data.name,
+        "prior": small.posterior.model.config().get("prior"),
         "kl_weight": settings.kl_weight,
         "seed": settings.seed,
         "weights": {"before": small.weights_before, "after": small.weights},
