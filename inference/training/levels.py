@@ -36,7 +36,9 @@ def with_objective(arguments: FitArguments, model: BayesianModel, examples: int)
     if not isinstance(objective, GeneralisedObjective):
         raise TypeError(f"objective must be a bayesnas.GeneralisedObjective, got {objective!r}")
     if arguments.bilevel is not None:
-        raise ValueError("give either objective or bilevel; objective=...(upper=Bilevel(...))")
+        raise ValueError(
+            "give either objective or bilevel: that of an objective is its upper=Bilevel(...)"
+        )
     if arguments.kl_weight != 1.0:
         raise ValueError(
             "kl_weight has no place beside objective, whose kl_weight_lower it is, "

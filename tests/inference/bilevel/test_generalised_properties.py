@@ -187,6 +187,7 @@ def test_5_a_lower_kl_weight_of_c_is_a_sample_c_times_smaller():
         assert torch.allclose(dict(twice.named_parameters())[name], value, atol=2e-3), name
 
 
+@pytest.mark.slow
 def test_6_a_larger_upper_kl_weight_alone_lowers_the_divergence():
     """And to what it is at the optimum of Q, on a grid."""
     found = []
@@ -285,11 +286,10 @@ def test_9_structure_weights_move_the_optimum_between_structures():
         assert int(np.argmax(structure_of(GeneralisedObjective(lower, lik, upper)))) == 0
     # Attracted: max_s E + λ(...) is a concave problem in s, solved on a grid of the simplex.
     others = [dist.OneHotCategorical(probs=torch.eye(3)[k] * 0.94 + 0.02) for k in range(3)]
-    for k, weight in ((1, 3.0), (2, 3.0)):
-        objective = GeneralisedObjective(structure_weights=[weight], structure_priors=[others[k]])
-        found = structure_of(objective)
-        assert int(np.argmax(found)) == k
-        assert found == pytest.approx(best_on_a_grid(weight, others[k].probs), abs=0.02)
+    towards = GeneralisedObjective(structure_weights=[3.0], structure_priors=[others[2]])
+    found = structure_of(towards)
+    assert int(np.argmax(found)) == 2
+    assert found == pytest.approx(best_on_a_grid(3.0, others[2].probs), abs=0.02)
     # Repelled: without the first, the next likeliest.
     away = GeneralisedObjective(
         structure_weights=[-2.0, -1.0], structure_priors=[others[0], others[2]]
