@@ -1,5 +1,5 @@
 # Needs Python >= 3.11 and make; everything else goes into .venv by itself.
-#   make demo    fit a Bayesian network to the digits and draw its report
+#   make demo    one fit along the KL weight, its frontier, and the small network that comes of it
 #   make test    the test suite
 #   make test TESTS=tests/models                         some of it
 #   make test VENV=.venv-3.13 PYTHON=python3.13          in an environment of another Python
@@ -7,7 +7,9 @@
 
 PYTHON ?= python3 python3.13 python3.12 python3.11 python
 DEMO ?= runs/demo
-DEMO_FIT ?= gaussian-net --data digits --hidden 100 --epochs 100 --lr 0.01
+DEMO_DATA ?= --data digits --validation 0.2
+DEMO_NET ?= bayesian-compression --prior horseshoe --hidden 100,50
+DEMO_FIT ?= --kl-weight 0.03:1 --knots 3 --epochs 200 --lr 0.01
 
 VENV ?= .venv
 EXTRA ?= dev
@@ -39,8 +41,9 @@ endif
 
 demo: $(ready)
 	rm -rf $(DEMO)
-	$(bin)/bayesnas fit $(DEMO_FIT) --out $(DEMO)
-	$(bin)/bayesnas report $(DEMO)
+	$(bin)/bayesnas fit $(DEMO_NET) $(DEMO_DATA) $(DEMO_FIT) --out $(DEMO)
+	$(bin)/bayesnas frontier $(DEMO) --part validation --kl-weights 0.03 0.1 0.3 1
+	$(bin)/bayesnas compress $(DEMO) --out $(DEMO)/small.pt2
 
 # Only the environment.
 installed: $(ready)

@@ -1,5 +1,7 @@
 """Bayesian structure selection in Pyro: which parts of a network should exist at all.
 
+Names are imported at their first use: ``import bayesnas`` alone does not load torch.
+
 >>> import bayesnas as bn
 >>> data = bn.data.load("digits")
 >>> model = bn.models.GaussianNet(bn.nn.mlp([64, 20, 10]), prior_scale=0.3)
@@ -8,29 +10,30 @@
 ['accuracy', 'ece', 'elbo', 'elbo_error', 'expected_log_lik', 'kl', 'nll']
 """
 
-from importlib.metadata import version as _version
 from pathlib import Path as _Path
+from typing import TYPE_CHECKING
 
 if not _Path(__path__[0], "models").is_dir():
     # Python was started in a checkout, where models/ and inference/ stand beside this folder.
     __path__.append(str(_Path(__path__[0]).parent))
 
-from bayesnas import coding, data, distributions, inference, likelihoods, models, nn
-from bayesnas.coding import decode, encode
-from bayesnas.distributions import LogUniform
-from bayesnas.inference import (
-    Bilevel,
-    GeneralisedObjective,
-    Posterior,
-    compare,
-    compress,
-    fit,
-    load,
-    prune,
-    quantise,
-)
+if TYPE_CHECKING:
+    from bayesnas import coding, data, distributions, inference, likelihoods, models, nn
+    from bayesnas.coding import decode, encode
+    from bayesnas.distributions import LogUniform
+    from bayesnas.inference import (
+        Bilevel,
+        GeneralisedObjective,
+        Posterior,
+        compare,
+        compress,
+        load,
+        prune,
+        quantise,
+    )
+    from bayesnas.inference.fit import fit
 
-__version__ = _version("bayesnas")
+    __version__: str
 
 __all__ = [
     "Bilevel",
@@ -54,3 +57,32 @@ __all__ = [
     "prune",
     "quantise",
 ]
+
+_MODULES = ("coding", "data", "distributions", "inference", "likelihoods", "models", "nn")
+_HOMES = {
+    "LogUniform": "bayesnas.distributions",
+    **dict.fromkeys(("decode", "encode"), "bayesnas.coding"),
+}
+
+if not TYPE_CHECKING:  # with it a type checker would believe any name
+
+    def __getattr__(name: str) -> object:
+        """Import a public name when it is first asked for (PEP 562)."""
+        from importlib import import_module
+
+        if name in _MODULES:
+            found = import_module(f"bayesnas.{name}")
+        elif name == "__version__":
+            from importlib.metadata import version
+
+            found = version("bayesnas")
+        elif name in __all__:
+            found = getattr(import_module(_HOMES.get(name, "bayesnas.inference")), name)
+        else:
+            raise AttributeError(f"module 'bayesnas' has no attribute {name!r}")
+        globals()[name] = found
+        return found
+
+    def __dir__() -> list[str]:
+        """The public names, those that are not imported yet too."""
+        return sorted({*globals(), *__all__})

@@ -8,10 +8,8 @@ written to JSON.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Sequence
 from numbers import Integral, Real
-from pathlib import Path
 from typing import Any, TypeGuard
 
 import numpy as np
@@ -231,27 +229,6 @@ def function(name: str, value: Any, what: str = "a function") -> Any:
     if not callable(value):
         raise TypeError(f"{name} must be {what}, got {shown(value)}")
     return value
-
-
-def path_of(name: str, value: object) -> Path:
-    """Return a path, a leading ``~`` replaced by the home folder.
-
-    Raises:
-        TypeError: for what is neither a string nor a path.
-        ValueError: for an empty one, one with a null character, or ``~`` of nobody here.
-
-    >>> path_of("out", "runs/a").name
-    'a'
-    """
-    if not isinstance(value, (str, os.PathLike)):
-        raise TypeError(f"{name} must be a path, got {shown(value)}")
-    text = os.fspath(value)
-    if not isinstance(text, str) or not text or "\0" in text:
-        raise ValueError(f"{name} must be a path, got {shown(text)}")
-    try:
-        return Path(text).expanduser()
-    except RuntimeError as error:  # no such user
-        raise ValueError(f"{name} must be a path, got {text!r}: {error}") from error
 
 
 def tensor(name: str, value: object) -> Tensor:

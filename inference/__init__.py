@@ -9,6 +9,7 @@ from bayesnas.inference.compression.compressed import Compressed
 from bayesnas.inference.compression.prune import prune
 from bayesnas.inference.compression.pruned import Pruned
 from bayesnas.inference.compression.quantise import quantise
+from bayesnas.inference.compression.smallest import smallest
 from bayesnas.inference.elbo.bound import BoundTerms, bound_terms
 from bayesnas.inference.elbo.messengers import kl_weighted
 from bayesnas.inference.elbo.nonfinite import NonFiniteLossError
@@ -45,4 +46,5 @@ __all__ = [
     "load",
     "prune",
     "quantise",
+    "smallest",
 ]

@@ -144,14 +144,15 @@ COMMANDS = sorted({c for page in PAGES for c in commands_of(page) if c.startswit
 
 def test_the_pages_show_every_command():
     shown = {command.split()[1] for command in COMMANDS}
-    assert shown == {"models", "fit", "compress", "frontier", "prune", "report", "reproduce"}
+    parser = build_parser()
+    assert shown == set(parser._subparsers._group_actions[0].choices)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_commands_can_be_parsed(command):
     args = build_parser().parse_args(shlex.split(command)[1:])
     assert args.command == command.split()[1]
-    if args.command == "fit":
+    if args.command == "fit" and args.config is None:
         assert args.model in bn.models.available()
 
 

@@ -1,4 +1,8 @@
-"""Errors and warnings of the library in the words of the command line."""
+"""Errors and warnings of the library in the words of the command line.
+
+Torch and what needs it are imported where a command already has done so, in functions: words that
+make no command are answered without.
+"""
 
 from __future__ import annotations
 
@@ -12,15 +16,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TextIO
 
-import torch
-
 from bayesnas.cli.output import note
-from bayesnas.inference import NonFiniteLossError
-from bayesnas.inference.runtime.interrupt import InterruptedFitWarning
 
 BAD_INPUT, FAILED, INTERRUPTED = 2, 1, 130
 
-_NO_OPTIONS = {"run", "command", "json", "quiet", "run_folder", "model", "data"}
+_NO_OPTIONS = {
+    *("command", "module", "check", "config_text"),
+    *("json", "quiet", "run_folder", "model", "data"),
+}
 
 
 def guarded(command: Callable[[], int], args: argparse.Namespace, argv: Sequence[str]) -> int:
@@ -28,18 +31,39 @@ def guarded(command: Callable[[], int], args: argparse.Namespace, argv: Sequence
     try:
         with _warnings_in_a_line(args):
             return command()
-    except (KeyboardInterrupt, InterruptedFitWarning) as stop:
+    except KeyboardInterrupt as stop:
         return _interrupted(stop, args, argv)
     except BrokenPipeError:  # `bayesnas models | head -1`
         # The interpreter flushes stdout once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
-    except NonFiniteLossError as error:
+    except MemoryError as error:
         return _failed(error, args, FAILED)
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        return _failed(error, args, FAILED)
-    except (ValueError, TypeError, OSError, OverflowError) as error:
-        return _failed(error, args, BAD_INPUT)
+    except Exception as error:
+        if _is_interruption(error):
+            return _interrupted(error, args, argv)
+        code = _exit_code(error)
+        if code is None:
+            raise
+        return _failed(error, args, code)
+
+
+def _is_interruption(error: Exception) -> bool:
+    module = sys.modules.get("bayesnas.inference.runtime.interrupt")
+    return module is not None and isinstance(error, module.InterruptedFitWarning)
+
+
+def _exit_code(error: Exception) -> int | None:
+    """Exit code of an error that a user can do something about, None of any other."""
+    if "torch" in sys.modules:
+        import torch
+
+        from bayesnas.inference import NonFiniteLossError
+
+        if isinstance(error, (NonFiniteLossError, torch.OutOfMemoryError)):
+            return FAILED
+    expected = (ValueError, TypeError, OSError, OverflowError)
+    return BAD_INPUT if isinstance(error, expected) else None
 
 
 def in_option_words(message: str, options: Sequence[str]) -> str:
@@ -77,12 +101,19 @@ def _interrupted(stop: BaseException, args: argparse.Namespace, argv: Sequence[s
     note(f"bayesnas: {reason if reason.startswith(('stopped', 'interrupted')) else 'interrupted'}")
     if args.command == "reproduce":
         note(f"go on with: {shlex.join(['bayesnas', *argv])}")
-    elif args.command == "fit" and args.out is not None:
+    elif args.command == "fit" and getattr(args, "out", None) is not None:
         again = shlex.join(["bayesnas", *(word for word in argv if word != "--resume"), "--resume"])
         note(f"go on with: {again}")
     elif args.command == "fit":
         note("nothing is saved: with --out DIR a fit can be resumed")
     return INTERRUPTED
+
+
+def raise_interruptions() -> None:
+    """Raise the warning that Ctrl-C stopped a fit, until warnings are restored."""
+    from bayesnas.inference.runtime.interrupt import InterruptedFitWarning
+
+    warnings.simplefilter("error", InterruptedFitWarning)
 
 
 @contextmanager
@@ -99,5 +130,4 @@ def _warnings_in_a_line(args: argparse.Namespace) -> Iterator[None]:
 
     with warnings.catch_warnings():
         warnings.showwarning = show
-        warnings.simplefilter("error", InterruptedFitWarning)
         yield

@@ -1,50 +1,44 @@
-"""The command line: ``bayesnas models | fit | compress | frontier | prune | report | reproduce``.
+"""The command line: ``bayesnas COMMAND ...``.
 
 Results go to stdout, as text or with ``--json`` as one JSON object; progress, messages and errors
 go to stderr. Exit status: 0; 1 where a fit fails midway or can't be saved; 2 for bad input; 130
 after Ctrl-C.
+
+Words are read and refused by ``bayesnas.cli.parsers`` and ``bayesnas.cli.arguments``, without
+torch; then the module of the command is imported.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import io
 import sys
 from collections.abc import Sequence
 
-import bayesnas as bn
-from bayesnas.cli.commands import (
-    compress as compress_command,
-)
-from bayesnas.cli.commands import (
-    fit as fit_command,
-)
-from bayesnas.cli.commands import (
-    frontier as frontier_command,
-)
-from bayesnas.cli.commands import (
-    models as models_command,
-)
-from bayesnas.cli.commands import (
-    prune as prune_command,
-)
-from bayesnas.cli.commands import (
-    report as report_command,
-)
-from bayesnas.cli.commands import (
-    reproduce as reproduce_command,
-)
-from bayesnas.cli.errors import guarded
+import bayesnas
+from bayesnas.cli.arguments.config import config_text, takes_config, with_config
+from bayesnas.cli.errors import guarded, raise_interruptions
 from bayesnas.cli.output import Outcome, to_json
+from bayesnas.cli.parsers import (
+    compare,
+    completion,
+    compress,
+    evaluate,
+    export,
+    fit,
+    frontier,
+    models,
+    predict,
+    prune,
+    report,
+    reproduce,
+)
 
-_COMMANDS = (
-    models_command,
-    fit_command,
-    compress_command,
-    frontier_command,
-    prune_command,
-    report_command,
-    reproduce_command,
+_PARSERS = (
+    *(models, fit, compress),
+    *(evaluate, predict, compare, frontier, prune, report, export),
+    *(reproduce, completion),
 )
 
 
@@ -69,14 +63,79 @@ def main(argv: Sequence[str] | None = None) -> int:
     if argv is None:
         _write_whatever_the_terminal_can()
     words = list(sys.argv[1:] if argv is None else argv)
-    args = build_parser().parse_args(words)
+    args = argparse.Namespace(command=None)
 
     def command() -> int:
-        outcome: Outcome = args.run(args)
+        read_words(words, args)
+        module = importlib.import_module(args.module)
+        raise_interruptions()
+        outcome: Outcome = module.run(args)
         print(to_json(outcome.content) if args.json else outcome.text, flush=True)
         return outcome.exit_code
 
     return guarded(command, args, words)
+
+
+def read_words(words: Sequence[str], args: argparse.Namespace | None = None) -> argparse.Namespace:
+    """The options that the words of a command line say, those of its ``--config`` file too.
+
+    Args:
+        words: after ``bayesnas``.
+        args: gets the options; a new namespace by default.
+
+    Raises:
+        SystemExit: for ``--help``, ``--version``, and words that make no command.
+        ValueError: for options that don't go together, or a file that is no configuration.
+    """
+    parser, commands = _parsers()
+    found = argparse.Namespace() if args is None else args
+    command = commands.get(words[0]) if words else None
+    if command is not None and takes_config(command) and not any(map(_asks_for_help, words)):
+        own = with_config(command, words[1:])
+        found.config_text = config_text(command, own)
+        words = [words[0], *own]
+    parser.parse_args(list(words), found)
+    check = getattr(found, "check", None)
+    if check is not None:
+        check(found)
+    return found
+
+
+def _asks_for_help(word: str) -> bool:
+    return word == "-h" or (len(word) > 3 and "--help".startswith(word))
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of all commands."""
+    return _parsers()[0]
+
+
+class _Version(argparse.Action):
+    """``--version``; it is looked up when it is asked for."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: object,
+        option_string: str | None = None,
+    ) -> None:
+        """Print and exit."""
+        print(f"bayesnas {bayesnas.__version__}")
+        parser.exit()
+
+
+def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
+    parser = argparse.ArgumentParser(
+        prog="bayesnas",
+        description="Bayesian neural networks with priors over structure.",
+        epilog="bayesnas COMMAND --help says more of a command.",
+    )
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for command in _PARSERS:
+        command.add_parser(commands)
+    return parser, dict(commands.choices)
 
 
 def _write_whatever_the_terminal_can() -> None:
@@ -84,17 +143,3 @@ def _write_whatever_the_terminal_can() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
-
-
-def build_parser() -> argparse.ArgumentParser:
-    """The parser of all commands."""
-    parser = argparse.ArgumentParser(
-        prog="bayesnas",
-        description="Bayesian neural networks with priors over structure.",
-        epilog="bayesnas COMMAND --help says more of a command.",
-    )
-    parser.add_argument("--version", action="version", version=f"bayesnas {bn.__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for command in _COMMANDS:
-        command.add_parser(commands)
-    return parser

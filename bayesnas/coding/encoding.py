@@ -11,8 +11,9 @@ from typing import Any
 
 from torch import nn
 
-from bayesnas.checks import path_of, shown
+from bayesnas.checks import shown
 from bayesnas.coding.tensors import decode_tensor, encode_tensor
+from bayesnas.files import path_of, write_new
 from bayesnas.nn.graphs.net_spec import build_net, describe_net
 from bayesnas.typed import typed
 
@@ -54,14 +55,7 @@ def encode(module: nn.Module, path: str | os.PathLike[str]) -> int:
     """
     found = check_new(path)
     content = _content(module)
-    try:
-        with found.open("xb") as stream:
-            stream.write(content)
-    except FileExistsError:
-        raise
-    except OSError as error:
-        found.unlink(missing_ok=True)
-        raise OSError(error.errno, f"could not write {found}: {error.strerror}") from error
+    write_new(found, content)
     return len(content)
 
 

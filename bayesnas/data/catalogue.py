@@ -7,7 +7,7 @@ import difflib
 import os
 from pathlib import Path
 
-from bayesnas.checks import fraction_in, path_of
+from bayesnas.checks import fraction_in
 from bayesnas.data.assemble import Raw, assemble
 from bayesnas.data.dataset import DataSet, Split
 from bayesnas.data.info import Task
@@ -16,6 +16,7 @@ from bayesnas.data.sources import sklearn_sets as embedded
 from bayesnas.data.sources import torchvision_sets as images
 from bayesnas.data.sources.csv_npz import read_csv, read_npz
 from bayesnas.data.sources.data_root import data_root
+from bayesnas.files import path_of
 from bayesnas.typed import typed
 
 TABLES = {"diabetes": embedded.diabetes, "breast-cancer": embedded.breast_cancer}

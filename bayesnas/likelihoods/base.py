@@ -23,10 +23,12 @@ class Likelihood(nn.Module):
     Attributes:
         name: by which :func:`~bayesnas.likelihoods.make_likelihood` knows it.
         task: ``"classification"`` for labels, ``"regression"`` for numbers.
+        outputs: what f is, in a few words.
     """
 
     name: str
     task: Task
+    outputs = "parameters of the distribution of y"
 
     def forward(self, output: Tensor) -> dist.TorchDistribution:
         """Distribution of the targets given outputs ``[n, ...]``; batch shape ``[n]``."""
@@ -43,6 +45,21 @@ class Likelihood(nn.Module):
         """:meth:`target`, floating-point ones in the type of the outputs."""
         target = self.target(y)
         return target.to(output.dtype) if target.is_floating_point() else target
+
+    def in_units(self, mean: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
+        """Factor and shift that turn outputs for y into those for the targets mean + scale · y.
+
+        Args:
+            mean: of the targets, ``[k]``.
+            scale: of the targets, ``[k]``.
+
+        Raises:
+            TypeError: no such pair is known.
+        """
+        raise TypeError(
+            f"likelihood={self.name!r} does not say what its outputs are for targets in other "
+            "units: take the net with compact(standardise=False)"
+        )
 
     def size_for(self, classes: int | None) -> None:
         """Take the number of classes of the training data, where it was left open."""

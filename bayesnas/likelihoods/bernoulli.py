@@ -18,6 +18,7 @@ class Bernoulli(Likelihood):
 
     name = "bernoulli"
     task = "classification"
+    outputs = "logit of P(y = 1)"
 
     def forward(self, output: Tensor) -> dist.TorchDistribution:
         """Bernoulli with logits ``[n]``, or ``[n, k]`` as one event."""

@@ -14,6 +14,7 @@ class Categorical(Likelihood):
 
     name = "categorical"
     task = "classification"
+    outputs = "logits of the classes"
 
     def forward(self, output: Tensor) -> dist.TorchDistribution:
         """Categorical with logits ``[n, C]``."""

@@ -27,6 +27,7 @@ class Gaussian(Likelihood):
 
     name = "gaussian"
     task = "regression"
+    outputs = "mean of y"
     log_noise_scale: Tensor
 
     def __init__(self, noise_scale: float | None = None) -> None:
@@ -48,6 +49,10 @@ class Gaussian(Likelihood):
         """Normal with means ``[n]``, or ``[n, k]`` as one event."""
         loc = flat(output)
         return rows(dist.Normal(loc, self.noise_scale), loc)
+
+    def in_units(self, mean: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
+        """Outputs are means."""
+        return scale, mean
 
     def check(self, output_shape: torch.Size, y: Tensor, classes: int | None = None) -> None:
         """Targets of the shape of the outputs."""

@@ -29,11 +29,16 @@ class Heteroscedastic(Likelihood):
 
     name = "heteroscedastic"
     task = "regression"
+    outputs = "means of y, then logarithms of their standard deviations"
 
     def forward(self, output: Tensor) -> dist.TorchDistribution:
         """Normal with means ``[n]``, or ``[n, k]`` as one event."""
         loc, log_scale = (flat(part) for part in output.chunk(2, dim=-1))
         return rows(dist.Normal(loc, log_scale.exp()), loc)
+
+    def in_units(self, mean: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
+        """Outputs are means, then logarithms of standard deviations."""
+        return torch.cat([scale, torch.ones_like(scale)]), torch.cat([mean, scale.log()])
 
     def check(self, output_shape: torch.Size, y: Tensor, classes: int | None = None) -> None:
         """Two outputs for every target."""

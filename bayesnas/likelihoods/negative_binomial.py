@@ -43,6 +43,7 @@ class NegativeBinomial(Likelihood):
 
     name = "negative-binomial"
     task = "regression"
+    outputs = "logarithm of the mean of y"
     log_dispersion: Tensor
 
     def __init__(self, dispersion: float | None = None) -> None:

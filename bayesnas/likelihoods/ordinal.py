@@ -36,6 +36,7 @@ class Ordinal(Likelihood):
 
     name = "ordinal"
     task = "classification"
+    outputs = "f, of which P(y <= j) is sigmoid(cut j - f)"
     _like: Tensor  # of whose type and device the cut points are
 
     def __init__(self, levels: int | None = None) -> None:

@@ -47,6 +47,7 @@ class Poisson(Likelihood):
 
     name = "poisson"
     task = "regression"
+    outputs = "logarithm of the mean of y"
 
     def forward(self, output: Tensor) -> dist.TorchDistribution:
         """Poisson with log rates ``[n]``, or ``[n, k]`` as one event."""

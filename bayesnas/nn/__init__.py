@@ -14,6 +14,7 @@ from bayesnas.nn.lazy.gaussian_tensor import GaussianTensor
 from bayesnas.nn.modules.gaussian_noise import GaussianNoise
 from bayesnas.nn.modules.mlp import convnet, mlp
 from bayesnas.nn.modules.select_inputs import SelectInputs
+from bayesnas.nn.modules.standardised_net import StandardisedNet
 from bayesnas.nn.modules.stochastic_layers import (
     StochasticLayers,
     has_weights,
@@ -31,6 +32,7 @@ __all__ = [
     "MonotoneMap",
     "PiecewiseMap",
     "SelectInputs",
+    "StandardisedNet",
     "StochasticLayers",
     "VariationalParameters",
     "cells",

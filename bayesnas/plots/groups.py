@@ -14,6 +14,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -84,6 +85,41 @@ def plot_inputs(kept: npt.ArrayLike, shape: tuple[int, int], ax: Axes | None = N
     ax = axes_or_new(ax)
     ax.imshow(_picture("kept", kept, shape), cmap="Greys", vmin=0, interpolation="nearest")
     _bare(ax)
+    return ax
+
+
+def plot_layer_sizes(whole: Sequence[int], left: Sequence[int], ax: Axes | None = None) -> Axes:
+    """The units of every layer, those that are left before those of the whole network.
+
+    Args:
+        whole: inputs, and units or channels of each layer.
+        left: of them, what is left.
+        ax: axes to draw on.
+
+    Raises:
+        ValueError: ``whole`` and ``left`` are of other lengths.
+    """
+    if len(whole) != len(left):
+        raise ValueError(f"left must have {len(whole)} sizes, as whole has, got {len(left)}")
+    ax = axes_or_new(ax)
+    places = np.arange(len(whole))
+    ax.barh(places, whole, color="#DDDDDD", label="before")
+    ax.barh(places, left, color=BLUE, label="left")
+    for place, (all_of_it, count) in enumerate(zip(whole, left, strict=True)):
+        ax.annotate(
+            f"{count:,} of {all_of_it:,}",
+            (all_of_it, place),
+            xytext=(4, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=9,
+        )
+    names = ["inputs", *(f"layer {i}" for i in range(1, len(whole) - 1)), "outputs"]
+    ax.set_yticks(places, names[: len(whole)])
+    ax.invert_yaxis()
+    ax.set_xlim(0, 1.35 * max(whole))
+    ax.set_xlabel("units")
+    ax.grid(visible=False, axis="y")
     return ax
 
 

@@ -76,7 +76,7 @@ def compact(net: nn.Module, example: Tensor | Inputs) -> nn.Module:
                 UserWarning,
                 stacklevel=2,
             )
-            return copy.deepcopy(net)
+            return _in_memory_of_their_own(copy.deepcopy(net))
 
 
 def _shrink(net: nn.Module, inputs: Inputs) -> nn.Module:
@@ -87,7 +87,15 @@ def _shrink(net: nn.Module, inputs: Inputs) -> nn.Module:
     while smaller is not None:
         working = smaller
         smaller = _verified(working, find_edits(working, probes), probes, wanted, dtypes)
-    return _restored(working, net)
+    return _in_memory_of_their_own(_restored(working, net))
+
+
+def _in_memory_of_their_own(net: nn.Module) -> nn.Module:
+    """Parameters that are no longer part of a larger tensor, which would be written with them."""
+    for parameter in net.parameters():
+        if parameter.untyped_storage().nbytes() > parameter.nbytes:
+            parameter.data = parameter.detach().clone()
+    return net
 
 
 def _working_copy(net: nn.Module, inputs: Inputs) -> tuple[nn.Module, list[Inputs]]:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import bayesnas as bn
 from bayesnas import plots
 from bayesnas.data import DataSet
+from bayesnas.files import write_atomically
 from bayesnas.inference.posterior.posterior import Posterior
-from bayesnas.inference.runs.atomic_files import write_atomically
 from bayesnas.plots.axes import STYLE
 from bayesnas.plots.latents import plot_relevance, plot_traversals
 from bayesnas.report.findings import (
@@ -139,8 +139,12 @@ def write_figure(figure: Figure, path: Path) -> None:
     write_atomically(path, stream.getvalue())
 
 
-def check_picture_path(path: str | Path) -> Path:
+def check_picture_path(path: str | Path, name: str = "out") -> Path:
     """The path, if a picture can be written there.
+
+    Args:
+        path: of the picture.
+        name: of the argument.
 
     Raises:
         ValueError: it ends in none of ``.png``, ``.pdf`` and ``.svg``.
@@ -149,9 +153,9 @@ def check_picture_path(path: str | Path) -> Path:
     """
     target = Path(path)
     if target.suffix not in SUFFIXES:
-        raise ValueError(f"out must end in {', '.join(SUFFIXES)}, got {str(path)!r}")
+        raise ValueError(f"{name} must end in {', '.join(SUFFIXES)}, got {str(path)!r}")
     if target.is_dir():
-        raise IsADirectoryError(f"out must be a file, got the folder {target}")
+        raise IsADirectoryError(f"{name} must be a file, got the folder {target}")
     if not target.parent.is_dir():
         raise FileNotFoundError(f"there is no folder {target.parent} to write {target.name} to")
     return target

@@ -12,12 +12,11 @@ import torch
 
 from bayesnas.complexity import nats_to_bits
 from bayesnas.data import DataSet, Split
-from bayesnas.inference import AmortizedPosterior, Posterior
+from bayesnas.inference import Posterior
 from bayesnas.inference.evaluation.calibration import reliability
+from bayesnas.inference.evaluation.intervals import predictive_interval
 from bayesnas.inference.evaluation.metrics import predictive
-from bayesnas.inference.evaluation.predictive import conditional_samples, posterior_draws
-from bayesnas.inference.posterior.base import NEARBY
-from bayesnas.inference.runtime.random_state import RandomStream
+from bayesnas.inference.posterior.base import NEARBY, BasePosterior
 from bayesnas.models.autoencoders.base import Autoencoder
 from bayesnas.report.latent_findings import Latents, latents_of
 
@@ -192,14 +191,7 @@ def _calibration(post: Posterior, split: Split, draws: int) -> Array:
 def _predictions(post: Posterior, split: Split) -> Array:
     x, y = _on_device(post, split)
     model = post.model.eval()
-    stream = RandomStream(1, x.device)
-    sampled = torch.stack(
-        [
-            conditional_samples(model, x, draw, stream)
-            for draw in posterior_draws(model, post.example[0], _INTERVAL_DRAWS, seed=0)
-        ]
-    )
-    low, high = (sampled.quantile(q, dim=0) for q in ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
+    low, high = predictive_interval(model, x, post.example[0], LEVEL, _INTERVAL_DRAWS, seed=0)
     means = predictive(model, x, y, _INTERVAL_DRAWS, seed=0).means
     rows = torch.stack([v.reshape(y.shape).cpu().double() for v in (means, y, low, high)])
     scale = post.data.standardisation
@@ -238,7 +230,7 @@ def history_near(post: Posterior) -> xr.Dataset:
     return history.where(near) if bool(near.any()) else history
 
 
-def steps_taken(post: Posterior | AmortizedPosterior) -> int:
+def steps_taken(post: BasePosterior) -> int:
     """Steps of the best chain, which may have stopped early."""
     loss = post.history()["loss"].values[post.best]
     return int(np.isfinite(loss).sum())

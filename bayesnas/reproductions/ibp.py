@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from bayesnas.distributions import CascadingIndianBuffet, IndianBuffet
-from bayesnas.inference.runs.atomic_files import write_atomically
+from bayesnas.files import write_atomically
 from bayesnas.plots.cascade import PARAMETERS, cascade_figure
 from bayesnas.report.figure import write_figure
 from bayesnas.reproductions.base import Comparison, Reproduced, Reproduction, Request, claim

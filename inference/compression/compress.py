@@ -20,6 +20,7 @@ from bayesnas.inference.compression.compressed import Compressed, weight_count
 from bayesnas.inference.compression.pretraining import Pretraining, pretrained
 from bayesnas.inference.compression.stages import Descent, Effort, Stage, flattened, with_noise
 from bayesnas.inference.config.inputs import Data, checked_tensors
+from bayesnas.inference.deployment.plain_network import in_data_units
 from bayesnas.inference.fit import fit
 from bayesnas.inference.posterior.posterior import Posterior
 from bayesnas.inference.runtime.device import resolve_device
@@ -114,7 +115,10 @@ def compress(
     chosen = _chosen(stages, tolerance)
     end = stages[chosen]
     return Compressed(
-        end.module(), end.posterior, _table(stages, chosen), weight_count(model.plain_module())
+        in_data_units(end.module(), parts[0].info, model),
+        end.posterior,
+        _table(stages, chosen),
+        weight_count(model.plain_module()),
     )
 
 

@@ -20,9 +20,10 @@ class Compressed:
     """A network made smaller.
 
     Attributes:
-        module: the smaller network, a plain module in evaluation mode that takes the same inputs;
-            where a first layer reads some of them only, it begins with
-            :class:`~bayesnas.nn.SelectInputs`.
+        module: the smaller network, a plain module in evaluation mode that takes all inputs, in
+            their own units where the data were standardised
+            (:class:`~bayesnas.nn.StandardisedNet`); where a first layer reads some of them only,
+            the network begins with :class:`~bayesnas.nn.SelectInputs`.
         posterior: on the weights of the smaller network (behind such a selection).
         path: over ``stage``, from the whole network down: ``weights``, what its matrices and
             kernels hold; ``parameters``, biases and the like included; ``loss``, the mean over

@@ -138,7 +138,7 @@ def conditional_mean(fn: Any) -> Tensor:
 
 def conditional_means(model: BayesianModel, x: AnyInputs, draw: PosteriorDraw) -> Tensor:
     """Class probabilities or means of y for every row of ``x``, in batches."""
-    return torch.cat([_mean(model, trace) for trace, _ in _traces(model, x, draw)])
+    return torch.cat([_mean(model, trace) for trace, _ in batch_traces(model, x, draw)])
 
 
 def _mean(model: BayesianModel, trace: Any) -> Tensor:
@@ -151,7 +151,7 @@ def conditional_samples(
 ) -> Tensor:
     """Sample y for every row of ``x`` given a draw of the latents, ``[n, ...]``."""
     found = []
-    for trace, _ in _traces(model, x, draw, sampler=stream):
+    for trace, _ in batch_traces(model, x, draw, sampler=stream):
         with torch.no_grad(), stream.active():
             found.append(trace.nodes[model.target_site]["fn"].sample())
     return torch.cat(found)
@@ -188,7 +188,7 @@ def conditionals(
 ) -> Conditionals:
     """Means of y and log-likelihood of every row, in batches."""
     means, log_lik, seen, targets, shared, labels = [], [], [], [], 0.0, True
-    for start, (trace, rows) in enumerate(_traces(model, x, draw, y)):
+    for start, (trace, rows) in enumerate(batch_traces(model, x, draw, y)):
         observed = split_sites(trace)[1]
         of_rows = {name: site for name, site in observed.items() if model.has_rows(site)}
         by_row, in_row = _log_lik_by_row(model, trace, of_rows, rows)
@@ -236,7 +236,7 @@ def _is_of_labels(fn: Any) -> bool:
     return bool(fn.support.is_discrete) and not isinstance(fn, _COUNTS)
 
 
-def _traces(
+def batch_traces(
     model: BayesianModel,
     x: AnyInputs,
     draw: PosteriorDraw,

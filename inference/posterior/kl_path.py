@@ -27,11 +27,14 @@ if TYPE_CHECKING:
 _NEEDS_A_KL_WEIGHT = (
     "evaluate",
     "predict",
+    "moments",
+    "interval",
     "sample",
     "structure",
     "complexity",
     "prune",
     "compact",
+    "export",
 )
 
 

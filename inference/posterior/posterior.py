@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Unpack, get_args
+from typing import TYPE_CHECKING, Unpack, get_args
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from bayesnas.checks import choice, draw_count, seed_number
 from bayesnas.complexity import ANY_SCALE, PriorScales, ScaleRange, nats_to_bits
@@ -15,11 +15,10 @@ from bayesnas.inference.config.example_weights import ClassWeight
 from bayesnas.inference.config.inputs import Data
 from bayesnas.inference.evaluation.complexity import measured
 from bayesnas.inference.evaluation.metrics import evaluate, kl_of
-from bayesnas.inference.evaluation.predictive import conditional_means, posterior_draws
 from bayesnas.inference.evidence.estimate import EvidenceMethod, estimated_evidence
 from bayesnas.inference.evidence.result import Evidence
 from bayesnas.inference.optim.optimizers import OptimizerFactory
-from bayesnas.inference.posterior.pruning import Prunable
+from bayesnas.inference.posterior.prediction import Predictive
 from bayesnas.inference.posterior.refine import refined
 from bayesnas.inference.posterior.retrain import Start, retrained
 from bayesnas.inference.training.fit_options import FitOptions
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 
-class Posterior(Prunable):
+class Posterior(Predictive):
     """q(w, Γ) at one KL weight, fitted from one or more starts.
 
     Every start is a chain. What speaks of one network (:meth:`evaluate`, :meth:`predict`,
@@ -63,35 +62,6 @@ class Posterior(Prunable):
         """
         draws = draw_count("draws", draws, 0)
         return evaluate(self.model, self._sample(data), self.kl_weight, draws, seed)
-
-    @typed(own=("x",))
-    def predict(self, x: Any, draws: int = 100, *, seed: int = 0) -> Tensor:
-        """Predict under ``draws`` draws of the weights, one draw for all rows.
-
-        Args:
-            x: inputs ``[n, ...]``: an array, table, list or tensor, as ``bayesnas.fit`` took, or a
-                streamed part of a data set.
-            draws: number of draws.
-            seed: of the draws.
-
-        Returns:
-            class probabilities ``[draws, n, classes]``, P(y = 1) ``[draws, n]`` (or ``[draws, n,
-            k]``) for a Bernoulli likelihood, or conditional means for one of a regression.
-        """
-        draws = draw_count("draws", draws, 1)
-        model = self.model.eval()
-        parts = []
-        for rows in self._inputs(x):
-            found = posterior_draws(model, self.example[0], draws, seed)
-            parts.append(torch.stack([conditional_means(model, rows, draw) for draw in found]))
-        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
-
-    @typed()
-    def sample(self, draws: int = 100, *, seed: int = 0) -> dict[str, Tensor]:
-        """Draw the latent sites: ``[draws, ...]`` by site."""
-        found = posterior_draws(self.model, self.example[0], draw_count("draws", draws), seed)
-        drawn = [each.values for each in found]
-        return {site: torch.stack([values[site] for values in drawn]) for site in drawn[0]}
 
     def structure(self) -> xr.Dataset:
         """What the posterior says of the structure: values in [0, 1], one variable a site."""

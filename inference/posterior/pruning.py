@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
+import torch
 from torch import nn
 
 from bayesnas.checks import flag, seed_number
 from bayesnas.data.inputs import by_position
+from bayesnas.files import check_new_file
 from bayesnas.inference.config.inputs import Data
+from bayesnas.inference.deployment.plain_network import in_data_units, metadata_of
+from bayesnas.inference.deployment.run_files import write_netcdf
 from bayesnas.inference.evaluation.model_pruning import ModelPruning
 from bayesnas.inference.evaluation.pruning_curve import (
     PRUNING_FRACTIONS,
@@ -23,6 +28,7 @@ from bayesnas.inference.evaluation.pruning_curve import (
 from bayesnas.inference.posterior.arviz_export import ArvizExport
 from bayesnas.inference.posterior.chain import FittedChain
 from bayesnas.models.base import BayesianModel
+from bayesnas.nn.graphs.module_file import SUFFIXES, save_net
 from bayesnas.pruning.compaction import compact
 from bayesnas.pruning.criteria.registry import Criterion, Removal
 from bayesnas.typed import typed
@@ -156,7 +162,67 @@ class Prunable(ArvizExport):
         prunings = {each: self._pruning(each, training, seed, self.model) for each in by}
         return pruning_curve(self._sample(data), fractions, prunings, seed)
 
-    def compact(self) -> nn.Module:
-        """Return a plain module at the posterior means, dead groups physically removed."""
+    @typed()
+    def compact(self, *, standardise: bool = True) -> nn.Module:
+        """Return a plain module at the posterior means, dead groups physically removed.
+
+        Where the data of the fit were standardised, the module takes rows as they came and gives
+        numbers in the units of the targets: it is a :class:`~bayesnas.nn.StandardisedNet` around
+        the network.
+
+        Args:
+            standardise: False gives the network alone, for inputs as the fit took them.
+
+        Raises:
+            TypeError: for a model without a network, or a likelihood of one's own whose outputs
+                can't be put into other units.
+        """
         module = self.model.plain_module().eval()
-        return compact(module, by_position(module, self.example[0]))
+        net = compact(module, by_position(module, self.example[0]))
+        return in_data_units(net, self.data, self.model) if standardise else net
+
+    @typed(own=("path", "data"))
+    def export(
+        self, path: str | os.PathLike[str], *, draws: int = 500, data: Data | None = None
+    ) -> None:
+        """Write the posterior, or its compact network, as one file for other programs.
+
+        - ``.nc``: what :meth:`to_arviz` gives; ``arviz.from_netcdf`` opens it.
+        - ``.safetensors``: :meth:`compact`, its layers and units in the header.
+        - ``.pt2``: :meth:`compact` as a program of torch; ``torch.export.load`` opens it.
+        - ``.onnx``: the same for ONNX runtimes; needs ``bayesnas[onnx]``.
+
+        A network takes rows in the units of the data. Names of features and classes, and what the
+        outputs are, go with it as JSON, see ``bayesnas.nn.save_net``.
+
+        Args:
+            path: of the file; one that is there is never replaced.
+            draws: of every chain, for ``.nc``.
+            data: for ``.nc``, as for :meth:`to_arviz`.
+
+        Raises:
+            ValueError: another ending.
+            TypeError: as :meth:`compact`, or a network of several inputs.
+            FileExistsError: the file is there.
+            OSError: it can't be written; nothing is left of it.
+
+        >>> import torch, bayesnas as bn
+        >>> data = bn.data.from_arrays(100 + torch.randn(30, 2), torch.randn(30), standardise=True)
+        >>> net = bn.models.GaussianNet(bn.nn.mlp([2, 1]), likelihood="gaussian")
+        >>> post = bn.fit(net, data.train, steps=2)
+        >>> post.export("net.pt2")
+        >>> raw = torch.tensor([[100.0, 101.0]])
+        >>> found = torch.export.load("net.pt2").module()(raw)
+        >>> torch.allclose(found, post.compact()(raw))
+        True
+        """
+        target = check_new_file("path", path, (".nc", *SUFFIXES))
+        if target.suffix == ".nc":
+            write_netcdf(self.to_arviz(draws, data), target)
+            return
+        x = self.example[0]
+        if not isinstance(x, torch.Tensor):
+            raise TypeError("export takes a network of one input, got one of several")
+        example = x if len(x) > 1 else torch.cat([x, x])
+        metadata = metadata_of(self.model, self.data, x)
+        save_net(self.compact(), target, example, metadata=metadata)

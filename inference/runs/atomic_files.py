@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import stat
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,34 +12,8 @@ import safetensors
 import safetensors.torch
 from torch import Tensor
 
+from bayesnas.files import write_atomically
 from bayesnas.memory import available_memory
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Replace ``path`` by ``content`` in one step; a crash leaves the old file or the new one.
-
-    What is not complete yet lies beside it as ``.<name>.partial``, which no reader looks at;
-    the next writing of ``path`` begins it anew.
-
-    Raises:
-        OSError: naming the path, where the disk is full or the folder can't be written; the
-            file that was there is untouched.
-    """
-    partial = partial_of(path)
-    try:
-        with partial.open("wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise OSError(error.errno, f"could not write {path}: {error.strerror}") from error
-
-
-def partial_of(path: Path) -> Path:
-    """Where a file lies until it is complete."""
-    return path.with_name(f".{path.name}.partial")
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:

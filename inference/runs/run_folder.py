@@ -10,12 +10,11 @@ from typing import Any
 
 from torch import Tensor
 
-from bayesnas.checks import path_of
 from bayesnas.data import DataInfo
 from bayesnas.data.inputs import AnyInputs, Inputs
+from bayesnas.files import partial_of, path_of
 from bayesnas.inference.config.settings import FitSettings
 from bayesnas.inference.runs.atomic_files import (
-    partial_of,
     read_json,
     read_tensors,
     write_json,

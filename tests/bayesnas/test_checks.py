@@ -11,6 +11,7 @@ import torch
 
 import bayesnas as bn
 from bayesnas import checks
+from bayesnas.files import path_of
 
 NUMBERS = [0.25, np.float32(0.25), np.float64(0.25), np.array(0.25), torch.tensor(0.25)]
 NOT_NUMBERS = [True, np.True_, torch.tensor(True), np.array(True), "0.25", None, [0.25], 1j]
@@ -111,13 +112,13 @@ def test_names_choices_functions_and_tensors():
 
 
 def test_paths():
-    assert checks.path_of("out", "~/a") == Path.home() / "a"
+    assert path_of("out", "~/a") == Path.home() / "a"
     for value in ("", "\0", "~nobody-of-that-name/a"):
         with pytest.raises(ValueError, match="^out must be a path"):
-            checks.path_of("out", value)
+            path_of("out", value)
     for value in (None, 3, b"a"):
         with pytest.raises(TypeError, match="^out must be a path"):
-            checks.path_of("out", value)
+            path_of("out", value)
 
 
 def test_what_came_is_shown_shortly_and_never_fails():

@@ -52,6 +52,12 @@ COMMANDS = {
     "report": ["run"],
     "reproduce": ["ibp"],
     "models": [],
+    "compress": ["run"],
+    "predict": ["run", "--data", "new.csv"],
+    "evaluate": ["run"],
+    "compare": ["run", "other"],
+    "export": ["run", "--format", "pt2"],
+    "completion": ["fish"],
 }
 OPTIONS = {
     "fit": [
@@ -59,7 +65,7 @@ OPTIONS = {
         "--restarts", "--patience", "--clip", "--schedule", "--device", "--compile", "--hidden",
         "--prior-scale", "--draws", "--data", "--target", "--task", "--test",
         "--validation", "--split-seed", "--checkpoint-every", "--out", "--amortize", "--knots",
-        "--likelihood", "--noise-scale", "--no-such-option",
+        "--likelihood", "--noise-scale", "--config", "--no-such-option",
     ],
     "frontier": ["--draws", "--threshold", "--csv", "--data", "--device", "--separate"],
     "prune": ["--fraction", "--threshold", "--by", "--seed", "--draws", "--save", "--kl-weight",
@@ -67,6 +73,12 @@ OPTIONS = {
     "report": ["--out", "--draws", "--kl-weight", "--data", "--device"],
     "reproduce": ["--seeds", "--out", "--device", "--data"],
     "models": ["--json", "--draws"],
+    "compress": ["--tolerance", "--out", "--picture", "--kl-weights", "--hidden", "--validation"],
+    "predict": ["--out", "--level", "--draws", "--seed", "--kl-weight", "--device"],
+    "evaluate": ["--data", "--draws", "--kl-weight", "--target"],
+    "compare": ["--data", "--draws", "--kl-weight", "--loo"],
+    "export": ["--format", "--out", "--draws", "--kl-weight"],
+    "completion": ["--json"],
 }  # fmt: skip
 FOLDERS = ("--out", "--save", "--csv")
 # What is right after all, or would take the time that it says.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,92 +11,21 @@ from torch import nn
 
 import bayesnas as bn
 from bayesnas.checks import seed_number
-from bayesnas.cli.model_options import network_of
-from bayesnas.cli.options import (
-    add_data_options,
-    add_device_option,
-    add_encode_option,
-    add_output_options,
-    encoded,
-    load_data,
-    path_word,
-    widths,
-)
-from bayesnas.cli.output import Outcome, note
+from bayesnas.cli.loading import load_data, open_fitted
+from bayesnas.cli.make_model import network_of
+from bayesnas.cli.output import Outcome, encoded, note
 from bayesnas.coding.encoding import check_new
 from bayesnas.data import DataSet, Split
 from bayesnas.inference.compression.compressed import Compressed
+from bayesnas.inference.compression.smallest import smallest
+from bayesnas.inference.deployment.plain_network import metadata_of
 from bayesnas.likelihoods import Likelihood
-from bayesnas.models.compression.bayesian_compression import PRIORS
+from bayesnas.nn import StandardisedNet
 from bayesnas.nn.graphs.module_file import check_net_path, save_net
+from bayesnas.report.compressed_figure import compressed_figure, layer_sizes
+from bayesnas.report.figure import check_picture_path, write_figure
 from bayesnas.report.findings import judged_part
 from bayesnas.report.tables import table
-
-_DESCRIPTION = """
-Train a network, remove whole inputs and units of it in stages, and keep the smallest network that
-is as good on validation rows: without --validation a tenth of the training rows, each class in
-proportion.
-"""
-_EXAMPLE = """
-example:
-  bayesnas compress --data mnist --hidden 300,100 --out small.safetensors
-"""
-
-
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Describe the command."""
-    parser = commands.add_parser(
-        "compress",
-        help="make a network as small as validation data allow",
-        description=_DESCRIPTION.strip(),
-        epilog=_EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument(
-        "--hidden",
-        nargs="+",
-        type=widths,
-        metavar="WIDTH",
-        help="units of every hidden layer, as in '300 100' or '300,100'; none: linear (100)",
-    )
-    parser.add_argument("--activation", help="between the layers (relu)")
-    parser.add_argument(
-        "--prior",
-        choices=PRIORS,
-        default="horseshoe",
-        help="of the scale of a group (%(default)s)",
-    )
-    parser.add_argument(
-        "--likelihood",
-        choices=bn.likelihoods.available(),
-        help="categorical for classes, gaussian for numbers",
-    )
-    parser.add_argument(
-        "--noise-scale",
-        type=float,
-        metavar="SCALE",
-        help="standard deviation of the noise of a gaussian likelihood (learned)",
-    )
-    parser.add_argument(
-        "--tolerance",
-        type=float,
-        default=1.0,
-        metavar="ERRORS",
-        help="standard errors that the validation loss may lie above the lowest (%(default)s)",
-    )
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of all chance (0)")
-    parser.add_argument(
-        "--out",
-        type=path_word,
-        metavar="FILE",
-        help="write the plain network: .safetensors (read by bayesnas.nn.load_net) or .pt2 "
-        "(by torch.export.load)",
-    )
-    add_encode_option(parser)
-    add_device_option(parser)
-    add_output_options(parser)
-    add_data_options(parser, default="digits")
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> Outcome:
@@ -104,28 +34,58 @@ def run(args: argparse.Namespace) -> Outcome:
         check_net_path(args.out, "out")
     if args.encode is not None:
         check_new(args.encode, "encode")
+    if args.picture is not None:
+        check_picture_path(args.picture, "picture")
+    if args.run_folder is None:
+        data, whole, small = _from_data(args)
+    else:
+        data, whole, small = _from_run(args)
+    name, part = judged_part(data)
+    if args.out is not None:
+        metadata = metadata_of(small.posterior.model, data.info, data.train.x)
+        save_net(small.module, args.out, data.train.x[:2], metadata=metadata)
+    picture = args.picture
+    if picture is None and args.run_folder is not None:
+        picture = args.run_folder / "compressed.png"
+    if picture is not None:
+        write_figure(compressed_figure(small, whole, data.info), picture)
+    size = None if args.encode is None else small.encode(args.encode)
+    return _outcome(args, data, small, name, _figures(small, part), picture, size)
+
+
+def _from_run(args: argparse.Namespace) -> tuple[DataSet, nn.Module, Compressed]:
+    """The smallest network along the KL weight of a run, chosen on its validation part."""
+    post, data = open_fitted(args)
+    if data.validation is None:
+        raise ValueError(
+            f"RUN must be fitted with --validation, on which sizes are chosen, got "
+            f"{args.run_folder} without"
+        )
+    small = smallest(post, data.validation, kl_weights=args.kl_weights, tolerance=args.tolerance)
+    return data, small.posterior.run.model.plain_module(), small
+
+
+def _from_data(args: argparse.Namespace) -> tuple[DataSet, nn.Module, Compressed]:
+    """A network trained, fitted and made smaller in stages."""
+    seed = seed_number("seed", 0 if args.seed is None else args.seed)
     data = load_data(args)
     with torch.random.fork_rng():
-        torch.manual_seed(seed_number("seed", args.seed))  # of the weights that it begins with
+        torch.manual_seed(seed)  # of the weights that it begins with
         net, likelihood = network_of(data, args.hidden, args.activation, args.likelihood)
     note(f"{_parameters(net):,} parameters, {data.name}", args.quiet)
     small = bn.compress(
         net,
         data.train,
-        prior=args.prior,
+        prior="horseshoe" if args.prior is None else args.prior,
         likelihood=likelihood,
         noise_scale=args.noise_scale,
         validation=0.1 if data.validation is None else data.validation,
         tolerance=args.tolerance,
-        seed=args.seed,
+        seed=seed,
         device=args.device,
         progress=not args.quiet,
     )
-    name, part = judged_part(data)
-    if args.out is not None:
-        save_net(small.module, args.out, data.train.x[:2])
-    size = None if args.encode is None else small.encode(args.encode)
-    return _outcome(args, data, small, name, _figures(small, part), size)
+    return data, net, small
 
 
 def _figures(small: Compressed, part: Split) -> dict[str, float]:
@@ -134,8 +94,10 @@ def _figures(small: Compressed, part: Split) -> dict[str, float]:
     assert isinstance(likelihood, Likelihood)
     device = small.posterior.example[0].device
     x, y = part.x.to(device), part.y.to(device)
+    net = small.module
+    net = net.net if isinstance(net, StandardisedNet) else net  # for rows as the fit saw them
     with torch.no_grad():
-        output = small.module(x)
+        output = net(x)
         observed = likelihood.observed(y, output)
         found = {"nll": -float(likelihood(output).log_prob(observed).sum()) / len(part)}
     if part.info.task == "classification" and output.shape[-1] == part.info.classes:
@@ -149,37 +111,61 @@ def _outcome(
     small: Compressed,
     name: str,
     found: dict[str, float],
-    size: int | None,
+    picture: Path | None,
+    encoded_size: int | None,
 ) -> Outcome:
     path = small.path.reset_coords().to_dataframe()
-    rows = [["weights", "parameters", "validation loss", ""]]
-    for row in path.itertuples():
-        loss = f"{row.loss:.4g} ± {row.loss_error:.2g}"
-        rows.append([f"{row.weights:,}", f"{row.parameters:,}", loss, "<" * bool(row.chosen)])
+    settings = small.posterior.settings
     figures = ", ".join(f"{key} {value:.4g}" for key, value in found.items())
     lines = [
-        table(rows),
-        f"{small.posterior.model.describe()} on {data.name}, seed {args.seed}: "
-        f"{small.weights:,} of {small.weights_before:,} weights ({100 * small.kept:.1f} %)",
+        _stages(path),
+        f"{small.posterior.model.describe()} on {data.name}, λ = {settings.kl_weight:.4g}, seed "
+        f"{settings.seed}: {small.weights:,} of {small.weights_before:,} weights "
+        f"({100 * small.kept:.1f} %), units {_units(small.module)}",
         f"{name} part: {figures}",
     ]
-    if args.out is not None:
-        lines.append(f"network in {args.out}")
+    size = None if args.out is None else args.out.stat().st_size
     if size is not None:
-        lines.append(f"network in {size:,} bytes, {args.encode}")
+        lines.append(f"network in {args.out}, {size:,} bytes")
+    if picture is not None:
+        lines.append(f"picture: {picture}")
+    if encoded_size is not None:
+        lines.append(f"network in {encoded_size:,} bytes, {args.encode}")
     content: dict[str, Any] = {
+        "run": None if args.run_folder is None else str(args.run_folder),
+        "model": small.posterior.model.describe(),
         "data": data.name,
-        "prior": args.prior,
-        "seed": args.seed,
+        "prior": small.posterior.model.config().get("prior"),
+        "kl_weight": settings.kl_weight,
+        "seed": settings.seed,
         "weights": {"before": small.weights_before, "after": small.weights},
         "parameters": _parameters(small.module),
         "part": name,
         "metrics": found,
         "stages": path.to_dict("records"),
         "out": None if args.out is None else str(args.out),
-        "encoded": encoded(args.encode, size),
+        "bytes": size,
+        "picture": None if picture is None else str(picture),
+        "encoded": encoded(args.encode, encoded_size),
     }
     return Outcome("\n".join(lines), content)
+
+
+def _stages(path: Any) -> str:
+    """Every stage, the one that is taken marked; of a run, what each KL weight comes to."""
+    along = "kl_weight" in path
+    names = ["kl_weight", "weights", "nonzero"] if along else ["weights", "parameters"]
+    rows = [[*(("λ" if name == "kl_weight" else name) for name in names), "validation loss", ""]]
+    for row in path.to_dict("records"):
+        cells = [f"{row[n]:.4g}" if n == "kl_weight" else f"{row[n]:,}" for n in names]
+        loss = f"{row['loss']:.4g} ± {row['loss_error']:.2g}"
+        rows.append([*cells, loss, "<" * bool(row["chosen"])])
+    return table(rows)
+
+
+def _units(net: nn.Module) -> str:
+    """Units, or channels, of every layer, from the inputs that are read on."""
+    return "–".join(map(str, layer_sizes(net)))
 
 
 def _parameters(net: nn.Module) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,14 +11,13 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 import bayesnas as bn
-from bayesnas.cli.options import path_word
-from bayesnas.cli.output import Outcome, frontier_table
-from bayesnas.cli.stored_run import add_run_options, open_fitted
+from bayesnas.cli.loading import open_fitted
+from bayesnas.cli.metrics import frontier_table
+from bayesnas.cli.output import Outcome
 from bayesnas.data import DataSet
+from bayesnas.files import write_atomically
 from bayesnas.inference import Posterior, Posteriors
-from bayesnas.inference.evaluation.frontier import SUPERFLUOUS_DENSITY
 from bayesnas.inference.posterior.kl_path import KLWeightPath
-from bayesnas.inference.runs.atomic_files import write_atomically
 from bayesnas.plots.frontier import frontier_figure
 from bayesnas.report.figure import check_picture_path, write_figure
 from bayesnas.report.frontier_findings import kl_weight_grid, measure_frontier, rows_of
@@ -26,52 +26,7 @@ from bayesnas.report.tables import rows_as_csv
 if TYPE_CHECKING:
     import xarray as xr
 
-_DESCRIPTION = """
-Print what a run fitted over a range of KL weights is worth along it, and draw it: predictions and
-stability on the test part, bound and KL of the training part, and the number of weights that are
-not superfluous. No training.
-"""
 _GRID = 13
-
-
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Describe the command."""
-    parser = commands.add_parser(
-        "frontier",
-        help="accuracy and complexity of a run along the KL weight",
-        description=_DESCRIPTION.strip(),
-    )
-    parser.add_argument(
-        "--kl-weights",
-        type=float,
-        nargs="+",
-        metavar="λ",
-        help=f"where to measure ({_GRID} over the range of the fit)",
-    )
-    parser.add_argument(
-        "--separate",
-        type=path_word,
-        nargs="+",
-        default=[],
-        metavar="RUN",
-        help="runs at one KL weight each, for comparison",
-    )
-    parser.add_argument(
-        "--threshold",
-        type=float,
-        default=SUPERFLUOUS_DENSITY,
-        metavar="T",
-        help="a weight is superfluous where exp(-mean²/2sd²) >= T (%(default)s)",
-    )
-    parser.add_argument(
-        "--out",
-        type=path_word,
-        metavar="FILE",
-        help="the picture: .png, .pdf or .svg; one that is there is replaced (RUN/frontier.png)",
-    )
-    parser.add_argument("--csv", type=path_word, metavar="FILE", help="write the numbers as CSV")
-    add_run_options(parser)
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> Outcome:
@@ -84,6 +39,7 @@ def run(args: argparse.Namespace) -> Outcome:
     if not 0 <= args.threshold <= 1:
         raise ValueError(f"threshold must be in [0, 1], a relative density, got {args.threshold}")
     post, data = open_fitted(args)
+    data = _judged_by(data, args.part)
     if isinstance(post, Posterior):
         raise ValueError(
             f"RUN must be fitted over a range of KL weights (bayesnas fit --kl-weight LOW:HIGH), "
@@ -98,7 +54,16 @@ def run(args: argparse.Namespace) -> Outcome:
     separate = _measure(args, iter(others), len(others), data) if others else None
     caption = _caption(post, data, measures)
     write_figure(frontier_figure(measures, separate=separate, caption=caption), picture)
-    return _outcome(args, post, measures, separate, picture)
+    return _outcome(args, post, data, measures, separate, picture)
+
+
+def _judged_by(data: DataSet, part: str | None) -> DataSet:
+    """The data without the parts that come before the one that is asked for."""
+    if part is None:
+        return data
+    if getattr(data, part) is None:
+        raise ValueError(f"part must be one that the run has, got {part!r}: fit with --{part}")
+    return data if part == "test" else dataclasses.replace(data, test=None)
 
 
 def _separate(folder: Path, args: argparse.Namespace, data: DataSet) -> Posterior:
@@ -140,6 +105,7 @@ def _caption(post: KLWeightPath, data: DataSet, measures: xr.Dataset) -> str:
 def _outcome(
     args: argparse.Namespace,
     post: KLWeightPath,
+    data: DataSet,
     measures: xr.Dataset,
     separate: xr.Dataset | None,
     picture: Path,
@@ -158,6 +124,8 @@ def _outcome(
     if separate is not None:
         lines += ["separate fits", frontier_table(separate, [str(f) for f in args.separate])]
     lines.append(f"picture: {picture}")
+    if data.validation is not None and "parameters" in measures:
+        lines.append(f"next: bayesnas compress {args.run_folder} --out small.pt2")
     content: dict[str, Any] = {
         "run": str(args.run_folder),
         "part": measures.attrs["part"],

@@ -9,14 +9,6 @@ import bayesnas as bn
 from bayesnas.cli.output import Outcome
 
 
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Describe the command."""
-    text = "List the models: title, source, and what is structural in each."
-    parser = commands.add_parser("models", help="list the models", description=text)
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.set_defaults(run=run)
-
-
 def run(args: argparse.Namespace) -> Outcome:
     """List the registry."""
     records = bn.models.available()

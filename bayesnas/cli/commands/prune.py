@@ -6,77 +6,17 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from bayesnas.cli.options import add_encode_option, encoded, path_word
-from bayesnas.cli.output import Outcome, metrics_table
-from bayesnas.cli.stored_run import add_kl_weight_option, add_run_options, open_run
+from bayesnas.cli.loading import open_run
+from bayesnas.cli.metrics import metrics_table
+from bayesnas.cli.output import Outcome, encoded
 from bayesnas.coding.encoding import check_new, encode
-from bayesnas.data import DataSet
 from bayesnas.inference.posterior.posterior import Posterior
 from bayesnas.inference.runs.run_folder import RUN
 from bayesnas.models.compression.grouped_weights import GroupedWeights
-from bayesnas.nn.graphs.module_file import check_net_path, save_net
+from bayesnas.nn.graphs.module_file import check_net_path
 from bayesnas.pruning.criteria.keep_masks import check_amount
 from bayesnas.pruning.criteria.registry import RULES
 from bayesnas.report.findings import judged_part
-
-_DESCRIPTION = """
-Remove weights of a fitted run, those with the largest posterior density at zero first, or whole
-groups of them, and print the metrics before and after. The run itself stays as it is.
-"""
-_EPILOG = "criteria:\n" + "\n".join(f"  {name:<11}{rule.title}" for name, rule in RULES.items())
-
-
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Describe the command."""
-    parser = commands.add_parser(
-        "prune",
-        help="remove weights of a run",
-        description=_DESCRIPTION.strip(),
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    amount = parser.add_mutually_exclusive_group()
-    amount.add_argument(
-        "--fraction", type=float, metavar="F", help="of all weights and biases to remove"
-    )
-    amount.add_argument(
-        "--threshold",
-        type=float,
-        metavar="T",
-        help="remove where exp(-mean²/2sd²) >= T; by magnitude, where |mean| <= T; by evidence, "
-        "where it rises by >= T nats (0); by obd and fisher, where the loss rises by <= T; by "
-        "group, where its score >= T",
-    )
-    parser.add_argument(
-        "--by",
-        choices=(*RULES, "group"),
-        default="density",
-        help="what is removed first (%(default)s); group: whole units and filters of a "
-        "bayesian-compression run",
-    )
-    parser.add_argument(
-        "--groups", action="store_true", help="remove whole input units and filters"
-    )
-    parser.add_argument(
-        "--keep-biases", action="store_true", help="remove no biases, and count none"
-    )
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of a random order (0)")
-    parser.add_argument(
-        "--out", type=path_word, metavar="DIR", help="folder to save the pruned run in, a new one"
-    )
-    parser.add_argument(
-        "--compact",
-        type=path_word,
-        metavar="FILE",
-        help="write the plain network of posterior means, without the units that are dead: "
-        ".safetensors (read by bayesnas.nn.load_net) or .pt2 (by torch.export.load)",
-    )
-    add_encode_option(parser)
-    add_kl_weight_option(parser)
-    add_run_options(parser)
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> Outcome:
@@ -105,7 +45,7 @@ def run(args: argparse.Namespace) -> Outcome:
     )
     if args.out is not None:
         pruned.save(args.out)
-    compacted = None if args.compact is None else _write_compact(args.compact, pruned, data)
+    compacted = None if args.compact is None else _write_compact(args.compact, pruned)
     size = None if args.encode is None else encode(pruned.compact(), args.encode)
     name, part = judged_part(data)
     metrics = {
@@ -146,9 +86,6 @@ def _weights(post: Posterior) -> dict[str, int]:
     }
 
 
-def _write_compact(path: Path, post: Posterior, data: DataSet) -> dict[str, Any]:
-    net = post.compact()
-    example = data.train.x[:2]
-    # Two rows make the number of rows free in a .pt2; a sample of one is doubled.
-    save_net(net, path, example if len(example) == 2 else torch.cat([example, example]))
-    return {"path": str(path), "parameters": sum(p.numel() for p in net.parameters())}
+def _write_compact(path: Path, post: Posterior) -> dict[str, Any]:
+    post.export(path)
+    return {"path": str(path), "parameters": sum(p.numel() for p in post.compact().parameters())}

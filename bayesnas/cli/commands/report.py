@@ -6,33 +6,13 @@ import argparse
 import textwrap
 from pathlib import Path
 
-from bayesnas.cli.options import path_word
-from bayesnas.cli.output import Outcome, metrics_table, number
-from bayesnas.cli.stored_run import add_kl_weight_option, add_run_options, open_run
+from bayesnas.cli.loading import open_run
+from bayesnas.cli.metrics import metrics_table
+from bayesnas.cli.output import Outcome, number
 from bayesnas.report.figure import Findings, caption, check_picture_path, write_report
 from bayesnas.report.tables import table
 
-_DESCRIPTION = """
-Print the figures of a fitted run and draw them into one picture: loss and KL over the steps,
-pruning against random removal, calibration, signal-to-noise of the weights.
-"""
 _SHOWN = (0.0, 0.5, 0.8, 0.9, 0.95)  # fractions removed, of the table
-
-
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Describe the command."""
-    parser = commands.add_parser(
-        "report", help="figures and a picture of a run", description=_DESCRIPTION.strip()
-    )
-    parser.add_argument(
-        "--out",
-        type=path_word,
-        metavar="FILE",
-        help="the picture: .png, .pdf or .svg; one that is there is replaced (RUN/report.png)",
-    )
-    add_kl_weight_option(parser)
-    add_run_options(parser)
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> Outcome:

@@ -8,48 +8,12 @@ import textwrap
 from pathlib import Path
 
 from bayesnas.checks import whole_number
-from bayesnas.cli.options import add_device_option, add_output_options, path_word
 from bayesnas.cli.output import Outcome, note
 from bayesnas.inference.runtime.device import resolve_device
 from bayesnas.reproductions import REPRODUCTIONS, Reproduced, Reproduction, Request
 from bayesnas.reproductions.tables import as_text
 
-_DESCRIPTION = """
-Run the experiments behind a published table again and print our figures beside those of the source.
-The folder keeps every fit; the same command goes on with what is there.
-"""
-
 _MOST_SEEDS = 1_000
-
-
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Describe the command."""
-    width = max(map(len, REPRODUCTIONS)) + 2
-    listed = [f"  {name:<{width}}{entry.title}" for name, entry in REPRODUCTIONS.items()]
-    parser = commands.add_parser(
-        "reproduce",
-        help="run a published table again",
-        description=_DESCRIPTION,
-        epilog="\n".join(["reproductions:", *listed]),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("name", metavar="NAME", help="of the reproduction, listed below")
-    parser.add_argument(
-        "--quick", action="store_true", help="a small version that shows the way in a few minutes"
-    )
-    parser.add_argument(
-        "--out",
-        type=path_word,
-        metavar="DIR",
-        help="folder of fits, tables and pictures (runs/NAME, or runs/NAME-quick)",
-    )
-    parser.add_argument(
-        "--seeds", type=int, metavar="N", help="starts (as many as the source; 1 with --quick)"
-    )
-    parser.add_argument("--root", metavar="DIR", help="folder of downloaded data sets")
-    add_device_option(parser)
-    add_output_options(parser)
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> Outcome:

@@ -24,7 +24,7 @@ def read_npz(path: Path, task: Task | None, flatten: bool | None) -> Raw:
         ValueError: the file is truncated or no `.npz`, an array is missing or is not one of
             these, or holds anything but numbers (y: or text).
     """
-    arrays = _read_arrays(path)
+    arrays = read_arrays(path)
     keys = _part_keys(path, set(arrays))
     y = np.concatenate([arrays[f"y{suffix}"] for suffix in keys.values()])
     targets, class_names = as_target_tensor(y)
@@ -46,14 +46,14 @@ def read_csv(path: Path, task: Task | None, target: str | None) -> Raw:
         ValueError: the file is no table of two columns or more, has no column `target`, or a
             column of features holds something that is not a number.
     """
-    has_header = target is not None or _has_header(path)
-    frame = _read_table(path, header=0 if has_header else None)
-    frame.columns = [str(c) if has_header else f"column{c}" for c in frame.columns]
+    header = target is not None or has_header(path)
+    frame = read_table(path, header=0 if header else None)
+    frame.columns = [str(c) if header else f"column{c}" for c in frame.columns]
     column = frame.columns[-1] if target is None else target
     if column not in frame.columns:
         raise ValueError(f"target must be one of {', '.join(frame.columns)}, got {target!r}")
     features = frame.drop(columns=column)
-    _check_numeric(features)
+    check_numeric(features)
     targets, class_names = as_target_tensor(frame[column])
     return Raw(
         path.name,
@@ -64,7 +64,12 @@ def read_csv(path: Path, task: Task | None, target: str | None) -> Raw:
     )
 
 
-def _read_arrays(path: Path) -> dict[str, np.ndarray[Any, Any]]:
+def read_arrays(path: Path) -> dict[str, np.ndarray[Any, Any]]:
+    """All arrays of an `.npz`, without pickle.
+
+    Raises:
+        ValueError: the file is truncated, or no `.npz` of plain arrays.
+    """
     # np.load leaves a file that it opened itself open where it raises.
     with path.open("rb") as file:
         try:
@@ -98,14 +103,16 @@ def _part_keys(path: Path, found: set[str]) -> dict[Part, str]:
     return present
 
 
-def _has_header(path: Path) -> bool:
+def has_header(path: Path) -> bool:
+    """Whether a column of the first line other than the last is no number."""
     from pandas.api.types import is_numeric_dtype
 
-    first = _read_table(path, header=None, rows=1)
+    first = read_table(path, header=None, rows=1, columns=1)
     return any(not is_numeric_dtype(first[column].dtype) for column in first.columns[:-1])
 
 
-def _check_numeric(features: Any) -> None:
+def check_numeric(features: Any) -> None:
+    """Raise ValueError, naming column and row, unless all columns of a frame are numbers."""
     import pandas as pd
 
     for name in features.columns:
@@ -117,14 +124,19 @@ def _check_numeric(features: Any) -> None:
             )
 
 
-def _read_table(path: Path, header: int | None, rows: int | None = None) -> Any:
+def read_table(path: Path, header: int | None, rows: int | None = None, columns: int = 2) -> Any:
+    """A frame of a `.csv` file of so many columns or more.
+
+    Raises:
+        ValueError: the file is no such table.
+    """
     import pandas as pd
 
     try:
         frame = pd.read_csv(path, header=header, nrows=rows, skipinitialspace=True)
     except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
         raise ValueError(f"the file must be a table, got: {error}") from error
-    if frame.shape[1] < 2:
+    if frame.shape[1] < columns:
         raise ValueError("a table needs two columns or more, separated by commas, got 1")
     if frame.empty:
         raise ValueError("a table needs at least one row, got none")

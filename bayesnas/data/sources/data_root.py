@@ -9,7 +9,7 @@ from pathlib import Path
 
 import platformdirs
 
-from bayesnas.checks import path_of
+from bayesnas.files import path_of
 
 ROOT_VARIABLE = "BAYESNAS_DATA"
 

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import copy
+import importlib.util
 import io
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor, nn
+from torch.export import ExportedProgram
 
-from bayesnas.checks import path_of
+from bayesnas.files import check_new_file, write_new
 from bayesnas.nn.graphs.net_spec import build_net, describe_net
 from bayesnas.typed import typed
 
-SUFFIXES = (".safetensors", ".pt2")
+SUFFIXES = (".safetensors", ".pt2", ".onnx")
+METADATA = "bayesnas"
+"""Name under which a file holds what was said of the network."""
 
 _HEADER = "bayesnas.net"
 
@@ -30,38 +36,43 @@ def check_net_path(path: str | os.PathLike[str], argument: str = "path") -> Path
         argument: what errors call it.
 
     Raises:
-        ValueError: it ends in neither ``.safetensors`` nor ``.pt2``.
+        ValueError: it ends in none of :data:`SUFFIXES`.
         FileExistsError: it is there already.
         FileNotFoundError: its folder is not.
     """
-    found = path_of(argument, path)
-    if found.suffix not in SUFFIXES:
-        raise ValueError(f"{argument} must end in {' or '.join(SUFFIXES)}, got {str(path)!r}")
-    if found.exists():
-        raise FileExistsError(f"{found} is there already; give another path")
-    if not found.parent.is_dir():
-        raise FileNotFoundError(f"there is no folder {found.parent} to write {found.name} to")
-    return found
+    return check_new_file(argument, path, SUFFIXES)
 
 
-@typed()
-def save_net(net: nn.Module, path: str | os.PathLike[str], example: Tensor | None = None) -> None:
+@typed(own=("metadata",))
+def save_net(
+    net: nn.Module,
+    path: str | os.PathLike[str],
+    example: Tensor | None = None,
+    *,
+    metadata: Mapping[str, Any] | None = None,
+) -> None:
     """Write a plain network to a file; one that is there is never replaced.
 
     A ``.safetensors`` file holds the weights and, as JSON in its header, the layers:
     :func:`load_net` gives the network back without any pickle. A ``.pt2`` file is the program
     that ``torch.export`` makes of the network in evaluation mode, for any number of rows; it needs
-    torch alone: ``torch.export.load(path).module()``.
+    torch alone: ``torch.export.load(path).module()``. An ``.onnx`` file is that program for ONNX
+    runtimes, input ``x`` and output ``output``; writing it needs ``bayesnas[onnx]``.
 
     Args:
         net: the network, e.g. what ``post.compact()`` returned.
-        path: ends in ``.safetensors`` or ``.pt2``.
-        example: for ``.pt2``: inputs ``[n, ...]`` with n >= 2.
+        path: ends in ``.safetensors``, ``.pt2`` or ``.onnx``.
+        example: for ``.pt2`` and ``.onnx``: inputs ``[n, ...]`` with n >= 2, for their shape and
+            type alone; none of its numbers is written.
+        metadata: JSON values to go with it: under ``bayesnas`` in the header of
+            ``.safetensors`` and in the metadata of ``.onnx``, as the extra file ``bayesnas.json``
+            of ``.pt2``.
 
     Raises:
-        ValueError: another ending, or ``.pt2`` without an example.
+        ValueError: another ending, or no example where one is needed.
         FileExistsError: the file is there.
         UndescribableNetError: for ``.safetensors``, layers that have no JSON description.
+        ImportError: for ``.onnx``, without the packages that write it.
         OSError: the file can't be written; nothing is left of it.
 
     >>> import torch
@@ -72,8 +83,15 @@ def save_net(net: nn.Module, path: str | os.PathLike[str], example: Tensor | Non
     True
     """
     found = check_net_path(path)
-    content = _exported(net, example) if found.suffix == ".pt2" else _tensors_and_spec(net)
-    _write_new(found, content)
+    text = json.dumps({} if metadata is None else dict(metadata), ensure_ascii=False)
+    if found.suffix == ".safetensors":
+        content = _tensors_and_spec(net, text)
+    elif found.suffix == ".pt2":
+        content = _as_pt2(_exported(net, example, found.suffix), text)
+    else:
+        _check_onnx()
+        content = _as_onnx(_exported(net, example, found.suffix), text)
+    write_new(found, content)
 
 
 @typed()
@@ -90,35 +108,57 @@ def load_net(path: str | os.PathLike[str]) -> nn.Module:
             state = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
         net = build_net(json.loads(header[_HEADER]))
         net.load_state_dict(state)
-    except (safetensors.SafetensorError, KeyError, RuntimeError, ValueError) as error:
+    except (
+        safetensors.SafetensorError,
+        AttributeError,
+        KeyError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+    ) as error:
         raise ValueError(f"{path} is truncated or not a network of save_net: {error}") from error
     return net.eval()
 
 
-def _tensors_and_spec(net: nn.Module) -> bytes:
+def _tensors_and_spec(net: nn.Module, metadata: str) -> bytes:
+    header = {METADATA: metadata, _HEADER: json.dumps(describe_net(net))}
     state = {name: value.detach().cpu().contiguous() for name, value in net.state_dict().items()}
-    return safetensors.torch.save(state, {_HEADER: json.dumps(describe_net(net))})
+    return safetensors.torch.save(state, header)
 
 
-def _exported(net: nn.Module, example: Tensor | None) -> bytes:
+def _exported(net: nn.Module, example: Tensor | None, suffix: str) -> ExportedProgram:
     if example is None or len(example) < 2:  # torch.export takes one row for a constant
         got = None if example is None else list(example.shape)
-        raise ValueError(f"example must be inputs [n, ...] with n >= 2 for a .pt2 file, got {got}")
+        raise ValueError(
+            f"example must be inputs [n, ...] with n >= 2 for a {suffix} file, got {got}"
+        )
     plain = copy.deepcopy(net).cpu().eval()
     rows = {0: torch.export.Dim.AUTO}
+    # A program keeps its example, and with a view all that it is part of: no rows of the data.
+    blank = torch.zeros(example.shape, dtype=example.dtype)
     with torch.random.fork_rng(devices=[]):
-        program = torch.export.export(plain, (example.detach().cpu(),), dynamic_shapes=(rows,))
+        return torch.export.export(plain, (blank,), dynamic_shapes=(rows,))
+
+
+def _as_pt2(program: ExportedProgram, metadata: str) -> bytes:
     stream = io.BytesIO()
-    torch.export.save(program, stream)
+    torch.export.save(program, stream, extra_files={f"{METADATA}.json": metadata})
     return stream.getvalue()
 
 
-def _write_new(path: Path, content: bytes) -> None:
-    try:
-        with path.open("xb") as stream:
-            stream.write(content)
-    except FileExistsError:
-        raise
-    except OSError as error:
-        path.unlink(missing_ok=True)
-        raise OSError(error.errno, f"could not write {path}: {error.strerror}") from error
+def _check_onnx() -> None:
+    for package in ("onnx", "onnxscript"):
+        if importlib.util.find_spec(package) is None:
+            raise ImportError(
+                f"an .onnx file needs {package}, got none: pip install 'bayesnas[onnx]'"
+            )
+
+
+def _as_onnx(program: ExportedProgram, metadata: str) -> bytes:
+    found = torch.onnx.export(
+        program, dynamo=True, input_names=["x"], output_names=["output"], verbose=False
+    )
+    assert found is not None
+    found.model.metadata_props[METADATA] = metadata
+    content: bytes = found.model_proto.SerializeToString()
+    return content

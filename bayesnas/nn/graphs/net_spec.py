@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from bayesnas.nn.graphs.graph import Graph
+from bayesnas.nn.modules.standardised_net import StandardisedNet
 from bayesnas.nn.rebuilding.imported_module import build_imported, describe_imported
 from bayesnas.nn.rebuilding.module_spec import UndescribableNetError, build, describe
 
@@ -27,6 +28,8 @@ def describe_net(net: nn.Module) -> dict[str, Any]:
     >>> build_net(describe_net(graph)).parameter_count
     3
     """
+    if type(net) is StandardisedNet:
+        return {"type": "StandardisedNet", "net": describe_net(net.net), "units": net.units()}
     if type(net) is Graph:
         return {"type": "Graph", **net.to_dict()}
     try:
@@ -45,7 +48,19 @@ def build_net(spec: Mapping[str, Any]) -> nn.Module:
     """
     if spec.get("type") == "import":
         return build_imported(spec)
+    if spec.get("type") == "StandardisedNet":
+        return _standardised(spec)
     if spec.get("type") != "Graph":
         return build(spec)
     with torch.random.fork_rng(devices=[]):
         return Graph.from_dict(spec)
+
+
+def _standardised(spec: Mapping[str, Any]) -> StandardisedNet:
+    units = spec.get("units")
+    if not isinstance(spec.get("net"), Mapping) or not isinstance(units, Mapping):
+        raise ValueError("spec of a StandardisedNet must have a net and units")
+    try:
+        return StandardisedNet(build_net(spec["net"]), **units)
+    except TypeError as error:
+        raise ValueError(f"spec has no units of a StandardisedNet: {error}") from error

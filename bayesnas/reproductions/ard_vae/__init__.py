@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict
 
-from bayesnas.inference.runs.atomic_files import write_atomically
+from bayesnas.files import write_atomically
 from bayesnas.models.autoencoders.active_units import MEASURES
 from bayesnas.plots.latents import latents_figure
 from bayesnas.report.figure import write_figure

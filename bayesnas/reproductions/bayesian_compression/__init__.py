@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import bayesnas as bn
 from bayesnas.data import DataSet
-from bayesnas.inference.runs.atomic_files import write_atomically
+from bayesnas.files import write_atomically
 from bayesnas.models import BayesianCompressionNet
 from bayesnas.models.compression.threshold_sweep import knee
 from bayesnas.report.figure import write_figure

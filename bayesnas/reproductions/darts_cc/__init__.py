@@ -11,7 +11,8 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
-from bayesnas.inference.runs.atomic_files import read_json, write_atomically, write_json
+from bayesnas.files import write_atomically
+from bayesnas.inference.runs.atomic_files import read_json, write_json
 from bayesnas.nn.graphs.graph import Graph
 from bayesnas.report.figure import write_figure
 from bayesnas.report.tables import rows_as_csv

@@ -14,8 +14,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from bayesnas.files import write_atomically
 from bayesnas.inference import Posterior, fit, load
-from bayesnas.inference.runs.atomic_files import write_atomically
 from bayesnas.report.figure import write_figure
 from bayesnas.reproductions.base import Comparison, Reproduced, Reproduction, Request, claim
 from bayesnas.reproductions.generalised.figures import simplex_figure

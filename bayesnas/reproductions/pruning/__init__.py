@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from bayesnas.inference.runs.atomic_files import write_atomically
+from bayesnas.files import write_atomically
 from bayesnas.report.figure import write_figure
 from bayesnas.report.tables import rows_as_csv
 from bayesnas.reproductions.base import Comparison, Reproduced, Reproduction, Request, claim

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
+from bayesnas.files import write_atomically
 from bayesnas.inference.optim.update_counts import parameter_updates
-from bayesnas.inference.runs.atomic_files import write_atomically
 from bayesnas.models import GaussianNet
 from bayesnas.nn import mlp
 from bayesnas.report.figure import write_figure

@@ -19,7 +19,7 @@ from PIL import Image
 import bayesnas as bn
 import bayesnas.inference.runs.run_folder
 from bayesnas.cli.errors import in_option_words
-from bayesnas.cli.main import main
+from bayesnas.cli.main import build_parser, main
 
 FIT = ["fit", "gaussian-net", "--hidden", "16", "--lr", "0.01", "--draws", "4"]
 
@@ -181,6 +181,7 @@ def test_bad_input_is_a_line_and_writes_nothing(call, tmp_path, monkeypatch, wor
         (["fit"], "the following arguments are required: model"),
         ([*FIT, "--hidden", "0"], "must be whole numbers >= 1"),
         ([*FIT, "--prior-scale", "wide"], "'learned' or 'ard', got 'wide'"),
+        (["fit", "bayesian-compression", "--prior", "cauchy"], "invalid choice: 'cauchy'"),
         ([*FIT, "--steps", "1", "--epochs", "1"], "not allowed with argument"),
         (["prune", "run", "--fraction", "1", "--threshold", "1"], "not allowed with argument"),
         (["prune", "run", "--by", "magnitud"], "invalid choice: 'magnitud'"),
@@ -279,7 +280,11 @@ def test_ctrl_c_says_how_to_resume_and_that_gives_the_unbroken_fit(
     resumed = call_json(*again[1:])
     unbroken = call_json(*FIT, "--steps", 30)
     assert resumed["metrics"] == unbroken["metrics"]
-    assert files(tmp_path / "with a space") == ["posterior.safetensors", "run.json"]
+    assert files(tmp_path / "with a space") == [
+        "posterior.safetensors",
+        "run.json",
+        "run.toml",
+    ]
 
 
 def test_ctrl_c_without_a_folder_keeps_nothing(call, monkeypatch):
@@ -390,7 +395,11 @@ def test_report_as_json(call_json, run, tmp_path):
     found = call_json("report", run, "--draws", 4, "--out", tmp_path / "here.png")
     assert found["picture"] == str(tmp_path / "here.png")
     assert (tmp_path / "here.png").stat().st_size > 10_000
-    assert files(run) == ["posterior.safetensors", "run.json"]
+    assert files(run) == [
+        "posterior.safetensors",
+        "run.json",
+        "run.toml",
+    ]
     assert found["metrics"]["test"] == bn.load(run).evaluate(bn.data.load().test, draws=4)
     assert len(found["pruning"]["accuracy"]["density"]) == len(found["pruning"]["fraction"])
 
@@ -458,12 +467,22 @@ def test_version(capsys):
     assert capsys.readouterr().out == f"bayesnas {bn.__version__}\n"
 
 
-@pytest.mark.parametrize("command", ["models", "fit", "frontier", "prune", "report", "reproduce"])
-def test_help(capsys, command):
-    with pytest.raises(SystemExit) as stop:
-        main([command, "--help"])
-    assert stop.value.code == 0
-    assert "--json" in capsys.readouterr().out
+def test_every_help_shows_an_example_that_can_be_read(capsys):
+    parser = build_parser()
+    commands = re.findall(r"^    (\w+)", parser.format_help(), re.MULTILINE)
+    assert {"models", "fit", "predict", "reproduce"} <= set(commands)
+    for command in commands:
+        with pytest.raises(SystemExit) as stop:
+            main([command, "--help"])
+        assert stop.value.code == 0
+        shown = capsys.readouterr().out
+        assert "--json" in shown
+        examples = shown.partition("example:")[2].replace("\\\n", " ").splitlines()
+        lines = [line.strip() for line in examples if f"bayesnas {command}" in line]
+        assert lines, command
+        for line in lines:
+            words = re.search(rf"bayesnas ({command}.*?)( >.*|\)\"|:)?$", line).group(1)
+            assert build_parser().parse_args(shlex.split(words)).command == command
 
 
 @pytest.mark.parametrize(

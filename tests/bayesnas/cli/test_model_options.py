@@ -136,7 +136,6 @@ def test_two_classes_are_regressed_logistically(call_json):
         (("ard-vae", "--activation", "tanh"), "ard-vae does not take --activation"),
         (("ard-vae", "--decoder-prior", "free"), "--decoder-prior must be one of"),
         (("pyro-pair",), "'pyro-pair' can't be fitted from here: fit it from Python"),
-        (("bayesian-compression", "--prior", "cauchy"), "prior must be one of"),
         (("spike-and-slab-net", "--inclusion", "1.5"), "inclusion must be a probability"),
         (("gaussian-net", "--kl-weight-upper", "1"), "objective needs a model with trained"),
         (

@@ -8,7 +8,12 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bayesnas.plots.groups import plot_footprints, plot_group_sweep, plot_inputs
+from bayesnas.plots.groups import (
+    plot_footprints,
+    plot_group_sweep,
+    plot_inputs,
+    plot_layer_sizes,
+)
 
 SWEEP = xr.Dataset(
     {
@@ -65,3 +70,13 @@ def test_footprints_start_with_the_strongest_unit_each_on_its_own_scale(ax: Axes
     np.testing.assert_array_equal(drawn, expected)
     with pytest.raises(ValueError, match="weights must have a value for each of 1 x 3"):
         plot_footprints([[1.0, 0.0]], (1, 3), ax)
+
+
+def test_layer_sizes_stand_before_those_of_the_whole_network():
+    ax = plot_layer_sizes([64, 100, 10], [43, 17, 10], Figure().subplots())
+    widths = sorted(patch.get_width() for patch in ax.patches)
+    assert widths == [10, 10, 17, 43, 64, 100]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["inputs", "layer 1", "outputs"]
+    assert [text.get_text() for text in ax.texts][1] == "17 of 100"
+    with pytest.raises(ValueError, match="left must have 2 sizes, as whole has, got 1"):
+        plot_layer_sizes([3, 2], [3])

@@ -46,6 +46,18 @@ def test_pt2_needs_an_example(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("suffix", [".pt2", ".onnx"])
+def test_no_row_of_the_data_is_written(tmp_path, suffix):
+    """A view of two rows would bring along all the others."""
+    if suffix == ".onnx":
+        pytest.importorskip("onnxscript", reason="onnxscript is not installed: bayesnas[onnx]")
+    rows = torch.full((5000, 3), 0.123456789)
+    save_net(mlp([3, 2]), tmp_path / f"net{suffix}", rows[:2])
+    content = (tmp_path / f"net{suffix}").read_bytes()
+    assert len(content) < 30_000
+    assert rows[0].numpy().tobytes() not in content
+
+
 def test_nothing_is_replaced(tmp_path):
     path = tmp_path / "net.safetensors"
     path.write_text("mine")
@@ -55,7 +67,7 @@ def test_nothing_is_replaced(tmp_path):
 
 
 def test_bad_paths_are_named(tmp_path):
-    with pytest.raises(ValueError, match=r"end in \.safetensors or \.pt2, got 'net\.pkl'"):
+    with pytest.raises(ValueError, match=r"end in \.safetensors, \.pt2, \.onnx, got 'net\.pkl'"):
         save_net(mlp([3, 2]), "net.pkl")
     with pytest.raises(FileNotFoundError, match="there is no folder"):
         save_net(mlp([3, 2]), tmp_path / "absent" / "net.safetensors")

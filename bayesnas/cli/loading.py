@@ -1,21 +1,12 @@
-"""A saved run together with the data that it was fitted on."""
+"""Data sets and saved runs that the options name."""
 
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 import bayesnas as bn
-from bayesnas.checks import draw_count
-from bayesnas.cli.options import (
-    add_data_options,
-    add_device_option,
-    add_draws_option,
-    add_output_options,
-    data_options_given,
-    load_data,
-    path_word,
-)
+from bayesnas.checks import draw_count, whole_number
+from bayesnas.cli.arguments.shared import data_options_given
 from bayesnas.cli.output import note
 from bayesnas.data import DataSet
 from bayesnas.inference import Posterior, Posteriors
@@ -23,22 +14,20 @@ from bayesnas.inference.posterior.kl_path import KLWeightPath
 from bayesnas.models.autoencoders.base import Autoencoder
 
 
-def add_kl_weight_option(parser: argparse.ArgumentParser) -> None:
-    """Which posterior of a run that was fitted over a range of KL weights."""
-    parser.add_argument(
-        "--kl-weight", type=float, metavar="λ", help="of a run that was fitted over a range of them"
+def load_data(args: argparse.Namespace) -> DataSet:
+    """The data set that the options name."""
+    if args.split_seed is not None:
+        whole_number("split_seed", args.split_seed, 0)
+    return bn.data.load(
+        "digits" if args.data is None else args.data,
+        root=args.root,
+        target=args.target,
+        task=args.task,
+        test=args.test,
+        validation=args.validation or 0.0,
+        seed=args.split_seed or 0,
+        standardise=bool(args.standardise),
     )
-
-
-def add_run_options(parser: argparse.ArgumentParser) -> None:
-    """The folder of the run, and where its data is if the run does not say so."""
-    parser.add_argument(
-        "run_folder", metavar="RUN", type=path_word, help="folder of a finished run"
-    )
-    add_draws_option(parser)
-    add_device_option(parser)
-    add_output_options(parser)
-    add_data_options(parser, default=None)
 
 
 def open_run(args: argparse.Namespace) -> tuple[Posterior, DataSet]:
@@ -49,7 +38,7 @@ def open_run(args: argparse.Namespace) -> tuple[Posterior, DataSet]:
             and ``--kl-weight`` is none of them, or it was fitted at one and that is another.
     """
     post, data = open_fitted(args)
-    return _at(post, args.kl_weight, args.run_folder), data
+    return at_kl_weight(post, args), data
 
 
 def open_fitted(args: argparse.Namespace) -> tuple[Posterior | KLWeightPath, DataSet]:
@@ -59,7 +48,7 @@ def open_fitted(args: argparse.Namespace) -> tuple[Posterior | KLWeightPath, Dat
         ValueError: the run does not say where its data came from and ``--data`` doesn't either,
             or the training data is not what the run was fitted on.
     """
-    draw_count("draws", args.draws, 0)
+    draw_count("draws", getattr(args, "draws", 0), 0)
     post = bn.load(args.run_folder, device=args.device)
     data = _load_data(args, post)
     if isinstance(post.model, Autoencoder):
@@ -68,7 +57,14 @@ def open_fitted(args: argparse.Namespace) -> tuple[Posterior | KLWeightPath, Dat
     return post, data
 
 
-def _at(post: Posterior | KLWeightPath, kl_weight: float | None, folder: Path) -> Posterior:
+def at_kl_weight(post: Posterior | KLWeightPath, args: argparse.Namespace) -> Posterior:
+    """The posterior of a run at ``--kl-weight``, or at the one it was fitted at.
+
+    Raises:
+        ValueError: the run was fitted over a range of KL weights and the option is none of them,
+            or it was fitted at one and the option is another.
+    """
+    kl_weight, folder = args.kl_weight, args.run_folder
     if isinstance(post, KLWeightPath):
         if kl_weight is None:
             which = "at each of" if isinstance(post, Posteriors) else "over the range"

@@ -1,0 +1,1 @@
+"""Options that commands share; without torch, so that wrong words are answered at once."""

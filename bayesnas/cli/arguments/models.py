@@ -1,0 +1,147 @@
+"""Options that describe a model."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+from collections.abc import Mapping
+from typing import Any
+
+from bayesnas.cli.arguments.names import GROUP_PRIORS, LIKELIHOODS, MODEL_OPTIONS
+from bayesnas.cli.arguments.values import inclusion, prior_scale, widths
+
+_ALL = tuple(dict.fromkeys(itertools.chain.from_iterable(MODEL_OPTIONS.values())))
+
+
+class ModelHelp(argparse.Action):
+    """``--help`` that shows the options of the model that is named before it, or of all."""
+
+    def __init__(self, **options: Any) -> None:
+        """As argparse makes actions; it takes no words."""
+        super().__init__(**options, nargs=0)
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: object,
+        option_string: str | None = None,
+    ) -> None:
+        """Print and exit."""
+        taken = MODEL_OPTIONS.get(getattr(namespace, "model", None) or "", _ALL)
+        for action in parser._actions:
+            if action.dest in _ALL and action.dest not in taken:
+                action.help = argparse.SUPPRESS
+        parser.print_help()
+        parser.exit()
+
+
+def model_options_given(args: argparse.Namespace) -> dict[str, Any]:
+    """Options of :func:`add_model_options` that stand on the command line."""
+    return {name: getattr(args, name) for name in _ALL if getattr(args, name) is not None}
+
+
+def check_model_options(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The options given, if the model of this name takes them all.
+
+    Raises:
+        ValueError: naming the ones that it does not take.
+
+    >>> check_model_options("gaussian-net", {"prior": "horseshoe"})
+    Traceback (most recent call last):
+    ...
+    ValueError: gaussian-net does not take --prior
+    """
+    foreign = [n for n in given if n not in MODEL_OPTIONS.get(name, ())]
+    if foreign:
+        options = ", ".join(f"--{n.replace('_', '-')}" for n in foreign)
+        raise ValueError(f"{name} does not take {options}")
+    return dict(given)
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """The model and its options; what is not given is as in Python."""
+    parser.add_argument("model", nargs="?", help="name of a model, see `bayesnas models`")
+    group = parser.add_argument_group("model (bayesnas fit MODEL --help shows those of one)")
+    add_network_options(group, " (100; of an encoder 200 200)")
+    group.add_argument(
+        "--prior-scale",
+        type=prior_scale,
+        metavar="SCALE",
+        help="prior standard deviation: a number, one a layer '1,0.5', learned or ard (1.0)",
+    )
+    group.add_argument(
+        "--prior",
+        choices=GROUP_PRIORS,
+        metavar="PRIOR",
+        help=f"of the scale of a group: {', '.join(GROUP_PRIORS)} ({GROUP_PRIORS[0]})",
+    )
+    group.add_argument("--gates", help="weights, neurons or filters (weights)")
+    group.add_argument(
+        "--inclusion",
+        type=inclusion,
+        metavar="P",
+        help="prior probability that a weight exists; learned: one a layer, of spike-and-slab-net",
+    )
+    group.add_argument(
+        "--slab-scale", type=prior_scale, metavar="SCALE", help="of a weight that exists (1.0)"
+    )
+    group.add_argument("--hyperparameters", help="maximum or posterior (maximum)")
+    add_likelihood_options(group)
+    group.add_argument(
+        "--estimator",
+        choices=("local", "weight"),
+        help="sample the outputs of layers, or the weights once a batch (local)",
+    )
+    _add_autoencoder_options(parser)
+
+
+def _add_autoencoder_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("autoencoders, which ignore the targets of the data")
+    group.add_argument("--latents", type=int, metavar="N", help="the most that can be used")
+    group.add_argument("--network", help="mlp or convolution (mlp)")
+    group.add_argument(
+        "--binarize",
+        action="store_true",
+        default=None,
+        help="draw pixels anew at every sight, 1 with the probability that a grey value gives",
+    )
+    group.add_argument(
+        "--relevance-prior",
+        help="of the scale of a dimension: half-normal, half-cauchy, gamma, log-uniform or none "
+        "(half-normal)",
+    )
+    group.add_argument(
+        "--decoder-prior", help="of the decoder's first layer: gaussian, unit or none (gaussian)"
+    )
+    group.add_argument("--mass", type=float, help="mean number of features of an example")
+    group.add_argument("--guide-structure", help="structured or mean-field (structured)")
+
+
+def add_network_options(group: argparse._ActionsContainer, default: str) -> None:
+    """The hidden layers of a multilayer perceptron."""
+    group.add_argument(
+        "--hidden",
+        nargs="+",
+        type=widths,
+        metavar="WIDTH",
+        help=f"units of every hidden layer, as in '300 100' or '300,100'; none: linear{default}",
+    )
+    group.add_argument("--activation", help="between the layers (relu)")
+
+
+def add_likelihood_options(group: argparse._ActionsContainer) -> None:
+    """What the outputs of a network say of the targets."""
+    group.add_argument(
+        "--likelihood",
+        choices=LIKELIHOODS,
+        metavar="NAME",
+        help=f"of nets any of {', '.join(LIKELIHOODS)}; of the others bernoulli or gaussian "
+        "(categorical for classes, gaussian for a regression)",
+    )
+    group.add_argument(
+        "--noise-scale",
+        type=float,
+        metavar="SCALE",
+        help="standard deviation of the noise of a gaussian likelihood (learned)",
+    )

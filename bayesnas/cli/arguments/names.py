@@ -1,0 +1,53 @@
+"""Names that the parser knows before torch is imported; a test holds them to the registries."""
+
+from __future__ import annotations
+
+DATA_SETS = ("digits", "diabetes", "breast-cancer", "mnist", "fashion-mnist", "cifar10")
+LIKELIHOODS = (
+    "categorical",
+    "bernoulli",
+    "ordinal",
+    "gaussian",
+    "heteroscedastic",
+    "poisson",
+    "negative-binomial",
+)
+GROUP_PRIORS = ("normal-jeffreys", "horseshoe", "log-uniform-truncated")
+SUPERFLUOUS_DENSITY = 0.99
+
+_NET = ("hidden", "activation", "likelihood", "noise_scale", "estimator")
+_AUTOENCODER = ("latents", "hidden", "network", "likelihood", "noise_scale", "binarize")
+MODEL_OPTIONS: dict[str, tuple[str, ...]] = {
+    "ard-regression": ("noise_scale", "hyperparameters"),
+    "ard-vae": (*_AUTOENCODER, "relevance_prior", "decoder_prior"),
+    "bayesian-compression": (*_NET, "prior"),
+    "gaussian-net": (*_NET, "prior_scale"),
+    "indian-buffet-vae": (*_AUTOENCODER, "mass", "guide_structure"),
+    "spike-and-slab-net": (*_NET, "gates", "inclusion", "slab_scale"),
+    "spike-and-slab-regression": ("likelihood", "noise_scale", "inclusion", "slab_scale"),
+}
+"""Options of the models that the command line makes; others are fitted from Python."""
+
+PRUNING_RULES = {
+    "density": "relative density of the posterior at 0, |μ|/σ",
+    "evidence": "rise of the evidence without the weight",
+    "magnitude": "|w|",
+    "obd": "½ h w², h on the diagonal of the Gauss–Newton matrix",
+    "fisher": "½ h w², h on the diagonal of the empirical Fisher matrix",
+    "obs": "w²/2[H⁻¹], the weights that stay moved",
+    "relevance": "share in the collinear directions of the posterior",
+    "random": "a random order",
+}
+"""Titles of the criteria of pruning by name."""
+
+REPRODUCTIONS = {
+    "ard-vae": "latent dimensions that a variational autoencoder needs",
+    "bayesian-compression": "Bayesian compression of LeNet-300-100",
+    "bayesian-compression-lenet-5": "Bayesian compression of LeNet-5-Caffe",
+    "darts-cc": "architectures of every complexity from one search",
+    "generalised": "structures chosen, and left, by the coefficients of the generalised objective",
+    "ibp": "moments and draws of Indian buffet processes",
+    "pruning": "criteria of pruning, logistic regression",
+    "varhypernet": "hypernetworks over the KL weight",
+}
+"""Titles by name."""

@@ -1,0 +1,98 @@
+"""Types of the values of options."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from pathlib import Path
+from typing import NamedTuple
+
+from bayesnas.files import path_of
+
+
+class KLRange(NamedTuple):
+    """A range of KL weights, to be fitted at once."""
+
+    low: float
+    high: float
+
+
+def widths(text: str) -> list[int]:
+    """Widths from ``"300,100"``; none from ``"none"``.
+
+    >>> widths("300,100"), widths("none")
+    ([300, 100], [])
+    """
+    if text == "none":
+        return []
+    return [_whole(word) for word in text.split(",")]
+
+
+def prior_scale(text: str) -> float | list[float] | str:
+    """A prior scale: a number, one a layer with commas between, ``learned`` or ``ard``.
+
+    >>> prior_scale("0.1"), prior_scale("1,0.5"), prior_scale("learned")
+    (0.1, [1.0, 0.5], 'learned')
+    """
+    if text in ("learned", "ard"):
+        return text
+    try:
+        scales = [float(word) for word in text.split(",")]
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(
+            f"must be a number, one a layer with commas between, 'learned' or 'ard', got {text!r}"
+        ) from error
+    return scales[0] if len(scales) == 1 else scales
+
+
+def inclusion(text: str) -> float | str:
+    """A prior probability, or ``learned``.
+
+    >>> inclusion("0.1"), inclusion("learned")
+    (0.1, 'learned')
+    """
+    if text == "learned":
+        return text
+    try:
+        return float(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"must be a number or 'learned', got {text!r}") from error
+
+
+def kl_weight(text: str) -> float | list[float] | KLRange:
+    """A KL weight, several with commas between, or a range with a colon between its ends.
+
+    >>> kl_weight("0.5"), kl_weight("0.1,1,10")
+    (0.5, [0.1, 1.0, 10.0])
+    >>> kl_weight("0.1:100")
+    KLRange(low=0.1, high=100.0)
+    """
+    separator = ":" if ":" in text else ","
+    try:
+        found = [float(word) for word in text.split(separator)]
+    except ValueError:
+        found = []
+    if separator == "," and found:
+        return found[0] if len(found) == 1 else found
+    if len(found) != 2 or not 0 < found[0] < found[1] < math.inf:
+        raise argparse.ArgumentTypeError(
+            "must be a number, several with commas between, or a range LOW:HIGH with "
+            f"0 < LOW < HIGH, got {text!r}"
+        )
+    return KLRange(found[0], found[1])
+
+
+def path_word(text: str) -> Path:
+    """A path, its ``~`` replaced; argparse names the option where it is none."""
+    try:
+        return path_of("it", text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error).removeprefix("it ")) from error
+
+
+def _whole(word: str) -> int:
+    if not (word.isdecimal() and int(word) >= 1):
+        raise argparse.ArgumentTypeError(
+            f"must be whole numbers >= 1, as in '300 100' or '300,100', or 'none', got {word!r}"
+        )
+    return int(word)

@@ -1,0 +1,113 @@
+"""``bayesnas predict``: targets of new rows."""
+
+from __future__ import annotations
+
+import argparse
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+import bayesnas as bn
+from bayesnas.checks import draw_count, fraction_in, seed_number
+from bayesnas.cli.loading import at_kl_weight
+from bayesnas.cli.output import Outcome
+from bayesnas.files import check_new_file, write_new
+from bayesnas.inference import Posterior
+from bayesnas.models.autoencoders.base import Autoencoder
+from bayesnas.report.tables import rows_as_csv
+
+Array = npt.NDArray[Any]
+
+
+def run(args: argparse.Namespace) -> Outcome:
+    """Predict, and print or write."""
+    draw_count("draws", args.draws, 1)
+    fraction_in("level", args.level, "(0, 1)")
+    seed_number("seed", args.seed)
+    if args.out is not None:
+        check_new_file("out", args.out, (".csv", ".npz"))
+    post = at_kl_weight(bn.load(args.run_folder, device=args.device), args)
+    if isinstance(post.model, Autoencoder):
+        raise ValueError(
+            f"RUN must predict targets, got the {post.model.describe()} in {args.run_folder}"
+        )
+    x, _ = bn.data.read_rows(args.data, post.data)
+    classification = post.data.task == "classification"
+    found = _classes(post, x, args) if classification else _numbers(post, x, args)
+    columns = _columns(found)
+    rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    content: dict[str, Any] = {
+        "run": str(args.run_folder),
+        "data": str(args.data),
+        "kl_weight": post.kl_weight,
+        "draws": args.draws,
+        "level": None if classification else args.level,
+        "predictions": rows,
+        "out": None if args.out is None else str(args.out),
+    }
+    if args.out is None:
+        return Outcome(rows_as_csv(rows).rstrip("\n"), content)
+    _write(args.out, found, rows)
+    return Outcome(f"predictions of {len(rows):,} rows in {args.out}", content)
+
+
+def _numbers(post: Posterior, x: Any, args: argparse.Namespace) -> dict[str, Array]:
+    """Mean, standard deviation and interval, ``[n]`` or ``[n, k]``, in the units of the targets."""
+    mean, scale = post.moments(x, args.draws, seed=args.seed)
+    lower, upper = post.interval(x, args.level, draws=args.draws, seed=args.seed)
+    units = post.data.standardisation
+    if units is not None:
+        mean, lower, upper = (units.invert_y(value) for value in (mean, lower, upper))
+        if units.y_scale is not None:
+            scale = scale * scale.new_tensor(units.y_scale)
+    found = {"mean": mean, "sd": scale, "lower": lower, "upper": upper}
+    return {name: value.cpu().numpy() for name, value in found.items()}
+
+
+def _classes(post: Posterior, x: Any, args: argparse.Namespace) -> dict[str, Array]:
+    """Label ``[n]`` and probabilities ``[n, classes]``; of several labels a row ``[n, k]`` each."""
+    probabilities = post.predict(x, args.draws, seed=args.seed).mean(0).cpu().numpy()
+    if post.example[1].ndim > 1:
+        return {"label": (probabilities > 0.5).astype(np.int64), "probability": probabilities}
+    if probabilities.ndim == 1:
+        probabilities = np.stack([1 - probabilities, probabilities], 1)
+    names = post.data.class_names or tuple(map(str, range(probabilities.shape[1])))
+    classes = np.array(names)
+    return {
+        "label": classes[probabilities.argmax(1)],
+        "probability": probabilities,
+        "classes": classes,
+    }
+
+
+def _columns(found: dict[str, Array]) -> dict[str, list[Any]]:
+    """One list a column: of tables, a column each, with the class or the place in its name."""
+    columns: dict[str, list[Any]] = {}
+    for name, values in found.items():
+        if name == "classes":
+            continue
+        if values.ndim == 1:
+            columns[name] = _plain(values)
+            continue
+        ends = found["classes"] if "classes" in found else range(values[0].size)
+        for end, column in zip(ends, values.reshape(len(values), -1).T, strict=True):
+            columns[f"{name}_{end}"] = _plain(column)
+    return columns
+
+
+def _plain(values: Array) -> list[Any]:
+    """As many digits as single precision has."""
+    plain = list(values.tolist())
+    return [float(f"{value:.7g}") for value in plain] if values.dtype.kind == "f" else plain
+
+
+def _write(path: Path, found: dict[str, Array], rows: list[dict[str, Any]]) -> None:
+    if path.suffix == ".csv":
+        write_new(path, rows_as_csv(rows).encode())
+        return
+    stream = io.BytesIO()
+    np.savez(stream, allow_pickle=False, **found)
+    write_new(path, stream.getvalue())

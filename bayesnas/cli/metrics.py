@@ -1,0 +1,62 @@
+"""Metrics as tables of text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from bayesnas.cli.output import number
+from bayesnas.inference.posterior.posterior import Posterior
+from bayesnas.report.findings import target_scale
+from bayesnas.report.tables import table
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+_BOUND_ROWS = ("elbo", "expected_log_lik", "kl")
+
+
+def metrics_table(post: Posterior, metrics: dict[str, dict[str, float]]) -> str:
+    """Metrics as rows, a column each for the parts of the data.
+
+    The terms of the bound stand for the training sample alone: they are sums over it.
+    """
+    columns = list(metrics)
+    names = [name for name in metrics[columns[0]] if name not in (*_BOUND_ROWS, "elbo_error")]
+    rows = [["", *columns]]
+    rows += [[name, *(number(metrics[c][name]) for c in columns)] for name in names]
+    scale = target_scale(post)
+    if scale is not None:
+        own = [number(scale * metrics[c]["rmse"]) for c in columns]
+        rows.append(["rmse, not standardised", *own])
+    if "train" in metrics:
+        rest = [""] * (len(columns) - 1)
+        train = metrics["train"]
+        bound = number(train["elbo"])
+        rows.append(["bound E log p - λ KL", bound, *rest])
+        rows.append(["  E log p(D|w)", number(train["expected_log_lik"]), *rest])
+        rows.append(["  KL(q||p)", number(train["kl"]), *rest])
+    return table(rows)
+
+
+def frontier_table(measures: xr.Dataset, fits: Sequence[str] | None = None) -> str:
+    """Measures over the KL weight: a row for each, and in front the fit where there are several.
+
+    Predictions, stability and kept weights are those of the part that is judged, the bound and
+    the KL those of the training part.
+    """
+    wanted = ("accuracy", "rmse", "nll", "ece", "stability", "elbo", "kl", "parameters")
+    shown = [name for name in wanted if name in measures]
+    headings = {"elbo": "bound, train", "parameters": "kept"}
+    rows = [["λ", *(headings.get(name, name) for name in shown)]]
+    rows += [
+        [f"{kl_weight:.4g}", *(_measure(name, measures[name].values[index]) for name in shown)]
+        for index, kl_weight in enumerate(measures["kl_weight"].values)
+    ]
+    if fits is not None:
+        rows = [["fit", *rows[0]], *([fit, *row] for fit, row in zip(fits, rows[1:], strict=True))]
+    return table(rows)
+
+
+def _measure(name: str, value: float) -> str:
+    return f"{value:,.0f}" if name in ("elbo", "kl", "parameters") else number(float(value))

@@ -1,0 +1,137 @@
+"""New rows from a file, as a fit took those it was fitted on."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bayesnas.data.info import DataInfo
+from bayesnas.data.sources.arrays import as_number_tensor, as_target_tensor
+from bayesnas.data.sources.csv_npz import check_numeric, has_header, read_arrays, read_table
+from bayesnas.files import path_of
+from bayesnas.typed import typed
+
+
+@typed()
+def read_rows(
+    path: str | os.PathLike[str], like: DataInfo, *, target: str | None = None
+) -> tuple[Tensor, Tensor | None]:
+    """Rows of a `.csv` or `.npz` file for a posterior, and their targets where the file has them.
+
+    Columns are found by the names they had in training, whatever their order; others are left
+    aside. Rows are standardised as those of the training part were, labels numbered alike.
+
+    Args:
+        path: a table with the columns of the training data, with or without its target; or arrays
+            `x` and, with targets, `y`.
+        like: what is known of the training data, `post.data`.
+        target: column of the targets; None: that of the training data where it was named, or
+            else the one that is no feature, where there is one such.
+
+    Returns:
+        x `[n, ...]` and y `[n]`, or None without targets.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no table, lacks a column, holds something that is no number, or a label
+            that the training data had not.
+
+    Example:
+        >>> import numpy, bayesnas.data
+        >>> data = bayesnas.data.load("diabetes", standardise=True)
+        >>> numpy.savez("new.npz", x=numpy.ones((5, 10)))
+        >>> x, y = read_rows("new.npz", data.info)
+        >>> x.shape, y
+        (torch.Size([5, 10]), None)
+    """
+    found = path_of("path", path)
+    if not found.is_file():
+        raise FileNotFoundError(f"there is no data file {found}")
+    if found.suffix not in (".csv", ".npz"):
+        raise ValueError(f"data must be a .csv or .npz file, got {str(path)!r}")
+    x, y = _from_npz(found) if found.suffix == ".npz" else _from_csv(found, like, target)
+    if not bool(x.isfinite().all()):
+        row = int((~x.isfinite()).flatten(1).any(1).nonzero()[0])
+        raise ValueError(f"{found.name} must hold finite numbers, got others in row {row}")
+    targets = None if y is None else _targets(y, like)
+    if like.standardisation is not None:
+        x = like.standardisation.apply(x)
+        targets = None if targets is None else like.standardisation.apply_y(targets)
+    return x, targets
+
+
+def _from_npz(path: Path) -> tuple[Tensor, Any]:
+    arrays = read_arrays(path)
+    if "x" not in arrays or arrays.keys() - {"x", "y"}:
+        raise ValueError(
+            f"{path.name} must hold the array x, and y where there are targets, "
+            f"got {', '.join(sorted(arrays)) or 'none'}"
+        )
+    return as_number_tensor("x", arrays["x"]), arrays.get("y")
+
+
+def _from_csv(path: Path, like: DataInfo, target: str | None) -> tuple[Tensor, Any]:
+    wanted = like.feature_names
+    header = has_header(path) if wanted is None or _numbered(wanted) else True
+    frame = read_table(path, header=0 if header else None, columns=1)
+    frame.columns = [str(c) if header else f"column{c}" for c in frame.columns]
+    if wanted is None:
+        if target is not None and target not in frame.columns:
+            raise ValueError(f"target must be one of {', '.join(frame.columns)}, got {target!r}")
+        features = frame if target is None else frame.drop(columns=target)
+        y = None if target is None else frame[target]
+    else:
+        missing = [name for name in wanted if name not in frame.columns]
+        if missing:
+            raise ValueError(
+                f"{path.name} must have the columns of the training data: {', '.join(missing)} "
+                f"missing, got {', '.join(frame.columns)}"
+            )
+        features = frame[list(wanted)]
+        y = _target_column(frame, wanted, like, target)
+    check_numeric(features)
+    return as_number_tensor("x", features), y
+
+
+def _numbered(names: Sequence[str]) -> bool:
+    return all(name == f"column{index}" for index, name in enumerate(names))
+
+
+def _target_column(
+    frame: Any, features: Sequence[str], like: DataInfo, target: str | None
+) -> Any | None:
+    known = None if like.source is None else like.source.target
+    others = [name for name in frame.columns if name not in features]
+    if target is not None and target not in others:
+        raise ValueError(f"target must be one of {', '.join(others) or 'none'}, got {target!r}")
+    name = target or (known if known in others else None)
+    if name is None and known is None and len(others) == 1:
+        name = others[0]
+    return None if name is None else frame[name]
+
+
+def _targets(y: Any, like: DataInfo) -> Tensor:
+    """Targets as numbers: of classes with names, text by their order."""
+    numbers, names = as_target_tensor(y)
+    if names is None:
+        return numbers if like.task == "classification" else numbers.double()
+    known = like.class_names
+    if like.task == "regression" or known is None:
+        raise ValueError(f"y must hold numbers, as in training, got text such as {names[0]!r}")
+    new = [name for name in names if name not in known]
+    if new:
+        raise ValueError(
+            f"y must hold labels of the training data, {_listed(known)}, got {new[0]!r}"
+        )
+    order = torch.tensor([known.index(name) for name in names])
+    return order[numbers]
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:10])
+    return shown if len(names) <= 10 else f"{shown}, …"

@@ -1,0 +1,90 @@
+"""Paths that a user gives, and files that are whole or not there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def path_of(name: str, value: object) -> Path:
+    """Return a path, a leading ``~`` replaced by the home folder.
+
+    Raises:
+        TypeError: for what is neither a string nor a path.
+        ValueError: for an empty one, one with a null character, or ``~`` of nobody here.
+
+    >>> path_of("out", "runs/a").name
+    'a'
+    """
+    if not isinstance(value, (str, os.PathLike)):
+        raise TypeError(f"{name} must be a path, got {value!r:.200}")
+    text = os.fspath(value)
+    if not isinstance(text, str) or not text or "\0" in text:
+        raise ValueError(f"{name} must be a path, got {text!r:.200}")
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:  # no such user
+        raise ValueError(f"{name} must be a path, got {text!r}: {error}") from error
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Replace ``path`` by ``content`` in one step; a crash leaves the old file or the new one.
+
+    What is not complete yet lies beside it as ``.<name>.partial``, which no reader looks at;
+    the next writing of ``path`` begins it anew.
+
+    Raises:
+        OSError: naming the path, where the disk is full or the folder can't be written; the
+            file that was there is untouched.
+    """
+    partial = partial_of(path)
+    try:
+        with partial.open("wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise OSError(error.errno, f"could not write {path}: {error.strerror}") from error
+
+
+def partial_of(path: Path) -> Path:
+    """Where a file lies until it is complete."""
+    return path.with_name(f".{path.name}.partial")
+
+
+def write_new(path: Path, content: bytes) -> None:
+    """Write a file that is not there yet, in one step.
+
+    Raises:
+        FileExistsError: it is there; it stays as it is.
+        OSError: naming the path, where it can't be written; nothing is left of it.
+    """
+    if path.exists():
+        raise FileExistsError(f"{path} is there already; give another path")
+    write_atomically(path, content)
+
+
+def check_new_file(name: str, value: str | os.PathLike[str], suffixes: Sequence[str]) -> Path:
+    """The path, if a new file can be written there.
+
+    Args:
+        name: of the argument.
+        value: the path.
+        suffixes: one of which it has to end in.
+
+    Raises:
+        ValueError: it ends in none of them.
+        FileExistsError: it is there already.
+        FileNotFoundError: its folder is not.
+    """
+    found = path_of(name, value)
+    if found.suffix not in suffixes:
+        raise ValueError(f"{name} must end in {', '.join(suffixes)}, got {str(value)!r}")
+    if found.exists():
+        raise FileExistsError(f"{found} is there already; give another path")
+    if not found.parent.is_dir():
+        raise FileNotFoundError(f"there is no folder {found.parent} to write {found.name} to")
+    return found

@@ -1,0 +1,1 @@
+"""What leaves the package: plain networks in the units of the data, and their files."""

@@ -1,0 +1,76 @@
+"""What new targets will be: their means, standard deviations and intervals, noise included."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from bayesnas.inference.evaluation.enumeration import summed_mean
+from bayesnas.inference.evaluation.predictive import (
+    PosteriorDraw,
+    batch_traces,
+    conditional_means,
+    conditional_samples,
+    posterior_draws,
+)
+from bayesnas.inference.runtime.random_state import RandomStream
+from bayesnas.models.base import BayesianModel
+
+
+def predictive_moments(
+    model: BayesianModel, x: Tensor, example: Tensor, draws: int, seed: int
+) -> tuple[Tensor, Tensor]:
+    r"""Mean and standard deviation of the targets, by the law of total variance.
+
+    .. math:: V[y] = E_w V[y \mid w] + V_w E[y \mid w]
+
+    Args:
+        model: fitted, in evaluation mode.
+        x: inputs ``[n, ...]``.
+        example: a few inputs, for guides that look at them.
+        draws: of the weights.
+        seed: of the draws.
+
+    Returns:
+        two tensors ``[n, ...]`` in double precision.
+    """
+    total, squares = torch.zeros(()), torch.zeros(())
+    for draw in posterior_draws(model, example, draws, seed):
+        total = total.to(x.device) + conditional_means(model, x, draw).double()
+        squares = squares.to(x.device) + _second_moments(model, x, draw)
+    mean = total / draws
+    return mean, (squares / draws - mean.square()).clamp(min=0.0).sqrt()
+
+
+def predictive_interval(
+    model: BayesianModel, x: Tensor, example: Tensor, level: float, draws: int, seed: int
+) -> tuple[Tensor, Tensor]:
+    """Both ends of central intervals of the targets, ``[n, ...]``, from one target a draw.
+
+    Args:
+        model: fitted, in evaluation mode.
+        x: inputs ``[n, ...]``.
+        example: a few inputs, for guides that look at them.
+        level: probability of an interval.
+        draws: of the weights.
+        seed: of the draws.
+    """
+    stream = RandomStream(seed + 1, x.device)
+    sampled = torch.stack(
+        [
+            conditional_samples(model, x, draw, stream)
+            for draw in posterior_draws(model, example, draws, seed)
+        ]
+    )
+    low, high = ((1 - level) / 2, (1 + level) / 2)
+    return sampled.quantile(low, dim=0), sampled.quantile(high, dim=0)
+
+
+def _second_moments(model: BayesianModel, x: Tensor, draw: PosteriorDraw) -> Tensor:
+    """E[y² | w] for every row, in batches."""
+    found = []
+    for trace, _ in batch_traces(model, x, draw):
+        fn = trace.nodes[model.target_site]["fn"]
+        squares = fn.variance.double() + fn.mean.double().square()
+        found.append(summed_mean(model, trace, squares) if model.summed_out else squares)
+    return torch.cat(found)
