@@ -58,7 +58,7 @@ class Likelihood(nn.Module):
         """
         raise TypeError(
             f"likelihood={self.name!r} does not say what its outputs are for targets in other "
-            "units: take the net with compact(standardise=False)"
+            "units: take the net with compact()"
         )
 
     def size_for(self, classes: int | None) -> None:

@@ -20,7 +20,6 @@ from bayesnas.inference.compression.compressed import Compressed, weight_count
 from bayesnas.inference.compression.pretraining import Pretraining, pretrained
 from bayesnas.inference.compression.stages import Descent, Effort, Stage, flattened, with_noise
 from bayesnas.inference.config.inputs import Data, checked_tensors
-from bayesnas.inference.deployment.plain_network import in_data_units
 from bayesnas.inference.fit import fit
 from bayesnas.inference.posterior.posterior import Posterior
 from bayesnas.inference.runtime.device import resolve_device
@@ -115,10 +114,11 @@ def compress(
     chosen = _chosen(stages, tolerance)
     end = stages[chosen]
     return Compressed(
-        in_data_units(end.module(), parts[0].info, model),
+        end.module(),
         end.posterior,
         _table(stages, chosen),
         weight_count(model.plain_module()),
+        parts[0].info,
     )
 
 

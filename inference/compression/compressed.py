@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from torch import nn
 
 from bayesnas.coding import encode
+from bayesnas.data import DataInfo
+from bayesnas.inference.deployment.plain_network import in_data_units
 from bayesnas.inference.posterior.posterior import Posterior
 
 if TYPE_CHECKING:
@@ -20,22 +22,23 @@ class Compressed:
     """A network made smaller.
 
     Attributes:
-        module: the smaller network, a plain module in evaluation mode that takes all inputs, in
-            their own units where the data were standardised
-            (:class:`~bayesnas.nn.StandardisedNet`); where a first layer reads some of them only,
-            the network begins with :class:`~bayesnas.nn.SelectInputs`.
+        module: the smaller network, a plain module in evaluation mode that takes all inputs, as
+            the fit took them; where a first layer reads some of them only, it begins with
+            :class:`~bayesnas.nn.SelectInputs`.
         posterior: on the weights of the smaller network (behind such a selection).
         path: over ``stage``, from the whole network down: ``weights``, what its matrices and
             kernels hold; ``parameters``, biases and the like included; ``loss``, the mean over
             validation examples of the error (classification) or the squared error, and
             ``loss_error``, its standard error; ``chosen``, whether it is the one that is given.
         weights_before: of the network as it was given.
+        data: of the training part.
     """
 
     module: nn.Module
     posterior: Posterior
     path: xr.Dataset
     weights_before: int
+    data: DataInfo
 
     @property
     def weights(self) -> int:
@@ -48,8 +51,19 @@ class Compressed:
         return self.weights / self.weights_before
 
     def encode(self, path: str | os.PathLike[str]) -> int:
-        """Write the network to a file of few bytes, see :func:`bayesnas.encode`; its size."""
-        return encode(self.module, path)
+        """Write the network, :meth:`in_data_units`, to a file of few bytes; its size.
+
+        See :func:`bayesnas.encode`.
+        """
+        return encode(self.in_data_units(), path)
+
+    def in_data_units(self) -> nn.Module:
+        """The network for rows as they came, and with numbers in the units of the targets.
+
+        Where the data of the fit were standardised it is a :class:`~bayesnas.nn.StandardisedNet`
+        around :attr:`module`, else :attr:`module` itself.
+        """
+        return in_data_units(self.module, self.data, self.posterior.model)
 
     def __repr__(self) -> str:
         """What is left, and the loss on validation data, on one line."""

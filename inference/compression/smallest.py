@@ -77,11 +77,11 @@ def smallest(
         _reduced(each, x, y, limit if loss <= limit else loss + tolerance * error)
         for each, (loss, error) in zip(whole, losses, strict=True)
     ]
-    modules = [each.compact(standardise=False) for each in found]
+    modules = [each.compact() for each in found]
     table = _table(found, [weight_count(module) for module in modules], x, y, limit)
     chosen = int(table["chosen"].argmax("stage"))
     before = weight_count(whole[0].model.plain_module())
-    return Compressed(found[chosen].compact(), found[chosen], table, before)
+    return Compressed(modules[chosen], found[chosen], table, before, whole[0].data)
 
 
 def _along(

@@ -41,14 +41,14 @@ class Stage:
 
     def module(self) -> nn.Module:
         """A plain module that takes all inputs."""
-        net = without_noise(self.posterior.compact(standardise=False)).eval()
+        net = without_noise(self.posterior.compact()).eval()
         if self.inputs is None:
             return net
         return nn.Sequential(nn.Flatten(), SelectInputs(self.inputs.tolist()), net).eval()
 
     def weights(self) -> int:
         """Numbers in its matrices and kernels."""
-        return weight_count(self.posterior.compact(standardise=False))
+        return weight_count(self.posterior.compact())
 
 
 @dataclass(frozen=True)

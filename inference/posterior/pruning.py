@@ -163,15 +163,16 @@ class Prunable(ArvizExport):
         return pruning_curve(self._sample(data), fractions, prunings, seed)
 
     @typed()
-    def compact(self, *, standardise: bool = True) -> nn.Module:
+    def compact(self, *, standardise: bool = False) -> nn.Module:
         """Return a plain module at the posterior means, dead groups physically removed.
 
-        Where the data of the fit were standardised, the module takes rows as they came and gives
-        numbers in the units of the targets: it is a :class:`~bayesnas.nn.StandardisedNet` around
-        the network.
+        It takes inputs as the fit took them, as :meth:`predict` does.
 
         Args:
-            standardise: False gives the network alone, for inputs as the fit took them.
+            standardise: whether it standardises them itself, where the data of the fit were: it
+                then takes rows as they came and gives numbers in the units of the targets, as a
+                :class:`~bayesnas.nn.StandardisedNet` around the network. :meth:`export` writes
+                that one.
 
         Raises:
             TypeError: for a model without a network, or a likelihood of one's own whose outputs
@@ -188,8 +189,8 @@ class Prunable(ArvizExport):
         """Write the posterior, or its compact network, as one file for other programs.
 
         - ``.nc``: what :meth:`to_arviz` gives; ``arviz.from_netcdf`` opens it.
-        - ``.safetensors``: :meth:`compact`, its layers and units in the header.
-        - ``.pt2``: :meth:`compact` as a program of torch; ``torch.export.load`` opens it.
+        - ``.safetensors``: the network of :meth:`compact`, its layers and units in the header.
+        - ``.pt2``: the same as a program of torch; ``torch.export.load`` opens it.
         - ``.onnx``: the same for ONNX runtimes; needs ``bayesnas[onnx]``.
 
         A network takes rows in the units of the data. Names of features and classes, and what the
@@ -213,7 +214,7 @@ class Prunable(ArvizExport):
         >>> post.export("net.pt2")
         >>> raw = torch.tensor([[100.0, 101.0]])
         >>> found = torch.export.load("net.pt2").module()(raw)
-        >>> torch.allclose(found, post.compact()(raw))
+        >>> torch.allclose(found, post.compact(standardise=True)(raw))
         True
         """
         target = check_new_file("path", path, (".nc", *SUFFIXES))
@@ -225,4 +226,4 @@ class Prunable(ArvizExport):
             raise TypeError("export takes a network of one input, got one of several")
         example = x if len(x) > 1 else torch.cat([x, x])
         metadata = metadata_of(self.model, self.data, x)
-        save_net(self.compact(), target, example, metadata=metadata)
+        save_net(self.compact(standardise=True), target, example, metadata=metadata)

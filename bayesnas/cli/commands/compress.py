@@ -20,7 +20,6 @@ from bayesnas.inference.compression.compressed import Compressed
 from bayesnas.inference.compression.smallest import smallest
 from bayesnas.inference.deployment.plain_network import metadata_of
 from bayesnas.likelihoods import Likelihood
-from bayesnas.nn import StandardisedNet
 from bayesnas.nn.graphs.module_file import check_net_path, save_net
 from bayesnas.report.compressed_figure import compressed_figure, layer_sizes
 from bayesnas.report.figure import check_picture_path, write_figure
@@ -43,7 +42,7 @@ def run(args: argparse.Namespace) -> Outcome:
     name, part = judged_part(data)
     if args.out is not None:
         metadata = metadata_of(small.posterior.model, data.info, data.train.x)
-        save_net(small.module, args.out, data.train.x[:2], metadata=metadata)
+        save_net(small.in_data_units(), args.out, data.train.x[:2], metadata=metadata)
     picture = args.picture
     if picture is None and args.run_folder is not None:
         picture = args.run_folder / "compressed.png"
@@ -94,10 +93,8 @@ def _figures(small: Compressed, part: Split) -> dict[str, float]:
     assert isinstance(likelihood, Likelihood)
     device = small.posterior.example[0].device
     x, y = part.x.to(device), part.y.to(device)
-    net = small.module
-    net = net.net if isinstance(net, StandardisedNet) else net  # for rows as the fit saw them
     with torch.no_grad():
-        output = net(x)
+        output = small.module(x)
         observed = likelihood.observed(y, output)
         found = {"nll": -float(likelihood(output).log_prob(observed).sum()) / len(part)}
     if part.info.task == "classification" and output.shape[-1] == part.info.classes:

@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> Outcome:
     if args.out is not None:
         pruned.save(args.out)
     compacted = None if args.compact is None else _write_compact(args.compact, pruned)
-    size = None if args.encode is None else encode(pruned.compact(), args.encode)
+    size = None if args.encode is None else encode(pruned.compact(standardise=True), args.encode)
     name, part = judged_part(data)
     metrics = {
         "before": post.evaluate(part, draws=args.draws),

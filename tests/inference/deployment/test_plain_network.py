@@ -96,15 +96,16 @@ def test_a_file_takes_raw_rows_and_gives_the_units_of_the_targets(tmp_path, like
         found = opened(path)(torch.tensor(raw_rows()[0][:rows])).detach().numpy()
         np.testing.assert_allclose(found, right[:rows], rtol=1e-5, atol=1e-5)
     with torch.no_grad():
-        found = post.compact()(torch.tensor(raw_rows()[0])).numpy()
+        found = post.compact(standardise=True)(torch.tensor(raw_rows()[0])).numpy()
     np.testing.assert_allclose(found, right, rtol=1e-5, atol=1e-5)
 
 
 def test_few_bytes_take_raw_rows_too(tmp_path):
     post = fitted("gaussian")
-    bn.encode(post.compact(), tmp_path / "net.bin")
+    net = post.compact(standardise=True)
+    bn.encode(net, tmp_path / "net.bin")
     x = torch.tensor(raw_rows()[0])
-    assert torch.equal(bn.decode(tmp_path / "net.bin")(x), post.compact()(x))
+    assert torch.equal(bn.decode(tmp_path / "net.bin")(x), net(x))
 
 
 def metadata(path):
@@ -137,7 +138,7 @@ def test_weights_in_safetensors_have_the_names_of_the_layers(tmp_path):
     post = fitted("gaussian")
     post.export(tmp_path / "net.safetensors")
     found = safetensors.torch.load_file(tmp_path / "net.safetensors")
-    bare = post.compact(standardise=False).state_dict()
+    bare = post.compact().state_dict()
     units = {"x_mean", "x_scale", "factor", "shift"}
     assert found.keys() == {f"net.{name}" for name in bare} | units
 
@@ -154,7 +155,7 @@ def test_rows_that_were_not_standardised_have_a_bare_network():
     x, y = raw_rows()
     model = bn.models.GaussianNet(bn.nn.mlp([3, 6, 1]), likelihood="gaussian")
     post = bn.fit(model, (torch.tensor(x), torch.tensor(y)), **SHORT)
-    assert not isinstance(post.compact(), bn.nn.StandardisedNet)
+    assert not isinstance(post.compact(standardise=True), bn.nn.StandardisedNet)
 
 
 def test_images_are_standardised_channel_by_channel():
@@ -162,20 +163,20 @@ def test_images_are_standardised_channel_by_channel():
     data = bn.data.from_arrays(x, torch.arange(20) % 2, standardise=True)
     net = nn.Sequential(nn.Conv2d(2, 3, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(108, 2))
     post = bn.fit(bn.models.GaussianNet(net), data.train, steps=2, progress=False)
-    bare = post.compact(standardise=False)
+    bare = post.compact()
     right = bare(post.data.standardisation.apply(x))
-    torch.testing.assert_close(post.compact()(x), right, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(post.compact(standardise=True)(x), right, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.slow
-def test_what_compress_gives_takes_raw_rows():
+def test_what_compress_gives_takes_rows_as_the_fit_or_raw_ones():
     x, y = raw_rows()
     data = bn.data.from_arrays(x, y, standardise=True)
     small = bn.compress(bn.nn.mlp([3, 8, 1]), data.train, likelihood="gaussian", progress=False)
     units = data.info.standardisation
-    inner = small.module.net(units.apply(torch.tensor(x)))
+    inner = small.module(units.apply(torch.tensor(x)))
     right = inner.detach().numpy() * units.y_scale[0] + units.y_mean[0]
-    found = small.module(torch.tensor(x)).detach().numpy()
+    found = small.in_data_units()(torch.tensor(x)).detach().numpy()
     np.testing.assert_allclose(found, right, rtol=1e-5)
     assert np.corrcoef(found[:, 0], y)[0, 1] > 0.9
 
@@ -192,10 +193,10 @@ def test_a_likelihood_that_does_not_know_its_units_is_refused(tmp_path):
     data = bn.data.from_arrays(x, y, standardise=True)
     model = bn.models.GaussianNet(bn.nn.mlp([3, 1]), likelihood=Laplace())
     post = bn.fit(model, data.train, steps=3, progress=False)
-    with pytest.raises(TypeError, match="compact\\(standardise=False\\)"):
+    with pytest.raises(TypeError, match="compact\\(\\)"):
         post.export(tmp_path / "net.pt2")
     assert list(tmp_path.iterdir()) == []
-    assert post.compact(standardise=False)(torch.zeros(2, 3)).shape == (2, 1)
+    assert post.compact()(torch.zeros(2, 3)).shape == (2, 1)
 
 
 @pytest.mark.parametrize("suffix", [".pt2", ".nc"])

@@ -216,7 +216,7 @@ def test_compare_refuses_other_rows(call, folder):
 
 def test_export_writes_what_others_open(call, folder, tmp_path):
     raw = torch.tensor(new_rows(folder, "age", "dose"), dtype=torch.float32)
-    expected = bn.load(folder / "wide").compact()(raw)
+    expected = bn.load(folder / "wide").compact(standardise=True)(raw)
     for kind, suffix in (("pt2", ".pt2"), ("safetensors", ".safetensors"), ("netcdf", ".nc")):
         path = tmp_path / f"a{suffix}"
         words = ["export", folder / "wide", "--format", kind, "--out", path, "--draws", 9]
