@@ -26,10 +26,11 @@ class Compressed:
             the fit took them; where a first layer reads some of them only, it begins with
             :class:`~bayesnas.nn.SelectInputs`.
         posterior: on the weights of the smaller network (behind such a selection).
-        path: over ``stage``, from the whole network down: ``weights``, what its matrices and
-            kernels hold; ``parameters``, biases and the like included; ``loss``, the mean over
-            validation examples of the error (classification) or the squared error, and
-            ``loss_error``, its standard error; ``chosen``, whether it is the one that is given.
+        path: over ``stage``, from the whole network down, each made of the last that was as good as
+            the best before it: ``weights``, what its matrices and kernels hold; ``parameters``,
+            biases and the like included; ``loss``, the mean over validation examples of the error
+            (classification) or the squared error, and ``loss_error``, its standard error;
+            ``chosen``, whether it is the one that is given.
         weights_before: of the network as it was given.
         data: of the training part.
     """

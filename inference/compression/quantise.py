@@ -22,7 +22,7 @@ from bayesnas.pruning.criteria.removal import is_bias
 from bayesnas.typed import typed
 
 
-@typed(own=("module", "data", "likelihood"))
+@typed(own=("data", "likelihood"))
 def quantise(
     module: nn.Module,
     data: Data,
