@@ -67,17 +67,18 @@ _HOMES = {
 if not TYPE_CHECKING:  # with it a type checker would believe any name
 
     def __getattr__(name: str) -> object:
-        """Import a public name when it is first asked for (PEP 562)."""
+        """Import a public name, or a module, when it is first asked for (PEP 562)."""
         from importlib import import_module
+        from importlib.util import find_spec
 
-        if name in _MODULES:
-            found = import_module(f"bayesnas.{name}")
-        elif name == "__version__":
+        if name == "__version__":
             from importlib.metadata import version
 
             found = version("bayesnas")
-        elif name in __all__:
+        elif name in __all__ and name not in _MODULES:
             found = getattr(import_module(_HOMES.get(name, "bayesnas.inference")), name)
+        elif not name.startswith("_") and find_spec(f"bayesnas.{name}"):
+            found = import_module(f"bayesnas.{name}")
         else:
             raise AttributeError(f"module 'bayesnas' has no attribute {name!r}")
         globals()[name] = found
