@@ -10,12 +10,12 @@ from bayesnas.inference.compression.prune import prune
 from bayesnas.inference.compression.pruned import Pruned
 from bayesnas.inference.compression.quantise import quantise
 from bayesnas.inference.compression.smallest import smallest
+from bayesnas.inference.criteria.comparison import compare
 from bayesnas.inference.elbo.bound import BoundTerms, bound_terms
 from bayesnas.inference.elbo.messengers import kl_weighted
 from bayesnas.inference.elbo.nonfinite import NonFiniteLossError
 from bayesnas.inference.evidence.result import Evidence
 from bayesnas.inference.fit import fit
-from bayesnas.inference.model_comparison import compare
 from bayesnas.inference.posterior.amortized import AmortizedPosterior
 from bayesnas.inference.posterior.kl_weight_list import Posteriors
 from bayesnas.inference.posterior.load import load

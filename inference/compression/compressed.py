@@ -10,8 +10,8 @@ from torch import nn
 
 from bayesnas.coding import encode
 from bayesnas.data import DataInfo
-from bayesnas.inference.deployment.plain_network import in_data_units
 from bayesnas.inference.posterior.posterior import Posterior
+from bayesnas.models.plain_network import in_data_units
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -18,8 +18,8 @@ from bayesnas.coding.encoding import check_new
 from bayesnas.data import DataSet, Split
 from bayesnas.inference.compression.compressed import Compressed
 from bayesnas.inference.compression.smallest import smallest
-from bayesnas.inference.deployment.plain_network import metadata_of
 from bayesnas.likelihoods import Likelihood
+from bayesnas.models.plain_network import metadata_of
 from bayesnas.nn.graphs.module_file import check_net_path, save_net
 from bayesnas.report.compressed_figure import compressed_figure, layer_sizes
 from bayesnas.report.figure import check_picture_path, write_figure

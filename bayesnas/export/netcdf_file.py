@@ -1,4 +1,4 @@
-"""A posterior, or its plain network, as one file for other programs."""
+"""A tree of draws as one netCDF file, written whole or not at all."""
 
 from __future__ import annotations
 
