@@ -12,7 +12,7 @@ from tqdm import tqdm
 from bayesnas.checks import flag, fraction_in, non_negative, positive, seed_number, whole_number
 from bayesnas.data import Split
 from bayesnas.inference.compression.pruned import Pruned
-from bayesnas.inference.compression.training import Training, clear_removed, train
+from bayesnas.inference.compression.training import MOST_EPOCHS, Training, clear_removed, train
 from bayesnas.inference.config.inputs import Data, checked_tensors
 from bayesnas.inference.runtime.device import resolve_device
 from bayesnas.inference.runtime.random_state import RandomStream
@@ -115,13 +115,13 @@ def prune(
     if threshold is not None:
         score_at(threshold, by)
     how = Training(
-        whole_number("epochs", epochs, 0),
+        whole_number("epochs", epochs, 0, MOST_EPOCHS),
         positive("lr", lr),
         whole_number("batch_size", batch_size),
         non_negative("l1", l1),
         non_negative("l2", l2),
     )
-    rounds, seed = whole_number("rounds", rounds), seed_number("seed", seed)
+    rounds, seed = whole_number("rounds", rounds, 1, MOST_EPOCHS), seed_number("seed", seed)
     groups, biases = flag("groups", groups), flag("biases", biases)
     where = resolve_device(device)
     model = GaussianNet(

@@ -12,7 +12,7 @@ from bayesnas.checks import positive, seed_number, whole_number
 from bayesnas.coding.codebooks import SharedWeights, bits_of, shared_weights
 from bayesnas.inference.compression.prune import prunable_masks
 from bayesnas.inference.compression.pruned import Pruned
-from bayesnas.inference.compression.training import Training, train
+from bayesnas.inference.compression.training import MOST_EPOCHS, Training, train
 from bayesnas.inference.config.inputs import Data, checked_tensors
 from bayesnas.inference.runtime.device import resolve_device
 from bayesnas.inference.runtime.random_state import RandomStream
@@ -71,7 +71,7 @@ def quantise(
     8
     """
     how = Training(
-        whole_number("epochs", epochs, 0),
+        whole_number("epochs", epochs, 0, MOST_EPOCHS),
         positive("lr", lr),
         whole_number("batch_size", batch_size),
     )

@@ -13,6 +13,9 @@ from bayesnas.data import Split
 from bayesnas.likelihoods import Likelihood
 from bayesnas.pruning.criteria.removal import is_bias
 
+MOST_EPOCHS = 1_000_000
+"""More are no training that anybody waits for."""
+
 
 @dataclass(frozen=True)
 class Training:

@@ -138,7 +138,12 @@ class BasePosterior:
 
     def _tensors(self, data: Data, name: str = "data") -> Example:
         """Inputs and targets in memory, on the device of the model."""
-        split = self._sample(in_memory(data, name))
+        try:
+            split = self._sample(in_memory(data, name))
+        except (TypeError, ValueError) as error:
+            if name == "data" or str(error).startswith(name):
+                raise
+            raise type(error)(f"{name}: {error}") from error
         assert isinstance(split, Split)
         return split.x, split.y
 
