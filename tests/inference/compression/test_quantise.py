@@ -82,7 +82,7 @@ def test_the_whole_of_it_as_a_file(digits, sparse, tmp_path):
         ({"bits": 0}, "bits must be a whole number from 1 to 8, got 0"),
         ({"bits": 9}, "bits must be a whole number from 1 to 8, got 9"),
         ({"convolution_bits": 9}, "convolution_bits must be a whole number from 1 to 8"),
-        ({"epochs": -1}, "epochs must be a whole number >= 0"),
+        ({"epochs": -1}, "epochs must be a whole number from 0"),
         ({"lr": 0}, "lr must be a finite number > 0"),
     ],
 )
