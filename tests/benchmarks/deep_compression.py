@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -17,8 +18,8 @@ import bayesnas as bn
 from bayesnas.data import Split
 
 WIDTHS = {"digits": [64, 100, 50, 10], "mnist": [784, 300, 100, 10]}
-DENSE = {"epochs": 15, "lr": 1e-3, "batch_size": 128, "l2": 1e-5}
-ROUNDS = {"rounds": 4, "epochs": 4, "lr": 1e-3, "batch_size": 128, "l2": 1e-5}
+DENSE: dict[str, Any] = {"epochs": 15, "lr": 1e-3, "batch_size": 128, "l2": 1e-5}
+ROUNDS: dict[str, Any] = {"rounds": 4, "epochs": 4, "lr": 1e-3, "batch_size": 128, "l2": 1e-5}
 KEPT = 0.08  # 12 times fewer weights, as in the source
 
 
@@ -39,7 +40,7 @@ def main() -> None:
     for seed in range(args.seeds):
         torch.manual_seed(seed)
         net = bn.nn.mlp(WIDTHS[args.data])
-        options = {"seed": seed, "progress": False, "device": "cpu"}
+        options: dict[str, Any] = {"seed": seed, "progress": False, "device": "cpu"}
         dense = bn.prune(net, train, fraction=0.0, **DENSE, **options)
         show(seed, "dense", dense, dense.module, data.test)
         sparse = bn.prune(

@@ -97,7 +97,7 @@ def steps_of(name: str, objective: GeneralisedObjective | None, mode: str) -> Ca
     settings = with_levels(settings, arguments, upper_level(model, arguments, None))
     sample = bn.data.from_arrays(x.numpy(), y.numpy(), test=0.0).train
     chain = ChainTrainer(
-        with_hyper_terms(model, objective, x.device), sample.x, sample.y, settings, 0,
+        with_hyper_terms(model, objective, x.device), sample, settings, 0,
         torch.optim.Adam, "constant", upper=upper_sample(arguments, sample, None),
     )  # fmt: skip
     return lambda: chain.advance(STEPS)

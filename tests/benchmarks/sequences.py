@@ -18,7 +18,7 @@ import sysconfig
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -38,7 +38,8 @@ class RowByRow(nn.Module):
         self.lstm, self.out = nn.LSTM(8, hidden, batch_first=True), nn.Linear(hidden, 10)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.out(self.lstm(x.view(-1, 8, 8))[0][:, -1])
+        found: Tensor = self.out(self.lstm(x.view(-1, 8, 8))[0][:, -1])
+        return found
 
 
 class Encoder(nn.Module):
@@ -56,7 +57,8 @@ class Encoder(nn.Module):
         places = torch.arange(tokens.shape[1], device=tokens.device)
         found = self.encoder(self.words(tokens) + self.places(places), src_key_padding_mask=~mask)
         kept = mask[..., None].to(found.dtype)
-        return self.out((found * kept).sum(1) / kept.sum(1))
+        mean: Tensor = self.out((found * kept).sum(1) / kept.sum(1))
+        return mean
 
 
 def digits() -> bn.data.DataSet:
@@ -99,14 +101,22 @@ class Task(NamedTuple):
     net: Callable[[], nn.Module]
     parts: dict[str, bn.data.Split]
     kl_weight: float
-    options: dict[str, object]
+    options: dict[str, Any]
 
 
 def task(name: str) -> Task:
     """The task of a name."""
-    shared = {"lr": 0.01, "batch_size": 128, "progress": False, "device": "cpu", "patience": 6}
+    shared: dict[str, Any] = {
+        "lr": 0.01,
+        "batch_size": 128,
+        "progress": False,
+        "device": "cpu",
+        "patience": 6,
+    }
     if name == "lstm":
         data = digits()
+        assert data.validation is not None
+        assert data.test is not None
         parts = {"train": data.train, "validation": data.validation, "test": data.test}
         return Task(RowByRow, parts, 0.1, shared | {"epochs": 60, "batch_size": 64})
     return Task(Encoder, library(), 1.0, shared | {"epochs": 12, "lr": 0.004})
@@ -115,10 +125,12 @@ def task(name: str) -> Task:
 def fitted(of: Task, seed: int, kl_weight: float | None) -> bn.Posterior:
     """The posterior at a λ, or the deterministic twin."""
     torch.manual_seed(seed)
-    stochastic = {"stochastic": "none"} if kl_weight is None else {}
+    stochastic: dict[str, Any] = {"stochastic": "none"} if kl_weight is None else {}
     model = bn.models.GaussianNet(of.net(), **stochastic)
     options = of.options | {"validation": of.parts["validation"], "seed": seed}
-    return bn.fit(model, of.parts["train"], kl_weight=kl_weight or 0.0, **options)
+    found = bn.fit(model, of.parts["train"], kl_weight=kl_weight or 0.0, **options)
+    assert isinstance(found, bn.Posterior)
+    return found
 
 
 def right(post: bn.Posterior, part: bn.data.Split, draws: int = 16) -> Tensor:

@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import torch
@@ -30,17 +31,13 @@ NETS = {"784–100–10": ([784, 100, 10], 300), "784–1000–1000–10": ([784
 
 def ways(path: Path, x: torch.Tensor, y: torch.Tensor) -> dict[str, AnySplit]:
     """The same rows by how they are held."""
-    held = file_rows.available_memory
     found: dict[str, AnySplit] = {
         "tensors in memory": bn.data.Split.of((x, y), classes=10),
         "file, mapped": bn.data.from_dataset((path, y)),
     }
-    file_rows.available_memory = lambda: 0.0  # as if it did not fit
-    try:
+    with mock.patch.object(file_rows, "available_memory", return_value=0.0):  # as if none fitted
         found["file, row by row"] = bn.data.from_dataset((path, y))
         found["file, row by row, 1 worker"] = bn.data.from_dataset((path, y), workers=1)
-    finally:
-        file_rows.available_memory = held
     rows = TensorDataset(x, y)
     found["Dataset"] = bn.data.from_dataset(rows, classes=10)
     found["Dataset, 1 worker"] = bn.data.from_dataset(rows, classes=10, workers=1)
