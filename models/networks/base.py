@@ -63,14 +63,21 @@ class NetModel(BayesianModel):
         A network of which not every parameter has one: ``GaussianNet R, 34 of 1,378 parameters
         have a posterior; point estimates: lstm (1,344)``.
         """
-        return f"{self._name()} {summary_of(self.plain_module(), self.layers)}"
+        return f"{self._name()} {summary_of(self._outline(), self.layers)}"
+
+    def _outline(self) -> nn.Module:
+        """The network with parameters that have shapes and no values."""
+        shapes = self.layers.shapes.items()
+        return self.layers.filled(
+            self.net, {s: torch.empty(shape, device="meta") for s, shape in shapes}
+        )
 
     def _name(self) -> str:
         return type(self).__name__
 
     def starting_point(self) -> str:
         """What a fit starts from: which parameters are drawn anew, and which keep their values."""
-        return start_of(self.plain_module(), self.layers, drawn=self.initial_loc == "random")
+        return start_of(self._outline(), self.layers, drawn=self.initial_loc == "random")
 
     def input_dtype(self, x: AnyInputs) -> torch.dtype:
         """Inputs have the type of the parameters; whole numbers stay, if there is an embedding."""
