@@ -23,6 +23,7 @@ import torch
 import bayesnas as bn
 from bayesnas.inference.runtime.random_state import RandomStream
 from bayesnas.inference.steps.minibatches import Batches
+from bayesnas.inference.steps.streamed_batches import StreamedBatches
 
 SHORT = {"steps": 6, "batch_size": 8}
 SCRIPT = Path(__file__).parent / "scenarios" / "killable_fits.py"
@@ -91,6 +92,7 @@ def seeds_shifted(request: pytest.FixtureRequest) -> Iterator[None]:
             for owner, name, position in (
                 (RandomStream, "__init__", 1),
                 (Batches, "__init__", 4),
+                (StreamedBatches, "__init__", 3),
                 (torch, "manual_seed", 0),
                 (np.random, "default_rng", 0),
             ):
