@@ -57,6 +57,14 @@ def test_importing_bayesnas_loads_nothing_heavy(tmp_path):
     assert run_isolated(code, tmp_path) == []
 
 
+def test_names_come_at_their_first_use(tmp_path):
+    code = "import sys, bayesnas as bn; print('torch' in sys.modules, bn.plots.__name__); "
+    code += "print(bn.fit.__name__)"
+    assert run_isolated(code, tmp_path) == ["False", "bayesnas.plots", "fit"]
+    with pytest.raises(AttributeError, match="module 'bayesnas' has no attribute 'nonsense'"):
+        bayesnas.nonsense  # noqa: B018
+
+
 @pytest.mark.slow
 def test_every_package_folder_is_installed(tmp_path):
     folders = sorted({file.parent.relative_to(TOP).as_posix() for file in FILES})
