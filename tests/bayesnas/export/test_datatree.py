@@ -20,10 +20,11 @@ class Regression:
     """Linear regression on orthogonal features: the mean-field optimum is the exact posterior."""
 
     def __init__(self, features, kl_weight=1.0, chains=2, draws=2000, n=24):
-        rng = np.random.default_rng(features)
+        rng = np.random.Generator(np.random.PCG64(features))  # the same data in all runs
         self.x = np.linalg.qr(np.column_stack([np.ones(n), rng.normal(size=(n, features - 1))]))[0]
         self.x *= np.sqrt(n)
         self.y = self.x @ rng.normal(size=features) + NOISE * rng.normal(size=n)
+        rng = np.random.default_rng(features)
         self.kl_weight = kl_weight
         precision = n / (kl_weight * NOISE**2) + 1 / SCALE**2
         self.mean = self.x.T @ self.y / (kl_weight * NOISE**2) / precision
@@ -102,11 +103,11 @@ def test_summary_gives_the_exact_tempered_posterior(features, kl_weight):
 @pytest.mark.parametrize("features", [1, 3])
 @pytest.mark.parametrize("options", [{}, {"reff": 1.0}])
 def test_loo_equals_refitting_without_each_observation(features, options):
-    """Over seeds the sum has a standard error of 0.02, single values have 0.005."""
-    fit = Regression(features, draws=8000)
+    """Over seeds the sum has a standard error of 0.015, single values have 0.003."""
+    fit = Regression(features, draws=8000, n=100)
     values, shapes = loo(fit.tree(), **options)
-    np.testing.assert_allclose(values, fit.exact_loo(), atol=0.1)
-    assert abs(values.sum() - fit.exact_loo().sum()) < 0.15
+    np.testing.assert_allclose(values, fit.exact_loo(), atol=0.03)
+    assert abs(values.sum() - fit.exact_loo().sum()) < 0.09
     assert (shapes < 0.7).all()
 
 
