@@ -35,7 +35,7 @@ class GaussianNoise(nn.Module):
         Bishop, *Training with noise is equivalent to Tikhonov regularization*, 1995.
 
     >>> from bayesnas.nn import mlp
-    >>> net = nn.Sequential(GaussianNoise(0.2), *mlp([4, 8, 3]))
+    >>> net = nn.Sequential(GaussianNoise(0.2), *mlp([4, 8, 3], "tanh"))
     >>> x = torch.ones(1, 4)
     >>> bool((net(x) == net(x)).all()), bool((net.eval()(x) == net(x)).all())
     (False, True)

@@ -90,7 +90,7 @@ def test_joint_distribution():
 
 def two_layers(seed, visible=10, hidden=3, n=100):
     """Visible units of a network with one hidden layer, values in (0, 1)."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.Generator(np.random.PCG64(seed))  # the same data in all runs
     connections = rng.random((visible, hidden)) < 0.2
     connections[np.arange(visible), np.arange(visible) % hidden] = True
     size = rng.choice([-1, 1], connections.shape) * rng.uniform(2, 4, connections.shape)
@@ -119,11 +119,18 @@ def test_it_recovers_the_width_of_a_known_network():
     assert found.count(3) >= 8, found
 
 
+@pytest.mark.slow
 def test_it_recovers_the_width_of_a_small_network():
+    """Of short chains one in ten stays at a width of 3; more than half of 20 then do by 1e-9."""
     x = two_layers(0, visible=6, hidden=2, n=60)
-    post = sample_belief_network(known_noise(6), x, draws=150, warmup=100, seed=0, progress=False)
-    assert post.width_probabilities().argmax() == 2
-    assert post.best().widths[1] == 2
+    found = []
+    for seed in range(20):
+        post = sample_belief_network(
+            known_noise(6), x, draws=150, warmup=100, seed=seed, progress=False
+        )
+        assert post.best().widths[1] in (2, 3)
+        found.append(int(post.width_probabilities().argmax()))
+    assert found.count(2) > 10, found
 
 
 def test_a_unit_is_born_with_what_is_above_it_and_dies_with_it():
