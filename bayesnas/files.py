@@ -80,11 +80,21 @@ def check_new_file(name: str, value: str | os.PathLike[str], suffixes: Sequence[
         FileExistsError: it is there already.
         FileNotFoundError: its folder is not.
     """
-    found = path_of(name, value)
-    if found.suffix not in suffixes:
-        raise ValueError(f"{name} must end in {', '.join(suffixes)}, got {str(value)!r}")
+    found = check_place(name, path_of(name, value), suffixes)
     if found.exists():
         raise FileExistsError(f"{found} is there already; give another path")
-    if not found.parent.is_dir():
-        raise FileNotFoundError(f"there is no folder {found.parent} to write {found.name} to")
     return found
+
+
+def check_place(name: str, path: Path, suffixes: Sequence[str]) -> Path:
+    """The path, if it ends in one of the suffixes and its folder is there.
+
+    Raises:
+        ValueError: it ends in none of them.
+        FileNotFoundError: its folder is not there.
+    """
+    if path.suffix not in suffixes:
+        raise ValueError(f"{name} must end in {', '.join(suffixes)}, got {str(path)!r}")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"there is no folder {path.parent} to write {path.name} to")
+    return path

@@ -97,6 +97,11 @@ class Split:
         info = dataclasses.replace(self.info, n=min(count, len(self)))
         return Split(self.x[:count], self.y[:count], info)
 
+    def rows(self, index: Tensor) -> Split:
+        """Some rows, in the order of ``index``, whole numbers ``[m]``."""
+        info = dataclasses.replace(self.info, n=len(index))
+        return Split(self.x[index], self.y[index], info)
+
     def parts(self, size: int) -> Iterator[tuple[AnyInputs, Tensor]]:
         """All rows at once: they are in memory, whatever ``size`` others would be read in."""
         yield self.x, self.y

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import bayesnas as bn
 from bayesnas import plots
 from bayesnas.data import DataSet
-from bayesnas.files import write_atomically
+from bayesnas.files import check_place, write_atomically
 from bayesnas.inference.posterior.posterior import Posterior
 from bayesnas.plots.axes import STYLE
 from bayesnas.plots.latents import plot_relevance, plot_traversals
@@ -151,13 +151,9 @@ def check_picture_path(path: str | Path, name: str = "out") -> Path:
         FileNotFoundError: its folder is not there.
         IsADirectoryError: it is a folder.
     """
-    target = Path(path)
-    if target.suffix not in SUFFIXES:
-        raise ValueError(f"{name} must end in {', '.join(SUFFIXES)}, got {str(path)!r}")
+    target = check_place(name, Path(path), SUFFIXES)
     if target.is_dir():
         raise IsADirectoryError(f"{name} must be a file, got the folder {target}")
-    if not target.parent.is_dir():
-        raise FileNotFoundError(f"there is no folder {target.parent} to write {target.name} to")
     return target
 
 

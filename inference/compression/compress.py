@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 import logging
 import math
 from collections.abc import Iterator
@@ -11,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from bayesnas.checks import choice, flag, fraction_in, non_negative, seed_number
 from bayesnas.data import Split
@@ -132,12 +131,7 @@ def _parts(
     count = max(1, round(share * len(train)))
     labels = train.y if train.info.task == "classification" and train.y.ndim == 1 else None
     stay, held = hold_out(len(train), count, seed, labels)
-    return _rows(train, stay), _rows(train, held)
-
-
-def _rows(data: Split, rows: Tensor) -> Split:
-    info = dataclasses.replace(data.info, n=len(rows))
-    return Split(data.x[rows], data.y[rows], info)
+    return train.rows(stay), train.rows(held)
 
 
 def _trained(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -59,8 +59,7 @@ def pretrained(
             layer.register_forward_pre_hook(_dropout(rate))
             for layer, rate in zip(layers, how.dropout, strict=True)
         ]
-        sample = replace(data, x=data.x.to(device), y=data.y.to(device))
-        train(net, likelihood, sample, Training(how.epochs, how.lr, batch_size))
+        train(net, likelihood, data.to(device), Training(how.epochs, how.lr, batch_size))
     for hook in hooks:
         hook.remove()
     return net.cpu().eval()

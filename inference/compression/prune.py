@@ -134,7 +134,7 @@ def prune(
     net, law = net.to(where).eval(), model.likelihood.to(where)
     masks = {name: mask.to(where) for name, mask in masks.items()}
     example = sample.x[:2]
-    sample = replace(sample, x=sample.x.to(where), y=sample.y.to(where))
+    sample = sample.to(where)
     label, shown = f"prune by {by}", flag("progress", progress)
     with RandomStream(seed, where).active():
         for index in tqdm(range(rounds), desc=label, disable=None if shown else True):

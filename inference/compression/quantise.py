@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
@@ -94,8 +92,7 @@ def quantise(
     with RandomStream(seed, where).active():
         found = _SharingNet(net, shared).to(where).train()
         if how.epochs:
-            moved = replace(sample, x=sample.x.to(where), y=sample.y.to(where))
-            train(found, model.likelihood.to(where), moved, how)
+            train(found, model.likelihood.to(where), sample.to(where), how)
     plain = found.cpu().plain().eval()
     masks = {name: plain.get_parameter(name) != 0 for name in sites}
     return Pruned(plain, masks, sample.x[:2].cpu())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, cast
 
@@ -17,14 +16,14 @@ from bayesnas.inference.posterior.kl_weight_list import Posteriors
 from bayesnas.inference.posterior.posterior import Posterior
 from bayesnas.models.base import BayesianModel
 from bayesnas.models.compression.grouped_weights import GroupedWeights
-from bayesnas.models.compression.threshold_sweep import Predictor, losses_of
+from bayesnas.models.compression.threshold_sweep import Predictor, mean_loss
+from bayesnas.pruning.criteria.removal import SHARES_TO_CHOOSE_FROM
 from bayesnas.typed import typed
 
 if TYPE_CHECKING:
     import xarray as xr
 
 _GRID = 9  # KL weights of a range
-_FRACTIONS = (*(index / 40 for index in range(40)), 0.98, 0.985, 0.99, 0.995)
 
 
 @typed(own=("validation",))
@@ -70,7 +69,7 @@ def smallest(
     whole = list(_along(post, kl_weights))
     x, y = whole[0]._tensors(validation)
     _check_network(whole[0].model)
-    losses = [_loss(each, x, y) for each in whole]
+    losses = [_loss(each.model, x, y) for each in whole]
     best = min(losses)
     limit = best[0] + tolerance * best[1]
     found = [
@@ -108,10 +107,9 @@ def _check_network(model: BayesianModel) -> None:
         raise TypeError(f"post must be of a network with weights to prune, got {model.describe()}")
 
 
-def _loss(post: Posterior, x: Tensor, y: Tensor) -> tuple[float, float]:
+def _loss(model: BayesianModel, x: Tensor, y: Tensor) -> tuple[float, float]:
     """Mean loss of the posterior means, and its standard error."""
-    losses = losses_of(cast(Predictor, post.model), x, y)
-    return losses.mean().item(), losses.std().item() / math.sqrt(len(losses))
+    return mean_loss(cast(Predictor, model), x, y)
 
 
 def _reduced(post: Posterior, x: Tensor, y: Tensor, limit: float) -> Posterior:
@@ -122,9 +120,9 @@ def _reduced(post: Posterior, x: Tensor, y: Tensor, limit: float) -> Posterior:
         if good.sizes["threshold"]:
             least = good["weights"].argmin("threshold")
             post = post.prune(by="group", threshold=float(good["threshold"][least]))
-    for fraction in reversed(_FRACTIONS):
+    for fraction in reversed(SHARES_TO_CHOOSE_FROM):
         smaller = post.prune(fraction=fraction)
-        if _loss(smaller, x, y)[0] <= limit:
+        if _loss(smaller.model, x, y)[0] <= limit:
             return smaller
     return post
 
@@ -134,7 +132,7 @@ def _table(
 ) -> xr.Dataset:
     import xarray as xr
 
-    losses = torch.tensor([_loss(each, x, y) for each in found], dtype=torch.float64)
+    losses = torch.tensor([_loss(each.model, x, y) for each in found], dtype=torch.float64)
     good = losses[:, 0] <= limit
     sizes = torch.where(good, torch.tensor(weights), torch.iinfo(torch.int64).max)
     columns = {

@@ -16,7 +16,7 @@ from bayesnas.inference.compression.smaller_net import shrunk
 from bayesnas.inference.posterior.posterior import Posterior
 from bayesnas.inference.runtime.interrupt import InterruptedFitWarning
 from bayesnas.models.compression.grouped_weights import GroupedWeights
-from bayesnas.models.compression.threshold_sweep import losses_of
+from bayesnas.models.compression.threshold_sweep import mean_loss
 from bayesnas.nn.modules.gaussian_noise import GaussianNoise
 from bayesnas.nn.modules.select_inputs import SelectInputs
 
@@ -91,9 +91,8 @@ class Descent:
         x, y = _seen(self.held, inputs)
         like = posterior.example[0]
         assert isinstance(posterior.model, GroupedWeights)
-        losses = losses_of(posterior.model, x.to(like.device), y.to(like.device))
-        spread = losses.std().item() if len(losses) > 1 else math.nan
-        return Stage(posterior, inputs, losses.mean().item(), spread / math.sqrt(len(losses)))
+        loss, error = mean_loss(posterior.model, x.to(like.device), y.to(like.device))
+        return Stage(posterior, inputs, loss, error)
 
     def smaller(self, stage: Stage, share: float) -> Stage:
         """With at most a share of the weights that are left; the loss is as before.

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 
 from bayesnas.checks import draw_count, non_negative, seed_number, whole_number
-from bayesnas.data import Split
 from bayesnas.inference.config.inputs import Data, checked_tensors
 from bayesnas.inference.fit import fit
 from bayesnas.inference.posterior.posterior import Posterior
@@ -73,19 +72,13 @@ def cross_validate(
     draws, seed = draw_count("draws", draws, 0), seed_number("seed", seed)
     kl_weight = non_negative("kl_weight", kl_weight)
     order = np.random.default_rng(seed).permutation(len(sample))
+    options = {"progress": False, **options}
     sums = []
     for part in np.array_split(order, folds):
-        rest = np.setdiff1d(order, part)
-        options = {"progress": False, **options}
-        post = fit(model, _rows(sample, rest), kl_weight=kl_weight, seed=seed, **options)
+        rest = torch.from_numpy(np.setdiff1d(order, part))
+        post = fit(model, sample.rows(rest), kl_weight=kl_weight, seed=seed, **options)
         assert isinstance(post, Posterior)  # of one λ
-        held_out = _rows(sample, part)
+        held_out = sample.rows(torch.from_numpy(part))
         sums.append(-post.evaluate(held_out, draws=draws, seed=seed)["nll"] * len(part))
     error = float(np.std(sums, ddof=1)) * math.sqrt(folds)
     return CrossValidated(float(np.sum(sums)), error, tuple(map(float, sums)))
-
-
-def _rows(sample: Split, index: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Split:
-    rows = index.tolist()
-    info = dataclasses.replace(sample.info, n=len(rows))
-    return Split(sample.x[rows], sample.y[rows], info)

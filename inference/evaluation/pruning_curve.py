@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, cast
 
@@ -15,19 +14,18 @@ from bayesnas.inference.evaluation.model_pruning import ModelPruning
 from bayesnas.models.base import BayesianModel
 from bayesnas.models.compression.group_removal import removed_at, removed_to
 from bayesnas.models.compression.grouped_weights import GroupedWeights
-from bayesnas.models.compression.threshold_sweep import knee, losses_of
+from bayesnas.models.compression.threshold_sweep import knee, mean_loss
 from bayesnas.models.networks.base import NetModel
 from bayesnas.pruning.criteria.group_masks import EmptiedLayerError
 from bayesnas.pruning.criteria.keep_masks import check_amount
 from bayesnas.pruning.criteria.registry import Criterion
+from bayesnas.pruning.criteria.removal import SHARES_TO_CHOOSE_FROM
 
 if TYPE_CHECKING:
     import xarray as xr
 
 PRUNING_FRACTIONS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 """Fractions of the weights removed, from the published tables and one further."""
-
-_CANDIDATES = (*(index / 40 for index in range(40)), 0.98, 0.985, 0.99, 0.995)
 
 
 def without_groups(
@@ -89,15 +87,16 @@ def chosen_fraction(model: BayesianModel, x: AnyInputs, y: Tensor, pruning: Mode
     if not isinstance(model, NetModel):
         raise TypeError(f"validation= needs a model of a network, got {type(model).__name__}")
     losses = []
-    for share in _CANDIDATES:
+    for share in SHARES_TO_CHOOSE_FROM:
         try:
-            losses.append(losses_of(cast(NetModel, pruning.at(share)), x, y))
+            losses.append(mean_loss(cast(NetModel, pruning.at(share)), x, y))
         except EmptiedLayerError:
             break
-    means = [float(each.mean()) for each in losses]
-    best = means.index(min(means))
-    limit = means[best] + float(losses[best].std()) / math.sqrt(len(y))
-    return max(f for f, mean in zip(_CANDIDATES, means, strict=False) if mean <= limit)
+    best, error = min(losses, key=lambda each: each[0])
+    limit = best + error
+    return max(
+        f for f, (mean, _) in zip(SHARES_TO_CHOOSE_FROM, losses, strict=False) if mean <= limit
+    )
 
 
 def pruning_curve(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
@@ -73,10 +74,10 @@ def sweep_groups(
     for threshold in chosen:
         smaller = copy.deepcopy(model)
         smaller.remove_groups(threshold)
-        losses = losses_of(smaller, x, y)
+        loss, error = mean_loss(smaller, x, y)
         nll = _mean_nll(smaller, x, y)
-        rows["loss"].append(losses.mean().item())
-        rows["loss_error"].append(losses.std().item() / len(losses) ** 0.5)
+        rows["loss"].append(loss)
+        rows["loss_error"].append(error)
         rows["nll"].append(nll)
         rows["weights"].append(sum(int(mask.sum()) for mask in smaller.keep_masks().values()))
         groups.append([int((score < threshold).sum()) for score in scores.values()])
@@ -137,6 +138,13 @@ def losses_of(model: Predictor, x: AnyInputs, y: Tensor) -> Tensor:
         for output, targets in _outputs(model, x, y)
     ]
     return torch.cat(parts).double()
+
+
+def mean_loss(model: Predictor, x: AnyInputs, y: Tensor) -> tuple[float, float]:
+    """The mean of :func:`losses_of`, and its standard error: NaN for one example."""
+    losses = losses_of(model, x, y)
+    spread = losses.std().item() if len(losses) > 1 else math.nan
+    return losses.mean().item(), spread / math.sqrt(len(losses))
 
 
 def _mean_nll(model: Predictor, x: AnyInputs, y: Tensor) -> float:

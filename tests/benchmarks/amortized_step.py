@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import time
 from collections.abc import Callable
 
 import torch
+from interleaved import interleaved
 
 import bayesnas as bn
 from bayesnas.inference.config.settings import make_settings
@@ -61,13 +61,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     steps = {name: step_of(kind, options.hidden, options.compile) for name, kind in KINDS.items()}
-    times: dict[str, list[float]] = {name: [] for name in steps}
-    for index in range(options.rounds + 10):
-        for name, step in steps.items():
-            began = time.process_time()
-            step()
-            if index >= 10:
-                times[name].append(time.process_time() - began)
+    times = interleaved(steps, options.rounds, warm_up=10)
     yardstick = statistics.median(times["one λ"])
     print("| step | × one λ | quartiles |")
     print("|---|---|---|")

@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import time
 from collections.abc import Callable
 from typing import Any
 
 import torch
+from interleaved import interleaved
 from torch import Tensor, nn
 
 import bayesnas as bn
@@ -113,13 +113,7 @@ def main() -> None:
     torch.set_num_threads(1)
     found = objectives(options.net)
     steps = {name: steps_of(options.net, each, options.compile) for name, each in found.items()}
-    times: dict[str, list[float]] = {name: [] for name in steps}
-    for index in range(options.rounds + 2):
-        for name, take in steps.items():
-            began = time.process_time()
-            take()
-            if index >= 2:
-                times[name].append((time.process_time() - began) / STEPS)
+    times = interleaved(steps, options.rounds, warm_up=2)
     yardstick = statistics.median(times["ordinary"])
     print(f"{options.net}, batch {BATCH}, {options.compile}, {options.rounds} rounds\n")
     print("| step | × one ordinary step | quartiles | × two |")

@@ -26,6 +26,7 @@ import time
 from collections.abc import Callable
 
 import torch
+from interleaved import interleaved
 from step_methods import STEPS, Taken, by_hand, numpyro_svi, ours, pyro_svi
 from step_nets import NETS
 
@@ -74,19 +75,13 @@ def measure(
     """Milliseconds a step, by method and round; prints a Markdown table."""
     made: dict[str, Taken] = {}
     setup: dict[str, float] = {}
-    times: dict[str, list[float]] = {}
     for name, make in methods(net, estimator).items():
         made[name] = make()
         began = clock()
         made[name]()
         setup[name] = clock() - began
-        times[name] = []
-    for index in range(rounds + 2):
-        for name, take in made.items():
-            began = clock()
-            take()
-            if index >= 2:
-                times[name].append((clock() - began) / STEPS[net] * 1e3)
+    seconds = interleaved(made, rounds, warm_up=2, clock=clock)
+    times = {name: [t / STEPS[net] * 1e3 for t in found] for name, found in seconds.items()}
     yardstick = statistics.median(times["by hand, compiled"])
     print(f"\n{net}, {estimator}, batch 256, {torch.get_num_threads()} threads, {rounds} rounds\n")
     print("| method | × by hand, compiled | quartiles | set-up s |")

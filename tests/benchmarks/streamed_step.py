@@ -11,11 +11,13 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from unittest import mock
 
 import numpy as np
 import torch
+from interleaved import interleaved
 from torch.utils.data import TensorDataset
 
 import bayesnas as bn
@@ -75,13 +77,10 @@ def main() -> None:
             sizes, steps = NETS[net]
             steps = 3 if args.quick else steps
             fits = {name: fit(sizes, data) for name, data in ways(path, x, y).items()}
-            times: dict[str, list[float]] = {name: [] for name in fits}
-            for index in range(args.rounds + 1):
-                for name, advance in fits.items():
-                    began = time.perf_counter()
-                    advance(steps)
-                    if index:  # the first compiles
-                        times[name].append((time.perf_counter() - began) / steps * 1e3)
+            taken = {name: partial(advance, steps) for name, advance in fits.items()}
+            # The first round compiles.
+            seconds = interleaved(taken, args.rounds, warm_up=1, clock=time.perf_counter)
+            times = {name: [t / steps * 1e3 for t in each] for name, each in seconds.items()}
             print(f"\n{net}, batch {BATCH}, {args.threads} threads, {args.rounds} rounds\n")
             print("| rows | ms a step | quartiles | speed against memory |\n|---|---|---|---|")
             base = statistics.median(times["tensors in memory"])

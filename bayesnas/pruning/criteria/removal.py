@@ -14,6 +14,9 @@ from bayesnas.pruning.criteria.keep_masks import check_amount, keep_masks, score
 from bayesnas.pruning.criteria.registry import Criterion, Scores, rule_of, surgery
 from bayesnas.pruning.criteria.subject import Subject
 
+SHARES_TO_CHOOSE_FROM = (*(index / 40 for index in range(40)), 0.98, 0.985, 0.99, 0.995)
+"""Shares of the weights removed, rising, where validation data choose one."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Removed:

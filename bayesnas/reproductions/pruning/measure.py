@@ -16,7 +16,7 @@ from bayesnas.inference.runs.atomic_files import read_json, write_json
 from bayesnas.likelihoods import Categorical
 from bayesnas.pruning.criteria.removal import RemovalPlan
 from bayesnas.reproductions.base import Request
-from bayesnas.reproductions.pruning.settings import Family, Settings, first, pooled
+from bayesnas.reproductions.pruning.settings import Family, Settings, pooled
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def _of_a_point(
         start_net = _regression(train)
     net = trained(start_net, 0.0, settings.epochs)
     found = Measured(_accuracy(net, test))
-    sample = first(train, settings.curvature_examples)
+    sample = train.first(settings.curvature_examples)
     subject = plain_subject(net, Categorical(), sample, prunable_masks(net), l2, seed)
     for by in family.criteria:
         plan = RemovalPlan(subject, by, biases=False)

@@ -131,11 +131,5 @@ def _small_data(root: str | None) -> DataSet:
     except FileNotFoundError:
         return bn.data.load("digits")
     assert data.test is not None
-    parts = (first(data.train, _QUICK_TRAIN), first(data.test, _QUICK_TEST))
+    parts = (data.train.first(_QUICK_TRAIN), data.test.first(_QUICK_TEST))
     return DataSet(data.name, parts[0], test=parts[1])
-
-
-def first(split: Split, n: int) -> Split:
-    """The first rows of a part."""
-    rows = min(n, len(split))
-    return Split(split.x[:rows], split.y[:rows], replace(split.info, n=rows))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import bayesnas as bn
-from bayesnas.data import DataSet, Split
+from bayesnas.data import DataSet
 from bayesnas.models import GaussianNet
 from bayesnas.nn.hypernetworks.options import Amortize
 from bayesnas.reproductions.base import Request
@@ -135,10 +135,5 @@ def _small_data(root: str | None) -> tuple[DataSet, int]:
     except FileNotFoundError:
         return bn.data.load("digits"), 25
     assert data.test is not None
-    parts = (_first(data.train, _QUICK_TRAIN), _first(data.test, _QUICK_TEST))
+    parts = (data.train.first(_QUICK_TRAIN), data.test.first(_QUICK_TEST))
     return DataSet(data.name, parts[0], test=parts[1]), 5
-
-
-def _first(split: Split, n: int) -> Split:
-    info = replace(split.info, n=n)
-    return Split(split.x[:n], split.y[:n], info)

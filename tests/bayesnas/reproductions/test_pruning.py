@@ -13,7 +13,7 @@ import bayesnas as bn
 from bayesnas.reproductions import Request, pruning
 from bayesnas.reproductions.pruning import settings as settings_module
 from bayesnas.reproductions.pruning.measure import Measured
-from bayesnas.reproductions.pruning.settings import FAMILIES, Settings, first, pooled
+from bayesnas.reproductions.pruning.settings import FAMILIES, Settings, pooled
 
 FRACTIONS = (0.5, 0.9)
 
@@ -21,7 +21,7 @@ FRACTIONS = (0.5, 0.9)
 def tiny(request):
     """400 digits of 4 × 4 pixels, and of 2 × 2."""
     data = bn.data.load("digits")
-    part = bn.data.DataSet("digits", first(data.train, 400), test=data.test)
+    part = bn.data.DataSet("digits", data.train.first(400), test=data.test)
     starts = 2 if request.seeds is None else request.seeds
     return Settings("digits", 400, 100, starts, 2, 1, FRACTIONS, (2, 4), batch_size=100), part
 
@@ -102,7 +102,7 @@ def test_what_is_no_better_than_chance_is_said():
 
 def test_images_are_averaged_over_squares():
     data = bn.data.load("digits").train
-    small = pooled(first(data, 3), 4)
+    small = pooled(data.first(3), 4)
     assert small.x.shape == (3, 4)
     expected = np.asarray(data.x[0]).reshape(8, 8)[4:, :4].mean()
     assert float(small.x[0, 2]) == pytest.approx(expected, rel=1e-6)

@@ -16,13 +16,6 @@ QUIET = {"device": "cpu", "progress": False}
 
 
 @pytest.fixture(scope="module")
-def digits():
-    """Few of them: what is asked here does not depend on how good a network is."""
-    train = bn.data.load("digits").train
-    return bn.data.Split.of((train.x[:300], train.y[:300]))
-
-
-@pytest.fixture(scope="module")
 def trained(digits):
     torch.manual_seed(0)
     net = bn.nn.mlp([64, 12, 10])

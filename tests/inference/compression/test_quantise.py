@@ -14,12 +14,6 @@ CPU = {"device": "cpu"}
 
 
 @pytest.fixture(scope="module")
-def digits():
-    train = bn.data.load("digits").train
-    return bn.data.Split.of((train.x[:300], train.y[:300]))
-
-
-@pytest.fixture(scope="module")
 def sparse(digits):
     torch.manual_seed(0)
     net = bn.nn.mlp([64, 20, 10])
