@@ -12,9 +12,10 @@ from bayesnas.plots.fit import (
 from bayesnas.plots.frontier import frontier_figure, plot_frontier
 from bayesnas.plots.graph import plot_graph
 from bayesnas.plots.groups import plot_footprints, plot_group_sweep, plot_inputs
-from bayesnas.plots.latents import latents_figure, plot_relevance, plot_traversals
+from bayesnas.plots.latents import TRAVERSED, latents_figure, plot_relevance, plot_traversals
 
 __all__ = [
+    "TRAVERSED",
     "cascade_figure",
     "frontier_figure",
     "latents_figure",

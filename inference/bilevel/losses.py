@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from torch import Tensor
-from torch.func import functional_call
 
 from bayesnas.data.inputs import AnyInputs
 from bayesnas.inference.compile.trace import BoundModule
 from bayesnas.inference.optim.trainable_parameters import trainable
 from bayesnas.models.base import BayesianModel
+from bayesnas.nn.functional_call import functional_call
 from bayesnas.nn.modules.parameter_names import begins, matching
 
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from bayesnas.data.inputs import AnyInputs
 from bayesnas.inference.compile.bfloat16 import round_products
@@ -29,6 +28,7 @@ from bayesnas.inference.optim.trainable_parameters import (
     running_buffers,
 )
 from bayesnas.models.base import BayesianModel
+from bayesnas.nn.functional_call import functional_call
 
 _LOG = logging.getLogger("bayesnas")
 MOST_COMPILED = 4_000

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from bayesnas.checks import positive, seed_number, whole_number
 from bayesnas.coding.codebooks import SharedWeights, bits_of, shared_weights
@@ -16,6 +15,7 @@ from bayesnas.inference.runtime.device import resolve_device
 from bayesnas.inference.runtime.random_state import RandomStream
 from bayesnas.likelihoods import AnyLikelihood
 from bayesnas.models.networks.gaussian import GaussianNet
+from bayesnas.nn.functional_call import functional_call
 from bayesnas.pruning.criteria.removal import is_bias
 from bayesnas.typed import typed
 

@@ -9,7 +9,6 @@ import pyro
 import torch
 from pyro.distributions import TorchDistribution
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from bayesnas.checks import positive
 from bayesnas.distributions import GaussianWeights, linear_temperature
@@ -27,6 +26,7 @@ from bayesnas.models.architecture.option_checks import (
 from bayesnas.models.architecture.readings import StructureReadings
 from bayesnas.models.networks.base import observe
 from bayesnas.models.networks.gaussian import PriorScale
+from bayesnas.nn.functional_call import functional_call
 from bayesnas.nn.graphs.edge_groups import EdgeGroup, Gamma, by_edge, edge_groups, owner_of
 from bayesnas.nn.graphs.graph import Graph
 from bayesnas.nn.graphs.net_spec import build_net, describe_net

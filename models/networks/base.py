@@ -8,12 +8,12 @@ from typing import Any, Self
 import pyro
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from bayesnas.data.inputs import AnyInputs, Inputs, call_with, leaves_of, shapes_of
 from bayesnas.likelihoods import Likelihood
 from bayesnas.models.base import DATA_PLATE, OBSERVED, BayesianModel
 from bayesnas.models.fit_defaults import FitDefaults
+from bayesnas.nn.functional_call import functional_call
 from bayesnas.nn.graphs.net_spec import build_net
 from bayesnas.nn.lazy.gaussian_tensor import GaussianTensor
 from bayesnas.nn.modules.keep_masks import KeepMasks

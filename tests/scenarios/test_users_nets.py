@@ -531,3 +531,38 @@ def test_weights_of_torchvision_are_never_fetched(tmp_path):
         bn.nn.graphs.net_spec.build_net({**spec, "arguments": {"weights": "DEFAULT"}})
     with pytest.raises(ValueError, match="must be a model of torchvision"):
         bn.nn.graphs.net_spec.build_net({**spec, "builder": "get_model"})
+
+
+@pytest.mark.parametrize("compiled", [False, "trace"])
+@pytest.mark.parametrize("kl_weight", [1.0, bn.LogUniform(0.1, 10)], ids=["one", "range"])
+def test_a_layer_used_twice_is_one_and_loads(tmp_path, kl_weight, compiled):
+    layer = nn.Linear(4, 4)
+    net = nn.Sequential(layer, nn.Tanh(), layer, nn.Linear(4, 2))
+    model = bn.models.GaussianNet(net, estimator="weight")
+    pair = data(4)
+
+    post = bn.fit(model, pair, kl_weight=kl_weight, compile=compiled, **FIT)
+
+    post.save(tmp_path / "run")
+    loaded = bn.load(tmp_path / "run")
+    if kl_weight != 1.0:
+        post, loaded = post.at(0.1), loaded.at(0.1)
+    assert post.complexity()["parameters"] == 4 * 5 + 2 * 5
+    assert loaded.evaluate(pair, draws=2) == post.evaluate(pair, draws=2)
+    small = post.compact()
+    assert small[0] is small[2]
+
+
+@pytest.mark.parametrize("compiled", [False, "trace"])
+def test_an_operation_that_stands_on_two_edges_is_trained_once(compiled):
+    """Torch's own functional_call left the values of a traced step in such a layer."""
+    shared = {"linear": nn.Linear(4, 4), "skip": nn.Identity()}
+    edges = {("x", "a"): shared, ("a", "b"): shared, ("b", "y"): nn.Linear(4, 2)}
+    graph = bn.nn.Graph(edges, example=torch.zeros(1, 4))
+    model = bn.models.LatentStructureNet(graph, weights="point")
+    weights = bn.LogUniform(0.1, 10)
+
+    post = bn.fit(model, data(4), kl_weight=weights, compile=compiled, **(FIT | {"steps": 40}))
+
+    assert len(list(post.model.graph.parameters())) == 4
+    assert all(type(p) is nn.Parameter for p in post.model.graph.parameters())

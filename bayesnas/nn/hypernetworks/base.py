@@ -16,7 +16,8 @@ from typing import Self
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
+
+from bayesnas.nn.functional_call import functional_call
 
 
 @dataclass(frozen=True)

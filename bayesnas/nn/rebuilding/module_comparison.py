@@ -22,7 +22,7 @@ def difference(net: nn.Module, twin: nn.Module) -> str:
     for path, module in mine.items():
         if found := own(module, its[path], path):
             return found
-    if _ties(net) != _ties(twin):
+    if ties(net) != ties(twin):
         return "its parameters are tied otherwise"
     return ""
 
@@ -93,8 +93,9 @@ def _shapes(tensors: Mapping[str, Tensor | None]) -> dict[str, torch.Size | None
     return {key: None if t is None else t.shape for key, t in tensors.items()}
 
 
-def _ties(net: nn.Module) -> list[tuple[str, ...]]:
-    found: dict[int, list[str]] = {}
+def ties(net: nn.Module) -> list[tuple[str, ...]]:
+    """The names of every parameter that has more than one."""
+    names: dict[int, list[str]] = {}
     for name, parameter in net.named_parameters(remove_duplicate=False):
-        found.setdefault(id(parameter), []).append(name)
-    return sorted(tuple(names) for names in found.values() if len(names) > 1)
+        names.setdefault(id(parameter), []).append(name)
+    return sorted(tuple(each) for each in names.values() if len(each) > 1)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from bayesnas.nn.modules.gaussian_noise import GaussianNoise
 from bayesnas.nn.modules.parameter_names import dotted
 from bayesnas.nn.modules.select_inputs import SelectInputs
+from bayesnas.nn.rebuilding.module_comparison import ties
 
 FORMAT = 1
 
@@ -23,6 +24,8 @@ _CONTAINERS = {"Container", "DataParallel", "Module", "ModuleDict", "ModuleList"
 _CONTAINERS |= {"ParameterDict", "ParameterList", "Sequential"}
 _OWN: dict[str, type[nn.Module]] = {"GaussianNoise": GaussianNoise, "SelectInputs": SelectInputs}
 _SCALARS = (bool, int, float, str, type(None))
+_SHARED = "Shared"
+"""Stands in the place of a layer's class where the layer was described before."""
 _ADVICE = "pass model= to bn.load to load the run"
 
 
@@ -37,7 +40,7 @@ def describe(net: nn.Module) -> dict[str, Any]:
     (linear, convolution, normalisation, pooling, activation, dropout, shape and padding layers),
     :class:`~bayesnas.nn.GaussianNoise`, and ``torch.nn.Sequential`` of these, nested at will. The
     description holds the layers' names, classes and arguments, no weights. It is checked here: the
-    net built from it has the same parameters, buffers and settings.
+    net built from it has the same parameters, buffers and settings, shared where they were shared.
 
     Args:
         net: the net; it is not changed.
@@ -46,14 +49,15 @@ def describe(net: nn.Module) -> dict[str, Any]:
         A dict of strings, numbers, booleans, None, lists and dicts.
 
     Raises:
-        UndescribableNetError: a submodule is of another class, is tied to another, has hooks, or
-            doesn't come out of its description as it was.
+        UndescribableNetError: a submodule is of another class, has hooks, or doesn't come out of
+            its description as it was.
 
     >>> describe(nn.Sequential(nn.Flatten(), nn.Dropout(0.2)))["children"][1]
     ['1', {'type': 'Dropout', 'arguments': {'p': 0.2}}]
     """
-    _refuse_tied(net)
-    spec = {"format": FORMAT, **_describe(net, "")}
+    spec = {"format": FORMAT, **_describe(net, "", {})}
+    if tied := [[name, first] for first, *others in ties(net) for name in others]:
+        spec["tied"] = tied
     with torch.device("meta"):
         rebuilt = build(spec)
     if _tensors(rebuilt) != _tensors(net):
@@ -90,7 +94,14 @@ def build(spec: Mapping[str, Any]) -> nn.Module:
             f"spec must be a net description of format {FORMAT}, got {spec.get('format')!r}"
         )
     with torch.random.fork_rng(devices=[]):
-        return _build(spec)
+        net = _build(spec, "", {})
+    for name, other in spec.get("tied", ()):
+        path, _, key = name.rpartition(".")
+        try:
+            net.get_submodule(path).register_parameter(key, net.get_parameter(other))
+        except (AttributeError, KeyError) as error:
+            raise ValueError(f"spec must tie parameters of its layers: {error}") from error
+    return net
 
 
 def summary(net: nn.Module) -> str:
@@ -111,10 +122,17 @@ def summary(net: nn.Module) -> str:
     return f"{type(net).__name__}, {size:,} parameters"
 
 
-def _describe(module: nn.Module, name: str) -> dict[str, Any]:
+def _describe(module: nn.Module, name: str, described: dict[int, str]) -> dict[str, Any]:
+    """A module's description; ``described`` has the names of those that came before it."""
     _refuse_hooks(module, name)
+    if id(module) in described:
+        return {"type": _SHARED, "with": described[id(module)]}
+    if any(True for _ in module.state_dict()):
+        described[id(module)] = name
     if type(module) is nn.Sequential:
-        children = [[key, _describe(m, dotted(name, key))] for key, m in _children(module)]
+        children = [
+            [key, _describe(m, dotted(name, key), described)] for key, m in _children(module)
+        ]
         return {"type": "Sequential", "children": children}
     return _describe_layer(module, name)
 
@@ -159,9 +177,24 @@ def _argument_value(module: nn.Module, parameter: inspect.Parameter, name: str) 
     return value
 
 
-def _build(spec: Mapping[str, Any]) -> nn.Module:
+def _build(spec: Mapping[str, Any], name: str, built: dict[str, nn.Module]) -> nn.Module:
+    """The module of a description; ``built`` has those that came before it, by name."""
+    if spec.get("type") == _SHARED:
+        if spec.get("with") not in built:
+            raise ValueError(f"spec must share a layer that came before, got {spec.get('with')!r}")
+        return built[spec["with"]]
     if spec.get("type") == "Sequential":
-        return nn.Sequential(OrderedDict((str(k), _build(child)) for k, child in spec["children"]))
+        children = (
+            (str(key), _build(child, dotted(name, str(key)), built))
+            for key, child in spec["children"]
+        )
+        built[name] = nn.Sequential(OrderedDict(children))
+    else:
+        built[name] = _build_layer(spec)
+    return built[name]
+
+
+def _build_layer(spec: Mapping[str, Any]) -> nn.Module:
     cls = _layer_class(spec.get("type"))
     if cls is None:
         raise ValueError(f"spec must name layers of torch.nn, got {spec.get('type')!r}")
@@ -213,22 +246,12 @@ def _refuse_hooks(module: nn.Module, name: str) -> None:
         )
 
 
-def _refuse_tied(net: nn.Module) -> None:
-    first: dict[int, str] = {}
-    for name, parameter in net.named_parameters(remove_duplicate=False):
-        if first.setdefault(id(parameter), name) != name:
-            raise UndescribableNetError(
-                f"parameter {name!r} is tied to {first[id(parameter)]!r}, which can't be written "
-                f"to a run; {_ADVICE}"
-            )
-
-
 def _refuse_difference(module: nn.Module, spec: Mapping[str, Any], name: str) -> None:
     """Raise where the layer built from a description differs in tensors or settings."""
     problem = f"{_where(name)} is a {type(module).__name__} that can't be written to a run"
     try:
         with torch.device("meta"):
-            twin = _build(spec)
+            twin = _build_layer(spec)
     except (TypeError, ValueError, RuntimeError) as error:
         raise UndescribableNetError(f"{problem} ({error}); {_ADVICE}") from error
     settings = {k: v for k, v in vars(twin).items() if not k.startswith("_") and k != "training"}

@@ -9,9 +9,10 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, vjp, vmap
+from torch.func import vjp, vmap
 
 from bayesnas.likelihoods import Likelihood
+from bayesnas.nn.functional_call import functional_call
 
 _LOG = logging.getLogger("bayesnas")
 

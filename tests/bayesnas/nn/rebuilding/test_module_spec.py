@@ -138,12 +138,6 @@ def enlarged():
     return layer
 
 
-def tied():
-    first, last = nn.Linear(2, 2), nn.Linear(2, 2)
-    last.weight = first.weight
-    return nn.Sequential(first, last)
-
-
 @pytest.mark.parametrize(
     ("layer", "message"),
     [
@@ -157,7 +151,6 @@ def tied():
         (overridden(), "layer 'body.0' is a ReLU with hooks or a forward of its own"),
         (enlarged(), "layer 'body.0' is a Linear .*parameters or buffers would come back"),
         (nn.Linear(2, 2, dtype=torch.complex64), "Linear that can't be written to a run"),
-        (tied(), "parameter 'body.0.1.weight' is tied to 'body.0.0.weight'"),
     ],
     ids=lambda value: None if isinstance(value, nn.Module) else value[:30],
 )
@@ -168,6 +161,31 @@ def test_what_cannot_be_described_says_where_and_what_to_do(layer, message):
         describe(net)
     assert "pass model= to bn.load" in str(raised.value)
     assert isinstance(raised.value, TypeError)
+
+
+def test_a_layer_used_twice_and_a_tied_parameter_stay_one():
+    shared, first, last = nn.Linear(2, 2), nn.Linear(2, 2), nn.Linear(2, 2)
+    last.weight = first.weight
+
+    net = round_trip(nn.Sequential(shared, nn.ReLU(), nn.Sequential(shared, first), last))
+
+    assert net[0] is net[2][0]
+    assert net[3].weight is net[2][1].weight
+    assert net[3].bias is not net[2][1].bias
+    assert len(list(net.parameters())) == 5
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"tied": [["1.weight", "0.nothing"]]},
+        {"tied": [["nowhere.weight", "0.weight"]]},
+        {"children": [["0", {"type": "Shared", "with": "7"}]]},
+    ],
+)
+def test_what_is_shared_with_nothing_is_refused(change):
+    with pytest.raises(ValueError, match="spec must (tie|share)"):
+        build(describe(nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))) | change)
 
 
 def test_parameters_outside_the_layers_cannot_be_described():

@@ -1,0 +1,69 @@
+"""A module run with other values of its parameters, put back as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+def functional_call(
+    module: nn.Module,
+    state: Mapping[str, Tensor],
+    args: Any = (),
+    kwargs: Mapping[str, Any] | None = None,
+) -> Any:
+    """Run a module with other parameters and buffers, as ``torch.func.functional_call`` does.
+
+    torch's own replaces a layer that a module holds under two names twice, and puts back what the
+    second name had replaced: the layer is left with the value of the call. Here every layer is
+    replaced once, and tied parameters stay tied.
+
+    Args:
+        module: left as it was.
+        state: values by name; a parameter with several names takes that of any of them.
+        args: positional arguments of the module, or its only one.
+        kwargs: its keyword arguments.
+
+    Returns:
+        what the module returns.
+
+    Raises:
+        ValueError: two names of one parameter have different values.
+
+    >>> layer = nn.Linear(2, 2, bias=False)
+    >>> net = nn.Sequential(layer, layer)
+    >>> functional_call(net, {"0.weight": 3 * torch.eye(2)}, torch.ones(1, 2))
+    tensor([[9., 9.]])
+    >>> isinstance(layer.weight, nn.Parameter)
+    True
+    """
+    names = _names(module)
+    values, others = dict[int, Tensor](), dict[str, Tensor]()
+    for name, value in state.items():
+        if name not in names:
+            others[name] = value
+        elif values.setdefault(names[name], value) is not value:
+            raise ValueError(f"state must have one value for tied parameters, got another: {name}")
+    once = {
+        f"{path}.{name}" if path else name: values[id(tensor)]
+        for path, layer in module.named_modules()
+        for name, tensor in _tensors(layer, recurse=False)
+        if id(tensor) in values
+    }
+    given = args if isinstance(args, tuple) else (args,)
+    return torch.func.functional_call(
+        module, once | others, given, None if kwargs is None else dict(kwargs), tie_weights=False
+    )
+
+
+def _names(module: nn.Module) -> dict[str, int]:
+    """The identity of every parameter and buffer, under each of its names."""
+    return {name: id(tensor) for name, tensor in _tensors(module, recurse=True)}
+
+
+def _tensors(module: nn.Module, *, recurse: bool) -> Sequence[tuple[str, Tensor]]:
+    options = {"recurse": recurse, "remove_duplicate": False}
+    return [*module.named_parameters(**options), *module.named_buffers(**options)]
