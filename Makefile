@@ -36,7 +36,7 @@ install = $(pip) uv && $(bin)/uv pip install --quiet --python $(bin)/python --re
 compiled = $(bin)/python -W ignore -m compileall -q -x '/(torch|triton|nvidia)/' $(VENV)/lib
 endif
 
-.PHONY: demo installed test test-slow lint format types wheel clean
+.PHONY: demo installed test test-slow docs lint format types wheel clean
 .DELETE_ON_ERROR:
 
 demo: $(ready)
@@ -53,6 +53,10 @@ test: $(ready)
 
 test-slow: $(ready)
 	$(pytest) -m slow $(TESTS)
+
+# The site, in build/site/index.html. BAYESNAS_DOCS_GALLERY=False leaves the gallery's scripts unrun.
+docs: $(ready)
+	MPLBACKEND=agg $(bin)/sphinx-build -q -W --keep-going -b html docs build/site
 
 lint: $(ready)
 	$(bin)/ruff check .
@@ -74,6 +78,7 @@ wheel: $(ready)
 	$(bin)/python -m build --wheel
 
 clean:
+	rm -rf docs/api/generated docs/auto_gallery docs/sg_execution_times.rst
 	rm -rf .venv .venv-* build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
 	find bayesnas models inference tests -name __pycache__ -type d -prune -exec rm -rf {} +
 

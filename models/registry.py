@@ -36,6 +36,10 @@ class ModelRecord:
         cls: the class.
         for_data: makes a model for a data set; None where the command line has options for it, or
             it is fitted from Python alone.
+
+    >>> from bayesnas.models import available
+    >>> available()["gaussian-net"].cls.__name__
+    'GaussianNet'
     """
 
     title: str

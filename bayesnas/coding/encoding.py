@@ -66,6 +66,14 @@ def decode(path: str | os.PathLike[str]) -> nn.Module:
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: it is truncated, damaged, of another format, or no file of :func:`encode`.
+
+    >>> import torch, bayesnas as bn, tempfile
+    >>> net = bn.nn.mlp([4, 3, 2])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = bn.encode(net, f"{folder}/net.bin")
+    ...     again = bn.decode(f"{folder}/net.bin")
+    >>> bool((again(torch.ones(1, 4)) == net(torch.ones(1, 4))).all())
+    True
     """
     found = path_of("path", path)
     return _network(found.read_bytes(), found)

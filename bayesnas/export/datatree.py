@@ -171,6 +171,15 @@ def along_kl_weight(trees: Sequence[xarray.DataTree]) -> xarray.DataTree:
     Returns:
         a tree in which every group that depends on λ has a dimension ``kl_weight`` after chain
         and draw; the other groups (data, the history of the fit) are those of the first tree.
+
+    >>> import torch, bayesnas as bn
+    >>> from bayesnas.export import along_kl_weight
+    >>> data = (torch.ones(8, 2), torch.arange(8) % 2)
+    >>> model = bn.models.GaussianNet(bn.nn.mlp([2, 2]))
+    >>> post = bn.fit(model, data, kl_weight=bn.LogUniform(0.1, 1), steps=5, progress=False)
+    >>> tree = along_kl_weight([post.at(weight).to_arviz(draws=3) for weight in (0.1, 1.0)])
+    >>> tree["posterior"]["layer1.bias"].dims
+    ('chain', 'draw', 'kl_weight', 'layer1.out')
     """
     import xarray
 

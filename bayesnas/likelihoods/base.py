@@ -24,6 +24,10 @@ class Likelihood(nn.Module):
         name: by which :func:`~bayesnas.likelihoods.make_likelihood` knows it.
         task: ``"classification"`` for labels, ``"regression"`` for numbers.
         outputs: what f is, in a few words.
+
+    >>> from bayesnas.likelihoods import make_likelihood
+    >>> make_likelihood("categorical").task
+    'classification'
     """
 
     name: str

@@ -10,7 +10,12 @@ from bayesnas.likelihoods.base import Likelihood
 
 
 class Categorical(Likelihood):
-    """y ∈ {0…C−1} with probabilities softmax(f), f of shape ``[n, C]``."""
+    """y ∈ {0…C−1} with probabilities softmax(f), f of shape ``[n, C]``.
+
+    >>> import torch
+    >>> Categorical()(torch.zeros(1, 4)).log_prob(torch.tensor([3])).exp()
+    tensor([0.2500])
+    """
 
     name = "categorical"
     task = "classification"

@@ -23,6 +23,10 @@ class Gaussian(Likelihood):
     Args:
         noise_scale: standard deviation of the noise in units of y, or None to learn it
             (it starts at 1).
+
+    >>> import torch
+    >>> Gaussian(noise_scale=2.0)(torch.zeros(3)).stddev
+    tensor([2., 2., 2.])
     """
 
     name = "gaussian"

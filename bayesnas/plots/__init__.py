@@ -3,9 +3,7 @@
 from bayesnas.plots.cascade import cascade_figure, plot_cascade
 from bayesnas.plots.features import plot_features
 from bayesnas.plots.fit import (
-    plot_calibration,
     plot_history,
-    plot_predictions,
     plot_pruning_curve,
     plot_signal_to_noise,
 )
@@ -13,6 +11,7 @@ from bayesnas.plots.frontier import frontier_figure, plot_frontier
 from bayesnas.plots.graph import plot_graph
 from bayesnas.plots.groups import plot_footprints, plot_group_sweep, plot_inputs
 from bayesnas.plots.latents import TRAVERSED, latents_figure, plot_relevance, plot_traversals
+from bayesnas.plots.predictions import plot_calibration, plot_predictions
 
 __all__ = [
     "TRAVERSED",

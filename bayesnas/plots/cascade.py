@@ -1,12 +1,4 @@
-"""Draws of the cascading Indian buffet process as pictures of networks.
-
->>> from bayesnas.plots.cascade import plot_cascade
->>> from bayesnas.distributions import CascadingIndianBuffet
->>> from matplotlib.figure import Figure
->>> graph = CascadingIndianBuffet(1.0, 1.0, width=10).sample()
->>> plot_cascade(graph, Figure().subplots()).get_ylabel()
-'layer'
-"""
+"""Draws of the cascading Indian buffet process as pictures of networks."""
 
 from __future__ import annotations
 
@@ -34,6 +26,12 @@ def plot_cascade(graph: LayeredGraph, ax: Axes | None = None) -> Axes:
     Args:
         graph: what to draw.
         ax: axes to draw on.
+
+    >>> from bayesnas.distributions import CascadingIndianBuffet
+    >>> from matplotlib.figure import Figure
+    >>> graph = CascadingIndianBuffet(1.0, 1.0, width=10).sample()
+    >>> plot_cascade(graph, Figure().subplots()).get_ylabel()
+    'layer'
     """
     from matplotlib.collections import LineCollection
     from matplotlib.ticker import MaxNLocator
@@ -74,6 +72,9 @@ def cascade_figure(
 
     Raises:
         ValueError: no parameters, or some that are not positive.
+
+    >>> len(cascade_figure([(1.0, 1.0), (2.0, 0.5)], width=5).axes)
+    2
     """
     import matplotlib
     from matplotlib.figure import Figure

@@ -1,12 +1,4 @@
-"""Latent features of images, side by side.
-
->>> import torch
->>> from bayesnas.plots.features import plot_features
->>> from matplotlib.figure import Figure
->>> ax = plot_features(torch.randn(4, 36), (6, 6), Figure().subplots())
->>> ax.images[0].get_array().shape
-(6, 27)
-"""
+"""Latent features of images, side by side."""
 
 from __future__ import annotations
 
@@ -33,6 +25,12 @@ def plot_features(features: Array, shape: tuple[int, int], ax: Axes | None = Non
 
     Raises:
         ValueError: features that have not the shape of the pictures.
+
+    >>> import torch
+    >>> from matplotlib.figure import Figure
+    >>> ax = plot_features(torch.randn(4, 36), (6, 6), Figure().subplots())
+    >>> ax.images[0].get_array().shape
+    (6, 27)
     """
     values = to_numpy(features)
     height, width = shape

@@ -3,15 +3,6 @@
 Every function draws on the axes it is given, or on a new figure of ``matplotlib.pyplot``, and
 returns the axes. The colours are those of Okabe and Ito (2008), told apart by colour-blind
 readers, and line styles and markers differ as well.
-
->>> import bayesnas as bn
->>> from bayesnas.plots.fit import plot_pruning_curve
->>> from matplotlib.figure import Figure
->>> data = bn.data.load("digits")
->>> post = bn.fit(bn.models.GaussianNet(bn.nn.mlp([64, 20, 10])), data.train, steps=20)
->>> ax = plot_pruning_curve(post.pruning_curve(data.test), Figure().subplots())
->>> ax.get_xlabel()
-'weights removed'
 """
 
 from __future__ import annotations
@@ -28,9 +19,8 @@ from bayesnas.plots.axes import (
     leave_out_the_start,
     logarithmic,
     percent,
-    write_note,
 )
-from bayesnas.plots.summaries import jeffreys, log_edges, windows
+from bayesnas.plots.summaries import log_edges, windows
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -68,6 +58,13 @@ def plot_history(history: xr.Dataset, ax: Axes | None = None) -> Axes:
 
     Raises:
         ValueError: there is no finite step.
+
+    >>> import numpy as np, xarray as xr
+    >>> from matplotlib.figure import Figure
+    >>> terms = ("loss", "expected_log_lik", "kl")
+    >>> history = xr.Dataset({name: (("chain", "step"), np.ones((1, 50))) for name in terms})
+    >>> plot_history(history, Figure().subplots()).get_xlabel()
+    'step'
     """
     terms = {
         r"loss $-\mathcal{L}$": (history["loss"], BLUE, "-"),
@@ -109,6 +106,14 @@ def plot_pruning_curve(
 
     Raises:
         ValueError: ``curve`` has no such metric.
+
+    >>> import bayesnas as bn
+    >>> from matplotlib.figure import Figure
+    >>> data = bn.data.load("digits")
+    >>> model = bn.models.GaussianNet(bn.nn.mlp([64, 10]))
+    >>> post = bn.fit(model, data.train, steps=5, progress=False)
+    >>> plot_pruning_curve(post.pruning_curve(data.test), Figure().subplots()).get_xlabel()
+    'weights removed'
     """
     if metric is None:
         metric = "accuracy" if "accuracy" in curve else "rmse"
@@ -137,112 +142,25 @@ def plot_pruning_curve(
     return ax
 
 
-def plot_calibration(
-    confidence: npt.ArrayLike,
-    accuracy: npt.ArrayLike,
-    share: npt.ArrayLike,
-    ax: Axes | None = None,
-    *,
-    examples: int | None = None,
-) -> Axes:
-    """Reliability diagram: accuracy against confidence, above the share of the examples.
-
-    On the diagonal predictions are calibrated (Guo et al. 2017); the expected calibration error,
-    Σ share · |accuracy − confidence|, is written beside it.
-
-    Args:
-        confidence: mean confidence of every bin ``[bins]``, NaN where it is empty; the bins are
-            of equal width over [0, 1].
-        accuracy: of every bin ``[bins]``.
-        share: of the examples ``[bins]``; sums to 1.
-        ax: axes to draw on.
-        examples: their number, to draw a 90 % interval of the accuracy of every bin (Jeffreys).
-
-    Raises:
-        ValueError: the arrays are of different length.
-    """
-    c, a, s = (np.asarray(values, dtype=np.float64) for values in (confidence, accuracy, share))
-    if not c.shape == a.shape == s.shape or c.ndim != 1:
-        raise ValueError(
-            "confidence, accuracy and share must have one length, "
-            f"got shapes {c.shape}, {a.shape} and {s.shape}"
-        )
-    ax = axes_or_new(ax)
-    edges = np.linspace(0, 1, len(s) + 1)
-    ax.bar(edges[:-1], s, width=1 / len(s), align="edge", color=GREY, alpha=0.35, linewidth=0)
-    ax.plot([0, 1], [0, 1], color=BLACK, linestyle=":", linewidth=1)
-    filled = s > 0
-    c, a, s = c[filled], a[filled], s[filled]
-    if examples is not None:
-        ax.vlines(c, *jeffreys(a, s * examples), color=BLUE, alpha=0.45, linewidth=2)
-    ax.plot(c, a, color=BLUE, marker="o", linestyle="none", clip_on=False)
-    write_note(ax, f"ECE {float(np.sum(s * np.abs(a - c))):.3f}")
-    ax.set_xlim(0, 1.01)
-    ax.set_ylim(0, 1.02)
-    percent(ax, "x")
-    percent(ax, "y")
-    ax.set_xlabel("confidence")
-    ax.set_ylabel("accuracy (points), share (bars)")
-    return ax
-
-
-def plot_predictions(
-    predicted: npt.ArrayLike,
-    observed: npt.ArrayLike,
-    low: npt.ArrayLike | None = None,
-    high: npt.ArrayLike | None = None,
-    ax: Axes | None = None,
-    *,
-    level: float = 0.9,
-) -> Axes:
-    """Predicted against true values of a regression, with predictive intervals.
-
-    Args:
-        predicted: predictive means ``[n]``.
-        observed: true values ``[n]``.
-        low: lower ends of the predictive intervals ``[n]``.
-        high: their upper ends.
-        ax: axes to draw on.
-        level: probability of an interval; the share of true values inside is written beside it.
-
-    Raises:
-        ValueError: the arrays are of different length, or only one of the ends is given.
-    """
-    if (low is None) != (high is None):
-        raise ValueError("low and high go together: got only one of them")
-    mean, true = (np.asarray(v, dtype=np.float64).ravel() for v in (predicted, observed))
-    if len(mean) != len(true):
-        raise ValueError(
-            f"predicted and observed must have one length, got {len(mean)} and {len(true)}"
-        )
-    ax = axes_or_new(ax)
-    if low is not None and high is not None:
-        ends = np.stack([np.asarray(end, dtype=np.float64).ravel() for end in (low, high)])
-        ax.vlines(true, *ends, color=GREY, alpha=0.4, linewidth=0.8)
-        inside = float(np.mean((ends[0] <= true) & (true <= ends[1])))
-        write_note(ax, f"{100 * inside:.0f} % of true values within\n{100 * level:g} % intervals")
-    ax.plot(true, mean, color=BLUE, marker="o", markersize=3, linestyle="none")
-    ax.axline((true.mean(), true.mean()), slope=1, color=BLACK, linestyle=":", linewidth=1)
-    ax.set_xlabel("true value")
-    ax.set_ylabel("predicted mean" + ("" if low is None else f" and {100 * level:g} % interval"))
-    return ax
-
-
 def plot_signal_to_noise(
     ratios: Mapping[str, npt.ArrayLike], ax: Axes | None = None, *, marked: float | None = 0.9
 ) -> Axes:
-    """Histogram of |μ|/σ of the weights of every layer, on a logarithmic axis.
+    """Histogram of ``|μ|/σ`` of the weights of every layer, on a logarithmic axis.
 
     Pruning by relative density, ρ = exp(−μ²/2σ²), removes weights from the left.
 
     Args:
-        ratios: |μ|/σ of the weights that are kept, any shape, by layer. The axis covers four
+        ratios: ``|μ|/σ`` of the weights that are kept, any shape, by layer. The axis covers four
             decades or five; what is smaller is counted in the first bin.
         ax: axes to draw on.
         marked: a line is drawn where this fraction of all weights lies to the left; None: none.
 
     Raises:
         ValueError: there is no weight, or a ratio is negative, infinite or NaN.
+
+    >>> from matplotlib.figure import Figure
+    >>> plot_signal_to_noise({"layer1": [0.1, 1.0, 10.0]}, Figure().subplots()).get_xscale()
+    'log'
     """
     values = {name: np.asarray(r, dtype=np.float64).ravel() for name, r in ratios.items()}
     values = {name: r for name, r in values.items() if len(r)}

@@ -1,15 +1,4 @@
-"""The frontier between accuracy and complexity, drawn against the KL weight.
-
->>> import bayesnas as bn
->>> from bayesnas.plots.frontier import plot_frontier
->>> from matplotlib.figure import Figure
->>> data = bn.data.load("digits")
->>> model = bn.models.GaussianNet(bn.nn.mlp([64, 20, 10]))
->>> post = bn.fit(model, data.train, kl_weight=bn.LogUniform(0.1, 10), steps=20)
->>> found = post.frontier([0.1, 1, 10], data.test, draws=2)
->>> plot_frontier(found, "accuracy", Figure().subplots()).get_xscale()
-'log'
-"""
+"""The frontier between accuracy and complexity, drawn against the KL weight."""
 
 from __future__ import annotations
 
@@ -60,6 +49,12 @@ def plot_frontier(
 
     Raises:
         ValueError: ``frontier`` or ``separate`` has no such variable.
+
+    >>> import xarray as xr
+    >>> from matplotlib.figure import Figure
+    >>> frontier = xr.Dataset({"accuracy": ("kl_weight", [0.9, 0.8])}, {"kl_weight": [0.1, 1.0]})
+    >>> plot_frontier(frontier, "accuracy", Figure().subplots()).get_xscale()
+    'log'
     """
     for name, held in (("frontier", frontier), ("separate", separate)):
         if held is not None and variable not in held:
@@ -101,6 +96,11 @@ def frontier_figure(
     """Accuracy (or rmse), bound and kept weights against the KL weight, with a caption below.
 
     The figure belongs to no window; ``figure.savefig(path)`` writes it.
+
+    >>> import xarray as xr
+    >>> measures = {"accuracy": ("kl_weight", [0.9, 0.8]), "parameters": ("kl_weight", [80, 20])}
+    >>> len(frontier_figure(xr.Dataset(measures, {"kl_weight": [0.1, 1.0]})).axes)
+    2
     """
     import matplotlib
     from matplotlib.figure import Figure

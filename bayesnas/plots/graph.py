@@ -1,12 +1,4 @@
-"""A graph drawn with what is known of its operations.
-
->>> import bayesnas as bn
->>> from matplotlib.figure import Figure
->>> graph = bn.nn.cells(["normal"], channels=4, nodes=2, image=8)
->>> axes = plot_graph(graph, ax=Figure().subplots())
->>> [text.get_text() for text in axes.texts if text.get_text()][:2]
-['x', 'stem']
-"""
+"""A graph drawn with what is known of its operations."""
 
 from __future__ import annotations
 
@@ -47,6 +39,13 @@ def plot_graph(
 
     Raises:
         ValueError: for probabilities of an unknown edge, or another number than it has primitives.
+
+    >>> import bayesnas as bn
+    >>> from matplotlib.figure import Figure
+    >>> graph = bn.nn.cells(["normal"], channels=4, nodes=2, image=8)
+    >>> axes = plot_graph(graph, ax=Figure().subplots())
+    >>> [text.get_text() for text in axes.texts if text.get_text()][:2]
+    ['x', 'stem']
     """
     from matplotlib import colormaps
     from matplotlib.lines import Line2D

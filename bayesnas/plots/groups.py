@@ -1,16 +1,4 @@
-"""What is left of a net whose groups were removed, and how far that can go, one axes each.
-
->>> import bayesnas as bn
->>> from bayesnas.plots.groups import plot_group_sweep
->>> from bayesnas.models.compression.threshold_sweep import knee
->>> from matplotlib.figure import Figure
->>> data = bn.data.load("digits", validation=0.2)
->>> model = bn.models.BayesianCompressionNet(bn.nn.mlp([64, 10, 10]))
->>> post = bn.fit(model, data.train, steps=20)
->>> sweep = post.model.group_sweep(data.validation.x, data.validation.y)
->>> plot_group_sweep(sweep, Figure().subplots(), threshold=knee(sweep)).get_xlabel()
-'threshold'
-"""
+"""What is left of a net whose groups were removed, and how far that can go, one axes each."""
 
 from __future__ import annotations
 
@@ -46,6 +34,16 @@ def plot_group_sweep(
 
     Returns:
         The axes of the loss; those of the weights share its x axis.
+
+    >>> import bayesnas as bn
+    >>> from matplotlib.figure import Figure
+    >>> data = bn.data.load("digits", validation=0.2)
+    >>> model = bn.models.BayesianCompressionNet(bn.nn.mlp([64, 10, 10]))
+    >>> post = bn.fit(model, data.train, steps=20, progress=False)
+    >>> sweep = post.model.group_sweep(data.validation.x, data.validation.y)
+    >>> threshold = bn.models.knee(sweep)
+    >>> plot_group_sweep(sweep, Figure().subplots(), threshold=threshold).get_xlabel()
+    'threshold'
     """
     at = sweep["threshold"].values
     if threshold is not None and not at.min() <= threshold <= at.max():
@@ -81,6 +79,11 @@ def plot_inputs(kept: npt.ArrayLike, shape: tuple[int, int], ax: Axes | None = N
 
     Raises:
         ValueError: there are not rows · columns values.
+
+    >>> from matplotlib.figure import Figure
+    >>> ax = plot_inputs([True, False, True, True], (2, 2), Figure().subplots())
+    >>> ax.images[0].get_array().shape
+    (2, 2)
     """
     ax = axes_or_new(ax)
     ax.imshow(_picture("kept", kept, shape), cmap="Greys", vmin=0, interpolation="nearest")
@@ -136,6 +139,11 @@ def plot_footprints(
 
     Raises:
         ValueError: a unit has not rows · columns weights.
+
+    >>> import numpy as np
+    >>> from matplotlib.figure import Figure
+    >>> len(plot_footprints(np.eye(4), (2, 2), Figure().subplots()).images)
+    1
     """
     rows = np.asarray(weights, dtype=float)
     rows = rows[np.argsort(-np.linalg.norm(rows, axis=1), kind="stable")]

@@ -1,13 +1,4 @@
-"""Latent dimensions as pictures: sorted by relevance, and what each of them does.
-
->>> import numpy as np, xarray as xr
->>> from bayesnas.plots.latents import plot_relevance
->>> from matplotlib.figure import Figure
->>> names = ("gamma", "variance", "sensitivity")
->>> sizes = {name: ("latent", np.array([1.0, 0.0])) for name in names}
->>> plot_relevance(xr.Dataset(sizes), Figure().subplots()).get_xlabel()
-'dimension, sorted by sensitivity'
-"""
+"""Latent dimensions as pictures: sorted by relevance, and what each of them does."""
 
 from __future__ import annotations
 
@@ -41,6 +32,12 @@ def latents_figure(
 
     Returns:
         a figure that belongs to no window; ``figure.savefig(path)`` writes it.
+
+    >>> import numpy as np, xarray as xr
+    >>> names = ("gamma", "variance", "sensitivity")
+    >>> sizes = {name: ("latent", np.array([1.0, 0.5])) for name in names}
+    >>> len(latents_figure(xr.Dataset(sizes), [0], np.zeros((1, len(TRAVERSED), 4, 4))).axes)
+    2
     """
     import matplotlib
     from matplotlib.figure import Figure
@@ -63,6 +60,13 @@ def plot_relevance(measures: xr.Dataset, ax: Axes | None = None) -> Axes:
         measures: what ``model.measures(x)`` gives: ``gamma``, ``variance`` and ``sensitivity``
             over ``latent``.
         ax: axes to draw on.
+
+    >>> import numpy as np, xarray as xr
+    >>> from matplotlib.figure import Figure
+    >>> names = ("gamma", "variance", "sensitivity")
+    >>> sizes = {name: ("latent", np.array([1.0, 0.0])) for name in names}
+    >>> plot_relevance(xr.Dataset(sizes), Figure().subplots()).get_xlabel()
+    'dimension, sorted by sensitivity'
     """
     ax = axes_or_new(ax)
     gamma, variance, sensitivity = (
@@ -91,6 +95,12 @@ def plot_traversals(
         latents: indices of the dimensions, from the top.
         frames: ``[latents, len(TRAVERSED), height, width]``, dark where large.
         ax: axes to draw on.
+
+    >>> import numpy as np
+    >>> from matplotlib.figure import Figure
+    >>> frames = np.zeros((2, len(TRAVERSED), 4, 4))
+    >>> plot_traversals([0, 1], frames, Figure().subplots()).get_xlabel()
+    'z'
     """
     ax = axes_or_new(ax)
     rows, columns, height, width = frames.shape

@@ -41,7 +41,7 @@ def bit_width(weights: Tensor, variances: Tensor) -> BitWidth:
     .. math:: \#\{t = 1 \ldots 23 : 2\,\mathrm{Var}(w) < 2^{-t}\}
 
     bits, of which the layer takes the mean, rounded up. The exponent has
-    :math:`\lceil \log_2(\log_2 \max|w| + 1) + 1 \rceil` bits, where max|w| counts as 1 if it is
+    :math:`\lceil \log_2(\log_2 \max|w| + 1) + 1 \rceil` bits, where ``max|w|`` counts as 1 if it is
     smaller (Louizos, Ullrich, Welling 2017, section 3.3).
 
     Args:

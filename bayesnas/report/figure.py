@@ -78,6 +78,14 @@ def report_figure(findings: Findings) -> Figure:
     """One figure: loss and KL, pruning, calibration, signal-to-noise, and the caption.
 
     The figure belongs to no window and no ``pyplot`` state; ``figure.savefig(path)`` writes it.
+
+    >>> import bayesnas as bn
+    >>> data = bn.data.load("digits")
+    >>> model = bn.models.GaussianNet(bn.nn.mlp([64, 10]))
+    >>> post = bn.fit(model, data.train, steps=5, progress=False)
+    >>> figure = bn.report.report_figure(bn.report.measure(post, data, draws=2))
+    >>> len(figure.axes) >= 4
+    True
     """
     import matplotlib
     from matplotlib.figure import Figure
@@ -121,6 +129,15 @@ def write_report(post: Posterior, data: DataSet, path: str | Path, *, draws: int
         ValueError: another ending.
         FileNotFoundError: there is no such folder.
         OSError: the picture can't be written.
+
+    >>> import tempfile, bayesnas as bn
+    >>> data = bn.data.load("digits")
+    >>> model = bn.models.GaussianNet(bn.nn.mlp([64, 10]))
+    >>> post = bn.fit(model, data.train, steps=5, progress=False)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     findings = bn.report.write_report(post, data, f"{folder}/report.png", draws=2)
+    >>> sorted(findings.metrics)
+    ['test', 'train']
     """
     target = check_picture_path(path)
     findings = measure(post, data, draws=draws)

@@ -48,8 +48,15 @@ class Findings:
         calibration: confidence, accuracy and share ``[3, bins]``; None for a regression.
         predictions: means, true values, and both ends of the 90 % predictive intervals, in the
             units of the data, ``[4, n]``; None for a classification and for an autoencoder.
-        signal_to_noise: |μ|/σ of the weights kept, by layer.
+        signal_to_noise: ``|μ|/σ`` of the weights kept, by layer.
         latents: how relevant the dimensions of an autoencoder are; None for other models.
+
+    >>> import bayesnas as bn
+    >>> data = bn.data.load("digits")
+    >>> model = bn.models.GaussianNet(bn.nn.mlp([64, 10]))
+    >>> post = bn.fit(model, data.train, steps=5, progress=False)
+    >>> bn.report.measure(post, data, draws=2).part
+    'test'
     """
 
     post: Posterior
@@ -153,7 +160,7 @@ def measure(post: Posterior, data: DataSet, *, draws: int = 32) -> Findings:
 
 
 def signal_to_noise(post: Posterior) -> dict[str, Array]:
-    """|μ|/σ of the weights and biases that are kept, ``[weights]`` by layer."""
+    """``|μ|/σ`` of the weights and biases that are kept, ``[weights]`` by layer."""
     masks = post.model.keep_masks()
     layers: dict[str, list[Array]] = {}
     for site, (loc, scale) in post.model.weight_posteriors().items():

@@ -33,6 +33,14 @@ class Compressed:
             ``chosen``, whether it is the one that is given.
         weights_before: of the network as it was given.
         data: of the training part.
+
+    >>> import bayesnas as bn
+    >>> data = bn.data.load("digits", validation=0.2)
+    >>> model = bn.models.BayesianCompressionNet(bn.nn.mlp([64, 8, 10]))
+    >>> post = bn.fit(model, data.train, kl_weight=bn.LogUniform(0.1, 1), steps=20, progress=False)
+    >>> small = bn.inference.smallest(post, data.validation)
+    >>> small.weights_before
+    592
     """
 
     module: nn.Module

@@ -67,13 +67,13 @@ def prune(
     Args:
         module: a trained network; it is copied and never changed.
         data: training data: a part of a data set, or a pair ``(x, y)``.
-        by: what goes first: ``"magnitude"`` |w|; ``"obd"`` (Optimal Brain Damage) ½hw² with h on
-            the diagonal of the Gauss–Newton matrix, ``"fisher"`` with the empirical Fisher's;
+        by: what goes first, the least: ``"magnitude"``; ``"obd"`` (Optimal Brain Damage), ½hw² with
+            h on the diagonal of the Gauss–Newton matrix, ``"fisher"`` with the empirical Fisher's;
             ``"obs"`` (Optimal Brain Surgeon), which also moves what stays; ``"relevance"``;
             ``"random"``.
         fraction: share of the weights removed, over all layers together; of groups as few go as
             remove at least so many.
-        threshold: removes by value instead, in every round: where |w| ≤ threshold, or where the
+        threshold: removes by value instead, in every round: where ``|w| ≤ threshold``, or where the
             loss rises by ≤ threshold nats an example.
         groups: remove whole input units of linear layers and filters of convolutions.
         biases: whether biases may go too, and count in the share.

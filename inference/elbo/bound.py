@@ -34,6 +34,11 @@ class BoundTerms:
             else log q − log p at the draw. Sites of the guide alone have log q.
         local: those of ``kl`` that stand for the examples of the batch.
         hyper: R(h) in nats, what a generalised objective adds for the hyperparameters; else None.
+
+    >>> import torch
+    >>> terms = BoundTerms({"y": torch.tensor(-10.0)}, {"w": torch.tensor(2.0)})
+    >>> terms.bound(0.5)
+    tensor(-11.)
     """
 
     log_lik: dict[str, Tensor]

@@ -16,7 +16,17 @@ _ADVICE = "a smaller lr or clip= may help"
 
 
 class NonFiniteLossError(ArithmeticError):
-    """The bound became NaN or infinite; the message names step, λ and site."""
+    """The bound became NaN or infinite; the message names step, λ and site.
+
+    >>> import torch, bayesnas as bn
+    >>> x, y = torch.ones(8, 1), 1e30 * torch.ones(8)
+    >>> model = bn.models.GaussianNet(bn.nn.mlp([1, 1]), likelihood="gaussian", noise_scale=0.1)
+    >>> try:
+    ...     _ = bn.fit(model, (x, y), steps=3, progress=False)
+    ... except bn.inference.NonFiniteLossError:
+    ...     print("standardise the data")
+    standardise the data
+    """
 
 
 def check_terms(terms: BoundTerms, where: str) -> None:

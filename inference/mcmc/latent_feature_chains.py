@@ -27,6 +27,13 @@ class LatentFeatureDraws:
         states: by chain, then by draw.
         features: A, drawn given each state.
         log_joint: ln p(X, [Z] | σ_x, σ_A, α), ``[chains, draws]``.
+
+    >>> from bayesnas.data import glyph_images
+    >>> from bayesnas.inference.mcmc import sample_latent_features
+    >>> x, _ = glyph_images(10)
+    >>> chains = sample_latent_features(x.numpy(), draws=2, warmup=1, chains=2, noise_scale=0.5)
+    >>> chains.counts.shape, chains.log_joint.shape
+    ((2, 2), (2, 2))
     """
 
     x: Doubles

@@ -35,6 +35,11 @@ class LatentFeatureState:
         noise_scale: σ_x.
         feature_scale: σ_A.
         mass: α.
+
+    >>> import numpy as np
+    >>> state = LatentFeatureState(np.ones((3, 1)), noise_scale=0.5, feature_scale=1.0, mass=1.0)
+    >>> state.z.shape
+    (3, 1)
     """
 
     z: Doubles

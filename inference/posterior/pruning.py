@@ -62,14 +62,14 @@ class Prunable(ArvizExport):
             fraction: share of all weights (biases included, unless they stay) removed, over all
                 layers together; of groups as few go as remove at least so many.
             threshold: removes where ρ = exp(−μ²/2σ²) ≥ threshold; by magnitude, where
-                |μ| ≤ threshold; by evidence, where ΔF ≥ threshold nats, 0 if no amount is given;
+                ``|μ| ≤ threshold``; by evidence, where ΔF ≥ threshold nats, 0 by default;
                 by OBD and Fisher, where the loss rises by ≤ threshold nats an example; by group,
                 where the score of ``model.group_scores()`` is ≥ threshold.
             validation: held-out data, on which the smallest network is chosen whose loss is within
                 one standard error of the lowest (Breiman et al. 1984); the loss is the share of
                 errors or the mean squared error.
             by: what goes first (docs/pruning.md has the formulas): ``"density"`` ρ, ``"evidence"``
-                ΔF, ``"magnitude"`` |μ|, ``"obd"`` ½hμ² (Optimal Brain Damage), ``"fisher"``,
+                ΔF, ``"magnitude"`` ``|μ|``, ``"obd"`` ½hμ² (Optimal Brain Damage), ``"fisher"``,
                 ``"obs"`` (Optimal Brain Surgeon), ``"relevance"``, ``"random"``, the baseline, or
                 ``"group"``: whole input units and filters of a ``BayesianCompressionNet`` by their
                 scales, and with them the units that nothing reads any more.

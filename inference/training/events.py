@@ -19,6 +19,14 @@ class StepEvent:
         kl: its KL term, not weighted.
         kl_weight: λ.
         model: the model being trained; looking is free, changing it is not.
+
+    >>> import torch, bayesnas as bn
+    >>> losses = []
+    >>> model = bn.models.GaussianNet(bn.nn.mlp([2, 2]))
+    >>> data = (torch.ones(4, 2), torch.arange(4) % 2)
+    >>> post = bn.fit(model, data, steps=3, on_step=lambda e: losses.append(e.loss), progress=False)
+    >>> len(losses)
+    3
     """
 
     chain: int

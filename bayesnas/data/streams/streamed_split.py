@@ -85,6 +85,12 @@ class StreamedSplit:
         prefetch: batches that every worker reads ahead.
         form: what rows are made to.
         device: where batches are brought.
+
+    >>> import torch, bayesnas as bn
+    >>> rows = torch.utils.data.TensorDataset(torch.ones(6, 2), torch.arange(6) % 2)
+    >>> train = bn.data.from_dataset(rows, classes=2)
+    >>> len(train)
+    6
     """
 
     source: Source

@@ -24,6 +24,11 @@ class LayeredGraph:
         connections: one binary matrix a hidden layer, ``[units below, units of the layer]``, in
             left-ordered form; empty where there is no hidden layer.
         visible: number of visible units.
+
+    >>> import torch
+    >>> graph = LayeredGraph((torch.ones(3, 2),), visible=3)
+    >>> [len(layer.T) for layer in graph.connections]
+    [2]
     """
 
     connections: tuple[Tensor, ...]

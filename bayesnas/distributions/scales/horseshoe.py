@@ -55,7 +55,7 @@ class Horseshoe(TorchDistribution):
 
     @property
     def mean(self) -> Tensor:
-        """NaN: the mean of |w| is infinite."""
+        """NaN: the mean of ``|w|`` is infinite."""
         return torch.full_like(self.scale, torch.nan)
 
     @property
@@ -64,7 +64,7 @@ class Horseshoe(TorchDistribution):
         return torch.full_like(self.scale, torch.inf)
 
     def rsample(self, sample_shape: Shape = ()) -> Tensor:
-        """Draw τ · |Cauchy| · Gaussian, differentiable in the scale."""
+        """Draw ``τ · |Cauchy| · Gaussian``, differentiable in the scale."""
         shape = self._extended_shape(torch.Size(sample_shape))
         uniform = torch.rand(shape, dtype=self.scale.dtype, device=self.scale.device)
         half_cauchy = (0.5 * math.pi * uniform).tan()

@@ -101,6 +101,12 @@ def load_net(path: str | os.PathLike[str]) -> nn.Module:
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: the file is truncated, or not of :func:`save_net`.
+
+    >>> import tempfile, bayesnas as bn
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = bn.nn.save_net(bn.nn.mlp([4, 2]), f"{folder}/net.safetensors")
+    ...     bn.nn.load_net(f"{folder}/net.safetensors").layer1
+    Linear(in_features=4, out_features=2, bias=True)
     """
     try:
         with safetensors.safe_open(path, framework="pt") as stream:

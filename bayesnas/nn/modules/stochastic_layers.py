@@ -95,6 +95,11 @@ class StochasticLayers:
         dims: names of the dims of every site, ``("layer1.out", "layer1.in")``.
         dtype: of the first site, else of the first parameter of ``net``.
         tied: the sites that more than one module holds.
+
+    >>> from bayesnas.nn import StochasticLayers, is_linear_or_convolution, mlp
+    >>> layers = StochasticLayers(mlp([4, 3, 2]), is_linear_or_convolution)
+    >>> layers.names, layers.shapes["layer1.weight"]
+    (['layer1', 'layer2'], torch.Size([3, 4]))
     """
 
     def __init__(self, net: nn.Module, rule: Rule) -> None:

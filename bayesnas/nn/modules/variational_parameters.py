@@ -12,9 +12,8 @@ class VariationalParameters(nn.Module):
     """Named variational parameters of a guide.
 
     A guide looks its parameters up here by name, ``layer1.weight.loc``. The names reappear in
-    ``state_dict()`` unchanged. In a fit that serves many KL weights the values found are those
-    of the λ in force: :mod:`bayesnas.nn.hypernetworks.base` supplies them, and the guide does not
-        know.
+    ``state_dict()`` unchanged. In a fit that serves many KL weights the values are those of the λ
+    in force: :mod:`bayesnas.nn.hypernetworks.base` supplies them, and the guide does not know.
 
     Args:
         initial: starting value of every parameter, by dotted name.

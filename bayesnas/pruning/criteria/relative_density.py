@@ -11,7 +11,7 @@ from torch import Tensor
 def log_relative_density(loc: Tensor, scale: Tensor) -> Tensor:
     """Log ρ = −μ² / (2σ²), the log of :func:`relative_density`, in double precision.
 
-    In single precision ρ itself is 0 wherever |μ| > 14σ, which leaves the strongest weights
+    In single precision ρ itself is 0 wherever ``|μ| > 14σ``, which leaves the strongest weights
     unranked; its log tells them apart.
 
     Args:

@@ -10,7 +10,7 @@ import pytest
 import xarray as xr
 from matplotlib.figure import Figure
 
-from bayesnas.plots.fit import (
+from bayesnas.plots import (
     plot_calibration,
     plot_history,
     plot_predictions,
@@ -177,12 +177,12 @@ def test_ratios_are_checked(ax, ratios, got):
 @pytest.mark.slow
 def test_the_backend_is_left_to_the_user(tmp_path):
     code = (
-        "import sys, matplotlib, bayesnas.plots.fit, bayesnas.report.figure\n"
+        "import sys, matplotlib, bayesnas.plots.predictions, bayesnas.report.figure\n"
         "from matplotlib.figure import Figure\n"
-        "bayesnas.plots.fit.plot_calibration([.5], [.5], [1.0], Figure().subplots())\n"
+        "bayesnas.plots.predictions.plot_calibration([.5], [.5], [1.0], Figure().subplots())\n"
         "assert 'matplotlib.pyplot' not in sys.modules\n"
         "matplotlib.use('svg')\n"
-        "ax = bayesnas.plots.fit.plot_calibration([.5], [.5], [1.0])\n"
+        "ax = bayesnas.plots.predictions.plot_calibration([.5], [.5], [1.0])\n"
         "import matplotlib.pyplot as plt\n"
         "print(plt.get_backend(), ax.figure is plt.gcf())"
     )
