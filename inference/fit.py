@@ -48,7 +48,7 @@ def fit(
 
 # What is left out is checked, and named, where the settings are read.
 @typed(
-    own=(
+    unchecked=(
         "model",
         "data",
         "validation",

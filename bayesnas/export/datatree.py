@@ -189,7 +189,7 @@ def along_kl_weight(trees: Sequence[xarray.DataTree]) -> xarray.DataTree:
     return tree
 
 
-@typed(own=("data", "tree"))
+@typed(unchecked=("data", "tree"))
 def to_inference_data(tree: xarray.DataTree) -> Any:
     """Turn a tree of `to_datatree` into the `arviz.InferenceData` that ArviZ 0.23 reads.
 

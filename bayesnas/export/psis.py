@@ -79,7 +79,7 @@ def tempered_log_weights(
     return log_prior + log_lik / kl_weight - log_q
 
 
-@typed(own=("data", "log_weights"))
+@typed(unchecked=("data", "log_weights"))
 def pareto_k(log_weights: Array) -> float:
     """Shape k̂ of the generalised Pareto tail of importance weights, by ArviZ's PSIS.
 

@@ -20,7 +20,7 @@ from bayesnas.models.base import BayesianModel
 from bayesnas.typed import typed
 
 
-@typed(own=("data", "validation", "model"))
+@typed(unchecked=("data", "validation", "model"))
 def hypergradient(
     model: BayesianModel,
     data: Data,

@@ -21,7 +21,7 @@ from bayesnas.typed import typed
 _START = 0.2  # by then θ is near its optimum, which implicit hypergradients take it to be at
 
 
-@typed(own=("structure_weights", "structure_priors", "hyperprior", "upper"))
+@typed(unchecked=("structure_weights", "structure_priors", "hyperprior", "upper"))
 @dataclass(frozen=True)
 class GeneralisedObjective:
     r"""Two functionals, L of the parameters θ of the guide and Q of the hyperparameters h.

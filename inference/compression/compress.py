@@ -48,7 +48,7 @@ _MOST_STAGES = 16
 _COMPILE: str | bool = "trace"  # stages are too short for the compiler
 
 
-@typed(own=("net", "data", "validation", "likelihood"))
+@typed(unchecked=("net", "data", "validation", "likelihood"))
 def compress(
     net: nn.Module,
     data: Data,

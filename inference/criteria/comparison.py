@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Fitted: TypeAlias = Posterior | KLWeightPath
 
 
-@typed(own=("posteriors", "data"))
+@typed(unchecked=("posteriors", "data"))
 def compare(
     posteriors: Mapping[str, Fitted] | Sequence[Fitted],
     data: Data | Mapping[str, Data] | list[Data],

@@ -32,7 +32,7 @@ class CrossValidated:
     folds: tuple[float, ...]
 
 
-@typed(own=("data",))
+@typed(unchecked=("data",))
 def cross_validate(
     model: BayesianModel,
     data: Data,

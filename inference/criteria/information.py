@@ -30,7 +30,7 @@ class InformationCriteria:
     bic: float
 
 
-@typed(own=("data",))
+@typed(unchecked=("data",))
 def information_criteria(post: Posterior, data: Data) -> InformationCriteria:
     r"""AIC = 2k − 2 ln p̂ and BIC = k ln n − 2 ln p̂ of a fit by maximum likelihood.
 

@@ -29,7 +29,7 @@ _JUMPS = 0.75  # of a jump on every second λ that is left on all: ½ of a smoot
 Doubles = npt.NDArray[np.float64]
 
 
-@typed(own=("data",))
+@typed(unchecked=("data",))
 def requirements(
     post: KLWeightPath,
     kl_weights: Sequence[float],

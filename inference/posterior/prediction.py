@@ -17,7 +17,7 @@ from bayesnas.typed import typed
 class Predictive(Prunable):
     """Chains whose best one predicts; a base class of :class:`Posterior`."""
 
-    @typed(own=("x",))
+    @typed(unchecked=("x",))
     def predict(self, x: Any, draws: int = 100, *, seed: int = 0) -> Tensor:
         """Predict under ``draws`` draws of the weights, one draw for all rows.
 
@@ -39,7 +39,7 @@ class Predictive(Prunable):
             parts.append(torch.stack([conditional_means(model, rows, draw) for draw in found]))
         return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
 
-    @typed(own=("x",))
+    @typed(unchecked=("x",))
     def moments(self, x: Any, draws: int = 100, *, seed: int = 0) -> tuple[Tensor, Tensor]:
         r"""Mean and standard deviation of new targets of a regression.
 
@@ -66,7 +66,7 @@ class Predictive(Prunable):
         mean, scale = (torch.cat(ends).to(dtype) for ends in zip(*parts, strict=True))
         return mean, scale
 
-    @typed(own=("x",))
+    @typed(unchecked=("x",))
     def interval(
         self, x: Any, level: float = 0.9, *, draws: int = 400, seed: int = 0
     ) -> tuple[Tensor, Tensor]:

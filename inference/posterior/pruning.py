@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 class Prunable(ArvizExport):
     """Chains whose networks are made smaller; a base class of :class:`Posterior`."""
 
-    @typed(own=("validation", "training"))
+    @typed(unchecked=("validation", "training"))
     def prune(
         self,
         *,
@@ -133,7 +133,7 @@ class Prunable(ArvizExport):
             biases=flag("biases", biases),
         )
 
-    @typed(own=("data", "training"))
+    @typed(unchecked=("data", "training"))
     def pruning_curve(
         self,
         data: Data,
@@ -182,7 +182,7 @@ class Prunable(ArvizExport):
         net = compact(module, by_position(module, self.example[0]))
         return in_data_units(net, self.data, self.model) if standardise else net
 
-    @typed(own=("path", "data"))
+    @typed(unchecked=("path", "data"))
     def export(
         self, path: str | os.PathLike[str], *, draws: int = 500, data: Data | None = None
     ) -> None:

@@ -36,7 +36,7 @@ from bayesnas.nn.modules.variational_parameters import VariationalParameters
 from bayesnas.typed import typed
 
 
-@typed(own=("graph", "temperature"))
+@typed(unchecked=("graph", "temperature"))
 class LatentStructureNet(StructureReadings):
     r"""A graph whose operations γ and weights w are both random.
 

@@ -77,7 +77,7 @@ class Autoencoder(BayesianModel):
         """E[x | z] at z = E[z | x], ``[n, *shape]``."""
         return self.decode_latents(self.encode(x))
 
-    @typed(own=("fixed",))
+    @typed(unchecked=("fixed",))
     def generate(
         self,
         n: int,

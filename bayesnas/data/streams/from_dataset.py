@@ -34,7 +34,7 @@ _LOOKED_AT = 64  # rows that the fingerprint is of
 _MOST = 1024  # processes
 
 
-@typed(own=("dataset",))
+@typed(unchecked=("dataset",))
 def from_dataset(
     dataset: Any,
     *,

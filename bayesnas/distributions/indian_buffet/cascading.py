@@ -40,7 +40,7 @@ class LayeredGraph:
         return len(self.connections)
 
 
-@typed(own=("mass", "concentration"))
+@typed(unchecked=("mass", "concentration"))
 class CascadingIndianBuffet:
     r"""Indian buffets on top of each other: the dishes of a layer are the customers of the next.
 

@@ -15,7 +15,7 @@ from bayesnas.distributions.shape import Shape
 from bayesnas.typed import typed
 
 
-@typed(own=("mass", "concentration"))
+@typed(unchecked=("mass", "concentration"))
 class IndianBuffet(TorchDistribution):
     r"""Which of infinitely many features (dishes) each of N examples (customers) has.
 

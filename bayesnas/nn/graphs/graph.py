@@ -27,7 +27,7 @@ from bayesnas.nn.graphs.topology import (
 from bayesnas.typed import typed
 
 
-@typed(own=("edges",))
+@typed(unchecked=("edges",))
 class Graph(nn.Module):
     r"""An acyclic graph (V, E), primitives on every edge, an aggregation at every vertex.
 
