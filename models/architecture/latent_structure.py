@@ -24,7 +24,7 @@ from bayesnas.models.architecture.option_checks import (
     check_prior,
     start_and_end,
 )
-from bayesnas.models.architecture.readings import StructureReadings
+from bayesnas.models.architecture.structure_summary import StructureSummary
 from bayesnas.models.networks.base import observe
 from bayesnas.models.networks.gaussian import PriorScale
 from bayesnas.nn.graphs.edge_groups import EdgeGroup, Gamma, by_edge, edge_groups, owner_of
@@ -37,7 +37,7 @@ from bayesnas.typed import typed
 
 
 @typed(unchecked=("graph", "temperature"))
-class LatentStructureNet(StructureReadings):
+class LatentStructureNet(StructureSummary):
     r"""A graph whose operations γ and weights w are both random.
 
     .. math::
