@@ -154,11 +154,11 @@ def _pointwise_dims(
     log_likelihood: Mapping[str, Array], dims: Mapping[str, Sequence[str]]
 ) -> dict[str, Sequence[str]]:
     """Dims of pointwise log likelihoods: of targets with many values there is one an example."""
-    found = dict(dims)
+    pointwise = dict(dims)
     for name, value in log_likelihood.items():
         if name in dims and len(value.shape) == len(SAMPLE_DIMS) + 1:
-            found[name] = dims[name][:1]
-    return found
+            pointwise[name] = dims[name][:1]
+    return pointwise
 
 
 @typed()
