@@ -99,15 +99,15 @@ class Posterior(Predictive):
         draws = draw_count("draws", draws)
         choice("per", per, get_args(PriorScales))
         kl, _ = kl_of(self.model, Split.as_given(self.example), draws=draws, seed=0)
-        found = {
+        measures = {
             "kl_nats": kl,
             "kl_bits": nats_to_bits(kl),
             **measured(self.model, per, scale_range),
         }
         if data is not None:
             log_lik = self.evaluate(data, draws=draws)["expected_log_lik"]
-            found["mdl_bits"] = nats_to_bits(kl - log_lik)
-        return found
+            measures["mdl_bits"] = nats_to_bits(kl - log_lik)
+        return measures
 
     @typed(unchecked=("data",))
     def evidence(

@@ -35,8 +35,8 @@ class Predictive(Prunable):
         model = self.model.eval()
         parts = []
         for rows in self._inputs(x):
-            found = posterior_draws(model, self.example[0], draws, seed)
-            parts.append(torch.stack([conditional_means(model, rows, draw) for draw in found]))
+            latents = posterior_draws(model, self.example[0], draws, seed)
+            parts.append(torch.stack([conditional_means(model, rows, draw) for draw in latents]))
         return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
 
     @typed(unchecked=("x",))
@@ -115,6 +115,6 @@ class Predictive(Prunable):
     @typed()
     def sample(self, draws: int = 100, *, seed: int = 0) -> dict[str, Tensor]:
         """Draw the latent sites: ``[draws, ...]`` by site."""
-        found = posterior_draws(self.model, self.example[0], draw_count("draws", draws), seed)
-        drawn = [each.values for each in found]
+        latents = posterior_draws(self.model, self.example[0], draw_count("draws", draws), seed)
+        drawn = [each.values for each in latents]
         return {site: torch.stack([values[site] for values in drawn]) for site in drawn[0]}

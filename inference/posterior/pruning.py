@@ -213,8 +213,8 @@ class Prunable(ArvizExport):
         >>> post = bn.fit(net, data.train, steps=2)
         >>> post.export("net.pt2")
         >>> raw = torch.tensor([[100.0, 101.0]])
-        >>> found = torch.export.load("net.pt2").module()(raw)
-        >>> torch.allclose(found, post.compact(standardise=True)(raw))
+        >>> outputs = torch.export.load("net.pt2").module()(raw)
+        >>> torch.allclose(outputs, post.compact(standardise=True)(raw))
         True
         """
         target = check_new_file("path", path, (".nc", *SUFFIXES))
