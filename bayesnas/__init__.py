@@ -74,15 +74,15 @@ if not TYPE_CHECKING:  # with it a type checker would believe any name
         if name == "__version__":
             from importlib.metadata import version
 
-            found = version("bayesnas")
+            value = version("bayesnas")
         elif name in __all__ and name not in _MODULES:
-            found = getattr(import_module(_HOMES.get(name, "bayesnas.inference")), name)
+            value = getattr(import_module(_HOMES.get(name, "bayesnas.inference")), name)
         elif not name.startswith("_") and find_spec(f"bayesnas.{name}"):
-            found = import_module(f"bayesnas.{name}")
+            value = import_module(f"bayesnas.{name}")
         else:
             raise AttributeError(f"module 'bayesnas' has no attribute {name!r}")
-        globals()[name] = found
-        return found
+        globals()[name] = value
+        return value
 
     def __dir__() -> list[str]:
         """The public names, those that are not imported yet too."""

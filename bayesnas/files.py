@@ -80,10 +80,10 @@ def check_new_file(name: str, value: str | os.PathLike[str], suffixes: Sequence[
         FileExistsError: it is there already.
         FileNotFoundError: its folder is not.
     """
-    found = check_place(name, path_of(name, value), suffixes)
-    if found.exists():
-        raise FileExistsError(f"{found} is there already; give another path")
-    return found
+    path = check_place(name, path_of(name, value), suffixes)
+    if path.exists():
+        raise FileExistsError(f"{path} is there already; give another path")
+    return path
 
 
 def check_place(name: str, path: Path, suffixes: Sequence[str]) -> Path:

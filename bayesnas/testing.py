@@ -111,7 +111,7 @@ class ModelContract(abc.ABC):
         assert any(bool((gradient != 0).any()) for gradient in gradients)
 
     def test_the_traced_step_equals_the_eager_one(self) -> None:
-        """Terms and gradients of a step recorded at λ = 1 hold at other λ, within 1e-6."""
+        """Terms and gradients of a step traced at λ = 1 hold at other λ, within 1e-6."""
         step, x, y = self._step(None, compile="trace")
         for kl_weight in (0.03, 40.0):
             with pyro_session(RandomStream(0, x.device)):
@@ -120,17 +120,17 @@ class ModelContract(abc.ABC):
     @pytest.mark.parametrize("amortize", ["linear", "piecewise", "low-rank"])
     def test_every_amortisation_equals_the_constant_one_at_a_kl_weight(self, amortize: str) -> None:
         """A first step at one λ has the same terms and the same gradient by the parameters."""
-        found = []
+        steps = []
         for kind in (None, amortize):
             step, x, y = self._step(kind, compile=False)
             with pyro_session(RandomStream(0, x.device)):
                 row = step(x, y, StepKLWeight(3.0, 3.0), 0.0)
             gradients = [group.flat.gradient for group in step.trained.groups]
-            found.append((row, torch.cat([g.double() for g in gradients])))
+            steps.append((row, torch.cat([g.double() for g in gradients])))
             pulled = step.trained.use(3.0).gradients
             if kind in ("linear", "piecewise") and len(step.trained.groups) == 1:
                 assert torch.allclose(sum(pulled, torch.zeros(())), gradients[0], atol=1e-6)
-        (row, gradient), (other_row, other_gradient) = found
+        (row, gradient), (other_row, other_gradient) = steps
         assert torch.allclose(row, other_row, rtol=1e-6)
         assert torch.allclose(gradient, other_gradient, rtol=1e-5, atol=1e-7)
 
@@ -147,9 +147,9 @@ class ModelContract(abc.ABC):
         assert isinstance(loaded, bn.inference.AmortizedPosterior)
         data = self.make_data()
         for kl_weight in (0.5, 3.0, 20.0):
-            found = post.at(kl_weight).evaluate(data, draws=2)
-            assert found["elbo"] == found["elbo"]
-            assert found == loaded.at(kl_weight).evaluate(data, draws=2)
+            metrics = post.at(kl_weight).evaluate(data, draws=2)
+            assert metrics["elbo"] == metrics["elbo"]
+            assert metrics == loaded.at(kl_weight).evaluate(data, draws=2)
         with pytest.raises(ValueError, match=r"fitted range \[0.5, 20\]"):
             post.at(21.0)
 
@@ -219,9 +219,9 @@ class ModelContract(abc.ABC):
         with xr.open_datatree(tmp_path / "post.nc") as read:
             assert read["posterior"].sizes["chain"] == 2
             assert read["posterior"].sizes["draw"] == 5
-            exported, found = tree["posterior"].to_dataset(), read["posterior"].to_dataset()
+            exported, stored = tree["posterior"].to_dataset(), read["posterior"].to_dataset()
             for name, values in exported.data_vars.items():
-                assert found[name].equals(values)
+                assert stored[name].equals(values)
                 assert values.dims[2:] == post.model.site_dims().get(str(name), values.dims[2:])
             assert set(tree.children) <= set(read.children)
 

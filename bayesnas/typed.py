@@ -1,8 +1,8 @@
 """Types of arguments, checked at the public surface from the annotations that stand there.
 
-pydantic looks at the values; what is ours is the reading of annotations (NumPy scalars and arrays
-and tensors without a dimension are numbers, True and False are none; nothing is converted but
-those to Python's) and the words of the error: what is named, what came, what was expected.
+pydantic looks at the values. This module turns annotations into its schemas (NumPy scalars and
+arrays and tensors without a dimension are numbers, True and False are none; nothing is converted
+but those to Python's) and words the error: what is named, what came, what was expected.
 Arguments that are nothing but numbers are left to :mod:`bayesnas.checks`, which says their range.
 """
 
@@ -32,11 +32,11 @@ class ArgumentTypeError(TypeError, ValueError):
     """An argument of the wrong type; also a ValueError, as checks of values raise it."""
 
 
-def typed(*, own: Sequence[str] = ()) -> Callable[[T], T]:
+def typed(*, unchecked: Sequence[str] = ()) -> Callable[[T], T]:
     """Check the types of the arguments of a function, a method or a class's constructor.
 
     Args:
-        own: arguments left alone, which the function itself checks and names better.
+        unchecked: arguments left alone, which the function itself checks and names better.
 
     Returns:
         A decorator. A class gets its ``__init__`` replaced; a function a wrapper around it.
@@ -53,15 +53,15 @@ def typed(*, own: Sequence[str] = ()) -> Callable[[T], T]:
     def decorate(target: T) -> T:
         if isinstance(target, type):
             initialiser = target.__dict__["__init__"]
-            target.__init__ = _wrapped(initialiser, own)  # type: ignore[misc]
+            target.__init__ = _wrapped(initialiser, unchecked)  # type: ignore[misc]
             return target
-        return cast(T, _wrapped(target, own))
+        return cast(T, _wrapped(target, unchecked))
 
     return decorate
 
 
-def _wrapped(fn: Any, own: Sequence[str]) -> Any:
-    checked = _Arguments(fn, own)
+def _wrapped(fn: Any, unchecked: Sequence[str]) -> Any:
+    checked = _Arguments(fn, unchecked)
 
     def call(*args: Any, **kwargs: Any) -> Any:
         args, kwargs = checked(args, kwargs)
@@ -77,8 +77,8 @@ def _wrapped(fn: Any, own: Sequence[str]) -> Any:
 class _Arguments:
     """The rules of one function's arguments, made when it is first called."""
 
-    def __init__(self, fn: Any, own: Sequence[str]) -> None:
-        self._fn, self._own = fn, frozenset(own)
+    def __init__(self, fn: Any, unchecked: Sequence[str]) -> None:
+        self._fn, self._unchecked = fn, frozenset(unchecked)
         self._rules: dict[str, _Rule] | None = None
         self._names: list[str] = []
 
@@ -86,16 +86,16 @@ class _Arguments:
         self, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         rules = self._read() if self._rules is None else self._rules
-        found = list(args)
+        converted = list(args)
         for index, (name, value) in enumerate(zip(self._names, args, strict=False)):
             rule = rules.get(name)
             if rule is not None and type(value) not in rule.always:
-                found[index] = rule(name, value)
+                converted[index] = rule(name, value)
         for name, value in kwargs.items():
             rule = rules.get(name)
             if rule is not None and type(value) not in rule.always:
                 kwargs[name] = rule(name, value)
-        return tuple(found), kwargs
+        return tuple(converted), kwargs
 
     def _read(self) -> dict[str, _Rule]:
         self._rules = {}
@@ -103,7 +103,9 @@ class _Arguments:
             if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
                 self._names.append(parameter.name)
             hint = self._hint(parameter)
-            left = parameter.name in self._own or hint is Any or set(_members(hint)) <= _NUMBERS
+            left = (
+                parameter.name in self._unchecked or hint is Any or set(_members(hint)) <= _NUMBERS
+            )
             if not left:
                 self._rules[parameter.name] = rule_of(hint)
         return self._rules
@@ -137,12 +139,12 @@ class _Rule:
         )
 
     def __call__(self, name: str, value: Any) -> Any:
-        found = self._plain(value)
+        plain = self._plain(value)
         try:
-            self._adapter.validate_python(found)
+            self._adapter.validate_python(plain)
         except (pydantic.ValidationError, RecursionError):
             raise ArgumentTypeError(f"{name} must be {self.words}, got {shown(value)}") from None
-        return found
+        return plain
 
     def _plain(self, value: Any) -> Any:
         if isinstance(value, np.generic) and self._unwraps:

@@ -48,7 +48,7 @@ def fit(
 
 # What is left out is checked, and named, where the settings are read.
 @typed(
-    own=(
+    unchecked=(
         "model",
         "data",
         "validation",
@@ -154,13 +154,13 @@ def fit(
             one for each class.
         seed: of everything random.
         device: ``"auto"`` (a GPU where there is one), ``"cpu"``, ``"cuda"``.
-        compile: ``"trace"`` records a step once as plain tensor operations, ``"inductor"``
+        compile: ``"trace"`` traces a step once into plain tensor operations, ``"inductor"``
             also compiles it (some seconds, once), ``"cudagraph"`` replays it on a GPU as one
             CUDA graph, False runs every step through Pyro;
             ``"auto"`` decides by the number of steps. The numbers agree to rounding. What
-            can't be recorded runs through Pyro, and the log of ``bayesnas`` says so.
+            can't be traced runs through Pyro, and the log of ``bayesnas`` says so.
         precision: of the matrix products: ``"bfloat16"`` rounds their factors where the step is
-            recorded, but for the variances of local reparameterisation; meant for a GPU.
+            traced, but for the variances of local reparameterisation; meant for a GPU.
         progress: show a bar, where stderr is a terminal.
         on_step: called after every step with a :class:`StepEvent`.
         out: folder of the run, for checkpoints and the result; it must not hold another run.

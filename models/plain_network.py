@@ -25,17 +25,17 @@ def in_data_units(net: nn.Module, data: DataInfo, model: BayesianModel) -> nn.Mo
     Raises:
         TypeError: the likelihood does not say how its outputs change with the units of y.
     """
-    found = data.standardisation
-    if found is None:
+    units = data.standardisation
+    if units is None:
         return net
     factor = shift = None
-    if found.y_mean is not None and found.y_scale is not None:
+    if units.y_mean is not None and units.y_scale is not None:
         likelihood = likelihood_of(model)
         if likelihood is None:
             raise TypeError(f"{model.describe()} has no likelihood that is known by name")
-        mean, scale = (torch.tensor(v, dtype=torch.float64) for v in (found.y_mean, found.y_scale))
+        mean, scale = (torch.tensor(v, dtype=torch.float64) for v in (units.y_mean, units.y_scale))
         factor, shift = (v.tolist() for v in likelihood.in_units(mean, scale))
-    whole = StandardisedNet(net, found.x_mean, found.x_scale, factor, shift)
+    whole = StandardisedNet(net, units.x_mean, units.x_scale, factor, shift)
     return whole.train(net.training)
 
 
@@ -70,5 +70,5 @@ def metadata_of(model: BayesianModel, data: DataInfo, example: Tensor) -> dict[s
 
 def likelihood_of(model: BayesianModel) -> Likelihood | None:
     """The likelihood of a model of a network; None of other models."""
-    found = getattr(model, "likelihood", None)
-    return found if isinstance(found, Likelihood) else None
+    likelihood = getattr(model, "likelihood", None)
+    return likelihood if isinstance(likelihood, Likelihood) else None

@@ -22,7 +22,7 @@ from bayesnas.models.program_sites import ProgramSites, find_program_sites
 from bayesnas.typed import typed
 
 
-@typed(own=("model_fn", "guide_fn"))
+@typed(unchecked=("model_fn", "guide_fn"))
 class PyroPair(BayesianModel):
     """Any Pyro model and guide as a model of the zoo.
 

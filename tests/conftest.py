@@ -60,9 +60,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         cases.setdefault((function, named.args), set()).add(case)
         if case not in named.args:
             item.add_marker(pytest.mark.slow)
-    for (function, names), found in cases.items():
-        if len(found) > 1 and not found.issuperset(names):
-            raise pytest.UsageError(f"{function}: slow_except names {names}, cases are {found}")
+    for (function, names), ids in cases.items():
+        if len(ids) > 1 and not ids.issuperset(names):
+            raise pytest.UsageError(f"{function}: slow_except names {names}, cases are {ids}")
 
 
 def _shifted(function: Callable[..., Any], position: int, shift: int) -> Callable[..., Any]:
@@ -184,12 +184,12 @@ def net() -> bn.models.GaussianNet:
 
 
 def _numbers(post: bn.Posterior) -> dict[str, bytes]:
-    found = {}
+    values = {}
     for chain, record in enumerate(post.records()):
-        found[f"{chain} nll"] = repr(record.validation_nll).encode()
+        values[f"{chain} nll"] = repr(record.validation_nll).encode()
         for name, value in {**record.fitted, "history": record.history}.items():
-            found[f"{chain} {name}"] = value.contiguous().numpy().tobytes()
-    return found
+            values[f"{chain} {name}"] = value.contiguous().numpy().tobytes()
+    return values
 
 
 @pytest.fixture

@@ -88,17 +88,17 @@ def read_words(words: Sequence[str], args: argparse.Namespace | None = None) -> 
         ValueError: for options that don't go together, or a file that is no configuration.
     """
     parser, commands = _parsers()
-    found = argparse.Namespace() if args is None else args
+    namespace = argparse.Namespace() if args is None else args
     command = commands.get(words[0]) if words else None
     if command is not None and takes_config(command) and not any(map(_asks_for_help, words)):
-        own = with_config(command, words[1:])
-        found.config_text = config_text(command, own)
-        words = [words[0], *own]
-    parser.parse_args(list(words), found)
-    check = getattr(found, "check", None)
+        expanded = with_config(command, words[1:])
+        namespace.config_text = config_text(command, expanded)
+        words = [words[0], *expanded]
+    parser.parse_args(list(words), namespace)
+    check = getattr(namespace, "check", None)
     if check is not None:
-        check(found)
-    return found
+        check(namespace)
+    return namespace
 
 
 def _asks_for_help(word: str) -> bool:

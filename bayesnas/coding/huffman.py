@@ -47,9 +47,9 @@ def huffman_decode(content: bytes, count: int) -> npt.NDArray[np.uint8]:
     """
     coder = zlib.decompressobj(_RAW)
     try:
-        found = coder.decompress(content, count + 1)
+        symbols = coder.decompress(content, count + 1)
     except zlib.error as error:
         raise ValueError(f"content is no Huffman stream: {error}") from error
-    if len(found) != count or not coder.eof or coder.unused_data:
-        raise ValueError(f"content must hold {count} symbols, got {len(found)}")
-    return np.frombuffer(found, dtype=np.uint8)
+    if len(symbols) != count or not coder.eof or coder.unused_data:
+        raise ValueError(f"content must hold {count} symbols, got {len(symbols)}")
+    return np.frombuffer(symbols, dtype=np.uint8)

@@ -24,9 +24,9 @@ def steps_of(places: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
     """
     gaps = np.diff(places, prepend=-1) - 1
     fillers = gaps // _FILLER
-    found = np.full(len(gaps) + int(fillers.sum()), _FILLER, dtype=np.uint8)
-    found[np.cumsum(fillers + 1) - 1] = gaps % _FILLER
-    return found
+    steps = np.full(len(gaps) + int(fillers.sum()), _FILLER, dtype=np.uint8)
+    steps[np.cumsum(fillers + 1) - 1] = gaps % _FILLER
+    return steps
 
 
 def places_of(steps: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
@@ -38,5 +38,5 @@ def places_of(steps: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
     """
     is_entry = steps != _FILLER
     ends = np.cumsum(steps.astype(np.int64) + is_entry) - 1
-    found: npt.NDArray[np.int64] = ends[is_entry]
-    return found
+    places: npt.NDArray[np.int64] = ends[is_entry]
+    return places

@@ -148,8 +148,8 @@ def _take(parts: Parts, part: Part, count: int, seed: int, task: Task) -> Parts:
         return parts
     x, y = parts["train"]
     labels = y if task == "classification" and y.ndim == 1 else None
-    stay, held = hold_out(len(x), count, seed, labels)
-    return {**parts, "train": (x[stay], y[stay]), part: (x[held], y[held])}
+    stay, taken = hold_out(len(x), count, seed, labels)
+    return {**parts, "train": (x[stay], y[stay]), part: (x[taken], y[taken])}
 
 
 def _fit_standardisation(train: tuple[AnyInputs, Tensor], task: Task) -> Standardisation:

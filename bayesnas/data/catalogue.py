@@ -35,7 +35,7 @@ def available() -> dict[str, str]:
     return {name: (reader.__doc__ or "").splitlines()[0] for name, reader in readers.items()}
 
 
-@typed(own=("model",))
+@typed(unchecked=("model",))
 def load(
     name_or_path: str | os.PathLike[str] = "digits",
     *,

@@ -70,14 +70,14 @@ def as_floats(name: str, values: Tensor, dtype: torch.dtype = torch.float32) -> 
         ...
         ValueError: x must be finite, got inf at [0] as torch.float32 (1 value is NaN or infinite)
     """
-    found = values.to(dtype)
+    floats = values.to(dtype)
     try:
-        check_finite(name, found)
+        check_finite(name, floats)
     except ValueError:
         if values.is_floating_point():
             check_finite(name, values)
-        check_finite(name, found, f" as {dtype}")
-    return found
+        check_finite(name, floats, f" as {dtype}")
+    return floats
 
 
 def as_labels(y: Tensor, classes: int | None = None) -> Tensor:

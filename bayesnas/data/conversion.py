@@ -172,11 +172,11 @@ def _column(place: str, column: Any) -> Array:
         row = int(missing.argmax())
         count = int(missing.sum())
         raise ValueError(f"{place} must be finite, got a missing value in row {row} ({count} are)")
-    found: Array = column.to_numpy(dtype=dtype)
-    if found.dtype.kind == "f" and not np.isfinite(found).all():
-        row = int(np.isfinite(found).argmin())
-        raise ValueError(f"{place} must be finite, got {found[row]} in row {row}")
-    return found
+    array: Array = column.to_numpy(dtype=dtype)
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        row = int(np.isfinite(array).argmin())
+        raise ValueError(f"{place} must be finite, got {array[row]} in row {row}")
+    return array
 
 
 _ADVICE = ": encode it as numbers, e.g. by pandas.get_dummies(table)"
@@ -190,10 +190,10 @@ def _exact(name: str, array: Array) -> Array:
         dtype = np.dtype(np.int64)
     elif kind == "f" and size > 8:
         dtype = np.dtype(np.float64)
-    found = np.array(array, dtype=dtype, order="C")
+    exact = np.array(array, dtype=dtype, order="C")
     if dtype != array.dtype.newbyteorder("="):
-        _check_exact(name, array, found)
-    return found
+        _check_exact(name, array, exact)
+    return exact
 
 
 def _check_exact(place: str, before: Array, after: Array) -> None:

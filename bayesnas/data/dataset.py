@@ -107,7 +107,7 @@ class Split:
         yield self.x, self.y
 
     @classmethod
-    @typed(own=("data",))
+    @typed(unchecked=("data",))
     def of(
         cls,
         data: Split | tuple[AnyInputs, Tensor],

@@ -42,8 +42,8 @@ def hold_out(n: int, count: int, seed: int, labels: Tensor | None) -> tuple[Tens
         ValueError: nothing would stay.
 
     Example:
-        >>> stay, held = hold_out(6, 2, 0, torch.tensor([0, 0, 0, 1, 1, 1]))
-        >>> len(stay), len(held)
+        >>> stay, aside = hold_out(6, 2, 0, torch.tensor([0, 0, 0, 1, 1, 1]))
+        >>> len(stay), len(aside)
         (4, 2)
     """
     from sklearn.model_selection import train_test_split
@@ -54,18 +54,18 @@ def hold_out(n: int, count: int, seed: int, labels: Tensor | None) -> tuple[Tens
     if count >= n:
         raise ValueError(f"holding out {count} of {n} rows leaves none to train on")
     by = labels.numpy() if labels is not None and _can_stratify(labels, count) else None
-    stay, held = train_test_split(rows.numpy(), test_size=count, random_state=seed, stratify=by)
-    return torch.from_numpy(stay).sort().values, torch.from_numpy(held).sort().values
+    stay, aside = train_test_split(rows.numpy(), test_size=count, random_state=seed, stratify=by)
+    return torch.from_numpy(stay).sort().values, torch.from_numpy(aside).sort().values
 
 
-def _can_stratify(labels: Tensor, held: int) -> bool:
+def _can_stratify(labels: Tensor, count: int) -> bool:
     """Whether each class has two rows, and each side a place for every class."""
     sizes = torch.bincount(labels)
     sizes = sizes[sizes > 0]
-    if int(sizes.min()) >= 2 and min(held, len(labels) - held) >= len(sizes):
+    if int(sizes.min()) >= 2 and min(count, len(labels) - count) >= len(sizes):
         return True
     warnings.warn(
-        f"the split is not stratified: {len(labels)} rows, {held} of them held out, are too few "
+        f"the split is not stratified: {len(labels)} rows, {count} of them held out, are too few "
         f"for {len(sizes)} classes with {int(sizes.min())} rows in the smallest",
         stacklevel=7,  # the caller of from_arrays or load,
     )

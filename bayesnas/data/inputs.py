@@ -86,9 +86,9 @@ class Inputs:
 
     def like(self, leaves: Sequence[Tensor]) -> Inputs:
         """Other tensors in the same places."""
-        found = Inputs.__new__(Inputs)  # inside a recorded step shapes are not to be looked at
-        found.names, found.leaves = self.names, list(leaves)
-        return found
+        others = Inputs.__new__(Inputs)  # inside a traced step shapes are not to be looked at
+        others.names, others.leaves = self.names, list(leaves)
+        return others
 
     def to(self, device: torch.device | str) -> Inputs:
         """All tensors on another device."""

@@ -12,16 +12,16 @@ from torch import Tensor
 class RowWeights:
     """How targets and a weight for every row lie in one tensor.
 
-    So a weight follows its row into every batch, recorded step and group of chains. All numbers
+    So a weight follows its row into every batch, traced step and group of chains. All numbers
     stand there in double precision, in which labels and targets are exact.
 
     Args:
         shape: of the targets of a row.
         dtype: of the targets.
 
-    >>> held = RowWeights(torch.Size(), torch.int64)
-    >>> packed = held.pack(torch.tensor([2, 1]), torch.tensor([0.5, 3.0]))
-    >>> held.unpack(packed)
+    >>> packing = RowWeights(torch.Size(), torch.int64)
+    >>> packed = packing.pack(torch.tensor([2, 1]), torch.tensor([0.5, 3.0]))
+    >>> packing.unpack(packed)
     (tensor([2, 1]), tensor([0.5000, 3.0000], dtype=torch.float64))
     """
 

@@ -58,16 +58,16 @@ def dataset(
     """
     import xarray
 
-    found = dict(sizes)
+    known = dict(sizes)
     for name, (names, array) in variables.items():
         if len(set(names)) < len(names):
             raise ValueError(f"dims[{name!r}] must name each dimension once, got {names}")
         for dim, size in zip(names, array.shape, strict=True):
-            if found.setdefault(dim, size) != size:
+            if known.setdefault(dim, size) != size:
                 raise ValueError(
-                    f"{group}[{name!r}] must have {found[dim]} along {dim!r}, got {size}"
+                    f"{group}[{name!r}] must have {known[dim]} along {dim!r}, got {size}"
                 )
-    used = {dim: found[dim] for names, _ in variables.values() for dim in names}
+    used = {dim: known[dim] for names, _ in variables.values() for dim in names}
     # The history may hold λ step by step, in place of the one number.
     stepwise = group == "svi" and "kl_weight" in variables
     scalars = {} if weight is None or stepwise else {"kl_weight": np.float64(weight)}

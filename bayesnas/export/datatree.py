@@ -154,11 +154,11 @@ def _pointwise_dims(
     log_likelihood: Mapping[str, Array], dims: Mapping[str, Sequence[str]]
 ) -> dict[str, Sequence[str]]:
     """Dims of pointwise log likelihoods: of targets with many values there is one an example."""
-    found = dict(dims)
+    pointwise = dict(dims)
     for name, value in log_likelihood.items():
         if name in dims and len(value.shape) == len(SAMPLE_DIMS) + 1:
-            found[name] = dims[name][:1]
-    return found
+            pointwise[name] = dims[name][:1]
+    return pointwise
 
 
 @typed()
@@ -198,7 +198,7 @@ def along_kl_weight(trees: Sequence[xarray.DataTree]) -> xarray.DataTree:
     return tree
 
 
-@typed(own=("data", "tree"))
+@typed(unchecked=("data", "tree"))
 def to_inference_data(tree: xarray.DataTree) -> Any:
     """Turn a tree of `to_datatree` into the `arviz.InferenceData` that ArviZ 0.23 reads.
 

@@ -79,7 +79,7 @@ def tempered_log_weights(
     return log_prior + log_lik / kl_weight - log_q
 
 
-@typed(own=("data", "log_weights"))
+@typed(unchecked=("data", "log_weights"))
 def pareto_k(log_weights: Array) -> float:
     """Shape k̂ of the generalised Pareto tail of importance weights, by ArviZ's PSIS.
 
@@ -179,12 +179,12 @@ def checked_kl_weight(kl_weight: float) -> float:
 
 def _doubles(name: str, value: Array, *, nan: bool = False) -> Doubles:
     try:
-        found: Doubles = to_numpy(value).astype(np.float64)
+        doubles: Doubles = to_numpy(value).astype(np.float64)
     except (TypeError, ValueError) as error:
         raise TypeError(f"{name} must be an array of numbers, got {shown(value)}") from error
-    if not nan and np.isnan(found).any():
+    if not nan and np.isnan(doubles).any():
         raise ValueError(f"{name} must hold numbers, got NaN")
-    return found
+    return doubles
 
 
 def _psis_shape(log_weights: Doubles, tail: int) -> float:

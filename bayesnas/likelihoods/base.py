@@ -97,9 +97,9 @@ def learned_or_fixed(likelihood: Likelihood, name: str, value: float | None) -> 
 def exactly(likelihood: L, name: str, value: float | None) -> L:
     """Write the logarithm of a fixed number anew, after a change of type that would round it."""
     if value is not None:
-        held = likelihood.get_buffer(name)
-        if held.dtype == torch.float64 and not held.is_meta:
-            held.fill_(math.log(value))
+        buffer = likelihood.get_buffer(name)
+        if buffer.dtype == torch.float64 and not buffer.is_meta:
+            buffer.fill_(math.log(value))
     return likelihood
 
 
@@ -124,8 +124,8 @@ def flat(output: Tensor) -> Tensor:
 
 def rows(base: dist.TorchDistribution, values: Tensor) -> dist.TorchDistribution:
     """A distribution of every value as one of every row: batch ``[n]``, the rest one event."""
-    found: dist.TorchDistribution = base.to_event(values.ndim - 1)
-    return found
+    by_row: dist.TorchDistribution = base.to_event(values.ndim - 1)
+    return by_row
 
 
 def check_same_shape(name: str, output_shape: torch.Size, y: Tensor) -> None:

@@ -54,44 +54,45 @@ class OwnLikelihood(Likelihood):
     """A likelihood of the user's own, inside a model.
 
     Args:
-        own: fulfils :class:`LikelihoodContract`; copied.
+        given: fulfils :class:`LikelihoodContract`; copied.
 
     Raises:
         TypeError: it does not.
     """
 
-    def __init__(self, own: Any) -> None:
+    def __init__(self, given: Any) -> None:
         """Copy it; see the class."""
         super().__init__()
-        if not callable(own) or isinstance(own, type) or not hasattr(own, "task"):
+        if not callable(given) or isinstance(given, type) or not hasattr(given, "task"):
             raise TypeError(
                 "likelihood must be a name or an object with task and __call__(output) "
-                f"(bayesnas.likelihoods.LikelihoodContract), got {shown(own)}"
+                f"(bayesnas.likelihoods.LikelihoodContract), got {shown(given)}"
             )
-        if own.task not in get_args(Task):
+        if given.task not in get_args(Task):
             raise TypeError(
-                f"likelihood: task must be 'classification' or 'regression', got {shown(own.task)}"
+                "likelihood: task must be 'classification' or 'regression', "
+                f"got {shown(given.task)}"
             )
         try:
-            self.own = copy.deepcopy(own)
+            self.own = copy.deepcopy(given)
         except Exception as error:  # whatever an object of the user's holds
             raise TypeError(
-                f"likelihood must be an object that copy.deepcopy can copy, got {shown(own)}: "
-                f"{error}"
+                "likelihood must be an object that copy.deepcopy can copy, "
+                f"got {shown(given)}: {error}"
             ) from error
-        self.name, self.task = type(own).__name__, own.task
+        self.name, self.task = type(given).__name__, given.task
 
     def forward(self, output: Tensor) -> dist.TorchDistribution:
         """Its distribution, of batch shape ``[n]``."""
-        found: dist.TorchDistribution = self.own(output)
-        shape = getattr(found, "batch_shape", None)
+        distribution: dist.TorchDistribution = self.own(output)
+        shape = getattr(distribution, "batch_shape", None)
         if shape is None or len(shape) != 1 or shape[0] != len(output):
-            got = type(found).__name__ if shape is None else f"batch_shape {list(shape)}"
+            got = type(distribution).__name__ if shape is None else f"batch_shape {list(shape)}"
             raise ValueError(
                 f"likelihood {self.name} must give a distribution of batch_shape [{len(output)}], "
                 f"one for each row (.to_event(1) makes one of several values), got {got}"
             )
-        return found
+        return distribution
 
     def check(self, output_shape: torch.Size, y: Tensor, classes: int | None = None) -> None:
         """Its own check; without one, whether targets have the shape of the event."""
@@ -111,8 +112,8 @@ class OwnLikelihood(Likelihood):
     def target(self, y: Tensor) -> Tensor:
         """What its own ``target`` makes of y; y itself without one."""
         target = getattr(self.own, "target", None)
-        found: Tensor = target(y) if callable(target) else y
-        return found
+        converted: Tensor = target(y) if callable(target) else y
+        return converted
 
     def size_for(self, classes: int | None) -> None:
         """Hand it on to a likelihood that has such a method."""
@@ -126,11 +127,11 @@ class OwnLikelihood(Likelihood):
     def config(self) -> dict[str, Any]:
         """Its class and what its own ``config()`` says, to be compared with one given at load."""
         config = getattr(self.own, "config", None)
-        found = config() if callable(config) else None
+        arguments = config() if callable(config) else None
         try:
-            found = json.loads(json.dumps(found))
+            arguments = json.loads(json.dumps(arguments))
         except (TypeError, ValueError) as error:
             raise TypeError(
                 f"likelihood: {self.name}.config() must give JSON values: {error}"
             ) from error
-        return {"likelihood": {"own": self.name, "arguments": found}}
+        return {"likelihood": {"own": self.name, "arguments": arguments}}

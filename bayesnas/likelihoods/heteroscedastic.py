@@ -22,8 +22,8 @@ class Heteroscedastic(Likelihood):
         Nix, Weigend, *Estimating the mean and variance of the target probability distribution*,
         1994.
 
-    >>> found = Heteroscedastic()(torch.tensor([[3.0, 0.0]]))
-    >>> found.mean, found.stddev
+    >>> y = Heteroscedastic()(torch.tensor([[3.0, 0.0]]))
+    >>> y.mean, y.stddev
     (tensor([3.]), tensor([1.]))
     """
 

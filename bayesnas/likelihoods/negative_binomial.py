@@ -36,8 +36,8 @@ class NegativeBinomial(Likelihood):
     References:
         Cameron, Trivedi, *Regression analysis of count data*, 1998, the model NB2.
 
-    >>> found = NegativeBinomial(dispersion=0.5)(torch.tensor([0.0]))
-    >>> found.mean, found.variance
+    >>> counts = NegativeBinomial(dispersion=0.5)(torch.tensor([0.0]))
+    >>> counts.mean, counts.variance
     (tensor([1.]), tensor([1.5000]))
     """
 

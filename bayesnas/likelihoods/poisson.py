@@ -29,8 +29,8 @@ class PoissonOfLogRate(dist.Poisson):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log probability of counts, in nats."""
-        found: Tensor = value * self.log_rate - self.rate - (value + 1).lgamma()
-        return found
+        log_prob: Tensor = value * self.log_rate - self.rate - (value + 1).lgamma()
+        return log_prob
 
 
 class Poisson(Likelihood):

@@ -127,8 +127,10 @@ def editable_layers(net: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     tied = _tied_parameters(net)
     for name, layer in net.named_modules():
         ungrouped = type(layer) in CONVOLUTIONS and getattr(layer, "groups", 0) == 1
-        own = dict(layer.named_parameters(recurse=False))
-        free = "weight" in own and not any(id(parameter) in tied for parameter in own.values())
+        parameters = dict(layer.named_parameters(recurse=False))
+        free = "weight" in parameters and not any(
+            id(parameter) in tied for parameter in parameters.values()
+        )
         if free and (ungrouped or type(layer) is nn.Linear):
             yield name, layer
 

@@ -76,7 +76,7 @@ def compact(net: nn.Module, example: Tensor | Inputs) -> nn.Module:
                 UserWarning,
                 stacklevel=2,
             )
-            return _in_memory_of_their_own(copy.deepcopy(net))
+            return _unshare_storage(copy.deepcopy(net))
 
 
 def _shrink(net: nn.Module, inputs: Inputs) -> nn.Module:
@@ -87,10 +87,10 @@ def _shrink(net: nn.Module, inputs: Inputs) -> nn.Module:
     while smaller is not None:
         working = smaller
         smaller = _verified(working, find_edits(working, probes), probes, wanted, dtypes)
-    return _in_memory_of_their_own(_restored(working, net))
+    return _unshare_storage(_restored(working, net))
 
 
-def _in_memory_of_their_own(net: nn.Module) -> nn.Module:
+def _unshare_storage(net: nn.Module) -> nn.Module:
     """Parameters that are no longer part of a larger tensor, which would be written with them."""
     for parameter in net.parameters():
         if parameter.untyped_storage().nbytes() > parameter.nbytes:
@@ -145,12 +145,12 @@ def _verified(
 def _agrees(net: nn.Module, probes: Sequence[Inputs], wanted: Sequence[list[Tensor]]) -> bool:
     for inputs, expected in zip(probes, wanted, strict=True):
         try:
-            found = _run(net, inputs)
+            outputs = _run(net, inputs)
         except (RuntimeError, ValueError, IndexError):  # sizes written into the net's own code
             return False
-        if [t.shape for t in found] != [t.shape for t in expected]:
+        if [t.shape for t in outputs] != [t.shape for t in expected]:
             return False
-        for a, b in zip(found, expected, strict=True):
+        for a, b in zip(outputs, expected, strict=True):
             largest = max(1.0, float(b.abs().amax())) if b.numel() else 1.0
             if not ((a - b).abs() <= _TOLERANCE * largest).all():
                 return False

@@ -43,22 +43,22 @@ def read_masks(
     inputs = example if isinstance(example, tuple) else (example,)
     traced = copy.deepcopy(net).cpu().eval().requires_grad_(True)
     dependencies = Dependencies(traced, tuple(value.detach().cpu() for value in inputs))
-    found = {name: mask.clone() for name, mask in masks.items()}
-    layers = [name for name in dependencies.layers if dotted(name, "weight") in found]
+    pruned = {name: mask.clone() for name, mask in masks.items()}
+    layers = [name for name in dependencies.layers if dotted(name, "weight") in pruned]
     changed = True
     while changed:
         changed = False
         for name in layers:
-            unread = ~_is_read(dependencies, name, found)
+            unread = ~_is_read(dependencies, name, pruned)
             for leaf in ("weight", "bias"):
-                mask = found.get(dotted(name, leaf))
+                mask = pruned.get(dotted(name, leaf))
                 if mask is None:
                     continue
                 rows = _out_first(dependencies.layers[name], mask)
                 where = unread.to(mask.device)
                 changed = changed or bool(rows[where].any())
                 rows[where] = False
-    return found
+    return pruned
 
 
 def _is_read(dependencies: Dependencies, name: str, masks: Mapping[str, Tensor]) -> Tensor:

@@ -78,9 +78,9 @@ def inputs_read(net: nn.Module) -> npt.NDArray[Any]:
     selection = next((m for m in net.modules() if isinstance(m, SelectInputs)), None)
     if selection is None:
         return read.numpy()
-    found = torch.zeros(max(selection.indices) + 1, dtype=torch.bool)
-    found[selection.index.cpu()] = read
-    return found.numpy()
+    all_inputs = torch.zeros(max(selection.indices) + 1, dtype=torch.bool)
+    all_inputs[selection.index.cpu()] = read
+    return all_inputs.numpy()
 
 
 def _layers(net: nn.Module) -> list[nn.Linear | nn.Conv1d | nn.Conv2d]:

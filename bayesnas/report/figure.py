@@ -201,13 +201,15 @@ def _panels(findings: Findings) -> list[tuple[str, Callable[[Axes], object]]]:
 
 
 def _latent_panels(latents: Latents) -> list[tuple[str, Callable[[Axes], object]]]:
-    found: list[tuple[str, Callable[[Axes], object]]] = [
+    panels: list[tuple[str, Callable[[Axes], object]]] = [
         ("Dimensions by relevance", lambda ax: plot_relevance(latents.measures, ax))
     ]
     frames = latents.frames
     if frames is not None:
-        found.append(("One dimension moves", lambda ax: plot_traversals(latents.shown, frames, ax)))
-    return found
+        panels.append(
+            ("One dimension moves", lambda ax: plot_traversals(latents.shown, frames, ax))
+        )
+    return panels
 
 
 def _pruning_panel(post: Posterior, curve: xr.Dataset, ax: Axes) -> None:
@@ -239,8 +241,8 @@ def _classes(post: Posterior) -> str:
 
 
 def _fitted_range(post: Posterior) -> str:
-    found = range_of_fit(post)
-    return "" if found is None else f", of one fit over λ = {found[0]:g}…{found[1]:g}"
+    ends = range_of_fit(post)
+    return "" if ends is None else f", of one fit over λ = {ends[0]:g}…{ends[1]:g}"
 
 
 def _starts(post: Posterior) -> str:
@@ -257,8 +259,8 @@ def _judged(post: Posterior, metrics: dict[str, float]) -> str:
         words.append(f"accuracy {100 * metrics['accuracy']:.1f} %")
     if "rmse" in metrics:
         scale = target_scale(post)
-        own = "" if scale is None else f"{scale * metrics['rmse']:.3g}, standardised "
-        words.append(f"rmse {own}{metrics['rmse']:.3g}")
+        in_units = "" if scale is None else f"{scale * metrics['rmse']:.3g}, standardised "
+        words.append(f"rmse {in_units}{metrics['rmse']:.3g}")
     words.append(f"NLL {metrics['nll']:.3g} nats an example")
     if "ece" in metrics:
         words.append(f"ECE {metrics['ece']:.3f}")

@@ -74,7 +74,7 @@ class Findings:
 
     def to_dict(self) -> dict[str, Any]:
         """Everything but the arrays of every weight, example and step, as JSON values."""
-        found: dict[str, Any] = {
+        content: dict[str, Any] = {
             "model": self.post.model.describe(),
             "data": {"name": self.post.data.name, "task": self.post.data.task, **self.sizes},
             "settings": self.post.settings.to_dict(),
@@ -91,7 +91,7 @@ class Findings:
         }
         if self.pruning is not None:
             curve = self.pruning
-            found["pruning"] = {
+            content["pruning"] = {
                 "part": self.part,
                 "fraction": curve["fraction"].values.tolist(),
                 **{
@@ -103,12 +103,12 @@ class Findings:
         if self.calibration is not None:
             names = ("confidence", "accuracy", "share")
             rows = dict(zip(names, self.calibration.tolist(), strict=True))
-            found["calibration"] = {"part": self.part, **rows}
+            content["calibration"] = {"part": self.part, **rows}
         if self.predictions is not None:
-            found["interval_coverage"] = _coverage(self.predictions)
+            content["interval_coverage"] = _coverage(self.predictions)
         if self.latents is not None:
-            found["latents"] = self.latents.to_dict()
-        return found
+            content["latents"] = self.latents.to_dict()
+        return content
 
 
 def measure(post: Posterior, data: DataSet, *, draws: int = 32) -> Findings:

@@ -42,8 +42,8 @@ class Latents:
 
     def to_dict(self) -> dict[str, Any]:
         """Measures and counts, as JSON values."""
-        found = {str(name): values.values.tolist() for name, values in self.measures.items()}
-        return {"active": self.active, **found}
+        measures = {str(name): values.values.tolist() for name, values in self.measures.items()}
+        return {"active": self.active, **measures}
 
 
 def latents_of(model: BayesianModel, x: Tensor) -> Latents | None:

@@ -128,10 +128,10 @@ def claim(out: Path, settings: Mapping[str, Any]) -> None:
     if not path.exists():
         write_json(path, settings)
         return
-    held = read_json(path)
+    stored = read_json(path)
     for name, value in settings.items():
-        if held.get(name) != value:
+        if stored.get(name) != value:
             raise ValueError(
-                f"out: {out} holds a reproduction with {name}={held.get(name)!r}, got {value!r}; "
+                f"out: {out} holds a reproduction with {name}={stored.get(name)!r}, got {value!r}; "
                 "give another folder"
             )

@@ -48,9 +48,7 @@ def run(request: Request) -> Reproduced:
     starts = request.seeds or (1 if request.quick else STARTS)
     settings = {"draws": draws, "starts": starts, "customers": CUSTOMERS, "width": WIDTH}
     claim(request.out, settings)
-    comparisons = [
-        found for pair in PARAMETERS for found in compare(*pair, draws=draws, starts=starts)
-    ]
+    comparisons = [row for pair in PARAMETERS for row in compare(*pair, draws=draws, starts=starts)]
     files = {name: request.out / name for name in _FILES}
     write_atomically(files["comparison.csv"], as_csv(comparisons).encode())
     write_atomically(files["comparison.md"], as_markdown(comparisons).encode())
@@ -81,14 +79,14 @@ def compare(mass: float, concentration: float, *, draws: int, starts: int) -> It
         (matrices, buffet_moments(buffet)),
         (widths, cascade_moments(cascade)),
     ):
-        found: list[list[float]] = [[] for _ in moments]
+        means: list[list[float]] = [[] for _ in moments]
         with torch.random.fork_rng(devices=[]):
             for seed in range(starts):
                 torch.manual_seed(seed)
                 drawn = sample()
-                for values, moment in zip(found, moments, strict=True):
+                for values, moment in zip(means, moments, strict=True):
                     values.append(float(moment.of(drawn).double().mean()))
-        for values, moment in zip(found, moments, strict=True):
+        for values, moment in zip(means, moments, strict=True):
             labels = {**row, "of": moment.column}
             yield Comparison(labels, moment.quantity, moment.exact, tuple(values))
 
@@ -110,14 +108,14 @@ def buffet_moments(buffet: IndianBuffet) -> list[_Moment]:
 def cascade_moments(cascade: CascadingIndianBuffet) -> list[_Moment]:
     """Width of each of the first layers, chance that it is empty, number of layers."""
     widths, empty = cascade.expected_widths(LAYERS), cascade.absorption(LAYERS)
-    found = []
+    moments = []
     for m in range(1, LAYERS + 1):
         column = f"layer {m}"
-        found.append(_Moment("mean width", column, float(widths[m]), _layer(m)))
-        found.append(_Moment("P(empty)", column, float(empty[m]), _is_empty(m)))
+        moments.append(_Moment("mean width", column, float(widths[m]), _layer(m)))
+        moments.append(_Moment("P(empty)", column, float(empty[m]), _is_empty(m)))
     depth = float(cascade.expected_depth())
-    found.append(_Moment("mean depth", "hidden layers", depth, lambda k: (k[:, 1:] > 0).sum(1)))
-    return found
+    moments.append(_Moment("mean depth", "hidden layers", depth, lambda k: (k[:, 1:] > 0).sum(1)))
+    return moments
 
 
 def _dishes(z: Tensor) -> Tensor:

@@ -12,11 +12,11 @@ from bayesnas.reproductions.base import Comparison
 def as_text(comparisons: Sequence[Comparison]) -> str:
     """A table for every quantity: ours, and the published figure in brackets behind it.
 
-    >>> found = [
+    >>> comparisons = [
     ...     Comparison({"method": "direct", "λ": "1"}, "accuracy", 0.9, (0.95,)),
     ...     Comparison({"method": "direct", "λ": "10"}, "accuracy", None, (0.9, 0.8)),
     ... ]
-    >>> print(as_text(found))
+    >>> print(as_text(comparisons))
     accuracy, ours (published)
     method            λ = 1           λ = 10
     direct  0.9500 (0.9000)  0.8500 ± 0.0707
@@ -30,8 +30,8 @@ def as_text(comparisons: Sequence[Comparison]) -> str:
 def as_markdown(comparisons: Sequence[Comparison]) -> str:
     """The same as Markdown tables.
 
-    >>> found = [Comparison({"method": "direct", "λ": "1"}, "accuracy", 0.9, (0.95,))]
-    >>> print(as_markdown(found), end="")
+    >>> comparisons = [Comparison({"method": "direct", "λ": "1"}, "accuracy", 0.9, (0.95,))]
+    >>> print(as_markdown(comparisons), end="")
     | accuracy, ours (published) | λ = 1 |
     |---|---|
     | direct | 0.9500 (0.9000) |
@@ -56,9 +56,9 @@ def as_csv(comparisons: Sequence[Comparison]) -> str:
     labels = dict.fromkeys(name for comparison in comparisons for name in comparison.labels)
     rows = []
     for comparison in comparisons:
-        found = dict.fromkeys(labels, "") | comparison.to_dict()
-        found["starts"] = " ".join(map(repr, found["starts"]))
-        rows.append(found)
+        row = dict.fromkeys(labels, "") | comparison.to_dict()
+        row["starts"] = " ".join(map(repr, row["starts"]))
+        rows.append(row)
     return rows_as_csv(rows)
 
 
@@ -73,10 +73,10 @@ def figure(value: float, like: float | None = None) -> str:
 
 
 def _by_quantity(comparisons: Sequence[Comparison]) -> dict[str, list[Comparison]]:
-    found: dict[str, list[Comparison]] = {}
+    groups: dict[str, list[Comparison]] = {}
     for comparison in comparisons:
-        found.setdefault(comparison.quantity, []).append(comparison)
-    return found
+        groups.setdefault(comparison.quantity, []).append(comparison)
+    return groups
 
 
 def _rows(comparisons: Sequence[Comparison]) -> Iterable[list[str]]:

@@ -20,7 +20,7 @@ from bayesnas.models.base import BayesianModel
 from bayesnas.typed import typed
 
 
-@typed(own=("data", "validation", "model"))
+@typed(unchecked=("data", "validation", "model"))
 def hypergradient(
     model: BayesianModel,
     data: Data,
@@ -65,8 +65,8 @@ def hypergradient(
     >>> x = torch.linspace(-1, 1, 20)[:, None]
     >>> model = bn.models.ArdRegression(1, noise_scale=0.1)
     >>> post = bn.fit(model, (x, 2 * x[:, 0]), steps=300, lr=0.05)
-    >>> found = bn.inference.hypergradient(post.model, (x, 2 * x[:, 0]), (x, 2 * x[:, 0]))
-    >>> list(found)
+    >>> gradients = bn.inference.hypergradient(post.model, (x, 2 * x[:, 0]), (x, 2 * x[:, 0]))
+    >>> list(gradients)
     ['log_prior_scale']
     """
     method = make_hypergradient(kind)
@@ -96,11 +96,11 @@ def hypergradient(
 
     weight = kl_weight if upper_kl_weight is None else upper_kl_weight
     with pyro_session(RandomStream(seed, where)):
-        found = method(
+        gradients = method(
             lambda theta, h: level(theta, h, held_out.x, held_out.y, weight),
             lambda theta, h: level(theta, h, train.x, train.y, kl_weight),
             [named[name] for name in below],
             [named[name] for name in above],
             lr,
         )
-    return {name: value.detach() for name, value in zip(above, found, strict=True)}
+    return {name: value.detach() for name, value in zip(above, gradients, strict=True)}

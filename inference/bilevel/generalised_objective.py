@@ -21,7 +21,7 @@ from bayesnas.typed import typed
 _START = 0.2  # by then θ is near its optimum, which implicit hypergradients take it to be at
 
 
-@typed(own=("structure_weights", "structure_priors", "hyperprior", "upper"))
+@typed(unchecked=("structure_weights", "structure_priors", "hyperprior", "upper"))
 @dataclass(frozen=True)
 class GeneralisedObjective:
     r"""Two functionals, L of the parameters θ of the guide and Q of the hyperparameters h.
@@ -162,10 +162,10 @@ class GeneralisedObjective:
             )
         if self.is_joint:
             return None
-        found = Bilevel("implicit", start=_START, **defaults) if self.upper is None else self.upper
+        level = Bilevel("implicit", start=_START, **defaults) if self.upper is None else self.upper
         return dataclasses.replace(
-            found,
-            parameters=names if found.parameters is None else found.parameters,
+            level,
+            parameters=names if level.parameters is None else level.parameters,
             kl_weight=self.kl_weight_upper,
             likelihood_weight=self.likelihood_weight,
         )
@@ -212,12 +212,12 @@ def describe(distribution: Any) -> dict[str, Any]:
     >>> describe(torch.distributions.Normal(0.0, 2.0))
     {'class': 'Normal', 'loc': 0.0, 'scale': 2.0}
     """
-    found: dict[str, Any] = {"class": type(distribution).__name__}
+    description: dict[str, Any] = {"class": type(distribution).__name__}
     for name, value in vars(distribution).items():
         if isinstance(value, Distribution):
-            found[name.strip("_")] = describe(value)
+            description[name.strip("_")] = describe(value)
         elif isinstance(value, Tensor) and not name.startswith("_"):
-            found[name] = value.detach().tolist()
+            description[name] = value.detach().tolist()
         elif name == "transforms":
-            found[name] = [repr(transform) for transform in value]
-    return found
+            description[name] = [repr(transform) for transform in value]
+    return description

@@ -58,12 +58,12 @@ class HyperTerms:
         """Bring every distribution to the shape, type and device of what it is of."""
         self._scale, self._weights = scale, list(weights)
         structure = model.structure_priors() if priors else {}
-        found = [
+        shaped = [
             {site: fitted(f"structure_priors[{i}]", p, structure[site]) for site, p in each.items()}
             for i, each in enumerate(_by_site(model, priors, structure))
         ]
         self._priors = [
-            {site: moved(p, device, model.dtype) for site, p in each.items()} for each in found
+            {site: moved(p, device, model.dtype) for site, p in each.items()} for each in shaped
         ]
         named = trainable(model)
         self._hyperprior = {}
@@ -128,25 +128,25 @@ def fitted(name: str, prior: Distribution, of: Distribution) -> Distribution:
             f"{name} must have the shape of p(Γ | h), {list(shape)}, or that of its last dims, got "
             f"batch_shape {list(prior.batch_shape)} and event_shape {list(event)}"
         )
-    found: Distribution = prior.expand(batch)
+    expanded: Distribution = prior.expand(batch)
     if batch:
-        found = torch.distributions.Independent(found, len(batch))
+        expanded = torch.distributions.Independent(expanded, len(batch))
     with torch.no_grad():
-        _check_divergence(name, of, found)
-    return found
+        _check_divergence(name, of, expanded)
+    return expanded
 
 
 def moved(value: Any, device: torch.device, dtype: torch.dtype) -> Any:
     """A distribution with its tensors on a device and of a type, that no longer checks values."""
-    found = copy.copy(value)
-    for name, held in vars(value).items():
-        if isinstance(held, Tensor):
-            to = dtype if held.is_floating_point() else held.dtype
-            found.__dict__[name] = held.detach().to(device, to)
-        elif isinstance(held, Distribution):
-            found.__dict__[name] = moved(held, device, dtype)
-    found.__dict__["_validate_args"] = False
-    return found
+    copied = copy.copy(value)
+    for name, part in vars(value).items():
+        if isinstance(part, Tensor):
+            to = dtype if part.is_floating_point() else part.dtype
+            copied.__dict__[name] = part.detach().to(device, to)
+        elif isinstance(part, Distribution):
+            copied.__dict__[name] = moved(part, device, dtype)
+    copied.__dict__["_validate_args"] = False
+    return copied
 
 
 def _by_site(
@@ -156,7 +156,7 @@ def _by_site(
         raise ValueError(
             f"structure_priors needs a model with a latent structure Γ, got {model.describe()}"
         )
-    found: list[Mapping[str, Distribution]] = []
+    by_site: list[Mapping[str, Distribution]] = []
     for index, prior in enumerate(priors):
         if isinstance(prior, Mapping):
             unknown = [site for site in prior if site not in structure]
@@ -165,15 +165,15 @@ def _by_site(
                     f"structure_priors[{index}] must be by site out of {list(structure)}, "
                     f"got {list(prior)}"
                 )
-            found.append(prior)
+            by_site.append(prior)
         elif len(structure) > 1:
             raise ValueError(
                 f"structure_priors[{index}] must be a mapping from sites to distributions for a "
                 f"model with several, {list(structure)}, got a {type(prior).__name__}"
             )
         else:
-            found.append({next(iter(structure)): prior})
-    return found
+            by_site.append({next(iter(structure)): prior})
+    return by_site
 
 
 def _check_divergence(name: str, of: Distribution, prior: Distribution) -> None:
@@ -190,13 +190,13 @@ def _check_density(name: str, density: Distribution, value: Tensor, of_h: Sequen
     if not any(begins(name, beginning) for beginning in of_h):
         raise ValueError(f"hyperprior must be of hyperparameters {list(of_h)}, got {name!r}")
     try:
-        found = [density.log_prob(value.detach() + shift) for shift in (-_FAR, 0.0, _FAR)]
+        log_densities = [density.log_prob(value.detach() + shift) for shift in (-_FAR, 0.0, _FAR)]
     except (ValueError, RuntimeError) as error:
         raise ValueError(
             f"hyperprior[{name!r}] must be a density of all real values {list(value.shape)}: "
             f"{error}"
         ) from error
-    if not all(bool(torch.isfinite(values).all()) for values in found):
+    if not all(bool(torch.isfinite(values).all()) for values in log_densities):
         raise ValueError(
             f"hyperprior[{name!r}] must be finite at all real values {list(value.shape)}, "
             f"got a {_kind(density)} that is not"

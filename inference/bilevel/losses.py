@@ -33,13 +33,13 @@ def upper_parameters(model: BayesianModel, chosen: Sequence[str] | None = None) 
     names = list(trainable(model))
     if chosen is None:
         chosen = [b for b in model.upper_level if any(begins(n, b) for n in names)]
-    found = tuple(matching(names, list(chosen), "bilevel.parameters"))
-    if not found or len(found) == len(names):
+    above = tuple(matching(names, list(chosen), "bilevel.parameters"))
+    if not above or len(above) == len(names):
         raise ValueError(
             f"bilevel.parameters must name some of the trained parameters of {type(model).__name__}"
             f", and not all, got {list(chosen)}; there are {names[:8]}"
         )
-    return found
+    return above
 
 
 class LevelLoss:
@@ -71,10 +71,10 @@ class LevelLoss:
             kl_weight: λ.
             examples: N of the sample that the batch is of.
         """
-        own = {
+        tensors = {
             f"model.{name}": value if value.requires_grad else value.clone()
             for name, value in state.items()
         }
-        terms = functional_call(self._module, own, (x, y, examples / len(x)))
+        terms = functional_call(self._module, tensors, (x, y, examples / len(x)))
         loss: Tensor = -terms.bound(kl_weight, self._likelihood_weight) / examples
         return loss

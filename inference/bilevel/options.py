@@ -16,7 +16,7 @@ from bayesnas.inference.optim.optimizers import OptimizerFactory
 from bayesnas.typed import typed
 
 
-@typed(own=("parameters",))
+@typed(unchecked=("parameters",))
 @dataclass(frozen=True)
 class Bilevel:
     r"""The upper level of a bilevel fit: h is trained on validation data, θ on training data.

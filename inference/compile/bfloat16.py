@@ -1,4 +1,4 @@
-"""Matrix products of a recorded step in bfloat16, all else in float32."""
+"""Matrix products of a traced step in bfloat16, all else in float32."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def round_products(graph: torch.fx.Graph) -> int:
             with graph.inserting_after(result):
                 single = _to(result, torch.float32)
             result.replace_all_uses_with(
-                single, delete_user_cb=lambda user, own=single: user != own
+                single, delete_user_cb=lambda user, cast=single: user != cast
             )
     return len(rounded)
 
@@ -76,6 +76,6 @@ def _is_square(node: torch.fx.Node) -> bool:
 
 
 def _to(node: torch.fx.Node, dtype: torch.dtype) -> torch.fx.Node:
-    found: torch.fx.Node = node.graph.call_function(TO_COPY, (node,), {"dtype": dtype})
-    found.meta = dict(node.meta)
-    return found
+    cast_node: torch.fx.Node = node.graph.call_function(TO_COPY, (node,), {"dtype": dtype})
+    cast_node.meta = dict(node.meta)
+    return cast_node

@@ -1,4 +1,4 @@
-"""A recorded step as one CUDA graph: a launch instead of one for every operation."""
+"""A traced step as one CUDA graph: a launch instead of one for every operation."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class _Capture:
 
 
 class CapturedStep:
-    """Takes a recorded step by replaying a CUDA graph of it.
+    """Takes a traced step by replaying a CUDA graph of it.
 
     A graph reads and writes fixed addresses. The leaves, gradients, moments and buffers of a fit
     stay where they are; batch and scalars are copied into tensors of the graph's own. There is a
@@ -38,7 +38,7 @@ class CapturedStep:
     ``bayesnas`` says so.
 
     Args:
-        step: the recorded step.
+        step: the traced step.
 
     Attributes:
         step: as given.
@@ -64,8 +64,8 @@ class CapturedStep:
                 _LOG.warning("steps run without a CUDA graph, which can't be captured: %s", error)
                 return self.step(inputs)
         capture = self._captures[key]
-        for own, value in zip(_batch(capture.inputs), _batch(inputs), strict=True):
-            own.copy_(value, non_blocking=True)
+        for captured, value in zip(_batch(capture.inputs), _batch(inputs), strict=True):
+            captured.copy_(value, non_blocking=True)
         capture.graph.replay()
         return capture.result.clone()  # the next replay writes it anew
 
@@ -88,7 +88,7 @@ class CapturedStep:
         before = [tensor.clone() for tensor in _lasting(inputs)]
         random_state = torch.cuda.get_rng_state(device)
         generators = self.step.noise.generators
-        own_states = [generator.get_state() for generator in generators]
+        states = [generator.get_state() for generator in generators]
         side = torch.cuda.Stream(device)
         side.wait_stream(torch.cuda.current_stream(device))
         with torch.cuda.stream(side):
@@ -98,7 +98,7 @@ class CapturedStep:
         for tensor, value in zip(_lasting(inputs), before, strict=True):
             tensor.copy_(value)
         torch.cuda.set_rng_state(random_state, device)
-        for generator, state in zip(generators, own_states, strict=True):
+        for generator, state in zip(generators, states, strict=True):
             generator.set_state(state)
 
 

@@ -23,10 +23,10 @@ def max_pool2d(
     ceil_mode: bool,
 ) -> tuple[Tensor, Tensor]:
     """Maxima of windows and where they are, as torch's operator of that name."""
-    found: tuple[Tensor, Tensor] = _ATEN.max_pool2d_with_indices(
+    pooled: tuple[Tensor, Tensor] = _ATEN.max_pool2d_with_indices(
         x, kernel, stride, padding, dilation, ceil_mode
     )
-    return found
+    return pooled
 
 
 @torch.library.custom_op("bayesnas::max_pool2d_backward", mutates_args=(), tags=_TAGS)
@@ -41,10 +41,10 @@ def max_pool2d_backward(
     indices: Tensor,
 ) -> Tensor:
     """Gradient of the input, as torch's operator of that name."""
-    found: Tensor = _ATEN.max_pool2d_with_indices_backward(
+    input_gradient: Tensor = _ATEN.max_pool2d_with_indices_backward(
         gradient, x, kernel, stride, padding, dilation, ceil_mode, indices
     )
-    return found
+    return input_gradient
 
 
 @max_pool2d.register_fake

@@ -1,4 +1,4 @@
-"""The operations of a recorded step, called by torch's own functions."""
+"""The operations of a traced step, called by torch's own functions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch.fx import Graph, GraphModule, Node
 from bayesnas.inference.compile.torch_private import Operator, schema
 
 
-def by_bindings(recorded: GraphModule) -> GraphModule:
+def by_bindings(traced: GraphModule) -> GraphModule:
     """Return the same graph with ``torch.mul`` for ``torch.ops.aten.mul.Tensor``, and so on.
 
     Both come to the same operator; the function is there in half the time, since it knows its
@@ -20,21 +20,21 @@ def by_bindings(recorded: GraphModule) -> GraphModule:
     function or method for stay as they are.
 
     Args:
-        recorded: traced graph of tensor operations; it is left as it is, and its constants are
+        traced: traced graph of tensor operations; it is left as it is, and its constants are
             shared.
 
     >>> from bayesnas.inference.compile.torch_private import trace_operations
-    >>> recorded = trace_operations(lambda x: (x + 1).view(-1), [torch.zeros(2, 2)])
-    >>> [node.target for node in by_bindings(recorded).graph.nodes if "call" in node.op]
+    >>> traced = trace_operations(lambda x: (x + 1).view(-1), [torch.zeros(2, 2)])
+    >>> [node.target for node in by_bindings(traced).graph.nodes if "call" in node.op]
     [<built-in method add of type object at ...>, 'view']
     """
     graph, copies = Graph(), dict[Node, Node]()
-    for node in recorded.graph.nodes:
+    for node in traced.graph.nodes:
         copies[node] = graph.node_copy(node, copies.__getitem__)
         target = node.target
         if isinstance(target, Operator) and target.namespace == "aten":
             copies[node].op, copies[node].target = _binding(target)
-    return GraphModule(recorded, graph)
+    return GraphModule(traced, graph)
 
 
 def _binding(operator: Operator) -> tuple[str, Callable[..., Any] | str]:

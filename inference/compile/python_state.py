@@ -1,4 +1,4 @@
-"""What a forward pass takes from, or leaves in, Python: a recorded step would freeze it."""
+"""What a forward pass takes from, or leaves in, Python: a traced step would freeze it."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ Pass = Callable[[nn.Module], Tensor]
 
 
 class NotRecordableError(Exception):
-    """Why a step of a model must not be recorded: it would be trained otherwise."""
+    """Why a step of a model must not be traced: it would be trained otherwise."""
 
 
 def refuse_python_state(model: nn.Module, run: Pass, unchanged: Callable[[], Any]) -> None:
     """Raise where passes of a model depend on more than tensors and torch's random state.
 
-    A recorded step repeats the operations of one pass. Whatever Python decided in it, by its own or
+    A traced step repeats the operations of one pass. Whatever Python decided in it, by its own or
     NumPy's random numbers, by a counter, by the time of day, would hold for all steps. So passes
     are run on a copy of the model, each under other random states of Python and NumPy and under
     the same one of torch. They must draw nothing from Python's and NumPy's generators, leave
@@ -45,7 +45,7 @@ def refuse_python_state(model: nn.Module, run: Pass, unchanged: Callable[[], Any
         unchanged: a context that puts torch's random state and the tensors of the fit back.
 
     Raises:
-        NotRecordableError: with what was found.
+        NotRecordableError: naming what moves.
     """
     probe = copy.deepcopy(model)
     functions = _functions(probe)
@@ -65,8 +65,8 @@ def _compare_passes(
     probe: nn.Module, functions: Sequence[Any], run: Pass, unchanged: Callable[[], Any]
 ) -> None:
     first: list[Any] = []
-    found = torch.empty(0)
-    held: dict[str, Any] = {}
+    first_result = torch.empty(0)
+    earlier: dict[str, Any] = {}
     for number in range(_PASSES):
         random.seed(number)
         np.random.seed(number)  # noqa: NPY002
@@ -79,10 +79,12 @@ def _compare_passes(
                 raise NotRecordableError(f"a forward pass draws from {name}")
         now = _values(probe, functions)
         if number == 0:
-            first, found, held = log.calls, result, now
+            first, first_result, earlier = log.calls, result, now
             continue
         # The first pass may set up what later ones find; from then on nothing may move.
-        changed = [name for name in held.keys() | now.keys() if held.get(name) != now.get(name)]
+        changed = [
+            name for name in earlier.keys() | now.keys() if earlier.get(name) != now.get(name)
+        ]
         if changed:
             raise NotRecordableError(f"a forward pass changes {min(changed)}, a value of Python")
         if log.calls != first:
@@ -90,12 +92,12 @@ def _compare_passes(
                 "two passes under one random state of torch run different operations "
                 f"({_first_difference(first, log.calls)}): something else than tensors decides"
             )
-        if result.isfinite().all() and relative_difference(result, found) > _SAME:
+        if result.isfinite().all() and relative_difference(result, first_result) > _SAME:
             raise NotRecordableError(
                 "two passes under one random state of torch give different numbers: something "
                 "else than tensors enters"
             )
-        held = now
+        earlier = now
 
 
 class _Operations(TorchDispatchMode):
@@ -147,28 +149,28 @@ def _global_states() -> dict[str, Any]:
 
 def _values(model: nn.Module, functions: Sequence[Any]) -> dict[str, Any]:
     """Python's values in all modules, and outside the functions that a pass runs, by name."""
-    found = {}
+    values = {}
     for name, module in model.named_modules():
         for key, value in vars(module).items():
             if key not in _OF_MODULES or key == "training":
-                found[f"{name}.{key}".lstrip(".")] = _frozen(value)
+                values[f"{name}.{key}".lstrip(".")] = _frozen(value)
     for function in functions:
         for key, value in _outside(function):
-            found[f"{key} of {function.__qualname__}"] = _frozen(value)
-    return found
+            values[f"{key} of {function.__qualname__}"] = _frozen(value)
+    return values
 
 
 def _functions(model: nn.Module) -> list[Any]:
     """The functions of users that a pass runs: ``forward`` of modules, and a pair's."""
-    found: dict[Any, None] = {}
+    functions_run: dict[Any, None] = {}
     for module in model.modules():
         candidates = [getattr(module, "forward", None)]
         candidates += [value for key, value in vars(module).items() if key not in _OF_MODULES]
         for candidate in candidates:
             function = getattr(candidate, "__func__", candidate)
             if hasattr(function, "__code__") and not _is_of_a_library(function):
-                found[function] = None
-    return list(found)
+                functions_run[function] = None
+    return list(functions_run)
 
 
 def _is_of_a_library(function: Any) -> bool:

@@ -1,4 +1,4 @@
-"""The random numbers of a recorded step, drawn outside of it."""
+"""The random numbers of a traced step, drawn outside of it."""
 
 from __future__ import annotations
 
@@ -52,13 +52,13 @@ class RandomOp:
         return self._drawn
 
     def _drawn(self) -> Tensor:
-        held = torch.empty(self.shape, dtype=self.dtype, device=self.device)
-        found: Tensor = getattr(held, self.method)(*self.arguments)
-        return found
+        empty = torch.empty(self.shape, dtype=self.dtype, device=self.device)
+        drawn: Tensor = getattr(empty, self.method)(*self.arguments)
+        return drawn
 
-    def fill(self, held: Tensor, generator: torch.Generator) -> None:
+    def fill(self, tensor: Tensor, generator: torch.Generator) -> None:
         """Draw into a tensor, the same numbers from a generator in the same state."""
-        getattr(held, self.method)(*self.arguments, generator=generator)
+        getattr(tensor, self.method)(*self.arguments, generator=generator)
 
 
 class Noise:
@@ -96,8 +96,8 @@ class StackedNoise(Noise):
 
     >>> generators = [torch.Generator().manual_seed(seed) for seed in (3, 4)]
     >>> draw = RandomOp("normal_", (), torch.Size([2]), torch.float32, torch.device("cpu"))
-    >>> (found,) = StackedNoise([draw], generators)()
-    >>> torch.equal(found[1], torch.randn(2, generator=torch.Generator().manual_seed(4)))
+    >>> (noise,) = StackedNoise([draw], generators)()
+    >>> torch.equal(noise[1], torch.randn(2, generator=torch.Generator().manual_seed(4)))
     True
     """
 
@@ -106,14 +106,14 @@ class StackedNoise(Noise):
         super().__init__(draws)
         self.generators = list(generators)
         chains = len(self.generators)
-        self._held = [torch.empty(chains, *d.shape, dtype=d.dtype, device=d.device) for d in draws]
+        self._noise = [torch.empty(chains, *d.shape, dtype=d.dtype, device=d.device) for d in draws]
 
     def __call__(self) -> list[Tensor]:
         """Draw ``[chains, ...]``; the next call writes the same tensors anew."""
         for chain, generator in enumerate(self.generators):
-            for draw, held in zip(self.draws, self._held, strict=True):
-                draw.fill(held[chain], generator)
-        return self._held
+            for draw, tensor in zip(self.draws, self._noise, strict=True):
+                draw.fill(tensor[chain], generator)
+        return self._noise
 
 
 def take_out_noise(graph: torch.fx.Graph) -> list[RandomOp]:

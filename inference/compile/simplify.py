@@ -1,4 +1,4 @@
-"""Operations of a recorded step that change no number, left out."""
+"""Operations of a traced step that change no number, left out."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _OF_ONE_TENSOR = {_ATEN.neg.default, _ATEN.mul.Scalar, _ATEN.pow.Tensor_Scalar, 
 
 
 def simplify(graph: Graph) -> None:
-    """Leave out of a recorded step what changes no number: every operation costs microseconds.
+    """Leave out of a traced step what changes no number: every operation costs microseconds.
 
     Gone are second names of a tensor (``alias``, ``detach``), shapes that are so already, two
     transpositions in a row, first powers, whatever nobody reads, and the expansion of a small

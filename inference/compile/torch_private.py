@@ -68,7 +68,7 @@ def _recurrent_layers_in_steps() -> Iterator[None]:
 def compile_operations(
     graph: torch.fx.GraphModule, tensors: Sequence[Tensor]
 ) -> Callable[..., Tensor]:
-    """Compile a recorded graph for tensors of these shapes; its random numbers stay torch's.
+    """Compile a traced graph for tensors of these shapes; its random numbers stay torch's.
 
     The graph may be changed by it, and is not to be run after.
     """

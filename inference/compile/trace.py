@@ -91,8 +91,8 @@ class StepFunction:
         terms = self._terms(leaves, scalars.inputs, inputs)
         self.log_lik_sites, self.kl_sites = list(terms.log_lik), list(terms.kl)
         loss = -terms.bound(scalars.kl_weight) / self._examples
-        found = torch.autograd.grad(loss, leaves, allow_unused=True, materialize_grads=True)
-        for index, gradient in enumerate(found):
+        gradients = torch.autograd.grad(loss, leaves, allow_unused=True, materialize_grads=True)
+        for index, gradient in enumerate(gradients):
             clipped = gradient if self._clip is None else gradient.clamp(-self._clip, self._clip)
             inputs.gradients[index].copy_(clipped)
             if self._adam:
@@ -108,12 +108,12 @@ class StepFunction:
         for group, names, count, piece in zip(
             self._groups, self._names, self._leaf_counts, pieces, strict=True
         ):
-            own = [next(remaining) for _ in range(count)]
-            values = group.net.combine(own, piece.to(own[0].dtype))
+            group_leaves = [next(remaining) for _ in range(count)]
+            values = group.net.combine(group_leaves, piece.to(group_leaves[0].dtype))
             state |= zip(names, group.flat.split(values), strict=True)
         scale = self._examples / len(inputs.x)
-        found: BoundTerms = functional_call(self._module, state, (inputs.x, inputs.y, scale))
-        return found
+        terms: BoundTerms = functional_call(self._module, state, (inputs.x, inputs.y, scale))
+        return terms
 
 
 class RecordedStep:
@@ -161,7 +161,7 @@ class RecordedStep:
         """
         size = len(self.graph.graph.nodes)
         if size > MOST_COMPILED:
-            _LOG.info("a step of %d operations is recorded and not compiled", size)
+            _LOG.info("a step of %d operations is traced and not compiled", size)
             return
         tensors = [*flatten(inputs), *self.noise()]
         keep_pooling(self.graph.graph)
@@ -194,8 +194,8 @@ def record(
     return RecordedStep(trace_operations(of_tensors, copies), noise)
 
 
-def relative_difference(found: Tensor, expected: Tensor) -> float:
-    """‖found − expected‖ / ‖expected‖; infinite where either is NaN."""
+def relative_difference(values: Tensor, expected: Tensor) -> float:
+    """‖values − expected‖ / ‖expected‖; infinite where either is NaN."""
     size = max(float(expected.norm()), 1e-12)
-    difference = float((found - expected).norm()) / size
+    difference = float((values - expected).norm()) / size
     return difference if difference == difference else math.inf

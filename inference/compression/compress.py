@@ -48,7 +48,7 @@ _MOST_STAGES = 16
 _COMPILE: str | bool = "trace"  # stages are too short for the compiler
 
 
-@typed(own=("net", "data", "validation", "likelihood"))
+@typed(unchecked=("net", "data", "validation", "likelihood"))
 def compress(
     net: nn.Module,
     data: Data,
@@ -104,11 +104,11 @@ def compress(
     flag("progress", progress)
     model = BayesianCompressionNet(net, prior, likelihood=likelihood, noise_scale=noise_scale)
     parts = _parts(model, data, validation, seed)
-    train, held = (flattened(net, part) for part in parts)
+    train, held_out = (flattened(net, part) for part in parts)
     where = resolve_device(device)
-    trained = _trained(net, model, train, held, seed, where)
+    trained = _trained(net, model, train, held_out, seed, where)
     first = _first_fit(trained, model, train, prior, seed, where, progress)
-    descent = Descent(train, held, _LR, _COMPILE, progress)
+    descent = Descent(train, held_out, _LR, _COMPILE, progress)
     stages = list(_stages(descent, first, tolerance))
     chosen = _chosen(stages, tolerance)
     end = stages[chosen]
@@ -130,22 +130,22 @@ def _parts(
     share = fraction_in("validation", validation, "(0, 1)")
     count = max(1, round(share * len(train)))
     labels = train.y if train.info.task == "classification" and train.y.ndim == 1 else None
-    stay, held = hold_out(len(train), count, seed, labels)
-    return train.rows(stay), train.rows(held)
+    stay, aside = hold_out(len(train), count, seed, labels)
+    return train.rows(stay), train.rows(aside)
 
 
 def _trained(
     net: nn.Module,
     model: BayesianCompressionNet,
     train: Split,
-    held: Split,
+    held_out: Split,
     seed: int,
     device: torch.device,
 ) -> nn.Module:
-    """The net by maximum likelihood, with noise on its inputs where that is better on ``held``."""
+    """The net by maximum likelihood, with input noise where held-out rows are the better for it."""
     size, likelihood = _batch_size(train), model.likelihood
     epochs = _PRETRAINING.of(len(train), size)
-    found = []
+    candidates = []
     for noise in (
         _NOISE if isinstance(net, nn.Sequential) and train.x.is_floating_point() else (0.0,)
     ):
@@ -156,8 +156,8 @@ def _trained(
         _LOG.info("compress: %d epochs of maximum likelihood, noise %g", epochs, noise)
         trained = pretrained(build, copy.deepcopy(likelihood), train, how, size, seed, device)
         plain = GaussianNet(trained, stochastic="none", **model.likelihood_config())
-        found.append((losses_of(plain, *held).mean().item(), trained))
-    return min(found, key=lambda each: each[0])[1]
+        candidates.append((losses_of(plain, *held_out).mean().item(), trained))
+    return min(candidates, key=lambda each: each[0])[1]
 
 
 def _first_fit(
@@ -173,7 +173,7 @@ def _first_fit(
     whole = BayesianCompressionNet(
         trained, prior, initial_loc="net", initial_scale=_INITIAL_SCALE, **model.likelihood_config()
     )
-    found = fit(
+    post = fit(
         whole,
         train,
         kl_weight=_FIRST_KL_WEIGHT,
@@ -185,8 +185,8 @@ def _first_fit(
         compile=_COMPILE,
         progress=progress,
     )
-    assert isinstance(found, Posterior)
-    return found
+    assert isinstance(post, Posterior)
+    return post
 
 
 def _stages(descent: Descent, first: Posterior, tolerance: float) -> Iterator[Stage]:

@@ -29,7 +29,7 @@ from bayesnas.pruning.criteria.subject import Subject
 from bayesnas.typed import typed
 
 
-@typed(own=("data", "likelihood"))
+@typed(unchecked=("data", "likelihood"))
 def prune(
     module: nn.Module,
     data: Data,

@@ -20,7 +20,7 @@ from bayesnas.pruning.criteria.removal import is_bias
 from bayesnas.typed import typed
 
 
-@typed(own=("data", "likelihood"))
+@typed(unchecked=("data", "likelihood"))
 def quantise(
     module: nn.Module,
     data: Data,

@@ -48,9 +48,11 @@ def _places(model: BayesianCompressionNet) -> nn.Module:
             parameter.zero_()
             if site.endswith("weight") and site in masks:
                 kept = masks[site].flatten(2).any(2) if masks[site].ndim > 2 else masks[site]
-                held = kept.any(1)[:, None] & kept.any(0)
+                connected = kept.any(1)[:, None] & kept.any(0)
                 places = torch.arange(1.0, parameter.numel() + 1).reshape(parameter.shape)
-                parameter.copy_(places * held.reshape(*held.shape, *[1] * (places.ndim - 2)))
+                parameter.copy_(
+                    places * connected.reshape(*connected.shape, *[1] * (places.ndim - 2))
+                )
     return net
 
 
@@ -68,25 +70,25 @@ def _without_unread_inputs(net: nn.Module) -> Tensor | None:
 def _of(places: nn.Module, model: BayesianCompressionNet) -> BayesianCompressionNet:
     """The model of a net of places, with the parameters and masks from these places."""
     options = {k: v for k, v in model.config().items() if k not in ("net", "initial_loc")}
-    found = BayesianCompressionNet(places, initial_loc="net", **options)
+    smaller = BayesianCompressionNet(places, initial_loc="net", **options)
     masks, groups = model.keep_masks(), model.keep_groups.masks()
-    for name in found.layers.names:
-        origins, along = _origins(name, found, model)
+    for name in smaller.layers.names:
+        origins, along = _origins(name, smaller, model)
         kept = {site: (at >= 0) & masks[site].flatten()[at] for site, at in origins.items()}
-        found.keep.assign(kept)
-        found.keep_groups.assign({name: (along >= 0) & groups[name][along]})
+        smaller.keep.assign(kept)
+        smaller.keep_groups.assign({name: (along >= 0) & groups[name][along]})
         origins |= {dotted(name, variable): along for variable in model.scale_prior.variables}
         for parameter in model.variational:
             at = origins.get(parameter.rpartition(".")[0])
             if at is not None:
                 value = model.variational[parameter].detach()
                 taken = value.flatten()[at] if value.ndim else value
-                found.variational.assign(parameter, taken)
-    return found.eval()
+                smaller.variational.assign(parameter, taken)
+    return smaller.eval()
 
 
 def _origins(
-    name: str, found: BayesianCompressionNet, model: BayesianCompressionNet
+    name: str, smaller: BayesianCompressionNet, model: BayesianCompressionNet
 ) -> tuple[dict[str, Tensor], Tensor]:
     """Where a layer's weights and bias were, flat, by site; and its groups; -1: removed.
 
@@ -94,7 +96,7 @@ def _origins(
     that reads one place of a filter.
     """
     weight, bias = dotted(name, "weight"), dotted(name, "bias")
-    at = found.layers.initial[weight].long() - 1
+    at = smaller.layers.initial[weight].long() - 1
     shape = model.layers.shapes[weight]
     rows = _origin(at.flatten(1), shape[0], shape[1:].numel())
     columns = _origin(at.transpose(0, 1).flatten(1), shape[1], shape[2:].numel())

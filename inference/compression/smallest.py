@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _GRID = 9  # KL weights of a range
 
 
-@typed(own=("validation",))
+@typed(unchecked=("validation",))
 def smallest(
     post: Posterior | KLWeightPath,
     validation: Data,

@@ -73,22 +73,22 @@ class Descent:
 
     Args:
         train: training data.
-        held: validation data.
+        held_out: validation data.
         lr: learning rate at the start of every fit.
         compile: of the fits.
         progress: whether they show a bar.
     """
 
     def __init__(
-        self, train: Split, held: Split, lr: float, compile: str | bool, progress: bool
+        self, train: Split, held_out: Split, lr: float, compile: str | bool, progress: bool
     ) -> None:
         """Keep the data and the options; see the class."""
-        self.train, self.held = train, held
+        self.train, self.held_out = train, held_out
         self._lr, self._compile, self._progress = lr, compile, progress
 
     def measured(self, posterior: Posterior, inputs: Tensor | None) -> Stage:
         """The stage of a posterior."""
-        x, y = _seen(self.held, inputs)
+        x, y = _seen(self.held_out, inputs)
         like = posterior.example[0]
         assert isinstance(posterior.model, GroupedWeights)
         loss, error = mean_loss(posterior.model, x.to(like.device), y.to(like.device))

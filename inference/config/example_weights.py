@@ -80,23 +80,23 @@ def carrying(
     if weights is None:
         return model, train
     one = train.first(1).y
-    held = RowWeights(one.shape[1:], one.dtype)
+    packing = RowWeights(one.shape[1:], one.dtype)
     marked = copy.copy(model)
-    marked.row_weights = held
+    marked.row_weights = packing
     if isinstance(train, Split):
-        return marked, dataclasses.replace(train, y=held.pack(train.y, weights))
-    form = dataclasses.replace(train.form, weights=(held, weights.cpu()))
+        return marked, dataclasses.replace(train, y=packing.pack(train.y, weights))
+    form = dataclasses.replace(train.form, weights=(packing, weights.cpu()))
     return marked, dataclasses.replace(train, form=form)
 
 
 def _numbers(name: str, values: Any, count: int, what: str) -> Tensor:
-    found = as_floats(name, as_tensor(name, values), torch.float64).cpu()
-    if found.shape != (count,):
-        raise ValueError(f"{name} must have shape [{count}], {what}, got {list(found.shape)}")
-    if bool((found < 0).any()):
-        place = int((found < 0).nonzero()[0])
-        raise ValueError(f"{name} must hold numbers >= 0, got {found[place]:g} at [{place}]")
-    return found
+    numbers = as_floats(name, as_tensor(name, values), torch.float64).cpu()
+    if numbers.shape != (count,):
+        raise ValueError(f"{name} must have shape [{count}], {what}, got {list(numbers.shape)}")
+    if bool((numbers < 0).any()):
+        place = int((numbers < 0).nonzero()[0])
+        raise ValueError(f"{name} must hold numbers >= 0, got {numbers[place]:g} at [{place}]")
+    return numbers
 
 
 def _of_classes(class_weight: ClassWeight, train: AnySplit, y: Tensor) -> Tensor:

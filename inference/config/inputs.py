@@ -21,7 +21,7 @@ _LOG = logging.getLogger("bayesnas")
 _MOST_NAMES = 8  # of columns in a message
 
 HEAD = 32
-"""Rows by which a data set that is read when needed is held to a model."""
+"""Rows by which a data set that is read when needed is checked against a model."""
 
 Data = Split | StreamedSplit | tuple[object, object]
 """A part of a data set, or a pair ``(x, y)`` of arrays, tables, lists or tensors."""
@@ -68,9 +68,9 @@ def _check_several(model: BayesianModel, split: AnySplit) -> None:
 
 def checked_tensors(model: BayesianModel, data: Data, name: str) -> Split:
     """Data of which all rows are seen together; as :func:`checked_data`, and no streamed ones."""
-    found = checked_data(model, in_memory(data, name), name)
-    assert isinstance(found, Split)
-    return found
+    checked = checked_data(model, in_memory(data, name), name)
+    assert isinstance(checked, Split)
+    return checked
 
 
 def split_of(model: BayesianModel, data: Data) -> AnySplit:
@@ -124,16 +124,16 @@ def _streamed(model: BayesianModel, data: StreamedSplit) -> tuple[StreamedSplit,
     few = data.first(1)
     dtype = None if model.takes_data_as_given else model.input_dtype(few.x)
     form = RowForm(dtype, data.info.task, data.info.classes)
-    found = data.formed(form)
-    return found, _casts(few.x, few.y, found.first(1))
+    formed = data.formed(form)
+    return formed, _casts(few.x, few.y, formed.first(1))
 
 
 def _casts(x: AnyInputs, y: Tensor, made: Split) -> list[str]:
     pairs = zip([*named_inputs(x), ("y", y)], [*leaves_of(made.x), made.y], strict=True)
     return [
-        f"{name} cast from {given.dtype} to {found.dtype}"
-        for (name, given), found in pairs
-        if given.dtype != found.dtype and found.is_floating_point()
+        f"{name} cast from {given.dtype} to {cast.dtype}"
+        for (name, given), cast in pairs
+        if given.dtype != cast.dtype and cast.is_floating_point()
     ]
 
 
@@ -150,13 +150,13 @@ def inputs_of(model: BayesianModel, x: Any, known: tuple[str, ...] | None) -> An
             those of the training data, or in another order.
     """
     check_columns(column_names(x), known)
-    found = as_inputs(x)
+    inputs = as_inputs(x)
     if model.takes_data_as_given:
-        for name, leaf in named_inputs(found):
+        for name, leaf in named_inputs(inputs):
             if leaf.is_floating_point():
                 check_finite(name, leaf)
-        return found
-    return typed_inputs(found, model.input_dtype(found))
+        return inputs
+    return typed_inputs(inputs, model.input_dtype(inputs))
 
 
 def check_columns(names: tuple[str, ...] | None, known: tuple[str, ...] | None) -> None:

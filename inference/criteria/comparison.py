@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Fitted: TypeAlias = Posterior | KLWeightPath
 
 
-@typed(own=("posteriors", "data"))
+@typed(unchecked=("posteriors", "data"))
 def compare(
     posteriors: Mapping[str, Fitted] | Sequence[Fitted],
     data: Data | Mapping[str, Data] | list[Data],
@@ -89,17 +89,17 @@ def compare(
     _check_same_targets(named, samples)
     if by == "loo":
         return _by_loo(named, samples, draws, seed)
-    found = {}
+    evidences = {}
     for name, post in named.items():
         if isinstance(post, Posterior):
             options: dict[str, Any] = {"method": method}
         else:
             options = {}
-        found[name] = post.evidence(samples[name], draws=draws, seed=seed, **options)
-    return evidence_table(found)
+        evidences[name] = post.evidence(samples[name], draws=draws, seed=seed, **options)
+    return evidence_table(evidences)
 
 
-def evidence_table(found: Mapping[str, Evidence]) -> pd.DataFrame:
+def evidence_table(evidences: Mapping[str, Evidence]) -> pd.DataFrame:
     """The frame of :func:`compare` from evidences by name.
 
     >>> one = Evidence(-10.0, 0.0, -10.0, -10.0, "exact")
@@ -109,7 +109,7 @@ def evidence_table(found: Mapping[str, Evidence]) -> pd.DataFrame:
     """
     import pandas as pd
 
-    ordered = sorted(found.items(), key=lambda item: -item[1].log_evidence)
+    ordered = sorted(evidences.items(), key=lambda item: -item[1].log_evidence)
     best = ordered[0][1]
     values = np.array([each.log_evidence for _, each in ordered])
     errors = np.array([each.error for _, each in ordered])
@@ -143,7 +143,7 @@ def _by_loo(
                 f"posteriors[{name!r}] must be fitted at kl_weight=1 for by='loo', which takes "
                 f"draws of the posterior, got kl_weight={post.kl_weight:g}"
             )
-    found = {}
+    scores = {}
     for name, post in at_one.items():
         best = post.chain(post.best)
         if has_inference_data():
@@ -151,11 +151,11 @@ def _by_loo(
         else:
             tree = best.to_arviz(draws, samples[name], seed=seed)
         # Draws are independent: their relative efficiency is 1.
-        found[name] = az.loo(tree, pointwise=True, reff=1.0)
+        scores[name] = az.loo(tree, pointwise=True, reff=1.0)
     with warnings.catch_warnings():
         # ArviZ 0.23 sorts in place, which pandas 3.1 calls old.
         warnings.filterwarnings("ignore", "The inplace keyword", Warning)
-        return cast("pd.DataFrame", az.compare(found))
+        return cast("pd.DataFrame", az.compare(scores))
 
 
 def _named(posteriors: Mapping[str, Fitted] | Sequence[Fitted]) -> dict[str, Fitted]:
@@ -207,8 +207,8 @@ def _check_same_targets(named: Mapping[str, Fitted], samples: Mapping[str, Data]
     first, *others = named
     targets = checked_tensors(named[first].model, samples[first], "data").y.double().cpu()
     for name in others:
-        found = checked_tensors(named[name].model, samples[name], "data").y.double().cpu()
-        same = found.numel() == targets.numel() and torch.equal(found.flatten(), targets.flatten())
+        other = checked_tensors(named[name].model, samples[name], "data").y.double().cpu()
+        same = other.numel() == targets.numel() and torch.equal(other.flatten(), targets.flatten())
         if not same:
             raise ValueError(
                 f"data: the targets of {name!r} must be those of {first!r}, in their order: "

@@ -32,7 +32,7 @@ class CrossValidated:
     folds: tuple[float, ...]
 
 
-@typed(own=("data",))
+@typed(unchecked=("data",))
 def cross_validate(
     model: BayesianModel,
     data: Data,
@@ -63,8 +63,8 @@ def cross_validate(
     >>> import torch, bayesnas as bn
     >>> x = torch.linspace(-1, 1, 12)[:, None]
     >>> model = bn.models.GaussianNet(bn.nn.mlp([1, 1]), likelihood="gaussian", noise_scale=1.0)
-    >>> found = cross_validate(model, (x, x[:, 0]), folds=3, steps=3)
-    >>> len(found.folds)
+    >>> validated = cross_validate(model, (x, x[:, 0]), folds=3, steps=3)
+    >>> len(validated.folds)
     3
     """
     sample = checked_tensors(model, data, "data")

@@ -30,7 +30,7 @@ class InformationCriteria:
     bic: float
 
 
-@typed(own=("data",))
+@typed(unchecked=("data",))
 def information_criteria(post: Posterior, data: Data) -> InformationCriteria:
     r"""AIC = 2k − 2 ln p̂ and BIC = k ln n − 2 ln p̂ of a fit by maximum likelihood.
 
@@ -54,8 +54,8 @@ def information_criteria(post: Posterior, data: Data) -> InformationCriteria:
     >>> model = bn.models.GaussianNet(bn.nn.mlp([1, 1]), likelihood="gaussian", noise_scale=1.0)
     >>> x = torch.linspace(-1, 1, 10)[:, None]
     >>> post = bn.fit(model, (x, x[:, 0]), kl_weight=0.0, steps=400, lr=0.05)
-    >>> found = information_criteria(post, (x, x[:, 0]))
-    >>> found.parameters, round(found.aic - 4, 1)  # −2 ln p is n ln 2π where all is met exactly
+    >>> scores = information_criteria(post, (x, x[:, 0]))
+    >>> scores.parameters, round(scores.aic - 4, 1)  # −2 ln p is n ln 2π where all is met exactly
     (2, 18.4)
     """
     if post.kl_weight != 0:

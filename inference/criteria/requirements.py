@@ -29,7 +29,7 @@ _JUMPS = 0.75  # of a jump on every second λ that is left on all: ½ of a smoot
 Doubles = npt.NDArray[np.float64]
 
 
-@typed(own=("data",))
+@typed(unchecked=("data",))
 def requirements(
     post: KLWeightPath,
     kl_weights: Sequence[float],
@@ -82,7 +82,7 @@ def requirements(
     least = non_negative("least_divergence", least_divergence)
     draws, seed = draw_count("draws", draws), seed_number("seed", seed)
     path = _Path.along(post, weights, data, draws, seed)
-    found = {
+    by_name = {
         "maximum likelihood": _at_most(path.penalty_of_an_example(), tolerance),
         "complexity": _at_most(path.rank_correlation(), _FALLS),
         "evidence": _at_most(_evidence_gap(post, weights, data, draws, seed, path.rows), tolerance),
@@ -93,8 +93,11 @@ def requirements(
     import pandas as pd
 
     return pd.DataFrame(
-        {"holds": [held for held, _ in found.values()], "value": [v for _, v in found.values()]},
-        index=list(found),
+        {
+            "holds": [holds for holds, _ in by_name.values()],
+            "value": [v for _, v in by_name.values()],
+        },
+        index=list(by_name),
     )
 
 
@@ -179,10 +182,10 @@ def _more_than(value: float, least: float) -> tuple[bool, float]:
 
 
 def _checked(kl_weights: Sequence[float]) -> list[float]:
-    found = [positive("kl_weights", each) for each in kl_weights]
-    rising = all(low < high for low, high in itertools.pairwise(found))
-    if len(found) < LEAST_POINTS or not rising:
+    weights = [positive("kl_weights", each) for each in kl_weights]
+    rising = all(low < high for low, high in itertools.pairwise(weights))
+    if len(weights) < LEAST_POINTS or not rising:
         raise ValueError(
             f"kl_weights must be at least {LEAST_POINTS} rising KL weights, got {shown(kl_weights)}"
         )
-    return found
+    return weights

@@ -68,8 +68,8 @@ def transition(
         Bakhteev, Strijov, *Comprehensive analysis of gradient-based hyperparameter optimization
         algorithms*, 2020.
 
-    >>> found = transition([[1.0, 1.0], [0.0, 2.0]], [[0.0, 5.0], [4.0, 0.0]])
-    >>> found.holds, found.pairs.values.tolist()
+    >>> order = transition([[1.0, 1.0], [0.0, 2.0]], [[0.0, 5.0], [4.0, 0.0]])
+    >>> order.holds, order.pairs.values.tolist()
     (True, [[0.0, 1.0, 4.0, 1.0]])
     """
     import pandas as pd
@@ -96,8 +96,8 @@ def transition(
             distance = min(apart[first, second], apart[second, first])
             if distance > least and objective[first, start] > objective[second, start]:
                 turned = objective[first] < objective[second]
-                found = np.flatnonzero(turned & stays[first] & stays[second])
-                rows.append((first, second, distance, found[0] if len(found) else -1))
+                turns = np.flatnonzero(turned & stays[first] & stays[second])
+                rows.append((first, second, distance, turns[0] if len(turns) else -1))
     pairs = pd.DataFrame(rows, columns=["better", "worse", "divergence", "at"])
     return Transition(bool(rows) and bool((pairs["at"] >= 0).all()), pairs)
 
@@ -126,21 +126,21 @@ def keeps_optimum(
     [True, False]
     """
     limit = positive("tolerance", tolerance)
-    found = []
+    at_optimum = []
     for metaparameter in metaparameters:
         point = theta.detach().clone().requires_grad_()
         value = loss(point, metaparameter)
         (gradient,) = torch.autograd.grad(value, point, allow_unused=True)
         norm = 0.0 if gradient is None else gradient.norm().item()
-        found.append(norm <= limit)  # of NaN: not
-    return np.array(found, dtype=bool)
+        at_optimum.append(norm <= limit)  # of NaN: not
+    return np.array(at_optimum, dtype=bool)
 
 
 def _numbers(name: str, values: npt.ArrayLike, dims: int) -> npt.NDArray[np.float64]:
     try:
-        found = np.asarray(values, dtype=np.float64)
+        array = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{name} must be an array of numbers, got {shown(values)}") from error
-    if found.ndim != dims or found.size == 0 or np.isnan(found).any():
+    if array.ndim != dims or array.size == 0 or np.isnan(array).any():
         raise ValueError(f"{name} must be numbers with {dims} dimensions, got {shown(values)}")
-    return found
+    return array

@@ -126,9 +126,9 @@ def bound_terms(
         for name, site in latent.items()
     }
     # Auxiliary sites, and what pyro.factor adds to the guide, are terms of log q alone.
-    own = {name: site for name, site in guide_sites.items() if name not in latent} | guide_terms
-    kl |= {name: log_density(site) for name, site in own.items()}
-    both = {**latent, **own}
+    extra = {name: site for name, site in guide_sites.items() if name not in latent} | guide_terms
+    kl |= {name: log_density(site) for name, site in extra.items()}
+    both = {**latent, **extra}
     local = frozenset(name for name, site in both.items() if model.follows_batch(site))
     hyper = None if model.hyper_terms is None else model.hyper_terms(model)
     return BoundTerms(log_lik, kl, local, hyper)
@@ -155,11 +155,11 @@ def _check_same_sites(latent: Mapping[str, Any], guide_sites: Mapping[str, Any])
             f"{sorted(missing)} only in the model and {sorted(extra)} only in the guide"
         )
     for name, site in latent.items():
-        ours, theirs = site["fn"].shape(), guide_sites[name]["fn"].shape()
-        if ours != theirs:
+        of_model, of_guide = site["fn"].shape(), guide_sites[name]["fn"].shape()
+        if of_model != of_guide:
             raise ValueError(
-                f"the latent site {name!r} has shape {list(ours)} in the model and {list(theirs)} "
-                "in the guide; it must have one shape"
+                f"the latent site {name!r} has shape {list(of_model)} in the model and "
+                f"{list(of_guide)} in the guide; it must have one shape"
             )
 
 

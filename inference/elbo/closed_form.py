@@ -34,15 +34,15 @@ def closed_forms(guide: Mapping[str, Any], model: Mapping[str, Any]) -> dict[str
     """
     drawn = {name: index for index, name in enumerate(guide)}
     latest = -1  # of what the model drew before
-    found = {}
+    divergences = {}
     for name, site in model.items():
         is_after_all = drawn[name] > latest
         latest = max(latest, drawn[name])
         if is_after_all and _counts_alike(guide[name], site) and not _is_delta(guide[name]["fn"]):
             divergence = _divergence(guide[name]["fn"], site["fn"])
             if divergence is not None:
-                found[name] = total(scale_and_mask(divergence, site["scale"], site["mask"]))
-    return found
+                divergences[name] = total(scale_and_mask(divergence, site["scale"], site["mask"]))
+    return divergences
 
 
 def _divergence(q: Any, p: Any) -> Tensor | None:

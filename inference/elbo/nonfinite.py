@@ -36,8 +36,8 @@ def check_terms(terms: BoundTerms, where: str) -> None:
         terms: of one step, scalars.
         where: step, chain and λ, for the message.
     """
-    for kind, found in (("log-likelihood", terms.log_lik), ("KL divergence", terms.kl)):
-        for name, value in found.items():
+    for kind, by_site in (("log-likelihood", terms.log_lik), ("KL divergence", terms.kl)):
+        for name, value in by_site.items():
             if not torch.isfinite(value):
                 raise NonFiniteLossError(
                     f"the {kind} of site {name!r} is {value.item()} {where}; {_ADVICE}"

@@ -10,21 +10,21 @@ from bayesnas.pruning.criteria.relative_density import log_relative_density
 def measured(model: BayesianModel, per: PriorScales, scale_range: ScaleRange) -> dict[str, float]:
     """Counts, parametric complexity, relative density and entropy; see ``Posterior.complexity``."""
     masks = model.keep_masks()
-    found = {
+    measures = {
         "parameters": float(sum(mask.numel() for mask in masks.values())),
         "parameters_kept": float(sum(int(mask.sum()) for mask in masks.values())),
     }
     complexity = model.parametric_complexity(per, scale_range)
     if complexity is not None:
-        found["parametric_complexity"] = float(complexity)
+        measures["parametric_complexity"] = float(complexity)
         gaussians = model.weight_posteriors()
         if gaussians:
             logs = (
                 log_relative_density(loc, scale)[masks[site]].sum()
                 for site, (loc, scale) in gaussians.items()
             )
-            found["log_relative_density"] = float(sum(logs))
+            measures["log_relative_density"] = float(sum(logs))
     entropy = structure_entropy(model.structure())
     if entropy is not None:
-        found["structure_entropy"] = entropy
-    return found
+        measures["structure_entropy"] = entropy
+    return measures

@@ -47,12 +47,12 @@ def frontier(
     kl_weights: list[float] = []
     rows: list[dict[str, float]] = []
     for kl_weight, model in models:
-        found = evaluate(model, sample, kl_weight, draws, seed)
+        measures = evaluate(model, sample, kl_weight, draws, seed)
         if model.weight_posteriors():
-            found["parameters"] = kept_parameters(model, threshold)
-            found |= _stability(model, sample, seed)
+            measures["parameters"] = kept_parameters(model, threshold)
+            measures |= _stability(model, sample, seed)
         kl_weights.append(kl_weight)
-        rows.append(found)
+        rows.append(measures)
     return xr.Dataset(
         {name: ("kl_weight", [row[name] for row in rows]) for name in rows[0]},
         coords={"kl_weight": kl_weights},

@@ -68,9 +68,9 @@ def predictive_interval(
 
 def _second_moments(model: BayesianModel, x: Tensor, draw: PosteriorDraw) -> Tensor:
     """E[y² | w] for every row, in batches."""
-    found = []
+    parts = []
     for trace, _ in batch_traces(model, x, draw):
         fn = trace.nodes[model.target_site]["fn"]
         squares = fn.variance.double() + fn.mean.double().square()
-        found.append(summed_mean(model, trace, squares) if model.summed_out else squares)
-    return torch.cat(found)
+        parts.append(summed_mean(model, trace, squares) if model.summed_out else squares)
+    return torch.cat(parts)

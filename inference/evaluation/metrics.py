@@ -89,12 +89,12 @@ def predictive(
     ``few`` are rows that say what examples share: those of ``x`` where none are given.
     """
     few = model.few_rows(x) if few is None else few
-    found = (
+    latents = (
         posterior_draws(model, few, draws, seed) if draws else iter([posterior_means(model, few)])
     )
     sums, shared, means = [], [], torch.zeros(())
     log_density = torch.tensor(-torch.inf)
-    for draw in found:
+    for draw in latents:
         given = conditionals(model, x, y, draw)
         sums.append(given.log_lik.double().sum().item())
         shared.append(given.shared)
@@ -160,11 +160,11 @@ def evaluate(
 ) -> dict[str, float]:
     """Metrics of a model on data; see ``Posterior.evaluate``."""
     with _evaluating(model):
-        found = _predictive_of(model, sample, draws, seed)
+        predicted = _predictive_of(model, sample, draws, seed)
         kl, kl_error = kl_of(model, sample, draws, seed)
-    log_lik, error = found.expected_log_lik()
+    log_lik, error = predicted.expected_log_lik()
     metrics = {
-        "nll": found.nll(),
+        "nll": predicted.nll(),
         "elbo": log_lik - (kl_weight * kl if kl_weight else 0.0),
         "kl": kl,
         "expected_log_lik": log_lik,
@@ -172,8 +172,8 @@ def evaluate(
         # the errors is the most that their difference can have.
         "elbo_error": error + kl_weight * kl_error,
     }
-    means, targets = found.of_seen(found.means), found.of_seen(found.targets)
-    if targets.is_floating_point() or not found.labels:
+    means, targets = predicted.of_seen(predicted.means), predicted.of_seen(predicted.targets)
+    if targets.is_floating_point() or not predicted.labels:
         if means.shape != targets.shape:
             raise ValueError(
                 f"y must have the shape of the model's means {list(means.shape)}, "

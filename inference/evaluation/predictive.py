@@ -150,11 +150,11 @@ def conditional_samples(
     model: BayesianModel, x: AnyInputs, draw: PosteriorDraw, stream: RandomStream
 ) -> Tensor:
     """Sample y for every row of ``x`` given a draw of the latents, ``[n, ...]``."""
-    found = []
+    parts = []
     for trace, _ in batch_traces(model, x, draw, sampler=stream):
         with torch.no_grad(), stream.active():
-            found.append(trace.nodes[model.target_site]["fn"].sample())
-    return torch.cat(found)
+            parts.append(trace.nodes[model.target_site]["fn"].sample())
+    return torch.cat(parts)
 
 
 @dataclass

@@ -108,15 +108,12 @@ def pruning_curve(
     """Metrics of the posterior means against the fraction removed, dims ``(by, fraction)``."""
     import xarray as xr
 
-    found = [
+    rows = [
         [evaluate(pruning.at(fraction), sample, 1.0, 0, seed) for fraction in fractions]
         for pruning in prunings.values()
     ]
-    names = [name for name in ("accuracy", "rmse", "nll") if name in found[0][0]]
+    names = [name for name in ("accuracy", "rmse", "nll") if name in rows[0][0]]
     return xr.Dataset(
-        {
-            n: (("by", "fraction"), [[metrics[n] for metrics in row] for row in found])
-            for n in names
-        },
+        {n: (("by", "fraction"), [[metrics[n] for metrics in row] for row in rows]) for n in names},
         coords={"by": list(prunings), "fraction": [float(fraction) for fraction in fractions]},
     )

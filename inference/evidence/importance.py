@@ -15,9 +15,9 @@ from bayesnas.models.base import BayesianModel
 
 def elbo_evidence(model: BayesianModel, x: Tensor, y: Tensor, draws: int, seed: int) -> Evidence:
     """The bound E_q ln p(y | x, w) − KL(q ‖ p), its KL in closed form where one is known."""
-    found = evaluate(model, Split.as_given((x, y)), 1.0, draws, seed)
-    bound = found["elbo"]
-    return Evidence(bound, found["elbo_error"], bound, np.inf, "elbo")
+    metrics = evaluate(model, Split.as_given((x, y)), 1.0, draws, seed)
+    bound = metrics["elbo"]
+    return Evidence(bound, metrics["elbo_error"], bound, np.inf, "elbo")
 
 
 def importance_evidence(
@@ -41,8 +41,8 @@ def importance_evidence(
         ValueError: for a model with latents of every example, or a guide of point masses.
     """
     check_shared(model, x, seed)
-    found = log_densities(model, x, y, draws, seed)
-    log_weights, k = found.log_weights(), found.pareto_k()
+    densities = log_densities(model, x, y, draws, seed)
+    log_weights, k = densities.log_weights(), densities.pareto_k()
     estimate, error = log_mean(log_weights)
     return Evidence(
         estimate,

@@ -76,11 +76,11 @@ class Coordinates:
 
     def start(self) -> Tensor:
         """The coordinates of the example, ``[size]``."""
-        found = []
+        pieces = []
         for name, transform in self.transforms.items():
             free, kept = transform.inv(self.example[name]), self.kept[name]
-            found.append(free.flatten() if kept is None else free[kept])
-        return torch.cat(found).detach()
+            pieces.append(free.flatten() if kept is None else free[kept])
+        return torch.cat(pieces).detach()
 
     def values(self, point: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         """Values by site, and the log Jacobian of the map to them."""

@@ -25,22 +25,22 @@ def path_point(
     model: BayesianModel, x: Tensor, y: Tensor, kl_weight: float, draws: int, seed: int
 ) -> PathPoint:
     """Measure a guide that was fitted at a KL weight."""
-    found = log_densities(model, x, y, draws, seed)
-    log_weights, k = found.log_weights(kl_weight), found.pareto_k(kl_weight)
+    densities = log_densities(model, x, y, draws, seed)
+    log_weights, k = densities.log_weights(kl_weight), densities.pareto_k(kl_weight)
     is_weighted = k <= largest_pareto_k(draws)
     shares = softmax(log_weights) if is_weighted else np.full(draws, 1 / draws)
-    expected = float(shares @ found.log_lik)
-    error = float(np.sqrt(np.square(shares * (found.log_lik - expected)).sum()))
+    expected = float(shares @ densities.log_lik)
+    error = float(np.sqrt(np.square(shares * (densities.log_lik - expected)).sum()))
     log_normaliser, log_normaliser_error = log_mean(log_weights)
     return PathPoint(
         1 / kl_weight,
         expected,
         error,
-        float(softmax(log_weights) @ found.log_lik),
+        float(softmax(log_weights) @ densities.log_lik),
         log_normaliser,
         log_normaliser_error,
         float(log_weights.mean()),
-        float(found.log_weights().mean()),
+        float(densities.log_weights().mean()),
         k,
         is_weighted,
     )
@@ -98,13 +98,13 @@ def check_path(kl_weights: Sequence[float]) -> list[float]:
     Raises:
         ValueError: for fewer than three, one below 1, or none at 1.
     """
-    found = sorted({positive("kl_weights", each) for each in kl_weights}, reverse=True)
-    if len(found) < LEAST_POINTS or found[-1] != 1.0:
+    falling = sorted({positive("kl_weights", each) for each in kl_weights}, reverse=True)
+    if len(falling) < LEAST_POINTS or falling[-1] != 1.0:
         raise ValueError(
             "kl_weights must be 1 and at least two larger ones for thermodynamic integration, "
             f"which goes from the prior to the posterior at 1, got {list(kl_weights)}"
         )
-    return found
+    return falling
 
 
 class SameModel:
@@ -123,12 +123,12 @@ class SameModel:
         Raises:
             ValueError: where its log densities at the draw are others.
         """
-        found = np.array(scored(model, self._x, self._y, self._draw))
-        if not np.allclose(found, self._expected, rtol=_ROUNDING, atol=_ROUNDING):
+        terms = np.array(scored(model, self._x, self._y, self._draw))
+        if not np.allclose(terms, self._expected, rtol=_ROUNDING, atol=_ROUNDING):
             raise ValueError(
                 "thermodynamic integration needs one prior and one likelihood along λ, but at one "
                 f"draw (ln prior, ln likelihood) is {_pair(self._expected)} at λ = 1 and "
-                f"{_pair(found)} at λ = {kl_weight:g}: fix the hyperparameters and point estimates "
+                f"{_pair(terms)} at λ = {kl_weight:g}: fix the hyperparameters and point estimates "
                 "of the model, or amortise the guide alone, amortize={name: map}"
             )
 

@@ -40,18 +40,18 @@ class BeliefPosterior:
         Args:
             layers: how many; by default as many as the deepest draw has, at least one.
         """
-        found = [[network.widths[1:] for network in chain] for chain in self.draws]
-        most = max(1, max(len(widths) for chain in found for widths in chain))
+        by_chain = [[network.widths[1:] for network in chain] for chain in self.draws]
+        most = max(1, max(len(widths) for chain in by_chain for widths in chain))
         count = most if layers is None else layers
-        padded = [[(*widths, *[0] * count)[:count] for widths in chain] for chain in found]
+        padded = [[(*widths, *[0] * count)[:count] for widths in chain] for chain in by_chain]
         return np.array(padded, dtype=np.int64)
 
     def width_probabilities(self, layer: int = 1) -> Doubles:
         """P(width of a hidden layer = 0, 1, …) over all draws."""
         layer = whole_number("layer", layer, 1)
         counts = np.bincount(self.widths(layer)[:, :, layer - 1].ravel())
-        found: Doubles = counts / counts.sum()
-        return found
+        probabilities: Doubles = counts / counts.sum()
+        return probabilities
 
     def best(self) -> Network:
         """The draw with the highest joint density among those of the most frequent widths."""
@@ -136,7 +136,7 @@ def sample_belief_network(
     warmup = whole_number("warmup", warmup, 0)
     chains = whole_number("chains", chains, 1)
     nothing = LayeredGraph((), model.visible)
-    found = []
+    sampled = []
     for chain in range(chains):
         rng = np.random.default_rng([seed, chain])
         sampler = BeliefNetworkSampler(model, rng)
@@ -151,8 +151,8 @@ def sample_belief_network(
             network = sampler.sweep(network)
             if sweep >= warmup:
                 kept.append(network)
-        found.append(tuple(kept))
-    return BeliefPosterior(model, tuple(found))
+        sampled.append(tuple(kept))
+    return BeliefPosterior(model, tuple(sampled))
 
 
 def _checked(model: BeliefNetwork, x: npt.ArrayLike) -> Doubles:
@@ -165,8 +165,8 @@ def _checked(model: BeliefNetwork, x: npt.ArrayLike) -> Doubles:
             "x: visible units must be in (0, 1), got values from "
             f"{values.min():g} to {values.max():g}"
         )
-    found: Doubles = special.logit(values)
-    return found
+    logits: Doubles = special.logit(values)
+    return logits
 
 
 def _edges(network: Network, layers: int) -> list[int]:

@@ -80,14 +80,14 @@ class BeliefNetworkSampler:
     def _birth(self, network: Network, index: int, unit: int) -> Network:
         proposed = with_new_parent(self.model, network, index, unit, self.rng)
         gain = self._evidence_ratio(proposed, index, unit, proposed.widths[index + 1] - 1)
-        choices = len(_own_parents(proposed, index, unit))
+        choices = len(_unshared_parents(proposed, index, unit))
         log_accept = gain + self._log_new_dish(network, index) - math.log(choices)
         if math.log(self.rng.random()) < log_accept:
             return self._weights(proposed, index, unit)
         return network
 
     def _death(self, network: Network, index: int, unit: int) -> Network:
-        choices = _own_parents(network, index, unit)
+        choices = _unshared_parents(network, index, unit)
         if not len(choices):
             return network
         gone = int(self.rng.choice(choices))
@@ -163,8 +163,8 @@ class BeliefNetworkSampler:
 
         def log_likelihood(logits: Doubles) -> Doubles:
             errors = rest - np.outer(special.expit(logits), weights)
-            found: Doubles = -0.5 * (errors**2 @ precision)
-            return found
+            log_probs: Doubles = -0.5 * (errors**2 @ precision)
+            return log_probs
 
         mean, scale = network.means(index)[:, unit], 1 / math.sqrt(layer.precision[unit])
         logits = layer.logits.copy()
@@ -195,16 +195,16 @@ class BeliefNetworkSampler:
         """Ln evidence of a unit with a parent, over that without it."""
         regression = self._regression(network, index, unit)
         row = network.layers[index].connections[unit].copy()
-        found = regression.evidence(row)
+        connected = regression.evidence(row)
         row[parent] = False
-        return found - regression.evidence(row)
+        return connected - regression.evidence(row)
 
 
 def _no_units(network: Network) -> Doubles:
     return np.zeros((len(network.layers[0].logits), 0))
 
 
-def _own_parents(network: Network, index: int, unit: int) -> npt.NDArray[np.intp]:
+def _unshared_parents(network: Network, index: int, unit: int) -> npt.NDArray[np.intp]:
     """Parents of a unit that have no other child."""
     connections = network.layers[index].connections
     return np.flatnonzero(connections[unit] & (connections.sum(0) == 1))

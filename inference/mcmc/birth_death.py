@@ -73,11 +73,11 @@ def _new_customers(
     model: BeliefNetwork, network: Network, index: int, count: int, rng: np.random.Generator
 ) -> tuple[Connections, int]:
     """What ``count`` new units of a layer take of the next, new units last; how many those are."""
-    held = np.zeros((0, 0), dtype=bool)
+    connections = np.zeros((0, 0), dtype=bool)
     if index < len(network.layers):
-        held = network.layers[index].connections
-    customers, known = held.shape
-    counts = held.sum(0).astype(float)
+        connections = network.layers[index].connections
+    customers, known = connections.shape
+    counts = connections.sum(0).astype(float)
     rows: list[Connections] = []
     for served in range(customers, customers + count):
         popularity = counts / (served + model.concentration)
@@ -100,15 +100,15 @@ def _drawn(
     rng: np.random.Generator,
 ) -> list[Layer]:
     """The new units of every layer from ``index`` on, each drawn given those above it."""
-    found: list[Layer] = []
+    layers: list[Layer] = []
     for place in range(index + len(rows) - 1, index - 1, -1):
         above = np.zeros((len(network.layers[0].logits), 0))
         if place + 1 < len(network.layers):
             above = network.layers[place + 1].logits
-        if found:
-            above = np.concatenate([above, found[0].logits], axis=1)
-        found.insert(0, model.sample_layer(rows[place - index], above, place, rng))
-    return found
+        if layers:
+            above = np.concatenate([above, layers[0].logits], axis=1)
+        layers.insert(0, model.sample_layer(rows[place - index], above, place, rng))
+    return layers
 
 
 def _listening(layer: Layer, columns: Connections) -> Layer:
@@ -120,9 +120,9 @@ def _listening(layer: Layer, columns: Connections) -> Layer:
     )
 
 
-def _added(new: Layer, held: Layer) -> int:
+def _added(new: Layer, old: Layer) -> int:
     """Units above that new units listen to and those that were there do not know."""
-    return int(new.connections.shape[1] - held.connections.shape[1])
+    return int(new.connections.shape[1] - old.connections.shape[1])
 
 
 def _joined(first: Layer, second: Layer) -> Layer:

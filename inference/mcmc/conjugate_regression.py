@@ -48,8 +48,8 @@ class Regression:
     def draw(self, row: npt.NDArray[np.bool_], rng: np.random.Generator) -> Doubles:
         """Bias and weights from their posterior, ``[1 + columns of row]``."""
         factor, half = self._solved(row)
-        found = np.linalg.solve(factor.T, half + rng.standard_normal(len(half)))
-        return found.astype(np.float64, copy=False)
+        coefficients = np.linalg.solve(factor.T, half + rng.standard_normal(len(half)))
+        return coefficients.astype(np.float64, copy=False)
 
     def _solved(self, row: npt.NDArray[np.bool_]) -> tuple[Doubles, Doubles]:
         """L of the posterior's precision L Lᵀ, and L⁻¹ ν Xᵀy."""

@@ -34,11 +34,11 @@ def elliptical_slice(
     angle = rng.uniform(0.0, 2 * np.pi, len(value))
     low, high = angle - 2 * np.pi, angle
     while True:
-        found: Doubles = mean + start * np.cos(angle) + other * np.sin(angle)
+        proposal: Doubles = mean + start * np.cos(angle) + other * np.sin(angle)
         # At angle 0 it is where it was, above its slice but for rounding.
-        outside = (log_likelihood(found) < height) & (high - low > 1e-12)
+        outside = (log_likelihood(proposal) < height) & (high - low > 1e-12)
         if not outside.any():
-            return found
+            return proposal
         low = np.where(outside & (angle < 0), angle, low)
         high = np.where(outside & (angle >= 0), angle, high)
         angle = np.where(outside, rng.uniform(low, high), angle)

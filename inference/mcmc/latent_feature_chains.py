@@ -111,8 +111,8 @@ def sample_latent_features(
         ValueError: naming the argument, what came and what was expected.
 
     >>> import numpy as np
-    >>> found = sample_latent_features(np.zeros((4, 2)), draws=3, warmup=1, chains=2)
-    >>> found.counts.shape
+    >>> posterior = sample_latent_features(np.zeros((4, 2)), draws=3, warmup=1, chains=2)
+    >>> posterior.counts.shape
     (2, 3)
     """
     for name, value in (("draws", draws), ("chains", chains)):

@@ -67,5 +67,5 @@ class Prediction:
         """Up to a constant, for a row of features and numbers of new ones."""
         square = self._square - 2 * (row @ self._along) + row @ self._gram @ row
         variance = self._noise + row @ self._covariance @ row + np.asarray(new) * self._feature
-        found: Doubles = -0.5 * (self._dim * np.log(variance) + square / variance)
-        return found
+        density: Doubles = -0.5 * (self._dim * np.log(variance) + square / variance)
+        return density

@@ -163,22 +163,24 @@ class LatentFeatureSampler:
         view = Prediction(rest, self.x, n, state.noise_scale, state.feature_scale)
         absent = len(z) - 1 + self.concentration - counts
         prior = np.log(counts) - np.log(absent)
-        own = self._own_features(state, n)
+        log_alone = self._log_prior_alone(state, n)
         # Summed over the number of the example's own features: they explain it as well, and to
         # draw z_nk as if there were none, and their number after it, is no Gibbs step.
         for k in range(len(row)):
             row[k] = 1.0
-            log_odds = prior[k] + special.logsumexp(own + view.log_density(row, _up_to(own)))
+            log_odds = prior[k] + special.logsumexp(
+                log_alone + view.log_density(row, _up_to(log_alone))
+            )
             row[k] = 0.0
-            log_odds -= special.logsumexp(own + view.log_density(row, _up_to(own)))
+            log_odds -= special.logsumexp(log_alone + view.log_density(row, _up_to(log_alone)))
             row[k] = float(self.rng.random() < special.expit(log_odds))
-        logs = own + view.log_density(row, _up_to(own))
-        alone = np.zeros((len(z), int(self.rng.choice(len(own), p=special.softmax(logs)))))
+        logs = log_alone + view.log_density(row, _up_to(log_alone))
+        alone = np.zeros((len(z), int(self.rng.choice(len(log_alone), p=special.softmax(logs)))))
         alone[n] = 1.0
         rest[n] = row
         return np.hstack([rest, alone])
 
-    def _own_features(self, state: LatentFeatureState, n: int) -> Doubles:
+    def _log_prior_alone(self, state: LatentFeatureState, n: int) -> Doubles:
         """Log prior of 0, 1, … features that the example has alone, up to a constant.
 
         With r the distance of x_n from the rest, the k-th feature multiplies its density by at

@@ -77,10 +77,10 @@ def adam_scalars(
     Returns:
         one a leaf; :data:`UNMOVED` for a leaf that does not move.
     """
-    found = []
+    scalars = []
     for position, leaf, moves in zip(use.positions, use.leaves, use.moves, strict=True):
         if not moves:
-            found.append(UNMOVED)
+            scalars.append(UNMOVED)
             continue
         step = steps[position]
         known, taken = counts.get(leaf, (None, 0))
@@ -88,8 +88,8 @@ def adam_scalars(
         step += 1
         counts[leaf] = step, taken
         size, correction = lr / (1 - BETAS[0] ** taken), math.sqrt(1 - BETAS[1] ** taken)
-        found.append(AdamScalars(size, correction, 1 - BETAS[0], 1 - BETAS[1]))
-    return found
+        scalars.append(AdamScalars(size, correction, 1 - BETAS[0], 1 - BETAS[1]))
+    return scalars
 
 
 def adam_state(optimizer: torch.optim.Optimizer, leaf: nn.Parameter) -> dict[str, Tensor]:

@@ -20,9 +20,9 @@ def optimizer_state(
     optimizer: torch.optim.Optimizer,
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """State of every parameter and settings of every group: tensors, and JSON values."""
-    held = optimizer.state_dict()
-    groups = [{k: v for k, v in g.items() if k != "params"} for g in held["param_groups"]]
-    entries = {f"state/{index}": entry for index, entry in held["state"].items()}
+    state = optimizer.state_dict()
+    groups = [{k: v for k, v in g.items() if k != "params"} for g in state["param_groups"]]
+    entries = {f"state/{index}": entry for index, entry in state["state"].items()}
     entries |= {f"group/{index}": group for index, group in enumerate(groups)}
     tensors, values = {}, {}
     for prefix, entry in entries.items():

@@ -24,15 +24,15 @@ def flatten(tree: tuple[Any, ...]) -> list[Tensor]:
     >>> flatten(Pair([torch.tensor(1), torch.tensor(2)], torch.tensor(3)))
     [tensor(1), tensor(2), tensor(3)]
     """
-    found: list[Tensor] = []
+    tensors: list[Tensor] = []
     for part in tree:  # torch's own tree_flatten takes ten times as long
         if isinstance(part, list):
-            found += part
+            tensors += part
         elif isinstance(part, Inputs):
-            found += part.leaves
+            tensors += part.leaves
         else:
-            found.append(part)
-    return found
+            tensors.append(part)
+    return tensors
 
 
 def unflatten(like: Tree, tensors: Iterable[Tensor]) -> Tree:

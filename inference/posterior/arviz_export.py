@@ -47,7 +47,7 @@ class ArvizExport(BasePosterior):
         assert self.settings.kl_weight is not None
         return self.settings.kl_weight
 
-    @typed(own=("data",))
+    @typed(unchecked=("data",))
     def to_arviz(
         self,
         draws: int = 500,
@@ -83,14 +83,14 @@ class ArvizExport(BasePosterior):
             and not self.run.weights,
         )
 
-    @typed(own=("data", "tree"))
+    @typed(unchecked=("data", "tree"))
     def to_inference_data(self, draws: int = 500, data: Data | None = None, **options: Any) -> Any:
         """Export as ``arviz.InferenceData`` (ArviZ 0.23); arguments of :meth:`to_arviz`."""
         from bayesnas.export.datatree import to_inference_data
 
         return to_inference_data(self.to_arviz(draws, data, **options))
 
-    @typed(own=("data", "log_weights"))
+    @typed(unchecked=("data", "log_weights"))
     def pareto_k(
         self, data: Data, *, draws: int = 1000, kl_weight: float | None = None, seed: int = 0
     ) -> float:

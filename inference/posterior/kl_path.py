@@ -60,7 +60,7 @@ class KLWeightPath(BasePosterior, abc.ABC):
         """The discrete network at one KL weight; see ``Posterior.architecture``."""
         return self.at(kl_weight).architecture()
 
-    @typed(own=("data",))
+    @typed(unchecked=("data",))
     def retrain(
         self,
         kl_weight: float,
@@ -76,7 +76,7 @@ class KLWeightPath(BasePosterior, abc.ABC):
     def _kl_weights_down_to_one(self) -> Sequence[float]:
         """KL weights over which the evidence is integrated unless others are given."""
 
-    @typed(own=("data",))
+    @typed(unchecked=("data",))
     def evidence(
         self,
         data: Data,
@@ -118,7 +118,7 @@ class KLWeightPath(BasePosterior, abc.ABC):
 
         return path_evidence(model_at, path, x, y, draws, seed).warned()
 
-    @typed(own=("data",))
+    @typed(unchecked=("data",))
     def frontier(
         self,
         kl_weights: Sequence[float],
@@ -152,7 +152,7 @@ class KLWeightPath(BasePosterior, abc.ABC):
         models = ((kl_weight, self.at(kl_weight).model) for kl_weight in map(float, kl_weights))
         return frontier(models, sample, draws=draws, threshold=threshold, seed=seed)
 
-    @typed(own=("data",))
+    @typed(unchecked=("data",))
     def to_arviz(
         self,
         kl_weights: Sequence[float],
@@ -180,7 +180,7 @@ class KLWeightPath(BasePosterior, abc.ABC):
         ]
         return along_kl_weight(trees)
 
-    @typed(own=("data", "tree"))
+    @typed(unchecked=("data", "tree"))
     def to_inference_data(
         self,
         kl_weights: Sequence[float],

@@ -63,8 +63,8 @@ class Posteriors(KLWeightPath):
 
     def chain(self, index: int) -> Self:
         """Return the fits of one restart, at every KL weight."""
-        found = [self.at(kl_weight).chain(index) for kl_weight in self.kl_weights]
-        chains = [chain for post in found for chain in post._chains]
+        posteriors = [self.at(kl_weight).chain(index) for kl_weight in self.kl_weights]
+        chains = [chain for post in posteriors for chain in post._chains]
         return type(self)(self.run, chains, self.example)
 
     def __len__(self) -> int:

@@ -43,7 +43,7 @@ class Posterior(Predictive):
         example: two rows of the training data, ``(x, y)``.
     """
 
-    @typed(own=("data",))
+    @typed(unchecked=("data",))
     def evaluate(self, data: Data, *, draws: int = 32, seed: int = 0) -> dict[str, float]:
         """Measure predictions and the bound on data.
 
@@ -67,7 +67,7 @@ class Posterior(Predictive):
         """What the posterior says of the structure: values in [0, 1], one variable a site."""
         return self.model.structure()
 
-    @typed(own=("data",))
+    @typed(unchecked=("data",))
     def complexity(
         self,
         data: Data | None = None,
@@ -99,17 +99,17 @@ class Posterior(Predictive):
         draws = draw_count("draws", draws)
         choice("per", per, get_args(PriorScales))
         kl, _ = kl_of(self.model, Split.as_given(self.example), draws=draws, seed=0)
-        found = {
+        measures = {
             "kl_nats": kl,
             "kl_bits": nats_to_bits(kl),
             **measured(self.model, per, scale_range),
         }
         if data is not None:
             log_lik = self.evaluate(data, draws=draws)["expected_log_lik"]
-            found["mdl_bits"] = nats_to_bits(kl - log_lik)
-        return found
+            measures["mdl_bits"] = nats_to_bits(kl - log_lik)
+        return measures
 
-    @typed(own=("data",))
+    @typed(unchecked=("data",))
     def evidence(
         self,
         data: Data,
@@ -149,7 +149,7 @@ class Posterior(Predictive):
         x, y = self._tensors(data)
         return estimated_evidence(self.model, x, y, method, draws, seed).warned()
 
-    @typed(own=("data", "objective", "sample_weight", "class_weight"))
+    @typed(unchecked=("data", "objective", "sample_weight", "class_weight"))
     def refine(
         self,
         data: Data,
@@ -226,7 +226,7 @@ class Posterior(Predictive):
         """
         return self.model.architecture().eval()
 
-    @typed(own=("data",))
+    @typed(unchecked=("data",))
     def retrain(
         self, data: Data, *, start: Start = "scratch", **options: Unpack[FitOptions]
     ) -> Posterior:

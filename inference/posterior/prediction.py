@@ -17,7 +17,7 @@ from bayesnas.typed import typed
 class Predictive(Prunable):
     """Chains whose best one predicts; a base class of :class:`Posterior`."""
 
-    @typed(own=("x",))
+    @typed(unchecked=("x",))
     def predict(self, x: Any, draws: int = 100, *, seed: int = 0) -> Tensor:
         """Predict under ``draws`` draws of the weights, one draw for all rows.
 
@@ -35,11 +35,11 @@ class Predictive(Prunable):
         model = self.model.eval()
         parts = []
         for rows in self._inputs(x):
-            found = posterior_draws(model, self.example[0], draws, seed)
-            parts.append(torch.stack([conditional_means(model, rows, draw) for draw in found]))
+            latents = posterior_draws(model, self.example[0], draws, seed)
+            parts.append(torch.stack([conditional_means(model, rows, draw) for draw in latents]))
         return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
 
-    @typed(own=("x",))
+    @typed(unchecked=("x",))
     def moments(self, x: Any, draws: int = 100, *, seed: int = 0) -> tuple[Tensor, Tensor]:
         r"""Mean and standard deviation of new targets of a regression.
 
@@ -66,7 +66,7 @@ class Predictive(Prunable):
         mean, scale = (torch.cat(ends).to(dtype) for ends in zip(*parts, strict=True))
         return mean, scale
 
-    @typed(own=("x",))
+    @typed(unchecked=("x",))
     def interval(
         self, x: Any, level: float = 0.9, *, draws: int = 400, seed: int = 0
     ) -> tuple[Tensor, Tensor]:
@@ -115,6 +115,6 @@ class Predictive(Prunable):
     @typed()
     def sample(self, draws: int = 100, *, seed: int = 0) -> dict[str, Tensor]:
         """Draw the latent sites: ``[draws, ...]`` by site."""
-        found = posterior_draws(self.model, self.example[0], draw_count("draws", draws), seed)
-        drawn = [each.values for each in found]
+        latents = posterior_draws(self.model, self.example[0], draw_count("draws", draws), seed)
+        drawn = [each.values for each in latents]
         return {site: torch.stack([values[site] for values in drawn]) for site in drawn[0]}

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 class Prunable(ArvizExport):
     """Chains whose networks are made smaller; a base class of :class:`Posterior`."""
 
-    @typed(own=("validation", "training"))
+    @typed(unchecked=("validation", "training"))
     def prune(
         self,
         *,
@@ -133,7 +133,7 @@ class Prunable(ArvizExport):
             biases=flag("biases", biases),
         )
 
-    @typed(own=("data", "training"))
+    @typed(unchecked=("data", "training"))
     def pruning_curve(
         self,
         data: Data,
@@ -182,7 +182,7 @@ class Prunable(ArvizExport):
         net = compact(module, by_position(module, self.example[0]))
         return in_data_units(net, self.data, self.model) if standardise else net
 
-    @typed(own=("path", "data"))
+    @typed(unchecked=("path", "data"))
     def export(
         self, path: str | os.PathLike[str], *, draws: int = 500, data: Data | None = None
     ) -> None:
@@ -213,8 +213,8 @@ class Prunable(ArvizExport):
         >>> post = bn.fit(net, data.train, steps=2)
         >>> post.export("net.pt2")
         >>> raw = torch.tensor([[100.0, 101.0]])
-        >>> found = torch.export.load("net.pt2").module()(raw)
-        >>> torch.allclose(found, post.compact(standardise=True)(raw))
+        >>> outputs = torch.export.load("net.pt2").module()(raw)
+        >>> torch.allclose(outputs, post.compact(standardise=True)(raw))
         True
         """
         target = check_new_file("path", path, (".nc", *SUFFIXES))

@@ -22,9 +22,9 @@ def retrained(model: BayesianModel, data: Data, start: Start, options: dict[str,
             "kl_weight has no place in retraining, which has no KL: fit "
             "GaussianNet(post.architecture()) for a posterior on the weights"
         )
-    found = model.architecture()
+    architecture = model.architecture()
     network = GaussianNet(
-        found,
+        architecture,
         stochastic="none",
         initial_loc="random" if start == "scratch" else "net",
         **model.likelihood_config(),

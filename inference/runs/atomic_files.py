@@ -92,11 +92,11 @@ _LARGEST_HEADER = 10**8  # bytes, that of the format
 
 def _check_file(path: Path, most: float) -> None:
     """Raise ValueError unless it is a plain file, which ends, and of at most so many bytes."""
-    found = path.stat()
-    if not stat.S_ISREG(found.st_mode):
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
         raise ValueError(f"{path} must be a file, got a folder, pipe or device")
-    if found.st_size > most:
-        raise ValueError(f"{path} must be of at most {most:,.0f} bytes, got {found.st_size:,}")
+    if status.st_size > most:
+        raise ValueError(f"{path} must be of at most {most:,.0f} bytes, got {status.st_size:,}")
 
 
 def _check_header(path: Path) -> None:

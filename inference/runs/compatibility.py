@@ -16,12 +16,12 @@ _PARTS = ("status", "model", "settings", "data", "fingerprint", "validation", "s
 
 def check_format(path: Path, content: Mapping[str, Any]) -> None:
     """Raise ValueError unless ``content`` of a ``run.json`` is complete and of our format."""
-    found = content.get("format")
-    if found != FORMAT:
+    value = content.get("format")
+    if value != FORMAT:
         versions = content.get("versions")
         version = versions.get("bayesnas") if isinstance(versions, dict) else None
         raise ValueError(
-            f"{path} has format {found!r} (written by bayesnas {version or 'of unknown version'}); "
+            f"{path} has format {value!r} (written by bayesnas {version or 'of unknown version'}); "
             f"this bayesnas {importlib.metadata.version('bayesnas')} reads format {FORMAT}"
         )
     missing = [part for part in _PARTS if part not in content]
@@ -32,52 +32,52 @@ def check_format(path: Path, content: Mapping[str, Any]) -> None:
             raise ValueError(f"{path} is damaged: {part} must be an object, got {content[part]!r}")
 
 
-def check_same_run(path: Path, held: Mapping[str, Any], run: RunDescription) -> None:
+def check_same_run(path: Path, stored: Mapping[str, Any], run: RunDescription) -> None:
     """Raise ValueError, saying in what they differ, unless ``run`` is the one described.
 
     Args:
         path: of the ``run.json``, for messages.
-        held: its content.
+        stored: its content.
         run: what is asked for.
     """
-    check_format(path, held)
-    check_schema(path, held)
-    asked = run.to_dict(held["status"])
-    check_same_model(path, held["model"], run.model)  # first: some settings follow from it
+    check_format(path, stored)
+    check_schema(path, stored)
+    asked = run.to_dict(stored["status"])
+    check_same_model(path, stored["model"], run.model)  # first: some settings follow from it
     for part in ("settings", "data"):
         for name, value in asked[part].items():
             # The same numbers may come from another place: fingerprints tell.
-            if held[part].get(name) != value and name != "source":
+            if stored[part].get(name) != value and name != "source":
                 raise ValueError(
-                    f"resume: {path} has {part} {name}={_short(held[part].get(name))}, "
+                    f"resume: {path} has {part} {name}={_short(stored[part].get(name))}, "
                     f"got {name}={_short(value)}"
                 )
     for part, what in (("fingerprint", "training"), ("validation", "validation")):
-        if held[part] != asked[part]:
+        if stored[part] != asked[part]:
             raise ValueError(f"resume: the run of {path} was on other {what} data than given")
-    if held.get("weights", "") != asked["weights"]:
-        raise ValueError(f"resume: the run of {path} weighed its examples otherwise than given")
-    if held["status"] != "finished" and _other_start(held["start"], run.start):
+    if stored.get("weights", "") != asked["weights"]:
+        raise ValueError(f"resume: the run of {path} weighted its examples otherwise than given")
+    if stored["status"] != "finished" and _other_start(stored["start"], run.start):
         raise ValueError(
             f"resume: the model given starts from other values than that of {path}: the net's "
             "own weights, or parameters that no reset_parameters draws anew, are not the same"
         )
 
 
-def _other_start(held: str, asked: str) -> bool:
+def _other_start(stored: str, asked: str) -> bool:
     # Another kind of device draws other numbers; that says nothing of the model.
-    return held.partition(":")[0] == asked.partition(":")[0] and held != asked
+    return stored.partition(":")[0] == asked.partition(":")[0] and stored != asked
 
 
-def check_same_model(path: Path, held: Mapping[str, Any], model: BayesianModel) -> None:
+def check_same_model(path: Path, stored: Mapping[str, Any], model: BayesianModel) -> None:
     """Raise ValueError, saying in what they differ, unless ``model`` is built as described."""
     asked = describe_model(model)
-    if held.get("class") != asked["class"]:
+    if stored.get("class") != asked["class"]:
         raise ValueError(
-            f"model: the run of {path} has a {held.get('class')}, got {asked['class']}"
+            f"model: the run of {path} has a {stored.get('class')}, got {asked['class']}"
         )
-    before, now = held.get("config"), asked["config"]
-    types = held.get("dtype", "float32"), asked.get("dtype", "float32")
+    before, now = stored.get("config"), asked["config"]
+    types = stored.get("dtype", "float32"), asked.get("dtype", "float32")
     if before is not None and now is not None and types[0] != types[1]:
         raise ValueError(
             f"model: the run of {path} has parameters of {types[0]}, got one of {types[1]}"

@@ -56,12 +56,12 @@ class RunFolder:
         finished: whether the run in it is done.
     """
 
-    def __init__(self, path: Path, run: RunDescription, held: dict[str, Any] | None) -> None:
+    def __init__(self, path: Path, run: RunDescription, stored: dict[str, Any] | None) -> None:
         """Hold a folder; see :meth:`open`."""
         self.path = path
-        self.finished = held is not None and held["status"] == "finished"
-        self._content = run.to_dict("running") if held is None else held
-        self._holds_run = held is not None
+        self.finished = stored is not None and stored["status"] == "finished"
+        self._content = run.to_dict("running") if stored is None else stored
+        self._holds_run = stored is not None
 
     @classmethod
     def open(cls, out: str | Path, run: RunDescription, *, resume: bool = False) -> RunFolder:
@@ -76,16 +76,16 @@ class RunFolder:
         path = path_of("out", out)
         if path.exists() and not path.is_dir():
             raise NotADirectoryError(f"out must be a folder, got the file {path}")
-        held = [name for name in (RUN, RESULT, CHECKPOINT) if (path / name).exists()]
-        if not held:
+        files = [name for name in (RUN, RESULT, CHECKPOINT) if (path / name).exists()]
+        if not files:
             return cls(path, run, None)
         if not resume:
             raise FileExistsError(
-                f"out: {path} already holds a run ({', '.join(held)}); "
+                f"out: {path} already holds a run ({', '.join(files)}); "
                 "give another folder, or resume=True to go on with it"
             )
-        if RUN not in held:
-            raise FileNotFoundError(f"out: {path} holds {', '.join(held)} but no {RUN}")
+        if RUN not in files:
+            raise FileNotFoundError(f"out: {path} holds {', '.join(files)} but no {RUN}")
         content = read_json(path / RUN)
         check_same_run(path / RUN, content, run)
         return cls(path, run, content)
@@ -209,15 +209,15 @@ def _named_example(example: Example) -> tuple[dict[str, Tensor], dict[str, Any]]
     x, y = example
     if not isinstance(x, Inputs):
         return {"example/x": x, "example/y": y}, {}
-    held = {f"example/x/{place}": leaf for place, leaf in enumerate(x.leaves)}
-    return {**held, "example/y": y}, {"inputs": x.names}
+    by_name = {f"example/x/{place}": leaf for place, leaf in enumerate(x.leaves)}
+    return {**by_name, "example/y": y}, {"inputs": x.names}
 
 
 def _read_example(tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> Example:
     if "inputs" not in metadata:
         return tensors["example/x"], tensors["example/y"]
-    held = below("example/x/", tensors)
-    leaves, names = [held[str(place)] for place in range(len(held))], metadata["inputs"]
+    by_place = below("example/x/", tensors)
+    leaves, names = [by_place[str(place)] for place in range(len(by_place))], metadata["inputs"]
     x = Inputs(leaves if names is None else dict(zip(names, leaves, strict=True)))
     return x, tensors["example/y"]
 
@@ -240,11 +240,11 @@ def _read_description(
 
 
 def _rebuild_model(
-    path: Path, held: dict[str, Any], likelihood: LikelihoodContract | None
+    path: Path, content: dict[str, Any], likelihood: LikelihoodContract | None
 ) -> BayesianModel:
-    if held.get("config") is None:
-        raise ValueError(f"{path}: {held.get('reason', 'the model is not described')}")
-    config = dict(held["config"])
+    if content.get("config") is None:
+        raise ValueError(f"{path}: {content.get('reason', 'the model is not described')}")
+    config = dict(content["config"])
     if likelihood is not None:
         if not isinstance(config.get("likelihood"), dict) or "own" not in config["likelihood"]:
             raise ValueError(
@@ -254,10 +254,10 @@ def _rebuild_model(
         config["likelihood"] = likelihood
     try:
         with random_state_kept(), MemoryLimit():
-            model = zoo_class(held["class"]).from_config(config)
-            return model.double() if held.get("dtype") == "float64" else model
+            model = zoo_class(content["class"]).from_config(config)
+            return model.double() if content.get("dtype") == "float64" else model
     except Exception as error:  # whatever a damaged description leads to
         raise ValueError(
-            f"{path}: the {held.get('class')} can't be rebuilt from its description ({error}); "
+            f"{path}: the {content.get('class')} can't be rebuilt from its description ({error}); "
             "pass an equally built one to bayesnas.load(path, model=...)"
         ) from error

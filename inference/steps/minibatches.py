@@ -63,8 +63,8 @@ class Batches:
         rows, shape = indices.flatten(), indices.shape
 
         def pick(values: Tensor) -> Tensor:
-            found: Tensor = values.index_select(0, rows).unflatten(0, shape)
-            return found
+            chosen: Tensor = values.index_select(0, rows).unflatten(0, shape)
+            return chosen
 
         x = pick(self._x) if isinstance(self._x, Tensor) else self._x.map(pick)
         return x, pick(self._y)

@@ -59,9 +59,9 @@ class StreamedBatches:
                 return self._sample.read(self._wanted(step))
             self._ahead = self._sample.batches(map(self._wanted, itertools.count(step)))
         assert self._ahead is not None
-        found = next(self._ahead)
+        batch = next(self._ahead)
         self._next = step + 1
-        return found
+        return batch
 
     def _wanted(self, step: int) -> Wanted:
         epoch, position = divmod(step, self.per_epoch)

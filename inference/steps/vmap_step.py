@@ -1,4 +1,4 @@
-"""One step of many chains at once: the recorded step of one, mapped over stacked tensors."""
+"""One step of many chains at once: the traced step of one, mapped over stacked tensors."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ class NotVmappableError(Exception):
 class VmappedStep:
     """Takes the steps of many chains at once.
 
-    The gradient of one chain's step is recorded as ever and mapped over a leading dimension by
-    ``torch.func.vmap``; with Adam's update it is recorded again, as plain tensor operations, and
+    The gradient of one chain's step is traced as ever and mapped over a leading dimension by
+    ``torch.func.vmap``; with Adam's update it is traced again, as plain tensor operations, and
     compiled or captured like the step of one. Leaves, gradients, moments and buffers of all chains
     lie in stacked tensors ``[chains, ...]``, and what a chain has of its own are rows of them: so
     whatever is done with a chain between steps is done as if it were alone. Its noise comes from
@@ -112,7 +112,7 @@ class VmappedStep:
         """Take a step of every chain; of those released it has no effect.
 
         Args:
-            x: inputs, of a shape recorded.
+            x: inputs, of a shape traced.
             y: targets.
             kl_weights: of every chain.
             factor: of the learning-rate schedule.
@@ -242,6 +242,6 @@ def _vmap_step(
         return terms
 
     with warnings.catch_warnings():
-        # Operations that vmap does not know are recorded chain by chain.
+        # Operations that vmap does not know are traced chain by chain.
         warnings.filterwarnings("ignore", "There is a performance drop", UserWarning)
         return record(function, inputs, noise)

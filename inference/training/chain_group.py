@@ -51,16 +51,16 @@ class ChainGroup:
         """
         try:
             stacked = VmappedStep([chain.step_fn for chain in chains], trusted=trusted)
-            found = cls(chains, stacked)
+            group = cls(chains, stacked)
             with fast_products(chains[0].history.device):
                 for step in (0, chains[0].batches.per_epoch - 1):  # the last may be smaller
-                    stacked.record(*found._batches.at(step), shared=found._batches.shared)
+                    stacked.record(*group._batches.at(step), shared=group._batches.shared)
         except NotVmappableError:
             raise
-        except Exception as error:  # whatever can't be recorded or mapped, or has no room
+        except Exception as error:  # whatever can't be traced or mapped, or has no room
             raise NotVmappableError(f"{type(error).__name__}: {error}") from error
         stacked.take_over()
-        return found
+        return group
 
     @property
     def running(self) -> list[ChainTrainer]:
@@ -96,11 +96,11 @@ class ChainGroup:
                 terms.append(self._take_step(self._stacked, running, first + len(terms)))
         if not terms:
             return
-        found = torch.stack(terms, dim=1)
+        losses = torch.stack(terms, dim=1)
         for index in self._stacked.running:
             settings = self.chains[index].settings
             weights = [settings.kl_weight_at(first + k).bound for k in range(len(terms))]
-            self.chains[index].record_steps(found[index], weights)
+            self.chains[index].record_steps(losses[index], weights)
 
     def _take_step(self, stacked: VmappedStep, running: list[ChainTrainer], step: int) -> Tensor:
         finer = [chain.follow_schedules(step) for chain in running]
@@ -118,7 +118,7 @@ class ChainGroup:
 
 
 def pays(settings: FitSettings, device: torch.device) -> bool:
-    """Whether chains are trained together where nobody says: recorded steps on a GPU.
+    """Whether chains are trained together where nobody says: traced steps on a GPU.
 
     A CPU is busy with one chain, and there their numbers stay those of any other number of them
     (docs/benchmarks.md).
@@ -131,6 +131,6 @@ def check_together(settings: FitSettings, model: BayesianModel) -> None:
     if settings.bilevel is not None:
         raise NotVmappableError("a bilevel fit has a step of its upper level too")
     if settings.compile == "eager":
-        raise NotVmappableError("steps that are not recorded (compile=False) are of one chain")
+        raise NotVmappableError("steps that are not traced (compile=False) are of one chain")
     if model.elbo is not None:
-        raise NotVmappableError("a pair with an elbo of its own is not recorded")
+        raise NotVmappableError("a pair with an elbo of its own is not traced")

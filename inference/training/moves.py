@@ -70,9 +70,9 @@ def try_moves(
         best = bound() if best is None else best
         before = [parameter.clone() for parameter in parameters]
         move()
-        found = bound()
-        if found > best:
-            best, made = found, made + 1
+        raised = bound()
+        if raised > best:
+            best, made = raised, made + 1
             continue
         for parameter, value in zip(parameters, before, strict=True):
             parameter.copy_(value)

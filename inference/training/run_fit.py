@@ -146,10 +146,10 @@ def _weights(
     model: BayesianModel, data: Data, train: AnySplit, arguments: FitArguments
 ) -> Tensor | None:
     """Weights of the training examples."""
-    found = example_weights(model, data, train, arguments.sample_weight, arguments.class_weight)
-    if found is not None and arguments.bilevel is not None:
+    weights = example_weights(model, data, train, arguments.sample_weight, arguments.class_weight)
+    if weights is not None and arguments.bilevel is not None:
         raise ValueError("bilevel has no place for sample_weight and class_weight: give either")
-    return found
+    return weights
 
 
 def _or(value: float | None, default: float) -> float:

@@ -38,8 +38,8 @@ class Penalty(TorchDistribution):
 
     def sample(self, sample_shape: Shape = ()) -> Tensor:
         """Draw vertices."""
-        found: Tensor = self._vertices.sample(torch.Size(sample_shape))
-        return found
+        vertices: Tensor = self._vertices.sample(torch.Size(sample_shape))
+        return vertices
 
 
 @register_kl(Independent, Penalty)  # type: ignore[untyped-decorator]

@@ -217,8 +217,8 @@ class PenalisedGumbelSoftmaxGuide(GumbelSoftmaxGuide):
 
 def _event(distribution: TorchDistribution, dims: int) -> TorchDistribution:
     """The last ``dims`` dims of a batch as one event."""
-    found: TorchDistribution = distribution.to_event(dims)
-    return found
+    event: TorchDistribution = distribution.to_event(dims)
+    return event
 
 
 GUIDES: dict[str, type[StructureGuide]] = {

@@ -23,7 +23,7 @@ from bayesnas.models.architecture.option_checks import (
     check_prior,
     start_and_end,
 )
-from bayesnas.models.architecture.readings import StructureReadings
+from bayesnas.models.architecture.structure_summary import StructureSummary
 from bayesnas.models.networks.base import observe
 from bayesnas.models.networks.gaussian import PriorScale
 from bayesnas.nn.functional_call import functional_call
@@ -36,8 +36,8 @@ from bayesnas.nn.modules.variational_parameters import VariationalParameters
 from bayesnas.typed import typed
 
 
-@typed(own=("graph", "temperature"))
-class LatentStructureNet(StructureReadings):
+@typed(unchecked=("graph", "temperature"))
+class LatentStructureNet(StructureSummary):
     r"""A graph whose operations γ and weights w are both random.
 
     .. math::

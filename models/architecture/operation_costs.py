@@ -31,22 +31,22 @@ def operation_costs(graph: Graph, cost: Cost) -> dict[Edge, tuple[float, ...]]:
     >>> operation_costs(graph, "parameters"), operation_costs(graph, {"x->y": [3.0, 0.5]})
     ({('x', 'y'): (10, 8)}, {('x', 'y'): (3.0, 0.5)})
     """
-    found: Mapping[Edge, Sequence[float]]
+    costs: Mapping[Edge, Sequence[float]]
     if cost is None:
         return {edge: (0.0,) * len(graph.names[edge]) for edge in graph.mixed}
     if isinstance(cost, Mapping):
-        return _own(graph, cost)
+        return _checked_cost(graph, cost)
     if cost not in COSTS:
         raise ValueError(f"cost must be one of {list(COSTS)} or numbers by edge, got {cost!r}")
     if cost == "latency":
         seconds = graph.latencies()
-        found = {edge: [1e6 * s for s in times] for edge, times in seconds.items()}
+        costs = {edge: [1e6 * s for s in times] for edge, times in seconds.items()}
     else:
-        found = graph.parameter_counts if cost == "parameters" else graph.multiply_adds
-    return {edge: tuple(found[edge]) for edge in graph.mixed}
+        costs = graph.parameter_counts if cost == "parameters" else graph.multiply_adds
+    return {edge: tuple(costs[edge]) for edge in graph.mixed}
 
 
-def _own(
+def _checked_cost(
     graph: Graph,
     cost: Mapping[tuple[Vertex, Vertex], Sequence[float]] | Mapping[str, Sequence[float]],
 ) -> dict[Edge, tuple[float, ...]]:

@@ -53,12 +53,12 @@ def measures(model: Coder, x: Tensor) -> xr.Dataset:
     import xarray as xr
 
     z = model.encode(x)
-    found = {
+    by_name = {
         "gamma": model.scales(),
         "variance": z.var(0),
         "sensitivity": sensitivity(model, z),
     }
-    return xr.Dataset({name: ("latent", value.cpu().numpy()) for name, value in found.items()})
+    return xr.Dataset({name: ("latent", value.cpu().numpy()) for name, value in by_name.items()})
 
 
 def sensitivity(model: Coder, z: Tensor) -> Tensor:

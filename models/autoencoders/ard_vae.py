@@ -257,12 +257,12 @@ class ArdVae(Autoencoder):
 
     def site_dims(self) -> dict[str, tuple[str, ...]]:
         """The dims ``latent`` and ``decoder.out``."""
-        found: dict[str, tuple[str, ...]] = {}
+        dims: dict[str, tuple[str, ...]] = {}
         if self.relevance is not None:
-            found[GAMMA] = ("latent",)
+            dims[GAMMA] = ("latent",)
         if self.decoder_prior == "gaussian":
-            found[WEIGHT] = ("decoder.out", "latent")
-        return found
+            dims[WEIGHT] = ("decoder.out", "latent")
+        return dims
 
     @torch.no_grad()
     def included(self) -> Tensor:
@@ -289,9 +289,9 @@ class ArdVae(Autoencoder):
         import xarray as xr
 
         generator = torch.Generator(self.weight.device).manual_seed(0)
-        found = self.determined(self.generate(_EXAMPLES, generator=generator))
+        determined = self.determined(self.generate(_EXAMPLES, generator=generator))
         return xr.Dataset(
-            {"inclusion": ("latent", found.clamp(0.0, 1.0).cpu().numpy())},
+            {"inclusion": ("latent", determined.clamp(0.0, 1.0).cpu().numpy())},
             attrs={"quantity": "1 - posterior variance / prior variance of z, generated examples"},
         )
 

@@ -77,7 +77,7 @@ class Autoencoder(BayesianModel):
         """E[x | z] at z = E[z | x], ``[n, *shape]``."""
         return self.decode_latents(self.encode(x))
 
-    @typed(own=("fixed",))
+    @typed(unchecked=("fixed",))
     def generate(
         self,
         n: int,
@@ -156,7 +156,7 @@ def checked_shape(shape: int | Sequence[int]) -> tuple[int, ...]:
     (784,)
     """
     sizes = tuple(shape) if isinstance(shape, Sequence) else (shape,)
-    found = tuple(whole_number("shape", size) for size in sizes)
-    if math.prod(found) < 2:
-        raise ValueError(f"shape must hold at least two values, got {list(found)}")
-    return found
+    checked = tuple(whole_number("shape", size) for size in sizes)
+    if math.prod(checked) < 2:
+        raise ValueError(f"shape must hold at least two values, got {list(checked)}")
+    return checked

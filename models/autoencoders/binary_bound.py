@@ -62,8 +62,8 @@ def bound(model: FeatureAutoencoder, x: Tensor, draws: int, *, relaxed: bool, se
     """Evidence lower bound of every example, ``[n]``; see ``IndianBuffetVae.bound``."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        found = [_bound_of_draw(model, x, relaxed) for _ in range(whole_number("draws", draws))]
-    return torch.stack(found).mean(0)
+        bounds = [_bound_of_draw(model, x, relaxed) for _ in range(whole_number("draws", draws))]
+    return torch.stack(bounds).mean(0)
 
 
 def _bound_of_draw(model: FeatureAutoencoder, x: Tensor, relaxed: bool) -> Tensor:

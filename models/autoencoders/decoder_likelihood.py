@@ -71,13 +71,13 @@ class Observation(nn.Module):
 
     def forward(self, output: Tensor) -> TorchDistribution:
         """Distribution given f ``[n, *shape]``; batch ``[n]``, event ``shape``."""
-        found: TorchDistribution
+        values: TorchDistribution
         if self.likelihood == "bernoulli":
             # Grey values are observed as they are: cross-entropy, as is usual for images.
-            found = dist.Bernoulli(logits=output, validate_args=False)
+            values = dist.Bernoulli(logits=output, validate_args=False)
         else:
-            found = dist.Normal(output, self.log_noise_scale.exp())
-        return dist.Independent(found, len(self.shape))
+            values = dist.Normal(output, self.log_noise_scale.exp())
+        return dist.Independent(values, len(self.shape))
 
     def mean(self, output: Tensor) -> Tensor:
         """E[x | f], ``[n, *shape]``, differentiable."""

@@ -79,9 +79,9 @@ class Networks(nn.Module):
     @property
     def heads(self) -> nn.Linear:
         """The encoder's last layer, outputs ``[heads · L]``, head by head."""
-        found = self.encoder[-1]
-        assert isinstance(found, nn.Linear)
-        return found
+        last = self.encoder[-1]
+        assert isinstance(last, nn.Linear)
+        return last
 
     def reset(self) -> None:
         """Draw all weights anew.

@@ -288,9 +288,9 @@ class IndianBuffetVae(Autoencoder):
         """E π_k of every feature, variable ``inclusion`` with dim ``feature``."""
         import xarray as xr
 
-        found = self.scales().clamp(0.0, 1.0).cpu().numpy()
+        popularity = self.scales().clamp(0.0, 1.0).cpu().numpy()
         return xr.Dataset(
-            {"inclusion": ("feature", found)},
+            {"inclusion": ("feature", popularity)},
             attrs={"quantity": "posterior mean of the probability that an example has a feature"},
         )
 

@@ -55,30 +55,30 @@ class Relevance(nn.Module):
     def prior(self) -> TorchDistribution:
         """p(γ), event ``[L]``."""
         scale = torch.full_like(self.loc, self._scale)
-        found: TorchDistribution
+        scales: TorchDistribution
         if self._prior_kind == "half-normal":
-            found = dist.HalfNormal(scale)
+            scales = dist.HalfNormal(scale)
         elif self._prior_kind == "half-cauchy":
-            found = dist.HalfCauchy(scale)
+            scales = dist.HalfCauchy(scale)
         elif self._prior_kind == "gamma":
             half = torch.full_like(scale, 0.5)
-            found = dist.Gamma(half, half / scale)
+            scales = dist.Gamma(half, half / scale)
         else:
-            found = LogUniform(*self._interval(), validate_args=False)
-        return dist.Independent(found, 1)
+            scales = LogUniform(*self._interval(), validate_args=False)
+        return dist.Independent(scales, 1)
 
     def posterior(self) -> TorchDistribution:
         """q(γ), event ``[L]``."""
         if self._guide_kind == "point":
             return dist.Delta(self.median(), event_dim=1)
-        found: TorchDistribution
+        scales: TorchDistribution
         if self._prior_kind == "log-uniform":
-            found = TruncatedLogNormal(
+            scales = TruncatedLogNormal(
                 self.loc, positive_exp(self.log_scale), *self._interval(), validate_args=False
             )
         else:
-            found = dist.LogNormal(self.loc, positive_exp(self.log_scale))
-        return dist.Independent(found, 1)
+            scales = dist.LogNormal(self.loc, positive_exp(self.log_scale))
+        return dist.Independent(scales, 1)
 
     def median(self) -> Tensor:
         """Exponential of the guide's location, ``[L]``, within the prior's interval."""
@@ -99,8 +99,8 @@ class Relevance(nn.Module):
         else:
             scale = self.log_scale.double().exp()
             above = torch.special.ndtr((self.loc.double() - log_threshold) / scale)
-        found: Tensor = above.clamp(0.0, 1.0).to(self.loc)
-        return found
+        probability: Tensor = above.clamp(0.0, 1.0).to(self.loc)
+        return probability
 
     def _interval(self) -> tuple[Tensor, Tensor]:
         scale = torch.full_like(self.loc, self._scale)

@@ -119,8 +119,8 @@ class BayesianCompressionNet(GroupedWeights):
         self.likelihood = make_likelihood(likelihood, noise_scale).to(self.layers.dtype)
         self.task = self.likelihood.task
         # A layer whose weight is tied to another's is in the groups of that one.
-        own = {n: g for n, g in groups.items() if dotted(n, "weight") in self.layers.shapes}
-        self.groups: dict[str, Groups] = own
+        untied = {n: g for n, g in groups.items() if dotted(n, "weight") in self.layers.shapes}
+        self.groups: dict[str, Groups] = untied
         self.scale_prior = _scale_prior(prior, self.global_scale)
         self._picked = picked_layers(rule, self.layers.names, self.net)
         self._max_scale = _layer_bounds(max_scale, self.layers.names)

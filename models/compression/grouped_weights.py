@@ -85,8 +85,8 @@ class GroupedWeights(NetModel):
         scores = {}
         for name, kept in self.keep_groups.masks().items():
             with torch.no_grad():
-                found = self.scale_prior.scores(self._guides(name))
-            scores[name] = torch.where(kept, found.nan_to_num(nan=torch.inf), torch.inf)
+                values = self.scale_prior.scores(self._guides(name))
+            scores[name] = torch.where(kept, values.nan_to_num(nan=torch.inf), torch.inf)
         return scores
 
     def weight_posteriors(self) -> dict[str, tuple[Tensor, Tensor]]:
@@ -94,7 +94,7 @@ class GroupedWeights(NetModel):
 
         Var w = E z² (σ² + μ²) − (E z μ)².
         """
-        found = {}
+        moments = {}
         with torch.no_grad():
             for site in self.layers.shapes:
                 q = self.posterior(site)
@@ -108,8 +108,8 @@ class GroupedWeights(NetModel):
                     )
                     variance = second * variance + spread * mean.square()
                     mean = first * mean
-                found[site] = (mean.detach(), variance.sqrt())
-        return found
+                moments[site] = (mean.detach(), variance.sqrt())
+        return moments
 
     def _guides(self, name: str) -> dict[str, Any]:
         return {v: self.scale_posterior(name, v).base for v in self.scale_prior.variables}
@@ -176,8 +176,8 @@ class GroupedWeights(NetModel):
 
         Call :meth:`remove_unread` before, or weights that nothing reads are counted.
         """
-        found = self._kept_weights()
-        means, variances, masks = ({n: f[i] for n, f in found.items()} for i in range(3))
+        kept = self._kept_weights()
+        means, variances, masks = ({n: f[i] for n, f in kept.items()} for i in range(3))
         return compression(means, variances, masks)
 
     def _kept_weights(self) -> dict[str, tuple[Tensor, Tensor, Tensor]]:

@@ -210,8 +210,8 @@ def _root_of_product(first: Tensor, second: Tensor) -> dist.LogNormal:
 
 def _log_moments(guides: Guides, variables: tuple[str, ...]) -> tuple[Tensor, Tensor]:
     """Mean and variance of ln √(product of the variables)."""
-    found = [guides[variable] for variable in variables]
-    log_normal = [q for q in found if isinstance(q, dist.LogNormal)]
+    factors = [guides[variable] for variable in variables]
+    log_normal = [q for q in factors if isinstance(q, dist.LogNormal)]
     locs = torch.broadcast_tensors(*(q.loc for q in log_normal))
     scales = torch.broadcast_tensors(*(q.scale for q in log_normal))
     return 0.5 * torch.stack(locs).sum(0), 0.25 * torch.stack(scales).square().sum(0)

@@ -151,8 +151,8 @@ def _mean_nll(model: Predictor, x: AnyInputs, y: Tensor) -> float:
     log_lik = 0.0
     for output, targets in _outputs(model, x, y):
         observed = model.likelihood.observed(targets, output)
-        found = model.likelihood(output).log_prob(observed)
-        log_lik += found.sum().item()
+        log_probs = model.likelihood(output).log_prob(observed)
+        log_lik += log_probs.sum().item()
     return -log_lik / len(x)
 
 
@@ -165,11 +165,11 @@ def _outputs(model: Predictor, x: AnyInputs, y: Tensor) -> Iterator[tuple[Tensor
             yield call_with(module, x[rows]), y[rows]
 
 
-def _loss(likelihood: Likelihood, found: TorchDistribution, y: Tensor) -> Tensor:
+def _loss(likelihood: Likelihood, predicted: TorchDistribution, y: Tensor) -> Tensor:
     """Whether a row's class is wrong, the share of its labels that are, or its squared error."""
     if likelihood.task == "regression":
-        return (found.mean - y).square().reshape(len(y), -1).mean(1)
-    probabilities = getattr(found, "probs", None)
+        return (predicted.mean - y).square().reshape(len(y), -1).mean(1)
+    probabilities = getattr(predicted, "probs", None)
     if isinstance(probabilities, Tensor) and probabilities.ndim == y.ndim + 1:
         return (probabilities.argmax(-1) != y).float()
-    return ((found.mean > 0.5) != (y > 0.5)).float().reshape(len(y), -1).mean(1)
+    return ((predicted.mean > 0.5) != (y > 0.5)).float().reshape(len(y), -1).mean(1)

@@ -24,7 +24,7 @@ from bayesnas.nn.modules.stochastic_layers import (
 )
 from bayesnas.nn.modules.variational_parameters import VariationalParameters
 from bayesnas.nn.user_networks.point_estimates import start_of, summary_of
-from bayesnas.nn.user_networks.recurrent import reading_weights_anew
+from bayesnas.nn.user_networks.recurrent import refreshed_flat_weights
 
 
 class NetModel(BayesianModel):
@@ -142,9 +142,9 @@ def network_outputs(net: nn.Module, weights: Mapping[str, Tensor], x: AnyInputs)
         RuntimeError: a weight is read after a layer has integrated it out by local
             reparameterisation, so that the two would see different weights.
     """
-    held = dict(weights)
-    with reading_weights_anew(net):
-        output = call_with(lambda *args, **named: functional_call(net, held, args, named), x)
+    parameters = dict(weights)
+    with refreshed_flat_weights(net):
+        output = call_with(lambda *args, **named: functional_call(net, parameters, args, named), x)
     for site, weight in weights.items():
         if isinstance(weight, GaussianTensor) and weight.is_inconsistent:
             raise RuntimeError(

@@ -1,4 +1,4 @@
-"""The laws that gates of a network are drawn from: hard concrete or binary concrete."""
+"""The distributions of the gates of a network: hard concrete or binary concrete."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class RelaxedGates:
         self.shuts = choice("relaxation", relaxation, RELAXATIONS) == "hard-concrete"
         self.temperature = positive("temperature", temperature)
 
-    def law(self, logits: Tensor) -> GateLaw:
+    def distribution(self, logits: Tensor) -> GateLaw:
         """Return the distribution with location ln α = ``logits``."""
         if self.shuts:
             return _PointGate(self.temperature, logits=logits)
@@ -49,16 +49,16 @@ class RelaxedGates:
 
     def inclusion(self, logits: Tensor) -> Tensor:
         """P(z > 0) of a hard concrete gate, P(z > ½) of a binary concrete one."""
-        law = self.law(logits)
-        return law.prob_active if isinstance(law, HardConcrete) else law.probs
+        gate = self.distribution(logits)
+        return gate.prob_active if isinstance(gate, HardConcrete) else gate.probs
 
     def gate(self, value: Tensor) -> Tensor:
         """Return the gate in [0, 1] that a draw stands for."""
         return value if self.shuts else value.sigmoid()
 
     def point(self, logits: Tensor) -> Tensor:
-        """Return the gate in [0, 1] that stands for the law where latents are set to means."""
-        return self.gate(self.law(logits).mean)
+        """Return the gate in [0, 1] where latents are set to their means."""
+        return self.gate(self.distribution(logits).mean)
 
 
 class GatePrior(nn.Module):

@@ -190,8 +190,8 @@ class GaussianNet(NetModel):
 
     def weight_posteriors(self) -> dict[str, tuple[Tensor, Tensor]]:
         """Mean and standard deviation of every weight, by site."""
-        found = {site: self.posterior(site) for site in self.layers.shapes}
-        return {site: (q.loc.detach(), q.scale.detach()) for site, q in found.items()}
+        posteriors = {site: self.posterior(site) for site in self.layers.shapes}
+        return {site: (q.loc.detach(), q.scale.detach()) for site, q in posteriors.items()}
 
     def weight_prior_scales(self) -> dict[str, Tensor]:
         """Prior standard deviation of every weight tensor; empty where it depends on Γ."""

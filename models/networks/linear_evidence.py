@@ -40,8 +40,8 @@ def linear_log_evidence(
     deviations = torch.cat([scale.double().flatten() for scale in scales.values()])
     noise = likelihood.noise_scale.double().square().expand(len(x))
     evidence = LowRankMultivariateNormal(torch.zeros_like(noise), design * deviations, noise)
-    found: Tensor = evidence.log_prob(likelihood.target(y).double().reshape(len(x)))
-    return found
+    log_prob: Tensor = evidence.log_prob(likelihood.target(y).double().reshape(len(x)))
+    return log_prob
 
 
 def _only_layer(net: nn.Module) -> nn.Linear | None:

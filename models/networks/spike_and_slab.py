@@ -164,24 +164,24 @@ class SpikeAndSlabNet(NetModel):
         for site in self.layers.shapes:
             pyro.sample(site, self.posterior(site, gates))
 
-    def _sample_gates(self, law: Callable[[GateGroup], GateLaw]) -> dict[str, Tensor]:
+    def _sample_gates(self, of_group: Callable[[GateGroup], GateLaw]) -> dict[str, Tensor]:
         """Gates in [0, 1] by weight site, each broadcastable to its weights."""
-        found: dict[str, Tensor] = {}
+        gates: dict[str, Tensor] = {}
         for group in self.groups:
-            gate = self.gates.gate(pyro.sample(group.site, self._event(group, law(group))))
-            found |= {site: gate.reshape(view) for site, view in group.views.items()}
-        return found
+            gate = self.gates.gate(pyro.sample(group.site, self._event(group, of_group(group))))
+            gates |= {site: gate.reshape(view) for site, view in group.views.items()}
+        return gates
 
-    def _event(self, group: GateGroup, law: TorchDistribution) -> TorchDistribution:
-        """The law of a layer's gates as one event; gates without weights are out of the KL."""
+    def _event(self, group: GateGroup, gates: TorchDistribution) -> TorchDistribution:
+        """A layer's gates as one event; gates without weights are out of the KL."""
         if any(self.keep[site] is not None for site in group.views):
-            law = law.mask(group.any_kept(self.keep.masks()))
-        found: TorchDistribution = law.to_event(len(group.shape))
-        return found
+            gates = gates.mask(group.any_kept(self.keep.masks()))
+        event: TorchDistribution = gates.to_event(len(group.shape))
+        return event
 
     def gate_prior(self, group: GateGroup) -> GateLaw:
         """Prior of a layer's gates."""
-        return self.gates.law(self.gate_prior_logits(group.site, self._logits(group)))
+        return self.gates.distribution(self.gate_prior_logits(group.site, self._logits(group)))
 
     def structure_priors(self) -> dict[str, TorchDistribution]:
         """Prior of the gates by site, also of those whose weights are all removed."""
@@ -189,12 +189,12 @@ class SpikeAndSlabNet(NetModel):
 
     def prior_parameters(self) -> tuple[str, ...]:
         """The logits of the gates and the log slab scales, where they are trained."""
-        found = () if self.gate_prior_logits.logits is None else ("gate_prior_logits",)
-        return (*found, "log_slab_scale") if self._config["slab_scale"] == "learned" else found
+        names = () if self.gate_prior_logits.logits is None else ("gate_prior_logits",)
+        return (*names, "log_slab_scale") if self._config["slab_scale"] == "learned" else names
 
     def gate_posterior(self, group: GateGroup) -> GateLaw:
         """Guide of a layer's gates."""
-        return self.gates.law(self._logits(group))
+        return self.gates.distribution(self._logits(group))
 
     def _logits(self, group: GateGroup) -> Tensor:
         return self.variational[f"{group.site}.logits"]
@@ -259,14 +259,14 @@ class SpikeAndSlabNet(NetModel):
 
     def weight_posteriors(self) -> dict[str, tuple[Tensor, Tensor]]:
         """Mean and standard deviation of every weight as a spike and slab, by site."""
-        found = {}
+        moments = {}
         for site in self.layers.shapes:
             loc, scale = (value.detach() for value in self._gaussian(site))
             if site in self._gate_of:
-                law = SpikeAndSlab(self._inclusion(site).detach(), loc, scale)
-                loc, scale = law.mean, law.variance.sqrt()
-            found[site] = (loc, scale)
-        return found
+                weight = SpikeAndSlab(self._inclusion(site).detach(), loc, scale)
+                loc, scale = weight.mean, weight.variance.sqrt()
+            moments[site] = (loc, scale)
+        return moments
 
     def keep_masks(self) -> dict[str, Tensor]:
         """Which weights are kept, by site; those behind a gate that is 0 at test time are not."""

@@ -65,11 +65,11 @@ class Network:
 
     def means(self, layer: int) -> Doubles:
         """Mean of the logits of a layer given the one above, ``[n, units]``."""
-        found = self.layers[layer]
-        total = np.broadcast_to(found.bias, found.logits.shape)
+        below = self.layers[layer]
+        total = np.broadcast_to(below.bias, below.logits.shape)
         if layer + 1 < len(self.layers):
             above = special.expit(self.layers[layer + 1].logits)
-            total = total + above @ found.weights.T
+            total = total + above @ below.weights.T
         return total
 
     def with_layer(self, index: int, layer: Layer) -> Network:
@@ -243,16 +243,16 @@ class BeliefNetwork:
         alpha, beta = self.mass, self.concentration
         rate = alpha * float((beta / (np.arange(customers) + beta)).sum())
         shared = float(special.betaln(counts, customers - counts + beta).sum())
-        found: float = dishes * math.log(alpha * beta) - math.lgamma(dishes + 1) - rate + shared
-        return found
+        log_prob: float = dishes * math.log(alpha * beta) - math.lgamma(dishes + 1) - rate + shared
+        return log_prob
 
     def log_likelihood(self, network: Network, layer: int = 0) -> Doubles:
         """Ln p of the logits of a layer given the one above, ``[n, units]``."""
         scale = 1 / np.sqrt(network.layers[layer].precision)
-        found: Doubles = stats.norm.logpdf(
+        log_probs: Doubles = stats.norm.logpdf(
             network.layers[layer].logits, network.means(layer), scale
         )
-        return found
+        return log_probs
 
 
 def _gamma(name: str, value: Sequence[float]) -> GammaPrior:

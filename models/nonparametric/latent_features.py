@@ -146,9 +146,9 @@ class LatentFeatures(BayesianModel):
         logits = logits.expand(x.shape[0], -1)
         with pyro.plate(DATA_PLATE, x.shape[0], dim=-1):
             z = pyro.sample(ASSIGNMENTS, dist.Bernoulli(logits=logits).to_event(1))
-            found = self.observation(z, features)
-            pyro.sample(OBSERVED, found.to_event(1), obs=y)
-        mean: Tensor = found.mean
+            likelihood = self.observation(z, features)
+            pyro.sample(OBSERVED, likelihood.to_event(1), obs=y)
+        mean: Tensor = likelihood.mean
         return mean
 
     def observation(self, z: Tensor, features: Tensor) -> TorchDistribution:
@@ -165,8 +165,8 @@ class LatentFeatures(BayesianModel):
         logits = self.sticks.logits(pyro.sample(STICKS, self.sticks.posterior()))
         pyro.sample(FEATURES, Deferred(self.feature_posterior().to_event(2)))
         with pyro.plate(DATA_PLATE, x.shape[0], dim=-1):
-            found = StraightThroughBernoulli(logits=self.assignment_logits(x, logits))
-            pyro.sample(ASSIGNMENTS, Deferred(found.to_event(1)))
+            assignments = StraightThroughBernoulli(logits=self.assignment_logits(x, logits))
+            pyro.sample(ASSIGNMENTS, Deferred(assignments.to_event(1)))
 
     def feature_posterior(self) -> dist.Normal:
         """q(A), ``[K, D]``."""
@@ -248,9 +248,9 @@ class LatentFeatures(BayesianModel):
         """E π_k of every feature, variable ``inclusion`` with dim ``feature``."""
         import xarray as xr
 
-        found = self.sticks.popularity().detach().clamp(0.0, 1.0).cpu().numpy()
+        popularity = self.sticks.popularity().detach().clamp(0.0, 1.0).cpu().numpy()
         return xr.Dataset(
-            {"inclusion": ("feature", found)},
+            {"inclusion": ("feature", popularity)},
             attrs={"quantity": "posterior mean of the probability that an example has a feature"},
         )
 

@@ -64,8 +64,8 @@ class StickBreaking(nn.Module):
 
     def divergence(self) -> Tensor:
         """KL(q(ν) ‖ p(ν)) in nats."""
-        found: Tensor = kl_divergence(self.posterior(), self.prior())
-        return found
+        kl: Tensor = kl_divergence(self.posterior(), self.prior())
+        return kl
 
     def logits(self, sticks: Tensor) -> Tensor:
         """Logit of π given ν, both ``[K]``; in log space, as π_K may be far below 1e-38."""

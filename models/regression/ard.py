@@ -223,8 +223,8 @@ class ArdRegression(LinearModel):
 
     def site_dims(self) -> dict[str, tuple[str, ...]]:
         """One dim, ``feature``."""
-        found = super().site_dims()
-        return found if self.hyperparameters == "maximum" else {PRECISION: ("feature",), **found}
+        dims = super().site_dims()
+        return dims if self.hyperparameters == "maximum" else {PRECISION: ("feature",), **dims}
 
     def structure(self) -> xr.Dataset:
         """How far the data determine every weight, variable ``inclusion``, dim ``feature``.

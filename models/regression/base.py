@@ -190,8 +190,8 @@ class LinearModel(BayesianModel):
     @torch.no_grad()
     def coefficients(self) -> Tensor:
         """Posterior mean of w, ``[p]``."""
-        found: Tensor = self.weight_posterior().mean
-        return found.detach()
+        mean: Tensor = self.weight_posterior().mean
+        return mean.detach()
 
     @torch.no_grad()
     def plain_module(self) -> nn.Module:

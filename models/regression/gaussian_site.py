@@ -19,8 +19,8 @@ class PseudoLikelihood(nn.Module):
     :math:`\eta = \tau X^\top y / \lambda` with τ the noise precision (the form of Khan, Lin
     2017).
 
-    It is held in whitened coordinates u = R w with Rᵀ R the covariance of the features, so that
-    one step size fits every direction however correlated the features are:
+    Its parameters are in whitened coordinates u = R w with Rᵀ R the covariance of the features, so
+    that one step size fits every direction however correlated the features are:
 
     .. math:: \Lambda = \tau R^\top T T^\top R, \qquad \eta = \tau R^\top T T^\top v
 
@@ -59,7 +59,7 @@ class PseudoLikelihood(nn.Module):
         Args:
             x: centred inputs ``[n, p]``.
             response: centred targets ``[n]``.
-            unit: their scale; v is held in it.
+            unit: their scale; v is stored in it.
         """
         table = x.double()
         covariance = table.mT @ table / len(table)

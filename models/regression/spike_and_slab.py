@@ -244,12 +244,12 @@ class SpikeAndSlabRegression(LinearModel):
                 "quantity": "posterior probability that the weight is not zero"
             }
             if isinstance(q, GaussianSupports):  # its gates are not independent
-                found = q.inclusion
+                inclusion = q.inclusion
                 attrs["entropy"] = torch.special.entr(q.weights).sum().item()
             else:
-                found = q.base_dist.probs
+                inclusion = q.base_dist.probs
                 attrs["events"] = "independent"
-        values = found.clamp(0.0, 1.0).cpu().numpy()
+        values = inclusion.clamp(0.0, 1.0).cpu().numpy()
         return xr.Dataset({"inclusion": ("feature", values)}, attrs=attrs)
 
     def config(self) -> dict[str, Any]:

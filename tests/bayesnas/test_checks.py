@@ -24,9 +24,9 @@ NOT_NUMBERS += [np.array([0.25]), torch.tensor([0.25]), object(), float, b"1"]
     [checks.positive, checks.non_negative, checks.finite, checks.probability, checks.fraction_in],
 )
 def test_numbers_of_every_kind_come_out_as_floats(check, value):
-    found = check("scale", value)
-    assert type(found) is float
-    assert found == 0.25
+    number = check("scale", value)
+    assert type(number) is float
+    assert number == 0.25
 
 
 @pytest.mark.parametrize("value", NOT_NUMBERS, ids=range(len(NOT_NUMBERS)))
@@ -78,8 +78,8 @@ def test_brackets_say_what_belongs_to_an_interval(interval, taken):
 
 @pytest.mark.parametrize("value", [3, np.int8(3), np.uint64(3), np.array(3), torch.tensor(3)])
 def test_whole_numbers(value):
-    found = checks.whole_number("n", value)
-    assert (found, type(found)) == (3, int)
+    number = checks.whole_number("n", value)
+    assert (number, type(number)) == (3, int)
 
 
 @pytest.mark.parametrize("value", [3.0, np.float32(3), True, np.True_, "3", None])

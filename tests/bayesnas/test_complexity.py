@@ -64,15 +64,15 @@ def test_each_grouping_is_the_sum_of_numerical_minima(span: tuple[float, float])
         "layer": sum(minimised(layer, *span) for layer in every),
         "weight": sum(minimised([q], *span) for q in single),
     }
-    found = {per: smallest_kl_of_layers(every, per, span).item() for per in expected}
-    assert found == pytest.approx(expected, rel=1e-6)
-    assert found["weight"] < found["layer"] < found["none"]
+    smallest = {per: smallest_kl_of_layers(every, per, span).item() for per in expected}
+    assert smallest == pytest.approx(expected, rel=1e-6)
+    assert smallest["weight"] < smallest["layer"] < smallest["none"]
 
 
 def test_by_hand_for_one_scale_a_weight() -> None:
     q = GaussianWeights(torch.tensor([2.0, 0.0, 3.0]), torch.tensor([1.0, 0.5, 4.0]))
-    found = smallest_kl_of_layers([[q]], "weight", ANY_SCALE).item()
-    assert found == pytest.approx(0.5 * math.log(5) + 0.5 * math.log(1 + 9 / 16))
+    smallest = smallest_kl_of_layers([[q]], "weight", ANY_SCALE).item()
+    assert smallest == pytest.approx(0.5 * math.log(5) + 0.5 * math.log(1 + 9 / 16))
     narrow = GaussianWeights(torch.tensor([1.0]), log_scale=torch.tensor([-60.0]))
     assert smallest_kl_of_layers([[narrow]], "weight", ANY_SCALE).item() == pytest.approx(60.0)
 
@@ -130,17 +130,17 @@ def test_the_posterior_says_complexity_density_and_entropy() -> None:
     data = (x, x[:, 0])
     net = bn.models.GaussianNet(bn.nn.mlp([4, 3, 1]), likelihood="gaussian")
     post = bn.fit(net, data, steps=20, progress=False)
-    found = post.complexity()
+    measures = post.complexity()
     expected = sum(
         -(loc.double() / scale.double()).square().sum().item() / 2
         for loc, scale in post.model.weight_posteriors().values()
     )
-    assert found["log_relative_density"] == pytest.approx(expected, rel=1e-5)
-    assert "structure_entropy" not in found
-    assert found["parametric_complexity"] <= found["kl_nats"]
-    assert post.complexity(per="none")["parametric_complexity"] > found["parametric_complexity"]
+    assert measures["log_relative_density"] == pytest.approx(expected, rel=1e-5)
+    assert "structure_entropy" not in measures
+    assert measures["parametric_complexity"] <= measures["kl_nats"]
+    assert post.complexity(per="none")["parametric_complexity"] > measures["parametric_complexity"]
     at_one = post.complexity(per="layer", scale_range=(1.0, 1.0))  # the prior of the fit
-    assert at_one["parametric_complexity"] == pytest.approx(found["kl_nats"], rel=1e-5)
+    assert at_one["parametric_complexity"] == pytest.approx(measures["kl_nats"], rel=1e-5)
     with pytest.raises(ValueError, match="per must be one of"):
         post.complexity(per="site")  # type: ignore[arg-type]
     slab = bn.fit(bn.models.SpikeAndSlabRegression(4), data, steps=20, progress=False)
@@ -188,7 +188,7 @@ def test_parametric_complexity_is_the_smallest_kl_over_prior_scales() -> None:
     generator = torch.Generator().manual_seed(0)
     locs = [torch.randn(3, 4, generator=generator), torch.randn(3, generator=generator)]
     scales = [0.1 + torch.rand(3, 4, generator=generator), 0.1 + torch.rand(3, generator=generator)]
-    found = smallest_gaussian_kl(
+    smallest = smallest_gaussian_kl(
         [GaussianWeights(loc, scale) for loc, scale in zip(locs, scales, strict=True)]
     ).item()
     grid = [
@@ -198,8 +198,8 @@ def test_parametric_complexity_is_the_smallest_kl_over_prior_scales() -> None:
         )
         for s in torch.linspace(0.2, 4.0, 2000).tolist()
     ]
-    assert found == pytest.approx(min(grid), rel=1e-4)
-    assert found <= min(grid) + 1e-4
+    assert smallest == pytest.approx(min(grid), rel=1e-4)
+    assert smallest <= min(grid) + 1e-4
 
 
 def test_removed_weights_do_not_count() -> None:

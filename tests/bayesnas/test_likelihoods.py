@@ -41,9 +41,9 @@ def test_densities_equal_torchs_losses() -> None:
 def test_several_targets_of_an_example_are_one_event() -> None:
     output = torch.zeros(4, 3)
     for name in ("bernoulli", "gaussian"):
-        found = make_likelihood(name)(output)
-        assert found.batch_shape == (4,)
-        assert found.event_shape == (3,)
+        distribution = make_likelihood(name)(output)
+        assert distribution.batch_shape == (4,)
+        assert distribution.event_shape == (3,)
 
 
 @pytest.mark.parametrize(
@@ -76,18 +76,18 @@ def test_counts_have_scipys_probabilities() -> None:
     assert np.allclose(poisson, stats.poisson.logpmf(y.numpy(), f.exp().numpy()), rtol=1e-12)
 
     alpha = 0.7
-    found = likelihoods.NegativeBinomial(alpha).double()(f)
+    distribution = likelihoods.NegativeBinomial(alpha).double()(f)
     r, mean = 1 / alpha, np.exp(f.numpy())
     expected = stats.nbinom.logpmf(y.numpy(), r, r / (r + mean))
-    assert np.allclose(found.log_prob(y), expected, rtol=1e-12)
-    assert np.allclose(found.mean, mean)
-    assert np.allclose(found.variance, mean + alpha * mean**2)
+    assert np.allclose(distribution.log_prob(y), expected, rtol=1e-12)
+    assert np.allclose(distribution.mean, mean)
+    assert np.allclose(distribution.variance, mean + alpha * mean**2)
 
 
 def test_the_log_probability_of_a_count_is_finite_where_the_rate_rounds_to_zero() -> None:
     f = torch.tensor([-200.0, -200.0])
-    found = likelihoods.Poisson()(f).log_prob(torch.tensor([0.0, 3.0]))
-    assert torch.allclose(found, torch.tensor([0.0, -600.0 - math.log(6)]))
+    log_probs = likelihoods.Poisson()(f).log_prob(torch.tensor([0.0, 3.0]))
+    assert torch.allclose(log_probs, torch.tensor([0.0, -600.0 - math.log(6)]))
 
 
 def test_ordered_levels_by_hand() -> None:
@@ -153,8 +153,8 @@ def test_options_stand_in_the_description() -> None:
     for made in (likelihoods.Ordinal(4), likelihoods.NegativeBinomial(0.3)):
         again = make_likelihood(**json.loads(json.dumps(made.config())))
         assert again.config() == made.config()
-    found = make_likelihood(likelihoods.Gaussian(0.3)).double()
-    assert found.get_buffer("log_noise_scale").item() == math.log(0.3)  # not that of float32
+    gaussian = make_likelihood(likelihoods.Gaussian(0.3)).double()
+    assert gaussian.get_buffer("log_noise_scale").item() == math.log(0.3)  # not that of float32
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ def main() -> None:
                 model(args.net), data.train, kl_weight=kl_weight,
                 epochs=args.separate_epochs, lr=args.separate_lr, seed=seed,
             )  # fmt: skip
-            ours, other = (measured(found, data) for found in (post.at(kl_weight), separate))
+            ours, other = (measured(each, data) for each in (post.at(kl_weight), separate))
             gain = 100 * (ours["elbo"] - other["elbo"]) / abs(other["elbo"])
             print(
                 f"| {kl_weight:g} | {seed} | {ours['elbo']:.0f} ± {ours['error']:.0f} "
@@ -68,9 +68,9 @@ def main() -> None:
 def measured(post: bn.Posterior, data: bn.data.DataSet) -> dict[str, float]:
     """Bound of the training part, with its standard error, and test accuracy at the means."""
     assert data.test is not None
-    found = post.evaluate(data.train, draws=DRAWS)
+    metrics = post.evaluate(data.train, draws=DRAWS)
     accuracy = post.evaluate(data.test, draws=0)["accuracy"]
-    return {"elbo": found["elbo"], "error": found["elbo_error"], "accuracy": accuracy}
+    return {"elbo": metrics["elbo"], "error": metrics["elbo_error"], "accuracy": accuracy}
 
 
 if __name__ == "__main__":

@@ -98,8 +98,8 @@ def main() -> None:
             lr=args.separate_lr, seed=args.seed, device="cpu", resume=True,
             out=args.out / f"{kl_weight:g}-{args.separate_lr:g}-{args.separate_epochs}",
         )  # fmt: skip
-        for name, found in (("amortised", post.at(kl_weight)), ("separate", separate)):
-            curve = _curve(found, data.validation, shown)
+        for name, fitted in (("amortised", post.at(kl_weight)), ("separate", separate)):
+            curve = _curve(fitted, data.validation, shown)
             curves[name, kl_weight] = curve
             cells = " | ".join(f"{100 * curve.shown[share]:.2f}" for share in SHOWN)
             end = curve.knee()
@@ -121,12 +121,14 @@ def _print_frontier(curves: dict[tuple[str, float], Curve], kl_weights: Sequence
 
 def _curve(post: bn.Posterior, held_out: Split, shown: Split) -> Curve:
     """Accuracies as weights go."""
-    found = []
+    accuracies = []
     for part in (held_out, shown):
         curve = post.pruning_curve(part, [1 - share for share in SHARES], by=("density",))
         values = curve["accuracy"].sel(by="density").values
-        found.append({share: float(value) for share, value in zip(SHARES, values, strict=True)})
-    return Curve(found[0], found[1], len(held_out))
+        accuracies.append(
+            {share: float(value) for share, value in zip(SHARES, values, strict=True)}
+        )
+    return Curve(accuracies[0], accuracies[1], len(held_out))
 
 
 if __name__ == "__main__":

@@ -106,17 +106,20 @@ def models(data: DataSet) -> dict[str, tuple[Make, list[dict[str, Any]]]]:
 
     scales = [{"prior_scale": scale} for scale in SCALES]
     slabs = [{"slab_scale": scale} for scale in SCALES]
-    found: dict[str, tuple[Make, list[dict[str, Any]]]] = {
+    makers: dict[str, tuple[Make, list[dict[str, Any]]]] = {
         "GaussianNet": (net(bn.models.GaussianNet), scales),
         "SpikeAndSlabNet": (net(bn.models.SpikeAndSlabNet), slabs),
     }
     for prior in ("horseshoe", "normal-jeffreys"):
         make = net(bn.models.BayesianCompressionNet, prior=prior)
-        found[f"BayesianCompressionNet, {prior}"] = make, [{}]
+        makers[f"BayesianCompressionNet, {prior}"] = make, [{}]
     if numbers:
-        found["ArdRegression"] = (lambda: bn.models.ArdRegression(features)), [{}]
-        found["SpikeAndSlabRegression"] = (lambda: bn.models.SpikeAndSlabRegression(features)), [{}]
-    return found
+        makers["ArdRegression"] = (lambda: bn.models.ArdRegression(features)), [{}]
+        makers["SpikeAndSlabRegression"] = (
+            (lambda: bn.models.SpikeAndSlabRegression(features)),
+            [{}],
+        )
+    return makers
 
 
 def tuned(
@@ -140,12 +143,12 @@ def bound(post: bn.Posterior, part: Split) -> float:
 
 def line(name: str, title: str, fit: str, post: bn.Posterior, data: DataSet, rest: str) -> str:
     assert data.test is not None
-    found = post.evaluate(data.test, draws=64)
-    error = 100 * (1 - found["accuracy"]) if "accuracy" in found else found["rmse"]
+    metrics = post.evaluate(data.test, draws=64)
+    error = 100 * (1 - metrics["accuracy"]) if "accuracy" in metrics else metrics["rmse"]
     kept = 100 * kept_share(post)
-    ece = f"{found['ece']:.3f}" if "ece" in found else ""
+    ece = f"{metrics['ece']:.3f}" if "ece" in metrics else ""
     return (
-        f"| {name} | {title} | {fit} | {found['nll']:.3f} | {error:.3g} | {ece} | {kept:.0f} | "
+        f"| {name} | {title} | {fit} | {metrics['nll']:.3f} | {error:.3g} | {ece} | {kept:.0f} | "
         f"{rest} |"
     )
 

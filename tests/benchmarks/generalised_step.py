@@ -4,7 +4,7 @@
 
 A fit of one level takes one step for θ and h. The generalised one takes a joint step with terms in
 h, or a hypergradient of h and a step of θ: what two ordinary steps are the yardstick of. All take
-turns in one process; the table has medians and quartiles over rounds of CPU time, recorded or
+turns in one process; the table has medians and quartiles over rounds of CPU time, traced or
 compiled.
 """
 
@@ -111,8 +111,8 @@ def main() -> None:
     parser.add_argument("--compile", choices=("inductor", "trace"), default="trace")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    found = objectives(options.net)
-    steps = {name: steps_of(options.net, each, options.compile) for name, each in found.items()}
+    by_name = objectives(options.net)
+    steps = {name: steps_of(options.net, each, options.compile) for name, each in by_name.items()}
     times = interleaved(steps, options.rounds, warm_up=2)
     yardstick = statistics.median(times["ordinary"])
     print(f"{options.net}, batch {BATCH}, {options.compile}, {options.rounds} rounds\n")

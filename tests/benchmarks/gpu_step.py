@@ -117,8 +117,8 @@ def measure(net: str, estimator: str, rounds: int) -> None:
     yardstick = statistics.median(times["by hand, CUDA graph"])
     print(f"\n{net}, {estimator}, batch 256, {torch.cuda.get_device_name()}, {rounds} rounds\n")
     print("| method | × by hand, CUDA graph | quartiles | first turn s |\n|---|---|---|---|")
-    for name, found in times.items():
-        low, median, high = (t / yardstick for t in statistics.quantiles(found, n=4))
+    for name, turns in times.items():
+        low, median, high = (t / yardstick for t in statistics.quantiles(turns, n=4))
         print(f"| {name} | {median:.2f} | {low:.2f}–{high:.2f} | {setup[name]:.1f} |")
 
 
@@ -147,17 +147,17 @@ def many_fits(net: str, fits: int, epochs: int, rounds: int, **options: object) 
         f"{fits} fits, batched": {**many, "batched": True},
         f"{fits} fits, one after the other": {**many, "batched": False},
     }
-    found: dict[str, list[tuple[float, float]]] = {name: [] for name in variants}
+    measured: dict[str, list[tuple[float, float]]] = {name: [] for name in variants}
     for _ in range(rounds):
-        for name, own in variants.items():
-            longer = fits if own is options else 1  # as much work as many
+        for name, of_variant in variants.items():
+            longer = fits if of_variant is options else 1  # as much work as many
             steps = longer * epochs * (EXAMPLES // 256)
-            found[name].append(step_seconds(net, steps, **own))
-    one = statistics.median(step for step, _ in found["one fit"])
+            measured[name].append(step_seconds(net, steps, **of_variant))
+    one = statistics.median(step for step, _ in measured["one fit"])
     sizes = "–".join(map(str, FIT_NETS[net]))
     print(f"\n{sizes}, batch 256, {options['device']}, {options['compile']}, {rounds} rounds\n")
     print("| fits | ms a step of all | × that of one | set-up s |\n|---|---|---|---|")
-    for name, times in found.items():
+    for name, times in measured.items():
         step, setup = (statistics.median(column) for column in zip(*times, strict=True))
         print(f"| {name} | {step * 1e3:.2f} | {step / one:.1f} | {setup:.1f} |")
 

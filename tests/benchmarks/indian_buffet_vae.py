@@ -39,7 +39,7 @@ def row(post: bn.Posterior, train: Tensor, other: Tensor, draws: int, seconds: f
     model = post.model
     assert isinstance(model, bn.models.IndianBuffetVae)
     sticks = float(model.sticks.divergence().detach()) / len(train)
-    found = {
+    bounds = {
         (part, relaxed): sticks - float(model.bound(x, draws, relaxed=relaxed).mean())
         for part, x in (("other", other), ("train", torch.bernoulli(train[: len(other)])))
         for relaxed in (False, True)
@@ -47,9 +47,9 @@ def row(post: bn.Posterior, train: Tensor, other: Tensor, draws: int, seconds: f
     activity = model.activity(other)
     cells = [
         model.guide_structure,
-        f"{found['other', False]:.2f}",
-        f"{found['other', True]:.2f}",
-        f"{found['train', False]:.2f}",
+        f"{bounds['other', False]:.2f}",
+        f"{bounds['other', True]:.2f}",
+        f"{bounds['train', False]:.2f}",
         str(PUBLISHED[model.guide_structure]),
         str(int(model.active(other).sum())),
         f"{float((activity > 0.5).float().sum(1).mean()):.1f}",

@@ -5,7 +5,7 @@
     python tests/benchmarks/latent_structure.py --inside
 
 --cost: a step of one DARTS cell (14 mixed edges of 8 operations, weights as points, γ one site of
-14 rows) through bayesnas.fit's recorded step, and the same step written by hand: one Gumbel-Softmax
+14 rows) through bayesnas.fit's traced step, and the same step written by hand: one Gumbel-Softmax
 draw, the same closed-form KL, cross-entropy, torch.optim.Adam. Methods take turns, in process CPU
 time; the table gives median and quartiles over the rounds in units of the median by hand.
 
@@ -94,7 +94,7 @@ def cost(rounds: int) -> None:
     """Print the table of step times."""
     methods = {
         "by hand": by_hand(),
-        "bayesnas, recorded": ours("trace"),
+        "bayesnas, traced": ours("trace"),
         "bayesnas, through Pyro": ours(False),
     }
     times: dict[str, list[float]] = {name: [] for name in methods}
@@ -137,8 +137,8 @@ def bound(steps: int) -> None:
                     model, data, steps=steps, lr=0.1, compile="trace", device="cpu",
                     progress=False,
                 )  # fmt: skip
-                found = post.evaluate(data, draws=1000)
-                reached = f"{found['elbo']:.2f} ± {found['elbo_error']:.2f}"
+                metrics = post.evaluate(data, draws=1000)
+                reached = f"{metrics['elbo']:.2f} ± {metrics['elbo_error']:.2f}"
                 shares = post.model.probabilities()["x", "y"]  # type: ignore[operator]
                 print(
                     f"| {domain} | {slopes} | {sample} | {evidence:.2f} | {reached} | "
@@ -164,9 +164,9 @@ def inside(steps: int, seeds: int) -> None:
                     model, data, steps=steps, lr=0.1, schedule="cosine", compile="trace",
                     device="cpu", seed=seed, progress=False,
                 )  # fmt: skip
-                found = post.evaluate(data, draws=2000)
-                reached = f"{found['elbo']:.2f} ± {found['elbo_error']:.2f}"
-                gap = 100 * (evidence - found["elbo"]) / abs(evidence)
+                metrics = post.evaluate(data, draws=2000)
+                reached = f"{metrics['elbo']:.2f} ± {metrics['elbo_error']:.2f}"
+                gap = 100 * (evidence - metrics["elbo"]) / abs(evidence)
                 print(f"| {guide} | {coupling} | {seed} | {reached} | {gap:.1f} % |", flush=True)
 
 

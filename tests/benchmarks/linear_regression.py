@@ -60,13 +60,13 @@ def main() -> None:
     for kl_weight in (0.5, 1.0, 2.0, 10.0):
         post = fit(x, y, kl_weight)
         mean, bound = optimum(x, y, kl_weight)
-        found = post.evaluate((x, y), draws=2000)
+        metrics = post.evaluate((x, y), draws=2000)
         weights = post.model.weight_posteriors()
         loc = torch.cat([weights["layer1.weight"][0].flatten(), weights["layer1.bias"][0]])
         off = (loc / mean - 1).abs().max()
         print(
-            f"| {kl_weight:g} | {bound:.2f} | {found['elbo']:.2f} ± {found['elbo_error']:.2f} "
-            f"| {100 * abs(found['elbo'] / bound - 1):.3f} % | {100 * off:.3f} % |"
+            f"| {kl_weight:g} | {bound:.2f} | {metrics['elbo']:.2f} ± {metrics['elbo_error']:.2f} "
+            f"| {100 * abs(metrics['elbo'] / bound - 1):.3f} % | {100 * off:.3f} % |"
         )
     x, y = examples(orthogonal=True)
     post = fit(x, y, 0.1)

@@ -54,10 +54,10 @@ def main() -> None:
     for kl_weight, published in PUBLISHED.items():
         for seed in options.seeds:
             post = fit(data, kl_weight, seed, options.epochs)
-            found = post.evaluate(data.train, draws=options.draws)
+            metrics = post.evaluate(data.train, draws=options.draws)
             accuracy = post.evaluate(data.test, draws=0)["accuracy"]
             print(
-                f"| {kl_weight:g} | {seed} | {found['elbo']:.0f} ± {found['elbo_error']:.0f} "
+                f"| {kl_weight:g} | {seed} | {metrics['elbo']:.0f} ± {metrics['elbo_error']:.0f} "
                 f"| {published} | {REFERENCE[kl_weight]} | {accuracy:.4f} |",
                 flush=True,
             )

@@ -38,8 +38,8 @@ class RowByRow(nn.Module):
         self.lstm, self.out = nn.LSTM(8, hidden, batch_first=True), nn.Linear(hidden, 10)
 
     def forward(self, x: Tensor) -> Tensor:
-        found: Tensor = self.out(self.lstm(x.view(-1, 8, 8))[0][:, -1])
-        return found
+        logits: Tensor = self.out(self.lstm(x.view(-1, 8, 8))[0][:, -1])
+        return logits
 
 
 class Encoder(nn.Module):
@@ -55,9 +55,9 @@ class Encoder(nn.Module):
 
     def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
         places = torch.arange(tokens.shape[1], device=tokens.device)
-        found = self.encoder(self.words(tokens) + self.places(places), src_key_padding_mask=~mask)
-        kept = mask[..., None].to(found.dtype)
-        mean: Tensor = self.out((found * kept).sum(1) / kept.sum(1))
+        encoded = self.encoder(self.words(tokens) + self.places(places), src_key_padding_mask=~mask)
+        kept = mask[..., None].to(encoded.dtype)
+        mean: Tensor = self.out((encoded * kept).sum(1) / kept.sum(1))
         return mean
 
 
@@ -128,9 +128,9 @@ def fitted(of: Task, seed: int, kl_weight: float | None) -> bn.Posterior:
     stochastic: dict[str, Any] = {"stochastic": "none"} if kl_weight is None else {}
     model = bn.models.GaussianNet(of.net(), **stochastic)
     options = of.options | {"validation": of.parts["validation"], "seed": seed}
-    found = bn.fit(model, of.parts["train"], kl_weight=kl_weight or 0.0, **options)
-    assert isinstance(found, bn.Posterior)
-    return found
+    post = bn.fit(model, of.parts["train"], kl_weight=kl_weight or 0.0, **options)
+    assert isinstance(post, bn.Posterior)
+    return post
 
 
 def right(post: bn.Posterior, part: bn.data.Split, draws: int = 16) -> Tensor:
@@ -147,21 +147,21 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     for name in args.task or ("lstm", "transformer"):
-        found = task(name)
-        sizes = ", ".join(f"{part} {len(rows):,}" for part, rows in found.parts.items())
+        chosen = task(name)
+        sizes = ", ".join(f"{part} {len(rows):,}" for part, rows in chosen.parts.items())
         if args.choose:
             print(f"\n{name}: {sizes}\n\n| λ | validation accuracy | nll |\n|---|---|---|")
             for kl_weight in (None, 1.0, 0.3, 0.1, 0.03):
-                got = fitted(found, 0, kl_weight).evaluate(found.parts["validation"], draws=16)
+                got = fitted(chosen, 0, kl_weight).evaluate(chosen.parts["validation"], draws=16)
                 print(f"| {kl_weight} | {got['accuracy']:.4f} | {got['nll']:.4f} |", flush=True)
             continue
-        print(f"\n{name}: {sizes}; λ = {found.kl_weight}\n")
+        print(f"\n{name}: {sizes}; λ = {chosen.kl_weight}\n")
         print("| seed | twin: accuracy | nll | posterior: accuracy | nll | half pruned |")
         print("|---|---|---|---|---|---|")
         differences = []
         for seed in range(args.seeds):
-            twin, post = fitted(found, seed, None), fitted(found, seed, found.kl_weight)
-            test = found.parts["test"]
+            twin, post = fitted(chosen, seed, None), fitted(chosen, seed, chosen.kl_weight)
+            test = chosen.parts["test"]
             cells = [twin.evaluate(test, draws=0), post.evaluate(test, draws=16)]
             half = post.prune(fraction=0.5).evaluate(test, draws=16)["accuracy"]
             differences.append(cells[1]["accuracy"] - cells[0]["accuracy"])

@@ -33,7 +33,7 @@ from step_nets import NETS
 
 def methods(net: str, estimator: str) -> dict[str, functools.partial[Taken]]:
     """What is compared, by name: how to make it."""
-    found = {
+    makers = {
         "by hand, compiled": functools.partial(by_hand, net, estimator, True),
         "by hand, eager": functools.partial(by_hand, net, estimator, False),
         "ours, inductor": functools.partial(ours, net, estimator, "inductor"),
@@ -41,11 +41,11 @@ def methods(net: str, estimator: str) -> dict[str, functools.partial[Taken]]:
         "ours, eager": functools.partial(ours, net, estimator, "eager"),
     }
     if estimator == "weight":
-        found["Pyro svi.step"] = functools.partial(pyro_svi, net)
+        makers["Pyro svi.step"] = functools.partial(pyro_svi, net)
     if estimator == "weight" and net == "mlp":
-        found["NumPyro, jitted step"] = functools.partial(numpyro_svi, False)
-        found["NumPyro, compiled loop"] = functools.partial(numpyro_svi, True)
-    return found
+        makers["NumPyro, jitted step"] = functools.partial(numpyro_svi, False)
+        makers["NumPyro, compiled loop"] = functools.partial(numpyro_svi, True)
+    return makers
 
 
 def alone(net: str, estimator: str, name: str) -> None:
@@ -81,15 +81,15 @@ def measure(
         made[name]()
         setup[name] = clock() - began
     seconds = interleaved(made, rounds, warm_up=2, clock=clock)
-    times = {name: [t / STEPS[net] * 1e3 for t in found] for name, found in seconds.items()}
+    times = {name: [t / STEPS[net] * 1e3 for t in turns] for name, turns in seconds.items()}
     yardstick = statistics.median(times["by hand, compiled"])
     print(f"\n{net}, {estimator}, batch 256, {torch.get_num_threads()} threads, {rounds} rounds\n")
     print("| method | × by hand, compiled | quartiles | set-up s |")
     print("|---|---|---|---|")
-    for name, found in times.items():
-        low, median, high = (t / yardstick for t in statistics.quantiles(found, n=4))
+    for name, turns in times.items():
+        low, median, high = (t / yardstick for t in statistics.quantiles(turns, n=4))
         print(f"| {name} | {median:.2f} | {low:.2f}–{high:.2f} | {setup[name]:.1f} |")
-    middle = {name: statistics.median(found) for name, found in times.items()}
+    middle = {name: statistics.median(turns) for name, turns in times.items()}
     faster = min(middle["by hand, compiled"], middle["by hand, eager"])
     print(f"\nagainst the faster of the two by hand: {middle['ours, inductor'] / faster:.2f} ×")
     return times
@@ -104,8 +104,8 @@ def plot(folder: pathlib.Path, path: str) -> None:
     panels = figure.subplots(2, (len(runs) + 1) // 2, squeeze=False).T.flat
     for (title, times), panel in zip(runs.items(), panels, strict=False):
         yardstick = statistics.median(times["by hand, compiled"])
-        for place, (name, found) in enumerate(reversed(times.items())):
-            low, median, high = (t / yardstick for t in statistics.quantiles(found, n=4))
+        for place, (name, turns) in enumerate(reversed(times.items())):
+            low, median, high = (t / yardstick for t in statistics.quantiles(turns, n=4))
             colour = "C0" if name.startswith("ours") else "0.55"
             error = [[median - low], [high - median]]
             panel.errorbar(median, place, xerr=error, fmt="o", color=colour, capsize=2)

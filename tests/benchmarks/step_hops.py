@@ -64,9 +64,9 @@ def counted(hops: Hops) -> Iterator[None]:
         file = frame.f_code.co_filename
         if file not in names:
             names[file] = name(file)
-        found = names[file]
-        if found is not None:
-            hops.calls.append(found)
+        module = names[file]
+        if module is not None:
+            hops.calls.append(module)
 
     before = sys.getprofile()
     sys.setprofile(note)

@@ -136,12 +136,12 @@ def numpyro_svi(compiled_loop: bool) -> Taken:
 
     svi = SVI(model, guide, numpyro.optim.Adam(1e-3), TraceMeanField_ELBO())
     state = svi.init(jax.random.PRNGKey(0), x, y)
-    held = [state]
+    carried = [state]
     update = jax.jit(svi.update)
 
     def one_by_one() -> None:
         for _ in range(STEPS["mlp"]):
-            held[0], loss = update(held[0], x, y)
+            carried[0], loss = update(carried[0], x, y)
             loss.block_until_ready()
 
     def many(state: object) -> tuple[object, jax.Array]:
@@ -151,7 +151,7 @@ def numpyro_svi(compiled_loop: bool) -> Taken:
     scanned = jax.jit(many)
 
     def in_a_loop() -> None:
-        held[0], losses = scanned(held[0])
+        carried[0], losses = scanned(carried[0])
         losses.block_until_ready()
 
     return in_a_loop if compiled_loop else one_by_one

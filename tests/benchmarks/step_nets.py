@@ -67,7 +67,7 @@ PLAIN: Layers = (nn.Linear, nn.Conv2d)
 
 
 class Cell(nn.Module):
-    """A mixed operation: convolutions, pooling and identity, weighed by a softmax."""
+    """A mixed operation: convolutions, pooling and identity, weighted by a softmax."""
 
     def __init__(self, channels: int, conv: Callable[..., nn.Module]) -> None:
         """Create the operations."""
@@ -80,9 +80,9 @@ class Cell(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Mix the operations."""
-        found = self.conv3(x), self.conv5(x), F.max_pool2d(x, 3, 1, 1), x
+        outputs = self.conv3(x), self.conv5(x), F.max_pool2d(x, 3, 1, 1), x
         weights = self.mix.softmax(0)
-        return torch.relu(sum(w * y for w, y in zip(weights, found, strict=True)))
+        return torch.relu(sum(w * y for w, y in zip(weights, outputs, strict=True)))
 
 
 def mlp(layers: Layers) -> nn.Module:

@@ -33,17 +33,17 @@ NETS = {"784–100–10": ([784, 100, 10], 300), "784–1000–1000–10": ([784
 
 def ways(path: Path, x: torch.Tensor, y: torch.Tensor) -> dict[str, AnySplit]:
     """The same rows by how they are held."""
-    found: dict[str, AnySplit] = {
+    splits: dict[str, AnySplit] = {
         "tensors in memory": bn.data.Split.of((x, y), classes=10),
         "file, mapped": bn.data.from_dataset((path, y)),
     }
     with mock.patch.object(file_rows, "available_memory", return_value=0.0):  # as if none fitted
-        found["file, row by row"] = bn.data.from_dataset((path, y))
-        found["file, row by row, 1 worker"] = bn.data.from_dataset((path, y), workers=1)
+        splits["file, row by row"] = bn.data.from_dataset((path, y))
+        splits["file, row by row, 1 worker"] = bn.data.from_dataset((path, y), workers=1)
     rows = TensorDataset(x, y)
-    found["Dataset"] = bn.data.from_dataset(rows, classes=10)
-    found["Dataset, 1 worker"] = bn.data.from_dataset(rows, classes=10, workers=1)
-    return found
+    splits["Dataset"] = bn.data.from_dataset(rows, classes=10)
+    splits["Dataset, 1 worker"] = bn.data.from_dataset(rows, classes=10, workers=1)
+    return splits
 
 
 def fit(sizes: list[int], data: AnySplit) -> Callable[[int], None]:
@@ -84,8 +84,8 @@ def main() -> None:
             print(f"\n{net}, batch {BATCH}, {args.threads} threads, {args.rounds} rounds\n")
             print("| rows | ms a step | quartiles | speed against memory |\n|---|---|---|---|")
             base = statistics.median(times["tensors in memory"])
-            for name, found in times.items():
-                low, median, high = statistics.quantiles(found, n=4)
+            for name, turns in times.items():
+                low, median, high = statistics.quantiles(turns, n=4)
                 print(f"| {name} | {median:.2f} | {low:.2f}–{high:.2f} | {base / median:.0%} |")
 
 

@@ -47,8 +47,8 @@ def ours(epochs: int) -> Moments:
 
     model = bn.models.GaussianNet(bn.nn.mlp([784, 50, 10]), prior_scale=PRIOR)
     post = bn.fit(model, _torch_data(), epochs=epochs, lr=LR, batch_size=BATCH, progress=False)
-    found = post.model.weight_posteriors().values()
-    return {n: (m.numpy(), s.numpy()) for n, (m, s) in zip(SHAPES, found, strict=True)}
+    posteriors = post.model.weight_posteriors().values()
+    return {n: (m.numpy(), s.numpy()) for n, (m, s) in zip(SHAPES, posteriors, strict=True)}
 
 
 def by_hand(local: bool, compiled: bool, permuted: bool, epochs: int) -> Moments:
@@ -74,12 +74,12 @@ def by_hand(local: bool, compiled: bool, permuted: bool, epochs: int) -> Moments
             measured(rows, targets).backward()
             optimizer.step()
             schedule.step()
-    found = {}
+    moments = {}
     for index, layer in enumerate(layers, 1):
-        found[f"w{index}"] = layer.loc.data.numpy(), layer.log_scale.data.exp().numpy()
+        moments[f"w{index}"] = layer.loc.data.numpy(), layer.log_scale.data.exp().numpy()
         bias = layer.bias_loc.data.numpy(), layer.bias_log_scale.data.exp().numpy()
-        found[f"b{index}"] = bias
-    return found
+        moments[f"b{index}"] = bias
+    return moments
 
 
 def _batches(
@@ -137,11 +137,11 @@ def pyro_svi(epochs: int) -> Moments:
             svi.step(rows, targets)
             schedule.step()
 
-    def found(site: str) -> Array:
+    def value(site: str) -> Array:
         value: Array = pyro.param(site).detach().numpy()
         return value
 
-    return {name: (found(f"{name}.loc"), found(f"{name}.scale")) for name in SHAPES}
+    return {name: (value(f"{name}.loc"), value(f"{name}.scale")) for name in SHAPES}
 
 
 def numpyro_svi(epochs: int) -> Moments:
@@ -186,8 +186,8 @@ def numpyro_svi(epochs: int) -> Moments:
     compiled = jax.jit(epoch)
     for index in range(epochs):
         state = compiled(state, jax.random.PRNGKey(index + 1))
-    found = {name: np.asarray(value) for name, value in svi.get_params(state).items()}
-    return {name: (found[f"{name}_loc"], found[f"{name}_scale"]) for name in SHAPES}
+    parameters = {name: np.asarray(value) for name, value in svi.get_params(state).items()}
+    return {name: (parameters[f"{name}_loc"], parameters[f"{name}_scale"]) for name in SHAPES}
 
 
 METHODS: dict[str, Callable[[int], Moments]] = {
@@ -202,8 +202,8 @@ METHODS: dict[str, Callable[[int], Moments]] = {
 
 
 def _data() -> tuple[Array, Array]:
-    held = np.load(os.environ["TIME_TO_BOUND_DATA"])
-    return held["x"], held["y"]
+    arrays = np.load(os.environ["TIME_TO_BOUND_DATA"])
+    return arrays["x"], arrays["y"]
 
 
 def _torch_data() -> tuple[torch.Tensor, torch.Tensor]:
@@ -252,8 +252,8 @@ def measured(method: str, epochs: int) -> tuple[float, float]:
     with tempfile.TemporaryDirectory() as cache:
         env = os.environ | {"TORCHINDUCTOR_CACHE_DIR": cache}
         run = subprocess.run(command, capture_output=True, text=True, check=True, env=env)
-    seconds, found = run.stdout.split()[-2:]
-    return float(seconds), float(found)
+    seconds, elbo = run.stdout.split()[-2:]
+    return float(seconds), float(elbo)
 
 
 def main() -> None:
@@ -294,9 +294,9 @@ def smallest_epochs() -> dict[str, tuple[int, float]]:
     reached = {}
     for method in METHODS:
         for epochs in range(1, MOST_EPOCHS + 1):
-            _, found = measured(method, epochs)
-            if found >= TARGET:
-                reached[method] = epochs, found
+            _, elbo = measured(method, epochs)
+            if elbo >= TARGET:
+                reached[method] = epochs, elbo
                 break
     return reached
 
@@ -314,9 +314,9 @@ def compare(reached: dict[str, tuple[int, float]], rounds: int) -> None:
         if method not in reached:
             print(f"| {method} | not within {MOST_EPOCHS} | | | |")
             continue
-        epochs, found = reached[method]
+        epochs, elbo = reached[method]
         low, median, high = (f(times[method]) / yardstick for f in (min, statistics.median, max))
-        print(f"| {method} | {epochs} | {found:.0f} | {median:.2f} | {low:.2f}–{high:.2f} |")
+        print(f"| {method} | {epochs} | {elbo:.0f} | {median:.2f} | {low:.2f}–{high:.2f} |")
 
 
 if __name__ == "__main__":

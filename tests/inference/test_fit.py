@@ -72,9 +72,9 @@ def test_posterior_is_where_the_steps_led(recording, net, xy):
     post = bn.fit(net, xy, optimizer=recording, schedule="constant", **FIT)
     tried, *steps = recording.steps
     end = [v - 0.05 * g for v, g in zip(steps[-1]["value"], steps[-1]["grad"], strict=True)]
-    found = [p.detach() for p in post.model.parameters()]
+    values = [p.detach() for p in post.model.parameters()]
     assert len(steps) == 12
-    assert all(bool(torch.isclose(a, b).all()) for a, b in zip(found, end, strict=True))
+    assert all(bool(torch.isclose(a, b).all()) for a, b in zip(values, end, strict=True))
     assert all(bool((gradient == 0).all()) for gradient in tried["grad"])
 
 
@@ -249,10 +249,10 @@ def test_best_chain_is_that_of_the_highest_bound(net, xy):
 @pytest.mark.parametrize("hook", [None, lambda event: None])
 def test_numbers_do_not_depend_on_who_is_looking(net, xy, numbers, tmp_path, hook):
     expected = numbers(bn.fit(net, xy, **FIT))
-    found = bn.fit(net, xy, on_step=hook, out=tmp_path / "run", checkpoint_every=1, **FIT)
-    assert numbers(found) == expected
-    found = bn.fit(net, xy, on_step=hook, validation=xy, **FIT)
-    assert {k: v for k, v in numbers(found).items() if "nll" not in k} == {
+    watched = bn.fit(net, xy, on_step=hook, out=tmp_path / "run", checkpoint_every=1, **FIT)
+    assert numbers(watched) == expected
+    watched = bn.fit(net, xy, on_step=hook, validation=xy, **FIT)
+    assert {k: v for k, v in numbers(watched).items() if "nll" not in k} == {
         k: v for k, v in expected.items() if "nll" not in k
     }
 

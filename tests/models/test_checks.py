@@ -30,13 +30,13 @@ def test_more_latents_than_memory_holds_are_refused_before_any_is_made(cls, late
     with pytest.raises(ValueError, match=rf"latents={latents} takes about .* MiB .* are free") as e:
         cls(784, latents=latents)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # KiB
-    found = re.search(r"about ([\d,]+) MiB", str(e.value))
-    assert found is not None
+    size = re.search(r"about ([\d,]+) MiB", str(e.value))
+    assert size is not None
     width = cls(784, latents=1).networks.first
     # The encoder's last layer has 2 or 3 outputs a latent, the decoder's first layer 1, or 2
     # with the scales of its posterior.
     exact = 16 * latents * 4 * width / 2**20
-    assert int(found[1].replace(",", "")) == pytest.approx(exact, rel=0.01)
+    assert int(size[1].replace(",", "")) == pytest.approx(exact, rel=0.01)
 
 
 @pytest.mark.parametrize("cls", [bn.models.ArdVae, bn.models.IndianBuffetVae])

@@ -93,11 +93,11 @@ def test_a_file_takes_raw_rows_and_gives_the_units_of_the_targets(tmp_path, like
     post.export(path)
     right = expected(post, likelihood)
     for rows in (120, 1):  # any number of rows
-        found = opened(path)(torch.tensor(raw_rows()[0][:rows])).detach().numpy()
-        np.testing.assert_allclose(found, right[:rows], rtol=1e-5, atol=1e-5)
+        outputs = opened(path)(torch.tensor(raw_rows()[0][:rows])).detach().numpy()
+        np.testing.assert_allclose(outputs, right[:rows], rtol=1e-5, atol=1e-5)
     with torch.no_grad():
-        found = post.compact(standardise=True)(torch.tensor(raw_rows()[0])).numpy()
-    np.testing.assert_allclose(found, right, rtol=1e-5, atol=1e-5)
+        outputs = post.compact(standardise=True)(torch.tensor(raw_rows()[0])).numpy()
+    np.testing.assert_allclose(outputs, right, rtol=1e-5, atol=1e-5)
 
 
 def test_few_bytes_take_raw_rows_too(tmp_path):
@@ -127,27 +127,27 @@ def metadata(path):
 def test_a_file_names_features_classes_and_outputs(tmp_path, suffix):
     post, path = fitted("categorical"), tmp_path / f"net{suffix}"
     post.export(path)
-    found = metadata(path)
-    assert found["inputs"] == {"shape": ["n", 3], "names": NAMES}
-    assert found["outputs"]["classes"] == CLASSES
-    assert found["outputs"]["are"] == "logits of the classes"
-    assert found["standardisation"]["x_mean"] == list(post.data.standardisation.x_mean)
+    described = metadata(path)
+    assert described["inputs"] == {"shape": ["n", 3], "names": NAMES}
+    assert described["outputs"]["classes"] == CLASSES
+    assert described["outputs"]["are"] == "logits of the classes"
+    assert described["standardisation"]["x_mean"] == list(post.data.standardisation.x_mean)
 
 
 def test_weights_in_safetensors_have_the_names_of_the_layers(tmp_path):
     post = fitted("gaussian")
     post.export(tmp_path / "net.safetensors")
-    found = safetensors.torch.load_file(tmp_path / "net.safetensors")
+    tensors = safetensors.torch.load_file(tmp_path / "net.safetensors")
     bare = post.compact().state_dict()
     units = {"x_mean", "x_scale", "factor", "shift"}
-    assert found.keys() == {f"net.{name}" for name in bare} | units
+    assert tensors.keys() == {f"net.{name}" for name in bare} | units
 
 
 def test_netcdf_opens_in_arviz(tmp_path):
     post = fitted("gaussian")
     post.export(tmp_path / "post.nc", draws=7)
-    found = az.from_netcdf(tmp_path / "post.nc")
-    assert found["posterior"].sizes["draw"] == 7
+    tree = az.from_netcdf(tmp_path / "post.nc")
+    assert tree["posterior"].sizes["draw"] == 7
     assert [path.name for path in tmp_path.iterdir()] == ["post.nc"]
 
 
@@ -176,9 +176,9 @@ def test_what_compress_gives_takes_rows_as_the_fit_or_raw_ones():
     units = data.info.standardisation
     inner = small.module(units.apply(torch.tensor(x)))
     right = inner.detach().numpy() * units.y_scale[0] + units.y_mean[0]
-    found = small.in_data_units()(torch.tensor(x)).detach().numpy()
-    np.testing.assert_allclose(found, right, rtol=1e-5)
-    assert np.corrcoef(found[:, 0], y)[0, 1] > 0.9
+    outputs = small.in_data_units()(torch.tensor(x)).detach().numpy()
+    np.testing.assert_allclose(outputs, right, rtol=1e-5)
+    assert np.corrcoef(outputs[:, 0], y)[0, 1] > 0.9
 
 
 class Laplace:

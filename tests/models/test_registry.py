@@ -105,6 +105,6 @@ def test_entry_points_register_and_a_broken_one_only_warns(monkeypatch):
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: points[group])
     registry._load_entry_points.cache_clear()
     with pytest.warns(RuntimeWarning, match="'package.models' are not registered.*no torch 1.12"):
-        found = bn.models.available()
-    assert found["ridge"].cls is Ridge
+        models = bn.models.available()
+    assert models["ridge"].cls is Ridge
     registry._load_entry_points.cache_clear()

@@ -175,7 +175,7 @@ callable_ = callable
 text = a(str)
 seed = whole(0, 2**63 - 1)
 small = whole(1, 10**6)  # what is drawn one by one
-held = whole(1, 2**33)  # what memory may have room for
+large = whole(1, 2**33)  # what memory may have room for
 positive = real(0.0)
 non_negative = real(0.0, closed="[")
 fraction = real(0.0, 1.0, closed="[]")

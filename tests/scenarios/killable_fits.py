@@ -132,7 +132,7 @@ def arguments(name: str) -> dict[str, Any]:
             "data": regression(),
             **{"steps": 14, "batch_size": 9, "lr": 0.05, "restarts": 2, "checkpoint_every": 3},
         }
-    if name == "traced":  # two shapes of batch, each recorded at its first step
+    if name == "traced":  # two shapes of batch, each traced at its first step
         return arguments("plain") | {"compile": "trace"}
     if name == "batched":  # chains of two KL weights batched, some of which stop early
         return arguments("plain") | {
@@ -142,7 +142,7 @@ def arguments(name: str) -> dict[str, Any]:
         }  # fmt: skip
     if name == "compiled":
         return arguments("plain") | {"batch_size": 27, "epochs": 16, "compile": "inductor"}
-    if name == "amortized":  # knots that come in at steps 2 and 6; recorded steps of three shapes
+    if name == "amortized":  # knots that come in at steps 2 and 6; traced steps of three shapes
         return arguments("plain") | {
             "kl_weight": bn.LogUniform(0.1, 10), "amortize": "piecewise", "compile": "trace",
             **{"epochs": 5, "restarts": 2, "checkpoint_every": 3},

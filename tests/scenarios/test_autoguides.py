@@ -83,8 +83,8 @@ def evidence_of_unit_interval() -> float:
 def evidence_of_simplex() -> float:
     """Dirichlet–multinomial, in closed form."""
     alpha, counts = torch.full((3,), 2.0), torch.bincount(COUNTS, minlength=3)
-    found = alpha.sum().lgamma() - (alpha.sum() + counts.sum()).lgamma()
-    return float(found + ((alpha + counts).lgamma() - alpha.lgamma()).sum())
+    constant = alpha.sum().lgamma() - (alpha.sum() + counts.sum()).lgamma()
+    return float(constant + ((alpha + counts).lgamma() - alpha.lgamma()).sum())
 
 
 def evidence_of_cholesky() -> float:
@@ -159,28 +159,28 @@ def fitted_with(guide: str, support: str) -> tuple[bn.Posterior, dict[str, float
 @pytest.mark.parametrize(("guide", "support"), CASES)
 def test_the_bound_is_just_below_the_evidence(guide: str, support: str) -> None:
     """Five standard errors above it at most, half a nat below it at most."""
-    _, found = fitted_with(guide, support)
+    _, metrics = fitted_with(guide, support)
     evidence = SUPPORTS[support][2]()
-    assert found["elbo"] < evidence + 5 * found["elbo_error"]
-    assert found["elbo"] > evidence - 0.5
+    assert metrics["elbo"] < evidence + 5 * metrics["elbo_error"]
+    assert metrics["elbo"] > evidence - 0.5
 
 
 @pytest.mark.slow_except("positive")
 @pytest.mark.parametrize("support", SUPPORTS)
 def test_so_it_is_of_a_fit_by_an_elbo_of_pyros(support: str) -> None:
-    _, found = fitted(AutoNormal, support, elbo=Trace_ELBO())
+    _, metrics = fitted(AutoNormal, support, elbo=Trace_ELBO())
     evidence = SUPPORTS[support][2]()
-    assert evidence - 0.5 < found["elbo"] < evidence + 5 * found["elbo_error"]
+    assert evidence - 0.5 < metrics["elbo"] < evidence + 5 * metrics["elbo_error"]
 
 
 @pytest.mark.slow_except("AutoDelta-unit interval", "AutoLaplaceApproximation-positive")
 @pytest.mark.parametrize("support", SUPPORTS)
 @pytest.mark.parametrize("guide", [AutoDelta, AutoLaplaceApproximation])
 def test_a_point_mass_has_an_infinite_divergence_and_no_weights(guide: Any, support: str) -> None:
-    post, found = fitted(guide, support)
-    assert found["kl"] == math.inf
-    assert found["elbo"] == -math.inf
-    assert math.isfinite(found["expected_log_lik"])
+    post, metrics = fitted(guide, support)
+    assert metrics["kl"] == math.inf
+    assert metrics["elbo"] == -math.inf
+    assert math.isfinite(metrics["expected_log_lik"])
     data = (torch.ones(len(SUPPORTS[support][1])), SUPPORTS[support][1])
     with pytest.raises(ValueError, match=f"{guide.__name__}.*all mass on one value of"):
         post.pareto_k(data, draws=20)
@@ -199,8 +199,8 @@ def test_only_sites_of_the_model_are_exported(guide: str, support: str) -> None:
     # log q of the unconstrained draw plus the Jacobian: exp(lp − log q) averages to the evidence.
     stats = tree["sample_stats"]
     weights = torch.tensor((stats["lp"] - stats["log_q"]).values).flatten()
-    found = float(torch.logsumexp(weights, 0)) - math.log(len(weights))
-    assert found == pytest.approx(SUPPORTS[support][2](), abs=0.6)
+    log_evidence = float(torch.logsumexp(weights, 0)) - math.log(len(weights))
+    assert log_evidence == pytest.approx(SUPPORTS[support][2](), abs=0.6)
 
 
 def test_a_reversed_order_of_sites_takes_no_closed_form_that_is_not_one() -> None:
@@ -223,8 +223,8 @@ def test_a_reversed_order_of_sites_takes_no_closed_form_that_is_not_one() -> Non
     post = bn.fit(
         bn.models.PyroPair(model, guide), (torch.ones(3), Y), steps=1, lr=1e-9, progress=False
     )
-    found = post.evaluate((torch.ones(3), Y), draws=500)["kl"]
-    assert found == pytest.approx(0.0, abs=5.5 * math.sqrt(0.375 / 500))
+    kl = post.evaluate((torch.ones(3), Y), draws=500)["kl"]
+    assert kl == pytest.approx(0.0, abs=5.5 * math.sqrt(0.375 / 500))
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 20])
@@ -245,7 +245,7 @@ def test_latents_of_rows_need_the_whole_sample(batch_size: int) -> None:
         return
     post = bn.fit(pair, (y, y), batch_size=batch_size, **options)
     evidence = float(dist.Normal(0.0, math.sqrt(2)).log_prob(y).sum())
-    found = post.evaluate((y, y), draws=200)
-    assert evidence - 0.5 < found["elbo"] < evidence + 5 * found["elbo_error"]
+    metrics = post.evaluate((y, y), draws=200)
+    assert evidence - 0.5 < metrics["elbo"] < evidence + 5 * metrics["elbo_error"]
     with pytest.raises(ValueError, match="20 rows of the training data"):
         post.evaluate((y[:5], y[:5]))

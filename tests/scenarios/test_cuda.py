@@ -79,8 +79,8 @@ def test_batched_chains_have_the_numbers_that_they_have_alone(net, xy, compile, 
     alone = bn.fit(net, xy, batched=False, **options)
     together = bn.fit(net, xy, **options)  # batched is the default here
     assert not [record for record in caplog.records if record.name == "bayesnas"]
-    for found, expected in zip(together.records(), alone.records(), strict=True):
-        assert torch.allclose(found.history, expected.history, rtol=1e-4)
+    for chain, expected in zip(together.records(), alone.records(), strict=True):
+        assert torch.allclose(chain.history, expected.history, rtol=1e-4)
 
 
 def test_a_batched_fit_of_graphs_resumes_exactly(net, xy, numbers, tmp_path):

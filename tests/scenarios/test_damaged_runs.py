@@ -81,9 +81,9 @@ def test_interrupted_run_says_how_to_go_on(edit, run):
         bn.load(run)
 
 
-@pytest.mark.parametrize("found", [1, 99, "2", None])
-def test_other_format(edit, run, net, xy, found):
-    edit(run, lambda content: content.update(format=found, versions={"bayesnas": "7.1"}))
+@pytest.mark.parametrize("stored", [1, 99, "2", None])
+def test_other_format(edit, run, net, xy, stored):
+    edit(run, lambda content: content.update(format=stored, versions={"bayesnas": "7.1"}))
     for act in (lambda: bn.load(run), lambda: bn.fit(net, xy, out=run, resume=True, **FIT)):
         with pytest.raises(ValueError, match=r"format .*written by bayesnas 7\.1.*reads format 2"):
             act()

@@ -64,12 +64,12 @@ def test_targets_keep_their_shape(name: str, batch_size: int) -> None:
         pair, (x, y), batch_size=batch_size, steps=400, lr=0.05, schedule="cosine", compile="trace"
     )
     assert float(post.model.own["loc"].detach()) == pytest.approx(slope(x, y), abs=0.15)
-    found = post.evaluate((x, y), draws=20)
+    metrics = post.evaluate((x, y), draws=20)
     w = post.sample(draws=20)["w"].reshape(-1, *[1] * len(shape))
     by_hand = dist.Normal(w * x, NOISE).log_prob(y).flatten(1).sum(1).mean()
-    assert found["expected_log_lik"] == pytest.approx(float(by_hand), rel=1e-4)
+    assert metrics["expected_log_lik"] == pytest.approx(float(by_hand), rel=1e-4)
     rmse = (w.mean() * x - y).square().mean().sqrt()
-    assert found["rmse"] == pytest.approx(float(rmse), rel=1e-3)
+    assert metrics["rmse"] == pytest.approx(float(rmse), rel=1e-3)
     assert post.predict(x, draws=3).shape == (3, *shape)
     tree = post.to_arviz(draws=4, data=(x, y))
     assert tree["observed_data"]["y"].shape == shape
@@ -106,10 +106,10 @@ def test_counts_are_no_labels() -> None:
 
     x, y = torch.linspace(0, 1, 10), torch.tensor([0, 2, 1, 3, 1, 2, 4, 2, 5, 3])
     post = bn.fit(bn.models.PyroPair(model, guide), (x, y), **OPTIONS)
-    found = post.evaluate((x, y), draws=5)
+    metrics = post.evaluate((x, y), draws=5)
     means = (post.sample(draws=5)["w"][:, None] + x).exp().mean(0)
-    assert found["rmse"] == pytest.approx(float((means - y).square().mean().sqrt()), rel=1e-4)
-    assert "accuracy" not in found
+    assert metrics["rmse"] == pytest.approx(float((means - y).square().mean().sqrt()), rel=1e-4)
+    assert "accuracy" not in metrics
 
 
 MISMATCHED = {

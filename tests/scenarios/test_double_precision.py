@@ -63,7 +63,7 @@ def test_every_number_is_double_to_the_end(
     assert others(model) == []
     eager, post = (bn.fit(model, data, compile=c, **QUICK) for c in (False, "trace"))
     assert others(post.model) == []
-    losses = [found.history()["loss"].values for found in (eager, post)]
+    losses = [each.history()["loss"].values for each in (eager, post)]
     assert losses[0].dtype == np.float64
     assert losses[1] == pytest.approx(losses[0], rel=1e-12)  # a λ or a step size of float32: 1e-8
     assert post.predict(data[0], draws=2).dtype == DOUBLE
@@ -105,8 +105,8 @@ def test_kl_and_log_likelihood_are_exact_to_double_precision(data: tuple[Tensor,
         mean, sd, prior = loc.numpy().astype(np.longdouble), np.longdouble(0.02), np.longdouble(0.3)
         kl += (np.log(prior / sd) + (sd**2 + mean**2) / (2 * prior**2) - 0.5).sum()
     with torch.no_grad():
-        found = float(bound_terms(model, x, y).kl_divergence())
-    assert found == pytest.approx(float(kl), rel=1e-13)  # 1e-7 where a scale was of float32
+        divergence = float(bound_terms(model, x, y).kl_divergence())
+    assert divergence == pytest.approx(float(kl), rel=1e-13)  # 1e-7 where a scale was of float32
 
     points = bn.models.GaussianNet(
         bn.nn.mlp([3, 4, 1]).double(), likelihood="gaussian", noise_scale=0.7, stochastic="none"
@@ -134,8 +134,8 @@ def test_least_squares_to_double_precision_and_to_single() -> None:
             progress=False,
         )  # fmt: skip
         layer = post.model.plain_module()
-        found = [*layer.weight[0].tolist(), layer.bias.item()]
-        errors[dtype] = float(np.abs(np.array(found) - exact).max())
+        weights = [*layer.weight[0].tolist(), layer.bias.item()]
+        errors[dtype] = float(np.abs(np.array(weights) - exact).max())
     assert errors[DOUBLE] < 1e-9
     assert errors[torch.float32] < 1e-4
 

@@ -48,9 +48,9 @@ def test_early_stopping_returns_the_best_epoch(net, xy, deteriorating):
     assert len(record.validation_nll) == best + 1 + 3 < 40
     assert min(record.validation_nll[best + 1 :]) >= record.validation_nll[best]
     assert post.history().sizes["step"] == 4 * (best + 1 + 3)
-    found = dict(post.model.named_parameters())
-    assert all(torch.equal(found[name], value) for name, value in states[best + 1].items())
-    assert any(not torch.equal(found[n], value) for n, value in states[best + 4].items())
+    parameters = dict(post.model.named_parameters())
+    assert all(torch.equal(parameters[name], value) for name, value in states[best + 1].items())
+    assert any(not torch.equal(parameters[n], value) for n, value in states[best + 4].items())
 
 
 def test_validation_alone_stops_nothing(net, xy, deteriorating, numbers):

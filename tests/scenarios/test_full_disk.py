@@ -22,11 +22,11 @@ def disk(request, tmp_path, monkeypatch):
         return
     mount = ["mount", "-t", "tmpfs", "-o", "size=192k", "tmpfs", str(tmp_path)]
     try:
-        found = subprocess.run(mount, capture_output=True, text=True, check=False)
+        mounted = subprocess.run(mount, capture_output=True, text=True, check=False)
     except FileNotFoundError:
         pytest.skip("there is no mount command here")
-    if found.returncode != 0:
-        pytest.skip(f"no file system may be mounted here: {found.stderr.strip()}")
+    if mounted.returncode != 0:
+        pytest.skip(f"no file system may be mounted here: {mounted.stderr.strip()}")
     try:
         yield tmp_path, lambda: _fill(tmp_path / "filler"), (tmp_path / "filler").unlink
     finally:

@@ -134,21 +134,21 @@ def check(folder, count):
         if (option, word) in RIGHT or len(ends) >= count:
             return
         words = [command, *COMMANDS.get(command, ["x"]), option, word]
-        found = outcome(words)
+        end = outcome(words)
         for written in list(folder.iterdir()):
-            found = f"{found}, wrote {written.name}"
+            end = f"{end}, wrote {written.name}"
             shutil.rmtree(written) if written.is_dir() else written.unlink()
-        ends.append((found, words))
+        ends.append((end, words))
 
     try:
         wrong()
     finally:
         os.chdir(here)
-    bad = [(found, words) for found, words in ends if found not in (1, 2)]
-    text = "\n".join(f"{' '.join(words)[:150]!r}: {found}" for found, words in bad)
+    bad = [(end, words) for end, words in ends if end not in (1, 2)]
+    text = "\n".join(f"{' '.join(words)[:150]!r}: {end}" for end, words in bad)
     if report := os.environ.get("FUZZ_REPORT"):
         Path(report).write_text(f"{len(ends)} lines, {len(bad)} bad\n{text}")
-    broken = [found for found, _ in bad if found != 0]
+    broken = [end for end, _ in bad if end != 0]
     assert not broken, text
     assert len(bad) <= 0.01 * count, text
 

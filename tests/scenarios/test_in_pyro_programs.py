@@ -77,10 +77,10 @@ def test_two_of_a_class_train_in_one_program_each_its_own(kind: str) -> None:
     (first, y), (second, _) = made(kind), made(kind)
     third = copy.deepcopy(first)
     for trained, others in ((first, (second, third)), (second, (first,)), (third, (first,))):
-        held, before = [values(m) for m in others], values(trained)
+        untouched, before = [values(m) for m in others], values(trained)
         assert svi(trained.model, trained.guide).step(X, y) == pytest.approx(0, abs=1e9)
         assert any(not torch.equal(a, b) for a, b in zip(before, values(trained), strict=True))
-        for other, old in zip(others, held, strict=True):
+        for other, old in zip(others, untouched, strict=True):
             assert all(torch.equal(a, b) for a, b in zip(old, values(other), strict=True))
 
 
@@ -111,9 +111,9 @@ def test_two_of_a_class_stand_in_one_larger_model(kind: str) -> None:
 def test_predictive_draws_from_prior_and_posterior(kind: str) -> None:
     model, y = made(kind)
     for options in ({}, {"guide": model.guide}):
-        found = Predictive(model.model, num_samples=3, return_sites=["y"], **options)(X)
-        assert found["y"].shape[0] == 3
-        assert found["y"].squeeze(1).shape[1:] == y.shape
+        draws = Predictive(model.model, num_samples=3, return_sites=["y"], **options)(X)
+        assert draws["y"].shape[0] == 3
+        assert draws["y"].squeeze(1).shape[1:] == y.shape
 
 
 @pytest.mark.slow

@@ -166,12 +166,12 @@ def test_users_model_and_data_are_unchanged(net, xy, numbers):
     mine = {id(tensor) for tensor in net.state_dict(keep_vars=True).values()}
     assert mine.isdisjoint(id(t) for t in post.model.state_dict(keep_vars=True).values())
     # Nor does the posterior change with the user's model or data.
-    held = numbers(post)
+    expected = numbers(post)
     with torch.no_grad():
         x.fill_(0.0)
         net.variational.assign("layer1.bias.loc", torch.full((6,), 9.0))
     net.likelihood = None
-    assert numbers(post.to("cpu")) == held
+    assert numbers(post.to("cpu")) == expected
     assert post.run.model.likelihood is not None
     assert bool(post.example[0].any())
 
@@ -201,23 +201,23 @@ def alone(net, xy, numbers):
 @pytest.mark.parametrize("outer", ["net", "traced", "pair"])
 def test_interleaved_fits_equal_the_same_alone(alone, xy, numbers, outer, inner):
     fits, expected = alone
-    found = []
+    posts = []
 
     def hook(event):
         torch.rand(3)  # a user who draws meanwhile
         if event.step in (1, 7):
-            found.append(fits[inner]())
-            found[-1].evaluate(xy, draws=2)
+            posts.append(fits[inner]())
+            posts[-1].evaluate(xy, draws=2)
 
     assert numbers(fits[outer](on_step=hook)) == expected[outer]
-    assert [numbers(post) for post in found] == [expected[inner]] * 2
+    assert [numbers(post) for post in posts] == [expected[inner]] * 2
 
 
 def test_fits_that_take_turns_equal_the_same_alone(alone, numbers):
     """Two fits whose steps alternate, in two threads that hand the turn to each other."""
     fits, expected = alone
     turns = threading.Semaphore(1), threading.Semaphore(0)
-    found, done = {}, [False, False]
+    by_name, done = {}, [False, False]
 
     def run(which, name):
         def hook(event):
@@ -226,7 +226,7 @@ def test_fits_that_take_turns_equal_the_same_alone(alone, numbers):
                 assert done[1 - which]  # the other fit has ended: nobody hands the turn on
 
         turns[which].acquire()
-        found[name] = numbers(fits[name](on_step=hook))
+        by_name[name] = numbers(fits[name](on_step=hook))
         done[which] = True
         for _ in range(2 * STEPS):
             turns[1 - which].release()
@@ -236,22 +236,22 @@ def test_fits_that_take_turns_equal_the_same_alone(alone, numbers):
         thread.start()
     for thread in threads:
         thread.join()
-    assert found == {name: expected[name] for name in ("net", "pair")}
+    assert by_name == {name: expected[name] for name in ("net", "pair")}
 
 
 def test_fits_in_threads_equal_the_same_alone(alone, numbers):
     fits, expected = alone
-    found = {}
+    by_name = {}
 
     def run(name):
-        found[name] = numbers(fits[name]())
+        by_name[name] = numbers(fits[name]())
 
     threads = [threading.Thread(target=run, args=(name,)) for name in fits]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert found == expected
+    assert by_name == expected
 
 
 def test_numbers_do_not_depend_on_what_was_drawn_before(net, xy, numbers):

@@ -70,8 +70,8 @@ SIXTEEN: dict[str, Any] = {"restarts": 16, "batched": True, "compile": "trace"}
 
 def mean_moments(post: bn.Posterior) -> tuple[Tensor, Tensor]:
     """Means and variances of the weights in the mean of all starts."""
-    found = [fitted_moments(post.chain(c)) for c in range(post.chains)]
-    locs, variances = zip(*found, strict=True)
+    moments = [fitted_moments(post.chain(c)) for c in range(post.chains)]
+    locs, variances = zip(*moments, strict=True)
     return torch.stack(locs).mean(0), torch.stack(variances).mean(0)
 
 
@@ -166,6 +166,6 @@ def test_one_fit_reaches_the_exact_mean_field_optimum_along_kl_weight(amortize) 
     )  # fmt: skip
     for kl_weight in (0.5, 1.3, 5.0, 17.0, 50.0):
         _, _, bound = exact_mean_field(x, y, kl_weight)
-        found = post.at(kl_weight).evaluate((x, y), draws=100)
-        assert found["elbo"] <= bound + 5 * found["elbo_error"]
-        assert found["elbo"] == pytest.approx(bound, rel=0.02)
+        metrics = post.at(kl_weight).evaluate((x, y), draws=100)
+        assert metrics["elbo"] <= bound + 5 * metrics["elbo_error"]
+        assert metrics["elbo"] == pytest.approx(bound, rel=0.02)

@@ -52,20 +52,22 @@ def test_killed_at_a_step(fit_processes, unbroken, tmp_path, name):
 )
 def test_killed_at_what_is_done_to_a_file(fit_processes, unbroken, tmp_path, name, stride):
     """Half-written files, the moments around every replacement, the last save, the clean-up."""
-    held = []
+    left_behind = []
     for event in range(1, 200, stride):
         out = tmp_path / str(event)
         if fit_processes(name, out, {"files": event})["status"] == DONE:
             break
-        held.append(_held(out))
-        assert fit_processes.finish(name, out) == unbroken(name)[0], f"event {event}: {held[-1]}"
+        left_behind.append(_files_in(out))
+        assert fit_processes.finish(name, out) == unbroken(name)[0], (
+            f"event {event}: {left_behind[-1]}"
+        )
         assert sorted(path.name for path in out.iterdir()) == ["posterior.safetensors", "run.json"]
     else:
         pytest.fail("the fit never ended")
     if stride > 1:
         return
     # What the kills left behind: that they hit where they were meant to.
-    assert set() in held
+    assert set() in left_behind
     for left in (
         {".run.json.partial"},
         {"run.json", ".checkpoint.safetensors.partial"},
@@ -74,10 +76,10 @@ def test_killed_at_what_is_done_to_a_file(fit_processes, unbroken, tmp_path, nam
         {"run.json", "checkpoint.safetensors", "posterior.safetensors", ".run.json.partial"},
         {"run.json", "checkpoint.safetensors", "posterior.safetensors", "finished"},
     ):
-        assert left in held
+        assert left in left_behind
 
 
-def _held(out: Path) -> set[str]:
+def _files_in(out: Path) -> set[str]:
     names = {path.name for path in out.iterdir()} if out.exists() else set()
     if "run.json" in names and json.loads((out / "run.json").read_text())["status"] == "finished":
         names.add("finished")
@@ -146,11 +148,11 @@ def test_killed_at_20_random_instants_of_a_life(fit_processes, tmp_path):
             whole = min(whole, time.monotonic() - began)
         with_checkpoint += (out / "checkpoint.safetensors").exists()
         assert fit_processes.finish("long", out) == result, f"killed after {instant} s"
-    found = f"{killed} fits killed, {with_checkpoint} of them with a checkpoint"
-    sys.stdout.write(f"{found}\n")
-    assert killed == 20, found
+    summary = f"{killed} fits killed, {with_checkpoint} of them with a checkpoint"
+    sys.stdout.write(f"{summary}\n")
+    assert killed == 20, summary
     # How many were far enough for one depends on the load of the machine.
-    assert with_checkpoint >= 3, found
+    assert with_checkpoint >= 3, summary
 
 
 def _seconds(order: str) -> float:

@@ -147,8 +147,8 @@ def test_arrays_are_split_together(tensors, y):
     data = bn.data.from_arrays(tensors, y, test=0.3, validation=0.2)
     whole = sum(len(part) for part in (data.train, data.validation, data.test))
     assert whole == 27
-    found = data.test.x.tensors["numbers"]
-    rows = (tensors["numbers"] == found.T).nonzero()[:, 0]  # both in the order of the data
+    numbers = data.test.x.tensors["numbers"]
+    rows = (tensors["numbers"] == numbers.T).nonzero()[:, 0]  # both in the order of the data
     for name, value in tensors.items():
         assert torch.equal(value[rows], data.test.x.tensors[name])
         assert value.dtype == data.test.x.tensors[name].dtype

@@ -93,11 +93,11 @@ def test_latents_of_every_row_are_measured_part_by_part(xy, in_parts):
     x, y = xy[0], xy[0][:, 2].contiguous()
     pair = bn.models.PyroPair(model, guide)
     post = bn.fit(pair, bn.data.from_dataset((x, y)), **FIT)
-    found = post.evaluate(bn.data.from_dataset((x, y)))
+    metrics = post.evaluate(bn.data.from_dataset((x, y)))
     slope = post.model.own["slope"].item()
     each = 0.5 * (0.8**2 + (slope * x[:, 1]).square() - 1) - np.log(0.8)
-    assert found["kl"] == pytest.approx(each.sum().item(), rel=1e-5)
-    assert found == pytest.approx(post.evaluate((x, y)), rel=1e-6)
+    assert metrics["kl"] == pytest.approx(each.sum().item(), rel=1e-5)
+    assert metrics == pytest.approx(post.evaluate((x, y)), rel=1e-6)
 
 
 def test_an_iterable_is_fitted_in_its_own_order(net, xy, numbers):
@@ -170,8 +170,8 @@ if where == "memory":
     np.load(path)
 data = bn.data.from_dataset((path, torch.arange(int(sys.argv[4])) % 10))
 post = bn.fit(net, data, epochs=1, **options)
-found = post.evaluate(data, draws=2)
-print(json.dumps({"grown": peak() - before, "nll": found["nll"]}))
+metrics = post.evaluate(data, draws=2)
+print(json.dumps({"grown": peak() - before, "nll": metrics["nll"]}))
 """
 
 
@@ -197,6 +197,6 @@ def test_a_set_four_times_the_allowed_memory_is_fitted_and_measured(tmp_path):
     assert "MemoryError" in run("memory").stderr
     streamed = run("file")
     assert streamed.returncode == 0, streamed.stderr
-    found = json.loads(streamed.stdout)
-    assert found["grown"] < limit
-    assert found["nll"] < 10
+    measured = json.loads(streamed.stdout)
+    assert measured["grown"] < limit
+    assert measured["nll"] < 10

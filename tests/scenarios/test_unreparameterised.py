@@ -56,7 +56,7 @@ def test_a_fit_with_an_elbo_of_pyros_is_evaluated_all_the_same() -> None:
     model, guide = counted()
     pair = bn.models.PyroPair(model, guide, elbo=Trace_ELBO())
     post = bn.fit(pair, DATA, steps=2, lr=1e-6, progress=False)
-    found = post.evaluate(DATA, draws=4000)
+    metrics = post.evaluate(DATA, draws=4000)
     # Binomial(3, ½) against Poisson(2), by enumeration
     count = torch.arange(4.0)
     q, p = dist.Binomial(3, 0.5), dist.Poisson(2.0)
@@ -64,5 +64,5 @@ def test_a_fit_with_an_elbo_of_pyros_is_evaluated_all_the_same() -> None:
     kl = (weight * (q.log_prob(count) - p.log_prob(count))).sum().item()
     squares = (weight * (DATA[1][:, None] - count).square().sum(0)).sum().item()
     log_lik = -0.5 * squares - 2 * math.log(2 * math.pi)
-    assert found["kl"] == pytest.approx(kl, abs=0.03)
-    assert found["expected_log_lik"] == pytest.approx(log_lik, abs=5 * found["elbo_error"])
+    assert metrics["kl"] == pytest.approx(kl, abs=0.03)
+    assert metrics["expected_log_lik"] == pytest.approx(log_lik, abs=5 * metrics["elbo_error"])

@@ -50,7 +50,7 @@ def masked(z: Tensor, y: Tensor | None = None) -> None:
         pyro.sample("y", dist.Normal(w * z[:, 0], NOISE), obs=y)
 
 
-def masked_law(z: Tensor, y: Tensor | None = None) -> None:
+def masked_distribution(z: Tensor, y: Tensor | None = None) -> None:
     w = pyro.sample("w", dist.Normal(0.0, 1.0))
     with pyro.plate("data", len(z)):
         pyro.sample("y", dist.Normal(w * z[:, 0], NOISE).mask(z[:, 1] > 0), obs=y)
@@ -145,7 +145,9 @@ def gaussian(w: Tensor) -> Tensor:
 
 PROGRAMS = {
     "mask": Program(masked, Y, lambda w: dist.Normal(w * X, NOISE).log_prob(Y) * SEEN),
-    "masked law": Program(masked_law, Y, lambda w: dist.Normal(w * X, NOISE).log_prob(Y) * SEEN),
+    "masked distribution": Program(
+        masked_distribution, Y, lambda w: dist.Normal(w * X, NOISE).log_prob(Y) * SEEN
+    ),
     "scale": Program(scaled, CLEAN, lambda w: 0.25 * gaussian(w)),
     "weights": Program(weighted, CLEAN, lambda w: (1.0 + SEEN) * gaussian(w)),
     "factor outside": Program(
@@ -211,14 +213,14 @@ def test_the_terms_of_every_batch_are_those_by_hand(name: str, batch_size: int, 
         on_step=after_step, compile=False,
     )  # fmt: skip
     history = post.history()
-    found = history["expected_log_lik"].values[0]
+    log_lik = history["expected_log_lik"].values[0]
     if elbo is None:
-        assert found == pytest.approx(by_hand, rel=1e-4)
+        assert log_lik == pytest.approx(by_hand, rel=1e-4)
         exact_kl = float(torch.distributions.kl_divergence(q, p))
         assert history["kl"].values[0] == pytest.approx([exact_kl] * 4, rel=1e-4)
     else:  # the whole bound stands there
         bounds = [lik - 0.5 * divergence for lik, divergence in zip(by_hand, kl, strict=True)]
-        assert found == pytest.approx(bounds, rel=1e-4, abs=1e-3)
+        assert log_lik == pytest.approx(bounds, rel=1e-4, abs=1e-3)
 
 
 @pytest.mark.slow
@@ -255,8 +257,8 @@ def test_evaluation_and_export_are_those_of_the_draws(name: str, fits: Any) -> N
     )
     draws = torch.tensor(tree["posterior"]["w"].values[0])
     rows = torch.stack([program.rows(w) for w in draws])
-    found = torch.tensor(tree["log_likelihood"][program.target].values[0])
-    assert torch.allclose(found, rows.double(), atol=1e-4)
+    log_lik = torch.tensor(tree["log_likelihood"][program.target].values[0])
+    assert torch.allclose(log_lik, rows.double(), atol=1e-4)
     once = torch.stack([program.once(w) for w in draws])
     lp = rows.sum(-1) + once + dist.Normal(0.0, 1.0).log_prob(draws)
     stats = torch.tensor(tree["sample_stats"]["lp"].values[0])
@@ -267,15 +269,15 @@ def test_evaluation_and_export_are_those_of_the_draws(name: str, fits: Any) -> N
 
     values = post.sample(draws=40)["w"]  # the draws of the evaluation, by one seed
     terms = torch.stack([program.rows(w).sum() + program.once(w) for w in values])
-    found = post.evaluate(data, draws=40)
-    assert found["expected_log_lik"] == pytest.approx(float(terms.mean()), rel=1e-4)
+    metrics = post.evaluate(data, draws=40)
+    assert metrics["expected_log_lik"] == pytest.approx(float(terms.mean()), rel=1e-4)
     rows = torch.stack([program.rows(w) for w in values])
     seen = SEEN if "mask" in name else torch.ones(N, dtype=torch.bool)  # what counts in a mean
     nll = math.log(40) - torch.logsumexp(rows, 0)[seen].mean()
-    assert found["nll"] == pytest.approx(float(nll), rel=1e-3)
+    assert metrics["nll"] == pytest.approx(float(nll), rel=1e-3)
     loc, scale = post.model.own["loc"].detach(), post.model.own["scale"].detach().exp()
     kl = torch.distributions.kl_divergence(dist.Normal(loc, scale), dist.Normal(0.0, 1.0))
-    assert found["kl"] == pytest.approx(float(kl), rel=1e-4)
+    assert metrics["kl"] == pytest.approx(float(kl), rel=1e-4)
     assert post.predict(Z, draws=3).shape == (3, N)
     assert math.isfinite(post.pareto_k(data, draws=100))
 
@@ -356,8 +358,8 @@ def test_rows_drawn_by_the_program_itself_are_trained_with_and_named_in_evaluati
     def model(x: Tensor, y: Tensor | None = None) -> None:
         w = pyro.sample("w", dist.Normal(0.0, 1.0))
         with pyro.plate("data", len(x), subsample_size=8) as index:
-            law = dist.Normal(w * x[index], NOISE)
-            pyro.sample("y", law, obs=None if y is None else y[index])
+            likelihood = dist.Normal(w * x[index], NOISE)
+            pyro.sample("y", likelihood, obs=None if y is None else y[index])
 
     post = bn.fit(bn.models.PyroPair(model, guide), (X, CLEAN), **CONVERGED)
     mean, deviation = exact(PROGRAMS["no plate"])
@@ -387,8 +389,8 @@ def test_summed_sites_belong_to_the_likelihood(batch_size: int, kl_weight: float
     pair = bn.models.PyroPair(mixture, guide, elbo=TraceEnum_ELBO(max_plate_nesting=1))
     post = bn.fit(pair, (X, y), kl_weight=kl_weight, batch_size=batch_size, **CONVERGED)
     grid = torch.linspace(-3, 3, 4001)
-    law = [dist.Normal(grid[:, None] + 2.0 * k, NOISE).log_prob(y) for k in (0, 1)]
-    log_lik = (torch.logaddexp(*law) - math.log(2)).sum(-1)
+    components = [dist.Normal(grid[:, None] + 2.0 * k, NOISE).log_prob(y) for k in (0, 1)]
+    log_lik = (torch.logaddexp(*components) - math.log(2)).sum(-1)
     weights = torch.softmax(dist.Normal(0.0, 1.0).log_prob(grid) + log_lik / kl_weight, 0)
     mean = float((weights * grid).sum())
     deviation = float((weights * (grid - mean) ** 2).sum().sqrt())
@@ -398,13 +400,13 @@ def test_summed_sites_belong_to_the_likelihood(batch_size: int, kl_weight: float
     values = post.sample(draws=30)["w"]
     joint = [dist.Normal(values[:, None] + 2.0 * k, NOISE).log_prob(y) for k in (0, 1)]
     rows = torch.logaddexp(*joint) - math.log(2)
-    found = post.evaluate((X, y), draws=30)
-    assert found["expected_log_lik"] == pytest.approx(float(rows.sum(-1).mean()), rel=1e-4)
+    metrics = post.evaluate((X, y), draws=30)
+    assert metrics["expected_log_lik"] == pytest.approx(float(rows.sum(-1).mean()), rel=1e-4)
     nll = math.log(30) - torch.logsumexp(rows, 0).mean()
-    assert found["nll"] == pytest.approx(float(nll), rel=1e-4)
+    assert metrics["nll"] == pytest.approx(float(nll), rel=1e-4)
     loc, scale = post.model.own["loc"].detach(), post.model.own["scale"].detach().exp()
     kl = torch.distributions.kl_divergence(dist.Normal(loc, scale), dist.Normal(0.0, 1.0))
-    assert found["kl"] == pytest.approx(float(kl), rel=1e-4)
+    assert metrics["kl"] == pytest.approx(float(kl), rel=1e-4)
     means = post.predict(X, draws=30)
     assert torch.allclose(means, (values[:, None] + 1.0).expand(30, N), atol=1e-5)
     log_lik = post.to_arviz(draws=3, data=(X, y))["log_likelihood"]["y"]
@@ -476,8 +478,8 @@ def test_a_factor_of_the_guide_is_part_of_its_density() -> None:
         bn.models.PyroPair(model, guide), (X, X), steps=1, lr=1e-9, batch_size=7, progress=False
     )
     kl = 0.5 * (0.25 + 0.16 - 1) - math.log(0.5)
-    found = post.evaluate((X, X), draws=2000)
-    assert found["kl"] == pytest.approx(kl, abs=0.1)
+    metrics = post.evaluate((X, X), draws=2000)
+    assert metrics["kl"] == pytest.approx(kl, abs=0.1)
     tree = post.to_arviz(draws=5)
     assert list(tree["posterior"].data_vars) == ["s"]
     s = torch.tensor(tree["posterior"]["s"].values)
@@ -507,8 +509,8 @@ def test_the_target_is_named_where_several_sites_are_observed() -> None:
     post = bn.fit(bn.models.PyroPair(model, guide, target="second"), (X, y), **options)
     w = post.sample(draws=30)["w"]
     by_hand = 2 * dist.Normal(w[:, None] * X, NOISE).log_prob(CLEAN).sum(-1).mean()
-    found = post.evaluate((X, y), draws=30)
-    assert found["expected_log_lik"] == pytest.approx(float(by_hand), rel=1e-4)
+    metrics = post.evaluate((X, y), draws=30)
+    assert metrics["expected_log_lik"] == pytest.approx(float(by_hand), rel=1e-4)
     assert torch.allclose(post.predict(X, draws=30), -w[:, None] * X)
 
 

@@ -89,8 +89,8 @@ def test_a_weighted_fit_is_weighted_least_squares(rows: Any) -> None:
     settings = {"steps": 400, "lr": 0.05, "batch_size": 30, "progress": False}
     post = bn.fit(model, (x, y), kl_weight=0.0, sample_weight=weights, **settings)
     layer = post.model.plain_module()
-    found = [*layer.weight[0].tolist(), layer.bias.item()]
-    assert found == pytest.approx(exact.tolist(), abs=1e-3)
+    coefficients = [*layer.weight[0].tolist(), layer.bias.item()]
+    assert coefficients == pytest.approx(exact.tolist(), abs=1e-3)
 
 
 @pytest.mark.slow_except("1-options1")
@@ -143,10 +143,10 @@ def test_classes_weigh_as_in_scikit_learn(class_weight: Any) -> None:
 def test_balanced_weights_are_scikit_learns_and_multiply_those_of_rows() -> None:
     y = torch.tensor([0, 0, 0, 2, 2, 1])
     split = Split.of((torch.zeros(6, 3), y))
-    found = example_weights(MODELS["net"](), split, split, torch.arange(6), "balanced")
+    weights = example_weights(MODELS["net"](), split, split, torch.arange(6), "balanced")
     labels = y.numpy()
     expected = compute_class_weight("balanced", classes=np.arange(3), y=labels)[labels]
-    assert torch.allclose(found, torch.tensor(expected * np.arange(6)))
+    assert torch.allclose(weights, torch.tensor(expected * np.arange(6)))
 
 
 def test_a_weighted_run_is_resumed_with_its_weights(rows: Any, tmp_path: Any) -> None:
@@ -157,7 +157,7 @@ def test_a_weighted_run_is_resumed_with_its_weights(rows: Any, tmp_path: Any) ->
     assert again.evaluate((x, y)) == post.evaluate((x, y))
     assert bn.load(tmp_path / "run").evaluate((x, y)) == post.evaluate((x, y))
     for other in (None, weights + 1):
-        with pytest.raises(ValueError, match="weighed its examples otherwise"):
+        with pytest.raises(ValueError, match="weighted its examples otherwise"):
             bn.fit(MODELS["net"](), (x, y), sample_weight=other, **options)
     tree = post.to_arviz(draws=3, data=(x, y))
     assert "lp" not in tree["sample_stats"]  # the log target of other weights

@@ -69,20 +69,20 @@ def test_data_enter_every_method_alike(table: pd.DataFrame) -> None:
         "refine": QUICK,
     }.items():
         call = getattr(post, name)
-        found, expected = (call(data=data, **options) for data in (pair, tensors))
+        result, expected = (call(data=data, **options) for data in (pair, tensors))
         if name == "to_arviz":
-            found, expected = (tree["log_likelihood"].to_dataset() for tree in (found, expected))
-            assert found.equals(expected)
+            result, expected = (tree["log_likelihood"].to_dataset() for tree in (result, expected))
+            assert result.equals(expected)
         elif name == "refine":
-            assert found.history().equals(expected.history())
+            assert result.history().equals(expected.history())
         else:
-            assert str(found) == str(expected)
+            assert str(result) == str(expected)
     posts = bn.fit(small(), pair, kl_weight=[0.1, 1.0], **QUICK)
     assert posts.frontier([0.1], pair).equals(posts.frontier([0.1], tensors))
     edges = {("x", "y"): [nn.Linear(3, 2), nn.Linear(3, 2)]}
     search = bn.models.LatentStructureNet(bn.nn.Graph(edges, example=torch.zeros(2, 3)))
-    found = bn.fit(search, pair, **QUICK).retrain(pair, **QUICK)
-    assert found.evaluate(pair) == found.evaluate(tensors)
+    result = bn.fit(search, pair, **QUICK).retrain(pair, **QUICK)
+    assert result.evaluate(pair) == result.evaluate(tensors)
 
 
 BROKEN: dict[str, tuple[Any, str]] = {
@@ -179,21 +179,21 @@ def test_several_labels_a_row(dtype: torch.dtype) -> None:
     y = x[:, :3] + 0.5 * torch.randn(50, 3, generator=generator) > 0
     model = bn.models.GaussianNet(bn.nn.mlp([4, 3]), likelihood="bernoulli")
     post = bn.fit(model, (x, y.to(dtype)), steps=60, lr=0.05, batch_size=20, progress=False)
-    found = post.evaluate((x, y.to(dtype)), draws=0)
+    metrics = post.evaluate((x, y.to(dtype)), draws=0)
     logits = post.model.plain_module()(x).detach()
     losses = F.binary_cross_entropy_with_logits(logits, y.float(), reduction="none")
-    assert found["expected_log_lik"] == pytest.approx(-losses.sum().item(), rel=1e-5)
-    assert found["nll"] == pytest.approx(losses.sum(1).mean().item(), rel=1e-5)
+    assert metrics["expected_log_lik"] == pytest.approx(-losses.sum().item(), rel=1e-5)
+    assert metrics["nll"] == pytest.approx(losses.sum(1).mean().item(), rel=1e-5)
     right = (logits > 0) == y
-    assert found["accuracy"] == pytest.approx(right.float().mean().item(), rel=1e-6)
-    assert found["accuracy"] > 0.7
+    assert metrics["accuracy"] == pytest.approx(right.float().mean().item(), rel=1e-6)
+    assert metrics["accuracy"] > 0.7
     confidence = torch.maximum(logits.sigmoid(), 1 - logits.sigmoid()).flatten()
     bins = (confidence * 15).long()
     gaps = [
         (confidence[bins == b] - right.flatten()[bins == b].float()).sum().abs()
         for b in bins.unique()
     ]
-    assert found["ece"] == pytest.approx(float(sum(gaps)) / 150, abs=1e-5)
+    assert metrics["ece"] == pytest.approx(float(sum(gaps)) / 150, abs=1e-5)
     assert post.predict(x, draws=7).shape == (7, 50, 3)
 
 
@@ -233,9 +233,9 @@ def test_poisson_is_the_generalised_linear_model(points: Any) -> None:
     assert layer.weight.detach().numpy()[0] == pytest.approx(expected.coef_, abs=1e-3)
     assert layer.bias.item() == pytest.approx(expected.intercept_, abs=1e-3)
     means = expected.predict(x)
-    found = post.evaluate((x, y), draws=0)
-    assert found["nll"] == pytest.approx(-stats.poisson.logpmf(y, means).mean(), abs=1e-4)
-    assert found["rmse"] == pytest.approx(np.sqrt(np.mean((means - y) ** 2)), rel=1e-3)
+    metrics = post.evaluate((x, y), draws=0)
+    assert metrics["nll"] == pytest.approx(-stats.poisson.logpmf(y, means).mean(), abs=1e-4)
+    assert metrics["rmse"] == pytest.approx(np.sqrt(np.mean((means - y) ** 2)), rel=1e-3)
     assert post.predict(x, draws=1)[0].numpy() == pytest.approx(means, rel=1e-2)
 
 
@@ -255,8 +255,8 @@ def test_negative_binomial_learns_its_dispersion(points: Any) -> None:
     best = minimum(nll, np.zeros(4))
     post = maximum_likelihood("negative-binomial", 1, x, y)
     layer, likelihood = post.model.plain_module(), post.model.likelihood
-    found = [layer.bias.item(), *layer.weight[0].tolist(), likelihood.log_dispersion.item()]
-    assert found == pytest.approx(best.x, abs=5e-3)
+    parameters = [layer.bias.item(), *layer.weight[0].tolist(), likelihood.log_dispersion.item()]
+    assert parameters == pytest.approx(best.x, abs=5e-3)
     assert post.evaluate((x, y), draws=0)["nll"] == pytest.approx(best.fun, abs=1e-4)
 
 
@@ -281,11 +281,11 @@ def test_ordinal_is_the_proportional_odds_model(points: Any) -> None:
     cuts = likelihood.cuts.detach() - layer.bias  # the bias moves all of them
     assert cuts[0].item() == pytest.approx(best.x[2], abs=5e-3)
     assert cuts.diff().log().tolist() == pytest.approx(best.x[3:], abs=5e-3)
-    found = post.evaluate((x, y), draws=0)
-    assert found["nll"] == pytest.approx(best.fun, abs=1e-4)
+    metrics = post.evaluate((x, y), draws=0)
+    assert metrics["nll"] == pytest.approx(best.fun, abs=1e-4)
     assert post.predict(x, draws=1)[0].numpy() == pytest.approx(probabilities(best.x), abs=5e-3)
     expected = (probabilities(best.x).argmax(1) == y).mean()
-    assert found["accuracy"] == pytest.approx(expected, abs=0.02)
+    assert metrics["accuracy"] == pytest.approx(expected, abs=0.02)
 
 
 def test_heteroscedastic_finds_where_the_noise_is(points: Any) -> None:
@@ -349,12 +349,12 @@ def test_a_likelihood_of_ones_own_is_fitted_saved_and_given_again(
     def nll(w: np.ndarray) -> float:
         return -stats.t.logpdf(y, 3, w[0] + x @ w[1:3], np.exp(w[3])).mean()
 
-    best, own = minimum(nll, np.zeros(4)), StudentT(3.0)
-    post = maximum_likelihood(own, 1, x, y)
+    best, student_t = minimum(nll, np.zeros(4)), StudentT(3.0)
+    post = maximum_likelihood(student_t, 1, x, y)
     layer, likelihood = post.model.plain_module(), post.model.likelihood
-    found = [layer.bias.item(), *layer.weight[0].tolist(), likelihood.own.log_scale.item()]
-    assert found == pytest.approx(best.x, abs=5e-3)
-    assert own.log_scale.item() == 0.0  # it is copied, as a net is
+    parameters = [layer.bias.item(), *layer.weight[0].tolist(), likelihood.own.log_scale.item()]
+    assert parameters == pytest.approx(best.x, abs=5e-3)
+    assert student_t.log_scale.item() == 0.0  # it is copied, as a net is
     assert post.evaluate((x, y), draws=0)["nll"] == pytest.approx(best.fun, abs=1e-4)
 
     post.save(tmp_path / "run")
@@ -367,7 +367,7 @@ def test_a_likelihood_of_ones_own_is_fitted_saved_and_given_again(
     assert loaded.evaluate((x, y)) == post.evaluate((x, y))
     bn.fit(small(), (np.zeros((4, 3)), [0, 1, 0, 1]), out=tmp_path / "other", **QUICK)
     with pytest.raises(ValueError, match="likelihood is for a run with a likelihood of one's own"):
-        bn.load(tmp_path / "other", likelihood=own)
+        bn.load(tmp_path / "other", likelihood=student_t)
 
 
 class Wide:

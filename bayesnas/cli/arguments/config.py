@@ -110,8 +110,8 @@ def _words(
             hint = f"; did you mean {near[0].replace('_', '-')!r}?" if near else ""
             raise ValueError(f"config: {path} has {key!r}, which is no option of a fit{hint}")
         if name not in taken:
-            found = _option(actions[name], path, key, value)
-            (options if actions[name].option_strings else positional).extend(found)
+            option = _option(actions[name], path, key, value)
+            (options if actions[name].option_strings else positional).extend(option)
     return positional, options
 
 

@@ -69,17 +69,17 @@ def kl_weight(text: str) -> float | list[float] | KLRange:
     """
     separator = ":" if ":" in text else ","
     try:
-        found = [float(word) for word in text.split(separator)]
+        numbers = [float(word) for word in text.split(separator)]
     except ValueError:
-        found = []
-    if separator == "," and found:
-        return found[0] if len(found) == 1 else found
-    if len(found) != 2 or not 0 < found[0] < found[1] < math.inf:
+        numbers = []
+    if separator == "," and numbers:
+        return numbers[0] if len(numbers) == 1 else numbers
+    if len(numbers) != 2 or not 0 < numbers[0] < numbers[1] < math.inf:
         raise argparse.ArgumentTypeError(
             "must be a number, several with commas between, or a range LOW:HIGH with "
             f"0 < LOW < HIGH, got {text!r}"
         )
-    return KLRange(found[0], found[1])
+    return KLRange(numbers[0], numbers[1])
 
 
 def path_word(text: str) -> Path:

@@ -84,7 +84,7 @@ def _leave_one_out(
     import arviz as az
 
     loo_of: Any = az.loo  # without types in ArviZ 0.23
-    found, large = {}, {}
+    scores, large = {}, {}
     for folder, (post, data) in opened.items():
         if post.kl_weight != 1:
             note(
@@ -95,11 +95,11 @@ def _leave_one_out(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that k̂ is large stands in the table
             loo = loo_of(_readable(post, data), pointwise=True, reff=1.0)
-        found[str(folder)] = loo
+        scores[str(folder)] = loo
         large[str(folder)] = int((loo.pareto_k.values > _GOOD_K).sum())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        frame = az.compare(found)
+        frame = az.compare(scores)
     rows = []
     for name, row in frame.iterrows():
         numbers = {_LOO[str(key)]: float(row[key]) for key in frame.columns if str(key) in _LOO}

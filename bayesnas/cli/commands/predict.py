@@ -36,8 +36,8 @@ def run(args: argparse.Namespace) -> Outcome:
         )
     x, _ = bn.data.read_rows(args.data, post.data)
     classification = post.data.task == "classification"
-    found = _classes(post, x, args) if classification else _numbers(post, x, args)
-    columns = _columns(found)
+    predictions = _classes(post, x, args) if classification else _numbers(post, x, args)
+    columns = _columns(predictions)
     rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
     content: dict[str, Any] = {
         "run": str(args.run_folder),
@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> Outcome:
     }
     if args.out is None:
         return Outcome(rows_as_csv(rows).rstrip("\n"), content)
-    _write(args.out, found, rows)
+    _write(args.out, predictions, rows)
     return Outcome(f"predictions of {len(rows):,} rows in {args.out}", content)
 
 
@@ -63,8 +63,8 @@ def _numbers(post: Posterior, x: Any, args: argparse.Namespace) -> dict[str, Arr
         mean, lower, upper = (units.invert_y(value) for value in (mean, lower, upper))
         if units.y_scale is not None:
             scale = scale * scale.new_tensor(units.y_scale)
-    found = {"mean": mean, "sd": scale, "lower": lower, "upper": upper}
-    return {name: value.cpu().numpy() for name, value in found.items()}
+    columns = {"mean": mean, "sd": scale, "lower": lower, "upper": upper}
+    return {name: value.cpu().numpy() for name, value in columns.items()}
 
 
 def _classes(post: Posterior, x: Any, args: argparse.Namespace) -> dict[str, Array]:
@@ -83,16 +83,16 @@ def _classes(post: Posterior, x: Any, args: argparse.Namespace) -> dict[str, Arr
     }
 
 
-def _columns(found: dict[str, Array]) -> dict[str, list[Any]]:
+def _columns(arrays: dict[str, Array]) -> dict[str, list[Any]]:
     """One list a column: of tables, a column each, with the class or the place in its name."""
     columns: dict[str, list[Any]] = {}
-    for name, values in found.items():
+    for name, values in arrays.items():
         if name == "classes":
             continue
         if values.ndim == 1:
             columns[name] = _plain(values)
             continue
-        ends = found["classes"] if "classes" in found else range(values[0].size)
+        ends = arrays["classes"] if "classes" in arrays else range(values[0].size)
         for end, column in zip(ends, values.reshape(len(values), -1).T, strict=True):
             columns[f"{name}_{end}"] = _plain(column)
     return columns
@@ -104,10 +104,10 @@ def _plain(values: Array) -> list[Any]:
     return [float(f"{value:.7g}") for value in plain] if values.dtype.kind == "f" else plain
 
 
-def _write(path: Path, found: dict[str, Array], rows: list[dict[str, Any]]) -> None:
+def _write(path: Path, arrays: dict[str, Array], rows: list[dict[str, Any]]) -> None:
     if path.suffix == ".csv":
         write_new(path, rows_as_csv(rows).encode())
         return
     stream = io.BytesIO()
-    np.savez(stream, allow_pickle=False, **found)
+    np.savez(stream, allow_pickle=False, **arrays)
     write_new(path, stream.getvalue())

@@ -49,21 +49,21 @@ def _named(name: str) -> Reproduction:
     return REPRODUCTIONS[name]
 
 
-def _outcome(reproduction: Reproduction, found: Reproduced, out: Path) -> Outcome:
+def _outcome(reproduction: Reproduction, reproduced: Reproduced, out: Path) -> Outcome:
     blocks = [
         f"{reproduction.title}\n{textwrap.fill(reproduction.reference, 96)}",
-        textwrap.fill(" ".join(found.remarks), 96),
-        as_text(found.comparisons),
-        "\n".join(f"{what}: {path}" for what, path in found.files.items()),
+        textwrap.fill(" ".join(reproduced.remarks), 96),
+        as_text(reproduced.comparisons),
+        "\n".join(f"{what}: {path}" for what, path in reproduced.files.items()),
     ]
     content = {
-        "name": found.name,
+        "name": reproduced.name,
         "title": reproduction.title,
         "reference": reproduction.reference,
-        "settings": dict(found.settings),
-        "remarks": list(found.remarks),
-        "comparisons": [comparison.to_dict() for comparison in found.comparisons],
-        "files": {what: str(path) for what, path in found.files.items()},
+        "settings": dict(reproduced.settings),
+        "remarks": list(reproduced.remarks),
+        "comparisons": [comparison.to_dict() for comparison in reproduced.comparisons],
+        "files": {what: str(path) for what, path in reproduced.files.items()},
         "out": str(out),
     }
     return Outcome("\n\n".join(blocks), content)

@@ -71,16 +71,16 @@ def from_arrays(
     """
     if feature_names is None and hasattr(x, "columns"):
         feature_names = [str(column) for column in x.columns]
-    targets, found_names = as_target_tensor(y)
+    targets, names_in_y = as_target_tensor(y)
     if class_names is not None and not len(class_names):
         raise ValueError("class_names must name one class or more, got none")
-    if found_names is not None and class_names is not None:
+    if names_in_y is not None and class_names is not None:
         raise ValueError("class_names goes with labels 0..C-1, got it together with labels of text")
     raw = Raw(
         name=name,
         parts={"train": (_as_inputs(x), targets)},
         task=task,
-        class_names=found_names if class_names is None else class_names,
+        class_names=names_in_y if class_names is None else class_names,
         feature_names=feature_names,
     )
     _check_feature_names(raw)

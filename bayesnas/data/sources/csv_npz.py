@@ -84,21 +84,21 @@ def read_arrays(path: Path) -> dict[str, np.ndarray[Any, Any]]:
             ) from error
 
 
-def _part_keys(path: Path, found: set[str]) -> dict[Part, str]:
+def _part_keys(path: Path, keys: set[str]) -> dict[Part, str]:
     """The suffix of the arrays of each part, after checking that just these are there."""
     suffixes: dict[Part, str] = {"train": "_train", "validation": "_validation", "test": "_test"}
-    if "x_train" not in found:
+    if "x_train" not in keys:
         suffixes = {"train": ""}
     present = {
         part: suffix
         for part, suffix in suffixes.items()
-        if part == "train" or {f"x{suffix}", f"y{suffix}"} & found
+        if part == "train" or {f"x{suffix}", f"y{suffix}"} & keys
     }
     expected = {f"{letter}{suffix}" for letter in "xy" for suffix in present.values()}
-    if found != expected:
+    if keys != expected:
         raise ValueError(
             "the arrays must be x, y, or x_train, y_train with optional x_test, y_test, "
-            f"x_validation, y_validation, got {', '.join(sorted(found)) or 'none'}"
+            f"x_validation, y_validation, got {', '.join(sorted(keys)) or 'none'}"
         )
     return present
 

@@ -33,8 +33,8 @@ def check_idx(path: Path, dims: int) -> int:
         )
     sizes = [int.from_bytes(header[at : at + 4], "big") for at in range(4, length, 4)]
     expected = length + math.prod(sizes)
-    found = path.stat().st_size
-    if len(header) < length or found != expected:
-        what = "is truncated" if found < expected else "is longer than its header says"
-        raise ValueError(f"{path} {what}: expected {expected:,} bytes, got {found:,}")
+    size = path.stat().st_size
+    if len(header) < length or size != expected:
+        what = "is truncated" if size < expected else "is longer than its header says"
+        raise ValueError(f"{path} {what}: expected {expected:,} bytes, got {size:,}")
     return sizes[0]

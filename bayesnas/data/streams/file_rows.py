@@ -70,14 +70,14 @@ class FileRows:
         numbers = rows.numpy()
         if self._mapped is not None:
             return _as_tensor(self._mapped[numbers])
-        found = np.empty((len(numbers), *self.shape[1:]), self.dtype)
-        room = memoryview(found.reshape(-1).view(np.uint8).data)
+        array = np.empty((len(numbers), *self.shape[1:]), self.dtype)
+        room = memoryview(array.reshape(-1).view(np.uint8).data)
         size = self._row_bytes
         views = [room[start : start + size] for start in range(0, size * len(numbers), size)]
         for view, place in zip(views, (numbers * size + self._offset).tolist(), strict=True):
             if os.preadv(self._descriptor, (view,), place) != size:
                 raise OSError(f"{self.path} ends before byte {place + size}: it was cut off")
-        return _as_tensor(found)
+        return _as_tensor(array)
 
     def __getstate__(self) -> dict[str, Any]:
         """What another process opens the file anew from."""

@@ -34,7 +34,7 @@ _LOOKED_AT = 64  # rows that the fingerprint is of
 _MOST = 1024  # processes
 
 
-@typed(own=("dataset",))
+@typed(unchecked=("dataset",))
 def from_dataset(
     dataset: Any,
     *,
@@ -146,7 +146,7 @@ def _source(dataset: Any, n: int | None, transform: Transform | None) -> Source:
         n = whole_number("n", n, 1)
     iterates = isinstance(dataset, IterableDataset) or not hasattr(dataset, "__getitem__")
     if isinstance(dataset, tuple) and len(dataset) == 2:
-        found: Source = _pair(*dataset, transform)
+        source: Source = _pair(*dataset, transform)
     elif isinstance(dataset, (Split, StreamedSplit, dict, str, bytes)) or (
         iterates and not isinstance(dataset, Iterable)
     ):
@@ -169,10 +169,10 @@ def _source(dataset: Any, n: int | None, transform: Transform | None) -> Source:
     elif not _has_length(dataset):
         raise TypeError(f"dataset must have a length, got a {type(dataset).__name__} without one")
     else:
-        found = MapRows(dataset, transform)
-    if n is not None and n != len(found):
-        raise ValueError(f"n goes with an iterable: dataset has {len(found)} rows, got n={n}")
-    return found
+        source = MapRows(dataset, transform)
+    if n is not None and n != len(source):
+        raise ValueError(f"n goes with an iterable: dataset has {len(source)} rows, got n={n}")
+    return source
 
 
 def _has_length(dataset: Any) -> bool:

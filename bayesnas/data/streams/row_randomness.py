@@ -37,10 +37,10 @@ def row_seed(seed: int, epoch: int, index: int) -> int:
 
 def seed_row(seed: int, epoch: int, index: int) -> None:
     """Seed the global generators of torch, NumPy and Python for the reading of one row."""
-    found = row_seed(seed, epoch, index)
-    torch.default_generator.manual_seed(found)
-    np.random.seed(found & 0xFFFFFFFF)  # noqa: NPY002  # what transforms of users draw from
-    random.seed(found)
+    derived = row_seed(seed, epoch, index)
+    torch.default_generator.manual_seed(derived)
+    np.random.seed(derived & 0xFFFFFFFF)  # noqa: NPY002  # what transforms of users draw from
+    random.seed(derived)
 
 
 @contextmanager

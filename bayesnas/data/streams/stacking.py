@@ -74,11 +74,11 @@ def stacked_rows(rows: Sequence[tuple[Any, Tensor]], indices: Sequence[int]) -> 
         return _stacked("x", xs, indices), y
     keys = list(first) if isinstance(first, dict) else list(range(len(first)))
     for x, index in zip(xs, indices, strict=True):
-        found = list(x) if isinstance(x, dict) else list(range(len(x)))
-        if type(x) is not type(first) or found != keys:
+        these = list(x) if isinstance(x, dict) else list(range(len(x)))
+        if type(x) is not type(first) or these != keys:
             raise ValueError(
                 f"dataset: rows must have the same inputs, got {keys} in row {indices[0]} and "
-                f"{found} in row {index}"
+                f"{these} in row {index}"
             )
     leaves = [_stacked(f"x[{key!r}]", [x[key] for x in xs], indices) for key in keys]
     named = dict(zip(map(str, keys), leaves, strict=True))

@@ -51,8 +51,8 @@ class RowForm:
             raise
         if self.weights is None:
             return x, y
-        held, weights = self.weights
-        return x, held.pack(y, weights[rows])
+        packing, weights = self.weights
+        return x, packing.pack(y, weights[rows])
 
     def _converted(self, x: AnyInputs, y: Tensor) -> tuple[AnyInputs, Tensor]:
         if self.input_dtype is None:

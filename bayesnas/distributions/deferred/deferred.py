@@ -73,13 +73,13 @@ class Deferred(OfSource):
     def sample(self, sample_shape: Shape = ()) -> Tensor:
         """Draw from the source; no gradient."""
         with torch.no_grad():
-            found: Tensor = self.source.sample(torch.Size(sample_shape))
-        return found
+            draw: Tensor = self.source.sample(torch.Size(sample_shape))
+        return draw
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log density of the source."""
-        found: Tensor = self.source.log_prob(value)
-        return found
+        log_prob: Tensor = self.source.log_prob(value)
+        return log_prob
 
 
 @register_kl(Deferred, Distribution)  # type: ignore[untyped-decorator]

@@ -88,12 +88,12 @@ class EveryExample(OfSource, Unbatched):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log density of a value, the mean of it over deferred draws."""
-        found: Tensor
+        log_prob: Tensor
         if isinstance(value, LazyForExamples):
-            found = self.source.log_prob(value.drawn_so_far()).mean(0)
+            log_prob = self.source.log_prob(value.drawn_so_far()).mean(0)
         else:
-            found = self.source.log_prob(value)
-        return found
+            log_prob = self.source.log_prob(value)
+        return log_prob
 
 
 @register_kl(EveryExample, EveryExample)  # type: ignore[untyped-decorator]

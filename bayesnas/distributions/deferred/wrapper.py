@@ -19,18 +19,18 @@ class OfSource(TorchDistribution):
     @constraints.dependent_property
     def support(self) -> constraints.Constraint:
         """Support of the source."""
-        found = self.source.support
-        assert found is not None
-        return found
+        support = self.source.support
+        assert support is not None
+        return support
 
     @property
     def mean(self) -> Tensor:
         """Mean of the source."""
-        found: Tensor = self.source.mean
-        return found
+        mean: Tensor = self.source.mean
+        return mean
 
     @property
     def variance(self) -> Tensor:
         """Variance of the source."""
-        found: Tensor = self.source.variance
-        return found
+        variance: Tensor = self.source.variance
+        return variance

@@ -45,7 +45,7 @@ class LayeredGraph:
         return len(self.connections)
 
 
-@typed(own=("mass", "concentration"))
+@typed(unchecked=("mass", "concentration"))
 class CascadingIndianBuffet:
     r"""Indian buffets on top of each other: the dishes of a layer are the customers of the next.
 
@@ -118,15 +118,15 @@ class CascadingIndianBuffet:
             RuntimeError: as :meth:`sample`.
         """
         max_layers = whole_number("max_layers", max_layers)
-        found = [torch.full((draw_count("draws", draws),), self.width)]
+        widths = [torch.full((draw_count("draws", draws),), self.width)]
         rates = self._rates(self.width)
-        while bool(found[-1].any()):
-            if len(found) - 1 > max_layers:
+        while bool(widths[-1].any()):
+            if len(widths) - 1 > max_layers:
                 raise _endless(max_layers)
-            if int(found[-1].max()) >= len(rates):
-                rates = self._rates(2 * int(found[-1].max()))
-            found.append(torch.poisson(rates[found[-1]]).long())
-        return torch.stack(found, 1)
+            if int(widths[-1].max()) >= len(rates):
+                rates = self._rates(2 * int(widths[-1].max()))
+            widths.append(torch.poisson(rates[widths[-1]]).long())
+        return torch.stack(widths, 1)
 
     def log_prob(self, graph: LayeredGraph | Sequence[Tensor]) -> Tensor:
         """Ln probability of a network, each layer up to the order of its dishes.
@@ -169,8 +169,8 @@ class CascadingIndianBuffet:
     @typed()
     def expected_widths(self, layers: int) -> Tensor:
         """Mean width of the visible and the first ``layers`` hidden layers, ``[layers + 1]``."""
-        found = self._distributions(layers)
-        return found @ torch.arange(found.shape[1], dtype=torch.float64)
+        probabilities = self._distributions(layers)
+        return probabilities @ torch.arange(probabilities.shape[1], dtype=torch.float64)
 
     @typed()
     def absorption(self, layers: int) -> Tensor:
@@ -190,11 +190,11 @@ class CascadingIndianBuffet:
     def _distributions(self, layers: int) -> Tensor:
         layers = whole_number("layers", layers, 0, _MOST_LAYERS)
         matrix = self.transition_matrix()
-        found = [torch.zeros(len(matrix), dtype=torch.float64)]
-        found[0][self.width] = 1.0
+        by_layer = [torch.zeros(len(matrix), dtype=torch.float64)]
+        by_layer[0][self.width] = 1.0
         for _ in range(layers):
-            found.append(found[-1] @ matrix)
-        return torch.stack(found)
+            by_layer.append(by_layer[-1] @ matrix)
+        return torch.stack(by_layer)
 
     def _rates(self, most: int) -> Tensor:
         """Mean number of dishes of 0…``most`` customers, ``[most + 1]``, in double precision."""

@@ -16,7 +16,7 @@ from bayesnas.distributions.shape import Shape
 from bayesnas.typed import typed
 
 
-@typed(own=("mass", "concentration"))
+@typed(unchecked=("mass", "concentration"))
 class BetaBernoulliBuffet(TorchDistribution):
     r"""The Indian buffet with K dishes, of which it is the limit K → ∞.
 
@@ -118,7 +118,7 @@ class BetaBernoulliBuffet(TorchDistribution):
             raise ValueError(f"value must have {self.dishes} columns, got {value.shape[-1]}")
 
 
-@typed(own=("mass", "concentration"))
+@typed(unchecked=("mass", "concentration"))
 class StickBreakingBuffet(TorchDistribution):
     r"""Popularities of the K most popular dishes of an Indian buffet with β = 1.
 

@@ -36,8 +36,8 @@ def log_beta(a: Tensor, b: Tensor) -> Tensor:
     ratio = small - small * total.log() + (far - 0.5) * torch.log1p(-small / total)
     ratio = ratio + _correction(far) - _correction(total)
     plain = near.lgamma() - (small + near).lgamma()
-    found = small.lgamma() + torch.where(is_large, ratio, plain)
-    return found.to(torch.promote_types(a.dtype, b.dtype))
+    value = small.lgamma() + torch.where(is_large, ratio, plain)
+    return value.to(torch.promote_types(a.dtype, b.dtype))
 
 
 def _correction(x: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from bayesnas.distributions.shape import Shape
 from bayesnas.typed import typed
 
 
-@typed(own=("mass", "concentration"))
+@typed(unchecked=("mass", "concentration"))
 class IndianBuffet(TorchDistribution):
     r"""Which of infinitely many features (dishes) each of N examples (customers) has.
 
@@ -133,8 +133,8 @@ class IndianBuffet(TorchDistribution):
         dish = (mass * beta).log() + log_beta(counts.clamp_min(1.0), self.customers - counts + beta)
         total = torch.where(is_taken, dish, 0.0).sum(-1)
         rate = (mass * self._new_dish_rates().double()).sum()
-        found: Tensor = total - log_repetitions(z, is_taken) - rate
-        return found.to(self.mass.dtype)
+        log_prob: Tensor = total - log_repetitions(z, is_taken) - rate
+        return log_prob.to(self.mass.dtype)
 
     # Moments ------------------------------------------------------------------------------
 
@@ -167,8 +167,8 @@ class IndianBuffet(TorchDistribution):
         n, m, beta = self.customers, float(count), self.concentration.double()
         log_ways = math.log(math.comb(n, count))
         log_each = log_beta(torch.as_tensor(m, dtype=torch.float64), n - m + beta)
-        found = self.mass * beta * (log_ways + log_each).exp()
-        return found.to(self.mass.dtype)
+        dishes = self.mass * beta * (log_ways + log_each).exp()
+        return dishes.to(self.mass.dtype)
 
 
 @typed()

@@ -70,15 +70,15 @@ class StraightThroughBernoulli(dist.Bernoulli):  # type: ignore[misc]  # pyro is
 
     def expand(self, batch_shape: Shape, _instance: Any = None) -> Any:
         """Return the same distribution over a larger batch."""
-        found = self._get_checked_instance(StraightThroughBernoulli, _instance)
-        return super().expand(batch_shape, _instance=found)
+        wide = self._get_checked_instance(StraightThroughBernoulli, _instance)
+        return super().expand(batch_shape, _instance=wide)
 
 
 @register_kl(StraightThroughOneHot, OneHotCategorical)  # type: ignore[untyped-decorator]
 def _kl_one_hot(q: StraightThroughOneHot, p: OneHotCategorical) -> Tensor:
     """Σ α_q (ln α_q − ln α_p), finite where α_p rounds to 0; torch's is infinite there."""
-    found: Tensor = (q.probs * (q.logits - p.logits)).sum(-1)
-    return found
+    kl: Tensor = (q.probs * (q.logits - p.logits)).sum(-1)
+    return kl
 
 
 @register_kl(StraightThroughBernoulli, Bernoulli)  # type: ignore[untyped-decorator]
@@ -86,14 +86,14 @@ def _kl_bernoulli(q: StraightThroughBernoulli, p: Bernoulli) -> Tensor:
     """As for a categorical of two classes."""
     one = F.logsigmoid(q.logits) - F.logsigmoid(p.logits)
     zero = F.logsigmoid(-q.logits) - F.logsigmoid(-p.logits)
-    found: Tensor = q.logits.sigmoid() * one + (-q.logits).sigmoid() * zero
-    return found
+    kl: Tensor = q.logits.sigmoid() * one + (-q.logits).sigmoid() * zero
+    return kl
 
 
 def _reinmax(logits: Tensor) -> Tensor:
     """One vertex for every row of ``[..., K]``, see :class:`StraightThroughOneHot`."""
     tiny = torch.finfo(logits.dtype).tiny
-    # By Gumbel noise, since drawing an index would be an operation of its own in a recorded step.
+    # By Gumbel noise, since drawing an index would be an operation of its own in a traced step.
     noise = -(-torch.rand_like(logits).clamp_min(tiny).log()).log()
     index = (logits.detach() + noise).argmax(-1, keepdim=True)
     vertex = (index == torch.arange(logits.shape[-1], device=logits.device)).to(logits)

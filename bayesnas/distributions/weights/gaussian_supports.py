@@ -104,14 +104,14 @@ class GaussianSupports(Unbatched):
     @property
     def inclusion(self) -> Tensor:
         """P(j ∈ Γ), ``[p]``."""
-        found: Tensor = (self.weights @ self.supports.to(self.weights)).to(self._dtype)
-        return found
+        probabilities: Tensor = (self.weights @ self.supports.to(self.weights)).to(self._dtype)
+        return probabilities
 
     @property
     def mean(self) -> Tensor:
         """E w, ``[p]``."""
-        found: Tensor = (self.weights @ self.means).to(self._dtype)
-        return found
+        mean: Tensor = (self.weights @ self.means).to(self._dtype)
+        return mean
 
     @property
     def variance(self) -> Tensor:

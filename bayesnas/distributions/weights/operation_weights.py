@@ -1,4 +1,4 @@
-"""Gaussian weights of an operation that may not be there, or that is weighed by many γ."""
+"""Gaussian weights of an operation that may not be there, or that is weighted by many γ."""
 
 from __future__ import annotations
 

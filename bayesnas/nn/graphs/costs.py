@@ -44,14 +44,14 @@ def measure(graph: GraphLike, example: Tensor) -> tuple[Shapes, Counts]:
 def latencies(graph: GraphLike, example: Tensor, repeats: int) -> dict[Edge, tuple[float, ...]]:
     """See ``Graph.latencies``."""
     repeats = whole_number("repeats", repeats)
-    found: dict[Edge, tuple[float, ...]] = {}
+    seconds: dict[Edge, tuple[float, ...]] = {}
     with torch.no_grad(), _evaluating(graph):
         for edge in graph.edges:
             x = example.new_ones(len(example), *graph.shapes[edge[0]])
-            found[edge] = tuple(
+            seconds[edge] = tuple(
                 _seconds(graph.primitive(edge, name), x, repeats) for name in graph.names[edge]
             )
-    return found
+    return seconds
 
 
 def size_of(module: nn.Module) -> int:

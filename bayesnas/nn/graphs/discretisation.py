@@ -22,7 +22,7 @@ def chosen(graph: GraphLike, choice: Mapping[tuple[Vertex, Vertex], Choice]) -> 
     Raises:
         ValueError: where a mixed edge has no choice, or a name is none of its primitives.
     """
-    by_edge = {as_edge(edge): found for edge, found in choice.items()}
+    by_edge = {as_edge(edge): name for edge, name in choice.items()}
     kept: Chosen = {}
     for edge in graph.edges:
         names = _names(graph, edge, by_edge.get(edge))
@@ -46,13 +46,13 @@ def likely_operations(
     return choice
 
 
-def _names(graph: GraphLike, edge: Edge, found: Choice | None) -> tuple[str, ...]:
+def _names(graph: GraphLike, edge: Edge, choice: Choice | None) -> tuple[str, ...]:
     known = graph.names[edge]
-    if found is None and len(known) == 1:
+    if choice is None and len(known) == 1:
         return known
-    if isinstance(found, Tensor):
-        return (known[int(found.argmax())],)
-    names = found if isinstance(found, tuple) else (found,)
+    if isinstance(choice, Tensor):
+        return (known[int(choice.argmax())],)
+    names = choice if isinstance(choice, tuple) else (choice,)
     wrong = [name for name in names if name not in known]
     if wrong or not names:
         got = repr(wrong[0]) if wrong else "no name"

@@ -1,4 +1,4 @@
-"""A network as an acyclic graph with several weighed primitives on every edge."""
+"""A network as an acyclic graph with several weighted primitives on every edge."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from bayesnas.nn.graphs.topology import (
 from bayesnas.typed import typed
 
 
-@typed(own=("edges",))
+@typed(unchecked=("edges",))
 class Graph(nn.Module):
     r"""An acyclic graph (V, E), primitives on every edge, an aggregation at every vertex.
 
@@ -86,7 +86,7 @@ class Graph(nn.Module):
         super().__init__()
         if not isinstance(edges, Mapping):
             raise TypeError(f"edges must be a mapping from pairs of vertices, got {shown(edges)}")
-        given = {as_edge(edge): named_primitives(edge, found) for edge, found in edges.items()}
+        given = {as_edge(edge): named_primitives(edge, choices) for edge, choices in edges.items()}
         self.vertices = ordered_vertices(given)
         self.input, self.output = self.vertices[0], self.vertices[-1]
         place = {vertex: i for i, vertex in enumerate(self.vertices)}
@@ -107,8 +107,8 @@ class Graph(nn.Module):
     @typed()
     def primitive(self, edge: tuple[Vertex, Vertex], name: str) -> nn.Module:
         """One primitive of an edge."""
-        found: nn.Module = self.primitives.get_submodule(edge_name(as_edge(edge)))
-        return found.get_submodule(name)
+        of_edge: nn.Module = self.primitives.get_submodule(edge_name(as_edge(edge)))
+        return of_edge.get_submodule(name)
 
     @typed()
     def incoming(self, vertex: str) -> list[Edge]:
@@ -129,7 +129,7 @@ class Graph(nn.Module):
             gamma: γ by edge, ``[K]`` for the whole batch or ``[n, K]``, one an example. Needed
                 for every mixed edge; a fixed edge without one has γ = 1. None weighs the
                 primitives of each mixed edge by 1/K.
-            check: whether to look at the values of γ; False inside a recorded step.
+            check: whether to look at the values of γ; False inside a traced step.
 
         Raises:
             ValueError: naming the edge, for a missing γ, one of a wrong shape or outside

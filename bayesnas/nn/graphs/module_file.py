@@ -43,7 +43,7 @@ def check_net_path(path: str | os.PathLike[str], argument: str = "path") -> Path
     return check_new_file(argument, path, SUFFIXES)
 
 
-@typed(own=("metadata",))
+@typed(unchecked=("metadata",))
 def save_net(
     net: nn.Module,
     path: str | os.PathLike[str],
@@ -82,16 +82,16 @@ def save_net(
     >>> torch.equal(load_net("small.safetensors")(torch.ones(1, 3)), net(torch.ones(1, 3)))
     True
     """
-    found = check_net_path(path)
+    target = check_net_path(path)
     text = json.dumps({} if metadata is None else dict(metadata), ensure_ascii=False)
-    if found.suffix == ".safetensors":
+    if target.suffix == ".safetensors":
         content = _tensors_and_spec(net, text)
-    elif found.suffix == ".pt2":
-        content = _as_pt2(_exported(net, example, found.suffix), text)
+    elif target.suffix == ".pt2":
+        content = _as_pt2(_exported(net, example, target.suffix), text)
     else:
         _check_onnx()
-        content = _as_onnx(_exported(net, example, found.suffix), text)
-    write_new(found, content)
+        content = _as_onnx(_exported(net, example, target.suffix), text)
+    write_new(target, content)
 
 
 @typed()
@@ -136,7 +136,7 @@ def _exported(net: nn.Module, example: Tensor | None, suffix: str) -> ExportedPr
     if example is None or len(example) < 2:  # torch.export takes one row for a constant
         got = None if example is None else list(example.shape)
         raise ValueError(
-            f"example must be inputs [n, ...] with n >= 2 for a {suffix} file, got {got}"
+            f"example must be inputs [n, ...] with n >= 2 for a {suffix} target, got {got}"
         )
     plain = copy.deepcopy(net).cpu().eval()
     rows = {0: torch.export.Dim.AUTO}
@@ -161,10 +161,10 @@ def _check_onnx() -> None:
 
 
 def _as_onnx(program: ExportedProgram, metadata: str) -> bytes:
-    found = torch.onnx.export(
+    exported = torch.onnx.export(
         program, dynamo=True, input_names=["x"], output_names=["output"], verbose=False
     )
-    assert found is not None
-    found.model.metadata_props[METADATA] = metadata
-    content: bytes = found.model_proto.SerializeToString()
+    assert exported is not None
+    exported.model.metadata_props[METADATA] = metadata
+    content: bytes = exported.model_proto.SerializeToString()
     return content

@@ -91,15 +91,15 @@ def check_probabilities(
     graph: GraphLike, probabilities: Mapping[tuple[Vertex, Vertex], Tensor]
 ) -> dict[tuple[str, str], list[float]]:
     """Probabilities by edge as numbers; ValueError for an unknown edge or another count."""
-    found = {as_edge(edge): value.tolist() for edge, value in probabilities.items()}
-    for edge, values in found.items():
+    by_edge = {as_edge(edge): value.tolist() for edge, value in probabilities.items()}
+    for edge, values in by_edge.items():
         expected = len(graph.names[edge]) if edge in graph.names else 0
         if len(values) != expected:
             raise ValueError(
                 f"probabilities of edge {edge_name(edge)} must be {expected} numbers, "
                 f"got {len(values)}"
             )
-    return found
+    return by_edge
 
 
 def _label(module: nn.Module, name: str, count: int) -> str:
@@ -110,15 +110,15 @@ def _label(module: nn.Module, name: str, count: int) -> str:
 def _describe(module: nn.Module) -> dict[str, Any]:
     if type(module) is Together:
         return {"type": "Together", "children": {n: _describe(m) for n, m in module.items()}}
-    own = _OWN.get(type(module).__name__)
-    if own is None or type(module) is not own[0]:
+    entry = _OWN.get(type(module).__name__)
+    if entry is None or type(module) is not entry[0]:
         return describe(module)
-    arguments = {name: getattr(module, name) for name in own[1]}
+    arguments = {name: getattr(module, name) for name in entry[1]}
     return {"type": type(module).__name__, "arguments": arguments}
 
 
 def _build(spec: Mapping[str, Any]) -> nn.Module:
     if spec.get("type") == "Together":
         return Together({name: _build(part) for name, part in spec["children"].items()})
-    own = _OWN.get(str(spec.get("type")))
-    return build(spec) if own is None else own[0](**spec["arguments"])
+    entry = _OWN.get(str(spec.get("type")))
+    return build(spec) if entry is None else entry[0](**spec["arguments"])

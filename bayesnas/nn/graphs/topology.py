@@ -82,17 +82,17 @@ def named_primitives(edge: object, primitives: Primitives) -> dict[str, nn.Modul
     ):
         return {"0": primitives}
     if isinstance(primitives, Mapping | nn.ModuleDict):
-        found = dict(primitives.items())
+        named = dict(primitives.items())
     else:
-        found = {str(i): module for i, module in enumerate(primitives)}
-    dotted = [name for name in found if not name or "." in name]
+        named = {str(i): module for i, module in enumerate(primitives)}
+    dotted = [name for name in named if not name or "." in name]
     if dotted:
         raise ValueError(f"edge {edge}: primitives must have names without '.', got {dotted}")
-    wrong = [name for name, module in found.items() if not isinstance(module, nn.Module)]
-    if not found or wrong:
+    wrong = [name for name, module in named.items() if not isinstance(module, nn.Module)]
+    if not named or wrong:
         got = f"no modules for {wrong}" if wrong else "an empty list"
         raise ValueError(f"edge {edge} must have one or more primitives (modules), got {got}")
-    return found
+    return named
 
 
 def ordered_vertices(edges: Mapping[Edge, object]) -> tuple[str, ...]:
@@ -126,11 +126,11 @@ def aggregation_by_vertex(
     if unknown:
         raise ValueError(f"aggregation must name vertices that edges end at, got {unknown}")
     default = given if isinstance(given, str) else "sum"
-    found = {vertex: by_vertex.get(vertex, default) for vertex in vertices}
-    for vertex, kind in found.items():
+    kinds = {vertex: by_vertex.get(vertex, default) for vertex in vertices}
+    for vertex, kind in kinds.items():
         if kind not in AGGREGATIONS:
             raise ValueError(
                 f"aggregation of vertex {vertex!r} must be one of {list(AGGREGATIONS)}, "
                 f"got {kind!r}"
             )
-    return found
+    return kinds

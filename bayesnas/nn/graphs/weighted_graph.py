@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from bayesnas.nn.graphs.graph import Graph
 
 
-class WeighedGraph(nn.Module):
+class WeightedGraph(nn.Module):
     """A graph with γ held fixed: a plain network."""
 
     def __init__(self, graph: Graph, gamma: Mapping[tuple[str, str], Tensor]) -> None:

@@ -32,13 +32,13 @@ class GateGroup:
 
     def any_kept(self, masks: dict[str, Tensor]) -> Tensor:
         """Whether a gate has a weight left, given the masks of the weights."""
-        found = torch.zeros(self.shape, dtype=torch.bool)
+        kept = torch.zeros(self.shape, dtype=torch.bool)
         for site, view in self.views.items():
             mask = masks[site]
             shared = [axis for axis, size in enumerate(view) if size == 1 < mask.shape[axis]]
             reduced = mask.any(shared) if shared else mask
-            found = found.to(mask.device) | reduced.reshape(self.shape)
-        return found
+            kept = kept.to(mask.device) | reduced.reshape(self.shape)
+        return kept
 
 
 def gate_groups(layers: StochasticLayers, gates: str | Sequence[str]) -> list[GateGroup]:
@@ -64,7 +64,7 @@ def gate_groups(layers: StochasticLayers, gates: str | Sequence[str]) -> list[Ga
         raise ValueError(f"gates must be one of {list(KINDS)}, got {gates!r}")
     if "weights" in kinds and len(kinds) > 1:
         raise ValueError(f"gates='weights' can't be combined with others, got {gates!r}")
-    found: list[GateGroup] = []
+    all_groups: list[GateGroup] = []
     for kind in kinds:
         groups = [
             group for site in layers.shapes if (group := _group(layers, site, kind)) is not None
@@ -75,8 +75,8 @@ def gate_groups(layers: StochasticLayers, gates: str | Sequence[str]) -> list[Ga
                 f"gates={kind!r} needs a net with a stochastic {needed}, got layers "
                 f"{list(layers.names)}"
             )
-        found += groups
-    return found
+        all_groups += groups
+    return all_groups
 
 
 def _group(layers: StochasticLayers, site: str, kind: str) -> GateGroup | None:

@@ -24,7 +24,7 @@ _ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 }
 
 
-@typed(own=("widths", "activation"))
+@typed(unchecked=("widths", "activation"))
 def mlp(widths: Sequence[int], activation: str = "relu", bias: bool = True) -> nn.Sequential:
     """A multilayer perceptron: x -> W_L a(... a(W_1 x + b_1) ...) + b_L.
 
@@ -54,7 +54,7 @@ def mlp(widths: Sequence[int], activation: str = "relu", bias: bool = True) -> n
     return nn.Sequential(layers)
 
 
-@typed(own=("channels", "hidden", "image", "activation"))
+@typed(unchecked=("channels", "hidden", "image", "activation"))
 def convnet(
     channels: Sequence[int] = (20, 50),
     hidden: Sequence[int] = (500,),

@@ -44,8 +44,10 @@ class StandardisedNet(nn.Module):
         values = {"x_mean": x_mean, "x_scale": x_scale, "factor": factor, "shift": shift}
         device = next((p.device for p in net.parameters()), None)
         for name, value in values.items():
-            held = None if value is None else torch.tensor(value, dtype=torch.float64)
-            self.register_buffer(name, held if device is None or held is None else held.to(device))
+            tensor = None if value is None else torch.tensor(value, dtype=torch.float64)
+            self.register_buffer(
+                name, tensor if device is None or tensor is None else tensor.to(device)
+            )
 
     def forward(self, x: Tensor) -> Tensor:
         """Outputs in units of the data, of inputs ``[n, ...]`` in units of the data."""

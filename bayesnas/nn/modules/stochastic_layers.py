@@ -89,7 +89,7 @@ class StochasticLayers:
 
     Attributes:
         names: layer names, in the order of ``net.named_modules()``.
-        initial: parameter values found in ``net``, by site.
+        initial: parameter values of ``net``, by site.
         shapes: shape of every site.
         layer_index: position in ``names`` of every site's layer.
         dims: names of the dims of every site, ``("layer1.out", "layer1.in")``.
@@ -151,15 +151,15 @@ class StochasticLayers:
 
         No example trains the row, so under a posterior padding would be noise of the prior's width.
         """
-        found = {}
+        masks = {}
         for name in self.names:
             module = net.get_submodule(name)
             place = getattr(module, "padding_idx", None)
             site = self._site_of.get(dotted(name, "weight"))
             if place is not None and site is not None and site not in self.tied:
-                found[site] = torch.ones(self.shapes[site], dtype=torch.bool)
-                found[site][place] = False
-        return found
+                masks[site] = torch.ones(self.shapes[site], dtype=torch.bool)
+                masks[site][place] = False
+        return masks
 
     def redraw(self) -> dict[str, Tensor]:
         """Draw fresh weights by every layer's own ``reset_parameters``, by site.
@@ -193,7 +193,7 @@ class StochasticLayers:
             module = plain.get_submodule(name)
             delattr(module, leaf)
             module.register_parameter(leaf, parameters[site])
-        read_weights_anew(plain)
+        refresh_flat_weights(plain)
         return plain
 
 
@@ -201,21 +201,21 @@ _Use = tuple[nn.Module, str, str]
 
 
 def _uses(net: nn.Module) -> dict[int, list[_Use]]:
-    """Where every parameter is held: module, leaf and full name, by its id."""
-    found: dict[int, list[_Use]] = {}
+    """Where every parameter is: module, leaf and full name, by its id."""
+    uses: dict[int, list[_Use]] = {}
     for name, module in net.named_modules():
         for leaf, parameter in module.named_parameters(recurse=False, remove_duplicate=False):
-            found.setdefault(id(parameter), []).append((module, leaf, joined(name, leaf)))
-    return found
+            uses.setdefault(id(parameter), []).append((module, leaf, joined(name, leaf)))
+    return uses
 
 
 def trainable_of(module: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
     """The parameters of a module itself, not of its children, that are not frozen, by name."""
-    own = module.named_parameters(recurse=False, remove_duplicate=False)
-    return ((leaf, parameter) for leaf, parameter in own if parameter.requires_grad)
+    parameters = module.named_parameters(recurse=False, remove_duplicate=False)
+    return ((leaf, parameter) for leaf, parameter in parameters if parameter.requires_grad)
 
 
-def read_weights_anew(net: nn.Module) -> None:
+def refresh_flat_weights(net: nn.Module) -> None:
     """Let recurrent layers, which keep a list of their weights, list those they have now."""
     for module in net.modules():
         if isinstance(module, nn.RNNBase):
@@ -245,9 +245,9 @@ def resets(module: nn.Module) -> bool:
 
 def reset(module: nn.Module) -> None:
     """Call ``reset_parameters`` of a module that has it; attention, which has not, is drawn too."""
-    found = getattr(module, "reset_parameters", None)
-    if callable(found):
-        found()
+    reset_parameters = getattr(module, "reset_parameters", None)
+    if callable(reset_parameters):
+        reset_parameters()
     elif isinstance(module, nn.MultiheadAttention):
         for leaf, parameter in trainable_of(module):
             _reset_attention(leaf, parameter)

@@ -100,9 +100,9 @@ def build_imported(spec: Mapping[str, Any]) -> nn.Module:
 
 def _described(net: nn.Module, name: str) -> dict[str, Any]:
     """The class of a module, its arguments, and the submodules that are others."""
-    found = find_builder(net)
-    if found is not None:
-        spec: dict[str, Any] = {"builder": found[0], "arguments": found[1]}
+    builder = find_builder(net)
+    if builder is not None:
+        spec: dict[str, Any] = {"builder": builder[0], "arguments": builder[1]}
     else:
         cls = type(net)
         spec = {"class": path_of(cls, lambda why: _undescribable(net, name, why))}
@@ -167,23 +167,23 @@ def _arguments(net: nn.Module, name: str) -> dict[str, Any]:
         noted = reader(net)
     if noted is None:
         noted = _read(net, name)
-    found = {}
+    arguments = {}
     for key, value in noted.items():
         if isinstance(value, nn.Module):
-            found[key] = _described_part(value, name)
+            arguments[key] = _described_part(value, name)
             continue
         plain = _plain(value)
         if not _is_plain(plain):
             raise _undescribable(
                 net, name, f"its argument {key!r} is a {type(value).__name__}, not numbers or words"
             )
-        found[key] = plain
-    return found
+        arguments[key] = plain
+    return arguments
 
 
 def _read(net: nn.Module, name: str) -> dict[str, Any]:
     """Arguments from the attributes of the same names, else their defaults."""
-    found = {}
+    values = {}
     for parameter in list(inspect.signature(type(net).__init__).parameters.values())[1:]:
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             continue
@@ -199,8 +199,8 @@ def _read(net: nn.Module, name: str) -> dict[str, Any]:
                 "put @bn.nn.register_module before the class",
             )
         if value != parameter.default or not _is_plain(_plain(parameter.default)):
-            found[key] = value
-    return {key: value for key, value in found.items() if _is_plain(_plain(value))}
+            values[key] = value
+    return {key: value for key, value in values.items() if _is_plain(_plain(value))}
 
 
 def _refuse_hooks(net: nn.Module) -> None:

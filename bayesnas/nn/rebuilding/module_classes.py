@@ -67,8 +67,8 @@ def register_module(cls: Class) -> Class:
 
 def recorded_arguments(net: nn.Module) -> dict[str, Any] | None:
     """The arguments that a registered class noted; None for another."""
-    found: dict[str, Any] | None = vars(net).get(_NOTED)
-    return found
+    arguments: dict[str, Any] | None = vars(net).get(_NOTED)
+    return arguments
 
 
 @contextmanager
@@ -112,12 +112,12 @@ def path_of(cls: type[nn.Module], error: Callable[[str], Exception]) -> str:
             "or put @bn.nn.register_module before it"
         )
     try:
-        found: Any = sys.modules[cls.__module__]
+        member: Any = sys.modules[cls.__module__]
         for part in cls.__qualname__.split("."):
-            found = getattr(found, part)
+            member = getattr(member, part)
     except (AttributeError, KeyError):
-        found = None
-    if found is not cls:
+        member = None
+    if member is not cls:
         raise error(f"{path} can't be imported, or is another class now")
     return path
 
@@ -144,18 +144,18 @@ def class_of(path: object) -> type[nn.Module]:
         raise ValueError(f"a net of a run can't be a {path}: of torch only layers of torch.nn can")
     if name in _trusted.get():
         importlib.import_module(name)
-    found: Any = sys.modules.get(name)
-    if found is None:
+    member: Any = sys.modules.get(name)
+    if member is None:
         raise ValueError(
             f"the net is a {qualname} of {name}, which is not imported: import it before "
             f"bn.load, or pass trust=[{name!r}]"
         )
     for part in qualname.split("."):
         # Only what stands in a class or module itself: no attribute is computed.
-        found = vars(found).get(part)
-        if not isinstance(found, type):
+        member = vars(member).get(part)
+        if not isinstance(member, type):
             raise ValueError(f"the net is a {qualname} of {name}, which has no such class")
-    if not issubclass(found, nn.Module) or found.__module__ != name:
+    if not issubclass(member, nn.Module) or member.__module__ != name:
         raise ValueError(f"{path} is no class of networks (torch.nn.Module) of that module")
-    cls: type[nn.Module] = found
+    cls: type[nn.Module] = member
     return cls

@@ -13,12 +13,12 @@ _ACTIVATIONS = {F.relu: "relu", F.gelu: "gelu"}
 
 def _recurrent(net: Any) -> dict[str, Any]:
     names = ("input_size", "hidden_size", "num_layers", "bias", "batch_first", "dropout")
-    found = {name: getattr(net, name) for name in (*names, "bidirectional")}
+    arguments = {name: getattr(net, name) for name in (*names, "bidirectional")}
     if isinstance(net, nn.LSTM) and net.proj_size:
-        found["proj_size"] = net.proj_size
+        arguments["proj_size"] = net.proj_size
     if type(net) is nn.RNN:
-        found["nonlinearity"] = net.nonlinearity
-    return found
+        arguments["nonlinearity"] = net.nonlinearity
+    return arguments
 
 
 def _attention(net: Any) -> dict[str, Any]:

@@ -81,13 +81,13 @@ def picked_layers(rule: Rule, names: Sequence[str], net: nn.Module) -> list[str]
 def _named(item: object, net: nn.Module, inside: Rule) -> set[str]:
     modules = dict(net.named_modules())
     if isinstance(item, type) and issubclass(item, nn.Module):
-        found = {name for name, module in modules.items() if isinstance(module, item)}
-        if not found:
+        names = {name for name, module in modules.items() if isinstance(module, item)}
+        if not names:
             types = sorted({type(module).__name__ for module in modules.values()})
             raise ValueError(
                 f"stochastic must name types of modules in net, got {item.__name__}; it has {types}"
             )
-        return found
+        return names
     if not isinstance(item, str):
         raise TypeError(f"stochastic must hold names of layers or types of modules, got {item!r}")
     if item not in modules:

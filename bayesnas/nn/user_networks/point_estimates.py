@@ -25,7 +25,7 @@ def point_estimates(net: nn.Module, layers: StochasticLayers) -> dict[str, int]:
     >>> point_estimates(layers.filled(hollow, layers.initial), layers)
     {'1': 6}
     """
-    known, found = _ids(net, layers), dict[str, int]()
+    known, counts = _ids(net, layers), dict[str, int]()
     for name, module in net.named_modules():
         for leaf, parameter in trainable_of(module):
             if id(parameter) in known:
@@ -33,8 +33,8 @@ def point_estimates(net: nn.Module, layers: StochasticLayers) -> dict[str, int]:
             known.add(id(parameter))
             raw = type(module).__module__.partition(".")[0] != "torch"
             place = ".".join(part for part in (name, leaf if raw else "") if part)
-            found[place] = found.get(place, 0) + parameter.numel()
-    return found
+            counts[place] = counts.get(place, 0) + parameter.numel()
+    return counts
 
 
 def frozen_numbers(net: nn.Module) -> int:
@@ -99,13 +99,13 @@ def _by_kind(net: nn.Module, numbers: Mapping[str, int]) -> list[tuple[str, int]
     modules = dict(net.named_modules())
     for name in numbers:
         kinds[type(modules[name]).__name__ if name in modules else name].append(name)
-    found = []
+    lines = []
     for kind, names in kinds.items():
         if len(names) > 2:
-            found.append((f"{len(names)} {kind}", sum(numbers[name] for name in names)))
+            lines.append((f"{len(names)} {kind}", sum(numbers[name] for name in names)))
         else:
-            found += [(name or kind, numbers[name]) for name in names]
-    return found
+            lines += [(name or kind, numbers[name]) for name in names]
+    return lines
 
 
 def _listed(parts: list[tuple[str, int]]) -> str:

@@ -12,7 +12,7 @@ from bayesnas.nn.lazy.lazy_tensor import drawn
 
 
 @contextmanager
-def reading_weights_anew(net: nn.Module) -> Iterator[None]:
+def refreshed_flat_weights(net: nn.Module) -> Iterator[None]:
     """Let recurrent layers use the weights that ``functional_call`` puts in their places.
 
     They keep a list of their weights beside the parameters, which ``functional_call`` does not
@@ -22,12 +22,12 @@ def reading_weights_anew(net: nn.Module) -> Iterator[None]:
         net: the network; it is as it was afterwards.
     """
     recurrent = [module for module in net.modules() if isinstance(module, nn.RNNBase)]
-    held = [module._flat_weights for module in recurrent]
+    flat_weights = [module._flat_weights for module in recurrent]
     hooks = [module.register_forward_pre_hook(_read) for module in recurrent]
     try:
         yield
     finally:
-        for module, hook, weights in zip(recurrent, hooks, held, strict=True):
+        for module, hook, weights in zip(recurrent, hooks, flat_weights, strict=True):
             hook.remove()
             module._flat_weights = weights
 

@@ -74,14 +74,14 @@ def curvature_diagonal(
     >>> torch.allclose(diagonal, (p * (1 - p)).T / 2)
     True
     """
-    found = {site: loss.net.get_parameter(site).new_zeros(()).double() for site in sites}
+    squares = {site: loss.net.get_parameter(site).new_zeros(()).double() for site in sites}
     for rows in _gradient_rows(loss, sites, kind):
         for site, gradients in rows.items():
             norms = torch.linalg.vector_norm(gradients, dim=0)
-            found[site] = found[site] + norms.double().square()
+            squares[site] = squares[site] + norms.double().square()
     return {
         site: value / len(loss.x) + torch.as_tensor(loss.penalty.get(site, 0.0)).to(value)
-        for site, value in found.items()
+        for site, value in squares.items()
     }
 
 
@@ -144,12 +144,12 @@ def _by_vmap(net: nn.Module, sites: Sequence[str], x: Tensor, vectors: Tensor) -
 
     def pulled_back(row: Tensor, directions: Tensor) -> dict[str, Tensor]:
         def outputs(weights: dict[str, Tensor]) -> Tensor:
-            found: Tensor = functional_call(net, fixed | weights, (row[None],))
-            return found.flatten()
+            output: Tensor = functional_call(net, fixed | weights, (row[None],))
+            return output.flatten()
 
         pull = vjp(outputs, values)[1]
-        found: dict[str, Tensor] = vmap(lambda direction: pull(direction)[0])(directions)
-        return found
+        gradients: dict[str, Tensor] = vmap(lambda direction: pull(direction)[0])(directions)
+        return gradients
 
     rows = vmap(pulled_back)(x, vectors)
     return {site: each.flatten(0, 1) for site, each in rows.items()}
@@ -200,7 +200,7 @@ def _second(column: Tensor, output: Tensor) -> Tensor:
     """Derivatives of one output's gradient in all outputs of its row, ``[n, outputs]``."""
     if not column.requires_grad:  # the loss is linear in this output
         return torch.zeros_like(output).flatten(1)
-    found: Tensor = torch.autograd.grad(
+    second: Tensor = torch.autograd.grad(
         column.sum(), output, retain_graph=True, materialize_grads=True
     )[0]
-    return found.flatten(1)
+    return second.flatten(1)

@@ -103,12 +103,12 @@ def _group_scores(scores: Tensor, keep: Tensor, axis: int, how: Group) -> Tensor
     members = scores.double().transpose(0, axis).flatten(1)
     kept = keep.transpose(0, axis).flatten(1)
     if how == "first":
-        found = members[:, 0]
+        by_group = members[:, 0]
     elif how == "norm":
-        found = -members.masked_fill(~kept, 0.0).square().sum(1).sqrt()
+        by_group = -members.masked_fill(~kept, 0.0).square().sum(1).sqrt()
     else:
-        found = members.masked_fill(~kept, 0.0).sum(1)
-    return found.masked_fill(~kept.any(1), torch.inf)
+        by_group = members.masked_fill(~kept, 0.0).sum(1)
+    return by_group.masked_fill(~kept.any(1), torch.inf)
 
 
 def _by_fraction(

@@ -19,7 +19,7 @@ from bayesnas.report.tables import rows_as_csv
 from bayesnas.reproductions.ard_vae import published
 from bayesnas.reproductions.ard_vae.figures import curve_figure
 from bayesnas.reproductions.ard_vae.fits import Fits
-from bayesnas.reproductions.ard_vae.results import Found, found_in
+from bayesnas.reproductions.ard_vae.results import Results, measured_results
 from bayesnas.reproductions.ard_vae.settings import KINDS, Settings, prepare
 from bayesnas.reproductions.base import Comparison, Reproduced, Reproduction, Request, claim
 from bayesnas.reproductions.tables import as_csv, as_markdown
@@ -39,19 +39,19 @@ def run(request: Request) -> Reproduced:
     claim(request.out, {**settings.to_dict(), "fingerprint": data.train.fingerprint})
     fits = Fits(settings, data.train.x[: settings.examples], request)
     test = data.test.x[: settings.tested]
-    found = found_in(request, settings, fits, test)
-    comparisons = list(compare(found))
+    results = measured_results(request, settings, fits, test)
+    comparisons = list(compare(results))
     files = {name: request.out / name for name in _FILES}
     write_atomically(files["comparison.csv"], as_csv(comparisons).encode())
     write_atomically(files["comparison.md"], as_markdown(comparisons).encode())
-    rows = [{"kl_weight": at, **asdict(point)} for at, point in found.along.items()]
+    rows = [{"kl_weight": at, **asdict(point)} for at, point in results.along.items()]
     write_atomically(files["curve.csv"], rows_as_csv(rows).encode())
     latents = latents_of(fits.at_one("ard", settings.seeds[0]).model, test)
     assert latents is not None
     assert latents.frames is not None
     picture = latents_figure(latents.measures, latents.shown, latents.frames)
     write_figure(picture, files["latents.png"])
-    write_figure(curve_figure(found.along, found.curve), files["curve.png"])
+    write_figure(curve_figure(results.along, results.curve), files["curve.png"])
     return Reproduced("ard-vae", settings.to_dict(), remarks(settings), comparisons, files)
 
 
@@ -60,9 +60,9 @@ REPRODUCTION = Reproduction(
 )
 
 
-def compare(found: Found) -> Iterator[Comparison]:
+def compare(results: Results) -> Iterator[Comparison]:
     """Put every figure beside the published or the exact one."""
-    for kind, rows in found.images.items():
+    for kind, rows in results.images.items():
         is_theirs = kind == "plain"
         figures = (
             ("negative bound", None, [row.negative_bound for row in rows]),
@@ -73,18 +73,18 @@ def compare(found: Found) -> Iterator[Comparison]:
         for name, theirs, values in figures:
             labels = {"model": KINDS[kind], "figure": name}
             yield Comparison(labels, "nats an image", theirs if is_theirs else None, tuple(values))
-    for kind, rows in found.images.items():
+    for kind, rows in results.images.items():
         for by in MEASURES:
             theirs = published.ACTIVE if kind == "plain" and by == "variance" else None
             counts = tuple(float(row.active[by]) for row in rows)
             yield Comparison({"model": KINDS[kind], "by": by}, "active dimensions", theirs, counts)
-    yield from _compare_along(found)
-    for factors, rows_found in found.factors.items():
+    yield from _compare_along(results)
+    for factors, counts_by_seed in results.factors.items():
         for by in MEASURES:
-            counts = tuple(float(row[by]) for row in rows_found)
+            counts = tuple(float(row[by]) for row in counts_by_seed)
             labels = {"factors": str(factors), "by": by}
             yield Comparison(labels, "factors found", float(factors), counts)
-    for point in found.curve:
+    for point in results.curve:
         at = f"{point.kl_weight:g}"
         for fit, active, bound in (
             ("one fit over λ", point.active, point.bound),
@@ -96,8 +96,8 @@ def compare(found: Found) -> Iterator[Comparison]:
             yield Comparison(labels, "bound, linear", None, (bound,))
 
 
-def _compare_along(found: Found) -> Iterator[Comparison]:
-    for kl_weight, row in found.along.items():
+def _compare_along(results: Results) -> Iterator[Comparison]:
+    for kl_weight, row in results.along.items():
         for name, value in (
             ("active by variance", float(row.active["variance"])),
             ("−E log p(x | z)", -row.log_likelihood),

@@ -25,7 +25,7 @@ def factor_data(factors: int, seed: int) -> Tensor:
     return torch.addmm(noise, z, loadings.T)
 
 
-def factors_found(factors: int, seed: int, latents: int, steps: int) -> dict[str, int]:
+def active_factors(factors: int, seed: int, latents: int, steps: int) -> dict[str, int]:
     """Active dimensions of a linear ARD-VAE fitted to d factors, by measure."""
     x = factor_data(factors, seed)
     model = ArdVae(FEATURES, latents, hidden=(), likelihood="gaussian")
@@ -113,12 +113,12 @@ def curve(steps: int, seed: int = 0) -> list[CurvePoint]:
         **options,
     )
     options["steps"] = steps
-    found = []
+    points = []
     for kl_weight in CURVE_WEIGHTS:
         alone = bn.fit(model(), (x, x), kl_weight=kl_weight, **options)
         point = (*_read(post.at(kl_weight), x), *_read(alone, x))
-        found.append(CurvePoint(kl_weight, exact_count(kl_weight), *point))
-    return found
+        points.append(CurvePoint(kl_weight, exact_count(kl_weight), *point))
+    return points
 
 
 def _read(post: Posterior, x: Tensor) -> tuple[int, float]:

@@ -12,7 +12,7 @@ from torch import Tensor
 from bayesnas.inference.runs.atomic_files import read_json, write_json
 from bayesnas.models import ArdVae
 from bayesnas.models.base import BayesianModel
-from bayesnas.reproductions.ard_vae.factors import CurvePoint, curve, factors_found
+from bayesnas.reproductions.ard_vae.factors import CurvePoint, active_factors, curve
 from bayesnas.reproductions.ard_vae.fits import Fits
 from bayesnas.reproductions.ard_vae.measure import Measured, measured
 from bayesnas.reproductions.ard_vae.settings import KINDS, Settings
@@ -20,13 +20,13 @@ from bayesnas.reproductions.base import Request
 
 
 @dataclass(frozen=True)
-class Found:
+class Results:
     """All that was measured.
 
     Attributes:
         images: of each kind of model at λ = 1, one a start.
         along: of the fit over all λ, one a λ.
-        factors: dimensions found in linear-Gaussian data, by number of factors, one a seed.
+        factors: active dimensions on linear-Gaussian data, by number of factors, one a seed.
         curve: linear-Gaussian data along λ.
     """
 
@@ -36,7 +36,7 @@ class Found:
     curve: list[CurvePoint]
 
 
-def found_in(request: Request, settings: Settings, fits: Fits, test: Tensor) -> Found:
+def measured_results(request: Request, settings: Settings, fits: Fits, test: Tensor) -> Results:
     """Measure what is not in the folder yet.
 
     Args:
@@ -55,14 +55,14 @@ def found_in(request: Request, settings: Settings, fits: Fits, test: Tensor) -> 
 
     def factors(d: int, seed: int) -> dict[str, int]:
         request.say(f"{d} factors, seed {seed}")
-        return factors_found(d, seed, settings.factor_latents, settings.factor_steps)
+        return active_factors(d, seed, settings.factor_latents, settings.factor_steps)
 
     def points() -> list[dict[str, Any]]:
         request.say("linear-Gaussian data along λ")
         return [asdict(point) for point in curve(settings.curve_steps)]
 
     kept = partial(_kept, request)
-    return Found(
+    return Results(
         images={
             kind: [
                 Measured(**kept(f"{kind}-{seed}", partial(at_one, kind, seed)))
@@ -95,7 +95,7 @@ def _kept(request: Request, name: str, measure: Callable[[], Any]) -> Any:
     """What was measured, from the folder where it is there."""
     path = request.out / "measured" / f"{name}.json"
     if not path.exists():
-        found = measure()
+        value = measure()
         path.parent.mkdir(exist_ok=True)
-        write_json(path, {"found": found})
+        write_json(path, {"found": value})
     return read_json(path)["found"]

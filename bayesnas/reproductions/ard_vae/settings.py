@@ -75,7 +75,7 @@ def _full(request: Request) -> tuple[Settings, DataSet]:
     """MNIST as in the source, with fewer epochs."""
     data = bn.data.load("mnist", root=request.root)
     assert data.test is not None
-    found = Settings(
+    settings = Settings(
         data=data.name,
         examples=len(data.train),
         tested=len(data.test),
@@ -91,7 +91,7 @@ def _full(request: Request) -> tuple[Settings, DataSet]:
         factor_seeds=10,
         curve_steps=2_000,
     )
-    return found, data
+    return settings, data
 
 
 def _quick(request: Request) -> tuple[Settings, DataSet]:
@@ -101,7 +101,7 @@ def _quick(request: Request) -> tuple[Settings, DataSet]:
     except FileNotFoundError:
         data = bn.data.load("digits")
     assert data.test is not None
-    found = Settings(
+    settings = Settings(
         data=data.name,
         examples=min(len(data.train), 5_000),
         tested=min(len(data.test), 500),
@@ -117,7 +117,7 @@ def _quick(request: Request) -> tuple[Settings, DataSet]:
         factor_seeds=2,
         curve_steps=1_000,
     )
-    return found, data
+    return settings, data
 
 
 def _seeds(starts: int) -> tuple[int, ...]:

@@ -79,9 +79,9 @@ def run(whole: Recipe, quick: Recipe, request: Request) -> Reproduced:
     write_figure(sweep_figure(sweeps), files["sweep.png"])
     files[_FIRST_LAYER] = request.out / _FIRST_LAYER
     write_figure(first_layer_figure(ends, recipe), files[_FIRST_LAYER])
-    found = remarks(recipe, starts)
+    notes = remarks(recipe, starts)
     settings = {**recipe.to_dict(), "starts": starts}
-    return Reproduced(whole.name, settings, found, comparisons, files)
+    return Reproduced(whole.name, settings, notes, comparisons, files)
 
 
 REPRODUCTION = Reproduction(
@@ -184,7 +184,7 @@ def _chosen_by_validation(
     assert data.validation is not None
     assert data.test is not None
     folder = request.out / "fits" / "held-out"
-    sweeps, found = {}, []
+    sweeps, rows = {}, []
     for prior in PRIORS:
         net = folder / "0.safetensors"
         start = Start(recipe, prior, 0, data.train, folder / prior, net, request)
@@ -199,8 +199,8 @@ def _chosen_by_validation(
             ("weights kept, %", 100 * kept["parameters_kept"] / kept["parameters"]),
         ):
             labels = {"removed": "groups, at the knee", "prior": prior}
-            found.append(Comparison(labels, quantity, None, (value,)))
-    return sweeps, found
+            rows.append(Comparison(labels, quantity, None, (value,)))
+    return sweeps, rows
 
 
 def _write(

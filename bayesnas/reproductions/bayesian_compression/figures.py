@@ -26,22 +26,22 @@ _LINES = {"groups": "--", "weights": "-"}
 _UNITS = 20  # footprints shown
 
 
-def frontier_figure(found: Sequence[Measured], recipe: Recipe) -> Figure:
+def frontier_figure(measured: Sequence[Measured], recipe: Recipe) -> Figure:
     """Test error against the share of the weights that is left, a line a start and a way down."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7.2, 4.4), layout="constrained")
-    plot_frontier(found, recipe, figure.subplots())
+    plot_frontier(measured, recipe, figure.subplots())
     return figure
 
 
-def plot_frontier(found: Sequence[Measured], recipe: Recipe, ax: Axes) -> Axes:
+def plot_frontier(measured: Sequence[Measured], recipe: Recipe, ax: Axes) -> Axes:
     """Draw the stages of every start as lines, and the published nets as crosses."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-    for prior, seed in dict.fromkeys((row.prior, row.seed) for row in found):
+    for prior, seed in dict.fromkeys((row.prior, row.seed) for row in measured):
         colour, marker = _STYLE[prior]
-        rows = [row for row in found if (row.prior, row.seed) == (prior, seed)]
+        rows = [row for row in measured if (row.prior, row.seed) == (prior, seed)]
         for way in recipe.ways:
             path = _path(rows, way, recipe)
             ax.plot(
@@ -52,7 +52,7 @@ def plot_frontier(found: Sequence[Measured], recipe: Recipe, ax: Axes) -> Axes:
                 markersize=4,
                 linestyle=_LINES[way],
                 alpha=0.8,
-                label=f"{prior}, {way}" if seed == rows[0].seed == found[0].seed else None,
+                label=f"{prior}, {way}" if seed == rows[0].seed == measured[0].seed else None,
             )
     # Neighbours of the same error have their names on different sides.
     sides = (("left", "bottom"), ("right", "bottom"), ("left", "top"))

@@ -134,11 +134,11 @@ class Start:
     def _stage(self, before: Fitted, way: str, index: int, stage: Stage) -> Fitted:
         out = self._folder / f"{way}-{index}"
         if (out / RUN).exists():
-            found = bn.load(out, device=self._request.device)
-            assert isinstance(found, Posterior)
-            held = read_json(out / _INPUTS)["inputs"]
-            inputs = None if held is None else torch.tensor(held, dtype=torch.long)
-            return Fitted(way, index, stage, found, inputs)
+            post = bn.load(out, device=self._request.device)
+            assert isinstance(post, Posterior)
+            stored = read_json(out / _INPUTS)["inputs"]
+            inputs = None if stored is None else torch.tensor(stored, dtype=torch.long)
+            return Fitted(way, index, stage, post, inputs)
         self._tell(out, way, stage)
         smaller = self._smaller(before, way, stage)
         data = Split(smaller.seen(self._train.x), self._train.y, self._train.info)

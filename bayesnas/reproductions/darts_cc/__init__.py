@@ -38,15 +38,17 @@ def run(request: Request) -> Reproduced:
     settings = settings_of(request)
     loaded = [images(name, settings, request.root) for name in settings.data]
     claim(request.out, settings.to_dict())
-    found: dict[str, Methods] = {}
+    by_data: dict[str, Methods] = {}
     files: dict[str, Path] = {}
     for data in loaded:
         searches = Searches(request.out / data.name, data, settings, request)
-        found[data.name] = _methods(searches, data, settings, request)
+        by_data[data.name] = _methods(searches, data, settings, request)
         files |= _ends(searches, data.name, request.out)
-    comparisons = [c for name, methods in found.items() for c in compare(name, methods)]
-    files |= _write(request.out, comparisons, found)
-    return Reproduced("darts-cc", settings.to_dict(), remarks(settings, found), comparisons, files)
+    comparisons = [c for name, methods in by_data.items() for c in compare(name, methods)]
+    files |= _write(request.out, comparisons, by_data)
+    return Reproduced(
+        "darts-cc", settings.to_dict(), remarks(settings, by_data), comparisons, files
+    )
 
 
 REPRODUCTION = Reproduction(
@@ -86,11 +88,11 @@ def _retrained(
     path = request.out / data.name / "retrained" / f"{key}.json"
     if path.exists():
         return Retrained(**read_json(path))
-    found = retrained(architecture(), data, settings, seed)
+    outcome = retrained(architecture(), data, settings, seed)
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_json(path, asdict(found))
-    request.say(f"{data.name} {key}: {found.parameters:,} parameters, {found.accuracy:.4f}")
-    return found
+    write_json(path, asdict(outcome))
+    request.say(f"{data.name} {key}: {outcome.parameters:,} parameters, {outcome.accuracy:.4f}")
+    return outcome
 
 
 def compare(name: str, methods: Methods) -> Iterator[Comparison]:
@@ -124,20 +126,20 @@ def margins(methods: Methods) -> list[float]:
     drawn = [one for start in methods["random"] for one in start]
     sizes = np.log([one.parameters for one in drawn])
     curve = np.polyfit(sizes, [one.accuracy for one in drawn], min(2, len(drawn) - 1))
-    found = []
+    gains = []
     for index in range(len(published.PLACES)):
         ours = [start[index] for start in methods["DARTS-CC"]]
-        own = np.log([one.parameters for one in ours]).clip(sizes.min(), sizes.max())
-        better = np.array([one.accuracy for one in ours]) - np.polyval(curve, own)
-        found.append(float(better.mean()))
-    return found
+        log_sizes = np.log([one.parameters for one in ours]).clip(sizes.min(), sizes.max())
+        better = np.array([one.accuracy for one in ours]) - np.polyval(curve, log_sizes)
+        gains.append(float(better.mean()))
+    return gains
 
 
-def remarks(settings: Settings, found: Mapping[str, Methods]) -> list[str]:
+def remarks(settings: Settings, by_data: Mapping[str, Methods]) -> list[str]:
     """What was run, what is not as in the source, and what came of it."""
     starts = "1 search" if settings.starts == 1 else f"{settings.starts} searches"
     said = [
-        f"{', '.join(found)}: at most {settings.train:,} training images, {starts} of "
+        f"{', '.join(by_data)}: at most {settings.train:,} training images, {starts} of "
         f"{settings.search_steps} steps, cells {', '.join(settings.kinds)} of {settings.channels} "
         f"channels and {settings.nodes} nodes, λ̃ from {settings.low:g} to {settings.high:g} of "
         "that at which the largest architecture costs as much as knowing nothing of the classes; "
@@ -146,7 +148,7 @@ def remarks(settings: Settings, found: Mapping[str, Methods]) -> list[str]:
         "validation data; the published accuracies are the best on the test part, of networks "
         "of their own size and training.",
     ]
-    for name, methods in found.items():
+    for name, methods in by_data.items():
         sizes = [[one.parameters for one in start] for start in methods["DARTS-CC"]]
         falls = all(row == sorted(row, reverse=True) for row in sizes)
         factors = ", ".join(f"{row[0] / row[-1]:.1f}" for row in sizes)
@@ -165,7 +167,7 @@ def _ends(searches: Searches, name: str, out: Path) -> dict[str, Path]:
 
 
 def _write(
-    out: Path, comparisons: list[Comparison], found: Mapping[str, Methods]
+    out: Path, comparisons: list[Comparison], by_data: Mapping[str, Methods]
 ) -> dict[str, Path]:
     names = ("comparison.csv", "comparison.md", "architectures.csv", "frontier.png")
     files = {name: out / name for name in names}
@@ -176,11 +178,11 @@ def _write(
             "data": name, "method": method, "start": index, "parameters": one.parameters,
             "accuracy": one.accuracy, "validation": one.validation, "epoch": one.epoch,
         }
-        for name, methods in found.items()
+        for name, methods in by_data.items()
         for method, starts in methods.items()
         for index, start in enumerate(starts)
         for one in start
     ]  # fmt: skip
     write_atomically(files["architectures.csv"], rows_as_csv(rows).encode())
-    write_figure(frontier_figure(found), files["frontier.png"])
+    write_figure(frontier_figure(by_data), files["frontier.png"])
     return files

@@ -17,17 +17,17 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def frontier_figure(found: Mapping[str, Mapping[str, Sequence[Sequence[Retrained]]]]) -> Figure:
+def frontier_figure(by_data: Mapping[str, Mapping[str, Sequence[Sequence[Retrained]]]]) -> Figure:
     """A panel a data set.
 
     Args:
-        found: by data set and method, for every start its architectures.
+        by_data: by data set and method, for every start its architectures.
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(5.6 * len(found), 4.4), layout="constrained")
-    panels = figure.subplots(1, len(found), squeeze=False)[0]
-    for ax, (name, methods) in zip(panels, found.items(), strict=True):
+    figure = Figure(figsize=(5.6 * len(by_data), 4.4), layout="constrained")
+    panels = figure.subplots(1, len(by_data), squeeze=False)[0]
+    for ax, (name, methods) in zip(panels, by_data.items(), strict=True):
         plot_methods(methods, ax)
         ax.set_title(name, loc="left", fontsize=11)
     panels[0].legend(frameon=False, fontsize=9)

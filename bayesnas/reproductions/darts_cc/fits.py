@@ -29,7 +29,7 @@ class Searches:
         """Search nothing yet; see the class."""
         self._folder, self._data, self._settings = folder, data, settings
         self._request = request
-        self._found: dict[str, Posterior | AmortizedPosterior] = {}
+        self._fits: dict[str, Posterior | AmortizedPosterior] = {}
 
     def along(self, start: int, place: float) -> Graph:
         """The architecture that one search along λ̃ found at a place of the range."""
@@ -38,25 +38,25 @@ class Searches:
     def model_along(self, start: int, place: float) -> LatentStructureNet:
         """The model behind it."""
         key = f"cc-{start}"
-        if key not in self._found:
+        if key not in self._fits:
             self._request.say(f"{self._data.name}: search {start} along λ̃")
             low, high = self._cost_weight(0.0), self._cost_weight(1.0)
             of_range = {"low": low, "high": high, "knots": self._settings.knots, "monotone": True}
             options = self._options(key, start) | of_range
-            self._found[key] = darts_cc(*self._problem(), **options)
-        found = self._found[key]
-        assert isinstance(found, AmortizedPosterior)
-        return _model(found.at(self._cost_weight(place) * len(self._data.structure[0])))
+            self._fits[key] = darts_cc(*self._problem(), **options)
+        post = self._fits[key]
+        assert isinstance(post, AmortizedPosterior)
+        return _model(post.at(self._cost_weight(place) * len(self._data.structure[0])))
 
     def darts(self, start: int) -> Graph:
         """What DARTS of the first order found."""
         key = f"darts-{start}"
-        if key not in self._found:
+        if key not in self._fits:
             self._request.say(f"{self._data.name}: DARTS {start}")
-            self._found[key] = darts(*self._problem(), **self._options(key, start))
-        found = self._found[key]
-        assert isinstance(found, Posterior)
-        return _model(found).architecture()
+            self._fits[key] = darts(*self._problem(), **self._options(key, start))
+        post = self._fits[key]
+        assert isinstance(post, Posterior)
+        return _model(post).architecture()
 
     def random(self, index: int) -> Graph:
         """A random architecture; all of them spread over all sizes."""
@@ -90,6 +90,6 @@ class Searches:
         }
 
 
-def _model(found: Posterior) -> LatentStructureNet:
-    assert isinstance(found.model, LatentStructureNet)
-    return found.model
+def _model(post: Posterior) -> LatentStructureNet:
+    assert isinstance(post.model, LatentStructureNet)
+    return post.model

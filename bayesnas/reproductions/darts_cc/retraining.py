@@ -61,9 +61,9 @@ def retrained(graph: Graph, images: Images, settings: Settings, seed: int) -> Re
         for index in range(settings.epochs):
             paths.probability = settings.drop_path * index / settings.epochs
             _epoch(net, images.train, optimizer, settings, index)
-            found = accuracy(net, images.validation)
-            if found > best:
-                best, state, epoch = found, copy.deepcopy(net.state_dict()), index + 1
+            reached = accuracy(net, images.validation)
+            if reached > best:
+                best, state, epoch = reached, copy.deepcopy(net.state_dict()), index + 1
     net.load_state_dict(state)
     size = sum(p.numel() for p in net.parameters())
     operations = {f"{a}->{b}": "+".join(graph.names[a, b]) for a, b in graph.edges}

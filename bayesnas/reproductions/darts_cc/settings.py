@@ -64,8 +64,8 @@ class Settings:
 
     def to_dict(self) -> dict[str, Any]:
         """All settings, as JSON values."""
-        found = asdict(self)
-        return found | {"data": list(self.data), "kinds": list(self.kinds)}
+        values = asdict(self)
+        return values | {"data": list(self.data), "kinds": list(self.kinds)}
 
     def cost_weight(self, place: float, graph: Graph) -> float:
         """λ̃ at a place in [0, 1] of the range of its logarithm."""

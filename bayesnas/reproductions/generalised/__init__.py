@@ -44,7 +44,7 @@ REPELLED_FIT, REPELLED_FROM = "f0 → f1", "f0 → f1, from the fit of f0"
 EXPECTED = {**{name: name for name in FUNCTIONS}, REPELLED_FIT: "f1", REPELLED_FROM: "f1"}
 """What each setting is published to put the mass on."""
 
-Found = dict[tuple[str, float], list[Posterior]]
+FitsBySetting = dict[tuple[str, float], list[Posterior]]
 """By setting and temperature, a posterior for every seed."""
 
 
@@ -56,7 +56,7 @@ def run(request: Request) -> Reproduced:
     """
     settings = settings_of(quick=request.quick, seeds=request.seeds)
     claim(request.out, settings.to_dict())
-    found: Found = {}
+    fits: FitsBySetting = {}
     starts = range(settings.starts)
 
     def fitted(name: str, temperature: float, weight: float = 0.0) -> list[Posterior]:
@@ -65,19 +65,19 @@ def run(request: Request) -> Reproduced:
 
     for temperature in settings.temperatures:
         for name in FUNCTIONS:
-            found[name, temperature] = fitted(name, temperature)
+            fits[name, temperature] = fitted(name, temperature)
     at = TRANSITION_TEMPERATURE
-    found[REPELLED_FIT, at] = fitted(FROM, at, STRUCTURE_WEIGHT)
+    fits[REPELLED_FIT, at] = fitted(FROM, at, STRUCTURE_WEIGHT)
     request.say(f"from the fits of {FROM}, structure weight {STRUCTURE_WEIGHT_FROM:g}")
-    found[REPELLED_FROM, at] = [
-        _moved(found[FROM, at][seed], seed, settings, request) for seed in starts
+    fits[REPELLED_FROM, at] = [
+        _moved(fits[FROM, at][seed], seed, settings, request) for seed in starts
     ]
-    comparisons = list(compare(found))
+    comparisons = list(compare(fits))
     files = {name: request.out / name for name in ("comparison.csv", "comparison.md")}
     write_atomically(files["comparison.csv"], as_csv(comparisons).encode())
     write_atomically(files["comparison.md"], as_markdown(comparisons).encode())
     files["simplex.png"] = request.out / "simplex.png"
-    draws = {key: draws_of(posts) for key, posts in found.items()}
+    draws = {key: draws_of(posts) for key, posts in fits.items()}
     write_figure(simplex_figure(draws), files["simplex.png"])
     return Reproduced("generalised", settings.to_dict(), remarks(settings), comparisons, files)
 
@@ -87,9 +87,9 @@ REPRODUCTION = Reproduction(
 )
 
 
-def compare(found: Found) -> Iterator[Comparison]:
+def compare(fits: FitsBySetting) -> Iterator[Comparison]:
     """The share of seeds that end at the published function, and the probability it has."""
-    for (name, temperature), posts in found.items():
+    for (name, temperature), posts in fits.items():
         expected = FUNCTIONS.index(EXPECTED[name])
         shares = [probabilities(post) for post in posts]
         hits = tuple(float(int(share.argmax()) == expected) for share in shares)
@@ -102,14 +102,14 @@ def compare(found: Found) -> Iterator[Comparison]:
 
 def probabilities(post: Posterior) -> Tensor:
     """P(arg max γ = k) under the guide, ``[3]``."""
-    found: Tensor = post.model.probabilities()["x", "y"]  # type: ignore[operator]
-    return found.cpu()
+    of_edge: Tensor = post.model.probabilities()["x", "y"]  # type: ignore[operator]
+    return of_edge.cpu()
 
 
 def draws_of(posts: list[Posterior], draws: int = 60) -> Tensor:
     """Draws of γ under the guides of all seeds, ``[seeds * draws, 3]``."""
-    found = [post.sample(draws=draws, seed=0)["gamma"] for post in posts]
-    return torch.cat([torch.as_tensor(gamma).reshape(-1, len(FUNCTIONS)) for gamma in found])
+    gammas = [post.sample(draws=draws, seed=0)["gamma"] for post in posts]
+    return torch.cat([torch.as_tensor(gamma).reshape(-1, len(FUNCTIONS)) for gamma in gammas])
 
 
 def remarks(settings: Settings) -> list[str]:
@@ -173,6 +173,6 @@ def _kept(folder: Path, make: partial[Posterior]) -> Posterior:
     """The posterior in a folder; made and saved where there is none."""
     if not (folder / "posterior.safetensors").exists():
         make().save(folder)
-    found = load(folder, device="cpu")
-    assert isinstance(found, Posterior)
-    return found
+    post = load(folder, device="cpu")
+    assert isinstance(post, Posterior)
+    return post

@@ -26,24 +26,24 @@ _TITLES = {
 }
 
 
-def simplex_figure(found: Mapping[tuple[str, float], Tensor]) -> Figure:
+def simplex_figure(draws: Mapping[tuple[str, float], Tensor]) -> Figure:
     """A row a temperature, a column a setting.
 
     Args:
-        found: draws ``[n, 3]`` by setting and temperature.
+        draws: draws ``[n, 3]`` by setting and temperature.
     """
     from matplotlib.figure import Figure
 
-    names = list(dict.fromkeys(name for name, _ in found))
-    temperatures = list(dict.fromkeys(temperature for _, temperature in found))
+    names = list(dict.fromkeys(name for name, _ in draws))
+    temperatures = list(dict.fromkeys(temperature for _, temperature in draws))
     size = 3.0 * len(names), 2.9 * len(temperatures)
     figure = Figure(figsize=size, layout="constrained")
     panels = figure.subplots(len(temperatures), len(names), squeeze=False)
     for row, temperature in zip(panels, temperatures, strict=True):
         for ax, name in zip(row, names, strict=True):
             ax.set_axis_off()
-            if (name, temperature) in found:
-                plot_simplex(found[name, temperature], ax)
+            if (name, temperature) in draws:
+                plot_simplex(draws[name, temperature], ax)
                 ax.set_title(f"{_TITLES[name]}, τ = {temperature:g}", fontsize=9)
     return figure
 

@@ -22,7 +22,7 @@ REFERENCE = (
     "O. Bakhteev, homework of the course on model selection at MIPT, 2019, after LeCun, Denker, "
     "Solla 1990, Graves 2011 and Han, Pool, Tran, Dally 2015"
 )
-Found = Mapping[str, list[Measured]]
+ByFamily = Mapping[str, list[Measured]]
 
 
 def run(request: Request) -> Reproduced:
@@ -34,26 +34,26 @@ def run(request: Request) -> Reproduced:
     """
     settings, data = prepare(request)
     claim(request.out, {**settings.to_dict(), "fingerprint": data.train.fingerprint})
-    found = {
+    by_family = {
         family.key: [
             measured(family, start, data, settings, request) for start in range(settings.starts)
         ]
         for family in FAMILIES
     }
-    comparisons = list(compare(found, settings))
-    files = _write(request.out, comparisons, found, settings)
-    words = remarks(found, settings)
+    comparisons = list(compare(by_family, settings))
+    files = _write(request.out, comparisons, by_family, settings)
+    words = remarks(by_family, settings)
     return Reproduced("pruning", settings.to_dict(), words, comparisons, files)
 
 
 REPRODUCTION = Reproduction("criteria of pruning, logistic regression", REFERENCE, run)
 
 
-def compare(found: Found, settings: Settings) -> Iterator[Comparison]:
+def compare(by_family: ByFamily, settings: Settings) -> Iterator[Comparison]:
     """Accuracies by family, criterion and share removed; no figures are published."""
     for quantity, retrained in (("accuracy", False), ("accuracy, trained again", True)):
         for family in FAMILIES:
-            starts = found[family.key]
+            starts = by_family[family.key]
             for by in family.criteria:
                 labels = {"net": family.title, "removed first by": by}
                 if not retrained:
@@ -72,10 +72,10 @@ def compare(found: Found, settings: Settings) -> Iterator[Comparison]:
                 yield Comparison({**labels, "removed": "by itself"}, quantity, None, ours)
 
 
-def remarks(found: Found, settings: Settings) -> list[str]:
+def remarks(by_family: ByFamily, settings: Settings) -> list[str]:
     """What was run, and where a criterion is no better than a random order."""
     starts = "1 start" if settings.starts == 1 else f"{settings.starts} starts"
-    below = list(_not_above_random(found, settings))
+    below = list(_not_above_random(by_family, settings))
     return [
         f"{settings.data}, {settings.examples:,} training examples, {starts}; "
         f"{settings.epochs} epochs of Adam, {settings.retraining_epochs} after weights are "
@@ -86,12 +86,12 @@ def remarks(found: Found, settings: Settings) -> list[str]:
     ]
 
 
-def _not_above_random(found: Found, settings: Settings) -> Iterator[str]:
+def _not_above_random(by_family: ByFamily, settings: Settings) -> Iterator[str]:
     for family in FAMILIES:
         for stage in ("pruned", "retrained"):
             means = {
                 by: [
-                    sum(getattr(each, stage)[by][index] for each in found[family.key])
+                    sum(getattr(each, stage)[by][index] for each in by_family[family.key])
                     for index in range(len(settings.fractions))
                 ]
                 for by in family.criteria
@@ -105,7 +105,7 @@ def _not_above_random(found: Found, settings: Settings) -> Iterator[str]:
 
 
 def _write(
-    out: Path, comparisons: list[Comparison], found: Found, settings: Settings
+    out: Path, comparisons: list[Comparison], by_family: ByFamily, settings: Settings
 ) -> dict[str, Path]:
     names = ("comparison.csv", "comparison.md", "pruning.csv", "pruning.png")
     files = {name: out / name for name in names}
@@ -121,10 +121,10 @@ def _write(
             "retrained": each.retrained[by][index],
         }
         for family in FAMILIES
-        for start, each in enumerate(found[family.key])
+        for start, each in enumerate(by_family[family.key])
         for by in family.criteria
         for index, fraction in enumerate(settings.fractions)
     ]
     write_atomically(files["pruning.csv"], rows_as_csv(rows).encode())
-    write_figure(pruning_figure(found, settings.fractions), files["pruning.png"])
+    write_figure(pruning_figure(by_family, settings.fractions), files["pruning.png"])
     return files

@@ -23,7 +23,7 @@ _PANELS = (
 )
 
 
-def pruning_figure(found: Mapping[str, list[Measured]], fractions: Sequence[float]) -> Figure:
+def pruning_figure(by_family: Mapping[str, list[Measured]], fractions: Sequence[float]) -> Figure:
     """A column a family, without training again above and with it below; bands over the starts."""
     from matplotlib.figure import Figure
 
@@ -31,7 +31,7 @@ def pruning_figure(found: Mapping[str, list[Measured]], fractions: Sequence[floa
     grid = figure.subplots(2, len(_PANELS), sharex=True, sharey=True)
     for column, (title, keys) in zip(grid.T, _PANELS, strict=True):
         for ax, retrained in zip(column, (False, True), strict=True):
-            for by, whole, curves in _lines(found, keys, retrained):
+            for by, whole, curves in _lines(by_family, keys, retrained):
                 _plot(ax, by, [0.0, *fractions], np.column_stack([whole, curves]))
             ax.set_title(f"{title}, trained again" if retrained else title, loc="left", fontsize=11)
             ax.grid(color="#E6E6E6", linewidth=0.6)
@@ -47,12 +47,12 @@ def pruning_figure(found: Mapping[str, list[Measured]], fractions: Sequence[floa
 
 
 def _lines(
-    found: Mapping[str, list[Measured]], keys: Sequence[str], retrained: bool
+    by_family: Mapping[str, list[Measured]], keys: Sequence[str], retrained: bool
 ) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
     """Criterion, accuracies with all weights ``[start]``, and by share ``[start, share]``."""
     seen: set[str] = set()
     for key in keys:
-        starts = found[key]
+        starts = by_family[key]
         whole = np.array([each.whole for each in starts])
         for by in starts[0].pruned:
             if by not in seen:

@@ -45,10 +45,10 @@ def measured(
     if path.exists():
         return Measured(**read_json(path))
     request.say(f"{family.title}, start {start}")
-    found = _measure(family, start, data, settings, request)
+    figures = _measure(family, start, data, settings, request)
     path.parent.mkdir(exist_ok=True)
-    write_json(path, asdict(found))
-    return found
+    write_json(path, asdict(figures))
+    return figures
 
 
 def _measure(
@@ -82,18 +82,18 @@ def _of_a_posterior(
         )
         return again.evaluate(test, draws=0)["accuracy"]
 
-    found = Measured(post.evaluate(test, draws=0)["accuracy"])
+    figures = Measured(post.evaluate(test, draws=0)["accuracy"])
     for by in family.criteria:
         smaller = [
             post.prune(by=by, fraction=fraction, biases=False, seed=seed)
             for fraction in settings.fractions
         ]
-        found.pruned[by] = [each.evaluate(test, draws=0)["accuracy"] for each in smaller]
-        found.retrained[by] = [retrained(each) for each in smaller]
+        figures.pruned[by] = [each.evaluate(test, draws=0)["accuracy"] for each in smaller]
+        figures.retrained[by] = [retrained(each) for each in smaller]
     free = post.prune(by="evidence", biases=False)
     kept = float(free.model.keep_masks()["weight"].double().mean())
-    found.free.extend([1 - kept, free.evaluate(test, draws=0)["accuracy"], retrained(free)])
-    return found
+    figures.free.extend([1 - kept, free.evaluate(test, draws=0)["accuracy"], retrained(free)])
+    return figures
 
 
 def _of_a_point(
@@ -123,18 +123,18 @@ def _of_a_point(
         torch.manual_seed(seed)
         start_net = _regression(train)
     net = trained(start_net, 0.0, settings.epochs)
-    found = Measured(_accuracy(net, test))
+    figures = Measured(_accuracy(net, test))
     sample = train.first(settings.curvature_examples)
     subject = plain_subject(net, Categorical(), sample, prunable_masks(net), l2, seed)
     for by in family.criteria:
         plan = RemovalPlan(subject, by, biases=False)
         smaller = [_without(net, plan, fraction) for fraction in settings.fractions]
-        found.pruned[by] = [_accuracy(each, test) for each in smaller]
-        found.retrained[by] = [
+        figures.pruned[by] = [_accuracy(each, test) for each in smaller]
+        figures.retrained[by] = [
             _accuracy(trained(each, fraction, settings.retraining_epochs), test)
             for each, fraction in zip(smaller, settings.fractions, strict=True)
         ]
-    return found
+    return figures
 
 
 def _without(net: nn.Module, plan: RemovalPlan, fraction: float) -> nn.Module:

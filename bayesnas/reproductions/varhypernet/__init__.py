@@ -44,14 +44,14 @@ def run(request: Request) -> Reproduced:
     settings, data = prepare(request)
     claim(request.out, {**settings.to_dict(), "fingerprint": data.train.fingerprint})
     fits = Fits(request.out / "fits", settings, data, request)
-    found = {}
+    by_fit = {}
     for method in METHODS.values():
         for kl_weight in published.KL_WEIGHTS:
             at = method, kl_weight, fits, data, settings, request.out / "measured"
-            found[method.key, kl_weight] = measured(*at)
-            request.say(_line(method, kl_weight, found[method.key, kl_weight]))
-    comparisons = list(compare(found, settings, build_model(data)))
-    files = _write(request.out, comparisons, found)
+            by_fit[method.key, kl_weight] = measured(*at)
+            request.say(_line(method, kl_weight, by_fit[method.key, kl_weight]))
+    comparisons = list(compare(by_fit, settings, build_model(data)))
+    files = _write(request.out, comparisons, by_fit)
     return Reproduced("varhypernet", settings.to_dict(), remarks(settings), comparisons, files)
 
 
@@ -59,11 +59,11 @@ REPRODUCTION = Reproduction("hypernetworks over the KL weight", published.REFERE
 
 
 def compare(
-    found: Mapping[tuple[str, float], Measured], settings: Settings, model: GaussianNet
+    by_fit: Mapping[tuple[str, float], Measured], settings: Settings, model: GaussianNet
 ) -> Iterator[Comparison]:
     """Put every figure beside the published one."""
     for quantity, table, values in _QUANTITIES:
-        for (key, kl_weight), figures in found.items():
+        for (key, kl_weight), figures in by_fit.items():
             column = published.KL_WEIGHTS.index(kl_weight)
             theirs = table[key][column] if key in table else None
             labels = {"method": _name(METHODS[key]), "λ": f"{kl_weight:g}"}
@@ -88,9 +88,9 @@ def compare(
 _QUANTITIES: tuple[
     tuple[str, Mapping[str, tuple[float, ...]], Callable[[Measured], list[float]]], ...
 ] = (
-    ("accuracy", published.ACCURACY, lambda found: [row[0] for row in found.accuracy]),
-    ("stability", published.STABILITY, lambda found: found.stability),
-    ("bound", published.BOUND, lambda found: found.bound),
+    ("accuracy", published.ACCURACY, lambda measured: [row[0] for row in measured.accuracy]),
+    ("stability", published.STABILITY, lambda measured: measured.stability),
+    ("bound", published.BOUND, lambda measured: measured.bound),
 )
 
 
@@ -125,34 +125,34 @@ def updates(
 def remarks(settings: Settings) -> list[str]:
     """What was run, and what is not as in the source."""
     starts = "1 start" if settings.starts == 1 else f"{settings.starts} starts"
-    found = [
+    sentences = [
         f"{settings.data}, {settings.examples:,} training examples, {starts}, "
         f"{settings.epochs} epochs of Adam, cosine schedule, minibatches of "
         f"{settings.batch_size}, local reparameterisation; 𝓛 over {settings.draws} draws.",
         "Accuracy and stability are those of the posterior means on the test part.",
     ]
     if settings.examples != published.EXAMPLES:
-        found.append(
+        sentences.append(
             f"λ is multiplied, and 𝓛 divided, by {settings.scale:.3g}, so that with fewer examples "
             "than the published 60,000 log-likelihood and KL weigh as they do there."
         )
-    return found
+    return sentences
 
 
 def _write(
-    out: Path, comparisons: list[Comparison], found: Mapping[tuple[str, float], Measured]
+    out: Path, comparisons: list[Comparison], by_fit: Mapping[tuple[str, float], Measured]
 ) -> dict[str, Path]:
     files = {name: out / name for name in _FILES}
     write_atomically(files["comparison.csv"], as_csv(comparisons).encode())
     write_atomically(files["comparison.md"], as_markdown(comparisons).encode())
     rows = [
         {"method": key, "kl_weight": kl_weight, "start": start, "removed": f, "accuracy": value}
-        for (key, kl_weight), figures in found.items()
+        for (key, kl_weight), figures in by_fit.items()
         for start, curve in enumerate(figures.accuracy)
         for f, value in zip(FRACTIONS, curve, strict=True)
     ]
     write_atomically(files["pruning.csv"], rows_as_csv(rows).encode())
-    write_figure(pruning_figure(found), files["pruning.png"])
+    write_figure(pruning_figure(by_fit), files["pruning.png"])
     return files
 
 

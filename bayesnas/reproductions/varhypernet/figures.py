@@ -21,7 +21,7 @@ _LINES = ((BLUE, "o", "-"), (ORANGE, "s", "--"), (GREEN, "^", "-."), (PURPLE, "D
 _ENDS = (FRACTIONS[0], FRACTIONS[-1])
 
 
-def pruning_figure(found: Mapping[tuple[str, float], Measured]) -> Figure:
+def pruning_figure(by_fit: Mapping[tuple[str, float], Measured]) -> Figure:
     """Accuracy against the share of weights removed, a panel a method and a line a KL weight.
 
     Bands reach from the lowest to the highest start. Crosses are the published accuracies, whole
@@ -32,7 +32,7 @@ def pruning_figure(found: Mapping[tuple[str, float], Measured]) -> Figure:
     figure = Figure(figsize=(9.6, 11.0), layout="constrained")
     grid = figure.subplots(4, 2, sharex=True, sharey=True).ravel()
     for ax, (key, method) in zip(grid, METHODS.items(), strict=True):
-        rows = [found[key, kl_weight].accuracy for kl_weight in published.KL_WEIGHTS]
+        rows = [by_fit[key, kl_weight].accuracy for kl_weight in published.KL_WEIGHTS]
         plot_pruning(rows, ax)
         if key in published.ACCURACY:
             plot_published(key, ax)

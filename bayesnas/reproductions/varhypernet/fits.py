@@ -80,9 +80,9 @@ class Fits:
     def _refined(self, method: Method, kl_weight: float) -> Posterior:
         out = self._folder / f"{method.key}-{kl_weight:g}"
         if (out / RUN).exists():
-            found = bn.load(out, device=self._request.device)
-            assert isinstance(found, Posterior)
-            return found
+            post = bn.load(out, device=self._request.device)
+            assert isinstance(post, Posterior)
+            return post
         assert method.base is not None
         start = self.posterior(METHODS[method.base], kl_weight)
         self._tell(out, f"{method.title} at λ = {kl_weight:g}")

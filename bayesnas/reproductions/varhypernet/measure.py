@@ -43,20 +43,20 @@ def measured(
     path = folder / f"{method.key}-{kl_weight:g}.json"
     if path.exists():
         return Measured(**read_json(path))
-    found = _measure(fits.posterior(method, kl_weight), data, settings)
+    figures = _measure(fits.posterior(method, kl_weight), data, settings)
     folder.mkdir(exist_ok=True)
-    write_json(path, asdict(found))
-    return found
+    write_json(path, asdict(figures))
+    return figures
 
 
 def _measure(post: Posterior, data: DataSet, settings: Settings) -> Measured:
     assert data.test is not None
-    found = Measured([], [], [])
+    figures = Measured([], [], [])
     for index in range(post.chains):
         chain = post.chain(index)
         metrics = chain.evaluate(data.train, draws=settings.draws)
         curve = chain.pruning_curve(data.test, FRACTIONS, by=("density",))
-        found.bound.append(metrics["elbo"] / settings.scale)
-        found.bound_error.append(metrics["elbo_error"] / settings.scale)
-        found.accuracy.append(curve["accuracy"].sel(by="density").values.tolist())
-    return found
+        figures.bound.append(metrics["elbo"] / settings.scale)
+        figures.bound_error.append(metrics["elbo_error"] / settings.scale)
+        figures.accuracy.append(curve["accuracy"].sel(by="density").values.tolist())
+    return figures

@@ -51,7 +51,7 @@ UPDATES = {
 each of the four KL weights."""
 
 BATCH_SIZE = 64
-"""Examples a step, which the text leaves out and the counts give away."""
+"""Batch size, which the text leaves out and the counts give away."""
 EXAMPLES = 60_000
 EPOCHS = 25
 STARTS = 5

@@ -47,12 +47,12 @@ def files(folder):
 
 
 def test_models_are_those_of_the_registry(call, call_json):
-    found = call_json("models")
-    assert found.keys() == bn.models.available().keys()
+    output = call_json("models")
+    assert output.keys() == bn.models.available().keys()
     code, out, _ = call("models")
     assert code == 0
     for name, record in bn.models.available().items():
-        assert found[name]["title"] == record.title
+        assert output[name]["title"] == record.title
         assert name in out
         assert record.reference in out
 
@@ -63,14 +63,14 @@ def test_models_are_those_of_the_registry(call, call_json):
 def test_fit_gives_the_numbers_of_the_library(call_json, tmp_path):
     out = tmp_path / "run"
     words = ["--steps", 40, "--kl-weight", 0.5, "--prior-scale", "1,0.5", "--batch-size", 128]
-    found = call_json(*FIT, *words, "--seed", 3, "--out", out)
+    output = call_json(*FIT, *words, "--seed", 3, "--out", out)
     data = bn.data.load("digits")
     model = bn.models.GaussianNet(bn.nn.mlp([64, 16, 10]), prior_scale=[1, 0.5])
     post = bn.fit(model, data.train, kl_weight=0.5, steps=40, batch_size=128, lr=0.01, seed=3)
     for part in ("train", "test"):
-        assert found["metrics"][part] == post.evaluate(getattr(data, part), draws=4)
-    assert bn.load(out).evaluate(data.test, draws=4) == found["metrics"]["test"]
-    assert found["out"] == str(out)
+        assert output["metrics"][part] == post.evaluate(getattr(data, part), draws=4)
+    assert bn.load(out).evaluate(data.test, draws=4) == output["metrics"]["test"]
+    assert output["out"] == str(out)
 
 
 def test_fit_prints_a_table_and_speaks_on_stderr(call):
@@ -93,8 +93,8 @@ def test_without_out_nothing_is_written(call, tmp_path, monkeypatch):
 
 
 def test_json_is_json_also_where_there_is_no_number(call_json):
-    found = call_json(*FIT, "--steps", 2, "--draws", 0)
-    assert found["metrics"]["test"]["elbo_error"] is None  # one draw has no standard error
+    output = call_json(*FIT, "--steps", 2, "--draws", 0)
+    assert output["metrics"]["test"]["elbo_error"] is None  # one draw has no standard error
 
 
 @pytest.mark.parametrize(
@@ -119,16 +119,16 @@ def test_a_table_of_the_users(call_json, tmp_path):
     (tmp_path / "t.csv").write_text(f"a,b,c\n{rows}\n")
     words = ["--data", tmp_path / "t.csv", "--target", "c", "--standardise", "--test", "0.25"]
     fit = ["fit", "gaussian-net", "--hidden", "none", "--steps", 800, "--lr", "0.02"]
-    found = call_json(*fit, *words)
-    assert found["data"] == {"name": "t.csv", "train": 45, "test": 15}
-    assert found["metrics"]["test"]["rmse"] < 0.15  # the relation is exactly linear
+    output = call_json(*fit, *words)
+    assert output["data"] == {"name": "t.csv", "train": 45, "test": 15}
+    assert output["metrics"]["test"]["rmse"] < 0.15  # the relation is exactly linear
 
 
 def test_validation_stops_early(call_json):
     words = ["--epochs", 40, "--validation", 0.2, "--patience", 1, "--lr", 0.3]
-    found = call_json(*FIT, *words)
-    assert found["steps"] < found["settings"]["steps"]
-    assert found["data"] == {"name": "digits", "train": 1077, "validation": 360, "test": 360}
+    output = call_json(*FIT, *words)
+    assert output["steps"] < output["settings"]["steps"]
+    assert output["data"] == {"name": "digits", "train": 1077, "validation": 360, "test": 360}
 
 
 def test_a_learned_prior_and_restarts(call_json):
@@ -214,9 +214,9 @@ def test_a_folder_with_another_run_is_left_alone(call, run):
 
 
 def test_a_finished_run_resumes_to_itself(call, call_json, run):
-    found = call_json(*FIT, "--epochs", 10, "--out", run, "--resume")
+    output = call_json(*FIT, "--epochs", 10, "--out", run, "--resume")
     data = bn.data.load("digits")
-    assert found["metrics"]["test"] == bn.load(run).evaluate(data.test, draws=4)
+    assert output["metrics"]["test"] == bn.load(run).evaluate(data.test, draws=4)
 
 
 def test_a_run_resumes_where_its_data_has_moved(call, tmp_path):
@@ -300,29 +300,29 @@ def test_ctrl_c_without_a_folder_keeps_nothing(call, monkeypatch):
 
 
 def test_prune_prints_before_and_after_and_saves(call_json, run, tmp_path):
-    found = call_json("prune", run, "--fraction", 0.5, "--out", tmp_path / "b", "--draws", 4)
-    assert found["weights"]["before"] == {"parameters": 1210, "kept": 1210}
-    assert found["weights"]["after"] == {"parameters": 1210, "kept": 605}
+    output = call_json("prune", run, "--fraction", 0.5, "--out", tmp_path / "b", "--draws", 4)
+    assert output["weights"]["before"] == {"parameters": 1210, "kept": 1210}
+    assert output["weights"]["after"] == {"parameters": 1210, "kept": 605}
     test = bn.data.load("digits").test
-    assert found["metrics"]["before"] == bn.load(run).evaluate(test, draws=4)
-    assert found["metrics"]["after"] == bn.load(tmp_path / "b").evaluate(test, draws=4)
+    assert output["metrics"]["before"] == bn.load(run).evaluate(test, draws=4)
+    assert output["metrics"]["after"] == bn.load(tmp_path / "b").evaluate(test, draws=4)
 
 
 def test_prune_by_threshold_and_magnitude(call_json, run):
-    found = call_json("prune", run, "--threshold", 0.1, "--by", "magnitude")
+    output = call_json("prune", run, "--threshold", 0.1, "--by", "magnitude")
     means = [loc.abs() > 0.1 for loc, _ in bn.load(run).model.weight_posteriors().values()]
-    assert found["weights"]["after"]["kept"] == sum(int(kept.sum()) for kept in means)
+    assert output["weights"]["after"]["kept"] == sum(int(kept.sum()) for kept in means)
 
 
 def test_prune_by_the_evidence_needs_no_amount_and_by_damage_the_data_of_the_run(call_json, run):
-    found = call_json("prune", run, "--by", "evidence", "--draws", 0)
+    output = call_json("prune", run, "--by", "evidence", "--draws", 0)
     post = bn.load(run)
     assert (
-        found["weights"]["after"]["kept"]
+        output["weights"]["after"]["kept"]
         == post.prune(by="evidence").complexity()["parameters_kept"]
     )
-    found = call_json("prune", run, "--by", "obd", "--fraction", 0.5, "--keep-biases")
-    assert found["weights"]["after"]["kept"] == 1210 - round(0.5 * (1210 - 26))
+    output = call_json("prune", run, "--by", "obd", "--fraction", 0.5, "--keep-biases")
+    assert output["weights"]["after"]["kept"] == 1210 - round(0.5 * (1210 - 26))
 
 
 def test_the_pruned_net_as_few_bytes(call, run, tmp_path):
@@ -392,16 +392,16 @@ def test_report_needs_the_folder_alone(call, run):
 
 
 def test_report_as_json(call_json, run, tmp_path):
-    found = call_json("report", run, "--draws", 4, "--out", tmp_path / "here.png")
-    assert found["picture"] == str(tmp_path / "here.png")
+    output = call_json("report", run, "--draws", 4, "--out", tmp_path / "here.png")
+    assert output["picture"] == str(tmp_path / "here.png")
     assert (tmp_path / "here.png").stat().st_size > 10_000
     assert files(run) == [
         "posterior.safetensors",
         "run.json",
         "run.toml",
     ]
-    assert found["metrics"]["test"] == bn.load(run).evaluate(bn.data.load().test, draws=4)
-    assert len(found["pruning"]["accuracy"]["density"]) == len(found["pruning"]["fraction"])
+    assert output["metrics"]["test"] == bn.load(run).evaluate(bn.data.load().test, draws=4)
+    assert len(output["pruning"]["accuracy"]["density"]) == len(output["pruning"]["fraction"])
 
 
 def test_report_of_arrays_needs_the_data(call, tmp_path):

@@ -35,11 +35,11 @@ SHORT = ("--steps", "3", "--lr", "0.01", "--draws", "2", "--quiet")
 def test_a_model_is_fitted_saved_and_reported(call, call_json, tmp_path, words, described):
     """The numbers are those of the library, and report reads the run."""
     out = tmp_path / "run"
-    found = call_json("fit", *words, *SHORT, "--out", out)
-    assert found["model"] == described
+    output = call_json("fit", *words, *SHORT, "--out", out)
+    assert output["model"] == described
     data = bn.data.load(words[2], standardise="--standardise" in words)
     post = bn.load(out)
-    assert found["metrics"]["test"] == post.evaluate(data.test, draws=2)
+    assert output["metrics"]["test"] == post.evaluate(data.test, draws=2)
     code, text, err = call("report", out, "--draws", "2")
     assert code == 0, err
     assert described in " ".join(text.split())
@@ -50,16 +50,16 @@ def test_groups_and_then_weights_of_a_run_are_pruned(call, call_json, tmp_path):
     run, smaller = tmp_path / "run", tmp_path / "smaller"
     call_json("fit", "bayesian-compression", "--hidden", "7", *SHORT, "--out", run)
     options = ("--draws", "0")
-    found = call_json(
+    output = call_json(
         "prune", run, "--by", "group", "--fraction", "0.3", *options, "--out", smaller
     )
     expected = bn.load(run).prune(by="group", fraction=0.3).complexity()
-    assert found["weights"]["before"]["parameters"] == 64 * 7 + 7 + 7 * 10 + 10
-    assert found["weights"]["after"]["kept"] == expected["parameters_kept"]
+    assert output["weights"]["before"]["parameters"] == 64 * 7 + 7 + 7 * 10 + 10
+    assert output["weights"]["after"]["kept"] == expected["parameters_kept"]
     groups = bn.load(smaller).model.keep_groups.masks()
     assert not groups["layer1"].all() or not groups["layer2"].all()
-    found = call_json("prune", smaller, "--fraction", "0.8", *options)
-    assert found["weights"]["after"]["kept"] == 535 - round(0.8 * 535)
+    output = call_json("prune", smaller, "--fraction", "0.8", *options)
+    assert output["weights"]["after"]["kept"] == 535 - round(0.8 * 535)
     code, _, err = call("prune", run, "--by", "group", "--threshold=-1e9")
     assert (code, "would remove all groups of layer" in err) == (2, True)
     call_json("fit", "gaussian-net", "--hidden", "3", *SHORT, "--out", tmp_path / "plain")
@@ -71,12 +71,12 @@ def test_an_autoencoder_is_fitted_and_reported(call, call_json, tmp_path):
     """To the inputs as their own targets; the report counts dimensions and draws traversals."""
     out = tmp_path / "run"
     words = ("--latents", "4", "--hidden", "6", "--binarize", "--relevance-prior", "gamma")
-    found = call_json("fit", "ard-vae", *words, *SHORT, "--out", out)
+    output = call_json("fit", "ard-vae", *words, *SHORT, "--out", out)
     post, data = bn.load(out), bn.data.load("digits").reconstructing()
     config = post.model.config()
     assert (config["latents"], config["hidden"], config["likelihood"]) == (4, [6], "bernoulli")
     assert (config["binarize"], config["relevance_prior"]) == (True, "gamma")
-    assert found["metrics"]["test"] == post.evaluate(data.test, draws=2)
+    assert output["metrics"]["test"] == post.evaluate(data.test, draws=2)
     report = call_json("report", out, "--draws", "2")
     assert len(report["latents"]["variance"]) == 4
     assert set(report["latents"]["active"]) == {"gamma", "variance", "sensitivity"}
@@ -113,16 +113,16 @@ def test_the_coefficients_of_the_objective_reach_the_fit(call_json, tmp_path):
     assert (said["kl_weight_lower"], said["likelihood_weight"]) == (2.0, 0.5)
     assert (said["kl_weight_upper"], said["joint"]) == (1.0, True)
     two_levels = ("--data", "diabetes", "--kl-weight-upper", "0.1", *SHORT)
-    found = call_json("fit", "ard-regression", *two_levels)
-    assert found["settings"]["bilevel"]["kl_weight"] == 0.1
+    output = call_json("fit", "ard-regression", *two_levels)
+    assert output["settings"]["bilevel"]["kl_weight"] == 0.1
     net = ("fit", "spike-and-slab-net", "--hidden", "5", *SHORT, "--out", tmp_path / "net")
     call_json(*net, "--inclusion", "learned", "--kl-weight-upper", "1")
     assert bn.load(tmp_path / "net").model.config()["inclusion"] == "learned"
 
 
 def test_two_classes_are_regressed_logistically(call_json):
-    found = call_json("fit", "spike-and-slab-regression", "--data", "breast-cancer", *SHORT)
-    assert "accuracy" in found["metrics"]["test"]
+    output = call_json("fit", "spike-and-slab-regression", "--data", "breast-cancer", *SHORT)
+    assert "accuracy" in output["metrics"]["test"]
 
 
 @pytest.mark.parametrize(

@@ -49,10 +49,10 @@ def test_help_of_a_model_shows_its_options_alone(capsys):
         with pytest.raises(SystemExit):
             main(["fit", model, "--help"])
         shown = capsys.readouterr().out.replace("\n", " ")
-        found = {
+        listed = {
             name for name in every if f"  --{name.replace('_', '-')} " in shown.replace("\n", " ")
         }
-        assert found == set(options), model
+        assert listed == set(options), model
 
 
 def test_import_alone_does_not_load_torch():

@@ -104,9 +104,9 @@ TENSORS = {
 def test_tensors_come_back_and_the_shortest_way_is_taken(name):
     value, coding = TENSORS[name]
     note, parts = encode_tensor(value)
-    found = decode_tensor(note, parts)
-    assert found.dtype == value.dtype
-    torch.testing.assert_close(found, value, rtol=0, atol=0, equal_nan=True)
+    decoded = decode_tensor(note, parts)
+    assert decoded.dtype == value.dtype
+    torch.testing.assert_close(decoded, value, rtol=0, atol=0, equal_nan=True)
     assert sum(map(len, parts)) <= value.numel() * value.element_size()
     assert note["coding"] == coding or name == "bool"
 

@@ -34,13 +34,13 @@ def test_a_network_comes_back_exactly(make, tmp_path):
     net = make()
     size = bn.encode(net, tmp_path / "net.bin")
     assert size == (tmp_path / "net.bin").stat().st_size
-    found = bn.decode(tmp_path / "net.bin")
-    assert not found.training
-    state = found.state_dict()
+    decoded = bn.decode(tmp_path / "net.bin")
+    assert not decoded.training
+    state = decoded.state_dict()
     assert list(state) == list(net.state_dict())
     assert all(torch.equal(state[name], value) for name, value in net.state_dict().items())
     x = torch.randn(5, 1, 8, 8, dtype=net[0].weight.dtype)
-    assert torch.equal(found(x), net(x))
+    assert torch.equal(decoded(x), net(x))
 
 
 def test_pruned_and_shared_weights_take_few_bytes(tmp_path):

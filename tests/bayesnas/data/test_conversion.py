@@ -27,10 +27,10 @@ from bayesnas.data.row_weights import RowWeights
 )
 def test_types_are_kept(given, dtype):
     array = np.array([[0, 1], [1, 0]]).astype(given)
-    found = as_tensor("x", array)
-    assert found.dtype == dtype
-    assert found.tolist() == array.tolist()
-    found[0, 0] = 1  # in memory of its own
+    tensor = as_tensor("x", array)
+    assert tensor.dtype == dtype
+    assert tensor.tolist() == array.tolist()
+    tensor[0, 0] = 1  # in memory of its own
     assert array[0, 0] == 0
 
 
@@ -41,9 +41,9 @@ def test_a_tensor_is_handed_back():
 
 def test_columns_of_several_types_are_held_exactly():
     table = pd.DataFrame({"a": [1, 2], "b": [True, False], "c": [0.5, 0.25]})
-    found = as_tensor("x", table)
-    assert found.dtype == torch.float64
-    assert found.tolist() == [[1.0, 1.0, 0.5], [2.0, 0.0, 0.25]]
+    tensor = as_tensor("x", table)
+    assert tensor.dtype == torch.float64
+    assert tensor.tolist() == [[1.0, 1.0, 0.5], [2.0, 0.0, 0.25]]
     large = table.assign(a=[2**53 + 1, 2])
     with pytest.raises(ValueError, match=r"x column 'a' must hold numbers that float64 holds"):
         as_tensor("x", large)
@@ -92,7 +92,7 @@ def test_several_labels_a_row_are_split_without_strata():
 def test_targets_and_weights_come_back_as_they_were():
     y = torch.randn(5, 2, 3, generator=torch.Generator().manual_seed(0))
     weights = torch.arange(5.0)
-    held = RowWeights(y.shape[1:], y.dtype)
-    found, of_rows = held.unpack(held.pack(y, weights)[[3, 1]])
-    assert found.equal(y[[3, 1]])
+    packing = RowWeights(y.shape[1:], y.dtype)
+    targets, of_rows = packing.unpack(packing.pack(y, weights)[[3, 1]])
+    assert targets.equal(y[[3, 1]])
     assert of_rows.tolist() == [3.0, 1.0]

@@ -62,11 +62,11 @@ KINDS = {
 def test_every_gaussian_divergence_is_that_of_doubles(kind, case):
     loc, scale, other_loc, other_scale = case
     numbers = single(*case)
-    found = kl_divergence(KINDS[kind](*numbers[:2]), KINDS[kind](*numbers[2:]))
+    kl = kl_divergence(KINDS[kind](*numbers[:2]), KINDS[kind](*numbers[2:]))
     loc, scale, other_loc, other_scale = (float(number) for number in numbers)  # as rounded
     expected = exact(loc, math.log(scale), other_loc, other_scale)
     logs = abs(math.log(scale)) + abs(math.log(other_scale))
-    assert float(found) == pytest.approx(
+    assert float(kl) == pytest.approx(
         expected, rel=5e-7, abs=5e-7 * logs * (1 + scale / other_scale)
     )
 
@@ -122,9 +122,11 @@ def test_weights_that_follow_their_operation_keep_a_tiny_scale():
     """N(w; 0, v) N(γw; μ, σ²) for σ ≪ γ√v is N(μ/γ, σ²/γ²)."""
     guide = GaussianWeights(torch.tensor([0.6]), torch.tensor([1e-30]))
     prior = GaussianWeights(torch.zeros(1), torch.tensor([2.0]))
-    found = posterior_given(guide, prior, torch.tensor(0.5), coupled=True, is_hard=False, floor=0.1)
-    assert float(found.loc) == pytest.approx(1.2, rel=1e-6)
-    assert float(found.scale) == pytest.approx(2e-30, rel=1e-5)
+    posterior = posterior_given(
+        guide, prior, torch.tensor(0.5), coupled=True, is_hard=False, floor=0.1
+    )
+    assert float(posterior.loc) == pytest.approx(1.2, rel=1e-6)
+    assert float(posterior.scale) == pytest.approx(2e-30, rel=1e-5)
     shut = posterior_given(guide, prior, torch.zeros(()), coupled=True, is_hard=False, floor=0.1)
     assert (float(shut.loc), float(shut.scale)) == pytest.approx(
         (0.0, 0.2), rel=1e-5
@@ -136,10 +138,10 @@ def test_the_smallest_divergence_of_a_layer_of_tiny_scales():
     loc, scale = [0.0, 3e-29], [1e-30, 2e-30]
     second = sum(m * m + s * s for m, s in zip(loc, scale, strict=True)) / 2
     expected = math.log(second) - sum(math.log(s) for s in scale)
-    found = bn.complexity.smallest_gaussian_kl(
+    kl = bn.complexity.smallest_gaussian_kl(
         [GaussianWeights(torch.tensor(loc), torch.tensor(scale))]
     )
-    assert float(found) == pytest.approx(expected, rel=1e-6)
+    assert float(kl) == pytest.approx(expected, rel=1e-6)
 
 
 MODELS = {

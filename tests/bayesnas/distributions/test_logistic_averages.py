@@ -36,10 +36,10 @@ def test_the_average_and_its_derivatives_are_within_the_bound(variance: float) -
         f, weights = nodes(mean, variance)
         loc, scale = (v.requires_grad_() for v in double(mean, math.sqrt(variance)))
         for y in (0.0, 1.0):
-            found = expected_cross_entropy(loc, scale, torch.tensor(y, dtype=torch.float64))
+            average = expected_cross_entropy(loc, scale, torch.tensor(y, dtype=torch.float64))
             exact = weights @ np.logaddexp(0, (1 - 2 * y) * f)
-            assert float(found.detach()) == pytest.approx(exact, abs=BOUND, rel=1e-9)
-            by_loc, by_scale = torch.autograd.grad(found, [loc, scale])
+            assert float(average.detach()) == pytest.approx(exact, abs=BOUND, rel=1e-9)
+            by_loc, by_scale = torch.autograd.grad(average, [loc, scale])
             assert float(by_loc) == pytest.approx(weights @ special.expit(f) - y, abs=BOUND)
             if variance:  # d/ds = s E σ′(f)
                 curvature = weights @ (special.expit(f) * special.expit(-f))
@@ -57,8 +57,8 @@ def test_single_precision_loses_its_rounding_and_no_more(variance: float) -> Non
     means = torch.tensor(MEANS)
     q = ExpectedBernoulli(torch.ones(1), means[:, None], torch.full((len(means), 1), variance))
     for y in (0.0, 1.0):
-        found = q.log_prob(torch.full((len(means),), y))
-        for mean, value in zip(MEANS, found.tolist(), strict=True):
+        log_probs = q.log_prob(torch.full((len(means),), y))
+        for mean, value in zip(MEANS, log_probs.tolist(), strict=True):
             f, weights = nodes(float(torch.tensor(mean)), float(torch.tensor(variance)))
             exact = -(weights @ np.logaddexp(0, (1 - 2 * y) * f))
             assert value == pytest.approx(exact, rel=2e-6, abs=1e-6)
@@ -70,9 +70,9 @@ def test_a_mixture_is_averaged_over_its_parts() -> None:
     weights = torch.tensor([0.25, 0.75], dtype=torch.float64)
     loc = torch.tensor([[1.0, -40.0], [0.0, 2.0]], dtype=torch.float64)
     variance = torch.tensor([[1e4, 0.3], [1e-6, 9.0]], dtype=torch.float64)
-    found = ExpectedBernoulli(weights, loc, variance)
+    bernoulli = ExpectedBernoulli(weights, loc, variance)
     y = torch.tensor([[1.0, 0.0], [0.0, 1.0]], dtype=torch.float64)  # two draws of two targets
-    log_prob = found.log_prob(y)
+    log_prob = bernoulli.log_prob(y)
     assert log_prob.shape == (2, 2)
     for draw in range(2):
         for n in range(2):

@@ -22,16 +22,16 @@ def widths(axes):
 
 
 def test_arrows_are_as_wide_as_the_operations_are_probable(graph):
-    found = {("x", "h"): torch.tensor([0.125, 0.875])}
-    axes = plot_graph(graph, found, Figure().subplots())
+    probabilities = {("x", "h"): torch.tensor([0.125, 0.875])}
+    axes = plot_graph(graph, probabilities, Figure().subplots())
     assert widths(axes) == [0.5, 1.0, 3.5]
     assert [t.get_text() for t in axes.texts if t.get_text()] == ["x", "h", "y"]
     axes.figure.canvas.draw()
 
 
 def test_improbable_operations_are_left_out(graph):
-    found = {("x", "h"): torch.tensor([0.125, 0.875])}
-    assert widths(plot_graph(graph, found, Figure().subplots(), least=0.5)) == [1.0, 3.5]
+    probabilities = {("x", "h"): torch.tensor([0.125, 0.875])}
+    assert widths(plot_graph(graph, probabilities, Figure().subplots(), least=0.5)) == [1.0, 3.5]
 
 
 def test_without_probabilities_operations_are_equally_wide(graph):

@@ -27,9 +27,9 @@ def test_the_exponent_follows_the_largest_weight() -> None:
 
 def test_rounding_is_to_half_a_digit() -> None:
     weights = torch.linspace(-2, 2, 1001)
-    found = rounded(weights, BitWidth(significand=4, exponent=2))
-    assert (found - weights).abs().max() <= 2.0**-5 + 1e-6
-    assert torch.equal(found * 16, (found * 16).round())
+    coarse = rounded(weights, BitWidth(significand=4, exponent=2))
+    assert (coarse - weights).abs().max() <= 2.0**-5 + 1e-6
+    assert torch.equal(coarse * 16, (coarse * 16).round())
 
 
 def test_a_huffman_code_is_within_a_bit_of_the_entropy() -> None:
@@ -50,33 +50,35 @@ def test_compression_by_hand() -> None:
     weights, keep = torch.zeros(4, 5), torch.zeros(4, 5, dtype=torch.bool)
     weights[:2, 1:3] = torch.tensor([[1.0, 0.5], [0.25, 9.0]])
     keep[:2, 1:3] = torch.tensor([[True, True], [True, False]])
-    found = compression({"a": weights}, {"a": torch.full((4, 5), 2.0**-6)}, {"a": keep})
-    assert found["weights"] == 20
-    assert found["weights_kept"] == 3
-    assert found["fraction"] == pytest.approx(0.15)
-    assert found["pruning"] == pytest.approx(20 / 3)
+    factors = compression({"a": weights}, {"a": torch.full((4, 5), 2.0**-6)}, {"a": keep})
+    assert factors["weights"] == 20
+    assert factors["weights_kept"] == 3
+    assert factors["fraction"] == pytest.approx(0.15)
+    assert factors["pruning"] == pytest.approx(20 / 3)
     width = 1 + 1 + 4  # sign, exponent, digits
-    assert found["fast_prediction"] == pytest.approx(32 * 20 / (4 * width))
-    assert found["maximum"] == found["fast_prediction"]  # a code book would be longer
+    assert factors["fast_prediction"] == pytest.approx(32 * 20 / (4 * width))
+    assert factors["maximum"] == factors["fast_prediction"]  # a code book would be longer
 
 
 def test_a_code_is_taken_where_it_is_shorter() -> None:
     """A thousand weights of two values: a digit each, and the two in the code book."""
     weights = torch.tensor([1.0, -0.5]).repeat(10, 50)
     keep = torch.ones_like(weights, dtype=torch.bool)
-    found = compression({"a": weights}, {"a": torch.full_like(weights, 2.0**-6)}, {"a": keep})
+    factors = compression({"a": weights}, {"a": torch.full_like(weights, 2.0**-6)}, {"a": keep})
     width = 1 + 1 + 4
-    assert found["fast_prediction"] == pytest.approx(32 / width)
-    assert found["maximum"] == pytest.approx(32 * 1000 / (1000 + 2 * width))
+    assert factors["fast_prediction"] == pytest.approx(32 / width)
+    assert factors["maximum"] == pytest.approx(32 * 1000 / (1000 + 2 * width))
 
 
 def test_a_convolution_keeps_its_kernels_whole() -> None:
     weights = torch.randn(4, 3, 5, 5, generator=torch.Generator().manual_seed(0))
     keep = torch.zeros_like(weights, dtype=torch.bool)
     keep[1, 2] = True
-    found = compression({"a": weights}, {"a": torch.full_like(weights, 0.1)}, {"a": keep})
-    assert found["pruning"] == pytest.approx(12.0)
-    assert found["fast_prediction"] == pytest.approx(32 * 300 / (25 * (1 + _exponent(weights) + 2)))
+    factors = compression({"a": weights}, {"a": torch.full_like(weights, 0.1)}, {"a": keep})
+    assert factors["pruning"] == pytest.approx(12.0)
+    assert factors["fast_prediction"] == pytest.approx(
+        32 * 300 / (25 * (1 + _exponent(weights) + 2))
+    )
 
 
 def _exponent(weights: torch.Tensor) -> int:

@@ -171,9 +171,9 @@ def test_several_inputs_and_outputs():
     small = compact(net, (x, y))
 
     assert [m.in_features for m in (small.left, small.right)] == [4, 4]
-    found, expected = small(x, y), net(x, y)
-    torch.testing.assert_close(found["left"], expected["left"])
-    torch.testing.assert_close(found["others"], expected["others"])
+    outputs, expected = small(x, y), net(x, y)
+    torch.testing.assert_close(outputs["left"], expected["left"])
+    torch.testing.assert_close(outputs["others"], expected["others"])
 
 
 def test_hidden_layers_that_are_returned_stay():

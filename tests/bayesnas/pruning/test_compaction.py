@@ -77,8 +77,8 @@ def test_exactly_the_units_on_a_path_through_the_net_stay(seed):
     small = compact(net, x)
 
     linear_layers = [layer for layer in small if isinstance(layer, nn.Linear)]
-    found = [linear_layers[0].in_features, *(layer.out_features for layer in linear_layers)]
-    assert found == widths_on_paths(net, widths)
+    left = [linear_layers[0].in_features, *(layer.out_features for layer in linear_layers)]
+    assert left == widths_on_paths(net, widths)
     assert_same_outputs(small, net, x)
 
 

@@ -25,12 +25,12 @@ def test_a_chain_is_followed_to_its_start() -> None:
     masks = all_kept(net)
     masks["4.weight"][:, 1:] = False  # only unit 0 of the second layer is read
     masks["2.weight"][0, 2:] = False  # and it reads units 0 and 1 of the first
-    found = read_masks(net, masks, torch.ones(2, 5))
-    assert found["2.weight"].sum(1).tolist() == [2, 0, 0]
-    assert found["2.bias"].tolist() == [True, False, False]
-    assert found["0.weight"].sum(1).tolist() == [5, 5, 0, 0]
-    assert found["0.bias"].tolist() == [True, True, False, False]
-    assert bool(found["4.bias"].all())
+    read = read_masks(net, masks, torch.ones(2, 5))
+    assert read["2.weight"].sum(1).tolist() == [2, 0, 0]
+    assert read["2.bias"].tolist() == [True, False, False]
+    assert read["0.weight"].sum(1).tolist() == [5, 5, 0, 0]
+    assert read["0.bias"].tolist() == [True, True, False, False]
+    assert bool(read["4.bias"].all())
     assert int(masks["0.weight"].sum()) == 20  # what was given stays as it is
 
 
@@ -45,9 +45,9 @@ def test_a_convolution_is_read_through_pooling_and_flattening() -> None:
     masks["5.weight"][:, :8] = False
     zeroed(net, masks)
     before = net(x).detach()
-    found = read_masks(net, masks, x)
-    assert found["0.weight"].flatten(1).any(1).tolist() == [True, False, True]
-    assert torch.allclose(zeroed(net, found)(x), before, atol=1e-6)
+    read = read_masks(net, masks, x)
+    assert read["0.weight"].flatten(1).any(1).tolist() == [True, False, True]
+    assert torch.allclose(zeroed(net, read)(x), before, atol=1e-6)
 
 
 class Residual(nn.Module):
@@ -66,18 +66,18 @@ def test_a_unit_of_a_residual_sum_stays_while_one_branch_reads_it() -> None:
     masks = all_kept(net)
     masks["head.weight"][:, :3] = False
     masks["inner.weight"][:, 0] = False
-    found = read_masks(net, masks, torch.ones(2, 4))
+    read = read_masks(net, masks, torch.ones(2, 4))
     # Unit 0 is read by nobody; 1 and 2 still by the inner branch.
-    assert not bool(found["stem.weight"][0].any())
-    assert bool(found["stem.weight"][1:].all())
+    assert not bool(read["stem.weight"][0].any())
+    assert bool(read["stem.weight"][1:].all())
     x = torch.randn(5, 4, generator=torch.Generator().manual_seed(0))
     before = zeroed(net, masks)(x).detach()
-    assert torch.allclose(zeroed(net, found)(x), before, atol=1e-6)
+    assert torch.allclose(zeroed(net, read)(x), before, atol=1e-6)
 
 
 def test_a_transposed_convolution() -> None:
     net = nn.Sequential(nn.ConvTranspose2d(2, 3, 2), nn.ReLU(), nn.Conv2d(3, 1, 1))
     masks = all_kept(net)
     masks["2.weight"][:, 1] = False
-    found = read_masks(net, masks, torch.ones(1, 2, 3, 3))
-    assert found["0.weight"].transpose(0, 1).flatten(1).any(1).tolist() == [True, False, True]
+    read = read_masks(net, masks, torch.ones(1, 2, 3, 3))
+    assert read["0.weight"].transpose(0, 1).flatten(1).any(1).tolist() == [True, False, True]

@@ -31,15 +31,15 @@ def diabetes():
 
 def test_the_numbers_are_those_of_the_posterior(digits):
     post, data = digits
-    found = measure(post, data, draws=8)
-    assert found.metrics["test"] == post.evaluate(data.test, draws=8)
-    assert found.complexity == pytest.approx(post.complexity(data.train, draws=8))
-    confidence, accuracy, share = found.calibration
+    findings = measure(post, data, draws=8)
+    assert findings.metrics["test"] == post.evaluate(data.test, draws=8)
+    assert findings.complexity == pytest.approx(post.complexity(data.train, draws=8))
+    confidence, accuracy, share = findings.calibration
     assert share.sum() == pytest.approx(1)
-    assert np.nansum(share * accuracy) == pytest.approx(found.metrics["test"]["accuracy"])
+    assert np.nansum(share * accuracy) == pytest.approx(findings.metrics["test"]["accuracy"])
     error = np.nansum(share * np.abs(accuracy - confidence))
-    assert error == pytest.approx(found.metrics["test"]["ece"])
-    assert found.pruning["accuracy"].sel(by="density", fraction=0.0) == pytest.approx(
+    assert error == pytest.approx(findings.metrics["test"]["ece"])
+    assert findings.pruning["accuracy"].sel(by="density", fraction=0.0) == pytest.approx(
         post.evaluate(data.test, draws=0)["accuracy"]
     )
 
@@ -47,50 +47,50 @@ def test_the_numbers_are_those_of_the_posterior(digits):
 def test_of_an_amortised_fit_the_steps_near_the_kl_weight_are_shown(digits):
     post, data = digits
     fit = bn.fit(post.model, data.train, kl_weight=bn.LogUniform(0.1, 10), kl_warmup=0.5, steps=40)
-    found = measure(fit.at(2.0), data, draws=1)
+    findings = measure(fit.at(2.0), data, draws=1)
     weights = fit.history()["kl_weight"].values[0]
     near = (weights > 2 * np.exp(-0.5)) & (weights < 2 * np.exp(0.5))
     assert 2 < near.sum() < 30
-    assert (np.isfinite(found.history["loss"].values[0]) == near).all()
-    assert f"λ = 2, of one fit over λ = {weights[20:].min():g}…10." in caption(found)
-    report_figure(found)
+    assert (np.isfinite(findings.history["loss"].values[0]) == near).all()
+    assert f"λ = 2, of one fit over λ = {weights[20:].min():g}…10." in caption(findings)
+    report_figure(findings)
 
 
 def test_one_kl_weight_that_warms_up_is_no_range(digits):
     post, data = digits
     fit = bn.fit(post.model, data.train, kl_weight=2.0, kl_warmup=0.5, steps=10)
-    found = measure(fit, data, draws=1)
-    assert np.isfinite(found.history["loss"]).all()
-    assert "one fit over" not in caption(found)
+    findings = measure(fit, data, draws=1)
+    assert np.isfinite(findings.history["loss"]).all()
+    assert "one fit over" not in caption(findings)
 
 
 def test_an_amortised_fit_without_a_step_near_shows_them_all(digits):
     post, data = digits
     fit = bn.fit(post.model, data.train, kl_weight=bn.LogUniform(1e-6, 1e6), steps=2)
-    found = measure(fit.at(1e6), data, draws=1)
-    assert np.isfinite(found.history["loss"]).all()
+    findings = measure(fit.at(1e6), data, draws=1)
+    assert np.isfinite(findings.history["loss"]).all()
 
 
 def test_signal_to_noise_is_that_of_the_weights_kept(digits):
     post, data = digits
-    found = measure(post.prune(fraction=0.5), data, draws=1).signal_to_noise
+    by_site = measure(post.prune(fraction=0.5), data, draws=1).signal_to_noise
     ratios = [loc.abs() / scale for loc, scale in post.model.weight_posteriors().values()]
     expected = torch.cat([ratio.flatten() for ratio in ratios]).sort(descending=True).values
-    kept = np.sort(np.concatenate(list(found.values())))[::-1]
+    kept = np.sort(np.concatenate(list(by_site.values())))[::-1]
     np.testing.assert_allclose(kept, expected[: len(kept)].numpy(), rtol=1e-6)
     assert len(kept) == 1510 - 755
 
 
 def test_the_caption_says_what_was_fitted_on_what(digits):
     post, data = digits
-    found = measure(post, data, draws=8)
-    text = caption(found).replace("\N{NO-BREAK SPACE}", " ")
+    findings = measure(post, data, draws=8)
+    text = caption(findings).replace("\N{NO-BREAK SPACE}", " ")
     for part in (
         "GaussianNet 64–20–10 (prior scale 0.5) fitted to digits",
         "1,437 training and 360 test examples, 10 classes",
         "KL weight λ = 1.",
         "150 steps of 100 examples (10 epochs), learning rate 0.01 (cosine), seed 4.",
-        f"Test accuracy {100 * found.metrics['test']['accuracy']:.1f} %",
+        f"Test accuracy {100 * findings.metrics['test']['accuracy']:.1f} %",
         "(over 8 draws)",
         f"bayesnas {bn.__version__}",
     ):
@@ -136,28 +136,28 @@ def test_no_text_is_cut_off_or_covers_the_caption(digits):
 @pytest.mark.slow
 def test_a_regression_is_reported_in_its_own_units(diabetes):
     post, data = diabetes
-    found = measure(post, data)
-    mean, true, low, high = found.predictions
+    findings = measure(post, data)
+    mean, true, low, high = findings.predictions
     np.testing.assert_allclose(
         np.sort(true), np.sort(bn.data.load("diabetes").test.y.numpy()), rtol=1e-5
     )
     rmse = np.sqrt(np.mean((mean - true) ** 2))
     scale = data.info.standardisation.y_scale[0]
-    assert rmse == pytest.approx(scale * found.metrics["test"]["rmse"], rel=0.02)
-    assert 0.7 < found.to_dict()["interval_coverage"] <= 1
+    assert rmse == pytest.approx(scale * findings.metrics["test"]["rmse"], rel=0.02)
+    assert 0.7 < findings.to_dict()["interval_coverage"] <= 1
     assert (low < mean).all()
     assert (mean < high).all()
-    text = caption(found)
-    assert f"rmse {scale * found.metrics['test']['rmse']:.3g}, standardised" in text
+    text = caption(findings)
+    assert f"rmse {scale * findings.metrics['test']['rmse']:.3g}, standardised" in text
     assert "best of 2 starts" in text
-    assert [ax.get_xlabel() for ax in report_figure(found).axes][2] == "true value"
+    assert [ax.get_xlabel() for ax in report_figure(findings).axes][2] == "true value"
 
 
 @pytest.mark.slow
 def test_the_numbers_are_json(digits, diabetes):
     for post, data in (digits, diabetes):
-        found = measure(post, data, draws=2).to_dict()
-        stored = json.loads(json.dumps(found))
+        content = measure(post, data, draws=2).to_dict()
+        stored = json.loads(json.dumps(content))
         assert stored["pruning"]["fraction"][-1] == 0.95
         assert stored["data"]["train"] == len(data.train)
 
@@ -166,10 +166,10 @@ def test_without_a_test_part_predictions_are_judged_on_what_there_is(digits):
     post, data = digits
     only = bn.data.DataSet(data.name, data.train, validation=data.test)
     assert measure(post, only, draws=1).part == "validation"
-    found = measure(post, bn.data.DataSet(data.name, data.train), draws=1)
-    assert found.part == "train"
-    assert list(found.metrics) == ["train"]
-    assert "Training accuracy" in caption(found)
+    findings = measure(post, bn.data.DataSet(data.name, data.train), draws=1)
+    assert findings.part == "train"
+    assert list(findings.metrics) == ["train"]
+    assert "Training accuracy" in caption(findings)
 
 
 def test_a_model_without_weights_has_no_panel_for_them(digits):
@@ -185,10 +185,10 @@ def test_a_model_without_weights_has_no_panel_for_them(digits):
         pyro.sample("logits", dist.Normal(loc, 0.1).to_event(1))
 
     post = bn.fit(bn.models.PyroPair(model, guide), data.train, steps=3)
-    found = measure(post, data, draws=2)
-    assert found.pruning is None
-    assert found.signal_to_noise == {}
-    titles = [ax.get_title(loc="left") for ax in report_figure(found).axes]
+    findings = measure(post, data, draws=2)
+    assert findings.pruning is None
+    assert findings.signal_to_noise == {}
+    titles = [ax.get_title(loc="left") for ax in report_figure(findings).axes]
     assert [title for title in titles if title] == ["a  Loss and KL", "b  Calibration, test part"]
 
 

@@ -33,7 +33,7 @@ def done(tmp_path_factory):
         patch.setattr(factors, "BOUND_DRAWS", 2)
         first = ard_vae.run(Request(out, say=said.append))
         fitted = list(said)
-        patch.setattr(results, "factors_found", None)  # all is kept
+        patch.setattr(results, "active_factors", None)  # all is kept
         again = ard_vae.run(Request(out, say=said.append))
     assert said == fitted
     assert again.comparisons == first.comparisons

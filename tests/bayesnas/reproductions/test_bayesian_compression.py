@@ -44,21 +44,21 @@ def unrecorded():
 def done(tmp_path_factory):
     """A finished reproduction, its folder, and what was said."""
     out, said = tmp_path_factory.mktemp("reproduction"), []
-    found = run(TINY, TINY, Request(out, seeds=1, say=said.append))
-    return found, out, said
+    reproduced = run(TINY, TINY, Request(out, seeds=1, say=said.append))
+    return reproduced, out, said
 
 
 @pytest.mark.slow
 def test_every_published_figure_has_ours_beside_it(done):
-    found = {(c.quantity, *c.labels.values()): c for c in done[0].comparisons}
+    rows = {(c.quantity, *c.labels.values()): c for c in done[0].comparisons}
     published = TINY.published
     for prior in settings.PRIORS:
-        groups = found["test error, %", "groups", prior]
+        groups = rows["test error, %", "groups", prior]
         assert (groups.published, len(groups.ours)) == (published[prior].error, 1)
-        assert found["weights kept, %", "groups", prior].published == published[prior].kept
-        weights = found["times smaller, maximum", "weights", prior]
+        assert rows["weights kept, %", "groups", prior].published == published[prior].kept
+        weights = rows["times smaller, maximum", "weights", prior]
         assert weights.published == published["sparse-vd"].maximum
-        assert 0 < found["test error, %", "groups, at the knee", prior].mean < 100
+        assert 0 < rows["test error, %", "groups, at the knee", prior].mean < 100
 
 
 @pytest.mark.slow
@@ -78,8 +78,10 @@ def test_each_stage_keeps_what_it_is_told_and_its_net_makes_the_errors_given(don
         assert float(row["kept"]) == pytest.approx(100 * left / SIZE)
         assert 0.5 * keep < left / SIZE <= keep
         assert float(row["pruning"]) == pytest.approx(SIZE / left)
-        held = folder / "inputs.json"
-        inputs = json.loads(held.read_text())["inputs"] if held.exists() else range(64)
+        kept_inputs = folder / "inputs.json"
+        inputs = (
+            json.loads(kept_inputs.read_text())["inputs"] if kept_inputs.exists() else range(64)
+        )
         assert net.layer1.in_features == len(inputs)
         assert row["architecture"].split("-")[0] == str(len(inputs))
         wrong = net(data.test.x[:, list(inputs)]).argmax(1) != data.test.y
@@ -88,11 +90,11 @@ def test_each_stage_keeps_what_it_is_told_and_its_net_makes_the_errors_given(don
 
 @pytest.mark.slow
 def test_a_second_call_reads_what_is_there_and_other_settings_are_refused(done):
-    found, out, said = done
+    reproduced, out, said = done
     before = {path: path.stat().st_mtime_ns for path in (out / "fits").rglob("*")}
     said_again: list[str] = []
     again = run(TINY, TINY, Request(out, seeds=1, say=said_again.append))
-    assert again.comparisons == found.comparisons
+    assert again.comparisons == reproduced.comparisons
     assert {path: path.stat().st_mtime_ns for path in (out / "fits").rglob("*")} == before
     assert not any("epochs" in line or line.startswith("train") for line in said_again)
     assert any("epochs" in line for line in said)
@@ -141,9 +143,9 @@ def test_a_net_with_fewer_wrong_guesses_comes_first_in_no_row():
         )  # fmt: skip
 
     rows = [row(0, "groups", 2.5), row(1, "groups", 1.5), row(0, "weights", 7.0)]
-    found = {(c.quantity, *c.labels.values()): c.ours for c in compare(rows, TINY)}
-    assert found["test error, %", "groups", "horseshoe"] == (2.5, 1.5)
-    assert found["test error, %", "weights", "horseshoe"] == (7.0,)
+    ours = {(c.quantity, *c.labels.values()): c.ours for c in compare(rows, TINY)}
+    assert ours["test error, %", "groups", "horseshoe"] == (2.5, 1.5)
+    assert ours["test error, %", "weights", "horseshoe"] == (7.0,)
 
 
 @pytest.mark.parametrize("ways", [("groups", "weights"), ("weights",)])
@@ -173,13 +175,13 @@ def test_every_way_has_a_line_from_the_first_fit_and_its_epochs(ways):
 def test_single_weights_may_go_where_groups_have_gone(tmp_path):
     """The second way then begins where the first one ends, and has the one row in the table."""
     both = dataclasses.replace(TINY, weights_from="groups", groups=TINY.groups[:1])
-    found = run(both, both, Request(tmp_path, seeds=1, say=lambda _: None))
-    ours = [c for c in found.comparisons if c.quantity == "test error, %"]
+    reproduced = run(both, both, Request(tmp_path, seeds=1, say=lambda _: None))
+    ours = [c for c in reproduced.comparisons if c.quantity == "test error, %"]
     published = {c.labels["removed"]: c.published for c in ours if c.labels["prior"] == "horseshoe"}
     assert published == {
         "groups, then weights": TINY.published["horseshoe"].error, "groups, at the knee": None
     }  # fmt: skip
-    assert "1 while groups go, then 1 while single weights go." in found.remarks[0]
+    assert "1 while groups go, then 1 while single weights go." in reproduced.remarks[0]
     rows = list(csv.DictReader((tmp_path / "stages.csv").read_text().splitlines()))
     for prior in settings.PRIORS:
         whole, groups, weights = (row for row in rows if row["prior"] == prior)
@@ -220,15 +222,15 @@ def test_a_net_of_convolutions_shows_its_filters(tmp_path):
         groups=(stage,),
         weights=(stage,),
     )
-    found = run(settings.LENET_5, small, Request(tmp_path, quick=True))
+    reproduced = run(settings.LENET_5, small, Request(tmp_path, quick=True))
     rows = list(csv.DictReader((tmp_path / "stages.csv").read_text().splitlines()))
     for row in rows:
         filters, _, inputs, hidden = map(int, row["architecture"].split("-"))
         assert 1 <= filters <= 6
         if row["way"] == "groups":
             assert (filters, inputs, hidden) != (6, 128, 20)
-    assert found.name == "bayesian-compression-lenet-5"
-    with Image.open(found.files["first-layer.png"]) as picture:
+    assert reproduced.name == "bayesian-compression-lenet-5"
+    with Image.open(reproduced.files["first-layer.png"]) as picture:
         assert np.asarray(picture.convert("L")).std() > 5
 
 
@@ -237,12 +239,12 @@ def test_both_nets_are_registered_and_start_as_published():
     recipes = [REPRODUCTIONS[name].run.args[0] for name in names]
     assert all(isinstance(REPRODUCTIONS[name].run, partial) for name in names)
     sizes = [
-        sum(p.numel() for n, p in found.net().named_parameters() if n.endswith("weight"))
-        for found in recipes
+        sum(p.numel() for n, p in recipe.net().named_parameters() if n.endswith("weight"))
+        for recipe in recipes
     ]
     assert sizes == [266_200, 430_500]
-    for found, layers in zip(recipes, (3, 4), strict=True):
-        assert len(found.pretraining.dropout) == layers
+    for recipe, layers in zip(recipes, (3, 4), strict=True):
+        assert len(recipe.pretraining.dropout) == layers
     assert recipes[0].groups[-1].keep <= 0.108
     assert recipes[0].weights[-1].keep <= 0.022
     assert recipes[1].weights[-1].keep <= 0.009

@@ -49,25 +49,25 @@ def _small(monkeypatch):
 @pytest.mark.usefixtures("_small")
 def test_one_command_writes_tables_and_pictures_and_goes_on_from_them(call_json, tmp_path):
     out = tmp_path / "darts-cc"
-    found = call_json("reproduce", "darts-cc", "--quick", "--device", "cpu", "--out", out)
+    output = call_json("reproduce", "darts-cc", "--quick", "--device", "cpu", "--out", out)
     for name in ("frontier.png", "ends-digits.png"):
         with Image.open(out / name) as picture:
             assert picture.size[0] > 500
-    rows = {(row["architecture"], row["quantity"]): row for row in found["comparisons"]}
+    rows = {(row["architecture"], row["quantity"]): row for row in output["comparisons"]}
     assert len(rows) == 7 * 2
     assert len(rows["random", "parameters"]["starts"]) == 2
-    assert all(row["published"] is None for row in found["comparisons"])
+    assert all(row["published"] is None for row in output["comparisons"])
     lines = (out / "architectures.csv").read_text().splitlines()
     assert len(lines) == 1 + 5 + 1 + 2
     (out / "digits" / "retrained" / "random-0.json").unlink()
     again = call_json("reproduce", "darts-cc", "--quick", "--device", "cpu", "--out", out)
-    assert again["comparisons"] == found["comparisons"]
+    assert again["comparisons"] == output["comparisons"]
     with pytest.raises(ValueError, match="holds a reproduction with starts=1"):
         REPRODUCTIONS["darts-cc"].run(Request(out, quick=True, seeds=2))
 
 
-def point(parameters: int, found: float) -> Retrained:
-    return Retrained(parameters, found, 0.0, 1, {})
+def point(parameters: int, score: float) -> Retrained:
+    return Retrained(parameters, score, 0.0, 1, {})
 
 
 def test_margins_are_from_the_parabola_through_random_architectures():
@@ -80,14 +80,14 @@ def test_margins_are_from_the_parabola_through_random_architectures():
     assert margins(methods) == pytest.approx([0.0] * 5, abs=1e-9)
     other = [point(100_000, curve(10_000)), *level[1:-1], point(10, curve(1_000) - 0.05)]
     # Beyond the random ones their smallest and their largest is what counts.
-    found = margins({**methods, "DARTS-CC": [level, other]})
-    assert found == pytest.approx([0.0, 0.0, 0.0, 0.0, -0.025], abs=1e-9)
+    gains = margins({**methods, "DARTS-CC": [level, other]})
+    assert gains == pytest.approx([0.0, 0.0, 0.0, 0.0, -0.025], abs=1e-9)
 
 
 def test_published_figures_stand_beside_ours_on_fashion_mnist_alone():
     methods = {key: [[point(5, 0.9)] * 5] for key in ("DARTS-CC", "DARTS", "random")}
-    found = {c.labels["architecture"]: c for c in compare("fashion-mnist", methods)}
-    assert found["λ̃ at 0.5"].published == 0.924
+    rows = {c.labels["architecture"]: c for c in compare("fashion-mnist", methods)}
+    assert rows["λ̃ at 0.5"].published == 0.924
     assert {c.published for c in compare("mnist", methods)} == {None}
 
 
@@ -111,12 +111,12 @@ def test_retraining_learns_is_repeatable_and_leaves_the_architecture_alone():
 def test_cut_out_zeroes_one_square_of_every_image():
     torch.manual_seed(0)
     x = torch.ones(200, 2, 12, 10)
-    found = cut_out(x, 4)
-    assert torch.equal(found[:, 0], found[:, 1])
-    gone = (found[:, 0] == 0).sum((1, 2))
+    images = cut_out(x, 4)
+    assert torch.equal(images[:, 0], images[:, 1])
+    gone = (images[:, 0] == 0).sum((1, 2))
     assert int(gone.max()) == 16
     assert int(gone.min()) >= 4  # a corner: a quarter is inside
-    rows = (found[:, 0] == 0).any(2).sum(1)
+    rows = (images[:, 0] == 0).any(2).sum(1)
     assert set(rows.tolist()) <= {2, 3, 4}
     assert cut_out(x, 0) is x
 
@@ -130,11 +130,11 @@ def test_drop_path_keeps_the_mean_and_spares_identities():
     x = torch.ones(4000, 3)
     whole = graph(x)
     paths.probability = 0.25
-    found = graph(x)
-    assert torch.equal(found[:, 3:], whole[:, 3:])
-    dropped = (found[:, :3] == 0).all(1).double().mean()
+    output = graph(x)
+    assert torch.equal(output[:, 3:], whole[:, 3:])
+    dropped = (output[:, :3] == 0).all(1).double().mean()
     assert float(dropped) == pytest.approx(0.25, abs=5.5 * (0.25 * 0.75 / 4000) ** 0.5)
-    kept = found[(found[:, :3] != 0).all(1)][0, :3]
+    kept = output[(output[:, :3] != 0).all(1)][0, :3]
     assert torch.allclose(kept, whole[0, :3] / 0.75)
     assert torch.equal(graph.eval()(x), whole)
 

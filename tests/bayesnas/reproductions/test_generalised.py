@@ -35,10 +35,10 @@ def test_the_three_functions_have_fifteen_weights():
 def test_one_command_writes_table_and_picture_and_goes_on(call_json, tmp_path, monkeypatch):
     monkeypatch.setattr(settings, "QUICK_STEPS", 3)
     words = ("reproduce", "generalised", "--quick", "--device", "cpu", "--out", tmp_path / "toy")
-    found = call_json(*words)
-    quantities = {row["quantity"] for row in found["comparisons"]}
-    assert len(found["comparisons"]) == 5 * len(quantities)
-    assert {row["setting"] for row in found["comparisons"]} >= set(settings.FUNCTIONS)
+    output = call_json(*words)
+    quantities = {row["quantity"] for row in output["comparisons"]}
+    assert len(output["comparisons"]) == 5 * len(quantities)
+    assert {row["setting"] for row in output["comparisons"]} >= set(settings.FUNCTIONS)
     with Image.open(tmp_path / "toy" / "simplex.png") as picture:
         assert picture.size[0] > 1000
     assert "f0 → f1" in (tmp_path / "toy" / "comparison.md").read_text()
@@ -50,7 +50,7 @@ def test_one_command_writes_table_and_picture_and_goes_on(call_json, tmp_path, m
 
     monkeypatch.setattr(generalised, "fit", forbid)
     monkeypatch.setattr(bn.inference.Posterior, "refine", forbid)
-    assert call_json(*words)["comparisons"] == found["comparisons"]
+    assert call_json(*words)["comparisons"] == output["comparisons"]
     with pytest.raises(ValueError, match="starts=1"):
         REPRODUCTIONS["generalised"].run(Request(tmp_path / "toy", quick=True, seeds=2))
 
@@ -70,10 +70,10 @@ def test_every_function_is_likeliest_under_its_own_coefficients(tmp_path):
     """Probabilities near 0.9 against 0.1 in each of the ten seeds of the documentation."""
     request = Request(tmp_path / "toy", quick=True, device="cpu")
     REPRODUCTIONS["generalised"].run(request)
-    found = torch.stack(
+    probabilities = torch.stack(
         [
             generalised.probabilities(bn.load(request.out / f"fit-{name}-1-0"))
             for name in settings.FUNCTIONS
         ]
     )
-    assert found.argmax(0).tolist() == [0, 1, 2]
+    assert probabilities.argmax(0).tolist() == [0, 1, 2]

@@ -32,17 +32,17 @@ def done(tmp_path_factory):
     out, said = tmp_path_factory.mktemp("reproduction"), []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pruning, "prepare", tiny)
-        found = pruning.run(Request(out, say=said.append))
-    return found, out, said
+        reproduced = pruning.run(Request(out, say=said.append))
+    return reproduced, out, said
 
 
 @pytest.mark.slow
 def test_there_is_a_figure_for_every_criterion_and_share(done):
-    found, out, said = done
+    reproduced, out, said = done
     assert len(said) == 2 * len(FAMILIES)
     criteria = sum(len(family.criteria) for family in FAMILIES)
-    assert len(found.comparisons) == criteria * (3 + 2) + 2 * 2  # and ΔF > 0 of two posteriors
-    for comparison in found.comparisons:
+    assert len(reproduced.comparisons) == criteria * (3 + 2) + 2 * 2  # and ΔF > 0 of two posteriors
+    for comparison in reproduced.comparisons:
         assert len(comparison.ours) == 2
         assert all(0 <= value <= 1 for value in comparison.ours)
     with (out / "pruning.csv").open() as stream:
@@ -51,12 +51,12 @@ def test_there_is_a_figure_for_every_criterion_and_share(done):
     assert "| L2, obd |" in (out / "comparison.md").read_text()
     with Image.open(out / "pruning.png") as picture:
         assert picture.width > 1000
-    assert "random order" in found.remarks[-1]
+    assert "random order" in reproduced.remarks[-1]
 
 
 @pytest.mark.slow
 def test_figures_are_those_of_the_public_calls(done):
-    found, _, _ = done
+    reproduced, _, _ = done
     _, data = tiny(Request("."))
     train, test = pooled(data.train, 2), pooled(data.test, 2)
     with torch.random.fork_rng():
@@ -71,7 +71,7 @@ def test_figures_are_those_of_the_public_calls(done):
     def accuracy(module):
         return float((module(test.x).argmax(-1) == test.y).double().mean())
 
-    figures = {(c.quantity, *c.labels.values()): c.ours[0] for c in found.comparisons}
+    figures = {(c.quantity, *c.labels.values()): c.ours[0] for c in reproduced.comparisons}
     assert figures["accuracy", "L2", "magnitude", "0 %"] == accuracy(trained)
     assert figures["accuracy", "L2", "magnitude", "50 %"] == accuracy(smaller)
     assert figures["accuracy, trained again", "L2", "magnitude", "50 %"] == accuracy(again)
@@ -79,25 +79,25 @@ def test_figures_are_those_of_the_public_calls(done):
 
 @pytest.mark.slow
 def test_a_second_call_trains_nothing_and_another_size_is_refused(done, monkeypatch):
-    found, out, said = done
+    reproduced, out, said = done
     monkeypatch.setattr(pruning, "prepare", tiny)
     monkeypatch.setattr(bn, "fit", None)
     monkeypatch.setattr(bn, "prune", None)
     again = pruning.run(Request(out, say=said.append))
-    assert list(again.comparisons) == list(found.comparisons)
+    assert list(again.comparisons) == list(reproduced.comparisons)
     with pytest.raises(ValueError, match="starts=2, got 3"):
         pruning.run(Request(out, seeds=3))
 
 
 def test_what_is_no_better_than_chance_is_said():
     settings = Settings("digits", 400, 100, 1, 2, 1, FRACTIONS, (2, 4))
-    found = {}
+    by_family = {}
     for family in FAMILIES:
         curves = {by: [0.9, 0.8] for by in family.criteria} | {"random": [0.5, 0.3]}
-        found[family.key] = [Measured(0.95, curves, dict(curves))]
-    assert pruning.remarks(found, settings)[-1].endswith("random order: none.")
-    found["l1"][0].pruned["obd"] = [0.9, 0.3]
-    assert pruning.remarks(found, settings)[-1].endswith(": L1, obd, 90 % pruned.")
+        by_family[family.key] = [Measured(0.95, curves, dict(curves))]
+    assert pruning.remarks(by_family, settings)[-1].endswith("random order: none.")
+    by_family["l1"][0].pruned["obd"] = [0.9, 0.3]
+    assert pruning.remarks(by_family, settings)[-1].endswith(": L1, obd, 90 % pruned.")
 
 
 def test_images_are_averaged_over_squares():

@@ -45,17 +45,17 @@ def done(tmp_path_factory):
     out, said = tmp_path_factory.mktemp("reproduction"), []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(varhypernet, "prepare", tiny)
-        found = varhypernet.run(Request(out, say=said.append))
-    return found, out, said
+        reproduced = varhypernet.run(Request(out, say=said.append))
+    return reproduced, out, said
 
 
-def by_labels(found):
-    return {(c.quantity, *c.labels.values()): c for c in found.comparisons}
+def by_labels(reproduced):
+    return {(c.quantity, *c.labels.values()): c for c in reproduced.comparisons}
 
 
 @pytest.mark.slow
 def test_every_published_figure_has_ours_beside_it(done):
-    found = by_labels(done[0])
+    rows = by_labels(done[0])
     tables = {
         "accuracy": published.ACCURACY,
         "stability": published.STABILITY,
@@ -65,30 +65,30 @@ def test_every_published_figure_has_ours_beside_it(done):
         for key, figures in table.items():
             name = f"({key}) {methods.METHODS[key].title}"
             for kl_weight, figure in zip(("0.1", "1", "10", "100"), figures, strict=True):
-                comparison = found[quantity, name, kl_weight]
+                comparison = rows[quantity, name, kl_weight]
                 assert comparison.published == figure
                 assert len(comparison.ours) == 2
                 assert np.isfinite(comparison.ours).all()
     for key in ("g", "h"):  # ours, not in the source
         name = f"({key}) {methods.METHODS[key].title}"
-        assert found["bound", name, "1"].published is None
+        assert rows["bound", name, "1"].published is None
 
 
 @pytest.mark.slow
 def test_the_counts_of_the_published_settings_are_the_published_ones(done):
-    found = by_labels(done[0])
+    rows = by_labels(done[0])
     for key, count in published.UPDATES.items():
-        comparison = found["updates", f"({key}) {methods.METHODS[key].title}", "as published"]
+        comparison = rows["updates", f"({key}) {methods.METHODS[key].title}", "as published"]
         assert comparison.published == count
         assert comparison.ours == (count,)
     # 300 examples, 3 steps of 128 an epoch, 2 epochs, 4 fits of (65·50 + 51·10)·2 scalars
-    assert found["updates", "(a) direct", "as run"].ours == (4 * 2 * 3 * 3760 * 2,)
+    assert rows["updates", "(a) direct", "as run"].ours == (4 * 2 * 3 * 3760 * 2,)
 
 
 @pytest.mark.slow
 def test_figures_are_those_of_the_saved_fits(done):
-    found, out, _ = done
-    figures = by_labels(found)
+    reproduced, out, _ = done
+    figures = by_labels(reproduced)
     _, data = tiny(Request(out))
     scale = 300 / 60_000
     for folder, name, kl_weight in (
@@ -115,26 +115,26 @@ def test_figures_are_those_of_the_saved_fits(done):
 
 @pytest.mark.slow
 def test_files_hold_the_figures_and_the_curves(done):
-    found, out, _ = done
+    reproduced, out, _ = done
     with (out / "comparison.csv").open() as stream:
         rows = list(csv.DictReader(stream))
-    assert len(rows) == len(found.comparisons) == 3 * 8 * 4 + 2 * 8
+    assert len(rows) == len(reproduced.comparisons) == 3 * 8 * 4 + 2 * 8
     with (out / "pruning.csv").open() as stream:
         curves = list(csv.DictReader(stream))
     assert len(curves) == 8 * 4 * 2 * len(FRACTIONS)
     first = [float(row["accuracy"]) for row in curves if row["removed"] == "0.0"][:2]
-    assert tuple(first) == by_labels(found)["accuracy", "(a) direct", "0.1"].ours
+    assert tuple(first) == by_labels(reproduced)["accuracy", "(a) direct", "0.1"].ours
     with Image.open(out / "pruning.png") as picture:
         assert picture.height > 1000
 
 
 @pytest.mark.slow
 def test_a_second_call_fits_nothing_and_gives_the_same(done, monkeypatch):
-    found, out, said = done
+    reproduced, out, said = done
     assert sum(line.startswith("fit ") for line in said) == 4 + 4 + 3 + 3 * 4
     monkeypatch.setattr(bn, "fit", None)
     again = varhypernet.run(Request(out, say=said.append))
-    assert by_labels(again) == by_labels(found)
+    assert by_labels(again) == by_labels(reproduced)
 
 
 @pytest.fixture
@@ -164,9 +164,9 @@ def test_after_an_interruption_the_next_call_goes_on(done, tmp_path):
     assert {"a-0.1", "b-100", "c", "d-0.1", "d-1"} <= kept
     assert "e" not in kept
     before = (tmp_path / "fits" / "d-1" / "run.json").stat().st_mtime_ns
-    found = varhypernet.run(Request(tmp_path, say=say))
+    reproduced = varhypernet.run(Request(tmp_path, say=say))
     assert (tmp_path / "fits" / "d-1" / "run.json").stat().st_mtime_ns == before
-    assert by_labels(found) == by_labels(done[0])
+    assert by_labels(reproduced) == by_labels(done[0])
 
 
 @pytest.mark.slow
@@ -175,11 +175,11 @@ def test_half_an_epoch_of_fine_tuning_is_not_kept(done, tmp_path, monkeypatch):
     settings, data = tiny(Request(out))
     made = fits.Fits(out / "fits", settings, data, Request(out))
     start = made.posterior(methods.METHODS["e"], 1.0)
-    own = fits.Fits(tmp_path, settings, data, Request(tmp_path))
-    monkeypatch.setattr(own, "_amortized", lambda method: made._amortized(method))
+    interrupted = fits.Fits(tmp_path, settings, data, Request(tmp_path))
+    monkeypatch.setattr(interrupted, "_amortized", lambda method: made._amortized(method))
     monkeypatch.setattr(type(start), "refine", _interrupted)
     with pytest.raises(Warning, match="half"):
-        own.posterior(methods.METHODS["f"], 1.0)
+        interrupted.posterior(methods.METHODS["f"], 1.0)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -201,9 +201,9 @@ def test_a_folder_of_other_settings_is_refused(done):
 
 @pytest.mark.slow
 def test_the_command_prints_and_gives_json(done, call, call_json):
-    found, out, _ = done
+    reproduced, out, _ = done
     content = call_json("reproduce", "varhypernet", "--out", out)
-    assert len(content["comparisons"]) == len(found.comparisons)
+    assert len(content["comparisons"]) == len(reproduced.comparisons)
     assert content["comparisons"][0]["published"] == 0.87686
     assert content["settings"]["starts"] == 2
     code, text, err = call("reproduce", "varhypernet", "--out", out, "--quiet")
@@ -271,8 +271,8 @@ def test_quick_runs_as_a_command_on_digits(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(varhypernet, "prepare", methods.prepare)
     words = ["reproduce", "varhypernet", "--quick", "--root", str(tmp_path / "none")]
     assert main([*words, "--out", str(tmp_path / "out"), "--quiet", "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)["comparisons"]
-    bounds = {(c["method"], c["λ"]): c["ours"] for c in found if c["quantity"] == "bound"}
+    comparisons = json.loads(capsys.readouterr().out)["comparisons"]
+    bounds = {(c["method"], c["λ"]): c["ours"] for c in comparisons if c["quantity"] == "bound"}
     # One start, so only what is far from chance: one fit for all λ beats direct fits of an epoch.
     for kl_weight in ("0.1", "1", "10"):
         assert bounds["(g) piecewise", kl_weight] > bounds["(b) direct, one epoch", kl_weight]

@@ -61,9 +61,9 @@ def alike(first: bn.Posterior, second: bn.Posterior, tolerance: float = 0.0) -> 
 def test_a_joint_objective_without_terms_in_h_is_the_bound(numbers):
     """To the last bit, at its lower KL weight."""
     model = bn.models.ArdRegression(3, noise_scale=0.5)
-    found = fit(model, GeneralisedObjective(2.0, 0.5, 1.0))
+    joint = fit(model, GeneralisedObjective(2.0, 0.5, 1.0))
     plain = bn.fit(model, lines(), kl_weight=2.0, steps=12, batch_size=24, lr=0.05, **CPU)
-    assert numbers(found) == numbers(plain)
+    assert numbers(joint) == numbers(plain)
 
 
 @pytest.mark.parametrize(("coefficients", "scale"), [((4.0, 0.25, 1.0), 4.0), ((1, 2, 1), 1.0)])
@@ -107,8 +107,8 @@ def test_a_hyperprior_pulls_the_prior_scale():
     model = bn.models.GaussianNet(
         bn.nn.mlp([3, 1]), prior_scale="learned", likelihood="gaussian", noise_scale=1.0
     )
-    found = fit(model, GeneralisedObjective(hyperprior={"log_prior_scale": density}), steps=200)
-    assert float(found.model.log_prior_scale.detach()) == pytest.approx(0.7, abs=1e-4)
+    post = fit(model, GeneralisedObjective(hyperprior={"log_prior_scale": density}), steps=200)
+    assert float(post.model.log_prior_scale.detach()) == pytest.approx(0.7, abs=1e-4)
 
 
 @pytest.mark.slow
@@ -117,10 +117,10 @@ def test_recorded_steps_equal_eager_ones(upper: Any, caplog):
     """Of the terms in h too, whose noise is drawn with the rest."""
     objective = GeneralisedObjective(upper=upper, **away())
     sgd = torch.optim.SGD
-    found = fit(structured(), objective, compile="trace", optimizer=sgd)
+    traced = fit(structured(), objective, compile="trace", optimizer=sgd)
     plain = fit(structured(), objective, compile=False, optimizer=sgd)
     assert not [record for record in caplog.records if "eager" in record.message]
-    assert alike(found, plain, 1e-5)
+    assert alike(traced, plain, 1e-5)
 
 
 def test_where_h_acts_on_the_kl_alone_a_series_of_none_needs_one_gradient(monkeypatch):
@@ -195,10 +195,10 @@ def test_a_fit_resumes_exactly_and_says_its_objective(tmp_path, way: str):
     loaded = bn.load(tmp_path / "run")
     assert alike(whole, resumed)
     assert alike(whole, loaded)
-    held = json.loads((tmp_path / "run" / "run.json").read_text())["settings"]
-    assert held["kl_weight"] == loaded.kl_weight == 4.0
-    assert (held["bilevel"] is None) == (way == "joint")
-    said = held["objective"]
+    stored = json.loads((tmp_path / "run" / "run.json").read_text())["settings"]
+    assert stored["kl_weight"] == loaded.kl_weight == 4.0
+    assert (stored["bilevel"] is None) == (way == "joint")
+    said = stored["objective"]
     assert said == loaded.run.settings.objective
     assert said["likelihood_weight"] == 0.25
     assert said["structure_weights"] == [-1.0]

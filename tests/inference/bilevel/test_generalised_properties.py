@@ -104,8 +104,8 @@ def posterior(s2: Tensor, kl_weight: float) -> tuple[Tensor, Tensor]:
 
 def evidence_scales(kl_weight: float, *, tied: bool) -> list[float]:
     """s² that maximises the bound at λ: E b² − λ/n, of each weight or on average."""
-    found = WEIGHTS.square() - kl_weight / N
-    return [float(found.mean())] if tied else found.tolist()
+    scales = WEIGHTS.square() - kl_weight / N
+    return [float(scales.mean())] if tied else scales.tolist()
 
 
 def upper_optimum(lik: float, kl: float) -> tuple[list[float], float]:
@@ -190,20 +190,20 @@ def test_5_a_lower_kl_weight_of_c_is_a_sample_c_times_smaller():
 @pytest.mark.slow
 def test_6_a_larger_upper_kl_weight_alone_lowers_the_divergence():
     """And to what it is at the optimum of Q, on a grid."""
-    found = []
+    divergences = []
     for weight in (0.1, 4.0):
         scales, expected = upper_optimum(1.0, weight)
         objective = GeneralisedObjective(kl_weight_upper=weight, upper=WAYS["implicit"])
         model = fitted(objective, steps=500)
-        found.append(model.divergence())
-        assert found[-1] == pytest.approx(expected, abs=2e-3)
+        divergences.append(model.divergence())
+        assert divergences[-1] == pytest.approx(expected, abs=2e-3)
         assert model.squares == pytest.approx(scales, rel=0.01)
-    assert found[0] > found[1] + 0.03
+    assert divergences[0] > divergences[1] + 0.03
 
 
 def test_7_no_parametric_complexity_means_a_relative_density_of_one():
     r"""ln 1/ρ = Σ μ²/2σ² ≤ (e^{2C} − 1)/2, since 2C ≥ Σ ln(1 + μ²/σ²); both vanish together."""
-    found = []
+    pairs = []
     for kl_weight in (1.0, 1e3, 1e6):
         objective = GeneralisedObjective(kl_weight, 1.0, kl_weight)
         model = fitted(objective, tied=True)
@@ -211,9 +211,9 @@ def test_7_no_parametric_complexity_means_a_relative_density_of_one():
         complexity = float(smallest_gaussian_kl([q]))
         inverse = float(1 / relative_density(q.loc, q.scale).prod())
         assert 0 <= math.log(inverse) <= math.expm1(2 * complexity) / 2 + 1e-9
-        found.append((complexity, inverse))
-    assert found[0][0] > 1 > found[1][0] > found[2][0]
-    assert found[2] == pytest.approx((0.0, 1.0), abs=1e-3)
+        pairs.append((complexity, inverse))
+    assert pairs[0][0] > 1 > pairs[1][0] > pairs[2][0]
+    assert pairs[2] == pytest.approx((0.0, 1.0), abs=1e-3)
 
 
 def structured(temperature: float, logits: list[float]) -> dist.TorchDistribution:
@@ -287,9 +287,9 @@ def test_9_structure_weights_move_the_optimum_between_structures():
     # Attracted: max_s E + λ(...) is a concave problem in s, solved on a grid of the simplex.
     others = [dist.OneHotCategorical(probs=torch.eye(3)[k] * 0.94 + 0.02) for k in range(3)]
     towards = GeneralisedObjective(structure_weights=[3.0], structure_priors=[others[2]])
-    found = structure_of(towards)
-    assert int(np.argmax(found)) == 2
-    assert found == pytest.approx(best_on_a_grid(3.0, others[2].probs), abs=0.02)
+    shares = structure_of(towards)
+    assert int(np.argmax(shares)) == 2
+    assert shares == pytest.approx(best_on_a_grid(3.0, others[2].probs), abs=0.02)
     # Repelled: without the first, the next likeliest.
     away = GeneralisedObjective(
         structure_weights=[-2.0, -1.0], structure_priors=[others[0], others[2]]

@@ -49,7 +49,7 @@ class Ridge:
         """DL/dh = −(dL/dw)ᵀ H⁻¹ e^h w*."""
         return -self.slope() @ torch.linalg.solve(self.hessian(), self.h.exp() * self.solution())
 
-    def found(self, kind: object, w: Tensor | None = None, lr: float = 0.1) -> float:
+    def gradient(self, kind: object, w: Tensor | None = None, lr: float = 0.1) -> float:
         start = self.solution() if w is None else w
         method = make_hypergradient(kind)  # type: ignore[arg-type]
         return float(method(self.upper, self.lower, [start], [self.h], lr)[0])
@@ -63,25 +63,25 @@ def test_the_closed_form_is_the_slope_of_the_validation_loss():
 
 def test_conjugate_gradients_solve_ridge_regression_in_as_many_steps_as_weights():
     ridge = Ridge()
-    assert ridge.found(Implicit("cg", steps=P)) == pytest.approx(float(ridge.exact()), rel=1e-8)
-    assert ridge.found(Implicit("cg", steps=1)) != pytest.approx(float(ridge.exact()), rel=1e-3)
+    assert ridge.gradient(Implicit("cg", steps=P)) == pytest.approx(float(ridge.exact()), rel=1e-8)
+    assert ridge.gradient(Implicit("cg", steps=1)) != pytest.approx(float(ridge.exact()), rel=1e-3)
 
 
 def test_more_steps_than_needed_change_nothing():
     ridge = Ridge()
-    assert ridge.found(Implicit("cg", steps=50)) == pytest.approx(float(ridge.exact()), rel=1e-8)
+    assert ridge.gradient(Implicit("cg", steps=50)) == pytest.approx(float(ridge.exact()), rel=1e-8)
 
 
 def test_the_neumann_series_converges_to_the_closed_form():
     ridge = Ridge()
     size = 1.0 / float(torch.linalg.eigvalsh(ridge.hessian())[-1])
-    found = ridge.found(Implicit("neumann", steps=400, lr=size))
-    assert found == pytest.approx(float(ridge.exact()), rel=1e-8)
+    slope = ridge.gradient(Implicit("neumann", steps=400, lr=size))
+    assert slope == pytest.approx(float(ridge.exact()), rel=1e-8)
     # The remainder after J terms is H⁻¹ (I − ηH)^{J+1} b.
     rest = torch.eye(P, dtype=torch.float64) - size * ridge.hessian()
     rest = torch.linalg.matrix_power(rest, 4) @ ridge.slope()
     shortfall = torch.linalg.solve(ridge.hessian(), rest) @ (ridge.h.exp() * ridge.solution())
-    truncated = ridge.found(Implicit("neumann", steps=3), lr=size)
+    truncated = ridge.gradient(Implicit("neumann", steps=3), lr=size)
     assert truncated == pytest.approx(float(ridge.exact() + shortfall), rel=1e-8)
 
 
@@ -91,9 +91,9 @@ def test_a_series_of_no_products_takes_the_inverse_hessian_to_be_the_step_size()
     w = ridge.solution() + 1.0
     slope = ridge.held_out.T @ (ridge.held_out @ w - ridge.held_out_y) / M
     expected = float(-lr * slope @ (ridge.h.exp() * w))
-    found = ridge.found(Implicit("neumann", steps=0), w, lr)
-    assert found == pytest.approx(expected, rel=1e-10)
-    assert ridge.found("unrolled", w, lr) == pytest.approx(expected, rel=1e-3)
+    gradient = ridge.gradient(Implicit("neumann", steps=0), w, lr)
+    assert gradient == pytest.approx(expected, rel=1e-10)
+    assert ridge.gradient("unrolled", w, lr) == pytest.approx(expected, rel=1e-3)
     with pytest.raises(ValueError, match="steps must be a whole number >= 1, got 0"):
         Implicit("cg", steps=0)
 
@@ -102,8 +102,8 @@ def test_damping_adds_to_the_hessian():
     ridge = Ridge()
     damped = ridge.hessian() + 0.7 * torch.eye(P, dtype=torch.float64)
     expected = -ridge.slope() @ torch.linalg.solve(damped, ridge.h.exp() * ridge.solution())
-    found = ridge.found(Implicit(steps=P, damping=0.7))
-    assert found == pytest.approx(float(expected), rel=1e-8)
+    gradient = ridge.gradient(Implicit(steps=P, damping=0.7))
+    assert gradient == pytest.approx(float(expected), rel=1e-8)
 
 
 def test_one_unrolled_step_is_second_order_darts_in_closed_form():
@@ -114,20 +114,20 @@ def test_one_unrolled_step_is_second_order_darts_in_closed_form():
     moved = w - lr * slope
     upper = ridge.held_out.T @ (ridge.held_out @ moved - ridge.held_out_y) / M
     expected = float(-lr * upper @ (ridge.h.exp() * w))
-    assert ridge.found("unrolled", w, lr) == pytest.approx(expected, rel=1e-10)
-    assert ridge.found(Unrolled(lr=lr), w, lr=99.0) == pytest.approx(expected, rel=1e-10)
+    assert ridge.gradient("unrolled", w, lr) == pytest.approx(expected, rel=1e-10)
+    assert ridge.gradient(Unrolled(lr=lr), w, lr=99.0) == pytest.approx(expected, rel=1e-10)
 
 
 def test_unrolling_far_enough_gives_the_hypergradient_of_the_solution():
     ridge = Ridge()
     size = 1.0 / float(torch.linalg.eigvalsh(ridge.hessian())[-1])
-    found = ridge.found(Unrolled(steps=400, lr=size), torch.zeros(P, dtype=torch.float64))
-    assert found == pytest.approx(float(ridge.exact()), rel=1e-8)
+    gradient = ridge.gradient(Unrolled(steps=400, lr=size), torch.zeros(P, dtype=torch.float64))
+    assert gradient == pytest.approx(float(ridge.exact()), rel=1e-8)
 
 
 def test_greedy_is_zero_where_h_acts_on_the_lower_loss_alone():
     ridge = Ridge()
-    assert ridge.found(Greedy()) == 0.0
+    assert ridge.gradient(Greedy()) == 0.0
 
 
 def small_net(theta: Tensors, h: Tensors, x: Tensor, y: Tensor) -> Tensor:
@@ -177,14 +177,14 @@ class SmallNet:
 
     def slope(self, solve: Callable[[Tensor], list[Tensor]], step: float = 1e-6) -> list[float]:
         """By finite differences: dL/dh where θ is found from h."""
-        found = []
+        slopes = []
         for index in range(2):
             shift = step * torch.eye(2, dtype=torch.float64)[index]
             ends = []
             for h in (self.h + shift, self.h - shift):
                 ends.append(float(self.upper(solve(h), [h])))
-            found.append((ends[0] - ends[1]) / (2 * step))
-        return found
+            slopes.append((ends[0] - ends[1]) / (2 * step))
+        return slopes
 
 
 @pytest.mark.parametrize(("kind", "steps"), [("greedy", 0), ("unrolled", 1), (Unrolled(4), 4)])
@@ -192,8 +192,8 @@ def test_darts_gradients_of_both_orders_match_finite_differences(kind: object, s
     net = SmallNet()
     method = make_hypergradient(kind)  # type: ignore[arg-type]
     solve = lambda h: net.descended(h, steps, 0.1)  # noqa: E731
-    (found,) = method(net.upper, net.lower, net.theta, [net.h], 0.1)
-    assert found.tolist() == pytest.approx(net.slope(solve), rel=1e-5)
+    (gradient,) = method(net.upper, net.lower, net.theta, [net.h], 0.1)
+    assert gradient.tolist() == pytest.approx(net.slope(solve), rel=1e-5)
 
 
 @pytest.mark.slow_except("kind0")
@@ -203,8 +203,8 @@ def test_implicit_gradients_match_finite_differences_of_the_minimum(kind: Implic
     lower = net.lower
     # The penalty makes the lower problem convex around its minimum.
     net.lower = lambda theta, h: lower(theta, h) + 0.05 * sum(t.square().sum() for t in theta)
-    (found,) = kind(net.upper, net.lower, net.minimum(net.h), [net.h], 0.1)
-    assert found.tolist() == pytest.approx(net.slope(net.minimum), rel=1e-5)
+    (gradient,) = kind(net.upper, net.lower, net.minimum(net.h), [net.h], 0.1)
+    assert gradient.tolist() == pytest.approx(net.slope(net.minimum), rel=1e-5)
 
 
 def test_conjugate_gradients_stop_at_negative_curvature():
@@ -212,23 +212,25 @@ def test_conjugate_gradients_stop_at_negative_curvature():
     matrix = torch.diag(torch.tensor([2.0, 1.0, -1.0]))
     for target in ([1.0, 1.0, 0.0], [0.0, 0.0, 1.0], [0.0, 0.0, 0.0], [1.0, 2.0, 3.0]):
         b = torch.tensor(target)
-        (found,) = conjugate_gradients(lambda v: [matrix @ v[0]], [b], 10)
-        assert found.isfinite().all()
-    (found,) = conjugate_gradients(lambda v: [matrix @ v[0]], [torch.tensor([1.0, 1.0, 0.0])], 10)
-    assert found.tolist() == pytest.approx([0.5, 1.0, 0.0], abs=1e-6)
+        (solution,) = conjugate_gradients(lambda v: [matrix @ v[0]], [b], 10)
+        assert solution.isfinite().all()
+    (solution,) = conjugate_gradients(
+        lambda v: [matrix @ v[0]], [torch.tensor([1.0, 1.0, 0.0])], 10
+    )
+    assert solution.tolist() == pytest.approx([0.5, 1.0, 0.0], abs=1e-6)
 
 
 def test_solvers_take_tensors_of_any_shapes_and_types():
     scales = [torch.tensor(2.0), torch.full((2, 2), 4.0, dtype=torch.float64)]
     target = [torch.tensor(1.0), torch.ones(2, 2, dtype=torch.float64)]
     product = lambda v: [s * part for s, part in zip(scales, v, strict=True)]  # noqa: E731
-    for found in (
+    for solution in (
         conjugate_gradients(product, target, 5),
         neumann_series(product, target, 60, 0.3),
     ):
-        assert [value.dtype for value in found] == [torch.float32, torch.float64]
-        assert float(found[0]) == pytest.approx(0.5, rel=1e-5)
-        assert found[1].flatten().tolist() == pytest.approx([0.25] * 4, rel=1e-5)
+        assert [value.dtype for value in solution] == [torch.float32, torch.float64]
+        assert float(solution[0]) == pytest.approx(0.5, rel=1e-5)
+        assert solution[1].flatten().tolist() == pytest.approx([0.25] * 4, rel=1e-5)
 
 
 def test_options_out_of_range_are_named():

@@ -99,8 +99,8 @@ def test_hypergradients_of_a_pyro_model_are_the_closed_form_of_ridge_regression(
         (Implicit("neumann", 200, lr=0.3), 1e-4),
         (Unrolled(200, lr=0.3), 1e-4),
     ):
-        found = hypergradient(model, train, held_out, kind, upper_kl_weight=0.0)
-        assert float(found["log_scale"]) == pytest.approx(expected, rel=tolerance)
+        gradients = hypergradient(model, train, held_out, kind, upper_kl_weight=0.0)
+        assert float(gradients["log_scale"]) == pytest.approx(expected, rel=tolerance)
     greedy = hypergradient(model, train, held_out, "greedy", upper_kl_weight=0.0)
     assert float(greedy["log_scale"]) == 0.0
 
@@ -118,8 +118,8 @@ def test_the_prior_scale_of_ard_by_validation_likelihood_is_the_closed_form():
     squares = (y_ - x_ @ covariance @ x.T @ y).square() + ((x_ @ covariance) * x_).sum(1)
     (expected,) = torch.autograd.grad(0.5 * squares.mean(), log_scale)
     for kind in ("greedy", "unrolled", "implicit"):
-        found = hypergradient(post.model, train, held_out, kind, upper_kl_weight=0.0)
-        values = found["log_prior_scale"].tolist()
+        gradients = hypergradient(post.model, train, held_out, kind, upper_kl_weight=0.0)
+        values = gradients["log_prior_scale"].tolist()
         assert values == pytest.approx(expected.tolist(), rel=0.02, abs=1e-4)
 
 
@@ -128,11 +128,11 @@ def test_the_prior_scale_of_a_net_has_a_hypergradient_by_validation_likelihood()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     state = torch.get_rng_state()
     for kind in ("unrolled", Implicit(steps=3, damping=1.0)):
-        found = hypergradient(model, classes(), classes(seed=1), kind, upper_kl_weight=0.0)
-        assert found["log_prior_scale"].isfinite().all()
-        assert (found["log_prior_scale"] != 0).all()
+        gradients = hypergradient(model, classes(), classes(seed=1), kind, upper_kl_weight=0.0)
+        assert gradients["log_prior_scale"].isfinite().all()
+        assert (gradients["log_prior_scale"] != 0).all()
         again = hypergradient(model, classes(), classes(seed=1), kind, upper_kl_weight=0.0)
-        assert torch.equal(found["log_prior_scale"], again["log_prior_scale"])
+        assert torch.equal(gradients["log_prior_scale"], again["log_prior_scale"])
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert torch.equal(torch.get_rng_state(), state)
 
@@ -192,26 +192,26 @@ def test_levels_of_one_objective_on_one_sample_are_one_optimisation():
 )
 def test_recorded_steps_of_both_levels_equal_eager_ones(kind: object, compile: str, caplog):
     options = {"bilevel": bn.Bilevel(kind, lr=0.05), "optimizer": SGD, "steps": 6, "batch_size": 12}
-    found = quick(mixed(), compile=compile, **options)
+    traced = quick(mixed(), compile=compile, **options)
     plain = quick(mixed(), compile=False, **options)
     assert not [record for record in caplog.records if record.name == "bayesnas"]
     for name, value in plain.model.state_dict().items():
-        assert torch.allclose(found.model.state_dict()[name], value, atol=1e-5), name
+        assert torch.allclose(traced.model.state_dict()[name], value, atol=1e-5), name
 
 
 def test_an_upper_step_that_differs_from_the_eager_one_stays_eager(caplog, monkeypatch):
-    """Before a recorded hypergradient takes a step it is compared with the eager one."""
+    """Before a traced hypergradient takes a step it is compared with the eager one."""
 
     def wrong(function, tensors):
         return record(lambda *inputs: 1.001 * function(*inputs), tensors)
 
     plain = quick(mixed(), compile=False, optimizer=SGD)
     monkeypatch.setattr(upper_step, "record", wrong)
-    found = quick(mixed(), compile="trace", optimizer=SGD)
+    traced = quick(mixed(), compile="trace", optimizer=SGD)
     assert "the upper level of LatentStructureNet" in caplog.text
     assert "differs from the eager one by 1.0e-03" in caplog.text
     for name, value in plain.model.state_dict().items():
-        assert torch.allclose(found.model.state_dict()[name], value, atol=1e-5), name
+        assert torch.allclose(traced.model.state_dict()[name], value, atol=1e-5), name
 
 
 @pytest.mark.parametrize("tolerances", [(1e-4, -1.0), (-1.0, 1e-4)])
@@ -289,10 +289,10 @@ def test_a_two_level_fit_resumes_exactly_and_loads(tmp_path):
         quick(mixed(), out=tmp_path / "run", on_step=stop, **options)
     resumed = quick(mixed(), out=tmp_path / "run", resume=True, **options)
     loaded = bn.load(tmp_path / "run")
-    for found in (resumed, loaded):
+    for post in (resumed, loaded):
         for kl_weight in (0.1, 1.0, 10.0):
             expected = whole.at(kl_weight).model.state_dict()
-            for name, value in found.at(kl_weight).model.state_dict().items():
+            for name, value in post.at(kl_weight).model.state_dict().items():
                 assert torch.equal(value, expected[name]), name
     assert loaded.settings.bilevel["optimizer"] == "Adam"
     other = {**options, "bilevel": bn.Bilevel("greedy", lr=0.05)}

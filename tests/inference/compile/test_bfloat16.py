@@ -50,9 +50,9 @@ def test_products_have_the_values_of_rounded_factors() -> None:
     assert round_products(graph.graph) == 3
     graph.recompile()
     rounded = [value.bfloat16().float() for value in (x, w)]
-    for found, expected in zip(graph(x, w), gradients(*rounded), strict=True):
-        assert torch.allclose(found, expected.bfloat16().float(), rtol=1e-2, atol=1e-2)
-        assert found.dtype == torch.float32
+    for product, expected in zip(graph(x, w), gradients(*rounded), strict=True):
+        assert torch.allclose(product, expected.bfloat16().float(), rtol=1e-2, atol=1e-2)
+        assert product.dtype == torch.float32
 
 
 def test_variances_of_local_reparameterisation_are_not_rounded() -> None:
@@ -69,8 +69,8 @@ def test_variances_of_local_reparameterisation_are_not_rounded() -> None:
     graph = make_fx(deviation)(x, scale)
     assert round_products(graph.graph) == 0
     graph.recompile()
-    for found, expected in zip(graph(x, scale), deviation(x, scale), strict=True):
-        assert torch.equal(found, expected)
+    for value, expected in zip(graph(x, scale), deviation(x, scale), strict=True):
+        assert torch.equal(value, expected)
     assert bool((graph(x, scale)[0] >= 0).all())
 
 

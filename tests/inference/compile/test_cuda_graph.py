@@ -22,7 +22,7 @@ def test_a_graph_needs_a_gpu() -> None:
         bn.fit(model, (x, y), steps=1, device="cpu", compile="cudagraph", progress=False)
 
 
-def test_a_step_that_cannot_be_captured_is_taken_as_recorded(
+def test_a_step_that_cannot_be_captured_is_taken_as_traced(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def doubled(leaf: Tensor, x: Tensor, y: Tensor, scalars: Tensor) -> Tensor:
@@ -37,8 +37,8 @@ def test_a_step_that_cannot_be_captured_is_taken_as_recorded(
     step = CapturedStep(RecordedStep(make_fx(doubled)(leaf.clone(), one, one, one)))
     inputs = StepInputs([leaf], [], [], [], [], [], x=one, y=one, scalars=one)
     with caplog.at_level(logging.WARNING, logger="bayesnas"):
-        found = [step(inputs) for _ in range(3)]
-    assert torch.equal(torch.stack(found), torch.full((3, 2), 3.0))
+        outputs = [step(inputs) for _ in range(3)]
+    assert torch.equal(torch.stack(outputs), torch.full((3, 2), 3.0))
     assert torch.equal(leaf, torch.full((2,), 3.0))
     assert len(caplog.records) == 1
     assert "not permitted when stream is capturing" in caplog.text

@@ -28,11 +28,11 @@ def choices(x: Tensor) -> Tensor:
 
 
 def written(x: Tensor) -> Tensor:
-    held = x.clone()
-    held.lerp_(x.square(), 0.3).add_(x, alpha=2.0)
-    held[1:3].mul_(0.5)
-    held.index_add_(0, torch.tensor([0, 0, 3]), x[:3])
-    return held.double().pow(2) + 2**x
+    copy = x.clone()
+    copy.lerp_(x.square(), 0.3).add_(x, alpha=2.0)
+    copy[1:3].mul_(0.5)
+    copy.index_add_(0, torch.tensor([0, 0, 3]), x[:3])
+    return copy.double().pow(2) + 2**x
 
 
 torch.manual_seed(0)
@@ -43,9 +43,9 @@ NET = nn.Sequential(
 
 
 def gradient_of_a_net(x: Tensor) -> Tensor:
-    held = x.detach().requires_grad_()
-    loss = F.cross_entropy(NET(held), torch.tensor([2, 0]))
-    return torch.cat([g.flatten() for g in torch.autograd.grad(loss, [held, *NET.parameters()])])
+    leaf = x.detach().requires_grad_()
+    loss = F.cross_entropy(NET(leaf), torch.tensor([2, 0]))
+    return torch.cat([g.flatten() for g in torch.autograd.grad(loss, [leaf, *NET.parameters()])])
 
 
 def noise(x: Tensor) -> Tensor:
@@ -70,10 +70,10 @@ def targets(function: Callable[..., object], tensors: Sequence[Tensor]) -> list[
 def test_the_numbers_are_those_of_the_operators(
     function: Callable[[Tensor], Tensor], given: Tensor
 ) -> None:
-    recorded = make_fx(function)(given.clone())
-    found = by_bindings(recorded)
+    traced = make_fx(function)(given.clone())
+    bound = by_bindings(traced)
     results, states = [], []
-    for run in (recorded, found):
+    for run in (traced, bound):
         torch.manual_seed(7)
         with torch.no_grad():
             results.append(run(given.clone()))
@@ -83,17 +83,17 @@ def test_the_numbers_are_those_of_the_operators(
 
 
 def test_arithmetic_is_called_by_torchs_functions_and_methods() -> None:
-    found = targets(lambda x: (x * 2 + x.exp()).view(20).sum(), [MATRIX])
-    assert found == [torch.mul, torch.exp, torch.add, "view", torch.sum]
+    called = targets(lambda x: (x * 2 + x.exp()).view(20).sum(), [MATRIX])
+    assert called == [torch.mul, torch.exp, torch.add, "view", torch.sum]
 
 
 def test_an_operator_without_a_function_stays() -> None:
-    found = targets(lambda x: x[1:3], [MATRIX])
-    assert found == [torch.ops.aten.slice.Tensor]
+    called = targets(lambda x: x[1:3], [MATRIX])
+    assert called == [torch.ops.aten.slice.Tensor]
 
 
 def test_the_recorded_graph_is_left_as_it_is() -> None:
-    recorded = make_fx(lambda x: x * torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0]))(MATRIX)
-    code = recorded.code
-    assert torch.equal(by_bindings(recorded)(MATRIX), MATRIX * torch.arange(1.0, 6.0))
-    assert recorded.code == code
+    traced = make_fx(lambda x: x * torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0]))(MATRIX)
+    code = traced.code
+    assert torch.equal(by_bindings(traced)(MATRIX), MATRIX * torch.arange(1.0, 6.0))
+    assert traced.code == code

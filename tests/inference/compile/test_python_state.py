@@ -1,4 +1,4 @@
-"""Recording a step never changes what is trained: what Python decides keeps it eager."""
+"""Tracing a step never changes what is trained: what Python decides keeps it eager."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Collects(Net):
 
 
 class KeepsTheLast(Net):
-    """It leaves the same behind at every pass, and draws from torch: that is recorded."""
+    """It leaves the same behind at every pass, and draws from torch: that is traced."""
 
     def forward(self, x):
         self.last, self.rows = super().forward(x), len(x)
@@ -106,7 +106,7 @@ def test_what_python_decides_keeps_a_step_eager(net, reason, caplog):
 
 
 @pytest.mark.parametrize("net", [Net, KeepsTheLast])
-def test_what_torch_alone_decides_is_recorded(net, caplog):
+def test_what_torch_alone_decides_is_traced(net, caplog):
     _, line = fit(net(), caplog)
     assert line == ""
 
@@ -117,16 +117,16 @@ def test_such_chains_are_not_trained_together(caplog):
 
 
 def test_the_fit_is_the_eager_one(caplog):
-    """A counter that changes every step: the same numbers as without recording."""
+    """A counter that changes every step: the same numbers as without tracing."""
 
     class EveryOtherStep(Net):
         def takes_branch(self):
             self.passes += 1
             return self.passes % 2 == 0
 
-    recorded, _ = fit(EveryOtherStep(), caplog)
+    traced, _ = fit(EveryOtherStep(), caplog)
     eager, _ = fit(EveryOtherStep(), caplog, compile=False)
-    for name, value in recorded.model.state_dict().items():
+    for name, value in traced.model.state_dict().items():
         assert torch.equal(value, eager.model.state_dict()[name])
 
 

@@ -1,4 +1,4 @@
-"""Leaving operations out of a recorded step: the numbers stay, to the bit."""
+"""Leaving operations out of a traced step: the numbers stay, to the bit."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def names_only(x: Tensor, s: Tensor) -> Tensor:
 
 
 def gradient_of_a_square(x: Tensor, s: Tensor) -> Tensor:
-    held = x.detach().requires_grad_()
-    return torch.autograd.grad((held**2).sum(), held)[0]
+    leaf = x.detach().requires_grad_()
+    return torch.autograd.grad((leaf**2).sum(), leaf)[0]
 
 
 def a_small_tensor_times_a_large(x: Tensor, s: Tensor) -> Tensor:
@@ -116,10 +116,10 @@ def test_an_expansion_that_decides_the_precision_stays(small: Tensor, large: Ten
         return s.expand(3, 4) * x
 
     traced, operations = simplified(scaled, small, large)
-    found, expected = traced(small, large), scaled(small, large)
+    value, expected = traced(small, large), scaled(small, large)
     assert "expand.default" in operations
-    assert found.dtype == expected.dtype
-    assert torch.equal(found, expected)
+    assert value.dtype == expected.dtype
+    assert torch.equal(value, expected)
 
 
 def test_an_expansion_that_somebody_reads_as_it_is_stays() -> None:
@@ -128,6 +128,6 @@ def test_an_expansion_that_somebody_reads_as_it_is_stays() -> None:
         return half.contiguous(), half + x
 
     traced, _ = simplified(halves, SMALL, X)
-    for found, expected in zip(traced(SMALL, X), halves(SMALL, X), strict=True):
-        assert torch.equal(found, expected)
-        assert found.shape == expected.shape
+    for value, expected in zip(traced(SMALL, X), halves(SMALL, X), strict=True):
+        assert torch.equal(value, expected)
+        assert value.shape == expected.shape

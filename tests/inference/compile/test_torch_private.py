@@ -30,44 +30,44 @@ ATEN = torch.ops.aten
 PRIVATE = re.compile(r"torch(\.\w+)*\._[A-Za-z]\w*(\.\w+)*|torch\.fx\.experimental(\.\w+)*")
 
 
-def update(x: Tensor, held: Tensor) -> Tensor:
+def update(x: Tensor, parameter: Tensor) -> Tensor:
     """A gradient, an update in place and a draw."""
-    leaf = held.detach().requires_grad_()
+    leaf = parameter.detach().requires_grad_()
     (gradient,) = torch.autograd.grad((x @ leaf).square().sum(), [leaf])
-    held.sub_(0.1 * gradient)
-    return held + torch.randn(3)
+    parameter.sub_(0.1 * gradient)
+    return parameter + torch.randn(3)
 
 
 def test_a_trace_holds_gradients_writes_and_draws() -> None:
-    x, held = torch.linspace(-1, 1, 6).view(2, 3), torch.ones(3)
-    graph = trace_operations(update, [x, held.clone()])
+    x, parameter = torch.linspace(-1, 1, 6).view(2, 3), torch.ones(3)
+    graph = trace_operations(update, [x, parameter.clone()])
     targets = [node.target for node in graph.graph.nodes if node.op == "call_function"]
     assert all(isinstance(target, Operator) for target in targets)
     assert ATEN.sub_.Tensor in targets
     assert ATEN.randn.default in targets
     values = [node.meta["val"] for node in graph.graph.nodes if node.op == "call_function"]
     assert {value.device for value in values} == {torch.device("cpu")}
-    written = held.clone()
+    written = parameter.clone()
     torch.manual_seed(3)
-    found = graph(x, written)
-    by_hand = held - 0.1 * 2 * x.T @ (x @ held)
+    output = graph(x, written)
+    by_hand = parameter - 0.1 * 2 * x.T @ (x @ parameter)
     torch.manual_seed(3)
     assert torch.allclose(written, by_hand)
-    assert torch.allclose(found, by_hand + torch.randn(3))
+    assert torch.allclose(output, by_hand + torch.randn(3))
 
 
 def test_a_compiled_trace_writes_in_place_and_draws_torchs_numbers() -> None:
-    x, held = torch.linspace(-1, 1, 6).view(2, 3), torch.ones(3)
-    graph = trace_operations(update, [x, held.clone()])
+    x, parameter = torch.linspace(-1, 1, 6).view(2, 3), torch.ones(3)
+    graph = trace_operations(update, [x, parameter.clone()])
 
     def taken(run: Callable[..., Tensor]) -> tuple[Tensor, Tensor]:
-        written = held.clone()
+        written = parameter.clone()
         torch.manual_seed(3)
         with torch.no_grad():
             return run(x, written), written
 
     plain = taken(graph)  # before it is compiled, which changes the graph
-    compiled = taken(compile_operations(graph, [x, held.clone()]))
+    compiled = taken(compile_operations(graph, [x, parameter.clone()]))
     assert torch.allclose(plain[0], compiled[0])
     assert torch.allclose(plain[1], compiled[1])
 
@@ -96,7 +96,7 @@ def test_the_operators_with_private_names_do_what_they_are_taken_for() -> None:
 def test_a_plain_fit_runs_traced_steps(
     compile: str, monkeypatch, caplog, tmp_path, xy, net
 ) -> None:
-    """Every step is a recorded one, and the log is silent."""
+    """Every step is a traced one, and the log is silent."""
     # What others have left in the user's cache of compiled code says nothing of this torch.
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
     taken: list[int] = []
@@ -114,18 +114,18 @@ def test_a_plain_fit_runs_traced_steps(
 
 def private_names(source: str) -> set[str]:
     """Private parts of torch that a source imports or reaches by a dotted name."""
-    found = set()
+    names = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.ImportFrom) and node.module:
-            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
         elif isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.Attribute):
-            found.add(ast.unparse(node))
-    return {name for name in found if PRIVATE.fullmatch(name)}
+            names.add(ast.unparse(node))
+    return {name for name in names if PRIVATE.fullmatch(name)}
 
 
-def test_recurrent_layers_are_recorded_and_the_switch_is_put_back() -> None:
+def test_recurrent_layers_are_traced_and_the_switch_is_put_back() -> None:
     layer = torch.nn.LSTM(2, 3)
     before = torch._C._get_mkldnn_enabled()
     with torch.no_grad():

@@ -34,9 +34,9 @@ def small():
     torch.manual_seed(0)
     net = bn.nn.mlp([64, 100, 50, 10])
     before = copy.deepcopy(net.state_dict())
-    found = bn.compress(net, DIGITS.train, validation=DIGITS.validation, progress=False)
+    compressed = bn.compress(net, DIGITS.train, validation=DIGITS.validation, progress=False)
     assert all(torch.equal(net.state_dict()[name], value) for name, value in before.items())
-    return found
+    return compressed
 
 
 @pytest.mark.slow
@@ -78,11 +78,11 @@ def test_a_regression_keeps_the_inputs_that_matter(hurried):
     x = torch.randn(400, 12, generator=generator)
     y = 2 * x[:, 3] - x[:, 7] + 0.1 * torch.randn(400, generator=generator)
     torch.manual_seed(0)
-    found = bn.compress(bn.nn.mlp([12, 16, 1]), (x, y), likelihood="gaussian", progress=False)
-    assert found.module(x).shape == (400, 1)
-    mean_square = float((found.module(x)[:, 0] - y).square().mean().detach())
+    compressed = bn.compress(bn.nn.mlp([12, 16, 1]), (x, y), likelihood="gaussian", progress=False)
+    assert compressed.module(x).shape == (400, 1)
+    mean_square = float((compressed.module(x)[:, 0] - y).square().mean().detach())
     assert mean_square < 0.5 * float(y.var())
-    for select in (m for m in found.module.modules() if isinstance(m, bn.nn.SelectInputs)):
+    for select in (m for m in compressed.module.modules() if isinstance(m, bn.nn.SelectInputs)):
         assert {3, 7} <= set(select.indices)
 
 
@@ -107,13 +107,13 @@ def test_other_networks_than_chains(hurried, net):
     flat = isinstance(net, Branches)
     x = DIGITS.train.x if flat else DIGITS.train.x.reshape(-1, 1, 8, 8)
     options = {"prior": "normal-jeffreys", "tolerance": 100.0, "progress": False}
-    found = bn.compress(net, (x, DIGITS.train.y), **options)
-    sizes = found.posterior.complexity()
-    assert found.weights < found.weights_before or (
+    compressed = bn.compress(net, (x, DIGITS.train.y), **options)
+    sizes = compressed.posterior.complexity()
+    assert compressed.weights < compressed.weights_before or (
         flat and sizes["parameters_kept"] < sizes["parameters"]  # input columns stay, as zeros
     )
-    assert found.module(x[:3]).shape == (3, 10)
-    last = found.posterior.predict(x[:3], draws=2)
+    assert compressed.module(x[:3]).shape == (3, 10)
+    last = compressed.posterior.predict(x[:3], draws=2)
     assert last.shape == (2, 3, 10)
 
 
@@ -129,11 +129,11 @@ def test_it_is_seeded_and_leaves_the_random_state(hurried):
 
 @pytest.mark.slow
 def test_the_smaller_network_is_saved_without_pickle(hurried, tmp_path):
-    found = bn.compress(bn.nn.mlp([64, 12, 10]), DIGITS.train, progress=False)
-    bn.nn.save_net(found.module, tmp_path / "small.safetensors")
+    compressed = bn.compress(bn.nn.mlp([64, 12, 10]), DIGITS.train, progress=False)
+    bn.nn.save_net(compressed.module, tmp_path / "small.safetensors")
     again = bn.nn.load_net(tmp_path / "small.safetensors")
-    assert torch.equal(again(DIGITS.test.x), found.module(DIGITS.test.x))
-    assert "weights, validation loss" in repr(found)
+    assert torch.equal(again(DIGITS.test.x), compressed.module(DIGITS.test.x))
+    assert "weights, validation loss" in repr(compressed)
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ def test_it_is_seeded_learns_and_leaves_the_random_state():
     assert torch.equal(torch.get_rng_state(), before)
     net, test = nets[0]
     assert float((net(test.x).argmax(-1) != test.y).float().mean()) < 0.5  # 0.9 by guessing
-    first, same, other = (found.layer1.weight for found, _ in nets)
+    first, same, other = (trained.layer1.weight for trained, _ in nets)
     assert torch.equal(first, same)
     assert not torch.equal(first, other)
 
@@ -38,8 +38,8 @@ def test_maximum_likelihood_of_a_linear_regression_is_least_squares():
     y = x @ torch.tensor([1.0, -2.0, 0.5]) + 0.1 * torch.randn(80, generator=generator)
     net = nn.Linear(3, 1, bias=False)
     how = Pretraining(400, 0.05, (0.0,))
-    found = pretrained(lambda: net, Gaussian(), Split.of((x, y)), how, 80, 0, CPU)
+    trained = pretrained(lambda: net, Gaussian(), Split.of((x, y)), how, 80, 0, CPU)
     exact = torch.linalg.lstsq(x, y[:, None]).solution.T
-    assert found.weight.detach().flatten().tolist() == pytest.approx(
+    assert trained.weight.detach().flatten().tolist() == pytest.approx(
         exact.flatten().tolist(), abs=1e-3
     )

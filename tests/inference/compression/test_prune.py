@@ -35,12 +35,12 @@ def loss(net, data):
 def test_what_is_removed_is_zero_and_the_network_that_came_is_left_alone(by, digits, trained):
     before = copy.deepcopy(trained.state_dict())
     state = torch.get_rng_state()
-    found = bn.prune(trained, digits, by=by, fraction=0.75, **QUIET)
-    assert found.weights == 222
-    assert zeros(found.module) == 666
-    assert found.kept == pytest.approx(0.25)
-    assert repr(found) == "Pruned(Sequential: 222 of 888 weights)"
-    assert all(bool((p != 0).all()) for p in (found.module.layer1.bias, found.module.layer2.bias))
+    pruned = bn.prune(trained, digits, by=by, fraction=0.75, **QUIET)
+    assert pruned.weights == 222
+    assert zeros(pruned.module) == 666
+    assert pruned.kept == pytest.approx(0.25)
+    assert repr(pruned) == "Pruned(Sequential: 222 of 888 weights)"
+    assert all(bool((p != 0).all()) for p in (pruned.module.layer1.bias, pruned.module.layer2.bias))
     assert all(torch.equal(trained.state_dict()[name], value) for name, value in before.items())
     assert torch.equal(torch.get_rng_state(), state)
 
@@ -49,19 +49,19 @@ def test_what_is_removed_is_zero_and_the_network_that_came_is_left_alone(by, dig
 def test_training_brings_nothing_back_and_lowers_the_loss(penalty, digits, trained):
     at_once = bn.prune(trained, digits, fraction=0.9, **QUIET)
     options = {"fraction": 0.9, "rounds": 3, "epochs": 3, "lr": 1e-2}
-    found = bn.prune(trained, digits, **options, **penalty, **QUIET)
-    assert found.weights == at_once.weights == 888 - round(0.9 * 888)
-    assert zeros(found.module) == round(0.9 * 888)
-    assert loss(found.module, digits) < loss(at_once.module, digits)
+    pruned = bn.prune(trained, digits, **options, **penalty, **QUIET)
+    assert pruned.weights == at_once.weights == 888 - round(0.9 * 888)
+    assert zeros(pruned.module) == round(0.9 * 888)
+    assert loss(pruned.module, digits) < loss(at_once.module, digits)
     again = bn.prune(trained, digits, **options, **penalty, **QUIET)
-    assert torch.equal(found.module.layer1.weight, again.module.layer1.weight)
+    assert torch.equal(pruned.module.layer1.weight, again.module.layer1.weight)
 
 
 def test_penalties_make_weights_smaller(digits, trained):
     def size(**penalty):
-        found = bn.prune(trained, digits, fraction=0.5, epochs=8, lr=1e-2, **penalty, **QUIET)
+        pruned = bn.prune(trained, digits, fraction=0.5, epochs=8, lr=1e-2, **penalty, **QUIET)
         with torch.no_grad():
-            return float(sum(p.abs().sum() for p in found.module.parameters() if p.ndim > 1))
+            return float(sum(p.abs().sum() for p in pruned.module.parameters() if p.ndim > 1))
 
     assert max(size(l1=0.05), size(l2=0.05)) < size()
 
@@ -90,46 +90,46 @@ def test_the_surgeon_leaves_a_linear_regression_at_least_squares():
     with torch.no_grad():
         net.weight.copy_(torch.tensor(weights[None, :6]))
         net.bias.copy_(torch.tensor(weights[6:]))
-    found = bn.prune(
+    pruned = bn.prune(
         net, (torch.tensor(x), torch.tensor(y)), by="obs", fraction=0.5, likelihood="gaussian",
         noise_scale=0.1, **QUIET,
     )  # fmt: skip
-    stay = [*found.masks["weight"].flatten().nonzero().flatten().tolist(), 6]
+    stay = [*pruned.masks["weight"].flatten().nonzero().flatten().tolist(), 6]
     assert len(stay) == 4
     expected = np.linalg.lstsq(design[:, stay], y, rcond=None)[0]
-    left = np.append(found.module.weight.detach().numpy(), found.module.bias.detach().numpy())
+    left = np.append(pruned.module.weight.detach().numpy(), pruned.module.bias.detach().numpy())
     np.testing.assert_allclose(left[stay], expected, atol=1e-6)  # damped a little
 
 
 def test_biases_go_when_asked(digits, trained):
-    found = bn.prune(trained, digits, fraction=1.0, biases=True, **QUIET)
-    assert all(bool((p == 0).all()) for p in found.module.parameters())
+    pruned = bn.prune(trained, digits, fraction=1.0, biases=True, **QUIET)
+    assert all(bool((p == 0).all()) for p in pruned.module.parameters())
 
 
 def test_a_threshold_is_a_magnitude_or_a_rise_of_the_loss(digits, trained):
-    found = bn.prune(trained, digits, threshold=0.1, **QUIET)
+    pruned = bn.prune(trained, digits, threshold=0.1, **QUIET)
     assert all(
-        torch.equal(found.masks[f"{name}.weight"], getattr(trained, name).weight.abs() > 0.1)
+        torch.equal(pruned.masks[f"{name}.weight"], getattr(trained, name).weight.abs() > 0.1)
         for name in ("layer1", "layer2")
     )
     assert bn.prune(trained, digits, by="obd", threshold=math.inf, **QUIET).weights == 0
 
 
 def test_whole_units_go_and_the_small_network_is_the_same(digits, trained):
-    found = bn.prune(trained, digits, by="fisher", fraction=0.5, groups=True, **QUIET)
-    small = found.compact()
+    pruned = bn.prune(trained, digits, by="fisher", fraction=0.5, groups=True, **QUIET)
+    small = pruned.compact()
     assert sum(p.numel() for p in small.parameters()) < sum(p.numel() for p in trained.parameters())
-    torch.testing.assert_close(small(digits.x), found.module(digits.x))
+    torch.testing.assert_close(small(digits.x), pruned.module(digits.x))
 
 
 def test_norms_and_frozen_weights_stay():
     net = nn.Sequential(nn.Linear(4, 6), nn.LayerNorm(6), nn.Linear(6, 5), nn.Linear(5, 3))
     net[2].requires_grad_(False)
-    found = bn.prune(net, (torch.randn(9, 4), torch.arange(9) % 3), fraction=1.0, **QUIET)
-    assert list(found.masks) == ["0.weight", "0.bias", "3.weight", "3.bias"]
-    assert bool((found.module[1].weight == 1).all())
-    assert torch.equal(found.module[2].weight, net[2].weight)
-    assert zeros(found.module) == 24 + 15
+    pruned = bn.prune(net, (torch.randn(9, 4), torch.arange(9) % 3), fraction=1.0, **QUIET)
+    assert list(pruned.masks) == ["0.weight", "0.bias", "3.weight", "3.bias"]
+    assert bool((pruned.module[1].weight == 1).all())
+    assert torch.equal(pruned.module[2].weight, net[2].weight)
+    assert zeros(pruned.module) == 24 + 15
 
 
 @pytest.mark.parametrize(

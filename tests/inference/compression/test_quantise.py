@@ -31,15 +31,15 @@ def loss(net, data):
 def test_each_layer_has_few_numbers_and_zeros_stay(epochs, digits, sparse):
     before = copy.deepcopy(sparse.module.state_dict())
     state = torch.get_rng_state()
-    found = bn.quantise(sparse.module, digits, bits=3, epochs=epochs, **CPU)
+    quantised = bn.quantise(sparse.module, digits, bits=3, epochs=epochs, **CPU)
     for layer in ("layer1", "layer2"):
-        weight = getattr(found.module, layer).weight
+        weight = getattr(quantised.module, layer).weight
         assert len(weight[weight != 0].unique()) <= 8
         assert torch.equal(weight != 0, getattr(sparse.module, layer).weight != 0)
-        assert torch.equal(found.masks[f"{layer}.weight"], weight != 0)
+        assert torch.equal(quantised.masks[f"{layer}.weight"], weight != 0)
         assert weight.requires_grad
-    assert found.weights == sparse.weights
-    assert list(found.module.state_dict()) == list(before)
+    assert quantised.weights == sparse.weights
+    assert list(quantised.module.state_dict()) == list(before)
     assert all(
         torch.equal(sparse.module.state_dict()[name], value) for name, value in before.items()
     )
@@ -56,9 +56,9 @@ def test_convolutions_have_bits_of_their_own():
     torch.manual_seed(0)
     net = nn.Sequential(nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(288, 3))
     data = torch.randn(12, 1, 8, 8), torch.arange(12) % 3
-    found = bn.quantise(net, data, bits=1, convolution_bits=4, epochs=1, **CPU).module
-    assert len(found[0].weight.unique()) == 16
-    assert len(found[3].weight.unique()) == 2
+    quantised = bn.quantise(net, data, bits=1, convolution_bits=4, epochs=1, **CPU).module
+    assert len(quantised[0].weight.unique()) == 16
+    assert len(quantised[3].weight.unique()) == 2
 
 
 def test_the_whole_of_it_as_a_file(digits, sparse, tmp_path):

@@ -37,8 +37,8 @@ def test_the_smaller_posterior_is_the_same_one(prior, kind):
         smaller.model.plain_module()(seen), pruned.model.plain_module()(x), atol=1e-5, rtol=1e-4
     )
     sizes = [
-        sum(parameter.numel() for parameter in found.model.plain_module().parameters())
-        for found in (smaller, post)
+        sum(parameter.numel() for parameter in each.model.plain_module().parameters())
+        for each in (smaller, post)
     ]
     assert sizes[0] < 0.8 * sizes[1]
     for site, (_, scale) in smaller.model.weight_posteriors().items():
@@ -50,7 +50,7 @@ def test_the_smaller_posterior_is_the_same_one(prior, kind):
         else:
             assert set(scale[mask].tolist()) <= set(here.tolist())
     if kind == "dense":
-        kl = [found.complexity()["kl_nats"] for found in (smaller, pruned)]
+        kl = [each.complexity()["kl_nats"] for each in (smaller, pruned)]
         assert kl[0] == pytest.approx(kl[1], rel=1e-5)
     smaller.refine((seen, data[1]), steps=1, progress=False)
 

@@ -77,12 +77,12 @@ def test_a_wider_tolerance_gives_no_larger_network(post, data, small):
 def test_a_fit_at_one_kl_weight_and_a_model_without_groups(data):
     model = bn.models.GaussianNet(bn.nn.mlp([12, 4, 2]))
     post = bn.fit(model, data.train, steps=60, lr=0.05, progress=False)
-    found = bn.inference.smallest(post, data.validation)
-    assert found.path.sizes["stage"] == 1
-    assert found.weights <= 56
+    compressed = bn.inference.smallest(post, data.validation)
+    assert compressed.path.sizes["stage"] == 1
+    assert compressed.weights <= 56
     several = bn.fit(model, data.train, kl_weight=[0.1, 1], steps=20, lr=0.05, progress=False)
-    found = bn.inference.smallest(several, data.validation)
-    np.testing.assert_array_equal(found.path["kl_weight"], [0.1, 1])
+    compressed = bn.inference.smallest(several, data.validation)
+    np.testing.assert_array_equal(compressed.path["kl_weight"], [0.1, 1])
 
 
 def test_bad_arguments_are_named(post, data, xy):

@@ -97,15 +97,15 @@ def test_among_prior_variances_on_or_off_the_evidence_picks_the_true_features():
     y = data_of(design, [0.4, 0.0, 0.5]) - 0.0
     y = y - y.mean()
     model = bn.models.ArdRegression(6, noise_scale=NOISE, intercept=False)
-    found, likelihood = {}, {}
+    evidences, likelihood = {}, {}
     for on in itertools.product([False, True], repeat=6):
         scales = torch.where(torch.tensor(on), 1.0, 1e-12)
         with torch.no_grad():
             model.log_prior_scale.copy_(scales.log())
-        found[on] = model.log_evidence(design.float(), y).item()
+        evidences[on] = model.log_evidence(design.float(), y).item()
         some = design.float()[:, torch.tensor(on)]
         likelihood[on] = largest_log_likelihood(some, y) if any(on) else -np.inf
-    assert max(found, key=found.__getitem__) == (True, False, True, False, False, False)
+    assert max(evidences, key=evidences.__getitem__) == (True, False, True, False, False, False)
     assert max(likelihood, key=likelihood.__getitem__) == (True,) * 6
 
 

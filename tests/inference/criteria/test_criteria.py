@@ -43,13 +43,13 @@ def log_density(residual):
 def test_aic_and_bic_of_least_squares():
     x, y = data()
     post = bn.fit(line(), (x, y), kl_weight=0.0, **OPTIONS)
-    found = criteria.information_criteria(post, (x, y))
+    scores = criteria.information_criteria(post, (x, y))
     design, solution = squares(x, y)
     log_lik = log_density(y - design @ solution).item()
-    assert found.log_lik == pytest.approx(log_lik, abs=1e-3)
-    assert found.parameters == 3
-    assert found.aic == pytest.approx(6 - 2 * log_lik, abs=1e-2)
-    assert found.bic == pytest.approx(3 * math.log(30) - 2 * log_lik, abs=1e-2)
+    assert scores.log_lik == pytest.approx(log_lik, abs=1e-3)
+    assert scores.parameters == 3
+    assert scores.aic == pytest.approx(6 - 2 * log_lik, abs=1e-2)
+    assert scores.bic == pytest.approx(3 * math.log(30) - 2 * log_lik, abs=1e-2)
 
 
 def test_learned_noise_and_removed_weights_are_counted():
@@ -69,7 +69,7 @@ def test_other_fits_have_no_maximum_likelihood():
 @pytest.mark.slow
 def test_cross_validation_of_least_squares():
     x, y = data()
-    found = criteria.cross_validate(
+    validated = criteria.cross_validate(
         line(), (x, y), folds=3, kl_weight=0.0, draws=0, seed=4, **(OPTIONS | {"batch_size": 20})
     )
     expected = []
@@ -78,9 +78,9 @@ def test_cross_validation_of_least_squares():
         _, solution = squares(x[rest], y[rest])
         design, _ = squares(x[part], y[part])
         expected.append(log_density(y[part] - design @ solution).item())
-    assert found.folds == pytest.approx(expected, abs=0.02)
-    assert found.elpd == pytest.approx(sum(found.folds))
-    assert found.se == pytest.approx(np.std(found.folds, ddof=1) * math.sqrt(3))
+    assert validated.folds == pytest.approx(expected, abs=0.02)
+    assert validated.elpd == pytest.approx(sum(validated.folds))
+    assert validated.se == pytest.approx(np.std(validated.folds, ddof=1) * math.sqrt(3))
 
 
 def test_cross_validation_refuses_by_name():

@@ -17,15 +17,15 @@ FAR = np.array([[0.0, 3.0], [4.0, 0.0]])
 
 def test_the_order_has_to_turn_where_both_optima_are_kept():
     values = [[1.0, 1.0, 0.0], [0.0, 2.0, 5.0]]
-    found = transition(values, FAR)
-    assert found.holds
-    assert found.pairs.to_dict("records") == [{"better": 0, "worse": 1, "divergence": 3.0, "at": 1}]
+    order = transition(values, FAR)
+    assert order.holds
+    assert order.pairs.to_dict("records") == [{"better": 0, "worse": 1, "divergence": 3.0, "at": 1}]
     kept = np.array([[True, False, True], [True, True, True]])
     assert transition(values, FAR, kept=kept).pairs["at"].tolist() == [2]
     lost = np.array([[True, False, True], [True, True, False]])
-    found = transition(values, FAR, kept=lost)
-    assert not found.holds
-    assert found.pairs["at"].tolist() == [-1]
+    order = transition(values, FAR, kept=lost)
+    assert not order.holds
+    assert order.pairs["at"].tolist() == [-1]
 
 
 def test_the_start_says_which_is_the_better():
@@ -49,9 +49,9 @@ def test_only_structures_that_are_far_both_ways_count():
 def test_every_far_pair_has_to_turn():
     apart = np.full((3, 3), 9.0)
     turns = [[3.0, 0.0], [2.0, 1.0], [1.0, 2.0]]
-    found = transition(turns, apart)
-    assert found.holds
-    assert len(found.pairs) == 3
+    order = transition(turns, apart)
+    assert order.holds
+    assert len(order.pairs) == 3
     assert not transition([[3.0, 0.0], [2.0, 2.0], [1.0, 1.0]], apart).holds
 
 

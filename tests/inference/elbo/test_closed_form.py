@@ -115,10 +115,10 @@ def test_no_bound_of_an_autoguide_is_above_the_evidence(name, guide):
 def test_a_fitted_bound_is_just_below_the_evidence(guide, elbo):
     pair = bn.models.PyroPair(positive, guide(positive), elbo=elbo)
     post = bn.fit(pair, (X, Y), steps=400, lr=0.04, progress=False)
-    found = post.evaluate((X, Y), draws=1000)
+    metrics = post.evaluate((X, Y), draws=1000)
     exact = evidence("positive")
-    assert found["elbo"] < exact + 6 * found["elbo_error"]
-    assert found["elbo"] > exact - 0.3
+    assert metrics["elbo"] < exact + 6 * metrics["elbo_error"]
+    assert metrics["elbo"] > exact - 0.3
     assert set(post.sample(3)) == {"z"}
     assert set(post.to_arviz(draws=5, data=(X, Y))["posterior"].data_vars) == {"z"}
 
@@ -178,9 +178,9 @@ def test_divergences_that_are_not_of_the_densities_are_not_taken(model_fn, guide
     pair = bn.models.PyroPair(model, guide)
     pyro.set_rng_seed(0)
     expected = float(by_hand) if "Delta" in repr(guide_fn()) else None
-    found = bound_terms(pair, X, Y, differentiable=False).kl["z"].item()
+    kl = bound_terms(pair, X, Y, differentiable=False).kl["z"].item()
     if expected is not None:
-        assert found == pytest.approx(expected, rel=1e-5)
+        assert kl == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.slow
@@ -204,6 +204,6 @@ def test_a_reversed_guide_is_bounded_by_the_evidence():
     exact = dist.MultivariateNormal(torch.zeros(4, dtype=torch.float64), covariance)
     log_evidence = exact.log_prob(Y.double()).item()
     post = bn.fit(bn.models.PyroPair(model, guide), (X, Y), steps=800, lr=0.03, progress=False)
-    found = post.evaluate((X, Y), draws=2000)
-    assert found["elbo"] < log_evidence + 6 * found["elbo_error"]
-    assert found["elbo"] > log_evidence - 0.1  # the guide's family holds the posterior
+    metrics = post.evaluate((X, Y), draws=2000)
+    assert metrics["elbo"] < log_evidence + 6 * metrics["elbo_error"]
+    assert metrics["elbo"] > log_evidence - 0.1  # the guide's family holds the posterior

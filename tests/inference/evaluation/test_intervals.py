@@ -32,8 +32,8 @@ def exact(post):
 
 def test_moments(post, exact):
     x, mean, scale, weight = exact
-    found, spread = post.moments(x, draws=DRAWS)
-    assert bool(((found - mean).abs() <= 5.5 * weight / math.sqrt(DRAWS) + 1e-5).all())
+    centre, spread = post.moments(x, draws=DRAWS)
+    assert bool(((centre - mean).abs() <= 5.5 * weight / math.sqrt(DRAWS) + 1e-5).all())
     error = weight.square() * math.sqrt(2 / DRAWS)  # of the variance of the draws
     allowed = 5.5 * error + weight.square() / DRAWS + 1e-5
     assert bool(((spread.square() - scale.square()).abs() <= allowed).all())

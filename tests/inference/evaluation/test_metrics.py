@@ -27,11 +27,11 @@ def post() -> bn.Posterior:
 
 def test_metrics_are_those_of_the_mean_of_predicted_probabilities(post: bn.Posterior) -> None:
     x, y = classes_data()
-    found = post.evaluate((x, y), draws=20, seed=4)
+    metrics = post.evaluate((x, y), draws=20, seed=4)
     probabilities = post.predict(x, draws=20, seed=4).double().mean(0).numpy()
     probabilities /= probabilities.sum(1, keepdims=True)  # float32 rounding
-    assert found["accuracy"] == pytest.approx(accuracy_score(y, probabilities.argmax(1)))
-    assert found["nll"] == pytest.approx(log_loss(y, probabilities, labels=[0, 1, 2]), rel=1e-5)
+    assert metrics["accuracy"] == pytest.approx(accuracy_score(y, probabilities.argmax(1)))
+    assert metrics["nll"] == pytest.approx(log_loss(y, probabilities, labels=[0, 1, 2]), rel=1e-5)
 
 
 @pytest.mark.slow
@@ -52,21 +52,21 @@ def test_the_bound_is_recomputed_by_hand_from_the_saved_means_and_scales(
         (math.log(0.5) - d.log() + (d**2 + m**2) / (2 * 0.25) - 0.5).sum().item()
         for m, d in q.values()
     )
-    found = post.evaluate((x, y), draws=1500)
+    metrics = post.evaluate((x, y), draws=1500)
     error = np.std(log_lik) / math.sqrt(1500)
-    assert found["kl"] == pytest.approx(kl, rel=1e-5)
-    assert abs(found["expected_log_lik"] - np.mean(log_lik)) < 5 * math.sqrt(2) * error
-    assert found["elbo"] == pytest.approx(found["expected_log_lik"] - 0.3 * found["kl"])
-    assert found["elbo_error"] == pytest.approx(error, rel=0.2)
+    assert metrics["kl"] == pytest.approx(kl, rel=1e-5)
+    assert abs(metrics["expected_log_lik"] - np.mean(log_lik)) < 5 * math.sqrt(2) * error
+    assert metrics["elbo"] == pytest.approx(metrics["expected_log_lik"] - 0.3 * metrics["kl"])
+    assert metrics["elbo_error"] == pytest.approx(error, rel=0.2)
 
 
 def test_posterior_means_alone(post: bn.Posterior) -> None:
     x, y = classes_data()
     logits = post.model.plain_module()(x)
-    found = post.evaluate((x, y), draws=0)
-    assert found["accuracy"] == pytest.approx((logits.argmax(1) == y).float().mean().item())
+    metrics = post.evaluate((x, y), draws=0)
+    assert metrics["accuracy"] == pytest.approx((logits.argmax(1) == y).float().mean().item())
     expected = torch.nn.functional.cross_entropy(logits, y).item()
-    assert found["nll"] == pytest.approx(expected, rel=1e-5)
+    assert metrics["nll"] == pytest.approx(expected, rel=1e-5)
 
 
 def test_regression_reports_the_root_mean_squared_error() -> None:
@@ -75,13 +75,13 @@ def test_regression_reports_the_root_mean_squared_error() -> None:
     model = bn.models.GaussianNet(bn.nn.mlp([4, 1]), likelihood="gaussian", noise_scale=0.5)
     post = bn.fit(model, (x, y), steps=100, lr=0.05, progress=False)
     mean = post.predict(x, draws=30, seed=2).mean(0)
-    found = post.evaluate((x, y), draws=30, seed=2)
-    assert found["rmse"] == pytest.approx((mean - y).square().mean().sqrt().item(), rel=1e-5)
-    assert "accuracy" not in found
+    metrics = post.evaluate((x, y), draws=30, seed=2)
+    assert metrics["rmse"] == pytest.approx((mean - y).square().mean().sqrt().item(), rel=1e-5)
+    assert "accuracy" not in metrics
 
 
 def test_calibration_error_by_hand() -> None:
-    """Four answers at .9, three right, and one at .6, wrong: ¾·|.75−.9|… weighed by share."""
+    """Four answers at .9, three right, and one at .6, wrong: ¾·|.75−.9|… weighted by share."""
     probabilities = torch.tensor([[0.9, 0.1]] * 4 + [[0.6, 0.4]])
     y = torch.tensor([0, 0, 0, 1, 1])
     expected = 4 / 5 * abs(3 / 4 - 0.9) + 1 / 5 * abs(0 - 0.6)

@@ -43,37 +43,37 @@ def guided(loc, scale, data=(X, LABELS), model=logistic):
 
 
 def test_importance_weights_give_the_evidence_between_their_bounds():
-    found = guided(3.5, 2.1).evidence((X, LABELS), draws=500)
+    evidence = guided(3.5, 2.1).evidence((X, LABELS), draws=500)
     exact = logistic_evidence()
-    assert found.method == "importance"
-    assert found.pareto_k < 0.7
-    assert 0 < found.error < 0.2
-    assert abs(found.log_evidence - exact) < 5.5 * found.error
-    assert found.lower < exact < found.upper
-    assert found.warning == ""
+    assert evidence.method == "importance"
+    assert evidence.pareto_k < 0.7
+    assert 0 < evidence.error < 0.2
+    assert abs(evidence.log_evidence - exact) < 5.5 * evidence.error
+    assert evidence.lower < exact < evidence.upper
+    assert evidence.warning == ""
 
 
 def test_the_plain_bound_is_that_of_quadrature_below_the_evidence():
     """Both by quadrature."""
-    found = guided(3.5, 1.2).evidence((X, LABELS), method="elbo", draws=300)
+    evidence = guided(3.5, 1.2).evidence((X, LABELS), method="elbo", draws=300)
     w = torch.linspace(-10, 20, 60_001, dtype=torch.float64)
     q = dist.Normal(torch.tensor(3.5).double(), 1.2)
     log_joint = dist.Normal(0.0, 2.0).log_prob(w)
     for x, y in zip(X.double(), LABELS.double(), strict=True):
         log_joint = log_joint + dist.Bernoulli(logits=w * x).log_prob(y)
     bound = torch.trapezoid(q.log_prob(w).exp() * (log_joint - q.log_prob(w)), w).item()
-    assert abs(found.log_evidence - bound) < 5.5 * found.error
+    assert abs(evidence.log_evidence - bound) < 5.5 * evidence.error
     assert bound < logistic_evidence()
-    assert found.lower == found.log_evidence
-    assert found.upper == math.inf
+    assert evidence.lower == evidence.log_evidence
+    assert evidence.upper == math.inf
 
 
 def test_a_guide_far_from_the_posterior_is_warned_of():
     post = guided(0.0, 0.1)
     with pytest.warns(UserWarning, match=r"k̂ = .* the guide is too far from the posterior"):
-        found = post.evidence((X, LABELS), draws=200)
-    assert found.pareto_k > 0.7
-    assert found.log_evidence < logistic_evidence() - 1
+        evidence = post.evidence((X, LABELS), draws=200)
+    assert evidence.pareto_k > 0.7
+    assert evidence.log_evidence < logistic_evidence() - 1
 
 
 def test_laplace_is_a_gaussian_at_the_mode():
@@ -86,9 +86,9 @@ def test_laplace_is_a_gaussian_at_the_mode():
         w = w + gradient / curvature
     log_joint = dist.Normal(0.0, 2.0).log_prob(w) + dist.Bernoulli(logits=w * x).log_prob(y).sum()
     expected = log_joint + 0.5 * math.log(2 * math.pi) - 0.5 * curvature.log()
-    found = guided(0.5, 1.0).evidence((X, LABELS), method="laplace")
-    assert found.log_evidence == pytest.approx(expected.item(), abs=1e-4)
-    assert abs(found.log_evidence - logistic_evidence()) < 0.2
+    evidence = guided(0.5, 1.0).evidence((X, LABELS), method="laplace")
+    assert evidence.log_evidence == pytest.approx(expected.item(), abs=1e-4)
+    assert abs(evidence.log_evidence - logistic_evidence()) < 0.2
 
 
 def test_laplace_of_a_positive_latent_counts_the_jacobian():
@@ -109,8 +109,10 @@ def test_laplace_of_a_positive_latent_counts_the_jacobian():
     shape, rate = 2.0 + 14.0, 1.0 + 4.0
     stirling = (shape - 0.5) * math.log(shape) - shape + 0.5 * math.log(2 * math.pi)
     fixed = -math.lgamma(2.0) - sum(math.lgamma(1 + c) for c in counts.tolist())
-    found = post.evidence(data, method="laplace")
-    assert found.log_evidence == pytest.approx(fixed + stirling - shape * math.log(rate), abs=1e-4)
+    evidence = post.evidence(data, method="laplace")
+    assert evidence.log_evidence == pytest.approx(
+        fixed + stirling - shape * math.log(rate), abs=1e-4
+    )
     exact = fixed + math.lgamma(shape) - shape * math.log(rate)
     importance = post.evidence(data, draws=500)
     assert abs(importance.log_evidence - exact) < 5.5 * importance.error
@@ -151,8 +153,8 @@ def test_the_diagonal_expansion_lacks_what_hadamards_inequality_does(linear):
 def test_laplace_leaves_removed_weights_out(linear):
     post, data = linear
     smaller = post.prune(fraction=0.4)
-    found = smaller.evidence(data, method="laplace").log_evidence
-    assert found == pytest.approx(smaller.evidence(data).log_evidence, abs=1e-6)
+    log_evidence = smaller.evidence(data, method="laplace").log_evidence
+    assert log_evidence == pytest.approx(smaller.evidence(data).log_evidence, abs=1e-6)
 
 
 @pytest.mark.filterwarnings("ignore:k̂:UserWarning")

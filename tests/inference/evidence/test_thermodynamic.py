@@ -65,28 +65,28 @@ def exact_point(x, y, kl_weight):
 def test_exact_expectations_add_up_to_the_evidence():
     x, y = correlated_data()
     points = [exact_point(x, y, weight) for weight in np.geomspace(LARGEST, 1, 33)]
-    found = integrated(points)
+    evidence = integrated(points)
     exact = exact_evidence(x, y)
     assert points[-1].log_normaliser == pytest.approx(exact, abs=1e-8)  # at λ = 1 they are one
-    assert found.log_evidence == pytest.approx(exact, abs=0.02)
-    assert found.error == 0
-    assert found.lower <= exact + 1e-8 <= found.upper
-    assert found.lower == pytest.approx(exact)  # the bound of an exact guide
+    assert evidence.log_evidence == pytest.approx(exact, abs=0.02)
+    assert evidence.error == 0
+    assert evidence.lower <= exact + 1e-8 <= evidence.upper
+    assert evidence.lower == pytest.approx(exact)  # the bound of an exact guide
     fine = integrated([exact_point(x, y, weight) for weight in np.geomspace(LARGEST, 1, 257)])
     assert fine.log_evidence == pytest.approx(exact, abs=1e-4)
-    assert exact < fine.upper < exact + (found.upper - exact) / 7  # the sums close in, as 1/n
+    assert exact < fine.upper < exact + (evidence.upper - exact) / 7  # the sums close in, as 1/n
 
 
 def test_the_upper_end_is_the_sum_of_the_right_ends_and_the_lower_one_the_bound():
     x, y = correlated_data()
     points = [exact_point(x, y, weight) for weight in np.geomspace(LARGEST, 1, 17)]
-    found = integrated([dataclasses.replace(point, bound=-1e9) for point in points])
+    evidence = integrated([dataclasses.replace(point, bound=-1e9) for point in points])
     power = np.array([point.power for point in points])
     slope = np.array([point.expected_log_lik for point in points])
     right = power[0] * slope[0] + sum(np.diff(power) * slope[1:])
-    assert found.upper == pytest.approx(right)
-    assert exact_evidence(x, y) < found.upper
-    assert found.lower == -1e9
+    assert evidence.upper == pytest.approx(right)
+    assert exact_evidence(x, y) < evidence.upper
+    assert evidence.lower == -1e9
     assert np.all(np.diff(slope) > 0)
 
 
@@ -108,11 +108,12 @@ def exact_guide(kl_weight):
 
 def test_draws_of_exact_guides_give_the_evidence_within_their_error():
     x, y = correlated_data()
-    found = path_evidence(exact_guide, list(np.geomspace(1, LARGEST, 13)), x, y, 60, 0)
-    assert 0 < found.error < 0.5
-    assert abs(found.log_evidence - exact_evidence(x, y)) < 5.5 * found.error + 0.2  # 13 points
-    assert found.warning == ""
-    assert len(found.path) == 13
+    evidence = path_evidence(exact_guide, list(np.geomspace(1, LARGEST, 13)), x, y, 60, 0)
+    assert 0 < evidence.error < 0.5
+    margin = 0.2
+    assert abs(evidence.log_evidence - exact_evidence(x, y)) < 5.5 * evidence.error + margin
+    assert evidence.warning == ""
+    assert len(evidence.path) == 13
 
 
 def test_mean_field_expectations_add_up_to_the_bound_and_no_further():
@@ -133,10 +134,10 @@ def test_mean_field_expectations_add_up_to_the_bound_and_no_further():
         )
 
     points = [point(weight) for weight in np.geomspace(LARGEST, 1, 129)]
-    found = integrated(points)
-    assert found.log_evidence == pytest.approx(points[-1].bound, abs=1e-3)
+    evidence = integrated(points)
+    assert evidence.log_evidence == pytest.approx(points[-1].bound, abs=1e-3)
     assert points[-1].bound < exact_evidence(x, y) - 0.5
-    assert "tends to the evidence lower bound" in found.warning
+    assert "tends to the evidence lower bound" in evidence.warning
 
 
 def amortised(autoguide, **options):
@@ -150,10 +151,10 @@ def amortised(autoguide, **options):
 @pytest.mark.filterwarnings("ignore:k̂ is too large:UserWarning")
 def test_one_amortised_fit_with_full_covariance_is_within_a_nat():
     post, data = amortised(AutoMultivariateNormal, steps=8000)
-    found = post.evidence(data, draws=300)
-    assert found.method == "thermodynamic"
-    assert found.error < 0.17
-    assert abs(found.log_evidence - exact_evidence(*data)) < 1.0
+    evidence = post.evidence(data, draws=300)
+    assert evidence.method == "thermodynamic"
+    assert evidence.error < 0.17
+    assert abs(evidence.log_evidence - exact_evidence(*data)) < 1.0
 
 
 def mean_field_guide(kl_weight):
@@ -167,18 +168,18 @@ def mean_field_guide(kl_weight):
 @pytest.mark.filterwarnings("ignore:k̂ is too large:UserWarning")
 def test_importance_weights_take_out_what_a_mean_field_guide_lacks():
     x, y = correlated_data()
-    found = path_evidence(mean_field_guide, list(np.geomspace(1, LARGEST, 13)), x, y, 400, 0)
-    assert found.lower < exact_evidence(x, y) < found.upper
+    evidence = path_evidence(mean_field_guide, list(np.geomspace(1, LARGEST, 13)), x, y, 400, 0)
+    assert evidence.lower < exact_evidence(x, y) < evidence.upper
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:k̂ is too large:UserWarning")
 def test_one_amortised_mean_field_fit_brackets_the_evidence():
     post, data = amortised(AutoNormal)
-    found = post.evidence(data, draws=300)
+    evidence = post.evidence(data, draws=300)
     bound = post.at(1.0).evidence(data, method="elbo", draws=300)
-    assert found.lower == pytest.approx(bound.log_evidence, abs=5.5 * 2 * bound.error)
-    assert found.lower < exact_evidence(*data) < found.upper
+    assert evidence.lower == pytest.approx(bound.log_evidence, abs=5.5 * 2 * bound.error)
+    assert evidence.lower < exact_evidence(*data) < evidence.upper
 
 
 @pytest.mark.filterwarnings("ignore:k̂ is too large:UserWarning")
@@ -188,10 +189,10 @@ def test_a_list_of_kl_weights_is_a_path_too():
     model.log_prior_scale.requires_grad_(False)
     path = [1.0, 10.0, 100.0]
     posts = bn.fit(model, data, kl_weight=[0.5, *path], steps=60, lr=0.05, progress=False)
-    found = posts.evidence(data, draws=40)
-    assert [1 / p.power for p in found.path] == pytest.approx(path[::-1])
+    evidence = posts.evidence(data, draws=40)
+    assert [1 / p.power for p in evidence.path] == pytest.approx(path[::-1])
     exact = posts.at(1.0).evidence(data).log_evidence
-    assert found.lower - 0.1 < exact < found.upper + 5.5 * found.error
+    assert evidence.lower - 0.1 < exact < evidence.upper + 5.5 * evidence.error
 
 
 def test_a_model_that_changes_along_the_path_is_refused():

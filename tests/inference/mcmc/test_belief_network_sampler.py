@@ -29,12 +29,12 @@ def test_without_examples_it_draws_from_the_cascade():
     model = BeliefNetwork(2, mass=0.8)
     rng = np.random.default_rng(0)
     sampler, network = BeliefNetworkSampler(model, rng), model.sample(0, rng)
-    found = []
+    draws = []
     for _ in range(2000):
         network = sampler.sweep(network)
         w1, w2, w3, *_ = (*network.widths[1:], 0, 0, 0)
-        found.append([w1, w2, w3, w1 == 0, w2 == 0, w3 == 0, len(network.widths) - 1])
-    values = np.array(found, dtype=float)
+        draws.append([w1, w2, w3, w1 == 0, w2 == 0, w3 == 0, len(network.widths) - 1])
+    values = np.array(draws, dtype=float)
     exact = np.concatenate([
         model.cascade.expected_widths(3)[1:], model.cascade.absorption(3)[1:],
         [model.cascade.expected_depth()],
@@ -77,12 +77,12 @@ def test_joint_distribution():
     rng = np.random.default_rng(0)
     prior = np.array([summary(model.sample(3, rng)) for _ in range(2500)])
     sampler, network = BeliefNetworkSampler(model, rng), model.sample(3, rng)
-    found = []
+    summaries = []
     for _ in range(2500):
         network = sampler.sweep(network)
         network = network.with_visible(model.sample_visible(network, rng))
-        found.append(summary(network))
-    chain = np.array(found)
+        summaries.append(summary(network))
+    chain = np.array(summaries)
     errors = np.sqrt(batch_error(chain) ** 2 + prior.var(0) / len(prior))
     assert (errors < 0.1).all()
     assert (np.abs(chain.mean(0) - prior.mean(0)) < 6.5 * errors).all()
@@ -110,27 +110,27 @@ def known_noise(visible):
 @pytest.mark.slow
 def test_it_recovers_the_width_of_a_known_network():
     """The posterior mode of the width is that of the source in at least eight of ten seeds."""
-    found = []
+    modes = []
     for seed in range(10):
         post = sample_belief_network(
             known_noise(10), two_layers(seed), draws=300, warmup=300, seed=seed, progress=False
         )
-        found.append(int(post.width_probabilities().argmax()))
-    assert found.count(3) >= 8, found
+        modes.append(int(post.width_probabilities().argmax()))
+    assert modes.count(3) >= 8, modes
 
 
 @pytest.mark.slow
 def test_it_recovers_the_width_of_a_small_network():
     """Of short chains one in ten stays at a width of 3; more than half of 20 then do by 1e-9."""
     x = two_layers(0, visible=6, hidden=2, n=60)
-    found = []
+    modes = []
     for seed in range(20):
         post = sample_belief_network(
             known_noise(6), x, draws=150, warmup=100, seed=seed, progress=False
         )
         assert post.best().widths[1] in (2, 3)
-        found.append(int(post.width_probabilities().argmax()))
-    assert found.count(2) > 10, found
+        modes.append(int(post.width_probabilities().argmax()))
+    assert modes.count(2) > 10, modes
 
 
 def test_a_unit_is_born_with_what_is_above_it_and_dies_with_it():
@@ -161,11 +161,11 @@ def test_the_evidence_is_that_of_the_joint_gaussian():
     rng = np.random.default_rng(0)
     x, y = rng.random((7, 4)), rng.normal(size=7)
     row = np.array([True, False, True, True])
-    found = Regression(x, y, 3.0, 2.0, 0.5).evidence(row)
+    evidence = Regression(x, y, 3.0, 2.0, 0.5).evidence(row)
     used = x[:, row]
     covariance = 4.0 * used @ used.T + 0.25 + np.eye(7) / 3.0
     exact = stats.multivariate_normal(np.zeros(7), covariance).logpdf(y)
-    assert found == pytest.approx(exact, rel=1e-10)
+    assert evidence == pytest.approx(exact, rel=1e-10)
     nothing = Regression(x, y, 3.0, 2.0, 0.5).evidence(~np.ones(4, dtype=bool))
     exact = stats.multivariate_normal(np.zeros(7), 0.25 + np.eye(7) / 3.0).logpdf(y)
     assert nothing == pytest.approx(exact, rel=1e-10)
@@ -188,14 +188,14 @@ def test_elliptical_slices_of_many_numbers():
     """A Gaussian likelihood, so the posterior is known."""
     rng = np.random.default_rng(0)
     mean, seen = np.array([0.0, 1.0, -2.0]), np.array([1.0, 1.0, -1.0])
-    value, found = mean, []
+    value, draws = mean, []
     for _ in range(8000):
         value = elliptical_slice(value, mean, 0.7, lambda v: -0.5 * ((v - seen) / 0.5) ** 2, rng)
-        found.append(value)
+        draws.append(value)
     precision = 1 / 0.49 + 4
     expected = (mean / 0.49 + 4 * seen) / precision
-    assert np.allclose(np.mean(found, 0), expected, atol=0.03)
-    assert np.allclose(np.var(found, 0), 1 / precision, rtol=0.1)
+    assert np.allclose(np.mean(draws, 0), expected, atol=0.03)
+    assert np.allclose(np.var(draws, 0), 1 / precision, rtol=0.1)
 
 
 def test_draws_go_to_arviz(tmp_path):

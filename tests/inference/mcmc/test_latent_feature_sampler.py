@@ -49,15 +49,15 @@ def test_the_prediction_is_a_ratio_of_evidences() -> None:
     x, rest = rng.standard_normal((5, 3)), (rng.random((5, 2)) < 0.5).astype(float)
     rest[2] = 0
     view = Prediction(rest, x, 2, 0.4, 0.7)
-    found, exact = [], []
+    predicted, exact = [], []
     for row, new in itertools.product([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0]], [0, 1, 3]):
         z = rest.copy()
         z[2] = row
-        own = np.zeros((5, new))
-        own[2] = 1
-        exact.append(log_evidence(x, np.hstack([z, own]), 0.4, 0.7))
-        found.append(float(view.log_density(np.array(row), new)))
-    assert np.allclose(np.diff(found), np.diff(exact))
+        alone = np.zeros((5, new))
+        alone[2] = 1
+        exact.append(log_evidence(x, np.hstack([z, alone]), 0.4, 0.7))
+        predicted.append(float(view.log_density(np.array(row), new)))
+    assert np.allclose(np.diff(predicted), np.diff(exact))
 
 
 # The posterior ----------------------------------------------------------------------------
@@ -112,13 +112,13 @@ def test_the_posterior_equals_enumeration(
     for _ in range(sweeps):
         state = sampler.sweep(state)
         visits[form(state.z)] += 1
-    found = {key: count / sweeps for key, count in visits.items()}
+    frequencies = {key: count / sweeps for key, count in visits.items()}
     # As far as independent draws would be, with room for what consecutive ones have in common.
     rng = np.random.default_rng(0)
     keys, p = list(exact), np.array(list(exact.values()))
     drawn = [rng.multinomial(sweeps // 4, p / p.sum()) / (sweeps // 4) for _ in range(20)]
     typical = max(distance(exact, dict(zip(keys, d, strict=True))) for d in drawn)
-    assert distance(exact, found) < typical
+    assert distance(exact, frequencies) < typical
     assert distance(exact, exact_posterior(x, 1.3, beta, most=6)) > typical  # it could fail
 
 
@@ -144,12 +144,12 @@ def exact_counts(x: Doubles, mass: float, beta: float, noise: float, most: int) 
         log_prior = (n * np.log(rates) - special.gammaln(n + 1)).sum(1)
         logs.append(special.logsumexp(log_lik + log_prior))
     prior = stats.poisson(rates.sum())
-    found: Doubles = special.softmax(logs)
-    evidences = found / prior.pmf(np.arange(most + 1))
+    p: Doubles = special.softmax(logs)
+    evidences = p / prior.pmf(np.arange(most + 1))
     assert (np.diff(evidences[-3:]) < 0).all()
     beyond = np.arange(most + 1, most + 60)
-    assert evidences[-1] * (prior.pmf(beyond) * beyond).sum() < 1e-4 * found @ np.arange(most + 1)
-    return found
+    assert evidences[-1] * (prior.pmf(beyond) * beyond).sum() < 1e-4 * p @ np.arange(most + 1)
+    return p
 
 
 @pytest.mark.slow_except("shape0-9-2.88")
@@ -253,13 +253,13 @@ def test_successive_conditionals_agree_with_the_prior() -> None:
 @pytest.mark.slow
 def test_it_finds_the_four_glyphs() -> None:
     x, z = images()
-    found = sample_latent_features(
+    posterior = sample_latent_features(
         x, draws=20, warmup=40, chains=3, noise_scale=0.5, feature_scale=1.0
     )
-    best = int(found.log_joint.mean(1).argmax())
-    counts, times = np.unique(found.counts[best], return_counts=True)
+    best = int(posterior.log_joint.mean(1).argmax())
+    counts, times = np.unique(posterior.counts[best], return_counts=True)
     assert counts[times.argmax()] == 4
-    state, features = found.best()
+    state, features = posterior.best()
     assert state.z.shape == (100, 4)
     assert features.shape == (4, 36)
     assert (matched(features) > 0.9).all()
@@ -272,8 +272,8 @@ def test_it_finds_the_four_glyphs() -> None:
 def test_it_finds_the_glyphs_and_the_noise(seed: int) -> None:
     """With scales and mass sampled too, in other images."""
     x, _ = images(seed=seed)
-    found = sample_latent_features(x, draws=50, warmup=100, chains=4, mass=None, seed=seed)
-    state, features = found.best()
+    posterior = sample_latent_features(x, draws=50, warmup=100, chains=4, mass=None, seed=seed)
+    state, features = posterior.best()
     assert (matched(features) > 0.9).all()
     used = state.z.mean(0) > 0.1
     assert used.sum() == 4
@@ -287,8 +287,8 @@ def test_draws_go_to_arviz(tmp_path) -> None:
     import xarray as xr
 
     x = images(12)[0]
-    found = sample_latent_features(x, draws=6, warmup=2, chains=3, seed=4)
-    tree = found.to_arviz()
+    sampled = sample_latent_features(x, draws=6, warmup=2, chains=3, seed=4)
+    tree = sampled.to_arviz()
     tree.to_netcdf(tmp_path / "draws.nc")
     with xr.open_datatree(tmp_path / "draws.nc") as read:
         posterior = read["posterior"].to_dataset()
@@ -297,10 +297,10 @@ def test_draws_go_to_arviz(tmp_path) -> None:
         assert posterior["A"].dims == ("chain", "draw", "feature", "value")
         assert dict(posterior["features"].sizes) == {"chain": 3, "draw": 6}
         assert (posterior["z"].any("example").sum("feature") == posterior["features"]).all()
-        assert np.allclose(read["sample_stats"]["lp"], found.log_joint)
+        assert np.allclose(read["sample_stats"]["lp"], sampled.log_joint)
         assert np.array_equal(read["observed_data"]["x"], x)
     again = sample_latent_features(x, draws=6, warmup=2, chains=1, seed=4)
-    assert np.array_equal(again.log_joint[0], found.log_joint[0])
+    assert np.array_equal(again.log_joint[0], sampled.log_joint[0])
 
 
 def test_an_example_that_nothing_explains_gets_features_of_its_own() -> None:

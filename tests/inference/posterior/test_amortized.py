@@ -50,19 +50,19 @@ def test_the_parameters_at_a_kl_weight_are_those_of_the_map(post) -> None:
         t = math.log(kl_weight / 0.1) / math.log(100)
         (group,) = trained.groups
         chain = post.at(kl_weight)._chains[post.best]
-        found = dict(chain.model.named_parameters())
-        flat = torch.cat([found[name].flatten() for name in group.names])
+        parameters = dict(chain.model.named_parameters())
+        flat = torch.cat([parameters[name].flatten() for name in group.names])
         torch.testing.assert_close(flat, group.net.at(t))
 
 
 def test_posteriors_at_a_kl_weight_are_independent_of_each_other(post) -> None:
     low, high = post.at(0.1), post.at(10.0)
     assert not torch.equal(values(low), values(high))
-    held = values(low).clone()
+    before = values(low).clone()
     post.at(3.0)
     low.prune(fraction=0.5)
-    assert torch.equal(values(low), held)
-    assert torch.equal(values(post.at(0.1)), held)
+    assert torch.equal(values(low), before)
+    assert torch.equal(values(post.at(0.1)), before)
     assert low.kl_weight == 0.1
     assert low.settings.amortization is None
 
@@ -126,11 +126,11 @@ def test_the_range_is_a_distribution(post) -> None:
 
 def test_the_frontier_is_what_the_posteriors_say(post, data) -> None:
     kl_weights = [0.1, 0.7, 10.0]
-    found = post.frontier(kl_weights, data, draws=4, threshold=0.5)
-    assert found["kl_weight"].values.tolist() == kl_weights
-    assert found["kl_weight"].dtype == np.float64
+    frontier = post.frontier(kl_weights, data, draws=4, threshold=0.5)
+    assert frontier["kl_weight"].values.tolist() == kl_weights
+    assert frontier["kl_weight"].dtype == np.float64
     for kl_weight in kl_weights:
-        at, row = post.at(kl_weight), found.sel(kl_weight=kl_weight)
+        at, row = post.at(kl_weight), frontier.sel(kl_weight=kl_weight)
         for name, value in at.evaluate(data, draws=4).items():
             assert float(row[name]) == value
         locs, scales = zip(*at.model.weight_posteriors().values(), strict=True)
@@ -142,11 +142,11 @@ def test_the_frontier_is_what_the_posteriors_say(post, data) -> None:
 
 def test_a_regression_has_no_accuracy_on_its_frontier(data) -> None:
     net = bn.models.GaussianNet(bn.nn.mlp([4, 1]), likelihood="gaussian")
-    found = bn.fit(net, (data[0], data[0].sum(1)), **RANGE).frontier(
+    frontier = bn.fit(net, (data[0], data[0].sum(1)), **RANGE).frontier(
         [0.1, 10.0], (data[0], data[0].sum(1)), draws=2
     )
-    assert {"rmse", "elbo", "kl", "parameters"} <= set(found)
-    assert not {"accuracy", "stability"} & set(found)
+    assert {"rmse", "elbo", "kl", "parameters"} <= set(frontier)
+    assert not {"accuracy", "stability"} & set(frontier)
 
 
 @pytest.mark.parametrize("none", [[], ()])
@@ -176,13 +176,13 @@ def test_the_kl_falls_monotonically_along_the_kl_weight(name) -> None:
 def three_sets() -> dict[str, tuple[Tensor, Tensor, str]]:
     from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits
 
-    found = {}
+    sets = {}
     for name, read in (("digits", load_digits), ("breast-cancer", load_breast_cancer)):
         x, y = read(return_X_y=True)
-        found[name] = (_standardised(x), torch.as_tensor(y), "categorical")
+        sets[name] = (_standardised(x), torch.as_tensor(y), "categorical")
     x, y = load_diabetes(return_X_y=True)
-    found["diabetes"] = (_standardised(x), _standardised(y[:, None])[:, 0], "gaussian")
-    return found
+    sets["diabetes"] = (_standardised(x), _standardised(y[:, None])[:, 0], "gaussian")
+    return sets
 
 
 def _standardised(values: np.ndarray) -> Tensor:
@@ -257,9 +257,9 @@ def test_the_export_has_a_kl_weight_dim(post, data, tmp_path) -> None:
     tree.to_netcdf(tmp_path / "post.nc")
     with xr.open_datatree(tmp_path / "post.nc") as read:
         for group in ("posterior", "log_likelihood", "log_prior", "sample_stats"):
-            found = read[group].to_dataset()
-            assert found["kl_weight"].values.tolist() == [0.1, 1.0, 10.0]
-            assert all(v.dims[:3] == ("chain", "draw", "kl_weight") for v in found.values())
+            dataset = read[group].to_dataset()
+            assert dataset["kl_weight"].values.tolist() == [0.1, 1.0, 10.0]
+            assert all(v.dims[:3] == ("chain", "draw", "kl_weight") for v in dataset.values())
         assert "kl_weight" not in read["observed_data"].to_dataset().coords
         assert read["svi"]["kl_weight"].dims == ("chain", "step")
     if has_inference_data():
@@ -273,9 +273,9 @@ def test_the_export_has_a_kl_weight_dim(post, data, tmp_path) -> None:
 @pytest.mark.slow
 def test_refining_goes_on_from_one_kl_weight(post, data) -> None:
     before = post.at(1.0)
-    held = values(before).clone()
+    unchanged = values(before).clone()
     after = before.refine(data, steps=60, lr=0.02, seed=5)
-    assert torch.equal(values(before), held)
+    assert torch.equal(values(before), unchanged)
     assert after.chains == 2
     assert after.history().sizes == {"chain": 2, "step": 60}
     assert (after.settings.lr, after.settings.batch_size, after.settings.seed) == (0.02, 9, 5)
@@ -321,8 +321,8 @@ def test_early_stopping_looks_along_the_range(data) -> None:
     nll = post._chains[0].validation_nll
     best = min(range(len(nll)), key=nll.__getitem__)
     assert len(nll) == best + 4 < 60
-    found = [
+    losses = [
         post.at(kl_weight).evaluate((x[18:], y[18:]), draws=8)["nll"]
         for kl_weight in (0.1, 10**-0.5, 1.0, 10**0.5, 10.0)
     ]
-    assert np.mean(found) == pytest.approx(nll[best], rel=1e-5)
+    assert np.mean(losses) == pytest.approx(nll[best], rel=1e-5)

@@ -76,11 +76,11 @@ def test_pointwise_log_likelihoods_are_unscaled_and_of_the_same_draw(
     hidden = torch.relu(x @ w["layer1.weight"].T + w["layer1.bias"])
     logits = hidden @ w["layer2.weight"].T + w["layer2.bias"]
     expected = torch.log_softmax(logits, -1)[torch.arange(40), y]
-    found = tree["log_likelihood"]["y"].values[0, 9]
-    assert np.allclose(found, expected.numpy(), rtol=1e-4, atol=1e-5)
+    log_lik = tree["log_likelihood"]["y"].values[0, 9]
+    assert np.allclose(log_lik, expected.numpy(), rtol=1e-4, atol=1e-5)
     total = sum(float(v[0, 9]) for v in tree["log_prior"].data_vars.values())
     lp = float(tree["sample_stats"]["lp"][0, 9])
-    assert lp == pytest.approx(total + found.sum() / 0.5, rel=1e-5)
+    assert lp == pytest.approx(total + log_lik.sum() / 0.5, rel=1e-5)
 
 
 def test_predictive_draws_follow_the_predicted_probabilities(
@@ -88,8 +88,8 @@ def test_predictive_draws_follow_the_predicted_probabilities(
 ) -> None:
     x, _ = classes_data()
     expected = post.chain(0).predict(x, draws=400).mean(0)[:, 1].numpy()
-    found = (tree["posterior_predictive"]["y"].values[0] == 1).mean(0)
-    assert np.all(np.abs(found - expected) < 5 * 0.5 / 20)
+    shares = (tree["posterior_predictive"]["y"].values[0] == 1).mean(0)
+    assert np.all(np.abs(shares - expected) < 5 * 0.5 / 20)
 
 
 def test_groups_dims_and_coordinates(tree: xr.DataTree) -> None:

@@ -36,17 +36,17 @@ def grouped():
 def test_groups_go_up_to_the_knee(grouped):
     x, y = DIGITS.validation
     by_hand = grouped.prune(by="group", threshold=knee(grouped.model.group_sweep(x, y)))
-    found = grouped.prune(by="group", validation=DIGITS.validation)
-    masks = zip(found.model.keep_masks().values(), by_hand.model.keep_masks().values(), strict=True)
-    assert all(torch.equal(one, other) for one, other in masks)
-    assert found.complexity()["parameters_kept"] < grouped.complexity()["parameters_kept"]
+    pruned = grouped.prune(by="group", validation=DIGITS.validation)
+    masks = [each.model.keep_masks().values() for each in (pruned, by_hand)]
+    assert all(torch.equal(one, other) for one, other in zip(*masks, strict=True))
+    assert pruned.complexity()["parameters_kept"] < grouped.complexity()["parameters_kept"]
 
 
 @pytest.mark.parametrize("by", ["density", "magnitude"])
 def test_no_larger_share_of_single_weights_is_within_one_standard_error(dense, by):
-    found = dense.prune(by=by, validation=DIGITS.validation)
-    kept = found.complexity()["parameters_kept"]
-    share = 1 - kept / found.complexity()["parameters"]
+    pruned = dense.prune(by=by, validation=DIGITS.validation)
+    kept = pruned.complexity()["parameters_kept"]
+    share = 1 - kept / pruned.complexity()["parameters"]
     errors = {
         fraction: errors_of(dense.prune(fraction=fraction, by=by), DIGITS.validation)
         for fraction in [index / 40 for index in range(40)] + [0.98, 0.985, 0.99, 0.995]
@@ -76,10 +76,10 @@ def test_what_can_not_be_chosen_is_refused(dense):
 @pytest.mark.slow_except("density", "evidence", "magnitude", "obd", "fisher", "random")
 @pytest.mark.parametrize("by", RULES)
 def test_every_criterion_removes_the_share_of_a_net(dense, by):
-    found = dense.prune(fraction=0.7, by=by, training=DIGITS.train)
-    masks = found.model.keep_masks()
+    pruned = dense.prune(fraction=0.7, by=by, training=DIGITS.train)
+    masks = pruned.model.keep_masks()
     assert sum(int((~mask).sum()) for mask in masks.values()) == round(0.7 * 1510)
-    means = dict(found.model.plain_module().named_parameters())
+    means = dict(pruned.model.plain_module().named_parameters())
     before = dict(dense.model.plain_module().named_parameters())
     assert all(bool((means[site][~mask] == 0).all()) for site, mask in masks.items())
     as_before = [torch.equal(means[site], before[site] * mask) for site, mask in masks.items()]
@@ -88,9 +88,9 @@ def test_every_criterion_removes_the_share_of_a_net(dense, by):
 
 
 def test_the_evidence_chooses_by_itself(dense):
-    found = dense.prune(by="evidence")
+    pruned = dense.prune(by="evidence")
     assert torch.equal(
-        found.model.keep_masks()["layer1.weight"],
+        pruned.model.keep_masks()["layer1.weight"],
         evidence_gain(*dense.model.weight_posteriors()["layer1.weight"], torch.tensor(0.3)) < 0,
     )
 
@@ -104,22 +104,22 @@ def test_the_damage_is_that_of_the_penalised_loss(dense):
     h = (p * (1 - p)).T @ hidden.square() / len(p) + 1 / (len(p) * 0.3**2)
     saliency = 0.5 * h * net.layer2.weight.double().square()
     threshold = float(saliency.median()) * (1 + 1e-6)
-    found = dense.prune(by="obd", threshold=threshold, training=DIGITS.train)
-    assert torch.equal(found.model.keep_masks()["layer2.weight"], saliency > threshold)
+    pruned = dense.prune(by="obd", threshold=threshold, training=DIGITS.train)
+    assert torch.equal(pruned.model.keep_masks()["layer2.weight"], saliency > threshold)
 
 
 def test_groups_by_a_criterion_leave_a_smaller_module(dense):
-    found = dense.prune(by="density", fraction=0.5, groups=True, biases=False)
-    small = found.compact()
+    pruned = dense.prune(by="density", fraction=0.5, groups=True, biases=False)
+    small = pruned.compact()
     assert sum(p.numel() for p in small.parameters()) < 1510
     x = DIGITS.validation.x
-    torch.testing.assert_close(small(x), found.model.plain_module()(x))
+    torch.testing.assert_close(small(x), pruned.model.plain_module()(x))
 
 
 def test_refining_brings_nothing_back(dense):
-    found = dense.prune(fraction=0.9, by="fisher", training=DIGITS.train)
-    again = found.refine(DIGITS.train, steps=5, progress=False)
-    masks = found.model.keep_masks()
+    pruned = dense.prune(fraction=0.9, by="fisher", training=DIGITS.train)
+    again = pruned.refine(DIGITS.train, steps=5, progress=False)
+    masks = pruned.model.keep_masks()
     for site, mean in again.model.plain_module().named_parameters():
         assert bool((mean[~masks[site]] == 0).all())
         assert torch.equal(again.model.keep_masks()[site], masks[site])

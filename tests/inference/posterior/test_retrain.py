@@ -29,14 +29,14 @@ def searched(kl_weight=1.0, **options):
 
 def test_the_architecture_is_a_plain_module_at_the_weights_of_the_search():
     post, (x, _) = searched(steps=30)
-    found = post.architecture()
+    architecture = post.architecture()
     likeliest = int(post.model.probabilities()["x", "h"].argmax())
-    assert found.names["x", "h"] == (post.model.graph.names["x", "h"][likeliest],)
+    assert architecture.names["x", "h"] == (post.model.graph.names["x", "h"][likeliest],)
     gamma = {("x", "h"): torch.eye(3)[likeliest]}
     with torch.no_grad():
-        assert torch.allclose(found(x), post.model.graph(x, gamma), atol=1e-6)
-    assert found.parameter_count == sum(p.numel() for p in found.parameters())
-    assert not found.training
+        assert torch.allclose(architecture(x), post.model.graph(x, gamma), atol=1e-6)
+    assert architecture.parameter_count == sum(p.numel() for p in architecture.parameters())
+    assert not architecture.training
 
 
 def test_an_amortised_search_has_an_architecture_at_every_kl_weight():
@@ -65,10 +65,10 @@ def test_retraining_maximises_the_likelihood(start, tmp_path):
     post, data = searched(steps=20)
     again = post.retrain(data, start=start, steps=300, lr=0.05, **OPTIONS)
     assert list(again.sample(2)) == []
-    found = again.evaluate(data, draws=1)
-    assert found["accuracy"] > 0.9
-    assert found["kl"] == 0.0
-    assert found["expected_log_lik"] == pytest.approx(-60 * found["nll"], rel=1e-4)
+    metrics = again.evaluate(data, draws=1)
+    assert metrics["accuracy"] > 0.9
+    assert metrics["kl"] == 0.0
+    assert metrics["expected_log_lik"] == pytest.approx(-60 * metrics["nll"], rel=1e-4)
     again.save(tmp_path / "run")
     loaded = bn.load(tmp_path / "run")
     assert torch.equal(loaded.compact()(data[0]), again.compact()(data[0]))

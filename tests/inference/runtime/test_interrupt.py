@@ -106,13 +106,13 @@ def test_interrupt_in_an_inner_fit_stops_the_outer_one_too(net, xy):
 
 @pytest.mark.parametrize("before", [signal.SIG_IGN, signal.SIG_DFL, signal.default_int_handler])
 def test_handler_is_given_back(before):
-    held = signal.signal(signal.SIGINT, before)
+    previous = signal.signal(signal.SIGINT, before)
     try:
         with pytest.raises(ZeroDivisionError), DeferredInterrupt():
             raise ZeroDivisionError
         assert signal.getsignal(signal.SIGINT) is before
     finally:
-        signal.signal(signal.SIGINT, held)
+        signal.signal(signal.SIGINT, previous)
 
 
 def test_full_disk_at_the_interrupt_is_told(net, xy, tmp_path, monkeypatch):

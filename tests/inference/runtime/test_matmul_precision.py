@@ -23,8 +23,8 @@ def test_products_are_as_accurate_as_float32_allows(shape: tuple[int, int, int])
     a = torch.randn(rows, inner, generator=generator)
     b = torch.randn(inner, columns, generator=generator)
     with fast_products(CPU):
-        found = a @ b
-    error = (found - a.double() @ b.double()).abs()
+        product = a @ b
+    error = (product - a.double() @ b.double()).abs()
     assert bool((error <= 1e-6 * (a.double().abs() @ b.double().abs())).all())
 
 

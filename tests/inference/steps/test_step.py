@@ -1,4 +1,4 @@
-"""The recorded training step against the eager one, and when it stays eager."""
+"""The traced training step against the eager one, and when it stays eager."""
 
 from __future__ import annotations
 
@@ -71,8 +71,8 @@ def test_a_traced_fit_equals_the_eager_one(
     if options.get("kl_weight") == 0.0:
         return  # a bias before a normalisation has no gradient but rounding, which Adam scales up
     for name, value in eager.model.state_dict().items():
-        found = traced.model.state_dict()[name]
-        assert torch.allclose(value.double(), found.double(), rtol=1e-3, atol=1e-5), name
+        same = traced.model.state_dict()[name]
+        assert torch.allclose(value.double(), same.double(), rtol=1e-3, atol=1e-5), name
 
 
 @pytest.mark.parametrize(("steps", "sizes"), [(1_197, {20}), (1_200, {20, 10})])
@@ -85,16 +85,16 @@ def test_smaller_last_batches_are_recorded_where_they_come_often(
         pass
 
     def losses(compile: str | bool) -> list[float]:
-        found: list[float] = []
+        seen: list[float] = []
 
         def look(event: bn.inference.StepEvent) -> None:
-            found.append(event.loss)
-            if len(found) == 7:
+            seen.append(event.loss)
+            if len(seen) == 7:
                 raise StoppedError
 
         with pytest.raises(StoppedError):
             fit(compile, plain_net(), steps=steps, on_step=look)
-        return found
+        return seen
 
     recorded: set[int] = set()
 

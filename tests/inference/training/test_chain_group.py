@@ -1,4 +1,4 @@
-"""Chains that take their steps together, held to the same chains trained one after the other."""
+"""Chains that take their steps together against the same chains trained one after the other."""
 
 from __future__ import annotations
 
@@ -59,11 +59,11 @@ def normalised_net():
 def assert_alike(together, alone, rtol=1e-4):
     """Same histories, parameters and buffers, chain by chain."""
     pairs = list(zip(together.records(), alone.records(), strict=True))
-    for found, expected in pairs:
-        assert torch.allclose(found.history, expected.history, rtol=rtol)
-        assert np.allclose(found.validation_nll, expected.validation_nll, rtol=rtol)
+    for record, expected in pairs:
+        assert torch.allclose(record.history, expected.history, rtol=rtol)
+        assert np.allclose(record.validation_nll, expected.validation_nll, rtol=rtol)
         for name, value in expected.fitted.items():
-            close = torch.allclose(found.fitted[name], value, rtol=rtol, atol=1e-5)
+            close = torch.allclose(record.fitted[name], value, rtol=rtol, atol=1e-5)
             assert close, name
 
 
@@ -142,9 +142,9 @@ def test_batches_are_those_of_each_chain():
     chains = [Batches(x, y, 4, seed) for seed in (5, 6, 7)]
     together = StackedBatches(chains)
     for step in range(9):
-        found = together.at(step)
+        batch = together.at(step)
         for chain, alone in enumerate(chains):
-            assert all(torch.equal(a[chain], b) for a, b in zip(found, alone.at(step), strict=True))
+            assert all(torch.equal(a[chain], b) for a, b in zip(batch, alone.at(step), strict=True))
 
 
 # What happens between steps ---------------------------------------------------------------
@@ -288,7 +288,7 @@ def gamma_guide(x, y=None):
 LINE = (torch.linspace(-1, 1, 30), torch.linspace(-1, 1, 30))
 UNBATCHED = {
     "gamma": (bn.models.PyroPair(precision, gamma_guide), {}, "what it draws depends on values"),
-    "eager": (bn.models.PyroPair(line, line_guide), {"compile": False}, "not recorded"),
+    "eager": (bn.models.PyroPair(line, line_guide), {"compile": False}, "not traced"),
     "elbo": (bn.models.PyroPair(line, line_guide, elbo=Trace_ELBO()), {}, "an elbo of its own"),
     "control flow": (bn.models.PyroPair(looking, line_guide), {}, "TracingError|Error"),
     "bilevel": (
@@ -318,8 +318,8 @@ def test_what_cannot_be_batched_says_why(name, tmp_path, monkeypatch, caplog, nu
     monkeypatch.setattr(loop, "pays", lambda settings, device: True)
     caplog.clear()
     with caplog.at_level(logging.WARNING, logger="bayesnas"):
-        found = bn.fit(model, data, **options)
-    assert numbers(found) == numbers(alone)
+        in_turn = bn.fit(model, data, **options)
+    assert numbers(in_turn) == numbers(alone)
     lines = [r.getMessage() for r in caplog.records if "one after the other" in r.getMessage()]
     assert len(lines) == 1
 
@@ -339,8 +339,8 @@ def test_by_default_together_on_a_gpu_alone(net):
 
 
 def test_one_chain_is_trained_by_itself(net, xy, numbers, stacked_steps):
-    found = bn.fit(net, xy, batched=True, **SHORT)
-    assert numbers(found) == numbers(bn.fit(net, xy, batched=False, **SHORT))
+    batched = bn.fit(net, xy, batched=True, **SHORT)
+    assert numbers(batched) == numbers(bn.fit(net, xy, batched=False, **SHORT))
     assert stacked_steps == []
 
 

@@ -42,10 +42,10 @@ def bound_of(share: float, steps: int = STEPS) -> torch.Tensor:
     [(0.0, 1.0, False), (0.03, 1.0, False), (0.2, 1.0, True), (0.2, 2000.0, False)],
 )
 def test_a_gain_that_goes_on_is_told(share, noise, said):
-    found = unconverged([record(bound_of(share), noise)], settings())
-    assert (found is not None) == said
-    if found is not None:  # between the two stretches lie seven eighths of the slope
-        (number,) = re.findall(r"converged: (\d+) %", found)
+    message = unconverged([record(bound_of(share), noise)], settings())
+    assert (message is not None) == said
+    if message is not None:  # between the two stretches lie seven eighths of the slope
+        (number,) = re.findall(r"converged: (\d+) %", message)
         assert 100 * share * 0.75 < int(number) <= 100 * share
 
 

@@ -30,9 +30,9 @@ def test_the_conjugate_guide_is_prior_times_factor(share: float):
     weights = log_density.softmax(0)
     mean = float(weights @ w)
     deviation = float(weights @ (w - mean).square()) ** 0.5
-    found = coupled(0.7, 0.05, share)
-    assert float(found.loc) == pytest.approx(mean, rel=1e-5)
-    assert float(found.scale) == pytest.approx(deviation, rel=1e-5)
+    guide = coupled(0.7, 0.05, share)
+    assert float(guide.loc) == pytest.approx(mean, rel=1e-5)
+    assert float(guide.scale) == pytest.approx(deviation, rel=1e-5)
 
 
 def test_a_regression_on_one_operation_has_its_exact_posterior_whatever_its_share():
@@ -43,9 +43,9 @@ def test_a_regression_on_one_operation_has_its_exact_posterior_whatever_its_shar
     for share in (0.15, 0.6, 1.0):
         precision = share**2 * float(x @ x) / 0.4**2 + 1 / (share * 2.0) ** 2
         mean = share * float(x @ y) / 0.4**2 / precision
-        found = coupled(loc, scale, share)
-        assert float(found.loc) == pytest.approx(mean, rel=1e-5)
-        assert float(found.scale) == pytest.approx(precision**-0.5, rel=1e-5)
+        guide = coupled(loc, scale, share)
+        assert float(guide.loc) == pytest.approx(mean, rel=1e-5)
+        assert float(guide.scale) == pytest.approx(precision**-0.5, rel=1e-5)
 
 
 def test_an_operation_that_is_not_there_costs_nothing():

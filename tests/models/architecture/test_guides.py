@@ -72,7 +72,7 @@ class TestEveryExampleContract(DomainContract):
 PENALISED = ("point-mass", "penalised-gumbel-softmax")
 
 
-def laws(guide, domain, temperature=0.5):
+def guide_and_prior(guide, domain, temperature=0.5):
     """Guide at parameters that are not those of its start, and prior."""
     family = structure_guide(guide, domain)
     tau = torch.tensor(temperature)
@@ -84,12 +84,12 @@ def laws(guide, domain, temperature=0.5):
 
 @pytest.mark.parametrize(("guide", "domain"), ALL)
 def test_draws_lie_in_their_domain(guide, domain):
-    q, p = laws(guide, domain)
+    q, p = guide_and_prior(guide, domain)
     torch.manual_seed(1)
-    for law in (q, p):
-        if guide in PENALISED and law is p:  # no distribution
+    for distribution in (q, p):
+        if guide in PENALISED and distribution is p:  # no distribution
             continue
-        draws = law.sample((500,))
+        draws = distribution.sample((500,))
         assert draws.shape == (500, 2, 3)
         assert ((draws >= 0) & (draws <= 1)).all()
         if domain.startswith("simplex"):
@@ -101,7 +101,7 @@ def test_draws_lie_in_their_domain(guide, domain):
 @pytest.mark.parametrize(("guide", "domain"), ALL)
 def test_the_mean_is_the_share_of_draws_in_which_an_operation_wins(guide, domain):
     """P(arg max = k), P(γ > ½), P(γ > 0) for a hard concrete; E γ of the others."""
-    q, _ = laws(guide, domain)
+    q, _ = guide_and_prior(guide, domain)
     torch.manual_seed(2)
     draws = q.sample((20_000,))
     if guide.endswith("gumbel-softmax"):
@@ -120,22 +120,22 @@ def test_the_mean_is_the_share_of_draws_in_which_an_operation_wins(guide, domain
 def test_the_prior_of_a_vertex_is_that_of_its_cost(domain):
     """p(Γ) ∝ exp(−⟨γ, n⟩/c), which inside the domain holds of the operations that win."""
     guide = "binary-concrete" if domain.startswith("cube") else "gumbel-softmax"
-    _, p = laws(guide, domain)
+    _, p = guide_and_prior(guide, domain)
     torch.manual_seed(3)
     draws = p.sample((20_000,))
     if domain.startswith("cube"):
-        found, expected = (draws > 0.5).float().mean(0), LOGITS.sigmoid()
+        shares, expected = (draws > 0.5).float().mean(0), LOGITS.sigmoid()
     else:
-        found = (draws == draws.amax(-1, keepdim=True)).float().mean(0)
+        shares = (draws == draws.amax(-1, keepdim=True)).float().mean(0)
         expected = LOGITS.softmax(-1)
-    assert torch.allclose(found, expected, atol=5.5 * 0.5 / 20_000**0.5)
+    assert torch.allclose(shares, expected, atol=5.5 * 0.5 / 20_000**0.5)
 
 
 @pytest.mark.parametrize(("guide", "domain"), ALL)
 def test_divergences_are_those_of_draws(guide, domain):
     if guide in PENALISED:
         pytest.skip("it has a penalty")
-    q, p = laws(guide, domain)
+    q, p = guide_and_prior(guide, domain)
     torch.manual_seed(4)
     draws = q.sample((20_000,))
     ratio = (q.log_prob(draws) - p.log_prob(draws)).double()
@@ -162,7 +162,7 @@ def test_gradients_reach_every_parameter(guide, domain):
 
 def test_low_temperatures_are_finite():
     for guide, domain in ALL:
-        q, p = laws(guide, domain, temperature=0.05)
+        q, p = guide_and_prior(guide, domain, temperature=0.05)
         draws = q.sample((2000,))
         assert q.log_prob(draws).isfinite().all(), (guide, domain)
         assert p.log_prob(draws).isfinite().all(), (guide, domain)
@@ -170,7 +170,7 @@ def test_low_temperatures_are_finite():
 
 def test_the_penalty_of_a_gumbel_softmax_is_that_of_its_probabilities():
     """⟨softmax α, n⟩/c whatever is drawn, as in DARTS-CC."""
-    q, p = laws("penalised-gumbel-softmax", "simplex")
+    q, p = guide_and_prior("penalised-gumbel-softmax", "simplex")
     expected = -float((q.base_dist.logits.softmax(-1) * LOGITS).sum())
     assert float(kl_divergence(q, p)) == pytest.approx(expected, rel=1e-6)
     assert q.sample().max() < 1.0
@@ -178,7 +178,7 @@ def test_the_penalty_of_a_gumbel_softmax_is_that_of_its_probabilities():
 
 def test_the_penalty_of_the_point_mass_is_linear():
     for domain in ("simplex", "cube"):
-        q, p = laws("point-mass", domain)
+        q, p = guide_and_prior("point-mass", domain)
         expected = float((q.mean * LOGITS).sum())
         assert float(p.log_prob(q.sample())) == pytest.approx(expected, rel=1e-6)
         torch.manual_seed(6)

@@ -113,13 +113,13 @@ def wide_or_narrow():
 def test_a_larger_kl_weight_takes_the_cheaper_operation():
     """In the mean of 16 starts: 0.96 at λ = 3, where that of one start varies by 0.02."""
     options = {"steps": 400, "lr": 0.02, "compile": "trace", "restarts": 16, "batched": True}
-    found = {}
+    means = {}
     for weight in (0.01, 3.0):
         post = bn.fit(wide_or_narrow(), classes_data(), kl_weight=weight, progress=False, **options)
         chains = [post.chain(c).model.probabilities()["x", "y"][1] for c in range(16)]
-        found[weight] = float(torch.stack(chains).mean())
-    assert found[3.0] > 0.9
-    assert found[3.0] > found[0.01]
+        means[weight] = float(torch.stack(chains).mean())
+    assert means[3.0] > 0.9
+    assert means[3.0] > means[0.01]
 
 
 @pytest.mark.slow
@@ -135,10 +135,10 @@ def test_one_fit_over_a_range_gives_an_architecture_at_every_kl_weight():
 
 def test_structure_names_edges_and_operations():
     model = LatentStructureNet(two_layers())
-    found = model.structure()["gamma.inclusion"]
-    assert found.dims == ("gamma.edge", "gamma.operation")
-    assert list(found["gamma.edge"].values) == ["x->h"]
-    assert list(found["gamma.operation"].values) == ["linear", "tanh", "narrow"]
+    inclusion = model.structure()["gamma.inclusion"]
+    assert inclusion.dims == ("gamma.edge", "gamma.operation")
+    assert list(inclusion["gamma.edge"].values) == ["x->h"]
+    assert list(inclusion["gamma.operation"].values) == ["linear", "tanh", "narrow"]
 
 
 def test_edges_with_different_operations_are_sites_of_their_own():
@@ -154,7 +154,7 @@ def test_edges_with_different_operations_are_sites_of_their_own():
 
 
 def test_cells_are_fitted_and_give_an_architecture():
-    """Batch normalisation, pooling and "none" in a recorded step."""
+    """Batch normalisation, pooling and "none" in a traced step."""
     torch.manual_seed(0)
     graph = bn.nn.cells(["reduction"], channels=2, nodes=1, image=8)
     x = torch.randn(16, 1, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -163,10 +163,12 @@ def test_cells_are_fitted_and_give_an_architecture():
     post = bn.fit(model, (x, y), steps=3, progress=False, device="cpu")
     assert post.structure()["gamma.inclusion"].shape == (2, 8)
     assert post.predict(x, draws=2).isfinite().all()
-    found = post.model.architecture()
-    assert found.mixed == ()
-    assert found.eval()(x).shape == (16, 10)
-    assert not any(isinstance(p, torch.Tensor) and p.isnan().any() for p in found.parameters())
+    architecture = post.model.architecture()
+    assert architecture.mixed == ()
+    assert architecture.eval()(x).shape == (16, 10)
+    assert not any(
+        isinstance(p, torch.Tensor) and p.isnan().any() for p in architecture.parameters()
+    )
 
 
 def test_bad_arguments_are_named():
@@ -227,7 +229,7 @@ def test_the_point_mass_pays_the_complexity_and_nothing_else():
 def test_gamma_of_every_example_estimates_the_same_bound_with_less_variance(guide, weights):
     x, _ = classes_data()
     y = torch.zeros(len(x), dtype=torch.long)  # all examples feel γ alike
-    found = {}
+    terms = {}
     for sample in ("batch", "example"):
         torch.manual_seed(1)
         model = LatentStructureNet(
@@ -236,16 +238,16 @@ def test_gamma_of_every_example_estimates_the_same_bound_with_less_variance(guid
         model.reset()
         with torch.no_grad(), pyro_session(RandomStream(0, x.device)):
             rows = [bound_terms(model, x, y) for _ in range(200)]
-        found[sample] = [
+        terms[sample] = [
             torch.stack([row.expected_log_lik() for row in rows]).double(),
             torch.stack([row.kl_divergence() for row in rows]).double(),
         ]
-    for batch, example in zip(*found.values(), strict=True):
+    for batch, example in zip(*terms.values(), strict=True):
         error = ((batch.var() + example.var()) / 200).sqrt()
         assert abs(batch.mean() - example.mean()) < 5.5 * error + 1e-5 * batch.mean().abs()
-    assert found["example"][1].var() <= 0.5 * found["batch"][1].var()
+    assert terms["example"][1].var() <= 0.5 * terms["batch"][1].var()
     if weights == "point":  # else the noise of the weights is in both
-        assert found["example"][0].var() < 0.5 * found["batch"][0].var()
+        assert terms["example"][0].var() < 0.5 * terms["batch"][0].var()
 
 
 def test_a_prediction_has_one_gamma_for_all_examples():
@@ -255,15 +257,15 @@ def test_a_prediction_has_one_gamma_for_all_examples():
     model = LatentStructureNet(graph, "binary-concrete", sample="example", **options)
     x = torch.linspace(0.5, 2.0, 8)[:, None]
     post = bn.fit(model, (x, x), steps=2, progress=False, device="cpu")
-    found = post.predict(x, draws=5).reshape(5, 8)
+    outputs = post.predict(x, draws=5).reshape(5, 8)
     basis = torch.cat([x, x.tanh()], 1)
-    gamma = torch.linalg.lstsq(basis.expand(5, 8, 2), found[..., None]).solution
-    assert torch.allclose((basis @ gamma)[..., 0], found, atol=1e-5)
+    gamma = torch.linalg.lstsq(basis.expand(5, 8, 2), outputs[..., None]).solution
+    assert torch.allclose((basis @ gamma)[..., 0], outputs, atol=1e-5)
     assert ((gamma > 0) & (gamma < 1)).all()
 
 
 def test_the_temperature_falls_over_the_steps_of_a_fit(tmp_path):
-    """Recorded steps take it as an input; it is saved, and a fit that goes on keeps its end."""
+    """Traced steps take it as an input; it is saved, and a fit that goes on keeps its end."""
     seen = {}
     for mode in (False, "trace"):
         model = LatentStructureNet(two_layers(), temperature=(1.0, 0.2))
@@ -326,11 +328,11 @@ def test_a_measured_latency_is_saved_with_the_model(tmp_path):
 
 def test_in_the_cube_several_operations_may_stay():
     model = LatentStructureNet(two_layers(), "binary-concrete")
-    found = {}
+    names = {}
     for logits in ((2.0, 3.0, -1.0), (-1.0, -3.0, -2.0)):
         model.structural.assign("gamma.logits", torch.tensor([logits]))
-        found[logits] = model.architecture().names["x", "h"]
-    assert list(found.values()) == [("linear+tanh",), ("linear",)]
+        names[logits] = model.architecture().names["x", "h"]
+    assert list(names.values()) == [("linear+tanh",), ("linear",)]
 
 
 @pytest.mark.slow

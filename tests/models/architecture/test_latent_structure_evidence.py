@@ -64,8 +64,8 @@ def test_the_bound_stays_below_the_exact_evidence(guide, coupling):
     data = regression_data()
     model = regression(guide=guide, coupling=coupling)
     post = bn.fit(model, data, steps=300, lr=0.05, progress=False, compile="trace")
-    found = post.evaluate(data, draws=200)
-    assert found["elbo"] - 5 * found["elbo_error"] < exact_log_evidence(*data)
+    metrics = post.evaluate(data, draws=200)
+    assert metrics["elbo"] - 5 * metrics["elbo_error"] < exact_log_evidence(*data)
 
 
 @pytest.mark.slow
@@ -77,9 +77,9 @@ def test_weights_that_follow_the_structure_bring_the_bound_within_2_percent():
         model = regression(guide="logit-normal", coupling=coupling)
         options = {"steps": 2000, "lr": 0.1, "schedule": "cosine", "device": "cpu"}
         post = bn.fit(model, data, progress=False, **options)
-        found = post.evaluate(data, draws=2000)
-        assert found["elbo"] - 5 * found["elbo_error"] < evidence
-        bounds[coupling] = found["elbo"]
+        metrics = post.evaluate(data, draws=2000)
+        assert metrics["elbo"] - 5 * metrics["elbo_error"] < evidence
+        bounds[coupling] = metrics["elbo"]
     assert evidence - bounds["conjugate"] < 0.02 * abs(evidence)
     assert evidence - bounds["independent"] > 0.03 * abs(evidence)
 
@@ -119,8 +119,8 @@ def enumerated(domain, data, prior):
     for vertex in vertices:
         scaled = 2.0 * torch.tensor(vertex, dtype=torch.float64) * features
         covariance = scaled @ scaled.mT + NOISE**2 * torch.eye(len(y), dtype=torch.float64)
-        law = MultivariateNormal(torch.zeros(len(y), dtype=torch.float64), covariance)
-        joint.append(law.log_prob(y[:, 0]) + prior(vertex))
+        marginal = MultivariateNormal(torch.zeros(len(y), dtype=torch.float64), covariance)
+        joint.append(marginal.log_prob(y[:, 0]) + prior(vertex))
     joint = torch.stack(joint)
     inclusion = joint.softmax(0) @ torch.tensor(vertices, dtype=torch.float64)
     return float(joint.logsumexp(0)), inclusion
@@ -161,9 +161,9 @@ def test_on_vertices_the_bound_reaches_the_evidence_by_enumeration(domain, slope
     evidence, inclusion = enumerated(domain, data, prior)
     options = {"steps": 2000, "lr": 0.1, "compile": "trace", "restarts": 16, "batched": True}
     post = bn.fit(model, data, progress=False, **options)
-    found = post.evaluate(data, draws=400)
-    assert found["elbo"] - 5 * found["elbo_error"] < evidence
-    assert evidence - found["elbo"] < 0.02 * abs(evidence)
+    metrics = post.evaluate(data, draws=400)
+    assert metrics["elbo"] - 5 * metrics["elbo_error"] < evidence
+    assert evidence - metrics["elbo"] < 0.02 * abs(evidence)
     chains = [post.chain(c).model.probabilities()["x", "y"].double() for c in range(16)]
     assert torch.allclose(torch.stack(chains).mean(0), inclusion, atol=0.05)
 

@@ -123,13 +123,13 @@ def test_it_finds_the_number_of_factors(seed: int) -> None:
 @pytest.mark.parametrize("factors", [3, 8, 15])
 def test_it_finds_the_number_of_factors_among_32(factors: int) -> None:
     """In at least 9 of 10 seeds."""
-    found = []
+    counts = []
     for seed in range(10):
         x = factor_data(1000, 40, factors, seed)
         model = bn.models.ArdVae(40, 32, hidden=(), likelihood="gaussian")
         model = fitted(model, x, steps=3000, lr=0.02, seed=seed)
-        found.append(int((model.structure()["inclusion"] > 0.5).sum()))
-    assert found.count(factors) >= 9, found
+        counts.append(int((model.structure()["inclusion"] > 0.5).sum()))
+    assert counts.count(factors) >= 9, counts
 
 
 def gamma_by_quadrature(model: ArdVae, x: Tensor, start: float, end: float) -> tuple[float, float]:
@@ -237,8 +237,8 @@ def test_the_divergence_from_a_half_normal(loc: float, scale: float, prior: floa
         return float(x * theirs.pdf(x) * ratio)
 
     exact = integrate.quad(integrand, loc - 12 * scale, loc + 12 * scale, limit=200)[0]
-    found = kl_divergence(q, HalfNormal(torch.tensor(prior, dtype=torch.float64)))
-    assert float(found) == pytest.approx(exact, rel=1e-7)
+    kl = kl_divergence(q, HalfNormal(torch.tensor(prior, dtype=torch.float64)))
+    assert float(kl) == pytest.approx(exact, rel=1e-7)
 
 
 @pytest.mark.parametrize("prior", PRIORS)
@@ -250,20 +250,20 @@ def test_inclusion_is_the_share_of_draws_above(prior: str, guide: str) -> None:
         if guide == "log-normal":
             relevance.log_scale.copy_(torch.tensor([0.0, 0.5, -1.0, 2.5]))
         draws = relevance.posterior().expand(torch.Size([20_000])).sample()
-        found = relevance.probability_above(torch.tensor(0.1))
-    assert torch.allclose(found, (draws > 0.1).float().mean(0), atol=0.015)
+        probabilities = relevance.probability_above(torch.tensor(0.1))
+    assert torch.allclose(probabilities, (draws > 0.1).float().mean(0), atol=0.015)
 
 
 def test_the_sensitivity_equals_finite_differences() -> None:
     model = bn.models.ArdVae(6, 3, hidden=(5,))
     z = torch.randn(9, 3)
-    found = sensitivity(model, z)
+    sensitivities = sensitivity(model, z)
     for latent in range(3):
         step = torch.zeros(3)
         step[latent] = 1e-2
         slope = (model.decode_latents(z + step) - model.decode_latents(z - step)) / 2e-2
         expected = slope.abs().mean(0).square().sum()
-        assert float(found[latent]) == pytest.approx(float(expected), rel=1e-3)
+        assert float(sensitivities[latent]) == pytest.approx(float(expected), rel=1e-3)
 
 
 def test_the_smallest_set_with_a_share() -> None:

@@ -119,10 +119,10 @@ def test_the_binary_bound_is_an_expectation_over_all_z(guide: str) -> None:
         joint = log_lik[:, None] + log_p
         exact = (log_q.exp() * (joint - log_q)).sum(0)  # [draws, n]
         evidence_of_x = joint.logsumexp(0).logsumexp(0) - math.log(2000)
-        found = model.bound(x, draws=2000)
+        bounds = model.bound(x, draws=2000)
     spread = exact.std(0) / 2000**0.5
-    assert bool(((found - exact.mean(0)).abs() < 0.05 + 5 * spread).all())
-    assert bool((found < evidence_of_x + 5 * spread).all())
+    assert bool(((bounds - exact.mean(0)).abs() < 0.05 + 5 * spread).all())
+    assert bool((bounds < evidence_of_x + 5 * spread).all())
 
 
 @pytest.mark.parametrize("guide", ["structured", "mean-field"])

@@ -115,7 +115,7 @@ def test_weight_posteriors_are_those_of_the_draws(prior: str) -> None:
 
 def test_both_estimators_agree_on_the_expected_log_likelihood() -> None:
     x, y = small_data()
-    found = {}
+    means = {}
     for estimator in ("local", "weight"):
         model = bn.models.BayesianCompressionNet(bn.nn.mlp([4, 3]), estimator=estimator)
         generator = torch.Generator().manual_seed(2)
@@ -128,8 +128,8 @@ def test_both_estimators_agree_on_the_expected_log_likelihood() -> None:
             draws = torch.stack(
                 [bound_terms(model, x, y).expected_log_lik() for _ in range(400)]
             ).double()
-        found[estimator] = draws.mean(), draws.std() / 400**0.5
-    (a, error_a), (b, error_b) = found.values()
+        means[estimator] = draws.mean(), draws.std() / 400**0.5
+    (a, error_a), (b, error_b) = means.values()
     assert abs(a - b) < 5 * (error_a.square() + error_b.square()).sqrt()
 
 
@@ -320,9 +320,9 @@ def test_prune_removes_groups_then_weights_and_leaves_the_posterior_given() -> N
     by_hand = post.prune(by="group", threshold=100.0).model
     assert isinstance(by_hand, bn.models.BayesianCompressionNet)
     by_hand.remove_groups(-2.0)
-    found = post.prune(by="group", threshold=-2.0).model
-    assert isinstance(found, bn.models.BayesianCompressionNet)
-    assert torch.equal(found.keep_groups.masks()["layer1"], by_hand.keep_groups.masks()["layer1"])
+    pruned = post.prune(by="group", threshold=-2.0).model
+    assert isinstance(pruned, bn.models.BayesianCompressionNet)
+    assert torch.equal(pruned.keep_groups.masks()["layer1"], by_hand.keep_groups.masks()["layer1"])
     with pytest.raises(ValueError, match=r"threshold=-1e\+06 would remove all groups of layer"):
         post.prune(by="group", threshold=-1e6)
     with pytest.raises(ValueError, match="fraction must be in"):
@@ -346,12 +346,12 @@ def test_threshold_figures_and_bits_on_digits() -> None:
     sweep = fitted.group_sweep(data.validation.x, data.validation.y)
     fitted.remove_groups(knee(sweep))
     fitted.remove_unread(data.train.x[:2])
-    found = fitted.compression()
-    assert found["weights"] == 64 * 20 + 20 * 10
+    factors = fitted.compression()
+    assert factors["weights"] == 64 * 20 + 20 * 10
     small = post.compact()
     left = sum(int((p != 0).sum()) for n, p in small.named_parameters() if n.endswith("weight"))
-    assert found["weights_kept"] == left
-    assert 1 < found["pruning"] < found["fast_prediction"]
+    assert factors["weights_kept"] == left
+    assert 1 < factors["pruning"] < factors["fast_prediction"]
     assert set(fitted.bit_widths()) == {"layer1", "layer2"}
     assert all(0 < width.significand <= 23 for width in fitted.bit_widths().values())
     assert post.evaluate(data.test, draws=0)["accuracy"] > 0.85

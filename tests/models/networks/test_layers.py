@@ -139,22 +139,22 @@ def test_local_reparameterisation_has_the_moments_of_drawn_weights(name):
     loc, scale = layer.weight.detach(), torch.full_like(layer.weight, 0.3)
     count = 20_000
     with torch.no_grad():
-        held = copy.deepcopy(layer)
-        held.bias.zero_()
-        whole = {"weight": loc, "bias": held.bias}
-        mean = torch.func.functional_call(held, whole, (x,))[0, :, 2, 2]
+        bare = copy.deepcopy(layer)
+        bare.bias.zero_()
+        whole = {"weight": loc, "bias": bare.bias}
+        mean = torch.func.functional_call(bare, whole, (x,))[0, :, 2, 2]
         # The variance is exact: of a sum of independent terms.
-        squares = {"weight": scale.square(), "bias": held.bias}
-        variance = torch.func.functional_call(held, squares, (x.square(),))[0, :, 2, 2]
-        drawn = {"weight": GaussianTensor(loc, scale), "bias": held.bias}
-        local = torch.func.functional_call(held, drawn, (x.expand(count, -1, -1, -1),))
-    found = local[:, :, 2, 2]
-    assert ((found.mean(0) - mean).abs() < 5.5 * (variance / count).sqrt()).all()
-    assert ((found.var(0) / variance - 1).abs() < 5.5 * (2 / count) ** 0.5).all()
+        squares = {"weight": scale.square(), "bias": bare.bias}
+        variance = torch.func.functional_call(bare, squares, (x.square(),))[0, :, 2, 2]
+        drawn = {"weight": GaussianTensor(loc, scale), "bias": bare.bias}
+        local = torch.func.functional_call(bare, drawn, (x.expand(count, -1, -1, -1),))
+    centre = local[:, :, 2, 2]
+    assert ((centre.mean(0) - mean).abs() < 5.5 * (variance / count).sqrt()).all()
+    assert ((centre.var(0) / variance - 1).abs() < 5.5 * (2 / count) ** 0.5).all()
     weights = torch.randn(200, *loc.shape) * scale + loc
     outputs = torch.stack(
         [
-            torch.func.functional_call(held, {"weight": w, "bias": held.bias}, (x,))[0, :, 2, 2]
+            torch.func.functional_call(bare, {"weight": w, "bias": bare.bias}, (x,))[0, :, 2, 2]
             for w in weights
         ]
     )
@@ -178,13 +178,13 @@ def test_one_draw_of_a_recurrent_weight_serves_all_times_and_rows():
         model.variational.assign(f"{site}.loc", torch.full((1, 1), loc))
         model.variational.assign(f"{site}.log_scale", torch.full((1, 1), scale).log())
     x = torch.tensor([1.0, 0.0, 0.0, 0.0])[None, :, None].expand(2, -1, -1)
-    found = []
+    draws = []
     with torch.no_grad():
         for _ in range(1500):
             weights = {site: model.posterior(site).rsample() for site in values}
-            with bn.nn.user_networks.recurrent.reading_weights_anew(model.net):
-                found.append(torch.func.functional_call(model.net, weights, (x,))[:, 0])
-    outputs = torch.stack(found)
+            with bn.nn.user_networks.recurrent.refreshed_flat_weights(model.net):
+                draws.append(torch.func.functional_call(model.net, weights, (x,))[:, 0])
+    outputs = torch.stack(draws)
     assert torch.equal(outputs[:, 0], outputs[:, 1])
     # Var w³ for w ~ N(1, .2²): E w⁶ − (E w³)² = 1.673 − 1.12² = 0.42.
     assert outputs[:, 0].mean().item() == pytest.approx(1.12, abs=5.5 * (0.42 / 1500) ** 0.5)

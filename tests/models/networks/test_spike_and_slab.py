@@ -130,8 +130,8 @@ def test_the_kl_is_that_of_a_spike_and_slab_in_expectation() -> None:
             kl = bound_terms(model, x, y).kl["layer1.weight"]
         values.append(kl.detach())
         gradients.append(torch.autograd.grad(kl, logits)[0])
-    found = torch.stack(values)
-    assert abs(found.mean() - expected) < 5 * found.std() / 300**0.5
+    kls = torch.stack(values)
+    assert abs(kls.mean() - expected) < 5 * kls.std() / 300**0.5
     assert torch.allclose(torch.stack(gradients), wanted, rtol=1e-4)  # without noise
 
 

@@ -47,9 +47,9 @@ def test_the_structure_has_the_probability_of_the_cascade():
     second = torch.tensor([[1.0], [0.0], [1.0]])
     graph = LayeredGraph((first, second), 3)
     layers = [first.numpy() > 0, second.numpy() > 0, np.zeros((1, 0), dtype=bool)]
-    found = sum(model.log_structure(layer) for layer in layers)
+    log_prob = sum(model.log_structure(layer) for layer in layers)
     orders = np.log(3)  # 3! / 2! of the first layer, 1 of the second
-    assert found == pytest.approx(float(model.cascade.log_prob(graph)) - orders, rel=1e-5)
+    assert log_prob == pytest.approx(float(model.cascade.log_prob(graph)) - orders, rel=1e-5)
 
 
 def test_draws_have_the_moments_of_the_density():

@@ -51,7 +51,7 @@ def test_the_likelihood_is_an_expectation_over_z_and_features() -> None:
     z = Deferred(Bernoulli(logits=logits)).rsample()
     a = Deferred(model.feature_posterior()).rsample()
     with torch.no_grad():
-        found = model.observation(z, a).log_prob(x).sum(-1)
+        log_lik = model.observation(z, a).log_prob(x).sum(-1)
         draws = model.feature_posterior().sample(torch.Size([20_000]))
         total = torch.zeros(20_000, 6)
         for pattern in itertools.product([0.0, 1.0], repeat=3):
@@ -60,7 +60,7 @@ def test_the_likelihood_is_an_expectation_over_z_and_features() -> None:
             mean = (chosen[:, None] * draws).sum(1)  # [draws, D]
             total += p * Normal(mean[:, None], 0.7).log_prob(x).sum(-1)
     error = total.std(0) / 20_000**0.5
-    assert bool(((found - total.mean(0)).abs() < 5.5 * error).all())
+    assert bool(((log_lik - total.mean(0)).abs() < 5.5 * error).all())
 
 
 def local_bound(model: LatentFeatures, x: Tensor, logits: Tensor, prior: Tensor) -> Tensor:
@@ -91,8 +91,8 @@ def test_one_feature_has_its_exact_posterior_given_the_loadings() -> None:
         prior = torch.tensor([0.4])
         log_on = Normal(model.loc[0], 0.7).log_prob(x).sum(-1)
         log_off = Normal(0.0, 0.7).log_prob(x).sum(-1)
-        found = model.assignment_logits(x, prior)[:, 0]
-    assert torch.allclose(found, 0.4 + log_on - log_off, atol=1e-4)
+        logits = model.assignment_logits(x, prior)[:, 0]
+    assert torch.allclose(logits, 0.4 + log_on - log_off, atol=1e-4)
 
 
 @pytest.mark.slow

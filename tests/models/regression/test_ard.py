@@ -143,8 +143,8 @@ def test_the_bound_is_the_log_evidence() -> None:
     post, model = fitted(x, y, steps=300, lr=0.05)
     noise = float(model.likelihood.noise_scale.detach())
     exact = exact_evidence(x, y, model.prior_variance().double().numpy(), noise)
-    found = -float(post.history()["loss"].values[0, -1])
-    assert found == pytest.approx(exact, abs=0.05)
+    bound = -float(post.history()["loss"].values[0, -1])
+    assert bound == pytest.approx(exact, abs=0.05)
 
 
 @pytest.mark.slow
@@ -163,10 +163,10 @@ def test_full_bayes_has_the_posterior_of_the_conjugate_updates() -> None:
         error = ((y - x @ mean) ** 2).sum() + np.trace(x @ covariance @ x.T)
         tau = (1e-6 + 30) / (1e-6 + 0.5 * error)
     with torch.no_grad():
-        found = model.weight_posterior()
+        posterior = model.weight_posterior()
         precision = model.noise_precision()[0]
-    assert np.allclose(found.mean.numpy(), mean, rtol=0.01)
-    assert np.allclose(found.variance.sqrt().numpy(), np.sqrt(np.diag(covariance)), rtol=0.02)
+    assert np.allclose(posterior.mean.numpy(), mean, rtol=0.01)
+    assert np.allclose(posterior.variance.sqrt().numpy(), np.sqrt(np.diag(covariance)), rtol=0.02)
     assert np.allclose(1 / model.prior_variance().numpy(), alpha, rtol=0.05)
     assert precision.item() == pytest.approx(tau, rel=0.02)
 

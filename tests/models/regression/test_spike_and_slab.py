@@ -66,8 +66,8 @@ def inclusion_by_enumeration(features: int, log_evidence, prior: float) -> Array
         ]
     )
     weights = np.exp(logs - logs.max())
-    found: Array = weights / weights.sum() @ np.array(supports, dtype=float)
-    return found
+    inclusion: Array = weights / weights.sum() @ np.array(supports, dtype=float)
+    return inclusion
 
 
 def linear_inclusion(
@@ -142,10 +142,10 @@ def test_diabetes_equals_enumeration(noise_scale: float | None) -> None:
     """Ten features, some correlated by 0.9, 1024 supports; defaults of the model."""
     x, y = diabetes()
     model = bn.models.SpikeAndSlabRegression(10, noise_scale=noise_scale)
-    found, model = fitted(model, x, y, steps=150, lr=0.05)
+    inclusion, model = fitted(model, x, y, steps=150, lr=0.05)
     exact = linear_inclusion(x, y, noise_of(model))
     assert 0.3 < exact[4] < 0.7  # not only certain ones
-    assert np.abs(found - exact).max() < 0.05
+    assert np.abs(inclusion - exact).max() < 0.05
 
 
 @pytest.mark.slow
@@ -153,8 +153,8 @@ def test_diabetes_in_minibatches() -> None:
     """The start is the posterior of 64 examples, so training has to do the rest."""
     x, y = diabetes()
     model = bn.models.SpikeAndSlabRegression(10)
-    found, model = fitted(model, x, y, batch_size=64, steps=4000, lr=0.03)
-    assert np.abs(found - linear_inclusion(x, y, noise_of(model))).max() < 0.05
+    inclusion, model = fitted(model, x, y, batch_size=64, steps=4000, lr=0.03)
+    assert np.abs(inclusion - linear_inclusion(x, y, noise_of(model))).max() < 0.05
 
 
 @pytest.mark.slow_except("False-0.05-0.95")
@@ -170,9 +170,9 @@ def test_correlated_designs_at_low_and_high_noise(
     model = bn.models.SpikeAndSlabRegression(
         7, inclusion=0.3, slab_scale=1.5, noise_scale=noise if noise_known else None
     )
-    found, model = fitted(model, x, y, steps=300, lr=0.01)
+    inclusion, model = fitted(model, x, y, steps=300, lr=0.01)
     exact = linear_inclusion(x, y, noise_of(model), slab=1.5, prior=0.3)
-    assert np.abs(found - exact).max() < 0.05
+    assert np.abs(inclusion - exact).max() < 0.05
 
 
 @pytest.mark.slow_except("0.3")
@@ -182,10 +182,10 @@ def test_another_kl_weight_tempers_the_noise(kl_weight: float) -> None:
     x, generator = correlated(80, 5, 0.8, seed=2)
     y = x @ np.array([0.6, 0.0, -0.4, 0.0, 0.2]) + generator.standard_normal(80)
     model = bn.models.SpikeAndSlabRegression(5, noise_scale=1.0)
-    found, _ = fitted(model, x, y, steps=500, lr=0.05, kl_weight=kl_weight)
+    inclusion, _ = fitted(model, x, y, steps=500, lr=0.05, kl_weight=kl_weight)
     exact = linear_inclusion(x, y, math.sqrt(kl_weight))
     assert np.abs(exact - linear_inclusion(x, y, 1.0)).max() > 0.1
-    assert np.abs(found - exact).max() < 0.02
+    assert np.abs(inclusion - exact).max() < 0.02
 
 
 @pytest.mark.slow
@@ -194,10 +194,10 @@ def test_logistic_regression_equals_enumeration_with_laplace(rho: float, seed: i
     x, generator = correlated(200, 5, rho, seed)
     y = (generator.random(200) < expit(x @ np.array([1.0, 0.0, -0.7, 0.3, 0.0]) + 0.3)) * 1.0
     model = bn.models.SpikeAndSlabRegression(5, likelihood="bernoulli")
-    found, model = fitted(model, x, y, steps=300, lr=0.05)
+    inclusion, model = fitted(model, x, y, steps=300, lr=0.05)
     exact = logistic_inclusion(x, y, float(model.offset().detach()))
     assert ((exact > 0.1) & (exact < 0.9)).any()
-    assert np.abs(found - exact).max() < 0.02
+    assert np.abs(inclusion - exact).max() < 0.02
 
 
 @pytest.mark.slow
@@ -206,9 +206,9 @@ def test_logistic_regression_in_minibatches() -> None:
     x, generator = correlated(2000, 5, 0.5, seed=0)
     y = (generator.random(2000) < expit(x @ np.array([0.3, 0.0, -0.2, 0.1, 0.0]) + 0.3)) * 1.0
     model = bn.models.SpikeAndSlabRegression(5, likelihood="bernoulli")
-    found, model = fitted(model, x, y, batch_size=64, steps=3000, lr=0.03)
+    inclusion, model = fitted(model, x, y, batch_size=64, steps=3000, lr=0.03)
     exact = logistic_inclusion(x, y, float(model.offset().detach()))
-    assert np.abs(found - exact).max() < 0.05
+    assert np.abs(inclusion - exact).max() < 0.05
 
 
 def collinear() -> tuple[Array, Array]:
@@ -270,8 +270,8 @@ def test_separated_classes_equal_quadrature_within_the_documented_error(
     model = bn.models.SpikeAndSlabRegression(
         2, slab_scale=slab, likelihood="bernoulli", intercept=False
     )
-    found, model = fitted(model, x, y, steps=200, lr=0.02)
-    assert found == pytest.approx(exact, abs=off)
+    inclusion, model = fitted(model, x, y, steps=200, lr=0.02)
+    assert inclusion == pytest.approx(exact, abs=off)
     bound = float(
         bound_terms(model, torch.tensor(x).float(), torch.tensor(y).float()).bound(1.0).detach()
     )
@@ -285,8 +285,8 @@ def test_collinear_features_need_the_guide_over_supports() -> None:
     assert (np.abs(exact[:2] - 0.6) < 0.15).all()
     for guide, follows in (("supports", True), ("mean-field", False)):
         model = bn.models.SpikeAndSlabRegression(4, noise_scale=1.0, guide=guide)
-        found, _ = fitted(model, x, y, steps=600, lr=0.03)
-        assert (np.abs(found - exact).max() < 0.05) == follows
+        inclusion, _ = fitted(model, x, y, steps=600, lr=0.03)
+        assert (np.abs(inclusion - exact).max() < 0.05) == follows
 
 
 @pytest.mark.slow_except("gaussian")
@@ -299,14 +299,14 @@ def test_mean_field_is_right_for_independent_features(likelihood: str) -> None:
     if likelihood == "gaussian":
         y = f + generator.standard_normal(300)
         model = SpikeAndSlabRegression(5, noise_scale=1.0, guide="mean-field")
-        found, _ = fitted(model, x, y, steps=1500, lr=0.03)
+        inclusion, _ = fitted(model, x, y, steps=1500, lr=0.03)
         exact = linear_inclusion(x, y, 1.0)
     else:
         y = (generator.random(300) < expit(2 * f)) * 1.0
         model = SpikeAndSlabRegression(5, likelihood=likelihood, guide="mean-field")
-        found, model = fitted(model, x, y, steps=1500, lr=0.03)
+        inclusion, model = fitted(model, x, y, steps=1500, lr=0.03)
         exact = logistic_inclusion(x, y, float(model.offset().detach()))
-    assert np.abs(found - exact).max() < 0.05
+    assert np.abs(inclusion - exact).max() < 0.05
 
 
 def test_many_features_take_the_mean_field_guide() -> None:

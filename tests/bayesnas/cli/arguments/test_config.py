@@ -38,14 +38,14 @@ def options(args):
 
 def test_a_file_says_what_words_would(config):
     path = config(CONFIG.replace("prior-scale", "slab-scale"))
-    found = read_words(["fit", "--config", path])
+    from_file = read_words(["fit", "--config", path])
     words = "spike-and-slab-net --hidden 30 20 --kl-weight 0.1:10 --epochs 7 --standardise"
     expected = read_words(["fit", *words.split(), "--batch-size", "64", "--slab-scale", "learned"])
-    assert found.kl_weight == KLRange(0.1, 10)
-    assert found.hidden == [[30], [20]]
-    for args in (found, expected):
+    assert from_file.kl_weight == KLRange(0.1, 10)
+    assert from_file.hidden == [[30], [20]]
+    for args in (from_file, expected):
         del args.check  # a partial of the parser, which is made anew
-    assert options(found) == options(expected)
+    assert options(from_file) == options(expected)
 
 
 @pytest.mark.parametrize(
@@ -107,12 +107,12 @@ FIT = build_parser()._subparsers._group_actions[0].choices["fit"]
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1), st.floats())
 def test_what_is_written_is_read_again(text, number):
     words = [f"--target={text}", f"--root={number!r}", "--hidden", "none", "7", "--standardise"]
-    found = tomllib.loads(config_text(FIT, words))
-    assert found.pop("hidden") == ["none", 7]
-    assert found.pop("standardise") is True
-    assert str(found["target"]) == text or float(found["target"]) == float(text)
-    assert float(found["root"]) == number or number != number
-    assert found.keys() == {"target", "root"}
+    content = tomllib.loads(config_text(FIT, words))
+    assert content.pop("hidden") == ["none", 7]
+    assert content.pop("standardise") is True
+    assert str(content["target"]) == text or float(content["target"]) == float(text)
+    assert float(content["root"]) == number or number != number
+    assert content.keys() == {"target", "root"}
 
 
 def test_a_run_is_made_again_by_the_file_in_its_folder(call_json, tmp_path):

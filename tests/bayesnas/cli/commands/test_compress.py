@@ -34,24 +34,24 @@ def test_the_file_gives_the_figures_that_are_printed(call, tmp_path):
     small = tmp_path / "small.bin"
     code, text, err = call(*WORDS, "--out", path, "--encode", small, "--json", "--quiet")
     assert code == 0, err
-    found = json.loads(text)
+    output = json.loads(text)
     net = load_net(path)
-    assert found["encoded"] == {"path": str(small), "bytes": small.stat().st_size}
+    assert output["encoded"] == {"path": str(small), "bytes": small.stat().st_size}
     same = bn.decode(small).state_dict()
     assert all(torch.equal(same[name], value) for name, value in net.state_dict().items())
-    assert sum(p.numel() for p in net.parameters()) == found["parameters"]
-    assert sum(p.numel() for p in net.parameters() if p.ndim > 1) == found["weights"]["after"]
-    assert found["weights"]["before"] == 30 * 8 + 8 * 2
+    assert sum(p.numel() for p in net.parameters()) == output["parameters"]
+    assert sum(p.numel() for p in net.parameters() if p.ndim > 1) == output["weights"]["after"]
+    assert output["weights"]["before"] == 30 * 8 + 8 * 2
     test = bn.data.load("breast-cancer").test  # rows as they came: the file standardises them
     with torch.no_grad():
         logits = net(test.x)
-    assert found["part"] == "test"
+    assert output["part"] == "test"
     accuracy = (logits.argmax(-1) == test.y).double().mean().item()
     nll = torch.nn.functional.cross_entropy(logits, test.y).item()
-    assert found["metrics"] == pytest.approx({"nll": nll, "accuracy": accuracy}, rel=1e-4)
-    stages = found["stages"]
+    assert output["metrics"] == pytest.approx({"nll": nll, "accuracy": accuracy}, rel=1e-4)
+    stages = output["stages"]
     (chosen,) = [stage for stage in stages if stage["chosen"]]
-    assert chosen["weights"] == found["weights"]["after"]
+    assert chosen["weights"] == output["weights"]["after"]
 
 
 @pytest.mark.slow
@@ -110,17 +110,17 @@ def test_a_run_gives_the_smallest_network_of_the_library(call, run_folder, tmp_p
     words = ["compress", run_folder / "held-out", "--kl-weights", 0.1, 1, "--out", path]
     code, text, err = call(*words, "--picture", picture, "--json")
     assert code == 0, err
-    found = json.loads(text)
+    output = json.loads(text)
     data = bn.data.load("digits", validation=0.2)
     small = bn.inference.smallest(
         bn.load(run_folder / "held-out"), data.validation, kl_weights=[0.1, 1]
     )
-    assert found["weights"]["after"] == small.weights
-    assert found["kl_weight"] == small.posterior.kl_weight
+    assert output["weights"]["after"] == small.weights
+    assert output["kl_weight"] == small.posterior.kl_weight
     net = torch.export.load(path).module()
     accuracy = (net(data.test.x).argmax(-1) == data.test.y).double().mean().item()
-    assert found["metrics"]["accuracy"] == pytest.approx(accuracy)
-    assert found["bytes"] == path.stat().st_size < 60_000  # of at most 760 numbers
+    assert output["metrics"]["accuracy"] == pytest.approx(accuracy)
+    assert output["bytes"] == path.stat().st_size < 60_000  # of at most 760 numbers
     with Image.open(picture) as image:
         image.load()
         assert len(image.getcolors(maxcolors=10**6)) > 50
@@ -146,9 +146,9 @@ def test_a_run_without_a_validation_part_is_refused(call, run_folder):
 @pytest.mark.slow
 def test_frontier_on_the_validation_part(call_json, run_folder, tmp_path):
     words = ["--kl-weights", 1, "--draws", 0, "--out", tmp_path / "f.png"]
-    found = call_json("frontier", run_folder / "held-out", "--part", "validation", *words)
+    output = call_json("frontier", run_folder / "held-out", "--part", "validation", *words)
     post = bn.load(run_folder / "held-out").at(1.0)
     validation = bn.data.load("digits", validation=0.2).validation
-    assert found["part"] == "validation"
+    assert output["part"] == "validation"
     expected = post.evaluate(validation, draws=0)["accuracy"]
-    assert found["frontier"][0]["accuracy"] == expected
+    assert output["frontier"][0]["accuracy"] == expected

@@ -43,7 +43,7 @@ def test_a_range_or_a_number():
 
 def test_fit_over_a_range_gives_the_numbers_of_the_library(call_json, runs):
     words = ["--steps", 60, "--kl-weight", "0.1:10", "--knots", 3, "--kl-warmup", 0.2]
-    found = call_json(*FIT, *words)
+    output = call_json(*FIT, *words)
     data = bn.data.load("digits")
     model = bn.models.GaussianNet(bn.nn.mlp([64, 16, 10]))
     post = bn.fit(
@@ -55,17 +55,17 @@ def test_fit_over_a_range_gives_the_numbers_of_the_library(call_json, runs):
         steps=60,
         lr=0.01,
     )
-    assert [row["kl_weight"] for row in found["frontier"]] == [0.1, 1.0, 10.0]
-    for row in found["frontier"]:
+    assert [row["kl_weight"] for row in output["frontier"]] == [0.1, 1.0, 10.0]
+    for row in output["frontier"]:
         at = post.at(row["kl_weight"])
         test, train = at.evaluate(data.test, draws=4), at.evaluate(data.train, draws=4)
         assert {name: row[name] for name in ("accuracy", "nll")} == pytest.approx(
             {name: test[name] for name in ("accuracy", "nll")}
         )
         assert (row["elbo"], row["kl"]) == pytest.approx((train["elbo"], train["kl"]))
-    assert found["part"] == "test"
-    assert found["settings"]["amortization"]["knots"] == 3
-    assert found["settings"]["kl_warmup"] == 0.2
+    assert output["part"] == "test"
+    assert output["settings"]["amortization"]["knots"] == 3
+    assert output["settings"]["kl_warmup"] == 0.2
 
 
 def test_fit_over_a_range_prints_a_row_for_each_decade(call, tmp_path):
@@ -80,8 +80,8 @@ def test_fit_over_a_range_prints_a_row_for_each_decade(call, tmp_path):
 
 @pytest.mark.parametrize("amortize", ["linear", "low-rank", "piecewise"])
 def test_the_kind_of_the_map(call_json, amortize):
-    found = call_json(*FIT, "--steps", 2, "--kl-weight", "0.5:2", "--amortize", amortize)
-    assert found["settings"]["amortization"]["kind"] == amortize
+    output = call_json(*FIT, "--steps", 2, "--kl-weight", "0.5:2", "--amortize", amortize)
+    assert output["settings"]["amortization"]["kind"] == amortize
 
 
 @pytest.mark.parametrize(
@@ -125,19 +125,19 @@ def test_prune_and_report_need_a_kl_weight_of_the_range(call, runs):
 
 def test_prune_at_a_kl_weight(call_json, runs, tmp_path):
     words = ["--fraction", 0.5, "--kl-weight", 2, "--draws", 4, "--out", tmp_path / "half"]
-    found = call_json("prune", runs / "all", *words)
+    output = call_json("prune", runs / "all", *words)
     expected = bn.load(runs / "all").at(2.0).prune(fraction=0.5)
     data = bn.data.load("digits")
-    assert found["metrics"]["after"] == expected.evaluate(data.test, draws=4)
+    assert output["metrics"]["after"] == expected.evaluate(data.test, draws=4)
     loaded = bn.load(tmp_path / "half")
     assert loaded.kl_weight == 2
-    assert loaded.evaluate(data.test, draws=4) == found["metrics"]["after"]
+    assert loaded.evaluate(data.test, draws=4) == output["metrics"]["after"]
 
 
 @pytest.mark.slow
 def test_report_at_a_kl_weight_says_so(call_json, runs):
-    found = call_json("report", runs / "all", "--kl-weight", 2, "--draws", 4)
-    assert "at KL weight λ = 2, of one fit over λ = 0.1…10." in found["caption"]
+    output = call_json("report", runs / "all", "--kl-weight", 2, "--draws", 4)
+    assert "at KL weight λ = 2, of one fit over λ = 0.1…10." in output["caption"]
     assert "of one fit" not in call_json("report", runs / "one", "--draws", 4)["caption"]
 
 
@@ -153,18 +153,18 @@ def test_a_run_at_one_kl_weight_has_no_other(call, call_json, runs):
 
 def test_frontier_measures_on_the_parts_it_names(call_json, runs, tmp_path):
     words = ["--kl-weights", 0.1, 3, "--separate", runs / "one", "--draws", 4]
-    found = call_json(
+    output = call_json(
         "frontier", runs / "all", *words, "--csv", tmp_path / "f.csv", "--threshold", 0.8
     )
     data, post = bn.data.load("digits"), bn.load(runs / "all")
     test = post.frontier([0.1, 3], data.test, draws=4, threshold=0.8)
     train = post.frontier([0.1, 3], data.train, draws=4)
-    assert [row["kl_weight"] for row in found["frontier"]] == [0.1, 3]
+    assert [row["kl_weight"] for row in output["frontier"]] == [0.1, 3]
     for name in MEASURES:
-        assert [row[name] for row in found["frontier"]] == test[name].values.tolist()
+        assert [row[name] for row in output["frontier"]] == test[name].values.tolist()
     for name in ("elbo", "kl", "expected_log_lik"):
-        assert [row[name] for row in found["frontier"]] == train[name].values.tolist()
-    (separate,) = found["separate"]
+        assert [row[name] for row in output["frontier"]] == train[name].values.tolist()
+    (separate,) = output["separate"]
     one = bn.load(runs / "one")
     assert separate["run"] == str(runs / "one")
     assert separate["accuracy"] == one.evaluate(data.test, draws=4)["accuracy"]
@@ -174,7 +174,7 @@ def test_frontier_measures_on_the_parts_it_names(call_json, runs, tmp_path):
     with (tmp_path / "f.csv").open() as stream:
         rows = list(csv.DictReader(stream))
     assert [row["run"] for row in rows] == [str(runs / "all")] * 2 + [str(runs / "one")]
-    assert float(rows[1]["elbo"]) == found["frontier"][1]["elbo"]
+    assert float(rows[1]["elbo"]) == output["frontier"][1]["elbo"]
     with Image.open(runs / "all" / "frontier.png") as picture:
         assert picture.width > 1000
 
@@ -185,8 +185,8 @@ def test_frontier_prints_thirteen_kl_weights_by_default(call, runs, tmp_path):
     first, header, *rows, last = out.splitlines()
     assert "test part" in first
     assert "kept" in header
-    found = np.array([float(row.split()[0]) for row in rows])
-    np.testing.assert_allclose(found, np.geomspace(0.1, 10, 13), rtol=1e-3)
+    kl_weights = np.array([float(row.split()[0]) for row in rows])
+    np.testing.assert_allclose(kl_weights, np.geomspace(0.1, 10, 13), rtol=1e-3)
     assert last == f"picture: {tmp_path / 'f.pdf'}"
     assert (tmp_path / "f.pdf").read_bytes().startswith(b"%PDF")
 

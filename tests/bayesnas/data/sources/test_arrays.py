@@ -57,11 +57,11 @@ def test_each_class_is_held_out_in_proportion():
 
 
 def test_the_seed_decides_the_split():
-    def held(seed):
+    def held_out(seed):
         return rows_of(from_arrays(X, LABELS, seed=seed).test)
 
-    assert held(0) == held(0)
-    assert held(0) != held(1)
+    assert held_out(0) == held_out(0)
+    assert held_out(0) != held_out(1)
 
 
 def test_zero_means_no_such_part():

@@ -30,9 +30,9 @@ def test_rows_are_those_of_numpy(tmp_path, way, dtype):
     some = FileRows(np.load(tmp_path / "a.npy", mmap_mode="r")[5:15])
     assert (len(whole), len(some)) == (20, 10)
     assert (whole._mapped is not None) == (way == "mapped")
-    for found, expected in ((whole[rows], array[[3, 19, 0, 3]]), (some[rows[::3]], array[[8, 8]])):
-        assert np.array_equal(found.numpy(), expected)
-        assert found.shape == expected.shape
+    for read, expected in ((whole[rows], array[[3, 19, 0, 3]]), (some[rows[::3]], array[[8, 8]])):
+        assert np.array_equal(read.numpy(), expected)
+        assert read.shape == expected.shape
 
 
 def test_another_process_opens_the_file_anew(tmp_path, way):

@@ -104,8 +104,8 @@ def test_an_iterable_is_gone_through_to_where_it_is_asked_for(xy):
     split = bn.data.from_dataset(passes, classes=3, n=40)
     passes.epochs.clear()
     for epoch, rows in ((2, range(8, 12)), (2, range(12, 16)), (2, range(4)), (3, range(4, 6))):
-        found, _ = split.read(Wanted(0, epoch, torch.tensor(rows)))
-        assert torch.equal(found, x[list(rows)])
+        read, _ = split.read(Wanted(0, epoch, torch.tensor(rows)))
+        assert torch.equal(read, x[list(rows)])
     assert passes.epochs == [2, 2, 3]
 
 

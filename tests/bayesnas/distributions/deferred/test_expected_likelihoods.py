@@ -20,28 +20,30 @@ def double(value: float) -> torch.Tensor:
 
 @pytest.mark.parametrize("variance", [0.0, 0.3, 4.0])
 def test_expected_normal_equals_quadrature(variance: float) -> None:
-    found = ExpectedNormal(double(0.4), variance, 2.5).log_prob(double(1.3)).item()
+    log_prob = ExpectedNormal(double(0.4), variance, 2.5).log_prob(double(1.3)).item()
     if variance == 0:
-        assert found == pytest.approx(Normal(0.4, 2.5**-0.5).log_prob(double(1.3)).item())
+        assert log_prob == pytest.approx(Normal(0.4, 2.5**-0.5).log_prob(double(1.3)).item())
         return
-    law = scipy.stats.norm(0.4, math.sqrt(variance))
-    expected, _ = quad(lambda f: law.pdf(f) * scipy.stats.norm.logpdf(1.3, f, 2.5**-0.5), -20, 20)
-    assert found == pytest.approx(expected)
+    q = scipy.stats.norm(0.4, math.sqrt(variance))
+    expected, _ = quad(lambda f: q.pdf(f) * scipy.stats.norm.logpdf(1.3, f, 2.5**-0.5), -20, 20)
+    assert log_prob == pytest.approx(expected)
 
 
 def test_expected_normal_over_a_random_precision() -> None:
     gamma = Gamma(double(3.0), double(2.0))
     log_mean = (gamma.concentration.digamma() - gamma.rate.log()).item()
-    found = ExpectedNormal(double(0.4), 0.3, gamma.mean, double(log_mean))
-    law = scipy.stats.gamma(3.0, scale=0.5)
+    expected_normal = ExpectedNormal(double(0.4), 0.3, gamma.mean, double(log_mean))
+    prior = scipy.stats.gamma(3.0, scale=0.5)
     expected, _ = quad(
-        lambda t: law.pdf(t) * (0.5 * math.log(t / 2 / math.pi) - 0.5 * t * (0.9**2 + 0.3)), 0, 50
+        lambda t: prior.pdf(t) * (0.5 * math.log(t / 2 / math.pi) - 0.5 * t * (0.9**2 + 0.3)),
+        0,
+        50,
     )
-    assert found.log_prob(double(1.3)).item() == pytest.approx(expected)
+    assert expected_normal.log_prob(double(1.3)).item() == pytest.approx(expected)
     torch.manual_seed(0)
-    draws = found.sample(torch.Size([20000]))
+    draws = expected_normal.sample(torch.Size([20000]))
     assert draws.var().item() == pytest.approx(0.3 + 1 / 1.5, rel=0.05)
-    assert found.variance.item() == pytest.approx(0.3 + 1 / 1.5)
+    assert expected_normal.variance.item() == pytest.approx(0.3 + 1 / 1.5)
 
 
 @pytest.mark.parametrize("loc", [-6.0, 0.0, 2.0])
@@ -59,8 +61,8 @@ def test_expected_bernoulli_equals_quadrature(loc: float, variance: float) -> No
             if v == 0:
                 total += weight * function(m)
                 continue
-            law = scipy.stats.norm(m, math.sqrt(v))
-            total += weight * quad(lambda f, law=law: law.pdf(f) * function(f), m - 30, m + 30)[0]
+            q = scipy.stats.norm(m, math.sqrt(v))
+            total += weight * quad(lambda f, q=q: q.pdf(f) * function(f), m - 30, m + 30)[0]
         return total
 
     assert mixture.mean.item() == pytest.approx(average(expit), abs=1e-5)
@@ -71,7 +73,7 @@ def test_expected_bernoulli_equals_quadrature(loc: float, variance: float) -> No
 
 def test_gradients_are_finite_where_a_variance_is_zero() -> None:
     variance = torch.zeros(1, 1, requires_grad=True)
-    law = ExpectedBernoulli(torch.ones(1), torch.ones(1, 1), variance)
-    law.log_prob(torch.ones(1)).sum().backward()
+    bernoulli = ExpectedBernoulli(torch.ones(1), torch.ones(1, 1), variance)
+    bernoulli.log_prob(torch.ones(1)).sum().backward()
     assert variance.grad is not None
     assert torch.isfinite(variance.grad).all()

@@ -68,23 +68,23 @@ def test_the_divergence_from_a_beta_equals_quadrature(
         return log_q - log_p + special.betaln(other_a, other_b)
 
     p = Beta(torch.tensor(other_a, dtype=torch.float64), torch.tensor(other_b, dtype=torch.float64))
-    found = kl_divergence(kumaraswamy(a, b), p)
+    kl = kl_divergence(kumaraswamy(a, b), p)
     exact = expectation(a, b, log_ratio)
-    assert float(found) == pytest.approx(exact, rel=1e-5, abs=1e-6)
+    assert float(kl) == pytest.approx(exact, rel=1e-5, abs=1e-6)
 
 
 def test_the_divergence_is_exact_where_both_are_one_family() -> None:
     """Kumaraswamy(a, 1) is Beta(a, 1), Kumaraswamy(1, b) is Beta(1, b)."""
-    found = kl_divergence(kumaraswamy(3.0, 1.0), Beta(torch.tensor(2.0).double(), 1.0))
+    kl = kl_divergence(kumaraswamy(3.0, 1.0), Beta(torch.tensor(2.0).double(), 1.0))
     exact = kl_divergence(
         Beta(torch.tensor(3.0).double(), 1.0), Beta(torch.tensor(2.0).double(), 1.0)
     )
-    assert float(found) == pytest.approx(float(exact), abs=1e-12)
-    found = kl_divergence(kumaraswamy(1.0, 3.0), Beta(torch.tensor(1.0).double(), 0.4))
+    assert float(kl) == pytest.approx(float(exact), abs=1e-12)
+    kl = kl_divergence(kumaraswamy(1.0, 3.0), Beta(torch.tensor(1.0).double(), 0.4))
     exact = kl_divergence(
         Beta(torch.tensor(1.0).double(), 3.0), Beta(torch.tensor(1.0).double(), 0.4)
     )
-    assert float(found) == pytest.approx(float(exact), rel=1e-6)
+    assert float(kl) == pytest.approx(float(exact), rel=1e-6)
 
 
 def test_the_divergence_has_gradients() -> None:
@@ -208,5 +208,5 @@ def test_the_divergence_from_the_prior_of_a_stick_break_in_single_precision(b: f
     a, other = 2.0, 5.0
     harmonic = special.digamma(b + 1) + 0.5772156649015329
     expected = (other / a - 1) * harmonic + math.log(a * b / other) + 1 / b - 1
-    found = kl_divergence(Kumaraswamy(torch.tensor(a), torch.tensor(b)), Beta(other, 1.0))
-    assert float(found) == pytest.approx(expected, rel=1e-6)
+    kl = kl_divergence(Kumaraswamy(torch.tensor(a), torch.tensor(b)), Beta(other, 1.0))
+    assert float(kl) == pytest.approx(expected, rel=1e-6)

@@ -23,11 +23,11 @@ DRAWS = 100_000
 PARAMETERS = [(1.0, 2.0), (3.0, 0.5), (0.7, 1.0), (5.0, 8.0)]
 
 
-def assert_mean(found: Tensor, expected: float, what: str) -> None:
+def assert_mean(draws: Tensor, expected: float, what: str) -> None:
     """Within three standard errors of the mean of draws."""
-    found = found.double()
-    error = float(found.std()) / math.sqrt(len(found))
-    assert abs(float(found.mean()) - expected) < 5.5 * error, what
+    draws = draws.double()
+    error = float(draws.std()) / math.sqrt(len(draws))
+    assert abs(float(draws.mean()) - expected) < 5.5 * error, what
 
 
 def in_double(value: float) -> Tensor:
@@ -84,8 +84,8 @@ def test_the_frequencies_of_left_ordered_forms(mass: float, concentration: float
     """Of the eight most probable classes."""
     buffet = IndianBuffet(mass, concentration, 3)
     z = buffet.sample_left_ordered(torch.Size([DRAWS]))
-    found, counts = z.flatten(1).unique(dim=0, return_counts=True)
-    chances = buffet.log_prob(found.unflatten(1, z.shape[1:])).exp().double()
+    forms, counts = z.flatten(1).unique(dim=0, return_counts=True)
+    chances = buffet.log_prob(forms.unflatten(1, z.shape[1:])).exp().double()
     expected, often = chances.topk(8)
     error = (expected * (1 - expected) / DRAWS).sqrt()
     assert float(expected.min()) * DRAWS > 100

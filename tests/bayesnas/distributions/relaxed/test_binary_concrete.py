@@ -36,8 +36,8 @@ def test_density_moments_and_entropy_equal_scipys_logistic(
 def test_draws_follow_the_density() -> None:
     torch.manual_seed(0)
     draws = concrete(0.3, -1.0).sample(torch.Size([20000]))
-    law = scipy.stats.logistic(loc=-1.0 / 0.3, scale=1 / 0.3)
-    assert scipy.stats.kstest(draws.numpy(), law.cdf).pvalue > 0.01
+    logistic = scipy.stats.logistic(loc=-1.0 / 0.3, scale=1 / 0.3)
+    assert scipy.stats.kstest(draws.numpy(), logistic.cdf).pvalue > 0.01
 
 
 @pytest.mark.parametrize("first", LOGITS)
@@ -83,8 +83,8 @@ def test_log_density_is_finite_in_float32_where_torchs_is_not() -> None:
     logits = torch.tensor(0.0)
     ours = BinaryConcrete(0.1, logits=logits).log_prob(value)
     assert torch.isinf(LogitRelaxedBernoulli(torch.tensor(0.1), logits=logits).log_prob(value)[0])
-    law = scipy.stats.logistic(scale=10.0)
-    assert np.allclose(ours, law.logpdf(value.numpy()), rtol=1e-6)
+    logistic = scipy.stats.logistic(scale=10.0)
+    assert np.allclose(ours, logistic.logpdf(value.numpy()), rtol=1e-6)
 
 
 def test_draws_and_densities_are_finite_at_low_temperatures() -> None:

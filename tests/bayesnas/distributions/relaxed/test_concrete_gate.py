@@ -12,9 +12,9 @@ LOGITS = torch.tensor([-1.0, 0.0, 2.0])
 
 def test_the_density_is_that_of_torch_where_that_is_finite():
     x = torch.tensor([[0.1, 0.5, 0.9]]).T
-    found = ConcreteGate(0.7, logits=LOGITS).log_prob(x)
+    log_prob = ConcreteGate(0.7, logits=LOGITS).log_prob(x)
     expected = RelaxedBernoulli(torch.tensor(0.7), logits=LOGITS).log_prob(x)
-    assert torch.allclose(found, expected, atol=1e-5)
+    assert torch.allclose(log_prob, expected, atol=1e-5)
 
 
 def test_draws_are_those_of_the_binary_concrete():
@@ -23,10 +23,10 @@ def test_draws_are_those_of_the_binary_concrete():
     torch.manual_seed(0)
     logits = BinaryConcrete(0.05, logits=LOGITS).rsample((4000,))
     assert torch.equal(gates, logits.sigmoid().clamp(torch.finfo().tiny, 1 - torch.finfo().eps / 2))
-    found = ConcreteGate(0.05, logits=LOGITS).log_prob(gates)
+    log_prob = ConcreteGate(0.05, logits=LOGITS).log_prob(gates)
     jacobian = nn_logsigmoid(logits) + nn_logsigmoid(-logits)
     expected = BinaryConcrete(0.05, logits=LOGITS).log_prob(logits) - jacobian
-    assert torch.allclose(found, expected, rtol=1e-5, atol=1e-4)
+    assert torch.allclose(log_prob, expected, rtol=1e-5, atol=1e-4)
 
 
 def nn_logsigmoid(x):

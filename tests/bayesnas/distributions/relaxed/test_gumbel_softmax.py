@@ -34,26 +34,26 @@ def test_the_density_is_torchs_away_from_the_vertices(temperature):
 
 
 def test_the_density_integrates_to_one():
-    law = relaxed(0.8, 0.5, -0.5, 0.0)
+    distribution = relaxed(0.8, 0.5, -0.5, 0.0)
 
     axis = torch.linspace(-60, 60, 401, dtype=DOUBLE)  # trapezoidal in logits of broken sticks
     u, v = torch.meshgrid(axis, axis, indexing="ij")
     s, t = u.sigmoid(), v.sigmoid()
     x = torch.stack([s, (1 - s) * t, (-u).sigmoid() * (-v).sigmoid()], -1)
     area = s * (-u).sigmoid() ** 2 * t * (-v).sigmoid() * (axis[1] - axis[0]) ** 2
-    assert (law.log_prob(x).exp() * area).sum().item() == pytest.approx(1.0, abs=1e-6)
+    assert (distribution.log_prob(x).exp() * area).sum().item() == pytest.approx(1.0, abs=1e-6)
 
 
 @pytest.mark.parametrize("temperature", [0.05, 0.5, 1.0, 20.0])
 def test_draws_lie_in_the_simplex_and_the_argmax_follows_the_weights(temperature):
     torch.manual_seed(1)
-    law = relaxed(temperature, 0.0, 1.0, -1.0, 0.5, dtype=torch.float32)
-    draws = law.sample((20_000,))
+    distribution = relaxed(temperature, 0.0, 1.0, -1.0, 0.5, dtype=torch.float32)
+    draws = distribution.sample((20_000,))
     assert (draws > 0).all()
     assert torch.allclose(draws.sum(-1), torch.ones(20_000), atol=1e-5)
     share = torch.nn.functional.one_hot(draws.argmax(-1), 4).double().mean(0)
     expected = torch.tensor([0.0, 1.0, -1.0, 0.5], dtype=DOUBLE).softmax(0)
-    assert torch.allclose(law.probs.double(), expected, atol=1e-6)
+    assert torch.allclose(distribution.probs.double(), expected, atol=1e-6)
     assert ((share - expected).abs() < 5.5 * (expected * (1 - expected) / 20_000).sqrt()).all()
 
 
@@ -139,7 +139,7 @@ def test_the_kl_of_a_million_draws():
 
 def test_the_kl_bounds_that_of_the_categoricals():
     q, p = relaxed(0.4, 1.0, 0.0, -2.0), relaxed(0.4, 0.0, 0.3, 2.0)
-    exact = kl_divergence(*(torch.distributions.Categorical(logits=law.logits) for law in (q, p)))
+    exact = kl_divergence(*(torch.distributions.Categorical(logits=each.logits) for each in (q, p)))
     assert exact < kl_divergence(q, p)
 
 
@@ -201,10 +201,10 @@ def test_a_temperature_for_each_distribution():
 
 
 def test_expanding_keeps_parameters_and_the_closed_form():
-    law = relaxed(0.25, 1.0, 2.0)
-    wide = law.expand(torch.Size([3]))
+    distribution = relaxed(0.25, 1.0, 2.0)
+    wide = distribution.expand(torch.Size([3]))
     assert wide.batch_shape == (3,)
-    assert torch.equal(wide.logits[1], law.logits)
+    assert torch.equal(wide.logits[1], distribution.logits)
     assert torch.allclose(kl_divergence(wide, wide), torch.zeros(3, dtype=DOUBLE))
     spread = GumbelSoftmax(torch.ones(2, 1), logits=torch.zeros(2, 3)).expand(torch.Size([5, 2]))
     assert spread.rsample().shape == (5, 2, 3)
@@ -244,17 +244,17 @@ def test_the_bound_falls_back_to_the_log_ratio_at_the_draw():
 
 
 def test_a_recorded_fit_at_two_temperatures_equals_the_eager_one():
-    """The recorded step carries the logarithms too, and finds the informative column."""
+    """The traced step carries the logarithms too, and finds the informative column."""
     torch.manual_seed(9)
     x = torch.randn(200, 16)
     y = x[:, 3] + 0.1 * torch.randn(200)
-    found = []
+    fitted_logits = []
     for compile in ("trace", False):
         post = bn.fit(pair(1.0, 0.5), (x, y), steps=80, lr=0.1, compile=compile, progress=False)
         (logits,) = [p.detach() for p in post.model.parameters() if p.shape == (16,)]
-        found.append(logits)
-    assert torch.allclose(*found, atol=1e-3)
-    assert found[0].argmax() == 3
+        fitted_logits.append(logits)
+    assert torch.allclose(*fitted_logits, atol=1e-3)
+    assert fitted_logits[0].argmax() == 3
 
 
 @pytest.mark.parametrize("temperature", [0.0, -1.0, float("nan"), float("inf")])
@@ -271,11 +271,11 @@ def test_a_tensor_of_temperatures_is_checked():
 
 
 def test_points_off_the_simplex_and_single_classes_are_refused():
-    law = GumbelSoftmax(1.0, logits=torch.zeros(3), validate_args=True)
+    distribution = GumbelSoftmax(1.0, logits=torch.zeros(3), validate_args=True)
     for wrong in ([0.5, 0.2, 0.2], [1.5, -0.5, 0.0]):
         with pytest.raises(ValueError, match="lie on the simplex"):
-            law.log_prob(torch.tensor(wrong))
+            distribution.log_prob(torch.tensor(wrong))
     with pytest.raises(ValueError, match=r"value must be \[..., 3\]"):
-        law.log_prob(torch.tensor([0.5, 0.5]))
+        distribution.log_prob(torch.tensor([0.5, 0.5]))
     with pytest.raises(ValueError, match="K >= 2"):
         GumbelSoftmax(1.0, logits=torch.zeros(1))

@@ -22,14 +22,14 @@ def gate(logit: float, temperature: float = 2 / 3, stretch=(-0.1, 1.1)) -> HardC
     return HardConcrete(temperature, logits=logits, stretch=stretch)
 
 
-def log_prob(found: HardConcrete, z: float) -> float:
-    return found.log_prob(torch.tensor(z, dtype=torch.float64)).item()
+def log_prob(q: HardConcrete, z: float) -> float:
+    return q.log_prob(torch.tensor(z, dtype=torch.float64)).item()
 
 
-def expectation(found: HardConcrete, f) -> float:
+def expectation(q: HardConcrete, f) -> float:
     """Σ over the atoms plus an integral over (0, 1)."""
-    interior = quad(lambda z: math.exp(log_prob(found, z)) * f(z), 0, 1, epsabs=1e-11, limit=200)
-    return interior[0] + sum(math.exp(log_prob(found, z)) * f(z) for z in (0.0, 1.0))
+    interior = quad(lambda z: math.exp(log_prob(q, z)) * f(z), 0, 1, epsabs=1e-11, limit=200)
+    return interior[0] + sum(math.exp(log_prob(q, z)) * f(z) for z in (0.0, 1.0))
 
 
 @pytest.mark.parametrize(("temperature", "stretch"), SHAPES)
@@ -37,35 +37,35 @@ def expectation(found: HardConcrete, f) -> float:
 def test_atoms_and_density_sum_to_one_and_give_the_moments(
     logit: float, temperature: float, stretch: tuple[float, float]
 ) -> None:
-    found = gate(logit, temperature, stretch)
-    mean = expectation(found, lambda z: z)
-    assert expectation(found, lambda z: 1.0) == pytest.approx(1.0, abs=1e-9)
-    assert found.mean.item() == pytest.approx(mean, abs=1e-7)
-    square = expectation(found, lambda z: z * z)
-    assert found.variance.item() == pytest.approx(square - mean**2, abs=1e-7)
+    q = gate(logit, temperature, stretch)
+    mean = expectation(q, lambda z: z)
+    assert expectation(q, lambda z: 1.0) == pytest.approx(1.0, abs=1e-9)
+    assert q.mean.item() == pytest.approx(mean, abs=1e-7)
+    square = expectation(q, lambda z: z * z)
+    assert q.variance.item() == pytest.approx(square - mean**2, abs=1e-7)
 
 
 @pytest.mark.parametrize("logit", LOGITS)
 def test_probabilities_of_the_ends_are_those_of_the_reference(logit: float) -> None:
-    found = gate(logit)
+    q = gate(logit)
     zero = 1 / (1 + math.exp(-(2 / 3 * math.log(0.1 / 1.1) - logit)))
     one = 1 / (1 + math.exp(-(logit - 2 / 3 * math.log(1.1 / 0.1))))
-    assert found.prob_zero.item() == pytest.approx(zero, rel=1e-12)
-    assert found.prob_one.item() == pytest.approx(one, rel=1e-12)
-    assert found.prob_active.item() == pytest.approx(1 - zero, rel=1e-12)
+    assert q.prob_zero.item() == pytest.approx(zero, rel=1e-12)
+    assert q.prob_one.item() == pytest.approx(one, rel=1e-12)
+    assert q.prob_active.item() == pytest.approx(1 - zero, rel=1e-12)
     s = 1 / (1 + math.exp(-logit))
-    assert found.test_gate.item() == pytest.approx(min(1, max(0, s * 1.2 - 0.1)), abs=1e-12)
+    assert q.test_gate.item() == pytest.approx(min(1, max(0, s * 1.2 - 0.1)), abs=1e-12)
 
 
 def test_draws_have_the_atoms_and_the_mean() -> None:
     torch.manual_seed(0)
-    found = gate(-0.5)
-    draws = found.sample(torch.Size([40000]))
-    for value, probability in ((0, found.prob_zero), (1, found.prob_one)):
+    q = gate(-0.5)
+    draws = q.sample(torch.Size([40000]))
+    for value, probability in ((0, q.prob_zero), (1, q.prob_one)):
         assert abs((draws == value).double().mean() - probability) < 5.5 * math.sqrt(0.25 / 40000)
-    below = quad(lambda z: math.exp(log_prob(found, z)), 0, 0.5)[0] + found.prob_zero.item()
+    below = quad(lambda z: math.exp(log_prob(q, z)), 0, 0.5)[0] + q.prob_zero.item()
     assert abs((draws < 0.5).double().mean() - below) < 5.5 * math.sqrt(0.25 / 40000)
-    assert abs(draws.mean() - found.mean) < 5.5 * draws.std() / math.sqrt(40000)
+    assert abs(draws.mean() - q.mean) < 5.5 * draws.std() / math.sqrt(40000)
 
 
 @pytest.mark.parametrize(("temperature", "stretch"), SHAPES)
@@ -99,10 +99,10 @@ def test_other_shapes_have_no_closed_form() -> None:
 
 def test_log_prob_and_draws_are_finite_in_float32() -> None:
     torch.manual_seed(0)
-    found = HardConcrete(0.05, logits=torch.linspace(-60, 60, 25), stretch=(-1e-3, 1.001))
-    draws = found.rsample(torch.Size([1000]))
+    q = HardConcrete(0.05, logits=torch.linspace(-60, 60, 25), stretch=(-1e-3, 1.001))
+    draws = q.rsample(torch.Size([1000]))
     assert ((draws >= 0) & (draws <= 1)).all()
-    assert torch.isfinite(found.log_prob(draws)).all()
+    assert torch.isfinite(q.log_prob(draws)).all()
 
 
 def test_gradients_reach_the_logits_of_open_gates() -> None:

@@ -38,11 +38,11 @@ def test_density_and_map_are_those_of_torchs_transforms(domain, transform):
 
 @pytest.mark.parametrize("domain", ["cube", "simplex"])
 def test_the_density_of_one_coordinate_integrates_to_one(domain):
-    law = LogitNormal(LOC[:1], SCALE[:1], domain=domain)
+    distribution = LogitNormal(LOC[:1], SCALE[:1], domain=domain)
 
     def density(x):
         point = [x] if domain == "cube" else [x, 1 - x]
-        return law.log_prob(torch.tensor(point, dtype=DOUBLE)).exp().item()
+        return distribution.log_prob(torch.tensor(point, dtype=DOUBLE)).exp().item()
 
     assert quad(density, 0, 1)[0] == pytest.approx(1.0, abs=1e-6)
 
@@ -50,16 +50,16 @@ def test_the_density_of_one_coordinate_integrates_to_one(domain):
 @pytest.mark.parametrize("domain", ["cube", "simplex"])
 def test_wide_draws_stay_inside_with_a_finite_density_in_float32(domain):
     torch.manual_seed(1)
-    law = LogitNormal(torch.zeros(15), torch.tensor(200.0), domain=domain, validate_args=True)
-    draws = law.sample((2000,))
+    q = LogitNormal(torch.zeros(15), torch.tensor(200.0), domain=domain, validate_args=True)
+    draws = q.sample((2000,))
     assert (draws > 0).all()
     assert (draws.amax(-1) <= 1).all()
     if domain == "cube":
         assert (draws < 1).all()
     else:
         assert torch.allclose(draws.sum(-1), torch.ones(2000), atol=1e-5)
-    assert law.log_prob(draws).isfinite().all()
-    assert law.log_prob(draws.clone()).isfinite().all()
+    assert q.log_prob(draws).isfinite().all()
+    assert q.log_prob(draws.clone()).isfinite().all()
 
 
 def test_a_narrow_base_gives_a_vertex_or_the_centre():
@@ -89,16 +89,16 @@ def test_two_domains_have_no_divergence():
 @pytest.mark.parametrize("domain", ["cube", "simplex"])
 def test_the_mean_equals_that_of_a_million_draws(domain):
     torch.manual_seed(5)
-    law = LogitNormal(LOC, SCALE, domain=domain)
-    draws = law.sample((1_000_000,))
-    assert ((law.mean - draws.mean(0)).abs() < 5.5 * draws.std(0) / 1000).all()
+    distribution = LogitNormal(LOC, SCALE, domain=domain)
+    draws = distribution.sample((1_000_000,))
+    assert ((distribution.mean - draws.mean(0)).abs() < 5.5 * draws.std(0) / 1000).all()
 
 
 def test_a_gumbel_softmax_scores_its_draws_exactly():
     """Both use ln x, so a draw that rounds to a vertex has a finite, exact density."""
     torch.manual_seed(3)
-    law = LogitNormal(torch.zeros(3), torch.tensor(60.0), domain="simplex")
-    draws = law.sample((1000,))
+    distribution = LogitNormal(torch.zeros(3), torch.tensor(60.0), domain="simplex")
+    draws = distribution.sample((1000,))
     prior = GumbelSoftmax(0.5, logits=torch.zeros(4))
     exact = GumbelSoftmax(0.5, logits=torch.zeros(4, dtype=DOUBLE))
     expected = exact.log_prob(simplex_point(log_of(draws).double().log_softmax(-1)))
@@ -112,11 +112,11 @@ def test_reparameterised_gradients_match_quadrature():
     loc = torch.full((200_000,), 0.5, dtype=DOUBLE, requires_grad=True)
     x = LogitNormal(loc, torch.tensor(0.7, dtype=DOUBLE)).rsample()
     (each,) = torch.autograd.grad(x.sum(), loc)
-    law = Normal(torch.tensor(0.5, dtype=DOUBLE), torch.tensor(0.7, dtype=DOUBLE))
+    normal = Normal(torch.tensor(0.5, dtype=DOUBLE), torch.tensor(0.7, dtype=DOUBLE))
 
     def integrand(z):
         z = torch.tensor(z, dtype=DOUBLE)
-        return (law.log_prob(z).exp() * z.sigmoid() * (-z).sigmoid()).item()
+        return (normal.log_prob(z).exp() * z.sigmoid() * (-z).sigmoid()).item()
 
     expected = quad(integrand, -6, 7)[0]
     assert abs(each.mean().item() - expected) < 5.5 * each.std().item() / 200_000**0.5
@@ -133,6 +133,6 @@ def test_bad_arguments_are_named():
         LogitNormal(LOC, SCALE, domain="ball")
     with pytest.raises(ValueError, match="loc must be"):
         LogitNormal(torch.tensor(0.0), torch.tensor(1.0), domain="simplex")
-    law = LogitNormal(LOC, SCALE, domain="simplex", validate_args=True)
+    distribution = LogitNormal(LOC, SCALE, domain="simplex", validate_args=True)
     with pytest.raises(ValueError, match="lie in the simplex"):
-        law.log_prob(torch.full((4,), 0.5))
+        distribution.log_prob(torch.full((4,), 0.5))

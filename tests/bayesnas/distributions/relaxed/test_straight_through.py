@@ -25,9 +25,9 @@ def test_the_gradient_of_a_quadratic_is_that_of_the_enumeration():
     torch.manual_seed(0)
     rows = logits.expand(100_000, 3)
     draws = StraightThroughOneHot(logits=rows).rsample()
-    (found,) = torch.autograd.grad(quadratic(draws).sum(), rows)
-    error = found.std(0) / 100_000**0.5
-    assert ((found.mean(0) - expected).abs() < 5.5 * error).all()
+    (gradients,) = torch.autograd.grad(quadratic(draws).sum(), rows)
+    error = gradients.std(0) / 100_000**0.5
+    assert ((gradients.mean(0) - expected).abs() < 5.5 * error).all()
     # The plain straight-through estimator is off by many standard errors here.
     probs = rows.softmax(-1)
     plain = draws.detach() + probs - probs.detach()
@@ -41,8 +41,8 @@ def test_the_gradient_of_a_bernoulli_is_that_of_the_enumeration():
     torch.manual_seed(0)
     rows = logits.expand(100_000)
     draws = StraightThroughBernoulli(logits=rows).rsample()
-    (found,) = torch.autograd.grad((draws + 2 * draws.square()).sum(), rows)
-    assert abs(found.mean() - expected) < 5.5 * found.std() / 100_000**0.5
+    (gradients,) = torch.autograd.grad((draws + 2 * draws.square()).sum(), rows)
+    assert abs(gradients.mean() - expected) < 5.5 * gradients.std() / 100_000**0.5
 
 
 @pytest.mark.parametrize("scale", [1.0, 30.0])
@@ -66,8 +66,8 @@ def test_density_and_divergence_are_those_of_the_plain_distributions():
     ):
         value = torch.tensor([0.0, 1.0, 0.0])
         assert torch.equal(ours(logits=q).log_prob(value), plain(logits=q).log_prob(value))
-        found = kl_divergence(ours(logits=q), ours(logits=p))
-        assert torch.allclose(found, kl_divergence(plain(logits=q), plain(logits=p)))
+        kl = kl_divergence(ours(logits=q), ours(logits=p))
+        assert torch.allclose(kl, kl_divergence(plain(logits=q), plain(logits=p)))
         assert (
             ours(logits=q).expand((2, 3) if ours is StraightThroughBernoulli else (2,)).has_rsample
         )
@@ -87,7 +87,7 @@ def test_divergences_stay_finite_where_probabilities_round_to_zero():
 
 @pytest.mark.parametrize("logit", [-60.0, -3.0, 20.0, 60.0])
 def test_the_variance_where_a_probability_rounds_to_1(logit: float) -> None:
-    found = float(StraightThroughBernoulli(logits=torch.tensor(logit)).variance)
-    assert found == pytest.approx(
+    variance = float(StraightThroughBernoulli(logits=torch.tensor(logit)).variance)
+    assert variance == pytest.approx(
         math.exp(-abs(logit)) / (1 + math.exp(-abs(logit))) ** 2, rel=1e-5
     )

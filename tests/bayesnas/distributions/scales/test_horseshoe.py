@@ -22,8 +22,8 @@ def test_the_published_values() -> None:
 
 def test_scaled_e1_equals_scipys() -> None:
     x = np.geomspace(1e-300, 600, 400)
-    found = log_scaled_e1(torch.tensor(np.log(x))).numpy()
-    assert found == pytest.approx(np.log(special.exp1(x)) + x, abs=1e-12)
+    ours = log_scaled_e1(torch.tensor(np.log(x))).numpy()
+    assert ours == pytest.approx(np.log(special.exp1(x)) + x, abs=1e-12)
 
 
 @pytest.mark.parametrize("scale", [0.01, 1.0, 30.0])
@@ -37,8 +37,8 @@ def test_it_is_the_marginal_of_a_gaussian_with_a_half_cauchy_scale(scale: float)
         exact = sum(
             integrate.quad(joint, a, a + 2, epsabs=0, epsrel=1e-10)[0] for a in range(-20, 24, 2)
         )
-        found = Horseshoe(scale).log_prob(torch.tensor(-w, dtype=torch.float64)).exp()
-        assert float(found) == pytest.approx(exact, rel=1e-6)
+        density = Horseshoe(scale).log_prob(torch.tensor(-w, dtype=torch.float64)).exp()
+        assert float(density) == pytest.approx(exact, rel=1e-6)
 
 
 def test_it_is_finite_for_tiny_and_huge_values_in_single_precision() -> None:
@@ -79,8 +79,8 @@ def test_published_kls_of_the_decomposition() -> None:
     q = LogNormal(torch.tensor(0.3, dtype=torch.float64), 0.6)
     half = torch.tensor(0.5, dtype=torch.float64)
     assert float(kl_divergence(q, Gamma(half, 1 / 0.49))) == pytest.approx(2.455688, abs=5e-7)
-    found = kl_divergence(q, InverseGamma(half, torch.ones_like(half)))
-    assert float(found) == pytest.approx(0.701172, abs=5e-7)
+    kl = kl_divergence(q, InverseGamma(half, torch.ones_like(half)))
+    assert float(kl) == pytest.approx(0.701172, abs=5e-7)
 
 
 @pytest.mark.parametrize("loc", [-24.0, -3.0, 0.0, 2.0, 12.0])
@@ -97,16 +97,16 @@ def test_kls_equal_quadrature(loc: float, scale: float) -> None:
         else:
             log_p = 0.5 * p.rate.log() - 0.5 * t - p.rate * t.exp() - torch.lgamma(half)
         expected = torch.trapezoid(density * (q.log_prob(t.exp()) - log_p), t)
-        found = kl_divergence(q, p)
-        assert float(found) == pytest.approx(float(expected), rel=1e-8, abs=1e-7)
+        kl = kl_divergence(q, p)
+        assert float(kl) == pytest.approx(float(expected), rel=1e-8, abs=1e-7)
 
 
 def test_kl_at_a_tiny_global_scale_is_finite_in_single_precision() -> None:
     tau = 1e-10
     q = LogNormal(torch.tensor(2 * math.log(tau)), torch.tensor(0.1))
-    found = kl_divergence(q, Gamma(torch.tensor(0.5), torch.tensor(1 / tau**2)))
+    kl = kl_divergence(q, Gamma(torch.tensor(0.5), torch.tensor(1 / tau**2)))
     exact = kl_divergence(
         LogNormal(q.loc.double(), q.scale.double()),
         Gamma(torch.tensor(0.5).double(), torch.tensor(1 / tau**2).double()),
     )
-    assert float(found) == pytest.approx(float(exact), rel=1e-5)
+    assert float(kl) == pytest.approx(float(exact), rel=1e-5)

@@ -22,8 +22,8 @@ def kl_of_log_alpha(log_alpha: torch.Tensor) -> torch.Tensor:
 
 
 def test_the_published_values() -> None:
-    found = kl_of_log_alpha(torch.tensor([-4.0, 0.0, 2.0], dtype=torch.float64))
-    assert found.numpy() == pytest.approx([2.625755, 0.426686, 0.066168], abs=5e-7)
+    kl = kl_of_log_alpha(torch.tensor([-4.0, 0.0, 2.0], dtype=torch.float64))
+    assert kl.numpy() == pytest.approx([2.625755, 0.426686, 0.066168], abs=5e-7)
 
 
 @pytest.mark.parametrize("log_alpha", [-12.0, -9.0, -6.0, -3.95, -3.9, -2.0, 0.0, 3.0, 9.0])
@@ -44,8 +44,8 @@ def test_kl_equals_quadrature(log_alpha: float) -> None:
         return sum(pieces)
 
     expected = expected_log(1.0) - expected_log(0.0)
-    found = kl_of_log_alpha(torch.tensor(log_alpha, dtype=torch.float64))
-    assert float(found) == pytest.approx(expected, abs=1e-8)
+    kl = kl_of_log_alpha(torch.tensor(log_alpha, dtype=torch.float64))
+    assert float(kl) == pytest.approx(expected, abs=1e-8)
 
 
 def test_its_gradient_is_dawsons_function() -> None:
@@ -73,14 +73,14 @@ def test_the_sigmoid_approximation_is_off_by_less_than_a_hundredth() -> None:
 def test_values_and_gradients_are_finite_in_single_precision() -> None:
     loc = torch.tensor([0.0, 1e-30, 1e-10, 1.0, 1e10, 1e15], requires_grad=True)
     scale = torch.tensor([1.0, 1e10, 1e-3, 1e-15, 1e-10, 1e-15], requires_grad=True)
-    found = normal_jeffreys_kl(loc, scale)
-    found.sum().backward()
-    assert torch.isfinite(found).all()
+    kl = normal_jeffreys_kl(loc, scale)
+    kl.sum().backward()
+    assert torch.isfinite(kl).all()
     assert loc.grad is not None
     assert scale.grad is not None
     assert torch.isfinite(loc.grad).all()
     assert torch.isfinite(scale.grad).all()
-    assert found[0].item() == 0.0
+    assert kl[0].item() == 0.0
 
 
 def test_single_precision_agrees_with_double() -> None:

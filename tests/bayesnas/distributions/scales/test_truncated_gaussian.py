@@ -151,8 +151,8 @@ def test_moments_and_entropy_are_differentiable(case) -> None:
     def numbers(loc: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
         q = TruncatedLogNormal(loc, scale, 1e-3, 2.0)
         u = torch.tensor([0.2, 0.9], dtype=torch.float64)
-        found = [q.mean, q.log_dispersion, q.entropy(), *q.icdf(u).log().unbind()]
-        return torch.stack(found)
+        values = [q.mean, q.log_dispersion, q.entropy(), *q.icdf(u).log().unbind()]
+        return torch.stack(values)
 
     assert torch.autograd.gradcheck(numbers, at, eps=1e-4, rtol=1e-4, atol=1e-7)
 
@@ -178,5 +178,5 @@ def test_the_relevance_of_a_latent_far_outside_its_interval() -> None:
     with torch.no_grad():
         relevance.loc.fill_(math.log(1e3) + 50)
         relevance.log_scale.fill_(math.log(0.1))
-        found = relevance.probability_above(torch.tensor([1e3 * math.exp(-1e-4)]).double())
-    assert float(found) == pytest.approx(1 - math.exp(-0.5), rel=1e-3)
+        probability = relevance.probability_above(torch.tensor([1e3 * math.exp(-1e-4)]).double())
+    assert float(probability) == pytest.approx(1 - math.exp(-0.5), rel=1e-3)

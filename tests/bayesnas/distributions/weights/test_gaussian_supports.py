@@ -27,7 +27,7 @@ def three() -> GaussianSupports:
 
 def by_hand() -> list[tuple[float, list[int], Tensor, Tensor]]:
     """(probability, features, mean, covariance) of every support."""
-    found = []
+    parts = []
     for on in itertools.chain.from_iterable(itertools.combinations(range(3), k) for k in range(4)):
         block = PRECISION[list(on)][:, list(on)]
         covariance = torch.linalg.inv(block) if on else block.reshape(0, 0)
@@ -37,9 +37,9 @@ def by_hand() -> list[tuple[float, list[int], Tensor, Tensor]]:
             + 0.5 * LINEAR[list(on)] @ mean
             + 0.5 * torch.logdet(2 * math.pi * covariance)
         )
-        found.append((log_weight.exp().item(), list(on), mean, covariance))
-    total = sum(weight for weight, *_ in found)
-    return [(weight / total, *rest) for weight, *rest in found]
+        parts.append((log_weight.exp().item(), list(on), mean, covariance))
+    total = sum(weight for weight, *_ in parts)
+    return [(weight / total, *rest) for weight, *rest in parts]
 
 
 def test_moments_equal_those_by_hand() -> None:

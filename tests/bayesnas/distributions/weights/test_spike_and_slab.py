@@ -20,13 +20,13 @@ def double(p: float, loc: float, scale: float) -> SpikeAndSlab:
     return SpikeAndSlab(*(torch.tensor(v, dtype=torch.float64) for v in (p, loc, scale)))
 
 
-def expectation(found: SpikeAndSlab, f) -> float:
+def expectation(distribution: SpikeAndSlab, f) -> float:
     """The atom's share plus an integral over the slab."""
-    loc, scale = found.loc.item(), found.scale.item()
+    loc, scale = distribution.loc.item(), distribution.scale.item()
 
     def integrand(x: float) -> float:
         at = torch.tensor(x, dtype=torch.float64)
-        return math.exp(found.log_prob(at).item()) * f(at)
+        return math.exp(distribution.log_prob(at).item()) * f(at)
 
     # Split at 0 so that the atom is never a node of the integral.
     ends = sorted({loc - 12 * scale, 0.0, loc, loc + 12 * scale})
@@ -34,26 +34,26 @@ def expectation(found: SpikeAndSlab, f) -> float:
         quad(integrand, a, b, epsabs=1e-12, limit=200)[0] for a, b in itertools.pairwise(ends)
     )
     zero = torch.zeros((), dtype=torch.float64)
-    return slab + math.exp(found.log_prob(zero).item()) * f(zero)
+    return slab + math.exp(distribution.log_prob(zero).item()) * f(zero)
 
 
 @pytest.mark.parametrize(("p", "loc", "scale"), CASES)
 def test_atom_and_slab_sum_to_one_and_give_the_moments(p: float, loc: float, scale: float) -> None:
-    found = double(p, loc, scale)
-    mean = expectation(found, lambda x: x.item())
-    assert expectation(found, lambda x: 1.0) == pytest.approx(1.0, abs=1e-9)
-    assert found.mean.item() == pytest.approx(mean, abs=1e-8)
-    square = expectation(found, lambda x: x.item() ** 2)
-    assert found.variance.item() == pytest.approx(square - mean**2, abs=1e-7)
+    distribution = double(p, loc, scale)
+    mean = expectation(distribution, lambda x: x.item())
+    assert expectation(distribution, lambda x: 1.0) == pytest.approx(1.0, abs=1e-9)
+    assert distribution.mean.item() == pytest.approx(mean, abs=1e-8)
+    square = expectation(distribution, lambda x: x.item() ** 2)
+    assert distribution.variance.item() == pytest.approx(square - mean**2, abs=1e-7)
 
 
 def test_the_density_is_that_of_a_mixture() -> None:
-    found = double(0.3, 0.5, 2.0)
+    distribution = double(0.3, 0.5, 2.0)
     slab = scipy.stats.norm(0.5, 2.0)
-    assert found.log_prob(torch.tensor(1.7).double()).item() == pytest.approx(
+    assert distribution.log_prob(torch.tensor(1.7).double()).item() == pytest.approx(
         math.log(0.3) + slab.logpdf(1.7), abs=1e-6
     )
-    assert found.log_prob(torch.tensor(0.0)).item() == pytest.approx(math.log(0.7))
+    assert distribution.log_prob(torch.tensor(0.0)).item() == pytest.approx(math.log(0.7))
 
 
 @pytest.mark.parametrize(("p", "loc", "scale"), CASES)
@@ -73,8 +73,8 @@ def test_kl_is_the_formula_of_the_reference_page() -> None:
         + (1 - p) * math.log((1 - p) / (1 - prior))
         + p * (math.log(t / s) + (s**2 + m**2) / (2 * t**2) - 0.5)
     )
-    found = kl_divergence(double(p, m, s), double(prior, 0.0, t)).item()
-    assert found == pytest.approx(expected, rel=1e-12)
+    kl = kl_divergence(double(p, m, s), double(prior, 0.0, t)).item()
+    assert kl == pytest.approx(expected, rel=1e-12)
 
 
 def test_kl_is_finite_at_both_ends_in_float32() -> None:
@@ -107,15 +107,15 @@ def test_logits_and_probs_say_the_same() -> None:
 
 def test_draws_have_exact_zeros_in_their_share() -> None:
     torch.manual_seed(0)
-    found = SpikeAndSlab(torch.tensor([0.0, 0.3, 1.0]), 2.0, 0.5)
-    draws = found.sample(torch.Size([20000]))
+    distribution = SpikeAndSlab(torch.tensor([0.0, 0.3, 1.0]), 2.0, 0.5)
+    draws = distribution.sample(torch.Size([20000]))
     shares = (draws != 0).float().mean(0)
     assert shares[0] == 0
     assert shares[2] == 1
     assert abs(shares[1] - 0.3) < 5.5 * math.sqrt(0.21 / 20000)
-    assert torch.allclose(draws.mean(0), found.mean, atol=0.03)
-    assert torch.allclose(draws.var(0), found.variance, atol=0.05)
-    assert not found.has_rsample
+    assert torch.allclose(draws.mean(0), distribution.mean, atol=0.03)
+    assert torch.allclose(draws.var(0), distribution.variance, atol=0.05)
+    assert not distribution.has_rsample
 
 
 def test_it_is_a_site_of_pyro() -> None:

@@ -120,9 +120,9 @@ def test_dead_edges_of_a_random_cell_do_not_matter(seed):
     names = ["none", "none", "sep_conv_3x3", "skip_connect", "none", "max_pool_3x3"]
     choice = {edge: names[int(torch.randint(6, ()))] for edge in graph.mixed}
     choice |= {("c0in0", "c0node0"): "none", ("c0in1", "c0node0"): "sep_conv_3x3"}
-    found = graph.discrete(choice).eval()
+    discrete = graph.discrete(choice).eval()
     x = torch.randn(3, 1, 8, 8)
-    bare = found.without_dead_edges()
-    assert torch.allclose(bare(x), found(x), atol=1e-6)
-    assert len(bare.edges) < len(found.edges)
+    bare = discrete.without_dead_edges()
+    assert torch.allclose(bare(x), discrete(x), atol=1e-6)
+    assert len(bare.edges) < len(discrete.edges)
     assert bare.parameter_count == sum(p.numel() for p in bare.parameters())

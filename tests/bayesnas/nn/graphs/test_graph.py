@@ -281,15 +281,15 @@ def with_zeros(kind):
 def test_leaving_dead_edges_out_changes_no_value(kind):
     graph = with_zeros({"v": "sum", Y: kind}).eval()
     x = torch.randn(5, 4)
-    found = graph.without_dead_edges()
-    assert torch.equal(found(x), graph(x))
-    assert not found.training
+    bare = graph.without_dead_edges()
+    assert torch.equal(bare(x), graph(x))
+    assert not bare.training
     if kind == "sum":
-        assert set(found.edges) == {(X, "v"), ("v", Y)}
-        assert found.parameter_count == graph.parameter_count - 20
-        assert found.multiply_add_count == graph.multiply_add_count - 16
+        assert set(bare.edges) == {(X, "v"), ("v", Y)}
+        assert bare.parameter_count == graph.parameter_count - 20
+        assert bare.multiply_add_count == graph.multiply_add_count - 16
     else:  # its zeros count, and with them u
-        assert ("u", Y) in found.edges
+        assert ("u", Y) in bare.edges
 
 
 def test_what_arrives_stays_in_order_when_vertices_change_theirs():
@@ -315,9 +315,9 @@ def test_what_arrives_stays_in_order_when_vertices_change_theirs():
 def test_where_only_zeros_arrive_one_stays():
     edges = {(X, H): nn.Linear(4, 4), (X, Y): Zero(), (H, Y): Zero()}
     graph = bn.nn.Graph(edges, example=torch.zeros(1, 4))
-    found = graph.without_dead_edges()
-    assert found.edges == ((X, Y),)
-    assert torch.equal(found(torch.ones(2, 4)), torch.zeros(2, 4))
+    bare = graph.without_dead_edges()
+    assert bare.edges == ((X, Y),)
+    assert torch.equal(bare(torch.ones(2, 4)), torch.zeros(2, 4))
 
 
 def test_dead_edges_need_a_choice_first():
@@ -327,10 +327,10 @@ def test_dead_edges_need_a_choice_first():
 
 def test_latencies_are_times_of_every_primitive():
     graph = small()
-    found = graph.latencies(rows=4, repeats=3)
-    assert {edge: len(times) for edge, times in found.items()} == {
+    latencies = graph.latencies(rows=4, repeats=3)
+    assert {edge: len(times) for edge, times in latencies.items()} == {
         edge: len(names) for edge, names in graph.names.items()
     }
-    assert all(0 < seconds < 10 for times in found.values() for seconds in times)
+    assert all(0 < seconds < 10 for times in latencies.values() for seconds in times)
     with pytest.raises(ValueError, match="repeats must be a whole number >= 1, got 0"):
         graph.latencies(repeats=0)

@@ -14,19 +14,19 @@ def test_safetensors_give_the_same_net(tmp_path):
     net = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Dropout(0.5), nn.Linear(4, 2))
     net(torch.randn(8, 3))  # running statistics that are not the initial ones
     save_net(net, tmp_path / "net.safetensors")
-    found = load_net(tmp_path / "net.safetensors")
+    loaded = load_net(tmp_path / "net.safetensors")
     assert net.training
-    assert not found.training
+    assert not loaded.training
     x = torch.randn(5, 3)
-    assert torch.equal(found(x), net.eval()(x))
+    assert torch.equal(loaded(x), net.eval()(x))
 
 
 def test_safetensors_hold_the_weights_by_name(tmp_path):
     net = mlp([3, 4, 2])
     save_net(net, tmp_path / "net.safetensors")
-    found = safetensors.torch.load_file(tmp_path / "net.safetensors")
-    assert found.keys() == net.state_dict().keys()
-    assert torch.equal(found["layer1.weight"], net.layer1.weight)
+    tensors = safetensors.torch.load_file(tmp_path / "net.safetensors")
+    assert tensors.keys() == net.state_dict().keys()
+    assert torch.equal(tensors["layer1.weight"], net.layer1.weight)
 
 
 def test_pt2_needs_torch_alone_and_takes_any_number_of_rows(tmp_path):

@@ -62,7 +62,7 @@ def test_gradients_match_finite_differences(kind: str, t: float) -> None:
     place = net.place(t)
     leaves = tuple(net.leaves[index].detach().requires_grad_() for index in place.leaves)
     inputs = torch.tensor(place.inputs, dtype=torch.float64)
-    assert torch.autograd.gradcheck(lambda *own: net.combine(own, inputs), leaves)
+    assert torch.autograd.gradcheck(lambda *used: net.combine(used, inputs), leaves)
 
 
 @pytest.mark.parametrize("kind", list(nets()))
@@ -73,13 +73,13 @@ def test_pull_back_is_the_transposed_derivative(kind: str, t: float) -> None:
     generator = torch.Generator().manual_seed(1)
     gradient = torch.randn(SIZE, generator=generator, dtype=torch.float64)
     place = net.place(t)
-    found = dict(zip(place.leaves, net.pull_back(place, gradient), strict=True))
+    pulled = dict(zip(place.leaves, net.pull_back(place, gradient), strict=True))
     before, expected = net.at(t).clone(), 0.0
     for index, leaf in enumerate(net.leaves):
         direction = torch.randn(leaf.shape, generator=generator, dtype=torch.float64)
         leaf.data += 1e-6 * direction
-        if index in found:
-            expected += float((found[index] * direction).sum())
+        if index in pulled:
+            expected += float((pulled[index] * direction).sum())
     assert float((net.at(t) - before) @ gradient) / 1e-6 == pytest.approx(expected, rel=1e-4)
 
 
@@ -186,7 +186,7 @@ def test_a_map_of_ones_own_is_flattened_and_followed() -> None:
 
 
 def test_places_have_as_many_leaves_and_inputs_everywhere() -> None:
-    """A recorded step takes the same number of arguments at every λ."""
+    """A traced step takes the same number of arguments at every λ."""
     for net in nets().values():
         sizes = {(len(p.leaves), len(p.moves), len(p.inputs)) for p in map(net.place, PLACES)}
         assert len(sizes) == 1

@@ -37,8 +37,8 @@ def test_weights_have_a_gate_each_and_biases_none() -> None:
 
 
 def test_a_bare_layer_has_names_without_a_dot() -> None:
-    found = gate_groups(StochasticLayers(nn.Linear(4, 2), is_linear_or_convolution), "neurons")
-    assert (found[0].site, found[0].dims, list(found[0].views)) == ("gate", ("in",), ["weight"])
+    groups = gate_groups(StochasticLayers(nn.Linear(4, 2), is_linear_or_convolution), "neurons")
+    assert (groups[0].site, groups[0].dims, list(groups[0].views)) == ("gate", ("in",), ["weight"])
 
 
 def test_a_gate_is_kept_while_any_of_its_weights_is() -> None:

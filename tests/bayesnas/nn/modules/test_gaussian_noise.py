@@ -40,6 +40,6 @@ def test_in_a_linear_fit_it_is_ridge_regression(compiled):
     )
 
     ridge = torch.linalg.solve(x.T @ x + n * scale**2 * torch.eye(3), x.T @ y)
-    found = post.compact()[1].weight.detach().squeeze()
-    torch.testing.assert_close(found, ridge, rtol=0.05, atol=0.02)
-    assert float((found - torch.linalg.solve(x.T @ x, x.T @ y)).norm()) > 0.5
+    weight = post.compact()[1].weight.detach().squeeze()
+    torch.testing.assert_close(weight, ridge, rtol=0.05, atol=0.02)
+    assert float((weight - torch.linalg.solve(x.T @ x, x.T @ y)).norm()) > 0.5

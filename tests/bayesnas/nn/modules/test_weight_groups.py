@@ -18,10 +18,10 @@ from bayesnas.nn.modules.weight_groups import Groups, find_groups, groups_of
     ],
 )
 def test_groups_lie_along_the_axis_of_their_size(layer: nn.Module, expected: Groups) -> None:
-    found = groups_of(layer)
-    assert found == expected
-    assert layer.get_parameter("weight").shape[found.weight_axis] == found.count
-    assert found.axis("bias") == (None if found.on == "in" else 0)
+    groups = groups_of(layer)
+    assert groups == expected
+    assert layer.get_parameter("weight").shape[groups.weight_axis] == groups.count
+    assert groups.axis("bias") == (None if groups.on == "in" else 0)
 
 
 def test_layers_are_found_by_the_rule() -> None:

@@ -127,8 +127,8 @@ def test_the_empirical_fisher_by_its_gradients(hidden_layer):
     output, jacobians = outputs(loss)
     residual = output.softmax(-1) - nn.functional.one_hot(loss.y, 3)
     gradients = torch.einsum("nc,nci->ni", residual, jacobians)
-    found = flat(curvature_diagonal(loss, names(loss), "fisher").values())
-    torch.testing.assert_close(found, gradients.square().mean(0), rtol=0, atol=1e-12)
+    fisher = flat(curvature_diagonal(loss, names(loss), "fisher").values())
+    torch.testing.assert_close(fisher, gradients.square().mean(0), rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("likelihood", ["gaussian", "poisson", "bernoulli"])
@@ -172,8 +172,8 @@ def test_what_vmap_does_not_follow_is_taken_row_by_row(kind, hidden_layer, monke
     mapped = curvature_diagonal(hidden_layer, names(hidden_layer), kind)
     monkeypatch.setattr("bayesnas.pruning.criteria.curvature._by_vmap", fails)
     with caplog.at_level("INFO", "bayesnas"):
-        found = curvature_diagonal(hidden_layer, names(hidden_layer), kind)
-    torch.testing.assert_close(found, mapped)
+        by_row = curvature_diagonal(hidden_layer, names(hidden_layer), kind)
+    torch.testing.assert_close(by_row, mapped)
     assert "row by row, since vmap fails: no batching rule" in caplog.text
 
 
@@ -195,6 +195,6 @@ def test_a_recurrent_network_by_its_gradients():
         loss.net.zero_grad()
         nn.functional.cross_entropy(loss.net(x), y).backward()
         expected += loss.net.lstm.weight_hh_l0.grad.square() / 6
-    found = curvature_diagonal(loss, ["lstm.weight_hh_l0"], "fisher")["lstm.weight_hh_l0"]
-    torch.testing.assert_close(found, expected)
-    assert not found.requires_grad
+    fisher = curvature_diagonal(loss, ["lstm.weight_hh_l0"], "fisher")["lstm.weight_hh_l0"]
+    torch.testing.assert_close(fisher, expected)
+    assert not fisher.requires_grad

@@ -35,7 +35,7 @@ def log_evidence(x, y, prior):
 @pytest.mark.parametrize("reduced", [0.0, 0.01, 0.2, 0.5])
 def test_it_is_the_difference_of_two_exact_evidences(regression, reduced):
     x, y, prior, mean, covariance = regression
-    found = evidence_gain(
+    gain = evidence_gain(
         torch.tensor(mean),
         torch.tensor(np.sqrt(np.diag(covariance))),
         torch.tensor(prior),
@@ -45,31 +45,31 @@ def test_it_is_the_difference_of_two_exact_evidences(regression, reduced):
         sharper = prior.copy()
         sharper[index] = reduced
         expected = log_evidence(x, y, sharper) - log_evidence(x, y, prior)
-        assert found[index].item() == pytest.approx(expected, rel=1e-9, abs=1e-9)
+        assert gain[index].item() == pytest.approx(expected, rel=1e-9, abs=1e-9)
 
 
 def test_it_rises_without_a_weight_that_is_not_there_and_falls_without_one_that_is():
-    found = evidence_gain(torch.tensor([0.01, 2.0]), torch.tensor([0.1, 0.1]), torch.ones(2))
-    assert found[0] > 0 > found[1]
+    gain = evidence_gain(torch.tensor([0.01, 2.0]), torch.tensor([0.1, 0.1]), torch.ones(2))
+    assert gain[0] > 0 > gain[1]
 
 
 def test_of_one_weight_by_quadrature():
     """∫ q(w) p̃(w)/p(w) dw is the ratio of the evidences."""
     q, prior, sharper = stats.norm(0.4, 0.3), stats.norm(0, 1.2), stats.norm(0, 0.25)
     ratio, _ = integrate.quad(lambda w: q.pdf(w) * sharper.pdf(w) / prior.pdf(w), -3, 3)
-    found = evidence_gain(torch.tensor(0.4), torch.tensor(0.3), torch.tensor(1.2), 0.25)
-    assert found.item() == pytest.approx(math.log(ratio), rel=1e-6)
+    gain = evidence_gain(torch.tensor(0.4), torch.tensor(0.3), torch.tensor(1.2), 0.25)
+    assert gain.item() == pytest.approx(math.log(ratio), rel=1e-6)
 
 
 def test_a_prior_left_as_it_is_changes_nothing():
     loc, scale = torch.tensor([0.3, -2.0]), torch.tensor([0.1, 0.9])
-    found = evidence_gain(loc, scale, torch.tensor(0.8), 0.8)
-    torch.testing.assert_close(found, torch.zeros(2).double(), rtol=0, atol=1e-6)
+    gain = evidence_gain(loc, scale, torch.tensor(0.8), 0.8)
+    torch.testing.assert_close(gain, torch.zeros(2).double(), rtol=0, atol=1e-6)
 
 
 def test_a_certain_weight_stays_unless_it_is_zero():
-    found = evidence_gain(torch.tensor([0.0, 0.1]), torch.zeros(2), torch.ones(()))
-    assert found.tolist() == [math.inf, -math.inf]
+    gain = evidence_gain(torch.tensor([0.0, 0.1]), torch.zeros(2), torch.ones(()))
+    assert gain.tolist() == [math.inf, -math.inf]
 
 
 @pytest.mark.parametrize(

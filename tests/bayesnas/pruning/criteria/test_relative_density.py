@@ -12,8 +12,8 @@ def test_relative_density_is_the_density_at_zero_over_the_density_at_the_mode():
     loc, scale = np.array([-2.0, 0.0, 0.3, 5.0]), np.array([1.0, 0.1, 0.3, 2.0])
     expected = stats.norm(loc, scale).pdf(0) / stats.norm(loc, scale).pdf(loc)
 
-    found = relative_density(torch.tensor(loc), torch.tensor(scale))
-    np.testing.assert_allclose(found, expected, rtol=1e-12)
+    ours = relative_density(torch.tensor(loc), torch.tensor(scale))
+    np.testing.assert_allclose(ours, expected, rtol=1e-12)
 
 
 def test_relative_density_of_a_certain_weight_is_one_at_zero_and_zero_elsewhere():

@@ -89,9 +89,11 @@ def test_only_the_surgeon_moves_weights_and_not_those_gone():
         moved = RemovalPlan(a_subject(first), by).at(0.6).moved
         assert (moved is not None) == (by == "obs")
     assert moved is None  # of the last one, a random order
-    found = RemovalPlan(a_subject(first), "obs", biases=False).at(0.6)
-    assert all(bool((found.moved[site][~mask] == 0).all()) for site, mask in found.masks.items())
-    assert not torch.equal(found.moved["0.bias"], a_subject().locs["0.bias"])
+    removed = RemovalPlan(a_subject(first), "obs", biases=False).at(0.6)
+    assert all(
+        bool((removed.moved[site][~mask] == 0).all()) for site, mask in removed.masks.items()
+    )
+    assert not torch.equal(removed.moved["0.bias"], a_subject().locs["0.bias"])
 
 
 # Groups -----------------------------------------------------------------------------------------

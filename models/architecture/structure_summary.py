@@ -15,14 +15,14 @@ from bayesnas.nn.graphs.discretisation import likely_operations
 from bayesnas.nn.graphs.edge_groups import EdgeGroup, Gamma, by_edge, operations_dataset
 from bayesnas.nn.graphs.graph import Graph
 from bayesnas.nn.graphs.topology import Edge
-from bayesnas.nn.graphs.weighted_graph import WeighedGraph
+from bayesnas.nn.graphs.weighted_graph import WeightedGraph
 
 if TYPE_CHECKING:
     import xarray as xr
 
 
-class StructureReadings(GaussianNet):
-    """Reads structure and weights of a model with a latent structure; a base class.
+class StructureSummary(GaussianNet):
+    """Summarises structure and weights of a model with a latent structure; a base class.
 
     Attributes:
         groups: mixed edges by their operations.
@@ -69,15 +69,15 @@ class StructureReadings(GaussianNet):
         return self._filled(present).discrete(choice).without_dead_edges()
 
     def plain_module(self) -> nn.Module:
-        """The graph at the posterior means of w, its operations weighed by their probabilities."""
+        """The graph at the posterior means of w, its operations weighted by their probabilities."""
         gamma = self.probabilities()
-        return WeighedGraph(self._filled(gamma), gamma)
+        return WeightedGraph(self._filled(gamma), gamma)
 
     def weight_posteriors(self) -> dict[str, tuple[Tensor, Tensor]]:
         """Mean and standard deviation of every weight where γ is at its probabilities."""
         gamma = self.probabilities()
-        found = {site: self.posterior_given(site, gamma) for site in self.layers.shapes}
-        return {site: (q.loc.detach(), q.scale.detach()) for site, q in found.items()}
+        posteriors = {site: self.posterior_given(site, gamma) for site in self.layers.shapes}
+        return {site: (q.loc.detach(), q.scale.detach()) for site, q in posteriors.items()}
 
     def _filled(self, gamma: Gamma) -> Graph:
         """The graph at the means of w given γ."""
