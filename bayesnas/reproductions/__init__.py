@@ -13,6 +13,7 @@ from bayesnas.reproductions import (
     darts_cc,
     generalised,
     ibp,
+    lottery_tickets,
     pruning,
     varhypernet,
 )
@@ -27,6 +28,7 @@ REPRODUCTIONS: dict[str, Reproduction] = {
     "darts-cc": darts_cc.REPRODUCTION,
     "generalised": generalised.REPRODUCTION,
     "ibp": ibp.REPRODUCTION,
+    "lottery-tickets": lottery_tickets.REPRODUCTION,
     "pruning": pruning.REPRODUCTION,
     "varhypernet": varhypernet.REPRODUCTION,
 }
