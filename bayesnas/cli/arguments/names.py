@@ -25,6 +25,7 @@ MODEL_OPTIONS: dict[str, tuple[str, ...]] = {
     "indian-buffet-vae": (*_AUTOENCODER, "mass", "guide_structure"),
     "spike-and-slab-net": (*_NET, "gates", "inclusion", "slab_scale"),
     "spike-and-slab-regression": ("likelihood", "noise_scale", "inclusion", "slab_scale"),
+    "supermask-net": (*_NET[:-1], "weights", "selection", "inclusion", "kept"),
 }
 """Options of the models that the command line makes; others are fitted from Python."""
 
