@@ -15,6 +15,7 @@ from bayesnas.reproductions import (
     ibp,
     lottery_tickets,
     pruning,
+    redundancy,
     varhypernet,
 )
 from bayesnas.reproductions.base import Comparison, Reproduced, Reproduction, Request
@@ -30,6 +31,7 @@ REPRODUCTIONS: dict[str, Reproduction] = {
     "ibp": ibp.REPRODUCTION,
     "lottery-tickets": lottery_tickets.REPRODUCTION,
     "pruning": pruning.REPRODUCTION,
+    "redundancy": redundancy.REPRODUCTION,
     "varhypernet": varhypernet.REPRODUCTION,
 }
 """Reproductions by the name that the command line takes."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Literal, get_args
 
@@ -27,11 +27,21 @@ from bayesnas.inference.config.inputs import Data
 from bayesnas.inference.runtime.device import resolve_device
 from bayesnas.inference.runtime.random_state import RandomStream
 from bayesnas.likelihoods import AnyLikelihood
+from bayesnas.pruning.criteria.keep_masks import keep_masks
 from bayesnas.pruning.criteria.removal import RemovalPlan, is_bias
 from bayesnas.typed import typed
 
-Ranking = Literal["magnitude", "obd", "fisher", "random"]
+Ranking = Literal[
+    "magnitude", "magnitude-increase", "movement", "same-sign", "obd", "fisher", "random"
+]
 MOST_ROUNDS = 1000
+
+# Of the weight at the rewinding point and after training; what is small goes first.
+_MOVES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "magnitude-increase": lambda start, end: end.abs() - start.abs(),
+    "movement": lambda start, end: (end - start).abs(),
+    "same-sign": lambda start, end: (start.sign() * end).clamp_min(0),
+}
 
 
 @typed(own=("data", "likelihood"))
@@ -75,7 +85,9 @@ def lottery_tickets(
         rounds: of removal.
         rate: part of what is left of a layer that goes in a round, in (0, 1).
         output_rate: that of the last layer; None for half of ``rate``.
-        by: what goes first, see :func:`bayesnas.prune`.
+        by: what goes first: where small ``"magnitude"`` |w|, ``"magnitude-increase"`` |w| − |w₀|,
+            ``"movement"`` |w − w₀|, ``"same-sign"`` max(0, sign(w₀) w) (Zhou et al. 2019); or
+            ``"obd"``, ``"fisher"``, ``"random"`` as in :func:`bayesnas.prune`.
         epochs: passes over the sample in each round.
         rewind_epochs: passes before w₀ is taken, once (Frankle et al. 2020): larger networks have
             tickets only there.
@@ -98,8 +110,9 @@ def lottery_tickets(
 
     References:
         Frankle, Carbin, *The lottery ticket hypothesis: finding sparse, trainable neural
-        networks*, ICLR 2019; Frankle, Dziugaite, Roy, Carbin, *Linear mode connectivity and the
-        lottery ticket hypothesis*, ICML 2020.
+        networks*, ICLR 2019; Zhou, Lan, Liu, Yosinski, *Deconstructing lottery tickets: zeros,
+        signs, and the supermask*, NeurIPS 2019; Frankle, Dziugaite, Roy, Carbin, *Linear mode
+        connectivity and the lottery ticket hypothesis*, ICML 2020.
 
     >>> import bayesnas as bn
     >>> digits = bn.data.load("digits").train
@@ -156,6 +169,11 @@ def _fewer(
     for site in sites:
         rate = rates[site == sites[-1]]
         share = 1 - (1 - rate) * float(masks[site].double().mean())
+        if by in _MOVES:
+            start = ticket.start.get_parameter(site).detach()
+            scores = {site: -_MOVES[by](start, whole.locs[site])}
+            masks[site] = keep_masks(scores, share, already={site: masks[site]})[site]
+            continue
         layer = replace(whole, locs={site: whole.locs[site]}, keep={site: masks[site]})
         masks[site] = RemovalPlan(layer, by).at(share).masks[site]
     return masks

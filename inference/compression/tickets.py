@@ -10,7 +10,7 @@ from typing import Literal, get_args, overload
 import torch
 from torch import Tensor, nn
 
-from bayesnas.checks import choice, seed_number
+from bayesnas.checks import choice, flag, seed_number
 from bayesnas.inference.compression.pruned import Pruned
 from bayesnas.inference.compression.training import PlainTask, Training, train
 from bayesnas.inference.config.inputs import Data
@@ -44,6 +44,23 @@ class Ticket(Pruned):
     start: nn.Module = field(repr=False)
     how: Training = field(repr=False)
     likelihood: Likelihood = field(repr=False)
+
+    @torch.no_grad()
+    def untrained(self, *, signed_constant: bool = False) -> nn.Module:
+        """The weights of the rewinding point that the ticket keeps: a mask on an untrained network.
+
+        Args:
+            signed_constant: whether each is its sign times the standard deviation of its layer at
+                the rewinding point (Zhou et al. 2019).
+        """
+        signed = flag("signed_constant", signed_constant)
+        net = copy.deepcopy(self.start)
+        for name, mask in self.masks.items():
+            weight = net.get_parameter(name)
+            if signed and weight.ndim > 1:
+                weight.copy_(weight.sign() * weight.std())
+            weight.mul_(mask)
+        return net.eval()
 
     @typed(own=("data",))
     def control(

@@ -50,6 +50,7 @@ REPRODUCTIONS = {
     "ibp": "moments and draws of Indian buffet processes",
     "lottery-tickets": "lottery tickets of LeNet-300-100",
     "pruning": "criteria of pruning, logistic regression",
+    "redundancy": "redundant weights: a flat likelihood, and noise of the inputs",
     "varhypernet": "hypernetworks over the KL weight",
 }
 """Titles by name."""

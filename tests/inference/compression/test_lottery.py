@@ -104,6 +104,39 @@ def test_rewinding_to_later_weights(digits, net):
     assert all(torch.equal(ticket.start.layer1.weight, point) for ticket in found)
 
 
+@pytest.mark.parametrize(
+    ("by", "score"),
+    [
+        ("magnitude-increase", lambda start, end: end.abs() - start.abs()),
+        ("movement", lambda start, end: (end - start).abs()),
+        ("same-sign", lambda start, end: torch.where(start * end > 0, end.abs(), 0.0)),
+    ],
+)
+def test_rules_of_the_weight_before_and_after(by, score, digits, net):
+    found = bn.lottery_tickets(net, digits, by=by, **{**SHORT, "rounds": 2})
+    for before, after in pairwise(found):
+        trained = before.module.layer1.weight.detach()
+        kept, gone = (
+            after.masks["layer1.weight"],
+            before.masks["layer1.weight"] & ~after.masks["layer1.weight"],
+        )
+        scores = score(net.layer1.weight.detach(), trained)
+        assert scores[kept].min() >= scores[gone].max() - 1e-7
+    assert int(found[2].masks["layer1.weight"].sum()) == 256
+
+
+def test_the_mask_on_the_untrained_network(net, tickets):
+    ticket = tickets[3]
+    drawn, signed = ticket.untrained(), ticket.untrained(signed_constant=True)
+    for name in ("layer1.weight", "layer2.weight"):
+        weight, mask = net.get_parameter(name).detach(), ticket.masks[name]
+        assert torch.equal(drawn.get_parameter(name), weight * mask)
+        expected = torch.sign(weight) * weight.std() * mask
+        torch.testing.assert_close(signed.get_parameter(name).detach(), expected)
+    assert torch.equal(signed.layer1.bias, net.layer1.bias)
+    assert ticket.start.layer1.weight.all()
+
+
 @pytest.mark.parametrize("by", ["obd", "fisher", "random"])
 def test_other_criteria(by, digits, net):
     found = bn.lottery_tickets(net, digits, by=by, **{**SHORT, "rounds": 1, "epochs": 1})
