@@ -65,15 +65,16 @@ def chosen_candidate(
     square, linear = 0.5 * (1 - ratio**2), ratio * loc / scale
     log_weights = _log_weights(square, linear, seed, block, bits)
     shares = np.cumsum(np.exp(log_weights - log_weights.max()))
-    return min(int(np.searchsorted(shares, draw * shares[-1], side="right")), 2**bits - 1)
+    index = int(np.searchsorted(shares, draw * shares[-1], side="right"))
+    return min(index, len(shares) - 1)
 
 
 def _log_weights(square: Floats, linear: Floats, seed: int, block: int, bits: int) -> Floats:
     count, size = 2**bits, len(square)
     at_once = max(1, min(count, _AT_ONCE // max(size, 1)))
-    square, linear = (np.ascontiguousarray(v, dtype=np.float32) for v in (square, linear))
+    of_squares, of_values = square.astype(np.float32), linear.astype(np.float32)
     found = np.empty(count)
     for first in range(0, count, at_once):
         z = gaussian_candidates(seed, block, first, min(at_once, count - first), size)
-        found[first : first + len(z)] = z @ linear + np.square(z) @ square
+        found[first : first + len(z)] = z @ of_values + np.square(z) @ of_squares
     return found

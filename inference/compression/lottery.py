@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +28,7 @@ from bayesnas.inference.runtime.device import resolve_device
 from bayesnas.inference.runtime.random_state import RandomStream
 from bayesnas.likelihoods import AnyLikelihood
 from bayesnas.pruning.criteria.keep_masks import keep_masks
+from bayesnas.pruning.criteria.registry import Criterion
 from bayesnas.pruning.criteria.removal import RemovalPlan, is_bias
 from bayesnas.typed import typed
 
@@ -144,7 +145,7 @@ def lottery_tickets(
     with RandomStream(seed, where).active():
         if before.epochs:
             task = _rewinding_point(task, before, where)
-        found = []
+        found: list[Ticket] = []
         for index in tqdm(range(rounds + 1), desc="lottery tickets", disable=bar):
             if index:
                 masks = _fewer(task, found[-1], by, rates, seed)
@@ -175,5 +176,5 @@ def _fewer(
             masks[site] = keep_masks(scores, share, already={site: masks[site]})[site]
             continue
         layer = replace(whole, locs={site: whole.locs[site]}, keep={site: masks[site]})
-        masks[site] = RemovalPlan(layer, by).at(share).masks[site]
+        masks[site] = RemovalPlan(layer, cast(Criterion, by)).at(share).masks[site]
     return masks

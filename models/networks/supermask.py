@@ -166,8 +166,10 @@ class SupermaskNet(NetModel):
     def mask_posterior(self, group: GateGroup) -> TorchDistribution:
         """Guide of a layer's masks."""
         if self._is_drawn:
-            return PointMask(logits=self._trained(group))
-        return dist.Delta(self._popped(group))
+            drawn: TorchDistribution = PointMask(logits=self._trained(group))
+            return drawn
+        point: TorchDistribution = dist.Delta(self._popped(group))
+        return point
 
     def structure_priors(self) -> dict[str, TorchDistribution]:
         """Prior of the masks by site."""

@@ -27,10 +27,11 @@ class PointMask(StraightThroughBernoulli):
         """Draw masks with the gradient of the base class, in a few operations: there are many."""
         logits = self.logits.expand(self._extended_shape(torch.Size(sample_shape)))
         before = logits.detach().sigmoid()
-        mask = (torch.rand_like(before) < before).to(before)
+        mask: Tensor = (torch.rand_like(before) < before).to(before)
         middle = (before + mask) / 2
         slope = 2 * middle * (1 - middle) - before * (1 - before) / 2
-        return mask + slope * (logits - logits.detach())  # exactly 0 or 1
+        through: Tensor = mask + slope * (logits - logits.detach())
+        return through  # exactly 0 or 1
 
 
 def prior_masks(inclusion: float, like: Tensor) -> dist.Bernoulli:

@@ -57,7 +57,7 @@ def remarks(found: Sequence[Measured], settings: Settings) -> list[str]:
     starts = "1 start" if settings.starts == 1 else f"{settings.starts} starts"
     words = [
         f"{settings.data}, {settings.examples:,} training examples, {starts}; every round "
-        f"{settings.epochs} epochs of Adam at {settings.lr:g} in batches of {settings.batch_size}; "
+        f"{_passes(settings.epochs)} of Adam at {settings.lr:g}, batches of {settings.batch_size}; "
         f"{100 * settings.rate:g} % of what a layer has left goes in a round, half of it in the "
         "last layer.",
         "Accuracy of the test part after the last step of a round.",
@@ -74,6 +74,10 @@ def remarks(found: Sequence[Measured], settings: Settings) -> list[str]:
         )
         words.append(f"{100 * found[0].kept[index]:.1f} % left, points by start above: {told}.")
     return words
+
+
+def _passes(epochs: int) -> str:
+    return "1 epoch" if epochs == 1 else f"{epochs} epochs"
 
 
 def _write(

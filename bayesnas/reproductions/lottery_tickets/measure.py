@@ -9,6 +9,7 @@ from torch import nn
 
 import bayesnas as bn
 from bayesnas.data import DataSet, Split
+from bayesnas.inference.compression.tickets import Control
 from bayesnas.inference.runs.atomic_files import read_json, write_json
 from bayesnas.reproductions.base import Request
 from bayesnas.reproductions.lottery_tickets.settings import Settings, network
@@ -62,9 +63,13 @@ def _measure(start: int, data: DataSet, settings: Settings, request: Request) ->
         progress=request.progress,
     )
     found = Measured([t.kept for t in tickets], [_accuracy(t.module, test) for t in tickets])
+    controls: tuple[tuple[Control, list[float]], ...] = (
+        ("reinitialised", found.reinitialised),
+        ("random", found.random),
+    )
     for index in settings.controls:
         ticket = tickets[index]
-        for kind, into in (("reinitialised", found.reinitialised), ("random", found.random)):
+        for kind, into in controls:
             control = ticket.control(data.train, kind, seed=1000 + seed, device=request.device)
             into.append(_accuracy(control.module, test))
     return found

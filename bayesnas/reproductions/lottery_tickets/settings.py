@@ -58,12 +58,12 @@ def prepare(request: Request) -> tuple[Settings, DataSet]:
     """
     if request.quick:
         data = small_data(request.root)
-        widths = (data.train.x[0].numel(), 100, 10)
+        small = (data.train.x[0].numel(), 100, 10)
         starts = request.seeds or 1
-        return Settings(data.name, len(data.train), widths, starts, 5, (5,), 2), data
+        return Settings(data.name, len(data.train), small, starts, 5, (5,), 2), data
     data = bn.data.load("mnist", root=request.root)
-    widths, controls = (784, 300, 100, 10), (9, 15)
-    return Settings(data.name, len(data.train), widths, request.seeds or 3, 15, controls, 1), data
+    lenet, controls = (784, 300, 100, 10), (9, 15)
+    return Settings(data.name, len(data.train), lenet, request.seeds or 3, 15, controls, 1), data
 
 
 class GlorotLinear(nn.Linear):

@@ -75,7 +75,10 @@ def _regressions(seed: int, settings: Settings, device: str) -> Measured:
         **options,
     ).module
     models = dict(zip(MODELS, (net, compact, penalised), strict=True))
-    norms = {name: float(each.weight.detach().square().sum()) for name, each in models.items()}
+    norms = {
+        name: float(each.get_parameter("weight").detach().square().sum())
+        for name, each in models.items()
+    }
     rmse = {
         name: [_rmse(each, x, y, noise, seed) for noise in settings.noises]
         for name, each in models.items()
