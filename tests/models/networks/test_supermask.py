@@ -163,11 +163,10 @@ def test_removed_weights_leave_the_network_and_the_kl(selection):
         assert kl["layer1.gate"].item() == pytest.approx(expected, rel=1e-4)
 
 
-def test_a_regression_and_the_command_line(tmp_path):
+def test_a_regression_comes_back_from_its_folder(tmp_path):
     x = torch.randn(60, 3)
     model = SupermaskNet(bn.nn.mlp([3, 20, 1]), likelihood="gaussian")
-    post = bn.fit(model, (x, x.sum(1)), steps=300, kl_weight=0.1, progress=False)
-    assert post.evaluate((x, x.sum(1)))["rmse"] < x.sum(1).std()
+    post = bn.fit(model, (x, x.sum(1)), steps=30, kl_weight=0.1, progress=False)
     post.save(tmp_path / "run")
     again = bn.load(tmp_path / "run")
     assert torch.equal(again.compact()(x), post.compact()(x))
