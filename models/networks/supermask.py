@@ -161,13 +161,13 @@ class SupermaskNet(NetModel):
         return found
 
     def _prior(self, group: GateGroup) -> TorchDistribution:
-        return prior_masks(self._config["inclusion"], self._trained(group))
+        prior: TorchDistribution = prior_masks(self._config["inclusion"], self._trained(group))
+        return prior
 
     def mask_posterior(self, group: GateGroup) -> TorchDistribution:
         """Guide of a layer's masks."""
         if self._is_drawn:
-            drawn: TorchDistribution = PointMask(logits=self._trained(group))
-            return drawn
+            return PointMask(logits=self._trained(group))
         point: TorchDistribution = dist.Delta(self._popped(group))
         return point
 
