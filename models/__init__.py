@@ -10,6 +10,7 @@ from bayesnas.models.compression.bayesian_compression import BayesianCompression
 from bayesnas.models.compression.threshold_sweep import knee
 from bayesnas.models.networks.gaussian import GaussianNet
 from bayesnas.models.networks.spike_and_slab import SpikeAndSlabNet
+from bayesnas.models.networks.supermask import SupermaskNet
 from bayesnas.models.nonparametric.belief_network import BeliefNetwork
 from bayesnas.models.nonparametric.latent_features import LatentFeatures
 from bayesnas.models.pyro_pair import PyroPair
@@ -31,6 +32,7 @@ __all__ = [
     "PyroPair",
     "SpikeAndSlabNet",
     "SpikeAndSlabRegression",
+    "SupermaskNet",
     "available",
     "knee",
     "register",

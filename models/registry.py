@@ -18,6 +18,7 @@ from bayesnas.models.base import BayesianModel
 from bayesnas.models.compression.bayesian_compression import BayesianCompressionNet
 from bayesnas.models.networks.gaussian import GaussianNet
 from bayesnas.models.networks.spike_and_slab import SpikeAndSlabNet
+from bayesnas.models.networks.supermask import SupermaskNet
 from bayesnas.models.nonparametric.latent_features import LatentFeatures
 from bayesnas.models.pyro_pair import PyroPair
 from bayesnas.models.regression.ard import ArdRegression
@@ -109,6 +110,12 @@ _ZOO: dict[str, ModelRecord] = {
         reference="Mitchell, Beauchamp 1988; Titsias, Lázaro-Gredilla 2011",
         structural="features: inclusion probability of each",
         cls=SpikeAndSlabRegression,
+    ),
+    "supermask-net": ModelRecord(
+        title="Masks over the frozen weights of any network",
+        reference="Zhou, Lan, Liu, Yosinski 2019; Ramanujan et al. 2020",
+        structural="weights: probability that each exists",
+        cls=SupermaskNet,
     ),
 }
 

@@ -6,13 +6,21 @@ import json
 import os
 import struct
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from bayesnas.checks import shown
-from bayesnas.coding.tensors import decode_tensor, encode_tensor
+from bayesnas.coding.tensors import (
+    Parts,
+    decode_mask,
+    decode_tensor,
+    encode_mask,
+    encode_tensor,
+)
+from bayesnas.coding.weight_code import WeightCode
 from bayesnas.files import path_of, write_new
 from bayesnas.nn.graphs.net_spec import build_net, describe_net
 from bayesnas.typed import typed
@@ -53,8 +61,27 @@ def encode(module: nn.Module, path: str | os.PathLike[str]) -> int:
     >>> torch.equal(bn.decode("net.bin")(torch.ones(1, 300)), small(torch.ones(1, 300)))
     True
     """
+    return write_network(module, path)
+
+
+def write_network(
+    module: nn.Module, path: str | os.PathLike[str], code: WeightCode | None = None
+) -> int:
+    """Write a file for :func:`decode`, some of its tensors by a code of their own.
+
+    Args:
+        module: a plain network of layers that have a JSON description.
+        path: of the new file.
+        code: of the tensors that it names, whose values in the network don't count.
+
+    Returns:
+        its size in bytes.
+
+    Raises:
+        FileExistsError, FileNotFoundError, UndescribableNetError, OSError: as :func:`encode`.
+    """
     found = check_new(path)
-    content = _content(module)
+    content = network_bytes(module, code)
     write_new(found, content)
     return len(content)
 
@@ -62,6 +89,9 @@ def encode(module: nn.Module, path: str | os.PathLike[str]) -> int:
 @typed()
 def decode(path: str | os.PathLike[str]) -> nn.Module:
     """The network in a file of :func:`encode`, in evaluation mode.
+
+    Also one in a file that :class:`~bayesnas.inference.Coded` wrote, whose weights are candidates
+    of a generator: the same numbers on any machine.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -100,13 +130,17 @@ def check_new(path: str | os.PathLike[str], argument: str = "path") -> Path:
     return found
 
 
-def _content(module: nn.Module) -> bytes:
+def network_bytes(module: nn.Module, code: WeightCode | None = None) -> bytes:
+    """The content of a file of :func:`write_network`."""
     notes: list[Any] = []
     blobs: list[bytes] = []
+    masks = {} if code is None else code.layout.masks
     for name, value in module.state_dict().items():
-        note, parts = encode_tensor(value)
+        note, parts = encode_mask(value, masks[name]) if name in masks else encode_tensor(value)
         notes.append([name, *note.values(), [len(part) for part in parts]])
         blobs += parts
+    if code is not None:
+        blobs.append(code.to_bytes())
     described = json.dumps([describe_net(module), notes], separators=(",", ":")).encode()
     packed = zlib.compress(described, 9)
     rest = packed + b"".join(blobs)
@@ -128,13 +162,7 @@ def _network(content: bytes, path: Path) -> nn.Module:
         raise ValueError(f"{path} is damaged: its checksum is another")
     try:
         spec, notes = json.loads(zlib.decompress(rest[:packed]))
-        state, at = {}, packed
-        for name, dtype, shape, coding, counts, sizes in notes:
-            ends = [at + sum(sizes[: index + 1]) for index in range(len(sizes))]
-            parts = [rest[end - size : end] for end, size in zip(ends, sizes, strict=True)]
-            note = {"dtype": dtype, "shape": shape, "coding": coding, "counts": counts}
-            state[name] = decode_tensor(note, parts)
-            at += sum(sizes)
+        state = _state(notes, rest[packed:])
         if not isinstance(spec, dict):
             raise TypeError(f"its layers must be described by a mapping, got {shown(spec)}")
         net = build_net(spec)
@@ -142,3 +170,22 @@ def _network(content: bytes, path: Path) -> nn.Module:
     except (ValueError, KeyError, TypeError, IndexError, RuntimeError, zlib.error) as error:
         raise ValueError(f"{path} is no network of bayesnas.encode: {error}") from error
     return net.eval()
+
+
+def _state(notes: Sequence[Any], content: bytes) -> dict[str, Tensor]:
+    state, masks, dtypes, at = {}, {}, {}, 0
+    for name, dtype, shape, coding, counts, sizes in notes:
+        parts: Parts = []
+        for size in sizes:
+            parts.append(content[at : at + size])
+            at += size
+        note = {"dtype": dtype, "shape": shape, "coding": coding, "counts": counts}
+        if coding == "posterior":
+            masks[name], dtypes[name] = decode_mask(note, parts)
+            state[name] = masks[name]  # keeps the order
+        else:
+            state[name] = decode_tensor(note, parts)
+    if masks:
+        weights = WeightCode.from_bytes(content[at:], masks).weights()
+        state |= {name: value.to(dtypes[name]) for name, value in weights.items()}
+    return state

@@ -76,12 +76,57 @@ def decode_tensor(note: Mapping[str, Any], parts: Parts) -> Tensor:
     entries, steps = note["counts"]
     if note["coding"] == "sparse":
         numbers = _looked_up(numbers, huffman_decode(parts[1], entries))
-    places = places_of(huffman_decode(parts[-1], steps))
-    if not len(places) == len(numbers) == entries or (entries and places[-1] >= shape.numel()):
-        raise ValueError(f"{entries} entries can't stand in a tensor of shape {list(shape)}")
+    if len(numbers) != entries:
+        raise ValueError(f"{entries} entries can't have {len(numbers)} numbers")
     found = torch.zeros(shape.numel(), dtype=dtype)
-    found[torch.from_numpy(places)] = numbers
+    found[_places(parts[-1], entries, steps, shape)] = numbers
     return found.reshape(shape)
+
+
+def encode_mask(value: Tensor, mask: Tensor) -> tuple[Note, Parts]:
+    """Type and shape of a tensor, and which of its entries a code of their own gives.
+
+    Args:
+        value: the tensor.
+        mask: boolean, of its shape; the other entries are 0.
+
+    Returns:
+        a note as that of :func:`encode_tensor`, its coding ``"posterior"``, and no part where the
+        mask is true everywhere, else the steps from one entry to the next.
+
+    >>> note, parts = encode_mask(torch.zeros(3), torch.tensor([True, False, True]))
+    >>> decode_mask(note, parts)
+    (tensor([ True, False,  True]), torch.float32)
+    """
+    note = {"dtype": str(value.dtype).removeprefix("torch."), "shape": list(value.shape)}
+    places = mask.cpu().flatten().nonzero().flatten()
+    if len(places) == mask.numel():
+        return note | {"coding": "posterior", "counts": []}, []
+    steps = steps_of(places.numpy())
+    counts = [len(places), len(steps)]
+    return note | {"coding": "posterior", "counts": counts}, [huffman_encode(steps)]
+
+
+def decode_mask(note: Mapping[str, Any], parts: Parts) -> tuple[Tensor, torch.dtype]:
+    """The mask of :func:`encode_mask`, and the type of the tensor.
+
+    Raises:
+        ValueError: note and parts don't fit each other.
+    """
+    shape = torch.Size(note["shape"])
+    if not note["counts"]:
+        return torch.ones(shape, dtype=torch.bool), _DTYPES[note["dtype"]]
+    entries, steps = note["counts"]
+    found = torch.zeros(shape.numel(), dtype=torch.bool)
+    found[_places(parts[0], entries, steps, shape)] = True
+    return found.reshape(shape), _DTYPES[note["dtype"]]
+
+
+def _places(part: bytes, entries: int, steps: int, shape: torch.Size) -> Tensor:
+    places = places_of(huffman_decode(part, steps))
+    if len(places) != entries or (entries and places[-1] >= shape.numel()):
+        raise ValueError(f"{entries} entries can't stand in a tensor of shape {list(shape)}")
+    return torch.from_numpy(places)
 
 
 def _ways(flat: Tensor) -> Iterator[tuple[str, Parts, list[int]]]:

@@ -13,7 +13,9 @@ from bayesnas.reproductions import (
     darts_cc,
     generalised,
     ibp,
+    lottery_tickets,
     pruning,
+    redundancy,
     varhypernet,
 )
 from bayesnas.reproductions.base import Comparison, Reproduced, Reproduction, Request
@@ -27,7 +29,9 @@ REPRODUCTIONS: dict[str, Reproduction] = {
     "darts-cc": darts_cc.REPRODUCTION,
     "generalised": generalised.REPRODUCTION,
     "ibp": ibp.REPRODUCTION,
+    "lottery-tickets": lottery_tickets.REPRODUCTION,
     "pruning": pruning.REPRODUCTION,
+    "redundancy": redundancy.REPRODUCTION,
     "varhypernet": varhypernet.REPRODUCTION,
 }
 """Reproductions by the name that the command line takes."""

@@ -12,14 +12,17 @@ from tqdm import tqdm
 from bayesnas.checks import flag, fraction_in, non_negative, positive, seed_number, whole_number
 from bayesnas.data import Split
 from bayesnas.inference.compression.pruned import Pruned
-from bayesnas.inference.compression.training import MOST_EPOCHS, Training, clear_removed, train
-from bayesnas.inference.config.inputs import Data, checked_tensors
+from bayesnas.inference.compression.training import (
+    MOST_EPOCHS,
+    PlainTask,
+    Training,
+    clear_removed,
+    train,
+)
+from bayesnas.inference.config.inputs import Data
 from bayesnas.inference.runtime.device import resolve_device
 from bayesnas.inference.runtime.random_state import RandomStream
 from bayesnas.likelihoods import AnyLikelihood, Likelihood
-from bayesnas.models.networks.gaussian import GaussianNet
-from bayesnas.nn.modules.parameter_names import dotted
-from bayesnas.nn.modules.stochastic_layers import trainable_of
 from bayesnas.pruning.criteria.curvature import SampleLoss
 from bayesnas.pruning.criteria.group_masks import group_axes
 from bayesnas.pruning.criteria.keep_masks import check_amount, score_at
@@ -124,17 +127,9 @@ def prune(
     rounds, seed = whole_number("rounds", rounds, 1, MOST_EPOCHS), seed_number("seed", seed)
     groups, biases = flag("groups", groups), flag("biases", biases)
     where = resolve_device(device)
-    model = GaussianNet(
-        module, stochastic="none", initial_loc="net", likelihood=likelihood, noise_scale=noise_scale
-    )
-    net = model.plain_module()
-    masks = prunable_masks(net)
-    sample = checked_tensors(model, data, "data")
-    model.size_for(sample.info.classes)
-    net, law = net.to(where).eval(), model.likelihood.to(where)
-    masks = {name: mask.to(where) for name, mask in masks.items()}
-    example = sample.x[:2]
-    sample = sample.to(where)
+    task = PlainTask.of(module, data, likelihood, noise_scale).to(where)
+    net, law, sample = task.net.eval(), task.likelihood, task.sample
+    masks, example = task.masks, sample.x[:2]
     label, shown = f"prune by {by}", flag("progress", progress)
     with RandomStream(seed, where).active():
         for index in tqdm(range(rounds), desc=label, disable=None if shown else True):
@@ -148,29 +143,6 @@ def prune(
                 train(net.train(), law, sample, replace(how, masks=masks))
                 net.eval()
     return Pruned(net.cpu(), {name: mask.cpu() for name, mask in masks.items()}, example.cpu())
-
-
-def prunable_masks(net: nn.Module) -> dict[str, Tensor]:
-    """Masks that keep all weights, and the biases beside them.
-
-    Raises:
-        TypeError: there are no trainable matrices and kernels.
-    """
-    masks = {}
-    for name, layer in net.named_modules():
-        own = dict(trainable_of(layer))
-        if any(parameter.ndim > 1 for parameter in own.values()):
-            for leaf, parameter in own.items():
-                if parameter.ndim > 1 or is_bias(leaf):
-                    masks[dotted(name, leaf)] = torch.ones_like(parameter, dtype=torch.bool)
-    named = dict(net.named_parameters())  # a tied parameter has one name
-    found = {name: mask for name, mask in masks.items() if name in named}
-    if not found:
-        raise TypeError(
-            "module must have trainable parameters of two dims or more to prune, "
-            f"got {type(net).__name__} without one"
-        )
-    return found
 
 
 def plain_subject(

@@ -7,14 +7,12 @@ from torch import Tensor, nn
 
 from bayesnas.checks import positive, seed_number, whole_number
 from bayesnas.coding.codebooks import SharedWeights, bits_of, shared_weights
-from bayesnas.inference.compression.prune import prunable_masks
 from bayesnas.inference.compression.pruned import Pruned
-from bayesnas.inference.compression.training import MOST_EPOCHS, Training, train
-from bayesnas.inference.config.inputs import Data, checked_tensors
+from bayesnas.inference.compression.training import MOST_EPOCHS, PlainTask, Training, train
+from bayesnas.inference.config.inputs import Data
 from bayesnas.inference.runtime.device import resolve_device
 from bayesnas.inference.runtime.random_state import RandomStream
 from bayesnas.likelihoods import AnyLikelihood
-from bayesnas.models.networks.gaussian import GaussianNet
 from bayesnas.nn.functional_call import functional_call
 from bayesnas.pruning.criteria.removal import is_bias
 from bayesnas.typed import typed
@@ -78,13 +76,9 @@ def quantise(
         whole_number("convolution_bits", convolution_bits, 1, 8),
     )
     seed, where = seed_number("seed", seed), resolve_device(device)
-    model = GaussianNet(
-        module, stochastic="none", initial_loc="net", likelihood=likelihood, noise_scale=noise_scale
-    )
-    net = model.plain_module()
-    sites = [name for name in prunable_masks(net) if not is_bias(name)]
-    sample = checked_tensors(model, data, "data")
-    model.size_for(sample.info.classes)
+    task = PlainTask.of(module, data, likelihood, noise_scale)
+    net, sample = task.net, task.sample
+    sites = [name for name in task.masks if not is_bias(name)]
     shared = {}
     for site in sites:
         layer = net.get_submodule(site.rpartition(".")[0])
@@ -92,7 +86,7 @@ def quantise(
     with RandomStream(seed, where).active():
         found = _SharingNet(net, shared).to(where).train()
         if how.epochs:
-            train(found, model.likelihood.to(where), sample.to(where), how)
+            train(found, task.likelihood.to(where), sample.to(where), how)
     plain = found.cpu().plain().eval()
     masks = {name: plain.get_parameter(name) != 0 for name in sites}
     return Pruned(plain, masks, sample.x[:2].cpu())

@@ -5,12 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from bayesnas.data import Split
-from bayesnas.likelihoods import Likelihood
+from bayesnas.inference.config.inputs import Data, checked_tensors
+from bayesnas.likelihoods import AnyLikelihood, Likelihood
+from bayesnas.models.networks.gaussian import GaussianNet
+from bayesnas.nn.modules.parameter_names import dotted
+from bayesnas.nn.modules.stochastic_layers import trainable_of
 from bayesnas.pruning.criteria.removal import is_bias
 
 MOST_EPOCHS = 1_000_000
@@ -19,7 +24,7 @@ MOST_EPOCHS = 1_000_000
 
 @dataclass(frozen=True)
 class Training:
-    r"""How a network is trained: Adam with a cosine schedule.
+    r"""How a network is trained: by Adam.
 
     It minimises, an example,
 
@@ -35,6 +40,7 @@ class Training:
         l1: a₁ >= 0.
         l2: a₂ >= 0.
         masks: boolean by parameter name: where false, a weight is 0 and stays it.
+        schedule: of the learning rate: ``"cosine"`` down to 0, or ``"constant"``.
     """
 
     epochs: int
@@ -43,6 +49,75 @@ class Training:
     l1: float = 0.0
     l2: float = 0.0
     masks: Mapping[str, Tensor] = field(default_factory=dict)
+    schedule: Literal["cosine", "constant"] = "cosine"
+
+
+@dataclass(frozen=True)
+class PlainTask:
+    """A plain network and what it is trained on.
+
+    Attributes:
+        net: a copy of the network that came.
+        likelihood: of the targets given its outputs.
+        sample: the training data, in memory, of the network's type.
+        masks: true for every weight that may be removed, by name.
+    """
+
+    net: nn.Module
+    likelihood: Likelihood
+    sample: Split
+    masks: Mapping[str, Tensor]
+
+    @classmethod
+    def of(
+        cls, module: nn.Module, data: Data, likelihood: AnyLikelihood, noise_scale: float | None
+    ) -> PlainTask:
+        """Check that network, data and likelihood fit one another.
+
+        Raises:
+            ValueError, TypeError: naming the argument that does not, or a module without weights.
+        """
+        model = GaussianNet(
+            module,
+            stochastic="none",
+            initial_loc="net",
+            likelihood=likelihood,
+            noise_scale=noise_scale,
+        )
+        net = model.plain_module()
+        masks = prunable_masks(net)
+        sample = checked_tensors(model, data, "data")
+        model.size_for(sample.info.classes)
+        return cls(net, model.likelihood, sample, masks)
+
+    def to(self, device: torch.device) -> PlainTask:
+        """The same elsewhere; the network and the likelihood are moved in place."""
+        net, likelihood = self.net.to(device), self.likelihood.to(device)
+        masks = {name: mask.to(device) for name, mask in self.masks.items()}
+        return PlainTask(net, likelihood, self.sample.to(device), masks)
+
+
+def prunable_masks(net: nn.Module) -> dict[str, Tensor]:
+    """Masks that keep all weights, and the biases beside them.
+
+    Raises:
+        TypeError: there are no trainable matrices and kernels.
+    """
+    masks = {}
+    for name, layer in net.named_modules():
+        own = dict(trainable_of(layer))
+        if any(parameter.ndim > 1 for parameter in own.values()):
+            for leaf, parameter in own.items():
+                if parameter.ndim > 1 or is_bias(leaf):
+                    masks[dotted(name, leaf)] = torch.ones_like(parameter, dtype=torch.bool)
+    named = dict(net.named_parameters())  # a tied parameter has one name
+    found = {name: mask for name, mask in masks.items() if name in named}
+    if not found:
+        raise TypeError(
+            "module must have trainable parameters of two dims or more to prune, "
+            f"got {type(net).__name__} without one"
+        )
+    return found
 
 
 def train(net: nn.Module, likelihood: Likelihood, data: Split, how: Training) -> None:
@@ -57,7 +132,11 @@ def train(net: nn.Module, likelihood: Likelihood, data: Split, how: Training) ->
     trained = [*net.parameters(), *likelihood.parameters()]
     optimizer = torch.optim.Adam([p for p in trained if p.requires_grad], how.lr)
     steps = how.epochs * math.ceil(len(data) / how.batch_size)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    schedule = (
+        torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+        if how.schedule == "cosine"
+        else None
+    )
     weights = [p for name, p in net.named_parameters() if p.requires_grad and not is_bias(name)]
     clear_removed(net, how.masks)
     for x, y in _batches(data, how):
@@ -71,7 +150,8 @@ def train(net: nn.Module, likelihood: Likelihood, data: Split, how: Training) ->
             loss = loss + 0.5 * how.l2 * torch.stack([w.square().sum() for w in weights]).sum()
         loss.backward()
         optimizer.step()
-        schedule.step()
+        if schedule is not None:
+            schedule.step()
         clear_removed(net, how.masks)  # the optimiser's averages would bring them back
 
 

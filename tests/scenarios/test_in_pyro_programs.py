@@ -34,6 +34,7 @@ MODELS = {
     "latent-features": (lambda: bn.models.LatentFeatures(4, 2), X),
     "latent-structure-net": (lambda: bn.models.LatentStructureNet(graph()), CLASSES),
     "spike-and-slab-net": (lambda: bn.models.SpikeAndSlabNet(bn.nn.mlp([4, 3])), CLASSES),
+    "supermask-net": (lambda: bn.models.SupermaskNet(bn.nn.mlp([4, 3])), CLASSES),
     "spike-and-slab-regression": (lambda: bn.models.SpikeAndSlabRegression(4), X[:, 0]),
 }
 

@@ -86,6 +86,15 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--slab-scale", type=prior_scale, metavar="SCALE", help="of a weight that exists (1.0)"
     )
+    group.add_argument(
+        "--weights", metavar="KIND", help="frozen at signed-constant or drawn (signed-constant)"
+    )
+    group.add_argument(
+        "--selection", metavar="KIND", help="of masks: bernoulli or edge-popup (bernoulli)"
+    )
+    group.add_argument(
+        "--kept", type=float, metavar="SHARE", help="of a layer's weights, of edge-popup (0.5)"
+    )
     group.add_argument("--hyperparameters", help="maximum or posterior (maximum)")
     add_likelihood_options(group)
     group.add_argument(

@@ -25,6 +25,7 @@ MODEL_OPTIONS: dict[str, tuple[str, ...]] = {
     "indian-buffet-vae": (*_AUTOENCODER, "mass", "guide_structure"),
     "spike-and-slab-net": (*_NET, "gates", "inclusion", "slab_scale"),
     "spike-and-slab-regression": ("likelihood", "noise_scale", "inclusion", "slab_scale"),
+    "supermask-net": (*_NET[:-1], "weights", "selection", "inclusion", "kept"),
 }
 """Options of the models that the command line makes; others are fitted from Python."""
 
@@ -47,7 +48,9 @@ REPRODUCTIONS = {
     "darts-cc": "architectures of every complexity from one search",
     "generalised": "structures chosen, and left, by the coefficients of the generalised objective",
     "ibp": "moments and draws of Indian buffet processes",
+    "lottery-tickets": "lottery tickets of LeNet-300-100",
     "pruning": "criteria of pruning, logistic regression",
+    "redundancy": "redundant weights: a flat likelihood, and noise of the inputs",
     "varhypernet": "hypernetworks over the KL weight",
 }
 """Titles by name."""

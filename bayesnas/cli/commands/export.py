@@ -18,7 +18,10 @@ def run(args: argparse.Namespace) -> Outcome:
     suffix = SUFFIXES[args.format]
     path = args.run_folder / f"export{suffix}" if args.out is None else args.out
     check_new_file("out", path, (suffix,))
-    if args.format == "netcdf":
+    if args.format == "code":
+        post, data = open_run(args)
+        bn.code(post, data.train, size=args.size, device=args.device).encode(path)
+    elif args.format == "netcdf":
         post, data = open_run(args)
         post.export(path, draws=args.draws, data=data.train)
     else:

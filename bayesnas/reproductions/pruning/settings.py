@@ -11,6 +11,7 @@ import bayesnas as bn
 from bayesnas.data import DataSet, Split
 from bayesnas.pruning.criteria.registry import Criterion
 from bayesnas.reproductions.base import Request
+from bayesnas.reproductions.small_data import small_data
 
 Kind = Literal["l2", "l1", "variational"]
 
@@ -109,7 +110,7 @@ def prepare(request: Request) -> tuple[Settings, DataSet]:
         starts = 5 if request.seeds is None else request.seeds
         fractions = (0.2, 0.5, 0.8, 0.9, 0.95, 0.98)
         return Settings(data.name, len(data.train), 5000, starts, 10, 2, fractions, (1, 2)), data
-    data = _small_data(request.root)
+    data = small_data(request.root)
     starts = 1 if request.seeds is None else request.seeds
     pooling = (2, 4) if data.name == "mnist" else (1, 2)
     return Settings(data.name, len(data.train), 1000, starts, 5, 2, (0.5, 0.9), pooling), data
@@ -119,17 +120,3 @@ def pooled(split: Split, side: int) -> Split:
     """Images averaged over squares, flat."""
     images = split.x if split.x.ndim > 2 else split.x.unflatten(1, (1, 8, 8))
     return replace(split, x=F.avg_pool2d(images, side).flatten(1))
-
-
-_QUICK_TRAIN, _QUICK_TEST = 10_000, 2_000
-
-
-def _small_data(root: str | None) -> DataSet:
-    """A part of MNIST where it is at hand, else digits."""
-    try:
-        data = bn.data.load("mnist", root=root, download=False)
-    except FileNotFoundError:
-        return bn.data.load("digits")
-    assert data.test is not None
-    parts = (data.train.first(_QUICK_TRAIN), data.test.first(_QUICK_TEST))
-    return DataSet(data.name, parts[0], test=parts[1])

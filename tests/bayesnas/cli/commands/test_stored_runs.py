@@ -231,6 +231,27 @@ def test_export_writes_what_others_open(call, folder, tmp_path):
     assert np.abs(expected.detach().numpy()[:, 0] - new_rows(folder, "price")[:, 0]).max() < 2000
 
 
+def test_export_codes_a_sample_of_the_posterior(call, folder, tmp_path):
+    path = tmp_path / "a.bin"
+    words = ["export", folder / "wide", "--format", "code", "--out", path]
+    code, out, err = call(*words, "--size", 2500)
+    assert (code, err) == (0, "")
+    assert path.stat().st_size <= 2500
+    assert f"{path.stat().st_size:,} bytes in {path}" in out
+    raw = torch.tensor(new_rows(folder, "age", "dose"), dtype=torch.float32)
+    assert bn.decode(path)(raw).isfinite().all()
+    code, _, err = call(*words, "--size", 2500)
+    assert (code, "is there already" in err) == (2, True)
+    code, _, err = call("export", folder / "wide", "--format", "code", "--size", 10)
+    assert (code, "--size must be at least" in err) == (2, True)
+    for more in ([], ["--size", "100", "--format", "pt2"]):
+        code, _, err = call("export", folder / "wide", "--format", "code", *more)
+        assert (code, "--size must be given for --format code, and for no other" in err) == (
+            2,
+            True,
+        )
+
+
 def test_export_refuses_another_ending(call, folder):
     code, _, err = call("export", folder / "wide", "--format", "pt2", "--out", "a.nc")
     assert (code, "--out must end in .pt2 for --format pt2" in err) == (2, True)

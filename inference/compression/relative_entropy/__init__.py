@@ -1,0 +1,1 @@
+"""Networks as a sample of their posterior: relative-entropy coding of the weights."""

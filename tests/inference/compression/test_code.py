@@ -1,0 +1,178 @@
+"""Posteriors coded as samples of themselves: the file, what comes back, and what is refused."""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import pytest
+import torch
+from torch import nn
+
+import bayesnas as bn
+from bayesnas.coding.weight_code import Layout
+from bayesnas.inference.compression.relative_entropy.steering import SteeredPosterior, Steering
+
+QUIET = {"device": "cpu", "progress": False}
+SHORT = {"size": 800, "block_bits": 6, "epochs": 2, "coding_epochs": 2, "rounds": 3, **QUIET}
+
+
+@pytest.fixture(scope="module")
+def post(digits):
+    model = bn.models.GaussianNet(bn.nn.mlp([64, 12, 10]), prior_scale="learned")
+    return bn.fit(model, digits, steps=150, lr=0.02, progress=False)
+
+
+@pytest.fixture(scope="module")
+def coded(digits, post):
+    return bn.code(post, digits, **SHORT)
+
+
+def test_the_file_gives_back_the_network_and_is_as_large_as_said(coded, tmp_path):
+    test = bn.data.load("digits").test
+    size = coded.encode(tmp_path / "net.bin")
+    assert size == coded.size == (tmp_path / "net.bin").stat().st_size
+    assert 800 - 1 <= size <= 800  # whole blocks of 6 bits
+    assert coded.bits == 6 * len(coded.code.indices)
+    found = bn.decode(tmp_path / "net.bin")
+    assert torch.equal(found(test.x), coded.module(test.x))
+    assert type(found) is nn.Sequential
+    assert not found.training
+    assert "910 weights in" in repr(coded)
+    assert "800 bytes on disk" in repr(coded) or "799 bytes on disk" in repr(coded)
+
+
+def test_the_posterior_stays_and_one_seed_gives_one_file(coded, digits, post, tmp_path):
+    before = {name: value.clone() for name, value in post.model.state_dict().items()}
+    state = torch.get_rng_state()
+    again = bn.code(post, digits, **SHORT)
+    other = bn.code(post, digits, seed=1, **SHORT)
+    assert again.code.indices == coded.code.indices
+    assert other.code.indices != coded.code.indices
+    assert torch.equal(torch.get_rng_state(), state)
+    after = post.model.state_dict()
+    assert all(torch.equal(after[name], value) for name, value in before.items())
+
+
+def test_the_kl_of_every_block_is_steered_to_its_budget(digits, post):
+    masks = {s: torch.ones(shape).bool() for s, shape in post.model.layers.shapes.items()}
+    layout = Layout(masks, 0, 60)
+    budget = 7 * math.log(2)
+    how = Steering(budget, 1.0, lr=2e-2, batch_size=100, rate=0.03)
+    steered = SteeredPosterior(copy.deepcopy(post.model), layout, digits, how)
+    before = steered.block_kl().detach()
+    steered.train(400)
+    after = steered.block_kl().detach()
+    assert abs(after / budget - 1).max() < 1.0 < abs(before / budget - 1).max()
+    assert float(after.mean()) == pytest.approx(budget, rel=0.2)
+
+
+def test_divergences_of_blocks_are_those_of_their_weights(digits, post):
+    """Against torch's own KL of normal distributions."""
+    masks = {s: torch.ones(shape).bool() for s, shape in post.model.layers.shapes.items()}
+    layout = Layout(masks, 3, 20)
+    found = SteeredPosterior(post.model, layout, digits, Steering(1.0, 1.0, 1e-2, 100)).block_kl()
+    posteriors, scales = post.model.weight_posteriors(), post.model.weight_prior_scales()
+    kl = torch.cat(
+        [
+            torch.distributions.kl_divergence(
+                torch.distributions.Normal(loc, scale),
+                torch.distributions.Normal(0.0, scales[site]),
+            ).flatten()
+            for site, (loc, scale) in posteriors.items()
+        ]
+    )
+    expected = torch.stack([kl[places].sum() for places in layout.members()])
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_removed_weights_stay_zero(digits, post, tmp_path):
+    pruned = post.prune(by="density", fraction=0.7)
+    small = bn.code(pruned, digits, **SHORT)
+    small.encode(tmp_path / "net.bin")
+    net = bn.decode(tmp_path / "net.bin")
+    for site, mask in pruned.model.keep_masks().items():
+        weight = net.get_parameter(site)
+        assert not weight[~mask].any()
+        assert (weight[mask] == 0).sum() <= 0.1 * mask.sum()  # the table of quantiles has a 0
+
+
+def test_point_estimates_are_written_as_they_are(digits, tmp_path):
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(64, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Linear(6, 10))
+    post = bn.fit(bn.models.GaussianNet(net), digits, steps=30, progress=False)
+    coded = bn.code(post, digits, **SHORT)
+    coded.encode(tmp_path / "net.bin")
+    found = bn.decode(tmp_path / "net.bin")
+    assert torch.equal(found(digits.x), coded.module(digits.x))
+    assert torch.equal(found[1].weight, coded.module[1].weight)
+
+
+def test_a_file_takes_rows_in_the_units_of_the_data(tmp_path):
+    data = bn.data.load("diabetes", standardise=True)
+    model = bn.models.GaussianNet(bn.nn.mlp([10, 8, 1]), likelihood="gaussian")
+    post = bn.fit(model, data.train, steps=50, progress=False)
+    coded = bn.code(post, data.train, **{**SHORT, "size": 1500})
+    coded.encode(tmp_path / "net.bin")
+    raw = bn.data.load("diabetes").test
+    net = bn.decode(tmp_path / "net.bin")
+    assert torch.equal(net(raw.x), coded.in_data_units()(raw.x))
+    units = data.train.info.standardisation
+    expected = units.invert_y(coded.module(data.test.x))
+    torch.testing.assert_close(net(raw.x), expected, rtol=1e-3, atol=1e-2)
+
+
+def test_convolutions_in_double_precision_come_back(tmp_path):
+    torch.manual_seed(0)
+    x, y = torch.randn(40, 1, 6, 6, dtype=torch.float64), torch.arange(40) % 3
+    net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(64, 3)).double()
+    post = bn.fit(bn.models.GaussianNet(net), (x, y), steps=20, progress=False)
+    coded = bn.code(post, (x, y), **{**SHORT, "size": 500})
+    coded.encode(tmp_path / "net.bin")
+    found = bn.decode(tmp_path / "net.bin")
+    assert found[0].weight.dtype == torch.float64
+    assert torch.equal(found(x), coded.module(x))
+
+
+def test_any_cut_or_changed_file_is_named(coded, tmp_path):
+    coded.encode(tmp_path / "net.bin")
+    content = (tmp_path / "net.bin").read_bytes()
+    for length in (0, 3, 16, 100, len(content) - 1):
+        (tmp_path / "cut.bin").write_bytes(content[:length])
+        with pytest.raises(ValueError, match=r"cut.bin is (truncated|no file of bayesnas.encode)"):
+            bn.decode(tmp_path / "cut.bin")
+    for place in range(0, len(content), 97):
+        changed = bytearray(content)
+        changed[place] ^= 0x55
+        (tmp_path / "bad.bin").write_bytes(changed)
+        with pytest.raises(ValueError, match="bad.bin"):
+            bn.decode(tmp_path / "bad.bin")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"size": 100}, r"size must be at least \d+ bytes, .* got 100"),
+        ({"size": 0}, "size must be a whole number from 1"),
+        ({"block_bits": 21}, "block_bits must be"),
+        ({"spare_bits": 6.0}, r"spare_bits must be in \[0, block_bits = 6\), got 6.0"),
+        ({"epochs": -1}, "epochs must be"),
+        ({"rounds": 0}, "rounds must be"),
+        ({"lr": 0.0}, "lr must be"),
+        ({"kl_weight": 0.0}, "kl_weight must be"),
+        ({"seed": -1}, "seed must be"),
+    ],
+)
+def test_options_out_of_range_are_named(options, message, digits, post):
+    with pytest.raises(ValueError, match=message):
+        bn.code(post, digits, **{**SHORT, **options})
+
+
+def test_posteriors_that_can_not_be_coded_are_named(digits):
+    net = bn.nn.mlp([64, 4, 10])
+    of_each = bn.fit(bn.models.GaussianNet(net, prior_scale="ard"), digits, steps=2, progress=False)
+    with pytest.raises(TypeError, match="must have one prior scale a layer"):
+        bn.code(of_each, digits, **SHORT)
+    gated = bn.fit(bn.models.SpikeAndSlabNet(net), digits, steps=2, progress=False)
+    with pytest.raises(TypeError, match="posterior must be of a GaussianNet"):
+        bn.code(gated, digits, **SHORT)
