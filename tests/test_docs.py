@@ -50,7 +50,7 @@ def relative(page):
 
 
 def takes_long(page):
-    """Pages whose fits other tests make in small: those of the models, and nine more."""
+    """Pages whose fits other tests make in small: those of the models, and ten more."""
     return page.parent.name == "models" or page.stem in (
         "arviz",
         "criteria",
@@ -59,6 +59,7 @@ def takes_long(page):
         "guide",
         "objective",
         "pyro-pair",
+        "scikit-learn",
         "search",
         "theory",
     )
