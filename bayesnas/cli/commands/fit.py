@@ -60,6 +60,8 @@ def run(args: argparse.Namespace) -> Outcome:
     # Measured after every epoch, for nothing but to stop early.
     validation = None if args.patience is None else data.validation
     note(f"{model.describe()} on {_describe(data)}", args.quiet)
+    if data.info.encoding is not None:
+        note(data.info.encoding.describe(), args.quiet)
     try:
         post: Posterior | Posteriors | AmortizedPosterior = bn.fit(
             model, data.train, validation=validation, progress=not args.quiet, **settings
