@@ -47,7 +47,7 @@ inference.compression inference.criteria
 inference.search
 inference
 bayesnas
-testing report sklearn
+testing report sklearn loggers
 reproductions
 cli
 __main__

@@ -35,4 +35,4 @@ def distinct_rows(
     table = np.column_stack([x, y])[counted]
     _, first, place = np.unique(table, axis=0, return_index=True, return_inverse=True)
     sums = np.bincount(place.ravel(), weights[counted], minlength=len(first))
-    return x[counted][first], y[counted][first], sums
+    return x[counted][first], y[counted][first], np.asarray(sums, dtype=np.float64)
