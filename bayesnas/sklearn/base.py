@@ -96,9 +96,8 @@ class StructureEstimator(BaseEstimator):  # type: ignore[misc]  # untyped
     def _model(self, split: Split, seed: int) -> BayesianModel:
         """The model in double precision, as scikit-learn computes."""
         if isinstance(self.model, BayesianModel):
-            given = {"hidden": self.hidden, "activation": self.activation}
-            given["model_options"] = self.model_options
-            taken = [name for name, value in given.items() if value is not None]
+            names = ("hidden", "activation", "model_options")
+            taken = [name for name in names if getattr(self, name) is not None]
             if taken:
                 raise ValueError(f"{', '.join(taken)} can't come with a model that is made")
             return self.model
@@ -160,7 +159,8 @@ class StructureEstimator(BaseEstimator):  # type: ignore[misc]  # untyped
 
     def _parts(self, x: Any) -> tuple[torch.Tensor, ...]:
         """Rows so few that all draws of their predictions fit into memory."""
-        return self._rows(x).to(self.posterior_.example[0].dtype).split(_ROWS_AT_ONCE)
+        rows = self._rows(x).to(self.posterior_.example[0].dtype)
+        return tuple(torch.split(rows, _ROWS_AT_ONCE))
 
     @property
     def feature_importances_(self) -> npt.NDArray[np.float64]:

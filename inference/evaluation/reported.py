@@ -82,7 +82,7 @@ def mean_probabilities(
 
 def _entropy(probabilities: Tensor, model: BayesianModel) -> Tensor:
     """In nats, ``[n]``; of several labels a row the sum over them."""
-    found = torch.special.entr(probabilities)
+    found: Tensor = torch.special.entr(probabilities)
     if _is_of_two(model):
         found = found + torch.special.entr(1 - probabilities)
     return found.flatten(1).sum(1) if found.ndim > 1 else found
@@ -127,7 +127,7 @@ def brier_score(probabilities: Tensor, y: Tensor) -> float:
         return (probabilities - y).square().mean().item()
     right = torch.nn.functional.one_hot(y, probabilities.shape[-1])
     found = (probabilities - right).square().sum(-1).mean()
-    return (found / 2 if probabilities.shape[-1] == 2 else found).item()
+    return float(found / 2 if probabilities.shape[-1] == 2 else found)
 
 
 def risk_coverage_area(probabilities: Tensor, y: Tensor) -> float:
@@ -152,7 +152,7 @@ def risk_coverage_area(probabilities: Tensor, y: Tensor) -> float:
     mean = torch.zeros(len(count)).to(wrong).index_add(0, place, wrong) / count
     errors = mean.repeat_interleave(count)
     covered = torch.arange(1, len(errors) + 1).to(errors)
-    return (errors.cumsum(0) / covered).mean().item()
+    return float((errors.cumsum(0) / covered).mean())
 
 
 def crps(samples: Tensor, y: Tensor) -> float:
