@@ -14,8 +14,7 @@ import bayesnas as bn
 from bayesnas.cli.main import main
 
 
-@pytest.fixture
-def houses(tmp_path):
+def houses_for_sale():
     rng = np.random.default_rng(0)
     frame = pd.DataFrame(
         {
@@ -30,27 +29,40 @@ def houses(tmp_path):
     frame["dear"] = np.where((frame["kind"] == "house") | (frame["area"] > 130), "yes", "no")
     frame.loc[::6, "area"] = np.nan
     frame.loc[5, "kind"] = None
+    return frame
+
+
+@pytest.fixture
+def houses(tmp_path):
+    frame = houses_for_sale()
     frame.to_csv(tmp_path / "houses.csv", index=False)
     return frame
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("houses")
+    houses_for_sale().to_csv(folder / "houses.csv", index=False)
+    fitted(folder)
+    return folder / "run"
 
 
 def fitted(tmp_path, *options):
     words = [
         *("fit", "gaussian-net", "--data", str(tmp_path / "houses.csv"), "--target", "dear"),
-        *("--standardise", "--hidden", "none", "--steps", "200", "--lr", "0.05"),
+        *("--standardise", "--hidden", "none", "--steps", "100", "--lr", "0.1"),
         *("--out", str(tmp_path / "run"), *options),
     ]
     assert main([*words, "--quiet"]) == 0
 
 
 @pytest.mark.filterwarnings("always::bayesnas.data.UnseenCellWarning")
-def test_two_commands_lead_to_predictions(houses, tmp_path, capsys):
-    fitted(tmp_path)
+def test_two_commands_lead_to_predictions(houses, run, tmp_path, capsys):
     new = houses.drop(columns="dear")[["sold", "kind", "garden", "area"]]
     new.loc[0, "kind"] = "castle"
     new.to_csv(tmp_path / "new.csv", index=False)
     capsys.readouterr()
-    assert main(["predict", str(tmp_path / "run"), "--data", str(tmp_path / "new.csv")]) == 0
+    assert main(["predict", str(run), "--data", str(tmp_path / "new.csv")]) == 0
     out, err = capsys.readouterr()
     rows = pd.read_csv(io.StringIO(out))
     assert "column 'kind' has 'castle' in 1 of 120 rows" in err
@@ -58,9 +70,8 @@ def test_two_commands_lead_to_predictions(houses, tmp_path, capsys):
     assert set(rows.columns) == {"label", "probability_no", "probability_yes"}
 
 
-def test_file_table_and_compact_network_agree(houses, tmp_path):
-    fitted(tmp_path)
-    post = bn.load(tmp_path / "run")
+def test_file_table_and_compact_network_agree(houses, run, tmp_path):
+    post = bn.load(run)
     houses.to_csv(tmp_path / "new.csv", index=False)
     x, y = bn.data.read_rows(tmp_path / "new.csv", post.data)
     again, targets = bn.data.read_rows(houses, post.data)
@@ -80,9 +91,8 @@ def test_file_table_and_compact_network_agree(houses, tmp_path):
     assert bn.data.TableEncoding.from_dict(about["table"]) == post.data.encoding
 
 
-def test_a_table_as_it_came_is_refused_where_numbers_are_due(houses, tmp_path):
-    fitted(tmp_path)
-    post = bn.load(tmp_path / "run")
+def test_a_table_as_it_came_is_refused_where_numbers_are_due(houses, run, tmp_path):
+    post = bn.load(run)
     with pytest.raises(ValueError, match=r"read_rows\(x, post.data\)\[0\]"):
         post.predict(houses.drop(columns="dear"))
     np.savez(tmp_path / "new.npz", x=np.ones((2, 4)))

@@ -24,7 +24,6 @@ QUICK = {
     "check_no_attributes_set_in_init",
     "check_parameters_default_constructible",
     "check_requires_y_none",
-    "check_sample_weight_equivalence_on_dense_data",
     "check_set_params",
     "check_supervised_y_no_nan",
 }

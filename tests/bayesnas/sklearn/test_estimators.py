@@ -37,7 +37,7 @@ def quick_classifier(**options):
 
 def test_labels_of_text_come_back_in_sorted_order(rows):
     x, y = rows
-    found = quick_classifier(hidden=(10,), steps=150).fit(x, y)
+    found = quick_classifier(hidden=(10,), steps=100).fit(x, y)
     assert found.classes_.tolist() == ["high", "low", "mid"]
     probabilities = found.predict_proba(x)
     assert np.allclose(probabilities.sum(1), 1)
@@ -89,11 +89,14 @@ def test_mean_and_deviation_are_those_of_ard_regression():
     assert np.array_equal(ours.predict(x), mean)
 
 
+@pytest.mark.slow
 def test_importances_are_inclusion_probabilities():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(200, 4))
     y = 3 * x[:, 2] + 0.5 * rng.normal(size=200)
-    found = BayesianStructureRegressor("spike-and-slab-regression", steps=400, random_state=0)
+    found = BayesianStructureRegressor(
+        "spike-and-slab-regression", steps=200, lr=0.1, random_state=0
+    )
     found.fit(x, y)
     inclusion = found.posterior_.structure()["inclusion"].values
     assert np.allclose(found.feature_importances_, inclusion)
