@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from bayesnas.checks import positive
+from bayesnas.checks import draw_count, non_negative
 from bayesnas.data import DataInfo, Split, Standardisation
 from bayesnas.inference.fit import fit
 from bayesnas.inference.posterior.posterior import Posterior
@@ -74,6 +74,7 @@ class StructureEstimator(BaseEstimator):  # type: ignore[misc]  # untyped
         self, x: Array, y: Array, weights: Array, task: Task, class_names: Sequence[str] | None
     ) -> Self:
         """Fit the model to checked rows."""
+        non_negative("kl_weight", self.kl_weight)  # several would give several posteriors
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         x, y, weights = distinct_rows(x, y, weights)
         split = self._split(x, y, weights, task, class_names)
@@ -151,7 +152,7 @@ class StructureEstimator(BaseEstimator):  # type: ignore[misc]  # untyped
     def _rows(self, x: Any) -> torch.Tensor:
         """New rows, checked, as the model takes them."""
         check_is_fitted(self)
-        positive("draws", self.draws)
+        draw_count("draws", self.draws, 1)
         checked = validate_data(self, x, reset=False, dtype=np.float64)
         rows = torch.tensor(checked)
         units = self.posterior_.data.standardisation

@@ -132,3 +132,14 @@ def test_truth_as_a_target_has_names(tmp_path):
     assert data.info.class_names == ("False", "True")
     assert data.train.y[:2].tolist() == [0, 1]
     assert data.info.encoding is None
+
+
+def test_a_table_in_memory_is_taken_as_its_file_is(houses, tmp_path):
+    from_file = bn.data.load(tmp_path / "houses.csv", target="dear", standardise=True)
+    x = pd.read_csv(tmp_path / "houses.csv").drop(columns="dear")
+    in_memory = bn.data.from_arrays(x, houses["dear"], standardise=True)
+    assert torch.equal(in_memory.train.x, from_file.train.x)
+    assert torch.equal(in_memory.test.y, from_file.test.y)
+    assert in_memory.info.encoding == from_file.info.encoding
+    with pytest.raises(ValueError, match="x must name each column once, got area, area"):
+        bn.data.from_arrays(x[["area", "area"]], houses["dear"])

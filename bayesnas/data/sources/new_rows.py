@@ -116,6 +116,9 @@ def _from_table(
     frame: Any, like: DataInfo, target: str | None, name: str = "the table"
 ) -> tuple[Tensor, Any, str]:
     """Columns by their names."""
+    frame = frame.set_axis([str(column) for column in frame.columns], axis=1)
+    if not frame.columns.is_unique:
+        raise ValueError(f"{name} must name each column once, got {', '.join(frame.columns)}")
     known = like.feature_names if like.encoding is None else like.encoding.names
     wanted = list(frame.columns) if known is None else list(known)
     missing = [column for column in wanted if column not in frame.columns]

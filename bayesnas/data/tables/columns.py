@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
+from bayesnas.checks import choice
 from bayesnas.data.tables.cells import Kind, as_numbers, as_text, kind_of
 
 _MOST_CATEGORIES = 100
@@ -126,11 +127,12 @@ class Column:
         """The inverse of `to_dict`.
 
         Raises:
-            ValueError: `values` lacks a name or a kind.
+            ValueError: `values` lacks a name or a kind, or the kind is unknown.
         """
         missing = {"name", "kind"} - values.keys()
         if missing:
             raise ValueError(f"a stored column lacks {', '.join(sorted(missing))}")
+        choice("kind of a stored column", values["kind"], get_args(Kind))
         categories = values.get("categories")
         return cls(
             values["name"],

@@ -113,3 +113,5 @@ def test_wrong_new_cells_are_named(table):
         TableEncoding.from_dict({})
     with pytest.raises(ValueError, match="a stored column lacks kind"):
         TableEncoding.from_dict({"columns": [{"name": "a"}]})
+    with pytest.raises(ValueError, match="kind of a stored column must be one of"):
+        TableEncoding.from_dict({"columns": [{"name": "a", "kind": "colour"}]})
