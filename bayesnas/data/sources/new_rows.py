@@ -94,7 +94,7 @@ def _from_npz(path: Path) -> tuple[Tensor, Any]:
 
 
 def _from_csv(path: Path, like: DataInfo, target: str | None) -> tuple[Tensor, Any]:
-    wanted = like.feature_names
+    wanted = _columns_of(like)
     if wanted is not None and not _numbered(wanted):
         text = () if like.encoding is None else like.encoding.text_names
         frame = read_table(path, header=0, columns=1, text=text)
@@ -119,7 +119,7 @@ def _from_table(
     frame = frame.set_axis([str(column) for column in frame.columns], axis=1)
     if not frame.columns.is_unique:
         raise ValueError(f"{name} must name each column once, got {', '.join(frame.columns)}")
-    known = like.feature_names if like.encoding is None else like.encoding.names
+    known = _columns_of(like)
     wanted = list(frame.columns) if known is None else list(known)
     missing = [column for column in wanted if column not in frame.columns]
     if missing:
@@ -133,6 +133,11 @@ def _from_table(
     features = frame[wanted]
     check_numeric(features)
     return as_number_tensor("x", features), y, name
+
+
+def _columns_of(like: DataInfo) -> Sequence[str] | None:
+    """Names of the columns of features as the training data had them."""
+    return like.feature_names if like.encoding is None else like.encoding.names
 
 
 def _numbered(names: Sequence[str]) -> bool:
