@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from bayesnas import coding, data, distributions, inference, likelihoods, models, nn
     from bayesnas.coding import decode, encode
     from bayesnas.distributions import LogUniform
+    from bayesnas.export.pyro_svi import from_pyro_svi
     from bayesnas.inference import (
         Bilevel,
         GeneralisedObjective,
@@ -52,6 +53,7 @@ __all__ = [
     "distributions",
     "encode",
     "fit",
+    "from_pyro_svi",
     "inference",
     "likelihoods",
     "load",
@@ -65,6 +67,7 @@ __all__ = [
 _MODULES = ("coding", "data", "distributions", "inference", "likelihoods", "models", "nn")
 _HOMES = {
     "LogUniform": "bayesnas.distributions",
+    "from_pyro_svi": "bayesnas.export.pyro_svi",
     **dict.fromkeys(("decode", "encode"), "bayesnas.coding"),
 }
 

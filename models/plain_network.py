@@ -64,6 +64,7 @@ def metadata_of(model: BayesianModel, data: DataInfo, example: Tensor) -> dict[s
             "names": None if data.feature_names is None else list(data.feature_names),
         },
         "outputs": outputs,
+        "table": None if data.encoding is None else data.encoding.to_dict(),
         "standardisation": None if data.standardisation is None else data.standardisation.to_dict(),
     }
 

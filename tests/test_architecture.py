@@ -31,6 +31,7 @@ models.program_sites
 models.networks models.nonparametric models.regression models.pyro_pair
 models.compression models.architecture models.autoencoders
 models.registry models.plain_network
+models.for_data
 models
 inference.runtime inference.elbo
 inference.config inference.evaluation
@@ -46,7 +47,7 @@ inference.compression inference.criteria
 inference.search
 inference
 bayesnas
-testing report
+testing report sklearn loggers
 reproductions
 cli
 __main__

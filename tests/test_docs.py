@@ -50,7 +50,7 @@ def relative(page):
 
 
 def takes_long(page):
-    """Pages whose fits other tests make in small: those of the models, and eleven more."""
+    """Pages whose fits other tests make in small: those of the models, and some more."""
     return page.parent.name == "models" or page.stem in (
         "arviz",
         "choosing",
@@ -61,6 +61,7 @@ def takes_long(page):
         "guide",
         "objective",
         "pyro-pair",
+        "scikit-learn",
         "search",
         "theory",
     )

@@ -22,6 +22,7 @@ def load_data(args: argparse.Namespace) -> DataSet:
         "digits" if args.data is None else args.data,
         root=args.root,
         target=args.target,
+        drop=args.drop or (),
         task=args.task,
         test=args.test,
         validation=args.validation or 0.0,

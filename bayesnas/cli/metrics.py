@@ -27,8 +27,10 @@ def metrics_table(post: Posterior, metrics: dict[str, dict[str, float]]) -> str:
     rows += [[name, *(number(metrics[c][name]) for c in columns)] for name in names]
     scale = target_scale(post)
     if scale is not None:
-        own = [number(scale * metrics[c]["rmse"]) for c in columns]
-        rows.append(["rmse, not standardised", *own])
+        for name in ("rmse", "crps", "width"):
+            if name in names:
+                own = [number(scale * metrics[c][name]) for c in columns]
+                rows.append([f"{name}, not standardised", *own])
     if "train" in metrics:
         rest = [""] * (len(columns) - 1)
         train = metrics["train"]

@@ -18,6 +18,7 @@ from bayesnas.data.sources.new_rows import read_rows
 from bayesnas.data.standardisation import Standardisation
 from bayesnas.data.streams.from_dataset import from_dataset
 from bayesnas.data.streams.streamed_split import StreamedSplit
+from bayesnas.data.tables.encoding import TableEncoding, UnseenCellWarning
 
 __all__ = [
     "DataInfo",
@@ -27,6 +28,8 @@ __all__ = [
     "Split",
     "Standardisation",
     "StreamedSplit",
+    "TableEncoding",
+    "UnseenCellWarning",
     "available",
     "from_arrays",
     "from_dataset",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,6 +17,8 @@ from bayesnas.data.holdout import check_fractions, check_seed, hold_out
 from bayesnas.data.info import DataInfo, Part, Task, check_task
 from bayesnas.data.inputs import AnyInputs, named_inputs
 from bayesnas.data.standardisation import Standardisation
+from bayesnas.data.tables.cells import Kind
+from bayesnas.data.tables.encoding import TableEncoding
 
 DEFAULT_TEST = 0.2
 
@@ -32,6 +36,9 @@ class Raw:
         class_names: None where the source has no names.
         feature_names: likewise.
         image_shape: `(channels, height, width)` where rows are images.
+        frame: a table whose cells have to become numbers; x of a part is then `[n]`, which rows of
+            it are its own.
+        kinds: what the cells of its columns are.
     """
 
     name: str
@@ -40,6 +47,8 @@ class Raw:
     class_names: Sequence[str] | None = None
     feature_names: Sequence[str] | None = None
     image_shape: tuple[int, ...] | None = None
+    frame: Any = None
+    kinds: Mapping[str, Kind] | None = None
 
 
 def assemble(
@@ -77,9 +86,13 @@ def assemble(
     n = len(parts["train"][0])
     parts = _take(parts, "test", math.ceil(test * n), seed, task)
     parts = _take(parts, "validation", math.ceil(validation * n), seed, task)
+    encoding = None
+    if raw.frame is not None:
+        encoding, parts = _encoded(raw, parts)
+        raw = dataclasses.replace(raw, feature_names=encoding.feature_names)
     standardisation = _fit_standardisation(parts["train"], task) if standardise else None
     splits = {
-        part: _split(raw, part, x, y, task, classes, standardisation, dtype)
+        part: _split(raw, part, x, y, task, classes, standardisation, encoding, dtype)
         for part, (x, y) in parts.items()
     }
     return DataSet(raw.name, splits["train"], splits.get("validation"), splits.get("test"))
@@ -152,6 +165,16 @@ def _take(parts: Parts, part: Part, count: int, seed: int, task: Task) -> Parts:
     return {**parts, "train": (x[stay], y[stay]), part: (x[taken], y[taken])}
 
 
+def _encoded(raw: Raw, parts: Parts) -> tuple[TableEncoding, Parts]:
+    """Rows of a table as numbers, by what its training rows say."""
+    tables = {part: raw.frame.iloc[rows.numpy()] for part, (rows, _) in parts.items()}
+    encoding = TableEncoding.fit(tables["train"], raw.kinds)
+    found: Parts = {
+        part: (torch.from_numpy(encoding.apply(tables[part])), y) for part, (_, y) in parts.items()
+    }
+    return encoding, found
+
+
 def _fit_standardisation(train: tuple[AnyInputs, Tensor], task: Task) -> Standardisation:
     x, y = train
     return Standardisation.fit(x, y if task == "regression" else None)
@@ -165,6 +188,7 @@ def _split(
     task: Task,
     classes: int | None,
     standardisation: Standardisation | None,
+    encoding: TableEncoding | None,
     dtype: torch.dtype,
 ) -> Split:
     if standardisation is not None:
@@ -179,6 +203,7 @@ def _split(
         feature_names=_names(raw.feature_names),
         image_shape=raw.image_shape,
         standardisation=standardisation,
+        encoding=encoding,
     )
     return Split.of(Split(x, y, info), dtype=dtype)
 

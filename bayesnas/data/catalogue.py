@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from bayesnas.checks import fraction_in
@@ -47,13 +48,15 @@ def load(
     flatten: bool | None = None,
     task: Task | None = None,
     target: str | None = None,
+    drop: Sequence[str] = (),
     download: bool = True,
 ) -> DataSet:
     """A data set as float32 and int64 tensors, in parts.
 
     By name, `available()` lists them, or a file of your own: a `.npz` with arrays `x, y` (or
     `x_train, y_train, x_test, y_test, x_validation, y_validation`, the last four optional), or a
-    `.csv` with a column to predict.
+    `.csv` with a column to predict. Its categories, dates, booleans and missing cells become
+    numbers by what the training rows say: `data.info.encoding`, a `TableEncoding`.
 
     Args:
         name_or_path: a name, or a path that ends in `.npz` or `.csv`.
@@ -69,6 +72,7 @@ def load(
             not for the others. True flattens the rows of a `.npz` too.
         task: of a file: "classification" or "regression"; None: by the type of the targets.
         target: the column of a `.csv` to predict; None: the last.
+        drop: columns of a `.csv` to leave out.
         download: get missing files from the network.
 
     Raises:
@@ -92,7 +96,7 @@ def load(
         if not path.is_file():
             raise FileNotFoundError(f"there is no data file {path}")
         try:
-            raw = _read_file(path, task, target, flatten)
+            raw = _read_file(path, task, target, list(drop), flatten)
             data = assemble(
                 raw, test=test, validation=validation, seed=seed, standardise=standardise
             )
@@ -101,7 +105,7 @@ def load(
         name = str(path.absolute())
     else:
         raw = _read_named(name, data_root(root), download, flatten)
-        for option, value in (("task", task), ("target", target)):
+        for option, value in (("task", task), ("target", target), ("drop", list(drop) or None)):
             if value is not None:
                 raise ValueError(
                     f"{option} goes with a file of your own, got {value!r} for {name!r}"
@@ -117,6 +121,7 @@ def load(
         flatten=None if flatten is None else bool(flatten),
         task=task,
         target=target,
+        drop=tuple(drop),
     )
     return _with_source(data, source)
 
@@ -133,13 +138,16 @@ def _with_source(data: DataSet, source: DataSource) -> DataSet:
     )
 
 
-def _read_file(path: Path, task: Task | None, target: str | None, flatten: bool | None) -> Raw:
+def _read_file(
+    path: Path, task: Task | None, target: str | None, drop: list[str], flatten: bool | None
+) -> Raw:
     if path.suffix.lower() == ".csv":
         if flatten is not None:
             raise ValueError(f"flatten goes with images, got {flatten} for a table")
-        return read_csv(path, task, target)
-    if target is not None:
-        raise ValueError(f"target names a column of a .csv, got {target!r} for a .npz")
+        return read_csv(path, task, target, drop)
+    for option, value in (("target", target), ("drop", drop or None)):
+        if value is not None:
+            raise ValueError(f"{option} names a column of a .csv, got {value!r} for a .npz")
     return read_npz(path, task, flatten)
 
 

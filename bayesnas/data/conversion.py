@@ -179,7 +179,7 @@ def _column(place: str, column: Any) -> Array:
     return array
 
 
-_ADVICE = ": encode it as numbers, e.g. by pandas.get_dummies(table)"
+_ADVICE = ": encode it as numbers, as bayesnas.data.from_arrays and pandas.get_dummies do"
 
 
 def _exact(name: str, array: Array) -> Array:

@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 
 from bayesnas.data.provenance import DataSource
 from bayesnas.data.standardisation import Standardisation
+from bayesnas.data.tables.encoding import TableEncoding
 from bayesnas.typed import typed
 
 Task = Literal["classification", "regression"]
@@ -30,6 +31,8 @@ class DataInfo:
         image_shape: `(channels, height, width)` of a row that is an image, also where x is flat.
         standardisation: what x (and y of a regression) were divided by; None: as they came.
         source: what `load` was told; None where the numbers did not come from it.
+        encoding: how a table with categories, dates or missing cells became x; None where it was
+            numbers.
 
     Raises:
         ValueError: an unknown part or task, classes that do not go with the task, or a number of
@@ -51,6 +54,7 @@ class DataInfo:
     image_shape: tuple[int, ...] | None = None
     standardisation: Standardisation | None = None
     source: DataSource | None = None
+    encoding: TableEncoding | None = None
 
     def __post_init__(self) -> None:
         if self.part not in get_args(Part):
@@ -71,7 +75,7 @@ class DataInfo:
         values: dict[str, Any] = {}
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if isinstance(value, Standardisation | DataSource):
+            if isinstance(value, Standardisation | DataSource | TableEncoding):
                 value = value.to_dict()
             values[field.name] = list(value) if isinstance(value, tuple) else value
         return values
@@ -92,6 +96,8 @@ class DataInfo:
         found = {n: tuple(v) if isinstance(v, list) else v for n, v in found.items()}
         if found.get("standardisation") is not None:
             found["standardisation"] = Standardisation.from_dict(found["standardisation"])
+        if found.get("encoding") is not None:
+            found["encoding"] = TableEncoding.from_dict(found["encoding"])
         if found.get("source") is not None:
             found["source"] = DataSource.from_dict(found["source"])
         return cls(**found)

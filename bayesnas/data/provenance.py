@@ -24,6 +24,7 @@ class DataSource:
         flatten: whether images lie flat; None: the default of the set.
         task: None: by the type of the targets.
         target: column of a table; None: the last.
+        drop: columns of a table that were left out.
 
     Example:
         >>> import bayesnas.data
@@ -41,10 +42,11 @@ class DataSource:
     flatten: bool | None = None
     task: str | None = None
     target: str | None = None
+    drop: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Arguments by name, ready for JSON and for `load(**arguments)`."""
-        return dataclasses.asdict(self)
+        return {**dataclasses.asdict(self), "drop": list(self.drop)}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> DataSource:
@@ -56,4 +58,5 @@ class DataSource:
         if "name_or_path" not in values:
             raise ValueError("a stored data source lacks name_or_path")
         known = {field.name for field in dataclasses.fields(cls)}
-        return cls(**{name: value for name, value in values.items() if name in known})
+        given = {name: value for name, value in values.items() if name in known}
+        return cls(**{**given, "drop": tuple(given.get("drop", ()))})

@@ -53,15 +53,16 @@ class Standardisation:
             _check("y", self.y_mean, self.y_scale)
 
     @classmethod
-    def fit(cls, x: Tensor, y: Tensor | None) -> Standardisation:
+    def fit(cls, x: Tensor, y: Tensor | None, *, weights: Tensor | None = None) -> Standardisation:
         """The means and scales of a training part.
 
         Args:
             x: inputs `[n, d, ...]`.
             y: targets `[n]` or `[n, k]`; None leaves targets as they are.
+            weights: how much every row counts, `[n]`; None: all alike.
         """
-        x_mean, x_scale = _moments(x)
-        return cls(x_mean, x_scale) if y is None else cls(x_mean, x_scale, *_moments(y))
+        x_mean, x_scale = _moments(x, weights)
+        return cls(x_mean, x_scale) if y is None else cls(x_mean, x_scale, *_moments(y, weights))
 
     @typed()
     def apply(self, x: Tensor) -> Tensor:
@@ -141,13 +142,16 @@ def _check(name: str, mean: tuple[float, ...], scale: tuple[float, ...]) -> None
         raise ValueError(f"{name}_scale must be finite and above 0, got {scale}")
 
 
-def _moments(values: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def _moments(values: Tensor, weights: Tensor | None) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and scale for each index of dimension 1; scikit-learn decides what is constant."""
     from sklearn.preprocessing import StandardScaler
 
     values = values[:, None] if values.ndim == 1 else values
     table = values.detach().cpu().double().movedim(1, -1).reshape(-1, values.shape[1])
-    scaler = StandardScaler().fit(table.numpy())
+    each = None
+    if weights is not None:
+        each = weights.repeat_interleave(len(table) // len(values)).cpu().numpy()
+    scaler = StandardScaler().fit(table.numpy(), sample_weight=each)
     return tuple(scaler.mean_.tolist()), tuple(scaler.scale_.tolist())
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from bayesnas.data.inputs import AnyInputs
 from bayesnas.inference.evaluation.enumeration import summed_mean
 from bayesnas.inference.evaluation.predictive import (
     PosteriorDraw,
@@ -55,15 +56,22 @@ def predictive_interval(
         draws: of the weights.
         seed: of the draws.
     """
-    stream = RandomStream(seed + 1, x.device)
-    sampled = torch.stack(
+    sampled = predictive_samples(model, x, example, draws, seed)
+    low, high = ((1 - level) / 2, (1 + level) / 2)
+    return sampled.quantile(low, dim=0), sampled.quantile(high, dim=0)
+
+
+def predictive_samples(
+    model: BayesianModel, x: AnyInputs, example: AnyInputs, draws: int, seed: int
+) -> Tensor:
+    """One target of every row for each draw of the weights, noise included, ``[draws, n, ...]``."""
+    stream = RandomStream(seed + 1, example.device)
+    return torch.stack(
         [
             conditional_samples(model, x, draw, stream)
             for draw in posterior_draws(model, example, draws, seed)
         ]
     )
-    low, high = ((1 - level) / 2, (1 + level) / 2)
-    return sampled.quantile(low, dim=0), sampled.quantile(high, dim=0)
 
 
 def _second_moments(model: BayesianModel, x: Tensor, draw: PosteriorDraw) -> Tensor:

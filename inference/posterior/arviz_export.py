@@ -13,6 +13,7 @@ from bayesnas.checks import draw_count, seed_number
 from bayesnas.data import Inputs, Split
 from bayesnas.data.inputs import AnyInputs
 from bayesnas.export.datatree import to_datatree
+from bayesnas.export.feature_coords import feature_coords
 from bayesnas.inference.config.inputs import Data, in_memory
 from bayesnas.inference.config.settings import check_kl_weight
 from bayesnas.inference.evaluation.predictive import (
@@ -165,6 +166,7 @@ def draws_to_datatree(
     return to_datatree(
         posterior=posterior.arrays,
         dims=_dims(chains[0].model, data),
+        coords=_coords(chains[0].model, posterior.arrays, run.data.feature_names, data),
         log_prior=prior.arrays,
         log_q=log_q,
         kl_weight=run.settings.kl_weight,
@@ -220,6 +222,27 @@ def _dims(model: BayesianModel, data: Example | None) -> dict[str, Sequence[str]
         for key, values in _constant(x).items():
             dims[key] = ("obs", *(f"{key}_dim_{axis}" for axis in range(1, values.ndim)))
     return dims
+
+
+def _coords(
+    model: BayesianModel,
+    arrays: Mapping[str, npt.NDArray[Any]],
+    names: Sequence[str] | None,
+    data: Example | None,
+) -> dict[str, Sequence[str]]:
+    """Names of the columns of x, wherever they lie along a dimension."""
+    dims = model.site_dims()
+    named = {site: dims[site] for site in arrays if site in dims}
+    sizes = {
+        dim: size
+        for site, each in named.items()
+        for dim, size in zip(each, arrays[site].shape[2:], strict=True)
+    }
+    net = getattr(model, "net", None)
+    coords: dict[str, Sequence[str]] = {**feature_coords(names, dims.values(), sizes, net)}
+    if data is not None and names is not None and data[0].shape[1:] == (len(names),):
+        coords["x_dim_1"] = list(names)
+    return coords
 
 
 def _constant(x: AnyInputs) -> dict[str, npt.NDArray[Any]]:

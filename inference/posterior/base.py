@@ -12,6 +12,7 @@ from torch import Tensor
 
 from bayesnas.checks import is_whole
 from bayesnas.data import DataInfo, Inputs, Split, StreamedSplit
+from bayesnas.data.conversion import column_names
 from bayesnas.data.inputs import AnyInputs
 from bayesnas.data.streams.streamed_split import AnySplit
 from bayesnas.inference.config.inputs import (
@@ -170,6 +171,13 @@ class BasePosterior:
             sample = self._sample(x)
             yield from (rows for rows, _ in sample.parts(self.model.rows_at_once(len(sample))))
             return
+        names, encoding = column_names(x), self.data.encoding
+        if encoding is not None and names not in (None, self.data.feature_names):
+            raise ValueError(
+                f"x must have a number for each of {len(encoding.feature_names)} features, as "
+                "bayesnas.data.read_rows(x, post.data)[0] makes them of a table that came as those "
+                f"of training did, got columns {list(names or ())[:5]}"
+            )
         found = inputs_of(self.model, x, self.data.feature_names)
         self._check_inputs(found, len(found) if isinstance(found, Inputs) or found.ndim else 0)
         yield found.to(self.device)

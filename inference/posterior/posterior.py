@@ -10,6 +10,7 @@ from torch import nn
 from bayesnas.checks import choice, draw_count, seed_number
 from bayesnas.complexity import ANY_SCALE, PriorScales, ScaleRange, nats_to_bits
 from bayesnas.data import Split
+from bayesnas.export.feature_coords import feature_coords
 from bayesnas.inference.bilevel.generalised_objective import GeneralisedObjective
 from bayesnas.inference.config.example_weights import ClassWeight
 from bayesnas.inference.config.inputs import Data
@@ -64,8 +65,15 @@ class Posterior(Predictive):
         return evaluate(self.model, self._sample(data), self.kl_weight, draws, seed)
 
     def structure(self) -> xr.Dataset:
-        """What the posterior says of the structure: values in [0, 1], one variable a site."""
-        return self.model.structure()
+        """What the posterior says of the structure: values in [0, 1], one variable a site.
+
+        Features have the names of the columns of x, where these had names.
+        """
+        found = self.model.structure()
+        dims = [tuple(map(str, variable.dims)) for variable in found.values()]
+        sizes = {str(dim): size for dim, size in found.sizes.items()}
+        net = getattr(self.model, "net", None)
+        return found.assign_coords(feature_coords(self.data.feature_names, dims, sizes, net))
 
     @typed(unchecked=("data",))
     def complexity(

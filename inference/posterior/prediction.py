@@ -7,11 +7,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bayesnas.checks import draw_count, fraction_in
+from bayesnas.checks import choice, draw_count, fraction_in, seed_number
+from bayesnas.inference.config.inputs import Data
 from bayesnas.inference.evaluation.intervals import predictive_interval, predictive_moments
 from bayesnas.inference.evaluation.predictive import conditional_means, posterior_draws
+from bayesnas.inference.evaluation.reported import Score, reported_metrics, uncertainty
 from bayesnas.inference.posterior.pruning import Prunable
 from bayesnas.typed import typed
+
+_SCORES: dict[str, tuple[Score, ...]] = {
+    "classification": ("entropy", "mutual-information", "confidence"),
+    "regression": ("deviation",),
+}
 
 
 class Predictive(Prunable):
@@ -104,6 +111,115 @@ class Predictive(Prunable):
         ]
         low, high = (torch.cat(ends) for ends in zip(*parts, strict=True))
         return low, high
+
+    @typed(own=("data",))
+    def metrics(
+        self, data: Data, *, level: float = 0.9, draws: int = 100, seed: int = 0
+    ) -> dict[str, float]:
+        r"""Metrics that papers report, beside those of :meth:`evaluate`.
+
+        Args:
+            data: a part of a data set, in memory or streamed, or ``(x, y)``.
+            level: probability of the intervals of a regression, in (0, 1).
+            draws: of the weights, two or more.
+            seed: of the draws.
+
+        Returns:
+            of a classification ``brier``, the mean of :math:`\sum_c (p_c - 1[y = c])^2` (halved for
+            two classes, as scikit-learn does), and ``aurc``, the area under the risk–coverage
+            curve. Of a regression ``crps``, the continuous ranked probability score, ``coverage``,
+            the share of targets in their central predictive intervals, and ``width``, the mean
+            width of these; score and width in the units that the fit saw.
+
+        Raises:
+            ValueError: for data that don't fit, or a level outside (0, 1).
+            TypeError: for a Pyro pair whose program masks rows.
+
+        References:
+            Brier, *Verification of forecasts expressed in terms of probability*, 1950; Gneiting,
+            Raftery, *Strictly proper scoring rules, prediction, and estimation*, 2007; Geifman,
+            El-Yaniv, *Selective classification for deep neural networks*, 2017.
+
+        >>> import torch, bayesnas as bn
+        >>> data = (torch.randn(40, 2), torch.arange(40) % 2)
+        >>> post = bn.fit(bn.models.GaussianNet(bn.nn.mlp([2, 2])), data, steps=5)
+        >>> sorted(post.metrics(data))
+        ['aurc', 'brier']
+        """
+        level = fraction_in("level", level, "(0, 1)")
+        draws, seed = draw_count("draws", draws, 2), seed_number("seed", seed)
+        sample = self._sample(data)
+        return reported_metrics(self.model.eval(), sample, self.example[0], level, draws, seed)
+
+    @typed(own=("x",))
+    def uncertainty(
+        self, x: Any, score: Score | None = None, *, draws: int = 100, seed: int = 0
+    ) -> Tensor:
+        """How unsure the prediction of every row is.
+
+        Args:
+            x: inputs ``[n, ...]``, as for :meth:`predict`.
+            score: ``"entropy"`` of the mean probabilities (of a classification by default),
+                ``"mutual-information"`` between label and weights, ``"confidence"``, one minus the
+                largest probability, or ``"deviation"``, the standard deviation of a new target (of
+                a regression).
+            draws: of the weights, two or more.
+            seed: of the draws.
+
+        Returns:
+            ``[n]``: the larger, the less sure; entropies in nats.
+
+        Raises:
+            ValueError: for a score that does not go with the task.
+        """
+        draws, seed = draw_count("draws", draws, 2), seed_number("seed", seed)
+        scores = _SCORES[self.data.task]
+        found = scores[0] if score is None else score
+        choice("score", found, scores, f": those of a {self.data.task}")
+        model = self.model.eval()
+        parts = [
+            uncertainty(model, rows, self.example[0], found, draws, seed)
+            for rows in self._inputs(x)
+        ]
+        return torch.cat(parts)
+
+    @typed(own=("inside", "outside"))
+    def out_of_distribution(
+        self,
+        inside: Any,
+        outside: Any,
+        score: Score | None = None,
+        *,
+        draws: int = 100,
+        seed: int = 0,
+    ) -> float:
+        """How well uncertainty tells rows of another source from those of the data (AUROC).
+
+        Args:
+            inside: inputs ``[n, ...]`` such as those of training.
+            outside: inputs ``[m, ...]`` of another source, in the same form.
+            score: of :meth:`uncertainty`.
+            draws: of the weights, two or more.
+            seed: of the draws.
+
+        Returns:
+            the probability that a row of ``outside`` is less sure than one of ``inside``, ties
+            counting one half: 0.5 tells nothing, 1 tells all apart.
+
+        >>> import torch, bayesnas as bn
+        >>> x = torch.randn(60, 2)
+        >>> model = bn.models.ArdRegression(2, noise_scale=0.1)
+        >>> post = bn.fit(model, (x, x[:, 0]), steps=100)
+        >>> post.out_of_distribution(x, 100 * x, draws=400) > 0.8
+        True
+        """
+        from sklearn.metrics import roc_auc_score
+
+        scores = [
+            self.uncertainty(x, score, draws=draws, seed=seed).cpu() for x in (inside, outside)
+        ]
+        labels = torch.cat([torch.full_like(each, place) for place, each in enumerate(scores)])
+        return float(roc_auc_score(labels.numpy(), torch.cat(scores).numpy()))
 
     def _check_regression(self, asked: str) -> None:
         if self.data.task == "classification":

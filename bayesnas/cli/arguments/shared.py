@@ -12,7 +12,16 @@ from bayesnas.cli.arguments.values import path_word
 Commands = Any
 """What ``ArgumentParser.add_subparsers`` gives."""
 
-_DATA_OPTIONS = ("root", "target", "task", "test", "validation", "split_seed", "standardise")
+_DATA_OPTIONS = (
+    "root",
+    "target",
+    "drop",
+    "task",
+    "test",
+    "validation",
+    "split_seed",
+    "standardise",
+)
 
 
 def add_command(
@@ -70,6 +79,9 @@ def add_data_options(parser: argparse.ArgumentParser, *, default: str | None) ->
     )
     add_root_option(group)
     group.add_argument("--target", metavar="COLUMN", help="column of a .csv to predict (the last)")
+    group.add_argument(
+        "--drop", nargs="+", metavar="COLUMN", help="columns of a .csv to leave out (none)"
+    )
     group.add_argument(
         "--task", choices=("classification", "regression"), help="of a file (by its targets)"
     )

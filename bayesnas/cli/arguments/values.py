@@ -96,3 +96,13 @@ def _whole(word: str) -> int:
             f"must be whole numbers >= 1, as in '300 100' or '300,100', or 'none', got {word!r}"
         )
     return int(word)
+
+
+def check_log_word(word: str) -> None:
+    """Raise ValueError unless a word names a kind of logger, and its place.
+
+    >>> check_log_word("csv:course.csv")
+    """
+    kind, _, place = word.partition(":")
+    if kind != "mlflow" and (kind not in ("csv", "tensorboard") or not place):
+        raise ValueError(f"log must be csv:FILE, tensorboard:DIR or mlflow:URI, got {word!r}")

@@ -12,13 +12,14 @@ from torch import nn
 import bayesnas as bn
 from bayesnas.checks import seed_number
 from bayesnas.cli.loading import load_data, open_fitted
-from bayesnas.cli.make_model import network_of
+from bayesnas.cli.make_model import hidden_widths
 from bayesnas.cli.output import Outcome, encoded, note
 from bayesnas.coding.encoding import check_new
 from bayesnas.data import DataSet, Split
 from bayesnas.inference.compression.compressed import Compressed
 from bayesnas.inference.compression.smallest import smallest
 from bayesnas.likelihoods import Likelihood
+from bayesnas.models.for_data import network_for_data
 from bayesnas.models.plain_network import metadata_of
 from bayesnas.nn.graphs.module_file import check_net_path, save_net
 from bayesnas.report.compressed_figure import compressed_figure, layer_sizes
@@ -70,7 +71,9 @@ def _from_data(args: argparse.Namespace) -> tuple[DataSet, nn.Module, Compressed
     data = load_data(args)
     with torch.random.fork_rng():
         torch.manual_seed(seed)  # of the weights that it begins with
-        net, likelihood = network_of(data, args.hidden, args.activation, args.likelihood)
+        net, likelihood = network_for_data(
+            data.train, hidden_widths(args.hidden), args.activation, args.likelihood
+        )
     note(f"{_parameters(net):,} parameters, {data.name}", args.quiet)
     small = bn.compress(
         net,

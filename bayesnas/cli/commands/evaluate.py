@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import bayesnas as bn
-from bayesnas.checks import draw_count
+from bayesnas.checks import draw_count, fraction_in
 from bayesnas.cli.arguments.shared import data_options_given
 from bayesnas.cli.loading import at_kl_weight, open_run
 from bayesnas.cli.metrics import metrics_table
@@ -20,22 +21,48 @@ from bayesnas.report.findings import parts_of
 
 def run(args: argparse.Namespace) -> Outcome:
     """Measure and print."""
+    fraction_in("level", args.level, "(0, 1)")
     if args.data is not None and Path(args.data).suffix in (".csv", ".npz"):
         post, parts = _new_rows(args)
     else:
         post, data = open_run(args)
         parts = parts_of(data)
-    metrics = {name: post.evaluate(part, draws=args.draws) for name, part in parts.items()}
+    metrics = {name: _measured(post, part, args) for name, part in parts.items()}
+    outside = None if args.out_of_distribution is None else _told_apart(post, parts, args)
     sizes = ", ".join(f"{len(part):,} rows of {name}" for name, part in parts.items())
     content = {
         "run": str(args.run_folder),
         "kl_weight": post.kl_weight,
         "draws": args.draws,
         "rows": {name: len(part) for name, part in parts.items()},
+        "level": args.level if post.data.task == "regression" else None,
         "metrics": metrics,
+        "out_of_distribution": outside,
     }
-    heading = f"{post.model.describe()}, λ = {post.kl_weight:g}: {sizes}"
-    return Outcome(f"{heading}\n{metrics_table(post, metrics)}", content)
+    lines = [f"{post.model.describe()}, λ = {post.kl_weight:g}: {sizes}"]
+    lines.append(metrics_table(post, metrics))
+    if outside is not None:
+        auroc = f"{outside['auroc']:.4f} of {outside['inside']} against {args.out_of_distribution}"
+        lines.append(f"AUROC out of distribution: {auroc}")
+    return Outcome("\n".join(lines), content)
+
+
+def _measured(post: Posterior, part: Split, args: argparse.Namespace) -> dict[str, float]:
+    """Metrics; those that need several draws, or targets that are predicted, where there are."""
+    found = post.evaluate(part, draws=args.draws)
+    if args.draws < 2 or isinstance(post.model, Autoencoder):
+        return found
+    return {**found, **post.metrics(part, level=args.level, draws=args.draws)}
+
+
+def _told_apart(
+    post: Posterior, parts: dict[str, Split], args: argparse.Namespace
+) -> dict[str, Any]:
+    """How well uncertainty tells rows of a file from the last of the parts."""
+    name, part = list(parts.items())[-1]
+    x, _ = bn.data.read_rows(args.out_of_distribution, post.data)
+    auroc = post.out_of_distribution(part.x, x, draws=max(args.draws, 2))
+    return {"inside": name, "rows": len(x), "auroc": auroc}
 
 
 def _new_rows(args: argparse.Namespace) -> tuple[Posterior, dict[str, Split]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import bayesnas as bn
@@ -24,6 +25,7 @@ from bayesnas.inference import (
 from bayesnas.inference.runs.atomic_files import read_json
 from bayesnas.inference.runs.run_folder import RUN
 from bayesnas.inference.runtime.interrupt import InterruptedFitWarning
+from bayesnas.loggers import Logger, logger_of
 from bayesnas.models.autoencoders.base import Autoencoder
 from bayesnas.nn import PiecewiseMap
 from bayesnas.report.findings import judged_part, parts_of, steps_taken
@@ -60,10 +62,18 @@ def run(args: argparse.Namespace) -> Outcome:
     # Measured after every epoch, for nothing but to stop early.
     validation = None if args.patience is None else data.validation
     note(f"{model.describe()} on {_describe(data)}", args.quiet)
+    if data.info.encoding is not None:
+        note(data.info.encoding.describe(), args.quiet)
     try:
-        post: Posterior | Posteriors | AmortizedPosterior = bn.fit(
-            model, data.train, validation=validation, progress=not args.quiet, **settings
-        )
+        with _logger(args, data) as on_step:
+            post: Posterior | Posteriors | AmortizedPosterior = bn.fit(
+                model,
+                data.train,
+                validation=validation,
+                progress=not args.quiet,
+                on_step=on_step,
+                **settings,
+            )
     except (KeyboardInterrupt, InterruptedFitWarning):
         _keep_config(args)
         raise
@@ -73,6 +83,18 @@ def run(args: argparse.Namespace) -> Outcome:
     if isinstance(post, Posterior):
         return _outcome(args, post, data, *_at_one_kl_weight(args, post, data), saved)
     return _outcome(args, post, data, *_along_kl_weight(args, post, data), saved)
+
+
+def _logger(args: argparse.Namespace, data: DataSet) -> AbstractContextManager[Logger | None]:
+    """The hook that ``--log`` asks for."""
+    if args.log is None:
+        return nullcontext()
+    every = whole_number("log_every", args.log_every)
+    options = {"every": every, "validation": data.validation, "validate_every": 10 * every}
+    try:
+        return logger_of(args.log, append=args.resume, **options)
+    except ImportError as error:
+        raise ValueError(f"log: {error}") from error
 
 
 def _settings(args: argparse.Namespace) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from bayesnas.cli.arguments.shared import (
     add_kl_weight_option,
     add_run_options,
 )
+from bayesnas.cli.arguments.values import path_word
 
 _DESCRIPTION = """
 Print the metrics of a fitted run on every part of its data, or on the rows of a file that it has
@@ -16,6 +17,7 @@ not seen: a .csv with the columns of the training data and their target, or a .n
 _EXAMPLE = """
 bayesnas evaluate runs/a
 bayesnas evaluate runs/a --data new.csv
+bayesnas evaluate runs/a --out-of-distribution others.csv
 """
 
 
@@ -29,4 +31,17 @@ def add_parser(commands: Commands) -> None:
         example=_EXAMPLE,
     )
     add_kl_weight_option(parser)
+    parser.add_argument(
+        "--level",
+        type=float,
+        default=0.9,
+        metavar="P",
+        help="probability of the intervals of a regression (%(default)s)",
+    )
+    parser.add_argument(
+        "--out-of-distribution",
+        type=path_word,
+        metavar="FILE",
+        help="rows of another source, .csv or .npz: how well uncertainty tells them apart (AUROC)",
+    )
     add_run_options(parser)

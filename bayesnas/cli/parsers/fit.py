@@ -21,7 +21,7 @@ from bayesnas.cli.arguments.shared import (
     add_draws_option,
     add_output_options,
 )
-from bayesnas.cli.arguments.values import KLRange, kl_weight, path_word
+from bayesnas.cli.arguments.values import KLRange, check_log_word, kl_weight, path_word
 
 _DESCRIPTION = """
 Fit a model by maximising E_q log p(D|w) - λ KL(q||p), sums over the whole sample and all weights.
@@ -32,6 +32,7 @@ _EXAMPLE = """
 bayesnas fit gaussian-net --data mnist --hidden 50 --epochs 25 --out runs/a
 bayesnas fit gaussian-net --data table.csv --target price --standardise --kl-weight 0.1,1,10
 bayesnas fit --config runs/a/run.toml --lr 0.003 --out runs/b
+bayesnas fit gaussian-net --validation 0.1 --log tensorboard:logs --out runs/c
 
 one fit for every λ of a range, to be measured along it by the command frontier:
 bayesnas fit gaussian-net --data mnist --hidden 50 --prior-scale 0.1 --kl-weight 0.1:100 \\
@@ -51,6 +52,7 @@ def add_parser(commands: Commands) -> None:
     )
     parser.set_defaults(check=functools.partial(_check, parser))
     _add_folder_options(parser)
+    _add_log_options(parser)
     add_draws_option(parser)
     add_output_options(parser)
     add_data_options(parser, default="digits")
@@ -65,6 +67,8 @@ def _check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
         parser.error("the following arguments are required: model")
     if args.model in MODEL_OPTIONS:
         check_model_options(args.model, model_options_given(args))
+    if args.log is not None:
+        check_log_word(args.log)
     if args.resume and args.out is None:
         raise ValueError("resume needs out, the folder of the run to go on with")
     if not isinstance(args.kl_weight, KLRange):
@@ -106,6 +110,22 @@ def _add_folder_options(parser: argparse.ArgumentParser) -> None:
         default=500,
         metavar="STEPS",
         help="steps between checkpoints (%(default)s)",
+    )
+
+
+def _add_log_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--log",
+        metavar="KIND:PLACE",
+        help="write the course of the fit: csv:FILE, tensorboard:DIR or mlflow:URI",
+    )
+    parser.add_argument(
+        "--log-every",
+        type=int,
+        default=10,
+        metavar="STEPS",
+        help="steps between what is written; metrics of a --validation part each tenfold "
+        "(%(default)s)",
     )
 
 

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from bayesnas.data.assemble import Raw, assemble
-from bayesnas.data.conversion import to_numpy
+from bayesnas.data.conversion import is_table, to_numpy
 from bayesnas.data.dataset import DataSet
 from bayesnas.data.info import Task
 from bayesnas.data.inputs import AnyInputs, Inputs, is_several
+from bayesnas.data.tables.encoding import kinds_of, takes_encoding
 from bayesnas.typed import typed
 
 
@@ -41,7 +42,8 @@ def from_arrays(
     Args:
         x: numbers `[n, d]`, or images `[n, c, h, w]`; a tuple or a dict of arrays for a net with
             several inputs, of which those of floating point become float32 and the others keep
-            their types.
+            their types. Of a pandas frame categories, dates, booleans and missing cells become
+            numbers by what the training rows say: `data.info.encoding`, a `TableEncoding`.
         y: labels `[n]` in 0…C−1 (or text, which is numbered in sorted order), several of 0 and 1
             a row `[n, k]` (split without stratification), or targets `[n]` or `[n, k]`.
         test: fraction of the rows held out for testing, rounded up; 0.0: no such part.
@@ -62,7 +64,8 @@ def from_arrays(
 
     Raises:
         ValueError: NaN or infinite values, labels that are not whole or not in 0…C−1, x and y of
-            different length, no rows, a column that is not numeric, fractions out of range.
+            different length, no rows, a column that mixes numbers and text, fractions out of
+            range.
 
     Example:
         >>> data = from_arrays([[0.0], [1.0], [2.0], [3.0]], [0, 1, 0, 1], test=0.5)
@@ -76,12 +79,15 @@ def from_arrays(
         raise ValueError("class_names must name one class or more, got none")
     if names_in_y is not None and class_names is not None:
         raise ValueError("class_names goes with labels 0..C-1, got it together with labels of text")
+    frame = _to_encode(x)
     raw = Raw(
         name=name,
-        parts={"train": (_as_inputs(x), targets)},
+        parts={"train": (torch.arange(len(x)) if frame is not None else _as_inputs(x), targets)},
         task=task,
         class_names=names_in_y if class_names is None else class_names,
         feature_names=feature_names,
+        frame=frame,
+        kinds=None if frame is None else kinds_of(frame),
     )
     _check_feature_names(raw)
     if standardise and isinstance(raw.parts["train"][0], Inputs):
@@ -90,6 +96,16 @@ def from_arrays(
     return assemble(
         raw, test=test, validation=validation, seed=seed, standardise=standardise, dtype=dtype
     )
+
+
+def _to_encode(x: Any) -> Any | None:
+    """A table of pandas that holds more than numbers, with text as the names of its columns."""
+    if not is_table(x) or not hasattr(x, "iloc"):
+        return None
+    frame = x.set_axis([str(column) for column in x.columns], axis=1)
+    if not frame.columns.is_unique:
+        raise ValueError(f"x must name each column once, got {', '.join(frame.columns)}")
+    return frame if takes_encoding(frame) else None
 
 
 def _as_inputs(x: Any) -> AnyInputs:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import zipfile
 import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from bayesnas.data.assemble import Parts, Raw
 from bayesnas.data.info import Part, Task
 from bayesnas.data.sources.arrays import as_number_tensor, as_target_tensor
+from bayesnas.data.tables.encoding import kinds_of, takes_encoding
 
 # What zipfile, zlib and numpy raise at one or another broken byte.
 _DAMAGE = (EOFError, OSError, RuntimeError, ValueError, zipfile.BadZipFile, zlib.error)
@@ -36,32 +40,51 @@ def read_npz(path: Path, task: Task | None, flatten: bool | None) -> Raw:
     return Raw(path.name, parts, task, class_names)
 
 
-def read_csv(path: Path, task: Task | None, target: str | None) -> Raw:
+def read_csv(path: Path, task: Task | None, target: str | None, drop: Sequence[str] = ()) -> Raw:
     """A table with a column to predict: the one named `target`, or the last.
 
-    The first line is a header where the text in it could not be data: where `target` names a
-    column of it, or a column other than the last holds no number there.
+    The first line is a header where the text in it could not be data: where `target` or `drop`
+    names a column of it, or a column other than the last holds no number there.
 
     Raises:
         ValueError: the file is no table of two columns or more, has no column `target`, or a
-            column of features holds something that is not a number.
+            column of features holds numbers and text, or no value at all.
     """
-    header = target is not None or has_header(path)
+    header = target is not None or bool(drop) or has_header(path)
     frame = read_table(path, header=0 if header else None)
     frame.columns = [str(c) if header else f"column{c}" for c in frame.columns]
     column = frame.columns[-1] if target is None else target
-    if column not in frame.columns:
-        raise ValueError(f"target must be one of {', '.join(frame.columns)}, got {target!r}")
-    features = frame.drop(columns=column)
-    check_numeric(features)
-    targets, class_names = as_target_tensor(frame[column])
-    return Raw(
-        path.name,
-        {"train": (as_number_tensor("x", features), targets)},
-        task,
-        class_names,
-        list(features.columns),
-    )
+    for name, value in (("target", column), *(("drop", each) for each in drop)):
+        if value not in frame.columns:
+            raise ValueError(f"{name} must be one of {', '.join(frame.columns)}, got {value!r}")
+    features = frame.drop(columns=[column, *drop])
+    if features.shape[1] == 0:
+        raise ValueError("a table needs a column of features, got none that is left")
+    targets, class_names = as_target_tensor(_named_truth(frame[column]))
+    raw = Raw(path.name, {}, task, class_names, list(features.columns))
+    if not takes_encoding(features):
+        return replace(raw, parts={"train": (as_number_tensor("x", features), targets)})
+    _check_header(features.columns)
+    kinds = kinds_of(features)
+    rows = torch.arange(len(features))
+    return replace(raw, parts={"train": (rows, targets)}, frame=features, kinds=kinds)
+
+
+def _named_truth(column: Any) -> Any:
+    """Booleans as the names of two classes, other targets as they are."""
+    return column.astype(str) if column.dtype == bool else column
+
+
+def _check_header(names: Iterable[str]) -> None:
+    """Raise ValueError where a first line that holds text seems to be a row all the same."""
+    for name in names:
+        try:
+            float(name)
+        except ValueError:
+            continue
+        raise ValueError(
+            f"a table with text in it must have a first line that names its columns, got {name!r}"
+        )
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray[Any, Any]]:
@@ -124,8 +147,14 @@ def check_numeric(features: Any) -> None:
             )
 
 
-def read_table(path: Path, header: int | None, rows: int | None = None, columns: int = 2) -> Any:
-    """A frame of a `.csv` file of so many columns or more.
+def read_table(
+    path: Path,
+    header: int | None,
+    rows: int | None = None,
+    columns: int = 2,
+    text: Sequence[str] = (),
+) -> Any:
+    """A frame of a `.csv` file of so many columns or more, some of which are text as they stand.
 
     Raises:
         ValueError: the file is no such table.
@@ -133,7 +162,14 @@ def read_table(path: Path, header: int | None, rows: int | None = None, columns:
     import pandas as pd
 
     try:
-        frame = pd.read_csv(path, header=header, nrows=rows, skipinitialspace=True)
+        frame = pd.read_csv(
+            path,
+            header=header,
+            nrows=rows,
+            skipinitialspace=True,
+            dtype=dict.fromkeys(text, str),
+            low_memory=False,
+        )
     except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
         raise ValueError(f"the file must be a table, got: {error}") from error
     if frame.shape[1] < columns:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bayesnas.data.conversion import is_table
 from bayesnas.data.info import DataInfo
 from bayesnas.data.sources.arrays import as_number_tensor, as_target_tensor
 from bayesnas.data.sources.csv_npz import check_numeric, has_header, read_arrays, read_table
@@ -17,18 +17,20 @@ from bayesnas.files import path_of
 from bayesnas.typed import typed
 
 
-@typed()
+@typed(own=("rows",))
 def read_rows(
-    path: str | os.PathLike[str], like: DataInfo, *, target: str | None = None
+    rows: Any, like: DataInfo, *, target: str | None = None
 ) -> tuple[Tensor, Tensor | None]:
-    """Rows of a `.csv` or `.npz` file for a posterior, and their targets where the file has them.
+    """Rows of a file or a table for a posterior, and their targets where there are any.
 
     Columns are found by the names they had in training, whatever their order; others are left
-    aside. Rows are standardised as those of the training part were, labels numbered alike.
+    aside. Cells become numbers, and rows are standardised, as those of the training part were;
+    labels are numbered alike.
 
     Args:
-        path: a table with the columns of the training data, with or without its target; or arrays
-            `x` and, with targets, `y`.
+        rows: a path to a `.csv` or `.npz` file, or a table of pandas: with the columns of the
+            training data, with or without its target; of an `.npz` arrays `x` and, with targets,
+            `y`.
         like: what is known of the training data, `post.data`.
         target: column of the targets; None: that of the training data where it was named, or
             else the one that is no feature, where there is one such.
@@ -38,8 +40,11 @@ def read_rows(
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is no table, lacks a column, holds something that is no number, or a label
-            that the training data had not.
+        ValueError: it is no table, lacks a column, holds a cell of another kind than in training,
+            or a label that the training data had not.
+
+    Warns:
+        UnseenCellWarning: for categories, and for missing cells, that training had not.
 
     Example:
         >>> import numpy, bayesnas.data
@@ -49,20 +54,33 @@ def read_rows(
         >>> x.shape, y
         (torch.Size([5, 10]), None)
     """
-    found = path_of("path", path)
-    if not found.is_file():
-        raise FileNotFoundError(f"there is no data file {found}")
-    if found.suffix not in (".csv", ".npz"):
-        raise ValueError(f"data must be a .csv or .npz file, got {str(path)!r}")
-    x, y = _from_npz(found) if found.suffix == ".npz" else _from_csv(found, like, target)
+    x, y, name = (
+        _from_table(rows, like, target) if is_table(rows) else _from_file(rows, like, target)
+    )
     if not bool(x.isfinite().all()):
         row = int((~x.isfinite()).flatten(1).any(1).nonzero()[0])
-        raise ValueError(f"{found.name} must hold finite numbers, got others in row {row}")
+        raise ValueError(f"{name} must hold finite numbers, got others in row {row}")
     targets = None if y is None else _targets(y, like)
     if like.standardisation is not None:
         x = like.standardisation.apply(x)
         targets = None if targets is None else like.standardisation.apply_y(targets)
     return x, targets
+
+
+def _from_file(path: Any, like: DataInfo, target: str | None) -> tuple[Tensor, Any, str]:
+    found = path_of("rows", path)
+    if not found.is_file():
+        raise FileNotFoundError(f"there is no data file {found}")
+    if found.suffix not in (".csv", ".npz"):
+        raise ValueError(f"data must be a .csv or .npz file, got {str(path)!r}")
+    if found.suffix == ".npz":
+        if like.encoding is not None:
+            raise ValueError(
+                "data must be a .csv file or a table, as the training data were, got "
+                f"{found.name}: {like.encoding.describe()}"
+            )
+        return *_from_npz(found), found.name
+    return *_from_csv(found, like, target), found.name
 
 
 def _from_npz(path: Path) -> tuple[Tensor, Any]:
@@ -76,26 +94,50 @@ def _from_npz(path: Path) -> tuple[Tensor, Any]:
 
 
 def _from_csv(path: Path, like: DataInfo, target: str | None) -> tuple[Tensor, Any]:
-    wanted = like.feature_names
-    header = has_header(path) if wanted is None or _numbered(wanted) else True
+    wanted = _columns_of(like)
+    if wanted is not None and not _numbered(wanted):
+        text = () if like.encoding is None else like.encoding.text_names
+        frame = read_table(path, header=0, columns=1, text=text)
+        frame.columns = [str(c) for c in frame.columns]
+        return _from_table(frame, like, target, path.name)[:2]
+    header = has_header(path)
     frame = read_table(path, header=0 if header else None, columns=1)
     frame.columns = [str(c) if header else f"column{c}" for c in frame.columns]
-    if wanted is None:
-        if target is not None and target not in frame.columns:
-            raise ValueError(f"target must be one of {', '.join(frame.columns)}, got {target!r}")
-        features = frame if target is None else frame.drop(columns=target)
-        y = None if target is None else frame[target]
-    else:
-        missing = [name for name in wanted if name not in frame.columns]
-        if missing:
-            raise ValueError(
-                f"{path.name} must have the columns of the training data: {', '.join(missing)} "
-                f"missing, got {', '.join(frame.columns)}"
-            )
-        features = frame[list(wanted)]
-        y = _target_column(frame, wanted, like, target)
+    if wanted is not None:
+        return _from_table(frame, like, target, path.name)[:2]
+    if target is not None and target not in frame.columns:
+        raise ValueError(f"target must be one of {', '.join(frame.columns)}, got {target!r}")
+    features = frame if target is None else frame.drop(columns=target)
     check_numeric(features)
-    return as_number_tensor("x", features), y
+    return as_number_tensor("x", features), None if target is None else frame[target]
+
+
+def _from_table(
+    frame: Any, like: DataInfo, target: str | None, name: str = "the table"
+) -> tuple[Tensor, Any, str]:
+    """Columns by their names."""
+    frame = frame.set_axis([str(column) for column in frame.columns], axis=1)
+    if not frame.columns.is_unique:
+        raise ValueError(f"{name} must name each column once, got {', '.join(frame.columns)}")
+    known = _columns_of(like)
+    wanted = list(frame.columns) if known is None else list(known)
+    missing = [column for column in wanted if column not in frame.columns]
+    if missing:
+        raise ValueError(
+            f"{name} must have the columns of the training data: {', '.join(missing)} "
+            f"missing, got {', '.join(map(str, frame.columns))}"
+        )
+    y = _target_column(frame, wanted, like, target)
+    if like.encoding is not None:
+        return torch.from_numpy(like.encoding.apply(frame)), y, name
+    features = frame[wanted]
+    check_numeric(features)
+    return as_number_tensor("x", features), y, name
+
+
+def _columns_of(like: DataInfo) -> Sequence[str] | None:
+    """Names of the columns of features as the training data had them."""
+    return like.feature_names if like.encoding is None else like.encoding.names
 
 
 def _numbered(names: Sequence[str]) -> bool:

@@ -149,7 +149,11 @@ def test_evaluate_on_the_parts_and_on_new_rows(call, call_json, folder):
     data = bn.data.load(**post.data.source.to_dict())
     found = call_json("evaluate", folder / "classes", "--draws", 5)
     for name in ("train", "test"):
-        assert found["metrics"][name] == post.evaluate(getattr(data, name), draws=5)
+        part = getattr(data, name)
+        assert found["metrics"][name] == {
+            **post.evaluate(part, draws=5),
+            **post.metrics(part, draws=5),
+        }
     found = call_json("evaluate", folder / "classes", "--data", folder / "new.csv", "--draws", 5,
                       "--target", "kind")  # fmt: skip
     assert found["rows"] == {"new.csv": 20}
@@ -160,6 +164,20 @@ def test_evaluate_on_the_parts_and_on_new_rows(call, call_json, folder):
     assert code == 0
     assert "150 rows of t.csv" in out
     assert "rmse, not standardised" in out
+    assert "crps, not standardised" in out
+
+
+def test_evaluate_tells_other_rows_apart(call, call_json, folder, tmp_path):
+    lines = ["age,dose"] + [f"{1000 + age},5" for age in range(10)]
+    (tmp_path / "far.csv").write_text("\n".join(lines))
+    words = ("evaluate", folder / "number", "--out-of-distribution", tmp_path / "far.csv")
+    found = call_json(*words)["out_of_distribution"]
+    assert (found["inside"], found["rows"]) == ("test", 10)
+    assert found["auroc"] > 0.9
+    code, out, _ = call(*words, "--level", 0.5)
+    assert (code, "AUROC out of distribution" in out) == (0, True)
+    code, _, err = call("evaluate", folder / "number", "--level", 2)
+    assert (code, "--level must be a fraction in (0, 1)" in err) == (2, True)
 
 
 def test_evaluate_needs_targets(call, folder, tmp_path):

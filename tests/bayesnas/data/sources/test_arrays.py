@@ -196,13 +196,21 @@ def test_bad_input_is_named(x, y, options, message):
         from_arrays(x, y, **options)
 
 
-def test_a_column_that_is_not_numeric_is_named():
+def test_a_column_of_text_becomes_one_for_each_category():
     frame = pd.DataFrame({"age": [1.0, 2.0], "colour": ["red", "blue"]})
-    with pytest.raises(ValueError, match="got column 'colour' of"):
+    data = from_arrays(frame, [0, 1], test=0.0)
+    assert data.info.feature_names == ("age", "colour=blue", "colour=red")
+    assert data.train.x.tolist() == [[1.0, 0.0, 1.0], [2.0, 1.0, 0.0]]
+
+
+def test_a_column_of_numbers_and_text_is_named():
+    frame = pd.DataFrame({"age": [1.0, 2.0], "size": ["3", "big"]})
+    with pytest.raises(ValueError, match="column 'size' must hold numbers, got 'big' in row 1"):
         from_arrays(frame, [0, 1])
 
 
-def test_a_missing_value_of_a_frame_is_named():
-    frame = pd.DataFrame({"age": pd.array([1, None], dtype="Int64")})
-    with pytest.raises(ValueError, match=r"x must be finite, got nan at \[1, 0\]"):
-        from_arrays(frame, [0, 1])
+def test_a_missing_value_of_a_frame_is_filled():
+    frame = pd.DataFrame({"age": pd.array([1, None, 4], dtype="Int64")})
+    data = from_arrays(frame, [0, 1, 1], test=0.0)
+    assert data.info.feature_names == ("age", "age missing")
+    assert data.train.x.tolist() == [[1.0, 0.0], [2.5, 1.0], [4.0, 0.0]]

@@ -143,8 +143,9 @@ def test_the_target_of_a_csv_can_be_any_column(tmp_path):
 
 def test_a_missing_number_in_the_first_row_is_no_header(tmp_path):
     path = write(tmp_path / "a.csv", ",2.0,0\n1.0,2.0,1\n")
-    with pytest.raises(ValueError, match=r"a\.csv: x must be finite, got nan at \[0, 0\]"):
-        load(path)
+    data = load(path, test=0.0)
+    assert data.info.feature_names == ("column0", "column0 missing", "column1")
+    assert data.train.x.tolist() == [[1.0, 1.0, 2.0], [1.0, 0.0, 2.0]]
 
 
 @pytest.mark.parametrize(
@@ -155,9 +156,12 @@ def test_a_missing_number_in_the_first_row_is_no_header(tmp_path):
             {},
             "column 'b' must hold numbers, got 'red' in row 1",
         ),
-        ("1,red,0\n2,blue,1\n", {}, "column 'red' must hold numbers, got 'blue' in row 0"),
+        ("1,red,0\n2,blue,1\n", {}, "a first line that names its columns, got '1'"),
         ("a,b\n1,0\n2,1\n", {"target": "c"}, "target must be one of a, b, got 'c'"),
-        ("a,y\n1,0\n,1\n", {}, r"x must be finite, got nan at \[1, 0\]"),
+        ("a,y\n1,0\ninf,1\n", {}, r"x must be finite, got inf at \[1, 0\]"),
+        ("a,b,y\n1,,0\n2,,1\n", {}, "column 'b' must have a value in some row, got none"),
+        ("a,b\n1,0\n2,1\n", {"drop": ["c"]}, "drop must be one of a, b, got 'c'"),
+        ("a,b\n1,0\n2,1\n", {"drop": ["a"]}, "a column of features, got none"),
         ("a,y\n1,yes\n2,\n", {}, "all numbers or all text, got nan, row 1"),
         ("a,y\n1,151\n2,75\n", {}, "give class_names= .*or task='regression'"),
         ("a;y\n1;0\n", {}, "two columns or more, separated by commas, got 1"),

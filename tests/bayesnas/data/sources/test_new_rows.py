@@ -69,6 +69,21 @@ def test_a_table_without_names(tmp_path, write):
     assert (x.tolist(), y.tolist()) == ([[1, 2], [3, 4]], [0.5, 0.25])
 
 
+def test_a_table_without_names_may_lack_cells(tmp_path, write):
+    lines = [f"{i},{'' if i == 3 else i % 3},{i / 7}" for i in range(30)]
+    (tmp_path / "t.csv").write_text("\n".join(lines))
+    info = bn.data.load(tmp_path / "t.csv", test=0.0).info
+    x, y = bn.data.read_rows(write("1,2,0.5\n3,,0.25\n"), info)
+    assert (x.tolist(), y.tolist()) == ([[1, 2, 0], [3, 1, 1]], [0.5, 0.25])
+
+
+def test_columns_of_a_table_in_memory_have_any_names():
+    table = pd.DataFrame({0: [1.0, 2.0, 3.0, 4.0], 1: [1.0, None, 2.0, 4.0]})
+    info = bn.data.from_arrays(table, [0, 1, 0, 1], test=0.0).info
+    x, y = bn.data.read_rows(table[:2], info)
+    assert (x.tolist(), y) == ([[1, 1, 0], [2, 2, 1]], None)
+
+
 def test_images_of_an_archive(tmp_path):
     data = bn.data.from_arrays(torch.rand(20, 2, 4, 4), torch.arange(20) % 2, standardise=True)
     np.savez(tmp_path / "new.npz", x=np.ones((3, 2, 4, 4)), y=[0, 1, 1])

@@ -1,0 +1,1 @@
+"""Tables with categories, dates and missing cells, as numbers."""
