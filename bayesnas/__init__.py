@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         quantise,
     )
     from bayesnas.inference.fit import fit
+    from bayesnas.inference.search import search
 
     __version__: str
 
@@ -56,12 +57,14 @@ __all__ = [
     "nn",
     "prune",
     "quantise",
+    "search",
 ]
 
 _MODULES = ("coding", "data", "distributions", "inference", "likelihoods", "models", "nn")
 _HOMES = {
     "LogUniform": "bayesnas.distributions",
     **dict.fromkeys(("decode", "encode"), "bayesnas.coding"),
+    "search": "bayesnas.inference.search",
 }
 
 if not TYPE_CHECKING:  # with it a type checker would believe any name

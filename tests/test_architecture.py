@@ -46,7 +46,7 @@ inference.compression inference.criteria
 inference.search.variables
 inference.search.space
 inference.search.strategy
-inference.search.judges
+inference.search.judges inference.search.trials
 inference.search.strategies inference.search.growth
 inference.search
 inference

@@ -9,9 +9,14 @@ from bayesnas.inference.search.differentiable import (
     darts_cc,
     gumbel_darts,
 )
+from bayesnas.inference.search.judges.supernet import Supernet
+from bayesnas.inference.search.judges.table import Table
 from bayesnas.inference.search.registry import STRATEGIES, StrategyRecord
+from bayesnas.inference.search.run import InterruptedSearchWarning, search
 from bayesnas.inference.search.space import Candidate, SearchSpace, architecture
 from bayesnas.inference.search.strategy import Strategy, StrategyFactory
+from bayesnas.inference.search.trials.result import SearchResult, SearchTrial
+from bayesnas.inference.search.trials.storage import StorageError
 from bayesnas.inference.search.variables import Categorical, Integer, LogReal, Real, When
 
 __all__ = [
@@ -22,16 +27,23 @@ __all__ = [
     "Categorical",
     "ClippedSGD",
     "Integer",
+    "InterruptedSearchWarning",
     "LogReal",
     "Real",
+    "SearchResult",
     "SearchSpace",
+    "SearchTrial",
+    "StorageError",
     "Strategy",
     "StrategyFactory",
     "StrategyRecord",
+    "Supernet",
+    "Table",
     "When",
     "architecture",
     "classifier",
     "darts",
     "darts_cc",
     "gumbel_darts",
+    "search",
 ]

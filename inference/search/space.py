@@ -134,14 +134,14 @@ class SearchSpace(Mapping[str, Variable]):
     @property
     def size(self) -> int | float:
         """Number of candidates, ``math.inf`` where a variable is real."""
-        if self.values is None:
+        if self.choices is None:
             return math.inf
         if all(variable.when is None for variable in self._variables.values()):
-            return math.prod(len(values) for values in self.values.values())
+            return math.prod(len(values) for values in self.choices.values())
         return sum(1 for _ in self.candidates())
 
     @property
-    def values(self) -> dict[str, tuple[Value, ...]] | None:  # type: ignore[override]
+    def choices(self) -> dict[str, tuple[Value, ...]] | None:
         """Every value by name, None where a variable is real."""
         found = {name: variable.values for name, variable in self._variables.items()}
         if any(values is None for values in found.values()):

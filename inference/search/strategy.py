@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeGuard, runtime_checkable
 
 import numpy as np
 
@@ -45,6 +45,15 @@ class Strategy(Protocol):
         ...
 
 
+def is_strategy(value: object) -> TypeGuard[Strategy]:
+    """Whether a value is a strategy; a class is what makes one.
+
+    >>> is_strategy(print)
+    False
+    """
+    return isinstance(value, Strategy) and not isinstance(value, type)
+
+
 class StrategyFactory(Protocol):
     """A strategy's class, or a ``functools.partial`` of it with options."""
 
@@ -59,7 +68,7 @@ def ask_generator(seed: int, told: int) -> np.random.Generator:
     >>> float(ask_generator(0, 3).random()) == float(ask_generator(0, 3).random())
     True
     """
-    return np.random.default_rng((seed_number("seed", seed), told))
+    return np.random.default_rng([seed_number("seed", seed), told])
 
 
 def single_score(name: str, scores: Sequence[float]) -> float:
