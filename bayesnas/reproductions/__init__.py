@@ -14,6 +14,7 @@ from bayesnas.reproductions import (
     generalised,
     ibp,
     pruning,
+    search,
     varhypernet,
 )
 from bayesnas.reproductions.base import Comparison, Reproduced, Reproduction, Request
@@ -28,6 +29,7 @@ REPRODUCTIONS: dict[str, Reproduction] = {
     "generalised": generalised.REPRODUCTION,
     "ibp": ibp.REPRODUCTION,
     "pruning": pruning.REPRODUCTION,
+    "search": search.REPRODUCTION,
     "varhypernet": varhypernet.REPRODUCTION,
 }
 """Reproductions by the name that the command line takes."""

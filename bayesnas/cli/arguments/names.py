@@ -48,6 +48,7 @@ REPRODUCTIONS = {
     "generalised": "structures chosen, and left, by the coefficients of the generalised objective",
     "ibp": "moments and draws of Indian buffet processes",
     "pruning": "criteria of pruning, logistic regression",
+    "search": "searches by trials against random search",
     "varhypernet": "hypernetworks over the KL weight",
 }
 """Titles by name."""
