@@ -9,7 +9,8 @@ from bayesnas.inference.search.differentiable import (
     darts_cc,
     gumbel_darts,
 )
-from bayesnas.inference.search.judges.supernet import Supernet
+from bayesnas.inference.search.judges.fits import AmortizedJudge, FitJudge
+from bayesnas.inference.search.judges.supernet import Supernet, SupernetJudge
 from bayesnas.inference.search.judges.table import Table
 from bayesnas.inference.search.registry import STRATEGIES, StrategyRecord
 from bayesnas.inference.search.run import InterruptedSearchWarning, search
@@ -23,9 +24,11 @@ __all__ = [
     "STRATEGIES",
     "STRUCTURE_LR",
     "TEMPERATURES",
+    "AmortizedJudge",
     "Candidate",
     "Categorical",
     "ClippedSGD",
+    "FitJudge",
     "Integer",
     "InterruptedSearchWarning",
     "LogReal",
@@ -38,6 +41,7 @@ __all__ = [
     "StrategyFactory",
     "StrategyRecord",
     "Supernet",
+    "SupernetJudge",
     "Table",
     "When",
     "architecture",

@@ -6,6 +6,7 @@ import copy
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -187,3 +188,32 @@ def _total(
         place = 0 if len(names) == 1 else names.index(str(candidate[edge_name(edge)]))
         total += counts[edge][place]
     return total
+
+
+@dataclass(frozen=True)
+class SupernetJudge:
+    """An architecture is judged with the weights that it shares: nothing is trained.
+
+    Attributes:
+        supernet: fitted.
+        x: inputs ``[n, ...]``, held out.
+        y: classes ``[n]``.
+
+    >>> layers = {"line": nn.Linear(2, 3, bias=False), "shift": nn.Linear(2, 3)}
+    >>> supernet = Supernet(Graph({("x", "y"): layers}, example=torch.zeros(1, 2)))
+    >>> judge = SupernetJudge(supernet, torch.zeros(4, 2), torch.zeros(4).long())
+    >>> judge({"x->y": "line"})["parameters"]
+    6.0
+    """
+
+    supernet: Supernet
+    x: Tensor
+    y: Tensor
+
+    def __call__(self, candidate: Mapping[str, Value]) -> dict[str, float]:
+        """``error``, ``nll``, ``parameters`` and ``multiply_adds``."""
+        return {
+            **self.supernet.measure(candidate, self.x, self.y),
+            "parameters": float(self.supernet.parameters_of(candidate)),
+            "multiply_adds": float(self.supernet.multiply_adds_of(candidate)),
+        }
