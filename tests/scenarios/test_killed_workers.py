@@ -3,58 +3,17 @@
 from __future__ import annotations
 
 import functools
-import os
 import signal
 import subprocess
 import sys
 import textwrap
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import torch
+from killable_searches import SPACE, SWEEP, Killing, kill, raising, small_fit
 
 import bayesnas as bn
-from bayesnas.inference.search import Categorical, FitJudge, Integer, SearchSpace
-
-SPACE = SearchSpace({"seed": Integer(0, 7), "kl_weight": Categorical((0.1, 1.0))})
-SWEEP = SearchSpace({"seed": Integer(0, 15), "kl_weight": Categorical((0.1, 0.3, 1.0, 3.0))})
-
-
-def rows():
-    generator = torch.Generator().manual_seed(0)
-    x = torch.randn(24, 2, generator=generator)
-    return x, (x[:, 0] > 0).long()
-
-
-def make(candidate):
-    return bn.models.GaussianNet(bn.nn.mlp([2, 2]))
-
-
-def small_fit(candidate):
-    options = {"steps": 3, "device": "cpu", "compile": False}
-    return FitJudge(make, rows(), rows(), ("seed", "kl_weight"), options, draws=2)(candidate)
-
-
-@dataclass(frozen=True)
-class Killing:
-    """Judges, but the first process that comes to one of some candidates is killed there."""
-
-    folder: Path
-    fatal: tuple[tuple[int, float], ...]
-    after: bool = False
-
-    def __call__(self, candidate):
-        key = (candidate["seed"], candidate["kl_weight"])
-        found = small_fit(candidate) if self.after else None
-        if key in self.fatal:
-            try:
-                (self.folder / f"{key[0]}-{key[1]}").touch(exist_ok=False)
-            except FileExistsError:
-                pass  # it was killed here before
-            else:
-                os.kill(os.getpid(), signal.SIGKILL)
-        return found or small_fit(candidate)
+from bayesnas.inference.search import Categorical, Integer, SearchSpace
 
 
 @functools.cache
@@ -79,7 +38,7 @@ ONE_PROCESS = """
     from pathlib import Path
     sys.path.insert(0, {here!r})
     import bayesnas as bn
-    import test_killed_workers as module
+    import killable_searches as module
     judge = module.Killing(Path({folder!r}), ((2, 0.1), (3, 1.0)), after=True)
     options = {{"objectives": "nll", "storage": {storage!r}, "resume": True}}
     bn.search(module.SPACE, judge, "grid", **options)
@@ -100,9 +59,8 @@ def test_a_process_that_is_killed_is_gone_on_with_by_another(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".db", ".journal"])
-def test_four_workers_of_which_three_are_killed(suffix, tmp_path, monkeypatch):
+def test_four_workers_of_which_three_are_killed(suffix, tmp_path):
     """64 fits; a kill is at a candidate, whichever worker comes to it, before or after its fit."""
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
     killing = Killing(tmp_path, ((1, 0.3), (7, 3.0), (12, 0.1)), after=suffix == ".db")
     storage = tmp_path / f"study{suffix}"
     result = bn.search(SWEEP, killing, "grid", objectives="nll", storage=storage, workers=4)
@@ -119,23 +77,11 @@ def test_a_candidate_that_kills_every_worker_is_given_up(tmp_path):
     assert result.trials[0].attempts == 4
 
 
-def kill(candidate):
-    if candidate["seed"] == 0:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return 1.0
-
-
 @pytest.mark.slow
 def test_an_error_of_a_worker_is_raised_here_with_its_candidate(tmp_path):
     storage = tmp_path / "study.journal"
     with pytest.raises(RuntimeError, match=r"trial .*'seed': 1.*KeyError: 'no such thing'"):
         bn.search(SPACE, raising, "grid", storage=storage, workers=2)
-
-
-def raising(candidate):
-    if candidate["seed"] == 1:
-        raise KeyError("no such thing")
-    return 1.0
 
 
 def test_what_cannot_be_sent_to_a_worker_is_refused(tmp_path):

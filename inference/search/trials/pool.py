@@ -94,7 +94,7 @@ def run_workers(
         return process
 
     running = [start() for _ in range(workers)]
-    failed = False
+    failed, idle_deaths = False, 0
     try:
         while running:
             multiprocessing.connection.wait([p.sentinel for p in running], timeout=_WAIT)
@@ -103,10 +103,13 @@ def run_workers(
             running = [p for p in running if p not in ended]
             for process in ended:
                 process.join()
-                failed |= process.exitcode == _ERROR
-                if process.exitcode not in (0, _ERROR):
-                    queue.revive()
+                was_killed = process.exitcode is not None and process.exitcode < 0
+                if was_killed:
+                    idle_deaths += queue.revive() == 0
                     running.append(start())
+                failed |= process.exitcode != 0 and not was_killed
+            # A worker that is killed before it takes a trial, again and again, lacks memory.
+            failed |= idle_deaths > _MOST_IDLE_DEATHS * workers
             if failed:
                 _interrupt(running)
     except KeyboardInterrupt:
@@ -119,7 +122,8 @@ def run_workers(
         raise WorkerError(_last_error(queue))
 
 
-_ERROR = 3  # exit status of a worker whose objective raised
+_MOST_IDLE_DEATHS = 3  # a worker
+_ERROR = 3  # exit status of a worker whose objective raised; 1 of one that could not begin
 
 
 def _run(work: Work, number: int, threads: int) -> None:

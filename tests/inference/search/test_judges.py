@@ -8,7 +8,16 @@ import torch
 from torch import nn
 
 import bayesnas as bn
-from bayesnas.inference.search import Categorical, Integer, SearchSpace, Supernet, Table, When
+from bayesnas.inference.search import (
+    AmortizedJudge,
+    Categorical,
+    FitJudge,
+    Integer,
+    SearchSpace,
+    Supernet,
+    Table,
+    When,
+)
 from bayesnas.inference.search import architecture as chosen
 from bayesnas.inference.search.judges.enumeration import measure_all
 from bayesnas.nn.graphs.darts_operations import Zero
@@ -119,3 +128,32 @@ def test_wrong_tables_are_refused(tmp_path):
     path.write_bytes(b"nothing of the kind")
     with pytest.raises(ValueError, match="truncated or no table"):
         Table.load(path)
+
+
+def net(candidate):
+    return bn.models.GaussianNet(bn.nn.mlp([2, candidate["width"], 2]))
+
+
+def test_a_judged_fit_is_the_fit_itself_and_a_folder_keeps_it(tmp_path):
+    rows, others = ring(40), ring(20)
+    options = {"steps": 6, "device": "cpu", "compile": False}
+    judge = FitJudge(net, rows, others, ("kl_weight", "seed"), options, folder=tmp_path)
+    found = judge({"width": 3, "kl_weight": 0.5, "seed": 2})
+    post = bn.fit(net({"width": 3}), rows, kl_weight=0.5, seed=2, progress=False, **options)
+    there, here = post.evaluate(others, draws=32), post.evaluate(rows, draws=32)
+    assert found["nll"] == there["nll"]
+    assert found["error"] == 1 - there["accuracy"]
+    assert found["bound"] == here["expected_log_lik"] - 0.5 * here["kl"]
+    assert found["parameters"] == 2 * 3 + 3 * 2
+    assert (tmp_path / "width=3,kl_weight=0.5,seed=2" / "run.json").exists()
+    assert judge({"width": 3, "kl_weight": 0.5, "seed": 2}) == found
+
+
+def test_one_kl_weight_of_an_amortised_fit_is_judged_as_the_posterior_there():
+    rows = ring(40)
+    span = bn.LogUniform(0.1, 10.0)
+    post = bn.fit(net({"width": 3}), rows, kl_weight=span, steps=6, device="cpu", progress=False)
+    found = AmortizedJudge(post, rows, rows)({"kl_weight": 2.0})
+    assert found["nll"] == post.at(2.0).evaluate(rows, draws=32)["nll"]
+    with pytest.raises(ValueError, match="must be one number, got several"):
+        FitJudge(net, rows, rows, (), {"kl_weight": span, "steps": 2})({"width": 2})
