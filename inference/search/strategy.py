@@ -29,7 +29,7 @@ class Strategy(Protocol):
     as ``inf`` for every objective.
 
     **Resuming.** A strategy writes no state. It is made anew and told every finished trial of the
-    study again, in the order of their numbers, before it is first asked: its state must be a
+    study again, in the order of their places, before it is first asked: its state must be a
     function of (space, options, seed, what it was told), and what it draws in ``ask`` must come
     from :func:`ask_generator` of (seed, number of trials told), not from a generator that earlier
     calls moved. Then a study that was interrupted goes on as if it had not been. ``ask`` asked

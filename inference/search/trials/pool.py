@@ -81,7 +81,7 @@ def run_workers(
 
     Raises:
         TypeError: the objective can't be sent to another process.
-        WorkerError: the objective raised; the others finish their trials.
+        WorkerError: the objective raised; the others give their trials back to the queue.
     """
     _check_picklable(work)
     context = multiprocessing.get_context("spawn")
@@ -94,7 +94,7 @@ def run_workers(
         return process
 
     running = [start() for _ in range(workers)]
-    failed, idle_deaths = False, 0
+    failed, stopping, idle_deaths = False, False, 0
     try:
         while running:
             multiprocessing.connection.wait([p.sentinel for p in running], timeout=_WAIT)
@@ -104,14 +104,15 @@ def run_workers(
             for process in ended:
                 process.join()
                 was_killed = process.exitcode is not None and process.exitcode < 0
-                if was_killed:
+                if was_killed and not stopping:
                     idle_deaths += queue.revive() == 0
                     running.append(start())
                 failed |= process.exitcode != 0 and not was_killed
             # A worker that is killed before it takes a trial, again and again, lacks memory.
             failed |= idle_deaths > _MOST_IDLE_DEATHS * workers
-            if failed:
+            if failed and not stopping:
                 _interrupt(running)
+                stopping = True
     except KeyboardInterrupt:
         _interrupt(running)
         for process in running:
@@ -119,6 +120,7 @@ def run_workers(
         queue.revive()
         raise
     if failed:
+        queue.revive()
         raise WorkerError(_last_error(queue))
 
 

@@ -55,7 +55,7 @@ class Queue:
 
     def take(self) -> Any | None:
         """The next waiting trial, now this process's alone; None where there is none."""
-        for trial in self.trials(self._states.WAITING):
+        for trial in sorted(self.trials(self._states.WAITING), key=place):
             if self.claim(trial):
                 return trial
         return None
@@ -133,6 +133,14 @@ class Queue:
 
     def _enqueue(self, slot: int, candidate: Mapping[str, Any]) -> None:
         self.study.enqueue_trial(dict(candidate), user_attrs={SLOT: slot})
+
+
+def place(trial: Any) -> tuple[int, int]:
+    """The slot of a trial, then its number: the order in which trials are taken and told.
+
+    So a trial that is made again comes where it would have come.
+    """
+    return trial.user_attrs.get(SLOT, trial.number), trial.number
 
 
 def worker_name() -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from bayesnas.inference.search.space import Candidate
 from bayesnas.inference.search.trials.front import hypervolume, non_dominated
 from bayesnas.inference.search.trials.plots import plot_study
-from bayesnas.inference.search.trials.queue import ERROR, SLOT, WORKER, Queue
+from bayesnas.inference.search.trials.queue import ERROR, KILLED, SLOT, WORKER, Queue
 from bayesnas.inference.search.trials.study import Plan
 from bayesnas.inference.search.trials.worker import METRICS, SECONDS
 
@@ -199,6 +199,6 @@ def _trial(slot: int, attempts: list[Any], plan: Plan) -> SearchTrial:
         metrics=known.get(METRICS, {}),
         seconds=known.get(SECONDS),
         worker=known.get(WORKER),
-        error=known.get(ERROR),
+        error=known.get(ERROR, "its workers were killed" if known.get(KILLED) else None),
         attempts=sum(trial.state.name != "WAITING" for trial in attempts),
     )

@@ -7,12 +7,14 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from bayesnas.inference.runtime.random_state import derived_seed
 from bayesnas.inference.search.space import SearchSpace
 from bayesnas.inference.search.strategy import Strategy, StrategyFactory, is_strategy
 from bayesnas.inference.search.trials.objectives import Objectives
 from bayesnas.inference.search.trials.optuna_import import import_optuna
-from bayesnas.inference.search.trials.queue import KILLED
+from bayesnas.inference.search.trials.queue import KILLED, place
 from bayesnas.inference.search.trials.suggestions import distributions_of
 
 SAMPLERS = ("random", "grid", "tpe", "nsga2", "cmaes")
@@ -74,15 +76,15 @@ def _sampler_class() -> Any:
             self, study: Any, trial: Any, search_space: dict[str, Any]
         ) -> dict[str, Any]:
             """Tell and ask."""
-            self._tell(study.get_trials(deepcopy=False, states=_FINISHED(optuna)))
+            self._tell(study.get_trials(deepcopy=False, states=_finished(optuna)))
             return dict(self._space.checked(self._strategy.ask()))
 
         def sample_independent(self, study: Any, trial: Any, name: str, distribution: Any) -> Any:
-            """Never asked for: a candidate has every variable of its trial."""
-            raise RuntimeError(f"the strategy proposed no value for {name!r}")
+            """Drawn by itself: of a trial whose worker was killed between two variables."""
+            return self._space[name].sample(np.random.default_rng([trial.number]))
 
         def _tell(self, trials: Sequence[Any]) -> None:
-            for each in sorted(trials, key=lambda trial: trial.number):
+            for each in sorted(trials, key=place):
                 if each.number in self._told or each.user_attrs.get(KILLED):
                     continue
                 self._told.add(each.number)
@@ -94,5 +96,5 @@ def _sampler_class() -> Any:
     return StrategySampler
 
 
-def _FINISHED(optuna: Any) -> tuple[Any, Any]:  # noqa: N802 (a constant of a lazy module)
+def _finished(optuna: Any) -> tuple[Any, Any]:
     return optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.FAIL

@@ -144,7 +144,7 @@ def test_a_judged_fit_is_the_fit_itself_and_a_folder_keeps_it(tmp_path):
     assert found["nll"] == there["nll"]
     assert found["error"] == 1 - there["accuracy"]
     assert found["bound"] == here["expected_log_lik"] - 0.5 * here["kl"]
-    assert found["parameters"] == 2 * 3 + 3 * 2
+    assert found["parameters"] == (2 + 1) * 3 + (3 + 1) * 2
     assert (tmp_path / "width=3,kl_weight=0.5,seed=2" / "run.json").exists()
     assert judge({"width": 3, "kl_weight": 0.5, "seed": 2}) == found
 
