@@ -5,11 +5,12 @@ from __future__ import annotations
 import functools
 import warnings
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from tqdm import tqdm
 
-from bayesnas.checks import flag, name_of, seed_number, size
+from bayesnas.checks import flag, name_of, seed_number, whole_number
 from bayesnas.inference.runtime.interrupt import InterruptedFitWarning
 from bayesnas.inference.search.registry import STRATEGIES
 from bayesnas.inference.search.space import Candidate, SearchSpace
@@ -32,6 +33,9 @@ from bayesnas.nn.graphs.graph import Graph
 
 TRIALS = 100
 """Of a search that does not say how many."""
+MOST_TRIALS = 100_000
+"""Of a study, which holds a place for each from the start."""
+_MOST_WORKERS = 1024
 
 
 def search(
@@ -101,11 +105,11 @@ def search(
     found = _space(space)
     asked = Objectives.of(objectives)
     resolved, strategy_name = _strategy(strategy, found, asked)
-    seed, workers = seed_number("seed", seed), size("workers", workers)
+    seed, workers = seed_number("seed", seed), whole_number("workers", workers, 1, _MOST_WORKERS)
     plan = Plan(found, asked, strategy_name, seed)
     candidates = _grid(found, trials, seed) if strategy_name == "grid" else None
     if candidates is None:
-        count = size("trials", TRIALS if trials is None else trials)
+        count = whole_number("trials", TRIALS if trials is None else trials, 1, MOST_TRIALS)
     else:
         count = len(candidates)
     if workers > 1 and (storage is None or is_strategy(resolved)):
@@ -180,8 +184,13 @@ def _name(strategy: Any) -> str:
 
 def _grid(space: SearchSpace, trials: int | None, seed: int) -> list[Candidate]:
     """Every candidate in order, or as many as there are trials in a random order."""
-    if trials is not None and size("trials", trials) < space.size:
-        found = list(space.candidates())
+    found = list(islice(space.candidates(), MOST_TRIALS + 1))
+    if len(found) > MOST_TRIALS:
+        raise ValueError(
+            f"a grid must be of at most {MOST_TRIALS:,} candidates, got a space of more: "
+            "strategy='random' draws some of them"
+        )
+    if trials is not None and whole_number("trials", trials) < len(found):
         order = ask_generator(seed, 0).permutation(len(found))[:trials]
         return [found[i] for i in order]
-    return list(space.candidates())
+    return found

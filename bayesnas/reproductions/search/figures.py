@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,7 +20,7 @@ def regret_figure(traces: Mapping[str, np.ndarray], objective: str) -> Figure:
     for name, found in traces.items():
         trials, mean = np.arange(1, found.shape[1] + 1), found.mean(0)
         error = found.std(0, ddof=1) / len(found) ** 0.5 if len(found) > 1 else 0 * mean
-        style = {"color": "black", "linestyle": "--"} if name == "random" else {}
+        style: dict[str, Any] = {"color": "black", "linestyle": "--"} if name == "random" else {}
         (line,) = ax.plot(trials, mean, label=name, **style)
         ax.fill_between(
             trials, mean - error, mean + error, color=line.get_color(), alpha=0.15, linewidth=0

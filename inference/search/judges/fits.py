@@ -105,9 +105,9 @@ def measures(post: Posterior, train: Data, judged: Data, draws: int = DRAWS) -> 
     on_train = post.evaluate(train, draws=draws)
     error = 1 - found["accuracy"] if "accuracy" in found else found.get("rmse")
     masks = post.model.keep_masks()
-    values = {
+    values: dict[str, float | None] = {
         "error": error,
-        **{name: found[name] for name in ("nll", "accuracy", "ece", "rmse") if name in found},
+        **{name: found.get(name) for name in ("nll", "accuracy", "ece", "rmse")},
         "bound": on_train["expected_log_lik"] - post.kl_weight * on_train["kl"],
         "kl": on_train["kl"],
         "parameters": sum(mask.numel() for mask in masks.values()) if masks else None,

@@ -117,7 +117,7 @@ class Supernet(nn.Module):
                 output = self(x[rows], self.space.sample(generator))
                 loss = F.cross_entropy(output, y[rows])
                 if loss.requires_grad:
-                    loss.backward()  # type: ignore[no-untyped-call]
+                    loss.backward()
                     optimizer.step()
                 schedule.step()
                 losses.append(float(loss.detach()))

@@ -43,7 +43,8 @@ def plot_study(
         raise ValueError(f"kind {kind!r} needs several objectives, got {names[0]!r} alone")
     with quiet_optuna(), warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of matplotlib, on scales of one value
-        return _draw(study, names, kind, reference, options)
+        axes: Axes = _draw(study, names, kind, reference, options)
+        return axes
 
 
 def _draw(
@@ -63,7 +64,7 @@ def _draw(
     of_first: dict[str, Any] = {"target_name": names[0]}
     if len(names) > 1:
         of_first["target"] = _first
-    draw = {
+    draw: Any = {
         "history": optuna_plots.plot_optimization_history,
         "importance": optuna_plots.plot_param_importances,
         "parallel": optuna_plots.plot_parallel_coordinate,

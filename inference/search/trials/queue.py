@@ -158,7 +158,7 @@ def _is_dead(trial: Any) -> bool:
     if host == socket.gethostname() and not _is_alive(int(process)):
         return True
     started = trial.datetime_start.timestamp() if trial.datetime_start else 0.0
-    return time.time() - max(started, trial.user_attrs.get(BEAT, 0.0)) > GRACE
+    return time.time() - max(started, float(trial.user_attrs.get(BEAT, 0.0))) > GRACE
 
 
 def _is_alive(process: int) -> bool:

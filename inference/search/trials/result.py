@@ -172,7 +172,8 @@ class SearchResult:
         if not self.complete:
             raise ValueError(f"a trial must be complete, got {len(self.trials)} that are not")
         values = [[trial.scores[name] for name in names] for trial in self.complete]
-        return np.array(values) * np.array(self.plan.objectives.signs)
+        points: np.ndarray = np.array(values) * np.array(self.plan.objectives.signs)
+        return points
 
 
 def result_of(queue: Queue, plan: Plan) -> SearchResult:

@@ -34,6 +34,7 @@ SPACE = {
     "rate": LogReal(1e-3, 1e3, when=When("kind", ("a",))),
     "share": Real(-1.0, 1.0),
 }
+MANY = {f"x{i}": Integer(1, 9) for i in range(6)}
 FINITE = {"depth": Integer(1, 4), "width": Categorical((8, 16, 32))}
 
 
@@ -205,13 +206,18 @@ def test_a_registered_strategy_is_known_by_name(monkeypatch):
     ("arguments", "options", "message"),
     [
         (({}, area), {}, "variables must be a mapping with one variable or more"),
-        ((FINITE, area), {"trials": 0}, "trials must be a whole number >= 1, got 0"),
+        ((FINITE, area), {"trials": 0}, "trials must be a whole number from 1 to 100000, got 0"),
         ((FINITE, area, "rando"), {}, r"got 'rando'; did you mean 'random'"),
         ((FINITE, lambda c: {"eror": 1.0}), {"objectives": "error"}, "did you mean 'eror'"),
         ((FINITE, lambda c: "x"), {"trials": 1}, "objective must give a number"),
         ((FINITE, area), {"objectives": []}, "objectives must be different names"),
         ((FINITE, area), {"objectives": {"score": "up"}}, "direction 'minimise' or 'maximise'"),
-        ((FINITE, area), {"workers": 0}, "workers must be a whole number >= 1"),
+        ((FINITE, area), {"workers": 0}, "workers must be a whole number from 1 to 1024"),
+        (
+            ({f"x{i}": Integer(1, 9) for i in range(6)}, area, "grid"),
+            {},
+            "a grid must be of at most",
+        ),
         ((FINITE, area), {"workers": 2}, "workers must be 1, or come with a storage"),
         ((FINITE, area, 3), {}, "strategy must be a name, a strategy"),
         ((SPACE, judged, "grid"), {}, "finite to be enumerated, got a real 'rate'"),

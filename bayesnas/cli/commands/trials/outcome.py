@@ -7,7 +7,7 @@ import contextlib
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import bayesnas as bn
 from bayesnas.checks import draw_count
@@ -18,6 +18,9 @@ from bayesnas.inference.search import SearchResult, SearchSpace, SearchTrial
 from bayesnas.inference.search.judges.fits import folder_name
 from bayesnas.report.figure import write_figure
 from bayesnas.report.tables import table
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _SHOWN = 10  # rows of the best trials
 _RUNS = "runs"
@@ -160,6 +163,8 @@ def _option_words(best: SearchTrial) -> Iterator[str]:
 
 def _written(out: Path, result: SearchResult) -> Iterator[Path]:
     """The table as CSV and netCDF, and the plots that the trials allow."""
+    import matplotlib.pyplot as plt
+
     frame = result.to_frame()
     frame["run"] = [_row(out, each)["run"] for each in result.trials]
     path = out / "table.csv"
@@ -176,7 +181,7 @@ def _written(out: Path, result: SearchResult) -> Iterator[Path]:
     for kind in kinds if len(result.complete) > 1 else []:
         # Importances need trees over values that differ.
         with contextlib.suppress(ValueError, RuntimeError):
-            axes = result.plot(kind)
-            figure = getattr(axes, "figure", None) or axes[0].figure
+            figure = cast("Figure", result.plot(kind).figure)
             write_figure(figure, out / f"{kind}.png")
+            plt.close(figure)  # Optuna draws into figures of pyplot, which keeps them
             yield out / f"{kind}.png"
