@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,12 +61,6 @@ class Table:
         """The smallest number of a column."""
         return float(self.columns[objective].min())
 
-    def front(self, objectives: Sequence[str]) -> np.ndarray:
-        """Numbers ``[n, objectives]`` of the candidates that no other dominates, in order."""
-        points = np.unique(np.stack([self.columns[name] for name in objectives], 1), axis=0)
-        kept = [point for point in points if not _dominated(point, points)]
-        return np.array(kept)
-
     def save(self, path: Path) -> None:
         """Write space and numbers, compressed."""
         stream = io.BytesIO()
@@ -95,7 +89,3 @@ def _columns(stored: Mapping[str, np.ndarray]) -> Iterator[tuple[str, np.ndarray
     for name in stored:
         if name.startswith("column_"):
             yield name.removeprefix("column_"), stored[name]
-
-
-def _dominated(point: np.ndarray, points: np.ndarray) -> bool:
-    return bool(((points <= point).all(1) & (points < point).any(1)).any())
