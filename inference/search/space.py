@@ -133,7 +133,7 @@ class SearchSpace(Mapping[str, Variable]):
 
     @property
     def size(self) -> int | float:
-        """Number of candidates, ``math.inf`` where a variable is real."""
+        """Number of candidates, ``math.inf`` where a variable is real or has too many values."""
         if self.choices is None:
             return math.inf
         if all(variable.when is None for variable in self._variables.values()):
@@ -142,7 +142,7 @@ class SearchSpace(Mapping[str, Variable]):
 
     @property
     def choices(self) -> dict[str, tuple[Value, ...]] | None:
-        """Every value by name, None where a variable is real."""
+        """Every value by name, None where a variable is real or has too many to list."""
         found = {name: variable.values for name, variable in self._variables.items()}
         if any(values is None for values in found.values()):
             return None
@@ -156,7 +156,10 @@ class SearchSpace(Mapping[str, Variable]):
         """
         for name, variable in self._variables.items():
             if variable.values is None:
-                raise ValueError(f"a space must be finite to be enumerated, got a real {name!r}")
+                raise ValueError(
+                    "a space must be finite to be enumerated, got a real variable or one of too "
+                    f"many values, {name!r}"
+                )
         return self._from(list(self._variables), {})
 
     def _from(self, names: list[str], found: Candidate) -> Iterator[Candidate]:

@@ -13,6 +13,8 @@ import numpy as np
 from bayesnas.checks import finite, is_number, is_whole, positive, shown, whole_number
 from bayesnas.typed import typed
 
+_MOST_VALUES = 1_000_000  # of an integer, to be listed
+
 Value = str | int | float | bool | None
 """One entry of a candidate; what JSON and every storage of trials can hold."""
 
@@ -58,7 +60,7 @@ class Variable:
 
     @property
     def values(self) -> tuple[Value, ...] | None:
-        """Every value in order, None where they are uncountable."""
+        """Every value in order, None where there is no list of them."""
         return None
 
     @abstractmethod
@@ -150,8 +152,9 @@ class Integer(Variable):
 
     @property
     def values(self) -> tuple[Value, ...]:
-        """All of them."""
-        return tuple(range(self.low, self.high + 1))
+        """All of them, None for more than a million."""
+        count = self.high - self.low + 1
+        return tuple(range(self.low, self.high + 1)) if count <= _MOST_VALUES else None
 
     def sample(self, generator: np.random.Generator) -> Value:
         """A number, all equally likely."""

@@ -218,9 +218,10 @@ def test_a_registered_strategy_is_known_by_name(monkeypatch):
             {},
             "a grid must be of at most",
         ),
+        (({"x": Integer(1, 10**12)}, area, "grid"), {}, "too many values, 'x'"),
         ((FINITE, area), {"workers": 2}, "workers must be 1, or come with a storage"),
         ((FINITE, area, 3), {}, "strategy must be a name, a strategy"),
-        ((SPACE, judged, "grid"), {}, "finite to be enumerated, got a real 'rate'"),
+        ((SPACE, judged, "grid"), {}, "finite to be enumerated, got a real variable.* 'rate'"),
         ((FINITE, area, "cmaes"), {"objectives": ["a", "b"]}, "'cmaes' takes one objective"),
     ],
 )
