@@ -13,7 +13,11 @@ from bayesnas.checks import fraction_in, non_negative, positive, whole_number
 from bayesnas.inference.search.space import SearchSpace
 from bayesnas.inference.search.strategies.genetic_operators import Strings
 from bayesnas.inference.search.strategies.policies import IndependentPolicy
-from bayesnas.inference.search.strategies.policy_gradients import MovingBaseline, surrogate
+from bayesnas.inference.search.strategies.policy_gradients import (
+    MovingBaseline,
+    shaping_of,
+    surrogate,
+)
 from bayesnas.inference.search.strategies.strings import StringStrategy
 from bayesnas.inference.search.variables import Value
 from bayesnas.typed import typed
@@ -35,11 +39,12 @@ class Budgeted(StringStrategy):
         space: finite.
         seed: of what is drawn.
         budget: C₀ > 0 in units of the cost, the second score; None for one score, without costs.
-        cost_weight: λ ≥ 0, in units of the loss, the first score.
+        cost_weight: λ ≥ 0, in units of the loss, the first score, as it is shaped.
         batch: candidates a step.
         lr: learning rate of Adam, of logits.
         baseline_decay: of the moving averages of loss and cost.
-        entropy_weight: ≥ 0, in units of the loss.
+        entropy_weight: ≥ 0, in the same units.
+        shaping: of the losses, ``"log-rank"`` or ``"none"``, as in ``Reinforce``.
 
     Raises:
         ValueError: naming the argument; for a space with real or conditional variables.
@@ -72,6 +77,7 @@ class Budgeted(StringStrategy):
         lr: float = 0.1,
         baseline_decay: float = 0.9,
         entropy_weight: float = 0.0,
+        shaping: str = "log-rank",
     ) -> None:
         """Uniform logits; see the class."""
         super().__init__(space, seed=seed)
@@ -88,6 +94,7 @@ class Budgeted(StringStrategy):
         self._loss, self._cost = MovingBaseline(decay), MovingBaseline(decay)
         self.policy = IndependentPolicy(self.strings.sizes.tolist())
         self._optimizer = torch.optim.Adam(self.policy.parameters(), lr=positive("lr", lr))
+        self._shape = shaping_of(shaping)
         self._waiting: list[tuple[Strings, float, float]] = []
 
     def tell(self, candidate: Mapping[str, Value], scores: Sequence[float]) -> None:
@@ -121,7 +128,7 @@ class Budgeted(StringStrategy):
     def _take_in(self, positions: Strings, loss: float, cost: float) -> None:
         if not (math.isfinite(loss) and math.isfinite(cost)):
             return
-        cost = cost / (self._budget or 1.0)
+        loss, cost = self._shape(loss), cost / (self._budget or 1.0)
         self._waiting.append((positions, self._loss.excess(loss), self._cost.excess(cost)))
         self._loss.update(loss)
         self._cost.update(cost)

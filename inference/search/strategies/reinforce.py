@@ -14,7 +14,11 @@ from bayesnas.inference.runtime.random_state import derived_seed
 from bayesnas.inference.search.space import SearchSpace
 from bayesnas.inference.search.strategies.genetic_operators import Strings
 from bayesnas.inference.search.strategies.policies import Controller
-from bayesnas.inference.search.strategies.policy_gradients import MovingBaseline, surrogate
+from bayesnas.inference.search.strategies.policy_gradients import (
+    MovingBaseline,
+    shaping_of,
+    surrogate,
+)
 from bayesnas.inference.search.strategies.strings import StringStrategy
 from bayesnas.typed import typed
 
@@ -36,9 +40,10 @@ class Reinforce(StringStrategy):
         lr: learning rate of Adam.
         hidden: width of the controller.
         baseline_decay: ρ.
-        entropy_weight: β ≥ 0, in units of the scores, standardised or not.
-        standardise: whether s − b is divided by the moving root mean square of what it was, so that
-            options mean the same whatever the scale of the scores.
+        entropy_weight: β ≥ 0, in units of the scores, shaped or not.
+        shaping: ``"log-rank"``, s is the logarithm of the share of all scores that are lower, so
+            that options mean the same whatever the scale of the scores, and disasters do not
+            outweigh all else; ``"none"``, s is the score, as published.
 
     Raises:
         ValueError: naming the argument; for a space with real variables.
@@ -68,15 +73,15 @@ class Reinforce(StringStrategy):
         hidden: int = 32,
         baseline_decay: float = 0.9,
         entropy_weight: float = 0.1,
-        standardise: bool = True,
+        shaping: str = "log-rank",
     ) -> None:
         """Build the controller; see the class."""
         super().__init__(space, seed=seed)
         self._batch = whole_number("batch", batch)
         self._entropy_weight = non_negative("entropy_weight", entropy_weight)
-        self._standardise = standardise
+        self._shape = shaping_of(shaping)
         decay = fraction_in("baseline_decay", baseline_decay, "[0, 1)")
-        self._baseline, self._square = MovingBaseline(decay), MovingBaseline(decay)
+        self._baseline = MovingBaseline(decay)
         self.controller = Controller(
             self.strings.sizes.tolist(),
             hidden=whole_number("hidden", hidden),
@@ -113,12 +118,11 @@ class Reinforce(StringStrategy):
             self._waiting = []
 
     def _excess(self, score: float) -> float:
-        """The score less the baseline, standardised on request."""
-        excess = self._baseline.excess(score)
-        self._baseline.update(score)
-        if not self._standardise or excess == 0:
-            return excess
-        return excess / math.sqrt(self._square.update(excess**2))
+        """The score, shaped, less the baseline."""
+        shaped = self._shape(score)
+        excess = self._baseline.excess(shaped)
+        self._baseline.update(shaped)
+        return excess
 
     def _step(self) -> None:
         strings = torch.as_tensor(np.stack([positions for positions, _ in self._waiting]))
