@@ -15,6 +15,7 @@ from bayesnas.reproductions import (
     ibp,
     pruning,
     search,
+    shared_weights,
     varhypernet,
 )
 from bayesnas.reproductions.base import Comparison, Reproduced, Reproduction, Request
@@ -30,6 +31,7 @@ REPRODUCTIONS: dict[str, Reproduction] = {
     "ibp": ibp.REPRODUCTION,
     "pruning": pruning.REPRODUCTION,
     "search": search.REPRODUCTION,
+    "shared-weights": shared_weights.REPRODUCTION,
     "varhypernet": varhypernet.REPRODUCTION,
 }
 """Reproductions by the name that the command line takes."""

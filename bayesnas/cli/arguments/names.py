@@ -49,6 +49,7 @@ REPRODUCTIONS = {
     "ibp": "moments and draws of Indian buffet processes",
     "pruning": "criteria of pruning, logistic regression",
     "search": "searches by trials against random search",
+    "shared-weights": "searches with shared weights against random ones",
     "varhypernet": "hypernetworks over the KL weight",
 }
 """Titles by name."""

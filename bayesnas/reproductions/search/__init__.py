@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from bayesnas.files import write_atomically
 from bayesnas.reproductions.base import Reproduced, Reproduction, Request, claim
-from bayesnas.reproductions.search import grid_and_random, table_of_strategies
+from bayesnas.reproductions.search import grid_and_random, schema_counts, table_of_strategies
 from bayesnas.reproductions.search.parts import PartRecord
 from bayesnas.reproductions.tables import as_csv, as_markdown
 
@@ -18,6 +18,7 @@ REFERENCE = (
 
 PARTS: dict[str, PartRecord] = {
     "grid-and-random": grid_and_random.PART,
+    "schemata": schema_counts.PART,
     "strategies": table_of_strategies.PART,
 }
 """In the order in which they are run."""

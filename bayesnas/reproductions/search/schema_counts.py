@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from bayesnas.inference.search.strategies.schemata import Schema, SchemaTheorem
 from bayesnas.reproductions.base import Comparison, Request
+from bayesnas.reproductions.search.parts import Part, PartRecord
 
 GENERATIONS = 10_000
 LENGTH, SIZE = 8, 50
@@ -26,9 +29,15 @@ def population(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     return strings, fitness
 
 
-def measure(request: Request) -> tuple[list[Comparison], list[str]]:
-    """Mean counts beside bound and expectation; which are out of three standard errors."""
-    generations = GENERATIONS // 10 if request.quick else GENERATIONS
+def settings(request: Request) -> Mapping[str, Any]:
+    """Simulated generations: 10,000, or 1,000 where it is to be quick."""
+    return {"generations": GENERATIONS // 10 if request.quick else GENERATIONS}
+
+
+def run(request: Request, given: Mapping[str, Any]) -> Part:
+    """Mean counts beside the exact expectation, and what falls below the bound."""
+    generations = given["generations"]
+    request.say(f"schemata: {generations:,} simulated generations")
     strings, fitness = population()
     comparisons, outside = [], []
     for operators, (crossover, mutation) in OPERATORS.items():
@@ -40,17 +49,25 @@ def measure(request: Request) -> tuple[list[Comparison], list[str]]:
             counts = schema.count(children)
             mean, error = counts.mean(), counts.std(ddof=1) / math.sqrt(generations)
             bound, expected = theorem.bound(schema), theorem.expected(schema)
-            labels = {"operators": operators, "schema": repr(schema)[8:-2]}
-            values = {"bound": bound, "expected": expected, "simulated": mean, "error": error}
+            labels = {"operators": operators, "schema": schema.pattern}
+            values = {"simulated": mean, "standard error": error, "bound": bound}
             comparisons += [
-                Comparison({**labels, "of": what}, "members", None, (float(value),))
-                for what, value in values.items()
+                Comparison(
+                    {**labels, "of": of},
+                    "members in the next generation",
+                    expected if of == "simulated" else None,
+                    (float(value),),
+                )
+                for of, value in values.items()
             ]
             if mean < bound - 3 * error or abs(mean - expected) > 3 * error:
-                outside.append(f"{labels['schema']} ({operators})")
-    return comparisons, [
-        f"{generations:,} simulated generations of {SIZE} strings of {LENGTH} bits. Means below "
-        "the bound, or off the exact expectation, by more than three standard errors: "
-        + (", ".join(outside) or "none")
-        + "."
+                outside.append(f"{schema.pattern} ({operators})")
+    remarks = [
+        f"Schemata: {generations:,} generations of {SIZE} strings of {LENGTH} bits; in brackets "
+        "the exact expectation. Means below the bound, or off the expectation, by more than three "
+        f"standard errors: {', '.join(outside) or 'none'}."
     ]
+    return Part(comparisons, remarks)
+
+
+PART = PartRecord(settings, run)

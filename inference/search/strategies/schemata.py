@@ -55,6 +55,12 @@ class Schema:
         self.order = len(fixed)
         self.defining_length = fixed[-1] - fixed[0] if fixed else 0
 
+    @property
+    def pattern(self) -> str:
+        """The choices in order, a star for any."""
+        separator = "" if all(each is None or each < 10 for each in self.choices) else ","
+        return separator.join("*" if each is None else str(each) for each in self.choices)
+
     def matches(self, strings: Strings) -> np.ndarray:
         """Which strings are members: ``[..., L]`` to ``[...]``."""
         found: np.ndarray = (strings[..., self._fixed] == self._values).all(-1)
@@ -66,10 +72,8 @@ class Schema:
         return found
 
     def __repr__(self) -> str:
-        """The pattern, a star for any choice."""
-        separator = "" if all(each is None or each < 10 for each in self.choices) else ","
-        pattern = separator.join("*" if each is None else str(each) for each in self.choices)
-        return f"Schema({pattern!r})"
+        """The pattern."""
+        return f"Schema({self.pattern!r})"
 
 
 @typed(own=("population", "fitness", "sizes"))

@@ -9,7 +9,7 @@ import torch
 from bayesnas.inference.search import STRATEGIES, StrategyRecord, architecture
 from bayesnas.inference.search.strategy import ask_generator
 from bayesnas.reproductions import Request
-from bayesnas.reproductions.search import grid_and_random, table_of_strategies
+from bayesnas.reproductions.search import grid_and_random, schema_counts, table_of_strategies
 from bayesnas.reproductions.search.tabulated_space import (
     FILE,
     digits_graph,
@@ -82,6 +82,19 @@ def test_the_grid_has_four_points_that_differ_where_it_matters():
     assert np.unique(points, axis=0).tolist() == [
         [a, b] for a in (0.25, 0.75) for b in (0.25, 0.75)
     ]
+
+
+def test_mean_counts_of_schemata_are_the_expected_ones(tmp_path):
+    found = schema_counts.run(Request(tmp_path), {"generations": 2000}).comparisons
+    by = {tuple(each.labels.values()): each for each in found}
+    assert len(by) == 2 * 5 * 3
+    for (operators, schema, of), each in by.items():
+        if of == "simulated":
+            error = by[operators, schema, "standard error"].mean
+            bound = by[operators, schema, "bound"].mean
+            assert each.mean == pytest.approx(each.published, abs=5.5 * error)
+            assert bound <= each.published + 1e-12
+            assert operators != "selection alone" or bound == pytest.approx(each.published)
 
 
 def test_one_command_runs_all_registered_strategies(call_json, tmp_path, monkeypatch):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -15,6 +15,7 @@ from bayesnas.inference.runtime.random_state import RandomStream
 from bayesnas.inference.search.strategies.shared_weights.samples import Batches, Sample
 from bayesnas.nn.graphs.darts_operations import Zero
 from bayesnas.nn.graphs.graph import Graph
+from bayesnas.reproductions.base import Request
 
 VERTICES = 4
 
@@ -56,6 +57,12 @@ QUICK = Settings(
     train=640, validation=320, test=500, channels=4, epochs=3, retraining_epochs=2, retrainings=2,
     searches=1, random=3, budgets=(0.5,),
 )  # fmt: skip
+
+
+def settings_of(request: Request) -> Settings:
+    """Full or quick; ``--seeds`` says how many searches each method has."""
+    settings = QUICK if request.quick else Settings()
+    return settings if request.seeds is None else replace(settings, searches=request.seeds)
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,8 @@
-"""ENAS and budgeted super networks against random architectures, on the Fashion-MNIST slice."""
+"""Architectures searched with shared weights, and random ones, each trained from fresh weights."""
 
 from __future__ import annotations
 
-import math
-import statistics
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,9 +12,8 @@ from bayesnas.inference.search.strategies.shared_weights.budgeted_supernet impor
 from bayesnas.inference.search.strategies.shared_weights.enas import enas
 from bayesnas.nn.graphs.graph import Graph
 from bayesnas.nn.graphs.random_architectures import architecture_sizes, random_architecture
-from bayesnas.reproductions.base import Comparison, Request, claim
-from bayesnas.reproductions.search.fashion_space import (
-    QUICK,
+from bayesnas.reproductions.base import Request
+from bayesnas.reproductions.shared_weights.space import (
     Settings,
     fashion_graph,
     images,
@@ -44,7 +41,7 @@ class Study:
     def __init__(self, settings: Settings, request: Request) -> None:
         """Load the images; see the class."""
         self._settings, self._say = settings, request.say
-        self._file = request.out / "fashion" / "architectures.json"
+        self._file = request.out / "architectures.json"
         self._parts = images(settings, request.root)
         self._space = fashion_graph(settings.channels)
 
@@ -119,62 +116,3 @@ class Study:
             write_json(self._file, known)
         entry = known[key]
         return Trained(entry["parameters"], tuple(entry["validation"]), tuple(entry["test"]))
-
-
-def front_at(random: list[Trained], parameters: int) -> Trained | None:
-    """The random architecture of the best mean validation accuracy among those no larger.
-
-    >>> small, large = Trained(10, (0.5,), (0.6,)), Trained(20, (0.8,), (0.7,))
-    >>> front_at([small, large], 15) is small, front_at([small, large], 5)
-    (True, None)
-    """
-    smaller = [each for each in random if each.parameters <= parameters]
-    return max(smaller, key=lambda each: statistics.fmean(each.validation), default=None)
-
-
-def compare(found: Mapping[str, list[Trained]]) -> Iterator[Comparison]:
-    """Test accuracies beside those of the random front at the same size."""
-    for method, entries in found.items():
-        for index, each in enumerate(entries):
-            labels = {"method": method, "number": str(index), "parameters": str(each.parameters)}
-            yield Comparison({**labels, "of": "itself"}, "test accuracy", None, each.test)
-            front = front_at(found["random"], each.parameters)
-            if method != "random" and front is not None:
-                yield Comparison(
-                    {**labels, "of": "random front"}, "test accuracy", None, front.test
-                )
-
-
-def remarks(found: Mapping[str, list[Trained]], settings: Settings) -> list[str]:
-    """By method, the mean difference from the random front and its standard error."""
-    lines = [
-        f"Fashion-MNIST averaged over 2 × 2 pixels, {settings.train:,} training, "
-        f"{settings.validation:,} validation and {settings.test:,} test images; six edges of five "
-        f"operations, {settings.channels} channels; searches of {settings.epochs} epochs, every "
-        f"architecture trained again for {settings.retraining_epochs} with "
-        f"{settings.retrainings} seeds."
-    ]
-    for method, entries in found.items():
-        if method == "random":
-            continue
-        fronts = [(each, front_at(found["random"], each.parameters)) for each in entries]
-        differences = [
-            statistics.fmean(each.test) - statistics.fmean(front.test)
-            for each, front in fronts
-            if front is not None
-        ]
-        if len(differences) > 1:
-            error = statistics.stdev(differences) / math.sqrt(len(differences))
-            lines.append(
-                f"{method}: {100 * statistics.fmean(differences):+.2f} ± {100 * error:.2f} points "
-                f"from the random front at its size, {len(differences)} searches."
-            )
-    return lines
-
-
-def measure(request: Request) -> tuple[list[Comparison], list[str]]:
-    """Run all; comparisons and remarks."""
-    settings = QUICK if request.quick else Settings()
-    claim(request.out / "fashion", settings.to_dict())
-    found = Study(settings, request).run()
-    return list(compare(found)), remarks(found, settings)
