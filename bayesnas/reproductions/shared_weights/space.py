@@ -107,6 +107,7 @@ def _convolution(channels: int, kernel: int) -> nn.Module:
 def images(settings: Settings, root: str | None) -> Parts:
     """Load, average over 2 × 2 pixels, and cut."""
     data = bn.data.load("fashion-mnist", root=root)
+    assert data.test is not None
     x, y = F.avg_pool2d(data.train.x.view(-1, 1, 28, 28), 2), data.train.y
     last = settings.train + settings.validation
     test_x = F.avg_pool2d(data.test.x[: settings.test].view(-1, 1, 28, 28), 2)
@@ -135,7 +136,7 @@ def retrained(graph: Graph, parts: Parts, settings: Settings, seed: int) -> tupl
         for _ in range(steps):
             batch = batches.next()
             optimizer.zero_grad()
-            F.cross_entropy(net(batch.x), batch.y).backward()  # type: ignore[no-untyped-call]
+            F.cross_entropy(net(batch.x), batch.y).backward()
             nn.utils.clip_grad_norm_(net.parameters(), 5.0)
             optimizer.step()
             schedule.step()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from bayesnas.inference.runs.atomic_files import read_json, write_json
@@ -50,18 +51,18 @@ class Study:
         settings = self._settings
         found = {
             "random": [
-                self._trained(f"random-{index}", lambda index=index: self._random(index))
+                self._trained(f"random-{index}", partial(self._random, index))
                 for index in range(settings.random)
             ]
         }
         for method, search in self._searches():
             found[method] = [
-                self._trained(f"{method}-{seed}", lambda seed=seed: search(seed).architecture())  # noqa: B023
+                self._trained(f"{method}-{seed}", partial(_architecture, search, seed))
                 for seed in range(settings.searches)
             ]
         return found
 
-    def _searches(self) -> Iterator[tuple[str, Callable[[int], SharedSearch]]]:
+    def _searches(self) -> Iterator[tuple[str, Callable[..., SharedSearch]]]:
         train, held_out = self._parts.train, self._parts.validation
         options: dict[str, Any] = {
             "epochs": self._settings.epochs,
@@ -72,17 +73,17 @@ class Study:
         pair, validation = (train.x, train.y), (held_out.x, held_out.y)
         yield (
             "ENAS",
-            lambda seed: enas(
-                self._space, pair, validation, controller_lr=5e-3, controller_batch=4, seed=seed,
+            partial(
+                enas, self._space, pair, validation, controller_lr=5e-3, controller_batch=4,
                 **options,
             ),
         )  # fmt: skip
         for share, budget in self._budgets().items():
             yield (
                 f"budgeted, {share:.0%}",
-                lambda seed, budget=budget: budgeted_supernet(
-                    self._space, pair, validation, budget=budget, policy_batch=4, seed=seed,
-                    **options,
+                partial(
+                    budgeted_supernet, self._space, pair, validation, budget=budget,
+                    policy_batch=4, **options,
                 ),
             )  # fmt: skip
 
@@ -116,3 +117,7 @@ class Study:
             write_json(self._file, known)
         entry = known[key]
         return Trained(entry["parameters"], tuple(entry["validation"]), tuple(entry["test"]))
+
+
+def _architecture(search: Callable[..., SharedSearch], seed: int) -> Graph:
+    return search(seed=seed).architecture()

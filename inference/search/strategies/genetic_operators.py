@@ -44,7 +44,8 @@ def proportional(fitness: Numbers, count: int, rng: np.random.Generator) -> Stri
     """
     bounds = np.cumsum(fitness)
     drawn = rng.random(count) * bounds[-1]
-    return np.searchsorted(bounds, drawn, side="right").astype(np.int64)
+    rows: Strings = np.searchsorted(bounds, drawn, side="right").astype(np.int64)
+    return rows
 
 
 def tournament(scores: Numbers, count: int, size: int, rng: np.random.Generator) -> Strings:
@@ -80,7 +81,7 @@ def crossover(
     count, length = first.shape
     if length == 1:
         return first.copy()
-    cut = rng.integers(1, length, size=count)
+    cut = rng.integers(1, length, size=(count,))
     cut = np.where(rng.random(count) < probability, cut, length)
     return np.where(np.arange(length) < cut[:, None], first, second)
 

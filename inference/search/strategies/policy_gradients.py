@@ -99,4 +99,5 @@ def surrogate(
         learning*, 1992.
     """
     logs, entropies = policy(strings)
-    return (losses.to(logs.dtype) * logs).mean() - entropy_weight * entropies.mean()
+    total: Tensor = (losses.to(logs.dtype) * logs).mean() - entropy_weight * entropies.mean()
+    return total

@@ -178,7 +178,8 @@ class SchemaTheorem:
     @property
     def _selection(self) -> Numbers:
         """π ``[n]``."""
-        return self.fitness / self.fitness.sum()
+        shares: Numbers = self.fitness / self.fitness.sum()
+        return shares
 
     def _match_probabilities(self, schema: Schema) -> Numbers:
         """The probabilities m_ij ``[n, L]``."""

@@ -168,7 +168,7 @@ class SharedTraining:
         candidate = self._candidate(self._sample(1)[0])
         self._weights.zero_grad()  # to None: what is not drawn does not move
         loss = F.cross_entropy(self.supernet.train()(batch.x, candidate), batch.y)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         nn.utils.clip_grad_norm_(self.supernet.parameters(), 5.0)
         self._weights.step()
         return float(loss.detach())
@@ -185,7 +185,7 @@ class SharedTraining:
             if self._penalty is not None:
                 total = total + self._penalty(self.policy)
             self._optimizer.zero_grad()
-            total.backward()  # type: ignore[no-untyped-call]
+            total.backward()
             self._optimizer.step()
         with torch.no_grad():
             entropy = float(self.policy(strings)[1].mean())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -131,7 +132,7 @@ def multi_path(
     """
     _check_domains(domains, heads)
     epochs, batch_size = whole_number("epochs", epochs), whole_number("batch_size", batch_size)
-    options = {
+    options: dict[str, Any] = {
         "lr": positive("controller_lr", controller_lr),
         "hidden": whole_number("hidden", hidden),
         "decay": fraction_in("baseline_decay", baseline_decay, "[0, 1)"),
@@ -187,7 +188,7 @@ def _step(supernet: Supernet, domains: list[_Domain], optimizer: torch.optim.Opt
     losses = [domain.loss(path) for domain, path in zip(domains, paths, strict=True)]
     joint = torch.stack(losses).sum()
     optimizer.zero_grad()
-    joint.backward()  # type: ignore[no-untyped-call]
+    joint.backward()
     nn.utils.clip_grad_norm_(supernet.parameters(), 5.0)
     optimizer.step()
     for domain, path, error in zip(domains, paths, errors, strict=True):
@@ -243,7 +244,7 @@ class _Domain:
         excess = torch.tensor([self._baseline.excess(error)])
         self._baseline.update(error)
         self._optimizer.zero_grad()
-        surrogate(self.controller, path, excess, self._entropy_weight).backward()  # type: ignore[no-untyped-call]
+        surrogate(self.controller, path, excess, self._entropy_weight).backward()
         self._optimizer.step()
         self.errors.append(error)
 

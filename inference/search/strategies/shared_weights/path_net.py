@@ -164,7 +164,8 @@ class PathNet:
         """A copy in which indices have moved."""
         moves = rng.random(path.shape) < 1 / path.size
         steps = rng.integers(-_FARTHEST, _FARTHEST + 1, size=path.shape)
-        return (path + moves * steps) % np.array(self._layers)[:, None]
+        child: Path = (path + moves * steps) % np.array(self._layers)[:, None]
+        return child
 
     def _evolve(
         self, trainer: _Trainer, tournaments: int, rng: np.random.Generator, progress: bool
@@ -252,6 +253,6 @@ class _Trainer:
         batch: Sample = self._batches.next()
         output = self.head(self._net.features(path, batch.x))
         optimizer.zero_grad()
-        F.cross_entropy(output, batch.y).backward()  # type: ignore[no-untyped-call]
+        F.cross_entropy(output, batch.y).backward()
         optimizer.step()
         return float((output.argmax(-1) != batch.y).double().mean())
