@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import pytest
 
+import bayesnas as bn
 from bayesnas.inference.search import Categorical, Integer, Real, SearchSpace, Strategy, When
 from bayesnas.inference.search.strategies.ant_colony import AntColony
 from bayesnas.inference.search.strategies.budgeted import Budgeted
@@ -63,6 +65,19 @@ def test_told_again_it_goes_on_as_if_it_had_not_stopped(strategy, search_space, 
         assert again.ask() == candidate
         for each in (search, again):
             each.tell(candidate, [additive(candidate)])
+
+
+def test_a_study_that_is_resumed_goes_on_as_if_it_had_not_stopped(
+    strategy, search_space, additive, tmp_path
+):
+    makes = functools.partial(strategy, **SHORT[strategy])
+    whole = bn.search(search_space, additive, makes, trials=14, seed=2)
+    storage = tmp_path / "study.journal"
+    bn.search(search_space, additive, makes, trials=9, seed=2, storage=storage)
+    resumed = bn.search(
+        search_space, additive, makes, trials=14, seed=2, storage=storage, resume=True
+    )
+    assert [t.candidate for t in resumed.trials] == [t.candidate for t in whole.trials]
 
 
 def test_conditional_variables_are_there_where_they_should_be(strategy):
