@@ -44,8 +44,11 @@ def proportional(fitness: Numbers, count: int, rng: np.random.Generator) -> Stri
     """
     bounds = np.cumsum(fitness)
     drawn = rng.random(count) * bounds[-1]
-    rows: Strings = np.searchsorted(bounds, drawn, side="right").astype(np.int64)
-    return rows
+    rows = np.searchsorted(bounds, drawn, side="right")
+    # A draw may round to the end, which is the bound of the last row that has fitness.
+    last = np.flatnonzero(fitness)[-1]
+    chosen: Strings = np.minimum(rows, last).astype(np.int64)
+    return chosen
 
 
 def tournament(scores: Numbers, count: int, size: int, rng: np.random.Generator) -> Strings:

@@ -70,6 +70,7 @@ class Policy(nn.Module):
             probabilities = self.log_probabilities(strings)[:, place].exp().double()
             bounds = probabilities.cumsum(-1)[:, :size]
             drawn = (bounds <= levels[:, place, None] * bounds[:, -1:]).sum(-1)
+            drawn = drawn.clamp(max=size - 1)  # a level so near to 1 that it rounds to the end
             there = torch.ones_like(drawn, dtype=torch.bool)
             if present is not None:
                 there = present(strings, place)

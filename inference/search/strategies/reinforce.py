@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
@@ -20,6 +21,7 @@ from bayesnas.inference.search.strategies.policy_gradients import (
     surrogate,
 )
 from bayesnas.inference.search.strategies.strings import StringStrategy
+from bayesnas.inference.search.variables import Value
 from bayesnas.typed import typed
 
 
@@ -91,9 +93,9 @@ class Reinforce(StringStrategy):
         self._waiting: list[tuple[Strings, float]] = []
         self._worst = -math.inf
 
-    def probability(self, candidate: dict[str, object]) -> float:
+    def probability(self, candidate: Mapping[str, Value]) -> float:
         """π of a candidate."""
-        positions = self.strings.positions(candidate)  # type: ignore[arg-type]
+        positions = self.strings.positions(candidate)
         with torch.no_grad():
             return float(self.controller(torch.as_tensor(positions)[None])[0].exp())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -12,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from bayesnas.inference.elbo.nonfinite import NonFiniteLossError
 from bayesnas.inference.search.judges.supernet import Supernet
 from bayesnas.inference.search.space import Candidate, architecture
 from bayesnas.inference.search.strategies.policies import Policy
@@ -112,6 +114,8 @@ class SharedTraining:
         self._loss, self._penalty = loss, penalty
         self._strings = StringSpace(supernet.space, "shared weights")
         self._draws = np.random.default_rng([seed, 1])
+        if not any(True for _ in supernet.parameters()):
+            raise ValueError("graph must have an operation with weights, got none")
         self._weights = torch.optim.SGD(
             supernet.parameters(),
             lr=settings.lr,
@@ -131,6 +135,11 @@ class SharedTraining:
         steps = max(len(train) // settings.batch_size, 1)
         for epoch in tqdm(range(settings.epochs), disable=not progress, leave=False):
             losses = [self._weight_step(weight_batches.next()) for _ in range(steps)]
+            if not math.isfinite(sum(losses)):
+                raise NonFiniteLossError(
+                    f"the training loss is not finite in round {epoch + 1}: try a smaller lr "
+                    f"than {self.settings.lr:g}"
+                )
             history["train_nll"].append(sum(losses) / steps)
             self._schedule.step()
             moves = epoch >= settings.warm_up
@@ -142,7 +151,9 @@ class SharedTraining:
             history["entropy"].append(sum(entropy for _, entropy in found) / len(found))
         return history
 
-    def derive(self, validation: Sample, count: int, keeps: Callable[[Candidate], bool]) -> tuple:  # type: ignore[type-arg]
+    def derive(
+        self, validation: Sample, count: int, keeps: Callable[[Candidate], bool]
+    ) -> tuple[tuple[Candidate, float], ...]:
         """Different candidates out of ``count`` draws with their losses, the best first.
 
         Args:
@@ -168,9 +179,10 @@ class SharedTraining:
         candidate = self._candidate(self._sample(1)[0])
         self._weights.zero_grad()  # to None: what is not drawn does not move
         loss = F.cross_entropy(self.supernet.train()(batch.x, candidate), batch.y)
-        loss.backward()
-        nn.utils.clip_grad_norm_(self.supernet.parameters(), 5.0)
-        self._weights.step()
+        if loss.requires_grad:  # else it is drawn of operations without weights alone
+            loss.backward()
+            nn.utils.clip_grad_norm_(self.supernet.parameters(), 5.0)
+            self._weights.step()
         return float(loss.detach())
 
     def _policy_step(self, batch: Sample, *, moves: bool) -> tuple[float, float]:

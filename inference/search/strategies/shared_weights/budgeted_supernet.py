@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import torch
 from torch import Tensor
 
@@ -58,7 +60,8 @@ def budgeted_supernet(
 
     The loss by REINFORCE, the expected cost exactly; c is the cost of the edges that are fixed. An
     edge of two operations, one of them "none", is Bernoulli. In the end many architectures are
-    drawn, and the best of those within the budget on the validation examples is kept.
+    drawn, and the best of those within the budget on the validation examples is kept; where none
+    is within it, the best of all, with a warning.
 
     Args:
         graph: with mixed edges; it is copied, its weights drawn anew.
@@ -86,6 +89,7 @@ def budgeted_supernet(
     Raises:
         ValueError: naming the argument; for a graph without mixed edges, or a budget below the
             cost of its cheapest architecture.
+        NonFiniteLossError: the weights diverge.
 
     References:
         Veniat, Denoyer, *Learning time/memory-efficient deep architectures with budgeted super
@@ -131,6 +135,12 @@ def budgeted_supernet(
         history = training.run(train, held_out, progress=progress)
         ranked = training.derive(
             held_out, whole_number("derive", derive), lambda each: costs.of(each) <= budget
+        )
+    if costs.of(ranked[0][0]) > budget:
+        warnings.warn(
+            f"none of {derive} architectures drawn is within the budget of {budget:,.0f}: search "
+            "for longer, or with a larger cost_weight",
+            stacklevel=2,
         )
     return SharedSearch(supernet, training.policy, ranked, history)
 

@@ -81,11 +81,13 @@ def enas(
 
     Raises:
         ValueError: naming the argument; for a graph without mixed edges.
+        NonFiniteLossError: the weights diverge.
 
     References:
         Pham, Guan, Zoph, Le, Dean, *Efficient neural architecture search via parameter sharing*,
         2018.
 
+    >>> import torch
     >>> from torch import nn
     >>> options = {"line": nn.Linear(2, 3, bias=False), "shift": nn.Linear(2, 3)}
     >>> graph = Graph({("x", "y"): options}, example=torch.zeros(1, 2))

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 import bayesnas as bn
+from bayesnas.inference.elbo.nonfinite import NonFiniteLossError
 from bayesnas.inference.search.judges.supernet import Supernet
 from bayesnas.inference.search.strategies.policies import IndependentPolicy
 from bayesnas.inference.search.strategies.shared_weights.alternation import (
@@ -141,6 +142,27 @@ def test_a_graph_without_a_choice_is_refused(halves):
     graph = bn.nn.Graph({("x", "y"): nn.Linear(2, 2)}, example=torch.zeros(1, 2))
     with pytest.raises(ValueError, match="graph must have a mixed edge"):
         enas(graph, *halves, **SHORT)
+
+
+def test_a_budget_that_nothing_drawn_is_within_is_said(halves, monkeypatch):
+    def dear(policy, uniforms, present=None):
+        return torch.ones(uniforms.shape, dtype=torch.long)
+
+    monkeypatch.setattr(IndependentPolicy, "sample", dear)
+    options = {**SHORT, "epochs": 1, "policy_steps": 1, "derive": 3}
+    with pytest.warns(
+        UserWarning, match="none of 3 architectures drawn is within the budget of 12"
+    ):
+        found = budgeted_supernet(ring_graph(), *halves, budget=12, **options)
+    assert found.candidate == {"x->h": "square", "h->y": "dear"}
+
+
+def test_a_graph_without_weights_and_weights_that_diverge_are_said(halves):
+    with pytest.raises(NonFiniteLossError, match="not finite in round 1: try a smaller lr than"):
+        enas(ring_graph(), *halves, **{**SHORT, "lr": 1e30})
+    plain = bn.nn.Graph({("x", "y"): [nn.Identity(), Square()]}, example=torch.zeros(1, 2))
+    with pytest.raises(ValueError, match="graph must have an operation with weights, got none"):
+        enas(plain, *halves, **SHORT)
 
 
 def test_weights_of_a_supernet_of_another_graph_are_refused(halves, tmp_path):
