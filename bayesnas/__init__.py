@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         quantise,
     )
     from bayesnas.inference.fit import fit
+    from bayesnas.inference.search import search
 
     __version__: str
 
@@ -62,6 +63,7 @@ __all__ = [
     "nn",
     "prune",
     "quantise",
+    "search",
 ]
 
 _MODULES = ("coding", "data", "distributions", "inference", "likelihoods", "models", "nn")
@@ -69,6 +71,7 @@ _HOMES = {
     "LogUniform": "bayesnas.distributions",
     "from_pyro_svi": "bayesnas.export.pyro_svi",
     **dict.fromkeys(("decode", "encode"), "bayesnas.coding"),
+    "search": "bayesnas.inference.search",
 }
 
 if not TYPE_CHECKING:  # with it a type checker would believe any name

@@ -34,9 +34,10 @@ from bayesnas.cli.parsers import (
     report,
     reproduce,
 )
+from bayesnas.cli.parsers.trials import search, sweep
 
 _PARSERS = (
-    *(models, fit, compress),
+    *(models, fit, compress, search, sweep),
     *(evaluate, predict, compare, frontier, prune, report, export),
     *(reproduce, completion),
 )

@@ -16,6 +16,8 @@ from bayesnas.reproductions import (
     lottery_tickets,
     pruning,
     redundancy,
+    search,
+    shared_weights,
     varhypernet,
 )
 from bayesnas.reproductions.base import Comparison, Reproduced, Reproduction, Request
@@ -32,6 +34,8 @@ REPRODUCTIONS: dict[str, Reproduction] = {
     "lottery-tickets": lottery_tickets.REPRODUCTION,
     "pruning": pruning.REPRODUCTION,
     "redundancy": redundancy.REPRODUCTION,
+    "search": search.REPRODUCTION,
+    "shared-weights": shared_weights.REPRODUCTION,
     "varhypernet": varhypernet.REPRODUCTION,
 }
 """Reproductions by the name that the command line takes."""

@@ -51,6 +51,27 @@ REPRODUCTIONS = {
     "lottery-tickets": "lottery tickets of LeNet-300-100",
     "pruning": "criteria of pruning, logistic regression",
     "redundancy": "redundant weights: a flat likelihood, and noise of the inputs",
+    "search": "searches by trials against random search",
+    "shared-weights": "searches with shared weights against random ones",
     "varhypernet": "hypernetworks over the KL weight",
 }
 """Titles by name."""
+
+SAMPLERS = ("random", "grid", "tpe", "nsga2", "cmaes")
+"""Strategies of a search that are Optuna's; `bayesnas search --help` names the others, too."""
+
+MEASURES = {
+    "error": "share of wrong classes, or the root mean square error",
+    "nll": "negative log-likelihood, nats an example",
+    "accuracy": "of classes",
+    "ece": "expected calibration error",
+    "rmse": "root mean square error",
+    "bound": "E ln p - λ KL on the training part, nats",
+    "kl": "KL of the posterior and the prior, nats",
+    "parameters": "number of weights that have a posterior",
+    "parameters_kept": "of those that are kept",
+}
+"""What a trial of the command line is judged by."""
+
+MAXIMISED = ("accuracy", "bound")
+"""Of these the largest is best."""

@@ -32,6 +32,7 @@ def add_command(
     description: str,
     example: str,
     help_action: str | type[argparse.Action] = "help",
+    folder: str = "",
 ) -> argparse.ArgumentParser:
     """A parser of one command, which :mod:`bayesnas.cli.commands` carries out.
 
@@ -42,6 +43,7 @@ def add_command(
         description: what it does, for its own help.
         example: lines that show it.
         help_action: what ``--help`` does.
+        folder: of its module in :mod:`bayesnas.cli.commands`, with a dot behind it.
     """
     parser: argparse.ArgumentParser = commands.add_parser(
         name,
@@ -58,7 +60,7 @@ def add_command(
         default=argparse.SUPPRESS,
         help="show this message and exit",
     )
-    parser.set_defaults(module=f"bayesnas.cli.commands.{name}")
+    parser.set_defaults(module=f"bayesnas.cli.commands.{folder}{name}")
     return parser
 
 

@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> Outcome:
     model = model_of(args, data)
     if isinstance(model, Autoencoder):
         data = data.reconstructing()
-    settings = _settings(args)
+    settings = fit_settings(args)
     # Measured after every epoch, for nothing but to stop early.
     validation = None if args.patience is None else data.validation
     note(f"{model.describe()} on {_describe(data)}", args.quiet)
@@ -75,11 +75,11 @@ def run(args: argparse.Namespace) -> Outcome:
                 **settings,
             )
     except (KeyboardInterrupt, InterruptedFitWarning):
-        _keep_config(args)
+        keep_config(args)
         raise
     saved = args.out is not None and read_json(args.out / RUN)["status"] == "finished"
     if saved:
-        _keep_config(args)
+        keep_config(args)
     if isinstance(post, Posterior):
         return _outcome(args, post, data, *_at_one_kl_weight(args, post, data), saved)
     return _outcome(args, post, data, *_along_kl_weight(args, post, data), saved)
@@ -97,7 +97,8 @@ def _logger(args: argparse.Namespace, data: DataSet) -> AbstractContextManager[L
         raise ValueError(f"log: {error}") from error
 
 
-def _settings(args: argparse.Namespace) -> dict[str, Any]:
+def fit_settings(args: argparse.Namespace) -> dict[str, Any]:
+    """Arguments of ``bayesnas.fit`` that the options say."""
     settings = {name: getattr(args, name) for name in _SETTINGS}
     if isinstance(args.kl_weight, KLRange):
         settings["kl_weight"] = bn.LogUniform(*args.kl_weight)
@@ -119,7 +120,7 @@ def _objective(args: argparse.Namespace, lower: object) -> GeneralisedObjective:
     return GeneralisedObjective(kl_weight_lower=lower, **weights)
 
 
-def _keep_config(args: argparse.Namespace) -> None:
+def keep_config(args: argparse.Namespace) -> None:
     """Write the options that made a run into its folder, unless there is none."""
     if args.out is not None and (args.out / RUN).exists():
         heading = f"# bayesnas {bn.__version__}: bayesnas fit --config THIS_FILE --out ANOTHER\n"

@@ -1,0 +1,1 @@
+"""Commands that make trials, one file each: what each does."""

@@ -1,0 +1,115 @@
+"""A trial of the command line: one ``bayesnas fit``, in a run folder of its own."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import bayesnas as bn
+from bayesnas.cli.arguments.trials import Varied
+from bayesnas.cli.commands.fit import fit_settings, keep_config
+from bayesnas.cli.loading import load_data
+from bayesnas.cli.main import read_words
+from bayesnas.cli.make_model import model_of
+from bayesnas.data import DataSet, Split
+from bayesnas.inference import Posterior
+from bayesnas.inference.search import Categorical, Integer, LogReal, Real, SearchSpace
+from bayesnas.inference.search.judges.fits import folder_name, measures
+from bayesnas.inference.search.variables import Value, Variable
+from bayesnas.models.autoencoders.base import Autoencoder
+
+_KINDS = {"linear": Real, "log": LogReal}
+_HELD_OUT = "0.2"  # of the training rows, where a fit holds none out to be judged by
+
+
+@dataclass(frozen=True)
+class FitTrial:
+    """Fits what the words of a command line and a candidate say together, and measures it.
+
+    Attributes:
+        words: behind ``bayesnas fit``, the same in all trials.
+        folder: of the run folders.
+        part: ``"validation"`` or ``"test"``, whose measures are given.
+        draws: of the weights.
+    """
+
+    words: tuple[str, ...]
+    folder: Path
+    part: str
+    draws: int
+
+    def __call__(self, candidate: Mapping[str, Value]) -> dict[str, float]:
+        """Fit, or go on with or load the fit that is there, and measure."""
+        args = self.arguments(candidate)
+        args.out, args.resume = self.folder / folder_name(candidate), True
+        data = load_data(args)
+        model = model_of(args, data)
+        if isinstance(model, Autoencoder):
+            data = data.reconstructing()
+        stopping = None if args.patience is None else data.validation
+        post = bn.fit(model, data.train, validation=stopping, progress=False, **fit_settings(args))
+        keep_config(args)
+        assert isinstance(post, Posterior)  # a range of λ is refused before
+        return measures(post, data.train, self._judged(data), self.draws)
+
+    def arguments(self, candidate: Mapping[str, Value]) -> argparse.Namespace:
+        """What ``bayesnas fit`` is told for a candidate.
+
+        Raises:
+            ValueError: options that don't go together, or several λ in one fit.
+            SystemExit: for words that are no options.
+        """
+        model = [str(candidate["model"])] if "model" in candidate else []
+        options = [
+            word
+            for name, value in candidate.items()
+            if name != "model"
+            for word in (f"--{name}", str(value))
+        ]
+        held_out = ["--validation", _HELD_OUT]
+        if self.part == "test" or "--validation" in [*self.words, *options]:
+            held_out = []
+        # The model first and the option of many words, --hidden, before another one.
+        args = read_words(["fit", *model, *self.words, *options, *held_out])
+        if not isinstance(args.kl_weight, float):
+            raise ValueError("kl_weight of a trial must be one number: vary it")
+        return args
+
+    def _judged(self, data: DataSet) -> Split:
+        judged = getattr(data, self.part)
+        if judged is None:
+            raise ValueError(f"part must be one that the data have, got {self.part!r}")
+        assert isinstance(judged, Split)
+        return judged
+
+
+def space_of(varied: list[Varied]) -> SearchSpace:
+    """The variables of ``--vary``.
+
+    >>> space_of([Varied("seed", ("0", "1"))])
+    SearchSpace({'seed': Categorical(when=None, choices=(0, 1))})
+    """
+    return SearchSpace({each.name: _variable(each) for each in varied})
+
+
+def _variable(each: Varied) -> Variable:
+    if each.words:
+        return Categorical(_numbers(each.words))
+    if each.scale == "int":
+        return Integer(int(each.low), int(each.high))
+    return _KINDS[each.scale](each.low, each.high)
+
+
+def _numbers(words: tuple[str, ...]) -> tuple[Value, ...]:
+    """Words as numbers where all are, so that tables and plots know them as such."""
+    for kind in (int, float):
+        try:
+            found: tuple[Any, ...] = tuple(kind(word) for word in words)
+        except ValueError:
+            continue
+        if len(set(found)) == len(words):
+            return found
+    return words

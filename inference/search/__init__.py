@@ -1,0 +1,53 @@
+"""Search over structures and hyperparameters: differentiable, or by trials of candidates."""
+
+from bayesnas.inference.search.differentiable import (
+    STRUCTURE_LR,
+    TEMPERATURES,
+    ClippedSGD,
+    classifier,
+    darts,
+    darts_cc,
+    gumbel_darts,
+)
+from bayesnas.inference.search.judges.fits import AmortizedJudge, FitJudge
+from bayesnas.inference.search.judges.supernet import Supernet, SupernetJudge
+from bayesnas.inference.search.judges.table import Table
+from bayesnas.inference.search.registry import STRATEGIES, StrategyRecord
+from bayesnas.inference.search.run import InterruptedSearchWarning, search
+from bayesnas.inference.search.space import Candidate, SearchSpace, architecture
+from bayesnas.inference.search.strategy import Strategy, StrategyFactory
+from bayesnas.inference.search.trials.result import SearchResult, SearchTrial
+from bayesnas.inference.search.trials.storage import StorageError
+from bayesnas.inference.search.variables import Categorical, Integer, LogReal, Real, When
+
+__all__ = [
+    "STRATEGIES",
+    "STRUCTURE_LR",
+    "TEMPERATURES",
+    "AmortizedJudge",
+    "Candidate",
+    "Categorical",
+    "ClippedSGD",
+    "FitJudge",
+    "Integer",
+    "InterruptedSearchWarning",
+    "LogReal",
+    "Real",
+    "SearchResult",
+    "SearchSpace",
+    "SearchTrial",
+    "StorageError",
+    "Strategy",
+    "StrategyFactory",
+    "StrategyRecord",
+    "Supernet",
+    "SupernetJudge",
+    "Table",
+    "When",
+    "architecture",
+    "classifier",
+    "darts",
+    "darts_cc",
+    "gumbel_darts",
+    "search",
+]

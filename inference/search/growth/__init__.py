@@ -1,0 +1,1 @@
+"""Searches that grow one structure step by step."""

@@ -1,0 +1,128 @@
+"""Candidates judged by fits: a whole one, a few epochs, or one λ of an amortised fit."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bayesnas.inference.config.inputs import Data
+from bayesnas.inference.fit import fit
+from bayesnas.inference.posterior.amortized import AmortizedPosterior
+from bayesnas.inference.posterior.posterior import Posterior
+from bayesnas.inference.search.space import Candidate
+from bayesnas.models.base import BayesianModel
+
+DRAWS = 32
+
+
+@dataclass(frozen=True)
+class FitJudge:
+    """A candidate is a model and settings of a fit; it is fitted, and measured on other rows.
+
+    Attributes:
+        make: a model for a candidate.
+        train: data of the fit.
+        judged: rows of the measures; not the test part, which a search would choose by.
+        settings: names of the candidate's variables that are arguments of ``bayesnas.fit``, such
+            as ``("kl_weight", "lr")``.
+        options: other arguments of it. Few epochs judge sooner, and favour what learns fast.
+        folder: of one run folder a candidate, with which a killed fit goes on where it was.
+        draws: of the weights, behind the measures.
+
+    >>> import torch, bayesnas as bn
+    >>> x, y = torch.randn(40, 2), torch.arange(40) % 2
+    >>> def make(candidate):
+    ...     return bn.models.GaussianNet(bn.nn.mlp([2, candidate["width"], 2]))
+    >>> judge = FitJudge(make, (x, y), (x, y), ("kl_weight",), {"steps": 5})
+    >>> sorted(judge({"width": 3, "kl_weight": 0.1}))
+    ['accuracy', 'bound', 'ece', 'error', 'kl', 'nll', 'parameters', 'parameters_kept']
+    """
+
+    make: Callable[[Candidate], BayesianModel]
+    train: Data
+    judged: Data
+    settings: Sequence[str] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+    folder: Path | None = None
+    draws: int = DRAWS
+
+    def __call__(self, candidate: Candidate) -> dict[str, float]:
+        """Fit and measure; see :func:`measures`."""
+        chosen = {name: candidate[name] for name in self.settings if name in candidate}
+        options: dict[str, Any] = {"progress": False, **self.options, **chosen}
+        if self.folder is not None:
+            options |= {"out": self.folder / folder_name(candidate), "resume": True}
+        post = fit(self.make(candidate), self.train, **options)
+        if not isinstance(post, Posterior):
+            raise ValueError("kl_weight of a judged fit must be one number, got several")
+        return measures(post, self.train, self.judged, self.draws)
+
+
+@dataclass(frozen=True)
+class AmortizedJudge:
+    """A candidate is a λ of one fit over a range of them: nothing is trained.
+
+    Attributes:
+        post: of ``bayesnas.fit(kl_weight=LogUniform(...))``.
+        train: data of the fit, whose bound is measured.
+        judged: rows of the other measures.
+        name: of the variable that is λ.
+        draws: of the weights.
+    """
+
+    post: AmortizedPosterior
+    train: Data
+    judged: Data
+    name: str = "kl_weight"
+    draws: int = DRAWS
+
+    def __call__(self, candidate: Candidate) -> dict[str, float]:
+        """Measure at one λ; see :func:`measures`."""
+        kl_weight: Any = candidate[self.name]
+        return measures(self.post.at(kl_weight), self.train, self.judged, self.draws)
+
+
+def measures(post: Posterior, train: Data, judged: Data, draws: int = DRAWS) -> dict[str, float]:
+    """Objectives that a posterior has.
+
+    Args:
+        post: the posterior.
+        train: data of the fit.
+        judged: other rows.
+        draws: of the weights.
+
+    Returns:
+        of the judged rows ``error`` (the share of wrong classes, or the root mean square error),
+        ``nll`` in nats an example, and the other metrics of ``post.evaluate``; of the training
+        rows ``bound`` = E ln p − λ KL, in nats, with ``kl``; and the numbers of weights,
+        ``parameters``, and of those that are kept, ``parameters_kept``, where a model counts them.
+    """
+    found = dict(post.evaluate(judged, draws=draws))
+    on_train = post.evaluate(train, draws=draws)
+    error = 1 - found["accuracy"] if "accuracy" in found else found.get("rmse")
+    masks = post.model.keep_masks()
+    values: dict[str, float | None] = {
+        "error": error,
+        **{name: found.get(name) for name in ("nll", "accuracy", "ece", "rmse")},
+        "bound": on_train["expected_log_lik"] - post.kl_weight * on_train["kl"],
+        "kl": on_train["kl"],
+        "parameters": sum(mask.numel() for mask in masks.values()) if masks else None,
+        "parameters_kept": sum(int(mask.sum()) for mask in masks.values()) if masks else None,
+    }
+    return {name: float(value) for name, value in values.items() if value is not None}
+
+
+def folder_name(candidate: Mapping[str, Any]) -> str:
+    """A folder for a candidate: its entries, or a fingerprint of them where they are long.
+
+    >>> folder_name({"kl_weight": 0.1, "seed": 3})
+    'kl_weight=0.1,seed=3'
+    """
+    text = ",".join(f"{name}={value}" for name, value in candidate.items())
+    if len(text) <= 120 and re.fullmatch(r"[\w=,.+-]+", text):
+        return text
+    return hashlib.sha256(repr(list(candidate.items())).encode()).hexdigest()[:24]

@@ -1,0 +1,219 @@
+"""Architectures judged with weights that they share, all trained at once."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from bayesnas.checks import positive, seed_number, size, whole_number
+from bayesnas.inference.runs.atomic_files import read_tensors, write_tensors
+from bayesnas.inference.runtime.random_state import RandomStream
+from bayesnas.inference.search.space import SearchSpace
+from bayesnas.inference.search.variables import Value
+from bayesnas.nn.graphs.darts_operations import Zero
+from bayesnas.nn.graphs.graph import Graph
+from bayesnas.nn.graphs.topology import AGGREGATIONS, Edge, edge_name
+
+
+class Supernet(nn.Module):
+    r"""One network of all architectures of a graph: an operation has one set of weights in all.
+
+    .. math:: \min_w\ E_{\Gamma \sim U}\, \mathcal L_{train}(w_\Gamma, \Gamma)
+
+    :meth:`fit` draws an architecture uniformly at every step and moves its weights alone.
+
+    Args:
+        graph: with mixed edges; it is copied with its weights.
+
+    Attributes:
+        graph: the copy.
+        space: of its architectures, see ``SearchSpace.of_graph``.
+
+    References:
+        Guo, Zhang, Mu, Heng, Liu, Wei, Sun, *Single path one-shot neural architecture search with
+        uniform sampling*, 2020; Pham, Guan, Zoph, Le, Dean, *Efficient neural architecture search
+        via parameter sharing*, 2018.
+
+    >>> layers = {"line": nn.Linear(2, 3, bias=False), "shift": nn.Linear(2, 3)}
+    >>> supernet = Supernet(Graph({("x", "y"): layers}, example=torch.zeros(1, 2)))
+    >>> x, y = torch.randn(32, 2), torch.arange(32) % 3
+    >>> losses = supernet.fit(x, y, steps=3)
+    >>> supernet(x, {"x->y": "line"}).shape, len(losses)
+    (torch.Size([32, 3]), 3)
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        """Copy the graph; see the class."""
+        super().__init__()
+        self.space = SearchSpace.of_graph(graph)
+        self.graph = copy.deepcopy(graph)
+
+    def forward(self, x: Tensor, candidate: Mapping[str, Value]) -> Tensor:
+        """The output of one architecture, its operations alone computed.
+
+        Args:
+            x: inputs ``[n, ...]``.
+            candidate: an operation for every mixed edge, of :attr:`space`.
+        """
+        graph, values = self.graph, {self.graph.input: x}
+        for vertex in graph.vertices[1:]:
+            kind = graph.aggregation[vertex]
+            arriving = [(edge, self._operation(edge, candidate)) for edge in graph.incoming(vertex)]
+            if kind == "sum":  # zeros add nothing, and need not be there
+                living = [pair for pair in arriving if not isinstance(pair[1], Zero)]
+                arriving = living or arriving[:1]
+            found = [operation(values[edge[0]]) for edge, operation in arriving]
+            values[vertex] = found[0] if len(found) == 1 else AGGREGATIONS[kind](found)
+        return values[graph.output]
+
+    def fit(
+        self,
+        x: Tensor,
+        y: Tensor,
+        *,
+        steps: int,
+        batch_size: int = 64,
+        lr: float = 1e-2,
+        seed: int = 0,
+        progress: bool = False,
+    ) -> list[float]:
+        """Train by Adam with a cosine schedule, a uniformly drawn architecture at every step.
+
+        Args:
+            x: inputs ``[n, ...]``.
+            y: classes ``[n]``.
+            steps: how many.
+            batch_size: rows of a step, drawn without replacement within an epoch.
+            lr: learning rate at the start; it ends at 0.
+            seed: of architectures, rows and noise.
+            progress: show a bar.
+
+        Returns:
+            the cross entropy of every step, nats an example.
+        """
+        steps, batch_size = whole_number("steps", steps), size("batch_size", batch_size)
+        generator = np.random.default_rng([seed_number("seed", seed), 0])
+        optimizer = torch.optim.Adam(self.parameters(), lr=positive("lr", lr))
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+        losses: list[float] = []
+        order = torch.empty(0, dtype=torch.long)
+        self.train()
+        with RandomStream(seed, x.device).active():
+            for _ in tqdm(range(steps), desc="supernet", disable=not progress, leave=False):
+                if len(order) == 0:
+                    order = torch.from_numpy(generator.permutation(len(x)))
+                rows, order = order[:batch_size].to(x.device), order[batch_size:]
+                optimizer.zero_grad()  # what is not chosen has no gradient, and stays
+                output = self(x[rows], self.space.sample(generator))
+                loss = F.cross_entropy(output, y[rows])
+                if loss.requires_grad:
+                    loss.backward()
+                    optimizer.step()
+                schedule.step()
+                losses.append(float(loss.detach()))
+        self.eval()
+        return losses
+
+    @torch.no_grad()
+    def measure(self, candidate: Mapping[str, Value], x: Tensor, y: Tensor) -> dict[str, float]:
+        """``error``, the share of wrong classes, and ``nll``, nats an example.
+
+        Args:
+            candidate: an architecture.
+            x: inputs ``[n, ...]``.
+            y: classes ``[n]``.
+        """
+        output = self.eval()(x, candidate)
+        wrong = int((output.argmax(-1) != y).sum())
+        return {"error": wrong / len(y), "nll": float(F.cross_entropy(output, y))}
+
+    def parameters_of(self, candidate: Mapping[str, Value]) -> int:
+        """Number of parameters of an architecture, dead edges included."""
+        return _total(self.graph, self.graph.parameter_counts, candidate)
+
+    def multiply_adds_of(self, candidate: Mapping[str, Value]) -> int:
+        """Multiply–adds an example of an architecture, dead edges included."""
+        return _total(self.graph, self.graph.multiply_adds, candidate)
+
+    def save(self, path: Path) -> None:
+        """Write the weights, and which graph they are of, as safetensors."""
+        write_tensors(path, self.graph.state_dict(), {"graph": fingerprint(self.graph)})
+
+    def load(self, path: Path) -> None:
+        """Take up weights that :meth:`save` wrote.
+
+        Raises:
+            ValueError: they are of another graph.
+        """
+        tensors, metadata = read_tensors(path)
+        if metadata.get("graph") != fingerprint(self.graph):
+            raise ValueError(
+                f"{path} must hold weights of this graph, got those of another: its fingerprint "
+                f"is {metadata.get('graph')}, expected {fingerprint(self.graph)}"
+            )
+        self.graph.load_state_dict(tensors)
+
+    def _operation(self, edge: Edge, candidate: Mapping[str, Value]) -> nn.Module:
+        names = self.graph.names[edge]
+        name = names[0] if len(names) == 1 else str(candidate[edge_name(edge)])
+        return self.graph.primitive(edge, name)
+
+
+def fingerprint(graph: Graph) -> str:
+    """Sixteen hexadecimal digits of edges, operations, aggregations and shapes of weights."""
+    content = {
+        "edges": [[edge_name(edge), list(graph.names[edge])] for edge in graph.edges],
+        "aggregation": graph.aggregation,
+        "weights": {name: list(value.shape) for name, value in graph.state_dict().items()},
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _total(
+    graph: Graph, counts: Mapping[Edge, tuple[int, ...]], candidate: Mapping[str, Value]
+) -> int:
+    total = 0
+    for edge in graph.edges:
+        names = graph.names[edge]
+        place = 0 if len(names) == 1 else names.index(str(candidate[edge_name(edge)]))
+        total += counts[edge][place]
+    return total
+
+
+@dataclass(frozen=True)
+class SupernetJudge:
+    """An architecture is judged with the weights that it shares: nothing is trained.
+
+    Attributes:
+        supernet: fitted.
+        x: inputs ``[n, ...]``, held out.
+        y: classes ``[n]``.
+
+    >>> layers = {"line": nn.Linear(2, 3, bias=False), "shift": nn.Linear(2, 3)}
+    >>> supernet = Supernet(Graph({("x", "y"): layers}, example=torch.zeros(1, 2)))
+    >>> judge = SupernetJudge(supernet, torch.zeros(4, 2), torch.zeros(4).long())
+    >>> judge({"x->y": "line"})["parameters"]
+    6.0
+    """
+
+    supernet: Supernet
+    x: Tensor
+    y: Tensor
+
+    def __call__(self, candidate: Mapping[str, Value]) -> dict[str, float]:
+        """``error``, ``nll``, ``parameters`` and ``multiply_adds``."""
+        return {
+            **self.supernet.measure(candidate, self.x, self.y),
+            "parameters": float(self.supernet.parameters_of(candidate)),
+            "multiply_adds": float(self.supernet.multiply_adds_of(candidate)),
+        }

@@ -1,0 +1,1 @@
+"""Strategies of one file each, asked and told by the engine."""

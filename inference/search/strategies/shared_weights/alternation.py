@@ -1,0 +1,220 @@
+"""Shared weights and a distribution over architectures, trained in turns."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from bayesnas.inference.elbo.nonfinite import NonFiniteLossError
+from bayesnas.inference.search.judges.supernet import Supernet
+from bayesnas.inference.search.space import Candidate, architecture
+from bayesnas.inference.search.strategies.policies import Policy
+from bayesnas.inference.search.strategies.policy_gradients import MovingBaseline, surrogate
+from bayesnas.inference.search.strategies.shared_weights.samples import Batches, Sample
+from bayesnas.inference.search.strategies.strings import StringSpace
+from bayesnas.nn.graphs.graph import Graph
+
+Penalty = Callable[[Policy], Tensor]
+"""What is added to the loss of the distribution, a function of it."""
+
+
+@dataclass(frozen=True)
+class Alternation:
+    """How long, and how fast, weights and distribution are trained.
+
+    Attributes:
+        epochs: rounds: a pass over the training examples, then the steps of the distribution.
+        batch_size: of either.
+        lr: of the weights at the start, by SGD with a momentum of 0.9; it falls to 0 by a cosine.
+        weight_decay: of the weights.
+        warm_up: rounds at the start in which the distribution stays as it is.
+        policy_steps: of the distribution a round.
+        policy_batch: architectures a step, on one validation batch.
+        policy_lr: of Adam.
+        baseline_decay: of the moving average of losses.
+        entropy_weight: β.
+    """
+
+    epochs: int
+    batch_size: int
+    lr: float
+    weight_decay: float
+    warm_up: int
+    policy_steps: int
+    policy_batch: int
+    policy_lr: float
+    baseline_decay: float
+    entropy_weight: float
+
+
+@dataclass(frozen=True)
+class SharedSearch:
+    """What a search in a supernet found.
+
+    Attributes:
+        supernet: with the shared weights.
+        policy: the distribution over architectures.
+        ranked: candidates drawn from it with the losses of one validation sample, the best first.
+        history: by round, ``train_nll`` of the weights, ``loss`` of the architectures drawn and
+            ``entropy`` of the distribution, nats: one that falls to 0 early has collapsed.
+    """
+
+    supernet: Supernet
+    policy: Policy
+    ranked: tuple[tuple[Candidate, float], ...]
+    history: Mapping[str, list[float]] = field(default_factory=dict)
+
+    @property
+    def candidate(self) -> Candidate:
+        """The best of the drawn ones."""
+        return self.ranked[0][0]
+
+    def architecture(self) -> Graph:
+        """Its network, without dead edges, with copies of the shared weights: to be retrained."""
+        graph = self.supernet.graph
+        choice = dict(architecture(graph, self.candidate).items())
+        return graph.discrete(choice).without_dead_edges()  # type: ignore[arg-type]
+
+
+class SharedTraining:
+    """Training of a supernet and a policy over its architectures.
+
+    Rewards are measured in training mode: of operations with batch normalisation the running
+    averages would be those of all architectures together.
+
+    Args:
+        supernet: its weights are moved.
+        policy: over the mixed edges, in their order.
+        settings: see :class:`Alternation`.
+        loss: ``"error"``, the share of wrong classes, or ``"nll"``, nats an example.
+        penalty: of the policy, or None.
+        seed: of what NumPy draws, the architectures.
+    """
+
+    def __init__(
+        self,
+        supernet: Supernet,
+        policy: Policy,
+        settings: Alternation,
+        *,
+        loss: str,
+        penalty: Penalty | None,
+        seed: int,
+    ) -> None:
+        """Set up both optimisers; see the class."""
+        self.supernet, self.policy, self.settings = supernet, policy, settings
+        self._loss, self._penalty = loss, penalty
+        self._strings = StringSpace(supernet.space, "shared weights")
+        self._draws = np.random.default_rng([seed, 1])
+        if not any(True for _ in supernet.parameters()):
+            raise ValueError("graph must have an operation with weights, got none")
+        self._weights = torch.optim.SGD(
+            supernet.parameters(),
+            lr=settings.lr,
+            momentum=0.9,
+            weight_decay=settings.weight_decay,
+        )
+        self._schedule = torch.optim.lr_scheduler.CosineAnnealingLR(self._weights, settings.epochs)
+        self._optimizer = torch.optim.Adam(policy.parameters(), lr=settings.policy_lr)
+        self._baseline = MovingBaseline(settings.baseline_decay)
+
+    def run(self, train: Sample, validation: Sample, *, progress: bool) -> dict[str, list[float]]:
+        """All rounds; the history."""
+        history: dict[str, list[float]] = {"train_nll": [], "loss": [], "entropy": []}
+        settings = self.settings
+        weight_batches = Batches(train, settings.batch_size)
+        policy_batches = Batches(validation, settings.batch_size)
+        steps = max(len(train) // settings.batch_size, 1)
+        for epoch in tqdm(range(settings.epochs), disable=not progress, leave=False):
+            losses = [self._weight_step(weight_batches.next()) for _ in range(steps)]
+            if not math.isfinite(sum(losses)):
+                raise NonFiniteLossError(
+                    f"the training loss is not finite in round {epoch + 1}: try a smaller lr "
+                    f"than {self.settings.lr:g}"
+                )
+            history["train_nll"].append(sum(losses) / steps)
+            self._schedule.step()
+            moves = epoch >= settings.warm_up
+            found = [
+                self._policy_step(policy_batches.next(), moves=moves)
+                for _ in range(settings.policy_steps)
+            ]
+            history["loss"].append(sum(loss for loss, _ in found) / len(found))
+            history["entropy"].append(sum(entropy for _, entropy in found) / len(found))
+        return history
+
+    def derive(
+        self, validation: Sample, count: int, keeps: Callable[[Candidate], bool]
+    ) -> tuple[tuple[Candidate, float], ...]:
+        """Different candidates out of ``count`` draws with their losses, the best first.
+
+        Args:
+            validation: on which all are measured.
+            count: draws.
+            keeps: which candidates count; where none of them does, all do.
+        """
+        drawn = {tuple(c.items()): c for c in (self._candidate(s) for s in self._sample(count))}
+        kept = [candidate for candidate in drawn.values() if keeps(candidate)]
+        losses = [(c, self.measured(validation, c)) for c in kept or drawn.values()]
+        return tuple(sorted(losses, key=lambda pair: pair[1]))
+
+    @torch.no_grad()
+    def measured(self, sample: Sample, candidate: Candidate) -> float:
+        """The loss of an architecture with the shared weights."""
+        output = self.supernet.train()(sample.x, candidate)
+        if self._loss == "nll":
+            return float(F.cross_entropy(output, sample.y))
+        return float((output.argmax(-1) != sample.y).double().mean())
+
+    def _weight_step(self, batch: Sample) -> float:
+        """One architecture drawn, its weights moved; nats an example."""
+        candidate = self._candidate(self._sample(1)[0])
+        self._weights.zero_grad()  # to None: what is not drawn does not move
+        loss = F.cross_entropy(self.supernet.train()(batch.x, candidate), batch.y)
+        if loss.requires_grad:  # else it is drawn of operations without weights alone
+            loss.backward()
+            nn.utils.clip_grad_norm_(self.supernet.parameters(), 5.0)
+            self._weights.step()
+        return float(loss.detach())
+
+    def _policy_step(self, batch: Sample, *, moves: bool) -> tuple[float, float]:
+        """Several architectures drawn and judged, the policy moved; mean loss, mean entropy."""
+        strings = self._sample(self.settings.policy_batch)
+        losses = [self.measured(batch, self._candidate(string)) for string in strings]
+        excess = torch.tensor([self._baseline.excess(loss) for loss in losses])
+        for loss in losses:
+            self._baseline.update(loss)
+        if moves:
+            total = surrogate(self.policy, strings, excess, self.settings.entropy_weight)
+            if self._penalty is not None:
+                total = total + self._penalty(self.policy)
+            self._optimizer.zero_grad()
+            total.backward()
+            self._optimizer.step()
+        with torch.no_grad():
+            entropy = float(self.policy(strings)[1].mean())
+        return sum(losses) / len(losses), entropy
+
+    def _sample(self, count: int) -> Tensor:
+        return self.policy.sample(self._draws.random((count, len(self._strings.names))))
+
+    def _candidate(self, string: Tensor) -> Candidate:
+        return self._strings.candidate(string.numpy())
+
+
+def retrainable(graph: Graph) -> Graph:
+    """A copy of a graph with fresh weights, drawn from torch's generator."""
+    fresh = copy.deepcopy(graph)
+    for module in fresh.modules():
+        reset = getattr(module, "reset_parameters", None)
+        if callable(reset):
+            reset()
+    return fresh

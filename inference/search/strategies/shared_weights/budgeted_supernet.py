@@ -1,0 +1,191 @@
+"""A budgeted super network with shared weights: edges with learned logits, an expected cost."""
+
+from __future__ import annotations
+
+import warnings
+
+import torch
+from torch import Tensor
+
+from bayesnas.checks import choice, fraction_in, non_negative, positive, seed_number, whole_number
+from bayesnas.inference.runtime.device import resolve_device
+from bayesnas.inference.runtime.random_state import RandomStream
+from bayesnas.inference.search.judges.supernet import Supernet
+from bayesnas.inference.search.space import Candidate
+from bayesnas.inference.search.strategies.policies import IndependentPolicy, Policy
+from bayesnas.inference.search.strategies.shared_weights.alternation import (
+    Alternation,
+    SharedSearch,
+    SharedTraining,
+    retrainable,
+)
+from bayesnas.inference.search.strategies.shared_weights.samples import Pair, sample_of
+from bayesnas.nn.graphs.graph import Graph
+from bayesnas.typed import typed
+
+LOSSES = ("error", "nll")
+COSTS = ("parameters", "multiply-adds")
+
+
+@typed(own=("data", "validation"))
+def budgeted_supernet(
+    graph: Graph,
+    data: Pair,
+    validation: Pair,
+    *,
+    budget: float,
+    cost: str = "parameters",
+    cost_weight: float = 10.0,
+    epochs: int = 50,
+    batch_size: int = 64,
+    lr: float = 0.05,
+    weight_decay: float = 1e-4,
+    warm_up: int = 0,
+    policy_steps: int = 30,
+    policy_batch: int = 1,
+    policy_lr: float = 0.05,
+    baseline_decay: float = 0.95,
+    entropy_weight: float = 0.0,
+    loss: str = "nll",
+    derive: int = 100,
+    seed: int = 0,
+    device: str = "auto",
+    progress: bool = True,
+) -> SharedSearch:
+    r"""Stochastic edges over shared weights, their expected cost within a budget.
+
+    .. math:: \min_\theta\ E_{\Gamma \sim \pi_\theta} \ell_{val}(w_\Gamma)
+        + \lambda \max\Bigl(0, \frac{E\, C(\Gamma)}{C_0} - 1\Bigr), \qquad
+        E\, C = c + \sum_e \langle \mathrm{softmax}\,\theta^e, n^e \rangle
+
+    The loss by REINFORCE, the expected cost exactly; c is the cost of the edges that are fixed. An
+    edge of two operations, one of them "none", is Bernoulli. In the end many architectures are
+    drawn, and the best of those within the budget on the validation examples is kept; where none
+    is within it, the best of all, with a warning.
+
+    Args:
+        graph: with mixed edges; it is copied, its weights drawn anew.
+        data: of the weights, ``(x, y)`` with classes y.
+        validation: of the logits; ``data`` again for one level, as published.
+        budget: C₀ > 0, of the whole network, in units of ``cost``.
+        cost: ``"parameters"`` or ``"multiply-adds"`` an example, dead edges included.
+        cost_weight: λ ≥ 0, in units of the loss.
+        epochs: rounds: a pass over ``data``, then ``policy_steps``.
+        batch_size: of both.
+        lr: learning rate of the weights at the start; it falls to 0 by a cosine.
+        weight_decay: of the weights.
+        warm_up: rounds before the logits move.
+        policy_steps: a round.
+        policy_batch: architectures a step.
+        policy_lr: of Adam, of logits.
+        baseline_decay: of the moving average of losses.
+        entropy_weight: β ≥ 0.
+        loss: ``"nll"`` or ``"error"``.
+        derive: architectures drawn in the end.
+        seed: of everything.
+        device: of the supernet.
+        progress: show a bar.
+
+    Raises:
+        ValueError: naming the argument; for a graph without mixed edges, or a budget below the
+            cost of its cheapest architecture.
+        NonFiniteLossError: the weights diverge.
+
+    References:
+        Veniat, Denoyer, *Learning time/memory-efficient deep architectures with budgeted super
+        networks*, 2018.
+
+    >>> from torch import nn
+    >>> options = {"line": nn.Linear(2, 3, bias=False), "shift": nn.Linear(2, 3)}
+    >>> graph = Graph({("x", "y"): options}, example=torch.zeros(1, 2))
+    >>> half = torch.randn(32, 2), torch.arange(32) % 3
+    >>> found = budgeted_supernet(
+    ...     graph, half, half, budget=6, epochs=2, policy_steps=2, progress=False
+    ... )
+    >>> found.candidate
+    {'x->y': 'line'}
+    """
+    settings = Alternation(
+        epochs=whole_number("epochs", epochs),
+        batch_size=whole_number("batch_size", batch_size),
+        lr=positive("lr", lr),
+        weight_decay=non_negative("weight_decay", weight_decay),
+        warm_up=whole_number("warm_up", warm_up, 0),
+        policy_steps=whole_number("policy_steps", policy_steps),
+        policy_batch=whole_number("policy_batch", policy_batch),
+        policy_lr=positive("policy_lr", policy_lr),
+        baseline_decay=fraction_in("baseline_decay", baseline_decay, "[0, 1)"),
+        entropy_weight=non_negative("entropy_weight", entropy_weight),
+    )
+    place = resolve_device(device)
+    train, held_out = sample_of("data", data, place), sample_of("validation", validation, place)
+    with RandomStream(seed_number("seed", seed), place).active():
+        supernet = Supernet(retrainable(graph)).to(place)
+        costs = ExpectedCost(graph, choice("cost", cost, COSTS))
+        costs.check_budget(budget)
+        weight = non_negative("cost_weight", cost_weight)
+        training = SharedTraining(
+            supernet,
+            IndependentPolicy([len(graph.names[edge]) for edge in graph.mixed]),
+            settings,
+            loss=choice("loss", loss, LOSSES),
+            penalty=lambda policy: weight * (costs(policy) / budget - 1).relu(),
+            seed=seed,
+        )
+        history = training.run(train, held_out, progress=progress)
+        ranked = training.derive(
+            held_out, whole_number("derive", derive), lambda each: costs.of(each) <= budget
+        )
+    if costs.of(ranked[0][0]) > budget:
+        warnings.warn(
+            f"none of {derive} architectures drawn is within the budget of {budget:,.0f}: search "
+            "for longer, or with a larger cost_weight",
+            stacklevel=2,
+        )
+    return SharedSearch(supernet, training.policy, ranked, history)
+
+
+class ExpectedCost:
+    """E C of a graph whose edges are drawn independently, and C of a candidate.
+
+    Args:
+        graph: with mixed edges.
+        cost: of :data:`COSTS`.
+
+    >>> from torch import nn
+    >>> options = {"line": nn.Linear(2, 3, bias=False), "shift": nn.Linear(2, 3)}
+    >>> costs = ExpectedCost(Graph({("x", "y"): options}, example=torch.zeros(1, 2)), "parameters")
+    >>> costs(IndependentPolicy([2])).item()
+    7.5
+    """
+
+    def __init__(self, graph: Graph, cost: str) -> None:
+        """Look up the costs; see the class."""
+        counts = graph.parameter_counts if cost == "parameters" else graph.multiply_adds
+        mixed = [counts[edge] for edge in graph.mixed]
+        most = max(map(len, mixed))
+        self._table = torch.tensor([[*row, *[0] * (most - len(row))] for row in mixed]).float()
+        self._fixed = float(sum(sum(counts[e]) for e in graph.edges if e not in graph.mixed))
+        self._least = self._fixed + sum(map(min, mixed))
+        self._by_edge = [
+            dict(zip(graph.names[edge], row, strict=True))
+            for edge, row in zip(graph.mixed, mixed, strict=True)
+        ]
+
+    def __call__(self, policy: Policy) -> Tensor:
+        """E C ``[]``, with a gradient by the logits."""
+        assert isinstance(policy, IndependentPolicy)
+        return self._fixed + (policy.probabilities * self._table).sum()
+
+    def of(self, candidate: Candidate) -> float:
+        """C of one candidate."""
+        pairs = zip(candidate.values(), self._by_edge, strict=True)
+        return self._fixed + sum(costs[str(name)] for name, costs in pairs)
+
+    def check_budget(self, budget: float) -> None:
+        """Raise where no architecture is as cheap."""
+        if positive("budget", budget) < self._least:
+            raise ValueError(
+                f"budget must be at least the cost of the cheapest architecture, "
+                f"{self._least:,.0f}, got {budget!r}"
+            )

@@ -1,0 +1,79 @@
+"""Labelled examples of a search in a supernet, and batches of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bayesnas.checks import shown
+
+Pair = Any
+"""``(x, y)`` or a part of a data set: inputs ``[n, ...]`` and classes ``[n]``."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Inputs ``[n, ...]`` and classes ``[n]`` on one device."""
+
+    x: Tensor
+    y: Tensor
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def rows(self, index: Tensor) -> Sample:
+        """Some of the examples."""
+        index = index.to(self.x.device)
+        return Sample(self.x[index], self.y[index])
+
+
+def sample_of(name: str, data: Pair, device: torch.device) -> Sample:
+    """The examples of an argument.
+
+    Raises:
+        ValueError: naming it, for something else than inputs and whole classes of as many rows, or
+            inputs that are not finite.
+
+    >>> len(sample_of("data", (torch.zeros(3, 2), torch.arange(3)), torch.device("cpu")))
+    3
+    """
+    if isinstance(data, tuple) and len(data) == 2:
+        x, y = data
+    else:
+        x, y = getattr(data, "x", None), getattr(data, "y", None)
+    if not (isinstance(x, Tensor) and isinstance(y, Tensor)):
+        raise ValueError(f"{name} must be (x, y) or a part of a data set, got {shown(data)}")
+    if y.ndim != 1 or len(x) != len(y) or len(y) == 0 or y.is_floating_point():
+        raise ValueError(
+            f"{name} must have inputs [n, ...] and classes [n], whole numbers, got shapes "
+            f"{list(x.shape)} and {list(y.shape)} of {y.dtype}"
+        )
+    if not bool(x.isfinite().all()):
+        raise ValueError(f"{name}.x must be finite, got NaN or infinite values")
+    return Sample(x.to(device), y.to(device).long())
+
+
+class Batches:
+    """Batches without end: each pass over the examples in a new order, the last batch left out.
+
+    Draws from torch's generator.
+
+    Args:
+        sample: the examples.
+        size: of a batch, cut to the number of examples.
+    """
+
+    def __init__(self, sample: Sample, size: int) -> None:
+        """Start with a new order; see the class."""
+        self._sample, self._size = sample, min(size, len(sample))
+        self._order = torch.empty(0, dtype=torch.long)
+
+    def next(self) -> Sample:
+        """The next batch."""
+        if len(self._order) < self._size:
+            self._order = torch.randperm(len(self._sample))
+        rows, self._order = self._order[: self._size], self._order[self._size :]
+        return self._sample.rows(rows)

@@ -1,0 +1,253 @@
+"""Variables of a search space: what one entry of a candidate may be."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+
+from bayesnas.checks import finite, is_number, is_whole, positive, shown, whole_number
+from bayesnas.typed import typed
+
+_MOST_VALUES = 1_000_000  # of an integer, to be listed
+
+Value = str | int | float | bool | None
+"""One entry of a candidate; what JSON and every storage of trials can hold."""
+
+
+@dataclass(frozen=True)
+class When:
+    """The condition of a variable: it is there where another one has one of some values.
+
+    Attributes:
+        name: of the other variable, which comes earlier in the space.
+        values: of which it must have one.
+
+    >>> When("depth", (2, 3)).holds({"depth": 1})
+    False
+    """
+
+    name: str
+    values: tuple[Value, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "values", tuple(self.values))
+        if not isinstance(self.name, str) or not self.values:
+            raise ValueError(
+                "a condition must name a variable and one value of it or more, got "
+                f"{shown((self.name, self.values))}"
+            )
+
+    def holds(self, candidate: Mapping[str, Value]) -> bool:
+        """Whether a candidate, as far as it is known, has the variable."""
+        return self.name in candidate and candidate[self.name] in self.values
+
+
+@dataclass(frozen=True)
+class Variable:
+    """One variable of a search space; see its kinds.
+
+    Attributes:
+        when: None for a variable that every candidate has.
+    """
+
+    kind: ClassVar[str]
+    when: When | None = field(default=None, kw_only=True)
+
+    @property
+    def values(self) -> tuple[Value, ...] | None:
+        """Every value in order, None where there is no list of them."""
+        return None
+
+    @abstractmethod
+    def sample(self, generator: np.random.Generator) -> Value:
+        """A value drawn uniformly, or log-uniformly for a ``LogReal``."""
+
+    @abstractmethod
+    def checked(self, name: str, value: object) -> Value:
+        """The value as one of the variable's own.
+
+        Raises:
+            ValueError: naming the variable, for any other.
+        """
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values."""
+        own = {k: v for k, v in vars(self).items() if k != "when"}
+        condition = {"when": [self.when.name, list(self.when.values)]} if self.when else {}
+        return {"kind": self.kind, **own, **condition}
+
+
+@typed()
+@dataclass(frozen=True)
+class Categorical(Variable):
+    """One of several values without an order.
+
+    Args:
+        choices: the values, all different.
+        when: see :class:`When`.
+
+    >>> Categorical(("relu", "tanh")).values
+    ('relu', 'tanh')
+    """
+
+    choices: tuple[Value, ...]
+    kind: ClassVar[str] = "categorical"
+
+    def __post_init__(self) -> None:
+        choices = tuple(self.choices) if isinstance(self.choices, (list, tuple)) else ()
+        odd = [c for c in choices if not (c is None or isinstance(c, (str, int, float, bool)))]
+        # 1, 1.0 and True are equal, and would be one and the same cell of a table of trials.
+        if not choices or odd or len(set(choices)) < len(choices):
+            raise ValueError(
+                "choices must be different numbers, strings, True, False or None, one or more, "
+                f"got {shown(self.choices)}"
+            )
+        object.__setattr__(self, "choices", choices)
+
+    @property
+    def values(self) -> tuple[Value, ...]:
+        """The choices."""
+        return self.choices
+
+    def sample(self, generator: np.random.Generator) -> Value:
+        """A choice, all equally likely."""
+        return self.choices[int(generator.integers(len(self.choices)))]
+
+    def checked(self, name: str, value: object) -> Value:
+        """The choice; see the class above."""
+        plain = value.item() if isinstance(value, np.generic) else value
+        for choice in self.choices:
+            if plain == choice and isinstance(plain, bool) == isinstance(choice, bool):
+                return choice
+        raise ValueError(f"{name} must be one of {list(self.choices)}, got {shown(value)}")
+
+
+@typed()
+@dataclass(frozen=True)
+class Integer(Variable):
+    """A whole number from ``low`` to ``high``, both included.
+
+    Args:
+        low: the smallest.
+        high: the largest.
+        when: see :class:`When`.
+
+    >>> Integer(1, 3).values
+    (1, 2, 3)
+    """
+
+    low: int
+    high: int
+    kind: ClassVar[str] = "integer"
+
+    def __post_init__(self) -> None:
+        low = whole_number("low", self.low, -(2**53))
+        object.__setattr__(self, "low", low)
+        object.__setattr__(self, "high", whole_number("high", self.high, low))
+
+    @property
+    def values(self) -> tuple[Value, ...]:
+        """All of them, None for more than a million."""
+        count = self.high - self.low + 1
+        return tuple(range(self.low, self.high + 1)) if count <= _MOST_VALUES else None
+
+    def sample(self, generator: np.random.Generator) -> Value:
+        """A number, all equally likely."""
+        return int(generator.integers(self.low, self.high + 1))
+
+    def checked(self, name: str, value: object) -> Value:
+        """The number as an int."""
+        if not is_whole(value):
+            raise ValueError(f"{name} must be a whole number, got {shown(value)}")
+        return whole_number(name, value, self.low, self.high)
+
+
+@typed()
+@dataclass(frozen=True)
+class Real(Variable):
+    """A number between ``low`` and ``high``, drawn uniformly.
+
+    Args:
+        low: the smallest.
+        high: the largest.
+        when: see :class:`When`.
+
+    >>> Real(0.0, 1.0).checked("rate", 0.5)
+    0.5
+    """
+
+    low: float
+    high: float
+    kind: ClassVar[str] = "real"
+
+    def __post_init__(self) -> None:
+        low, high = finite("low", self.low), finite("high", self.high)
+        if not low < high:
+            raise ValueError(f"high must be above low, {low}, got {high}")
+        object.__setattr__(self, "low", low)
+        object.__setattr__(self, "high", high)
+
+    def sample(self, generator: np.random.Generator) -> Value:
+        """A number, drawn uniformly."""
+        return float(generator.uniform(self.low, self.high))
+
+    def checked(self, name: str, value: object) -> Value:
+        """The number as a float."""
+        if not is_number(value) or not self.low <= value <= self.high:
+            raise ValueError(
+                f"{name} must be a number from {self.low} to {self.high}, got {shown(value)}"
+            )
+        return float(value)
+
+
+@typed()
+@dataclass(frozen=True)
+class LogReal(Real):
+    """A number between ``low`` > 0 and ``high``, whose logarithm is drawn uniformly.
+
+    Args:
+        low: the smallest.
+        high: the largest.
+        when: see :class:`When`.
+
+    >>> value = LogReal(1e-3, 1e3).sample(np.random.default_rng(0))
+    >>> 1e-3 <= value <= 1e3
+    True
+    """
+
+    kind: ClassVar[str] = "log-real"
+
+    def __post_init__(self) -> None:
+        positive("low", self.low)
+        super().__post_init__()
+
+    def sample(self, generator: np.random.Generator) -> Value:
+        """A number, drawn log-uniformly."""
+        drawn = math.exp(generator.uniform(math.log(self.low), math.log(self.high)))
+        return min(max(drawn, self.low), self.high)
+
+
+KINDS: dict[str, type[Variable]] = {cls.kind: cls for cls in (Categorical, Integer, Real, LogReal)}
+
+
+def variable_of(spec: Mapping[str, Any]) -> Variable:
+    """The variable that :meth:`Variable.to_dict` described.
+
+    >>> variable_of(Integer(1, 3, when=When("deep", (True,))).to_dict())
+    Integer(when=When(name='deep', values=(True,)), low=1, high=3)
+    """
+    given = dict(spec)
+    kind = given.pop("kind", None)
+    if kind not in KINDS:
+        raise ValueError(f"kind of a variable must be one of {list(KINDS)}, got {shown(kind)}")
+    if "choices" in given:
+        given["choices"] = tuple(given["choices"])
+    if "when" in given:
+        name, values = given.pop("when")
+        given["when"] = When(name, tuple(values))
+    return KINDS[kind](**given)

@@ -1,0 +1,139 @@
+"""``bayesnas search`` and ``bayesnas sweep``."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+import subprocess
+import sys
+
+import pytest
+import xarray as xr
+
+import bayesnas as bn
+from bayesnas.cli.arguments.trials import varied
+from bayesnas.cli.commands.trials import outcome
+from bayesnas.cli.commands.trials.fit_trial import FitTrial
+
+FIT = ("--", "gaussian-net", "--data", "digits", "--hidden", "5", "--steps", "4")
+
+
+@pytest.fixture
+def call_trials(call):
+    def call_trials(command, *words):
+        code, out, err = call(command, "--json", *words)
+        assert code == 0, err
+        return json.loads(out)
+
+    return call_trials
+
+
+def test_a_sweep_is_a_row_and_a_run_folder_a_trial(call_trials, tmp_path, monkeypatch):
+    out = tmp_path / "sweep"
+    words = ("sweep", "--vary", "kl-weight=0.1,1", "--vary", "seed=0,1", "--out", out)
+    words += ("--objective", "nll,kl")
+    found = call_trials(*words, *FIT)
+    with (out / "table.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    combinations = [(row["kl-weight"], row["seed"]) for row in rows]
+    assert combinations == [("0.1", "0"), ("0.1", "1"), ("1.0", "0"), ("1.0", "1")]
+    data = bn.data.load("digits", validation=0.2)
+    for row in rows:
+        post = bn.load(row["run"])
+        assert (post.kl_weight, post.settings.seed) == (float(row["kl-weight"]), int(row["seed"]))
+        assert float(row["nll"]) == post.evaluate(data.validation, draws=32)["nll"]
+        assert float(row["kl"]) == post.evaluate(data.train, draws=32)["kl"]
+    with xr.open_dataset(out / "table.nc", engine="h5netcdf") as dataset:
+        assert dataset.sizes == {"trial": 4}
+        assert [float(v) for v in dataset["nll"]] == [float(row["nll"]) for row in rows]
+    assert {"front.png", "history.png", "parallel.png", "hypervolume.png"} <= set(found["files"])
+    assert set(found["reference"]) == {"nll", "kl"}
+    assert found["hypervolume"] >= 0
+
+    monkeypatch.setattr(outcome, "PLOTS", ())
+    # A row that was lost is made again; what is finished is loaded, not fitted.
+    shutil.rmtree(rows[2]["run"])
+    again = call_trials(*words, "--resume", *FIT)
+    assert [t["nll"] for t in again["trials"]] == [t["nll"] for t in found["trials"]]
+
+
+def test_a_search_says_the_best_as_a_command(call_trials, tmp_path, monkeypatch):
+    monkeypatch.setattr(outcome, "PLOTS", ())
+    words = ("search", "--vary", "lr=1e-3:0.1:log", "--vary", "hidden=4|6,5", "--trials", "3")
+    words += ("--strategy", "random", "--objective", "bound", "--out", tmp_path / "s")
+    found = call_trials(*words, "--", "gaussian-net", "--data", "digits", "--steps", "3")
+    bounds = {t["trial"]: t["bound"] for t in found["trials"]}
+    assert found["objectives"] == {"bound": "maximise"}
+    assert bounds[found["best"]] == max(bounds.values())
+    best = found["trials"][found["best"]]["candidate"]
+    assert found["command"][-4:] == ["--lr", str(best["lr"]), "--hidden", str(best["hidden"])]
+    assert found["command"][:3] == ["bayesnas", "fit", "gaussian-net"]
+
+
+def test_any_model_varies(tmp_path):
+    trial = FitTrial(("--data", "digits", "--steps", "2"), tmp_path, "validation", 2)
+    for model in ("gaussian-net", "spike-and-slab-net"):
+        found = trial({"model": model, "hidden": "4", "seed": 1})
+        assert {"nll", "error", "bound", "parameters_kept"} <= set(found)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["search", "--vary", "lr=3:1", "--out", "o", *FIT], "with LOW < HIGH"),
+        (["search", "--vary", "lr=0:1:log", "--out", "o", *FIT], "with LOW < HIGH"),
+        (["search", "--vary", "seed=1,1", "--out", "o", *FIT], "must have different values"),
+        (["search", "--vary", "out=a,b", "--out", "o", *FIT], "can't vary 'out'"),
+        (["search", "--vary", "lr", "--out", "o", *FIT], "must be NAME=VALUES"),
+        (["search", "--vary", "lr=1,2", "--objective", "nl", "--out", "o", *FIT], "did you mean"),
+        (["sweep", "--vary", "lr=0.1:1", "--out", "o", *FIT], "counted values in a sweep"),
+        (["sweep", "--vary", "steps=1,2", "--out", "o", *FIT], "options that FIT leaves open"),
+        (["sweep", "--vary", "lr=1,2", "--vary", "lr=3", "--out", "o", *FIT], "different options"),
+        (["search", "--vary", "lr=1,2", "--trials", "0", "--out", "o", *FIT], "--trials must be"),
+        (["search", "--vary", "lr=1,2", "--strategy", "rando", "--out", "o", *FIT], "'random'"),
+        (["search", "--vary", "wdith=1,2", "--out", "o", *FIT], "unrecognized arguments: --wdith"),
+        (
+            ["sweep", "--vary", "lr=1,2", "--out", "o", *FIT, "--json"],
+            "--json must stand before --",
+        ),
+        (["sweep", "--vary", "kl-weight=0.1:1|2", "--out", "o", *FIT], "must be one number"),
+    ],
+)
+def test_bad_input_is_refused_in_a_line(words, said, call, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    try:
+        code, _, err = call(*words)
+    except SystemExit as stop:  # argparse's own
+        code, err = stop.code, capsys.readouterr().err
+    assert code == 2
+    assert said in err
+    assert "Traceback" not in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_study_that_is_there_is_not_written_over(call, call_trials, tmp_path, monkeypatch):
+    monkeypatch.setattr(outcome, "PLOTS", ())
+    words = ("sweep", "--vary", "seed=0,1", "--out", tmp_path / "s")
+    call_trials(*words, *FIT)
+    before = (tmp_path / "s" / "study.journal").read_bytes()
+    code, _, err = call(*words, *FIT)
+    assert code == 2
+    assert "go on with it by --resume" in err
+    assert (tmp_path / "s" / "study.journal").read_bytes() == before
+
+
+def test_values_with_colons_or_commas_are_told_apart():
+    assert varied("hidden=300,100|none").words == ("300,100", "none")
+    assert varied("inclusion=0.1:0.9").scale == "linear"
+
+
+@pytest.mark.slow
+def test_two_processes_make_a_sweep_together(tmp_path):
+    words = ["sweep", "--vary", "seed=0,1,2,3", "--out", str(tmp_path / "s"), "--json", "--resume"]
+    command = [sys.executable, "-m", "bayesnas", *words, *FIT]
+    running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    outputs = [process.communicate()[0] for process in running]
+    assert [process.returncode for process in running] == [0, 0]
+    last = max(map(json.loads, outputs), key=lambda c: sum("nll" in t for t in c["trials"]))
+    assert [t["state"] for t in last["trials"]] == ["complete"] * 4
