@@ -21,6 +21,8 @@ from bayesnas.nn.modules.stochastic_layers import (
     is_linear_or_convolution,
 )
 from bayesnas.nn.modules.variational_parameters import VariationalParameters
+from bayesnas.nn.neurons.neuron_graph import NeuronGraph
+from bayesnas.nn.neurons.neuron_net import NeuronNet
 from bayesnas.nn.rebuilding.module_classes import register_module
 
 __all__ = [
@@ -30,6 +32,8 @@ __all__ = [
     "LinearMap",
     "LowRankMap",
     "MonotoneMap",
+    "NeuronGraph",
+    "NeuronNet",
     "PiecewiseMap",
     "SelectInputs",
     "StandardisedNet",

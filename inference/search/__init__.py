@@ -9,6 +9,8 @@ from bayesnas.inference.search.differentiable import (
     darts_cc,
     gumbel_darts,
 )
+from bayesnas.inference.search.growth.weight_agnostic.result import WeightAgnostic
+from bayesnas.inference.search.growth.weight_agnostic.search import weight_agnostic
 from bayesnas.inference.search.judges.fits import AmortizedJudge, FitJudge
 from bayesnas.inference.search.judges.supernet import Supernet, SupernetJudge
 from bayesnas.inference.search.judges.table import Table
@@ -43,6 +45,7 @@ __all__ = [
     "Supernet",
     "SupernetJudge",
     "Table",
+    "WeightAgnostic",
     "When",
     "architecture",
     "classifier",
@@ -50,4 +53,5 @@ __all__ = [
     "darts_cc",
     "gumbel_darts",
     "search",
+    "weight_agnostic",
 ]
