@@ -9,6 +9,10 @@ from bayesnas.inference.search.differentiable import (
     darts_cc,
     gumbel_darts,
 )
+from bayesnas.inference.search.growth.add_del.alternate import AddDel, add_del
+from bayesnas.inference.search.growth.add_del.elements import Elements
+from bayesnas.inference.search.growth.add_del.hidden_neurons import HiddenNeurons
+from bayesnas.inference.search.growth.add_del.linear_features import LinearFeatures
 from bayesnas.inference.search.growth.weight_agnostic.result import WeightAgnostic
 from bayesnas.inference.search.growth.weight_agnostic.search import weight_agnostic
 from bayesnas.inference.search.judges.fits import AmortizedJudge, FitJudge
@@ -26,13 +30,20 @@ __all__ = [
     "STRATEGIES",
     "STRUCTURE_LR",
     "TEMPERATURES",
+    "AddDel",
     "AmortizedJudge",
     "Candidate",
+    "Candidate",
+    "Categorical",
     "Categorical",
     "ClippedSGD",
+    "ClippedSGD",
+    "Elements",
     "FitJudge",
+    "HiddenNeurons",
     "Integer",
     "InterruptedSearchWarning",
+    "LinearFeatures",
     "LogReal",
     "Real",
     "SearchResult",
@@ -47,6 +58,7 @@ __all__ = [
     "Table",
     "WeightAgnostic",
     "When",
+    "add_del",
     "architecture",
     "classifier",
     "darts",

@@ -6,7 +6,7 @@ import heapq
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeGuard
 
 from bayesnas.checks import size, whole_number
 from bayesnas.nn.neurons.activations import activation_name
@@ -185,10 +185,17 @@ class NeuronGraph:
 _FIELDS = ("inputs", "outputs", "activations", "connections")
 
 
+def _is_connection(value: object) -> TypeGuard[Connection]:
+    """Whether it is a pair of Python's whole numbers, as most are: graphs are made by thousands."""
+    return (
+        type(value) is tuple and len(value) == 2 and type(value[0]) is int and type(value[1]) is int
+    )
+
+
 def _sorted(connections: Iterable[Sequence[int]]) -> tuple[Connection, ...]:
     found = []
     for each in connections:
-        if type(each) is not tuple or len(each) != 2 or set(map(type, each)) != {int}:
+        if not _is_connection(each):
             try:
                 source, target = each
             except (TypeError, ValueError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import hashlib
 from collections.abc import Sequence
 
@@ -48,8 +49,19 @@ class SharedWeights:
         keys: dict[int, bytes] = {}
         values: dict[int, Tensor] = {}
         for vertex in graph.order:
-            keys[vertex] = self._key(graph, vertex, keys)
-            values[vertex] = self._value(graph, vertex, keys, values)
+            sources = graph.sources[vertex]
+            inputs = list(sources[: bisect.bisect_right(sources, graph.bias)])
+            # Sums run in an order that depends on what is read, not on the graph's numbering.
+            hidden = sorted(sources[len(inputs) :], key=keys.__getitem__)
+            activation = graph.activation(vertex)
+            key = keys[vertex] = _digest(activation, inputs, [keys[source] for source in hidden])
+            found = self._asked.get(key)
+            if found is None:
+                found = self._values.get(key)
+                if found is None:
+                    found = self._computed(activation, inputs, [values[v] for v in hidden])
+                self._asked[key] = found
+            values[vertex] = found
         return torch.stack([values[v] for v in range(graph.bias + 1, graph.first_hidden)], 1)
 
     def log_lik(self, graph: NeuronGraph) -> Tensor:
@@ -69,44 +81,17 @@ class SharedWeights:
         """Keep the values alone that were asked for since this was last called."""
         self._values, self._asked = self._asked, {}
 
-    def _key(self, graph: NeuronGraph, vertex: int, keys: dict[int, bytes]) -> bytes:
-        """A digest of a neuron's activation and of all that it reads."""
-        inputs = [source for source in graph.sources[vertex] if source <= graph.bias]
-        read = sorted(keys[source] for source in graph.sources[vertex] if source > graph.bias)
-        text = f"{graph.activation(vertex)} {inputs} ".encode() + b"".join(read)
-        return hashlib.blake2b(text, digest_size=16).digest()
-
-    def _value(
-        self,
-        graph: NeuronGraph,
-        vertex: int,
-        keys: dict[int, bytes],
-        values: dict[int, Tensor],
-    ) -> Tensor:
-        key = keys[vertex]
-        found = self._asked.get(key)
-        if found is None:
-            found = self._values.get(key)
-            if found is None:
-                found = self._computed(graph, vertex, keys, values)
-            self._asked[key] = found
-        return found
-
-    def _computed(
-        self,
-        graph: NeuronGraph,
-        vertex: int,
-        keys: dict[int, bytes],
-        values: dict[int, Tensor],
-    ) -> Tensor:
-        """A neuron's values ``[weights, n]``; sums run in an order that its key alone decides."""
-        sources = graph.sources[vertex]
-        inputs = [source for source in sources if source <= graph.bias]
-        hidden = sorted((source for source in sources if source > graph.bias), key=keys.__getitem__)
+    def _computed(self, activation: str, inputs: list[int], hidden: list[Tensor]) -> Tensor:
+        """A neuron's values ``[weights, n]``."""
         total = self._zero
         if inputs:
             total = self._columns[inputs].sum(0) + total
-        for place, source in enumerate(hidden):
-            read = values[source]
+        for place, read in enumerate(hidden):
             total = total + read if place == 0 else total.add_(read)
-        return ACTIVATIONS[graph.activation(vertex)](self._weights * total)
+        return ACTIVATIONS[activation](self._weights * total)
+
+
+def _digest(activation: str, inputs: list[int], hidden: list[bytes]) -> bytes:
+    """What says all that a neuron computes."""
+    text = f"{activation} {inputs} ".encode() + b"".join(hidden)
+    return hashlib.blake2b(text, digest_size=16).digest()
