@@ -4,6 +4,9 @@ from bayesnas.nn.graphs.darts_cells import cells
 from bayesnas.nn.graphs.graph import Graph
 from bayesnas.nn.graphs.module_file import load_net, save_net
 from bayesnas.nn.graphs.random_architectures import random_architecture
+from bayesnas.nn.grown.neuron_graph import NeuronGraph
+from bayesnas.nn.grown.neuron_net import NeuronNet
+from bayesnas.nn.grown.subnetwork_sum import SubnetworkSum
 from bayesnas.nn.hypernetworks.options import (
     LinearMap,
     LowRankMap,
@@ -21,8 +24,6 @@ from bayesnas.nn.modules.stochastic_layers import (
     is_linear_or_convolution,
 )
 from bayesnas.nn.modules.variational_parameters import VariationalParameters
-from bayesnas.nn.neurons.neuron_graph import NeuronGraph
-from bayesnas.nn.neurons.neuron_net import NeuronNet
 from bayesnas.nn.rebuilding.module_classes import register_module
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "SelectInputs",
     "StandardisedNet",
     "StochasticLayers",
+    "SubnetworkSum",
     "VariationalParameters",
     "cells",
     "convnet",

@@ -9,6 +9,7 @@ from bayesnas.inference.search.differentiable import (
     darts_cc,
     gumbel_darts,
 )
+from bayesnas.inference.search.growth.adanet.search import AdaNet, adanet
 from bayesnas.inference.search.growth.add_del.alternate import AddDel, add_del
 from bayesnas.inference.search.growth.add_del.elements import Elements
 from bayesnas.inference.search.growth.add_del.hidden_neurons import HiddenNeurons
@@ -30,6 +31,7 @@ __all__ = [
     "STRATEGIES",
     "STRUCTURE_LR",
     "TEMPERATURES",
+    "AdaNet",
     "AddDel",
     "AmortizedJudge",
     "Candidate",
@@ -58,6 +60,7 @@ __all__ = [
     "Table",
     "WeightAgnostic",
     "When",
+    "adanet",
     "add_del",
     "architecture",
     "classifier",

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from bayesnas.nn.neurons.activations import ACTIVATIONS
-from bayesnas.nn.neurons.neuron_graph import NeuronGraph
+from bayesnas.nn.grown.activations import ACTIVATIONS
+from bayesnas.nn.grown.neuron_graph import NeuronGraph
 
 
 class SharedWeights:

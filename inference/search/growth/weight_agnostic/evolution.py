@@ -12,7 +12,7 @@ import numpy.typing as npt
 from bayesnas.checks import fraction_in, non_negative, whole_number
 from bayesnas.inference.search.growth.weight_agnostic.operators import OPERATORS, mutate
 from bayesnas.inference.search.growth.weight_agnostic.ranking import order
-from bayesnas.nn.neurons.neuron_graph import NeuronGraph
+from bayesnas.nn.grown.neuron_graph import NeuronGraph
 
 Scores = npt.NDArray[np.float64]
 

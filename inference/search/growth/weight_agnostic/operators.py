@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 
 from numpy.random import Generator
 
-from bayesnas.nn.neurons.activations import ACTIVATIONS
-from bayesnas.nn.neurons.neuron_graph import Connection, NeuronGraph
+from bayesnas.nn.grown.activations import ACTIVATIONS
+from bayesnas.nn.grown.neuron_graph import Connection, NeuronGraph
 
 _TRIES = 32  # at a random pair, before all pairs are looked at
 

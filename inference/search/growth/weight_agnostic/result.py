@@ -27,8 +27,8 @@ from bayesnas.inference.search.growth.weight_agnostic.weight_posterior import (
     weight_posterior,
 )
 from bayesnas.likelihoods import make_likelihood
-from bayesnas.nn.neurons.neuron_graph import NeuronGraph
-from bayesnas.nn.neurons.neuron_net import NeuronNet
+from bayesnas.nn.grown.neuron_graph import NeuronGraph
+from bayesnas.nn.grown.neuron_net import NeuronNet
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -27,7 +27,7 @@ from bayesnas.inference.search.growth.weight_agnostic.evolution import (
 )
 from bayesnas.inference.search.growth.weight_agnostic.ranking import fronts
 from bayesnas.inference.search.growth.weight_agnostic.result import WeightAgnostic
-from bayesnas.nn.neurons.neuron_graph import NeuronGraph
+from bayesnas.nn.grown.neuron_graph import NeuronGraph
 from bayesnas.typed import typed
 
 WEIGHTS = (-2.0, -1.0, -0.5, 0.5, 1.0, 2.0)

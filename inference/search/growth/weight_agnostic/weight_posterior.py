@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.distributions import Distribution, Normal, Uniform
 
 from bayesnas.inference.search.growth.weight_agnostic.evaluation import SharedWeights
-from bayesnas.nn.neurons.neuron_graph import NeuronGraph
+from bayesnas.nn.grown.neuron_graph import NeuronGraph
 
 LOW, HIGH = -2.0, 2.0
 """Range of the random shared weight of the paper."""

@@ -224,7 +224,7 @@ def test_a_new_neuron_is_the_best_of_the_candidates(waves):
 
 def test_labels_are_classified(xy):
     x, y = xy
-    elements = HiddenNeurons((x, y), (x, y), candidates=1, steps=15)
+    elements = HiddenNeurons((x, y), (x, y), candidates=1, steps=30, lr=0.1)
     found = add_del(elements, most_iterations=1)
     assert found.error < found.steps[0]["error"]
     assert found.module(x).shape == (27, 3)

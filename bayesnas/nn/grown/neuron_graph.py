@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any, TypeGuard
 
 from bayesnas.checks import size, whole_number
-from bayesnas.nn.neurons.activations import activation_name
+from bayesnas.nn.grown.activations import activation_name
 
 Connection = tuple[int, int]
 
@@ -25,7 +25,7 @@ class NeuronGraph:
         inputs: d ≥ 1.
         outputs: k ≥ 1.
         activations: of the hidden neurons, one each, of
-            :data:`~bayesnas.nn.neurons.activations.ACTIVATIONS`.
+            :data:`~bayesnas.nn.grown.activations.ACTIVATIONS`.
         connections: pairs (source, target), in any order.
 
     Attributes:

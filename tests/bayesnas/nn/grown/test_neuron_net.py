@@ -10,7 +10,7 @@ import torch
 
 import bayesnas as bn
 from bayesnas.nn import NeuronNet
-from bayesnas.nn.neurons.activations import ACTIVATIONS
+from bayesnas.nn.grown.activations import ACTIVATIONS
 
 BY_NUMPY = {
     "linear": lambda x: x,

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from bayesnas.checks import finite
-from bayesnas.nn.neurons.activations import ACTIVATIONS
-from bayesnas.nn.neurons.neuron_graph import NeuronGraph
+from bayesnas.nn.grown.activations import ACTIVATIONS
+from bayesnas.nn.grown.neuron_graph import NeuronGraph
 from bayesnas.nn.rebuilding.module_classes import register_module
 
 

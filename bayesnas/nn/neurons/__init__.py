@@ -1,1 +1,0 @@
-"""Networks as graphs of single neurons, each with an activation of its own."""
