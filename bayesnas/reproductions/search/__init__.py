@@ -7,7 +7,13 @@ from __future__ import annotations
 
 from bayesnas.files import write_atomically
 from bayesnas.reproductions.base import Reproduced, Reproduction, Request, claim
-from bayesnas.reproductions.search import grid_and_random, table_of_strategies
+from bayesnas.reproductions.search import (
+    adanet,
+    add_del,
+    grid_and_random,
+    table_of_strategies,
+    weight_agnostic,
+)
 from bayesnas.reproductions.search.parts import PartRecord
 from bayesnas.reproductions.tables import as_csv, as_markdown
 
@@ -19,6 +25,9 @@ REFERENCE = (
 PARTS: dict[str, PartRecord] = {
     "grid-and-random": grid_and_random.PART,
     "strategies": table_of_strategies.PART,
+    "weight-agnostic": weight_agnostic.PART,
+    "add-del": add_del.PART,
+    "adanet": adanet.PART,
 }
 """In the order in which they are run."""
 
