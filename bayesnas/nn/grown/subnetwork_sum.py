@@ -82,7 +82,8 @@ class SubnetworkSum(nn.Module):
     def parts(self, x: Tensor) -> Tensor:
         """Outputs of every subnetwork, ``[subnetworks, n, k]``."""
         x = x.flatten(1)
-        found, units = [], []
+        found: list[Tensor] = []
+        units: list[list[Tensor]] = []
         for subnetwork in self.subnetworks:
             output, own = subnetwork(x, units)
             found.append(output)

@@ -39,13 +39,10 @@ def settings(request: Request) -> Mapping[str, Any]:
 
 def run(request: Request, given: Mapping[str, Any]) -> Part:
     """Search with every split, and compare with all features and with addition alone."""
-    features, comparisons = [], []
-    for seed in range(given["seeds"]):
-        request.say(f"AddDel of features, split {seed}")
-        features.append(_features(seed, given))
-    comparisons += _compare_features(features)
+    request.say(f"AddDel of features, {given['seeds']} splits")
+    features = [_features(seed, given) for seed in range(given["seeds"])]
     neurons = [_neurons(seed, given, request) for seed in range(given["seeds"])]
-    comparisons += _compare_neurons(neurons)
+    comparisons = [*_compare_features(features), *_compare_neurons(neurons)]
     files = {name: request.out / name for name in ("add-del.csv", "add-del.png")}
     steps = {
         (name, seed): each.history

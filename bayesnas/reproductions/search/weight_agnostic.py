@@ -72,7 +72,7 @@ PART = PartRecord(settings, run)
 
 def _connections_of_best_evidence(found: WeightAgnostic, train: bn.data.Split) -> int:
     table = found.evidence(train)
-    return int(table.connections[table.log_evidence.idxmax()])
+    return int(table.connections.iloc[int(table.log_evidence.argmax())])
 
 
 def _compare(
@@ -86,8 +86,8 @@ def _compare(
         "of the front's graph of the largest evidence": tuple(map(float, best_evidence)),
     }
     for name, counts in connections.items():
-        published = PUBLISHED_CONNECTIONS if name == "of the chosen graph" else None
-        yield Comparison({"connections": name}, "WANN: connections", published, counts)
+        known = PUBLISHED_CONNECTIONS if name == "of the chosen graph" else None
+        yield Comparison({"connections": name}, "WANN: connections", known, counts)
     neurons = tuple(float(len(each.graph.activations)) for each in found)
     yield Comparison({"neurons": "hidden, of the chosen graph"}, "WANN: neurons", None, neurons)
 

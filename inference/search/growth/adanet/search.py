@@ -68,7 +68,7 @@ def adanet(
     validation: Data | None = None,
     *,
     width: int = 16,
-    complexity_weight: float = 1e-2,
+    complexity_weight: float = 3e-3,
     weight_penalty: float = 1e-3,
     complexity: Callable[[int], float] = math.sqrt,
     most_rounds: int = 20,

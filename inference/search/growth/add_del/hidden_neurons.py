@@ -100,16 +100,17 @@ class HiddenNeurons:
 
     def size(self, model: nn.Sequential) -> int:
         """Number of neurons."""
-        return int(model[0].weight.shape[0])  # type: ignore[union-attr, arg-type]
+        return _layers(model)[0].weight.shape[0]
 
     def module(self, model: nn.Sequential) -> nn.Module:
         """The network; without neurons one with a neuron that nothing reads."""
         if self.size(model):
             return copy.deepcopy(model)
         found = _network(self._train.x.shape[1], 1, self._outputs)
+        last = _layers(found)[1]
         with torch.no_grad():
-            found[2].weight.zero_()  # type: ignore[operator, union-attr]
-            found[2].bias.copy_(model[2].bias)  # type: ignore[operator, union-attr]
+            last.weight.zero_()
+            last.bias.copy_(_layers(model)[1].bias)
         return found
 
     def config(self) -> dict[str, Any]:
@@ -128,18 +129,20 @@ class HiddenNeurons:
     def _loss(self, model: nn.Module, rows: Split) -> Tensor:
         output = model(rows.x)
         observed = self._likelihood.observed(rows.y, output)
-        return -self._likelihood(output).log_prob(observed).mean()
+        log_lik: Tensor = self._likelihood(output).log_prob(observed)
+        return -log_lik.mean()
 
     def _widened(self, model: nn.Sequential, place: int) -> nn.Sequential:
         """One more neuron, drawn anew for each width and candidate."""
         width = self.size(model)
         seed = self._seed + 1_000_003 * width + place
         new = _network(self._train.x.shape[1], width + 1, self._outputs, seed)
+        old, made = _layers(model), _layers(new)
         with torch.no_grad():
-            new[0].weight[:width] = model[0].weight
-            new[0].bias[:width] = model[0].bias
-            new[2].weight[:, :width] = model[2].weight
-            new[2].bias.copy_(model[2].bias)  # type: ignore[operator, union-attr]
+            made[0].weight[:width] = old[0].weight
+            made[0].bias[:width] = old[0].bias
+            made[1].weight[:, :width] = old[1].weight
+            made[1].bias.copy_(old[1].bias)
         return self._trained(new)
 
     def _trained(self, model: nn.Sequential) -> nn.Sequential:
@@ -172,22 +175,30 @@ def _network(inputs: int, width: int, outputs: int, seed: int = 0) -> nn.Sequent
     """A network at the random weights of a seed; the global random state is left as it was."""
     least = max(width, 1)
     with RandomStream(seed, torch.device("cpu")).active():
-        found = nn.Sequential(nn.Linear(inputs, least), nn.Tanh(), nn.Linear(least, outputs))
+        first, last = nn.Linear(inputs, least), nn.Linear(least, outputs)
     if not width:  # of which torch warns that there is nothing to initialise
-        first, _, last = found
         first.weight, first.bias = nn.Parameter(first.weight[:0]), nn.Parameter(first.bias[:0])
         last.weight = nn.Parameter(last.weight[:, :0])
-    return found
+    return nn.Sequential(first, nn.Tanh(), last)
+
+
+def _layers(model: nn.Sequential) -> tuple[nn.Linear, nn.Linear]:
+    first, _, last = model
+    assert isinstance(first, nn.Linear)
+    assert isinstance(last, nn.Linear)
+    return first, last
 
 
 def _narrowed(model: nn.Sequential, rest: Sequence[int]) -> nn.Sequential:
     """Some neurons, in their order."""
-    found = _network(model[0].in_features, len(rest), model[2].out_features)  # type: ignore[arg-type]
+    old = _layers(model)
+    found = _network(old[0].in_features, len(rest), old[1].out_features)
+    made = _layers(found)
     with torch.no_grad():
-        found[0].weight.copy_(model[0].weight[rest])  # type: ignore[operator, union-attr, index]
-        found[0].bias.copy_(model[0].bias[rest])  # type: ignore[operator, union-attr, index]
-        found[2].weight.copy_(model[2].weight[:, rest])  # type: ignore[operator, union-attr, index]
-        found[2].bias.copy_(model[2].bias)  # type: ignore[operator, union-attr]
+        made[0].weight.copy_(old[0].weight[rest])
+        made[0].bias.copy_(old[0].bias[rest])
+        made[1].weight.copy_(old[1].weight[:, rest])
+        made[1].bias.copy_(old[1].bias)
     return found
 
 

@@ -117,7 +117,8 @@ class LinearFeatures:
         norm, whole = beside.square().sum(0), self._x[:, left].square().sum(0)
         is_new = norm > _COLLINEAR * whole
         factor = torch.where(is_new, residual @ beside / torch.where(is_new, norm, 1.0), 0.0)
-        return (test_residual[:, None] - test_beside * factor).square().mean(0)
+        left_over: Tensor = test_residual[:, None] - test_beside * factor
+        return left_over.square().mean(0)
 
     @staticmethod
     def _solved(x: Tensor, y: Tensor) -> Tensor:

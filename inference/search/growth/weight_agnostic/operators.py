@@ -92,7 +92,7 @@ def mutate(graph: NeuronGraph, random: Generator, shares: Sequence[float]) -> Ne
         the new graph; the same one where nothing can be changed.
     """
     kinds = random.choice(len(OPERATORS), len(OPERATORS), replace=False, p=_all_possible(shares))
-    for kind in kinds:
+    for kind in map(int, kinds):
         found = OPERATORS[kind](graph, random)
         if found is not None:
             return found

@@ -27,7 +27,7 @@ def fronts(values: npt.ArrayLike) -> list[Indices]:
     [[0, 1], [2], [3]]
     """
     table = np.asarray(values, dtype=np.float64)
-    no_less = (table[:, None] >= table[None]).all(2)
+    no_less: Any = (table[:, None] >= table[None]).all(2)
     dominates = no_less & ~no_less.T
     above = dominates.sum(0)
     left = np.ones(len(table), dtype=bool)

@@ -18,7 +18,7 @@ LOW, HIGH = -2.0, 2.0
 
 _AT_ONCE = 16  # weights evaluated together
 _START = 64  # intervals at the start
-_MOST = 4096  # intervals
+_MOST = 1024  # intervals
 _WIDE = 8.0  # deviations of a normal prior that are integrated over
 
 
@@ -127,8 +127,8 @@ def _range_of(prior: Distribution | None) -> tuple[float, float, Distribution]:
     if prior is None:
         prior = Uniform(LOW, HIGH)
     if isinstance(prior, Uniform):
-        low, high = float(prior.low), float(prior.high)
-        return low, high, Uniform(*torch.tensor([low, high]).double(), validate_args=False)
+        start, end = prior.low.double(), prior.high.double()
+        return float(start), float(end), Uniform(start, end, validate_args=False)
     if isinstance(prior, Normal):
         loc, scale = torch.stack([prior.loc, prior.scale]).double()
         ends = loc - _WIDE * scale, loc + _WIDE * scale

@@ -115,7 +115,7 @@ def test_the_objective_is_that_of_the_network_and_no_weights_have_a_lower_one(fo
     with torch.no_grad():
         parts = found.module.parts(x)
         loss = float(nn.functional.cross_entropy(found.module(x), y))
-    penalties = 0.01 * torch.tensor(found.depths).double().sqrt() + 0.001
+    penalties = 0.003 * torch.tensor(found.depths).double().sqrt() + 0.001
     penalty = float((penalties * torch.tensor(found.mixture).abs()).sum())
     assert loss == pytest.approx(last.loss, abs=1e-5)
     assert penalty == pytest.approx(last.penalty, abs=1e-6)
