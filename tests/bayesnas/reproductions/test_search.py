@@ -103,8 +103,5 @@ def test_the_test_against_random_knows_better_from_equal():
     random = np.linspace(1.0, 2.0, 20)
     lower = random - np.linspace(0.1, 0.5, 20)
     assert table_of_strategies.p_value(lower, random) == pytest.approx(2**-20)
-    assert table_of_strategies.p_value(random - np.linspace(0.1, 0.5, 20), random) == pytest.approx(
-        2**-20
-    )
     assert table_of_strategies.p_value(random, random) == 1.0
     assert table_of_strategies.p_value(random + 0.5, random) > 0.99
