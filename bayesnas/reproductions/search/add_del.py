@@ -46,7 +46,7 @@ def run(request: Request, given: Mapping[str, Any]) -> Part:
     files = {name: request.out / name for name in ("add-del.csv", "add-del.png")}
     steps = {
         (name, seed): each.history
-        for name, several in (("features", [found for found, *_ in features]), ("neurons", neurons))
+        for name, several in (("features", [found for found, _ in features]), ("neurons", neurons))
         for seed, each in enumerate(several)
     }
     table = pd.concat(steps, names=["elements", "seed"]).reset_index([0, 1])
@@ -81,11 +81,11 @@ def diabetes(seed: int) -> tuple[Rows, Rows, Rows]:
     return tuple((x[rows], y[rows]) for rows in parts)  # type: ignore[return-value]
 
 
-Found = tuple[AddDel, dict[str, float], dict[str, int]]
+Found = tuple[AddDel, dict[str, dict[str, float]]]
 
 
 def _features(seed: int, given: Mapping[str, Any]) -> Found:
-    """The search, and test errors and sizes beside it."""
+    """The search, and sizes and errors of what it is compared with."""
     train, validation, test = diabetes(seed)
     elements = LinearFeatures(train, validation)
     add_rise, delete_rise = given["feature_rises"]
@@ -100,7 +100,15 @@ def _features(seed: int, given: Mapping[str, Any]) -> Found:
         "AddDel": found.module,
     }
     sizes = {"all": train[0].shape[1], "added alone": len(alone.features), "AddDel": found.size}
-    return found, {name: _error(module, test) for name, module in modules.items()}, sizes
+    columns = {
+        name: {
+            "features": float(sizes[name]),
+            "validation error": _error(module, validation),
+            "test error": _error(module, test),
+        }
+        for name, module in modules.items()
+    }
+    return found, columns
 
 
 @torch.no_grad()
@@ -133,11 +141,9 @@ def _neurons(seed: int, given: Mapping[str, Any], request: Request) -> AddDel:
 
 
 def _compare_features(found: Sequence[Found]) -> Iterator[Comparison]:
-    for name in found[0][1]:
-        for column, ours in (
-            ("features", tuple(float(sizes[name]) for *_, sizes in found)),
-            ("test error", tuple(errors[name] for _, errors, _ in found)),
-        ):
+    for name, columns in found[0][1].items():
+        for column in columns:
+            ours = tuple(each[name][column] for _, each in found)
             yield Comparison({"chosen": name, "": column}, "AddDel of features", None, ours)
 
 

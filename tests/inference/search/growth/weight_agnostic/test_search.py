@@ -236,5 +236,5 @@ def test_one_shared_weight_tells_digits_apart():
     data = bn.data.load("digits", validation=0.2)
     found = weight_agnostic(data.train, data.validation, generations=200, progress=False)
     table = found.table(data.train, data.test, epochs=50)
-    assert table.accuracy["tuned"] > 0.4 > table.accuracy["random"] > 0.1
-    assert table.accuracy["trained"] > table.accuracy["tuned"]
+    assert table.accuracy["trained"] > table.accuracy["tuned"] > table.accuracy["random"] > 0.15
+    assert table.accuracy["tuned"] > 0.3
