@@ -214,7 +214,7 @@ class _Growth:
         if not objective < self._objective - least:
             return False
         self.net, self._objective = net, objective
-        self.steps[place - 2]["accepted"] = True
+        self.steps[-len(found) + place]["accepted"] = True
         return True
 
     @torch.no_grad()

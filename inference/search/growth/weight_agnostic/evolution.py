@@ -19,7 +19,7 @@ Scores = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Evolution:
-    """Settings of an evolution, by default those of the paper for MNIST, a population a third.
+    """Settings of an evolution, by default those of the paper for MNIST with fewer graphs.
 
     Attributes:
         population: graphs a generation.
@@ -32,8 +32,8 @@ class Evolution:
         changes: shares of an inserted neuron, an added connection, a changed activation.
     """
 
-    population: int = 320
-    tournament: int = 16
+    population: int = 200
+    tournament: int = 10
     elite: float = 0.2
     culled: float = 0.2
     connected: float = 0.05

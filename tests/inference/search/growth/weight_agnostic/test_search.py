@@ -14,7 +14,9 @@ import torch
 import bayesnas as bn
 from bayesnas.inference.runtime.interrupt import InterruptedFitWarning
 from bayesnas.inference.search import WeightAgnostic, weight_agnostic
+from bayesnas.inference.search.growth.rows import flat_rows
 from bayesnas.inference.search.growth.weight_agnostic import search as module
+from bayesnas.inference.search.growth.weight_agnostic.evolution import Evolution
 
 SMALL = {"generations": 12, "population": 16, "tournament": 3, "connected": 0.3}
 
@@ -65,17 +67,15 @@ def test_the_front_is_one_and_its_performance_is_that_of_the_networks(sides):
             assert performance == pytest.approx(-nll, abs=1e-5)
 
 
-def test_validation_data_choose_from_the_front(sides):
-    x, y = sides[0][:40], 1 - sides[1][:40]
-    found = weight_agnostic(sides, (x, y), **SMALL)
-
-    @torch.no_grad()
-    def loss(graph):
-        nets = [bn.nn.NeuronNet.of(graph, weight) for weight in found.weights]
-        return sum(float(torch.nn.functional.cross_entropy(net(x), y)) for net in nets)
-
-    losses = [loss(graph) for graph in found.front]
-    assert loss(found.graph) == min(losses) < max(losses)
+@pytest.mark.parametrize("flipped", [False, True])
+def test_validation_data_choose_from_the_front(sides, flipped):
+    x = sides[0]
+    rows = flat_rows("data", (x, (x[:, 0] > 0).long()), "classification")
+    search = module._Search(rows, 2, (1.0, 2.0), Evolution(2, 1), {"seed": 0})
+    reads, is_empty = bn.nn.NeuronGraph(2, 2, [], [(0, 4)]), bn.nn.NeuronGraph(2, 2)
+    search._front = [(graph, np.zeros(2)) for graph in (is_empty, reads)]
+    held_out = flat_rows("validation", (x, rows.y ^ flipped), "classification")
+    assert search.result(held_out).graph == (is_empty if flipped else reads)
 
 
 def test_one_seed_one_result(sides, numbers_of):
