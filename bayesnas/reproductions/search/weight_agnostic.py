@@ -18,7 +18,7 @@ from bayesnas.reproductions.search.parts import Part, PartRecord
 PUBLISHED = {"random": 0.820, "ensemble": 0.916, "tuned": 0.919, "trained": 0.942}
 """Of MNIST at 16 x 16, 960 networks and 4,096 generations (Gaier, Ha 2019)."""
 PUBLISHED_CONNECTIONS = 1849.0
-GENERATIONS, POPULATION, SEEDS = 800, 200, 3
+GENERATIONS, POPULATION, SEEDS = 1600, 200, 3
 _FIRST_SEED = 1
 
 
