@@ -21,7 +21,7 @@ export likelihoods
 nn.modules nn.lazy nn.functional_call
 nn.rebuilding pruning
 nn.user_networks
-nn.hypernetworks nn.graphs
+nn.hypernetworks nn.graphs nn.grown
 nn
 distributions data coding
 complexity plots

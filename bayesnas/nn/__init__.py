@@ -4,6 +4,9 @@ from bayesnas.nn.graphs.darts_cells import cells
 from bayesnas.nn.graphs.graph import Graph
 from bayesnas.nn.graphs.module_file import load_net, save_net
 from bayesnas.nn.graphs.random_architectures import random_architecture
+from bayesnas.nn.grown.neuron_graph import NeuronGraph
+from bayesnas.nn.grown.neuron_net import NeuronNet
+from bayesnas.nn.grown.subnetwork_sum import SubnetworkSum
 from bayesnas.nn.hypernetworks.options import (
     LinearMap,
     LowRankMap,
@@ -30,10 +33,13 @@ __all__ = [
     "LinearMap",
     "LowRankMap",
     "MonotoneMap",
+    "NeuronGraph",
+    "NeuronNet",
     "PiecewiseMap",
     "SelectInputs",
     "StandardisedNet",
     "StochasticLayers",
+    "SubnetworkSum",
     "VariationalParameters",
     "cells",
     "convnet",

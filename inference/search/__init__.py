@@ -9,6 +9,13 @@ from bayesnas.inference.search.differentiable import (
     darts_cc,
     gumbel_darts,
 )
+from bayesnas.inference.search.growth.adanet.search import AdaNet, adanet
+from bayesnas.inference.search.growth.add_del.alternate import AddDel, add_del
+from bayesnas.inference.search.growth.add_del.elements import Elements
+from bayesnas.inference.search.growth.add_del.hidden_neurons import HiddenNeurons
+from bayesnas.inference.search.growth.add_del.linear_features import LinearFeatures
+from bayesnas.inference.search.growth.weight_agnostic.result import WeightAgnostic
+from bayesnas.inference.search.growth.weight_agnostic.search import weight_agnostic
 from bayesnas.inference.search.judges.fits import AmortizedJudge, FitJudge
 from bayesnas.inference.search.judges.supernet import Supernet, SupernetJudge
 from bayesnas.inference.search.judges.table import Table
@@ -24,13 +31,18 @@ __all__ = [
     "STRATEGIES",
     "STRUCTURE_LR",
     "TEMPERATURES",
+    "AdaNet",
+    "AddDel",
     "AmortizedJudge",
     "Candidate",
     "Categorical",
     "ClippedSGD",
+    "Elements",
     "FitJudge",
+    "HiddenNeurons",
     "Integer",
     "InterruptedSearchWarning",
+    "LinearFeatures",
     "LogReal",
     "Real",
     "SearchResult",
@@ -43,11 +55,15 @@ __all__ = [
     "Supernet",
     "SupernetJudge",
     "Table",
+    "WeightAgnostic",
     "When",
+    "adanet",
+    "add_del",
     "architecture",
     "classifier",
     "darts",
     "darts_cc",
     "gumbel_darts",
     "search",
+    "weight_agnostic",
 ]

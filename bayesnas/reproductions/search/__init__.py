@@ -7,7 +7,14 @@ from __future__ import annotations
 
 from bayesnas.files import write_atomically
 from bayesnas.reproductions.base import Reproduced, Reproduction, Request, claim
-from bayesnas.reproductions.search import grid_and_random, schema_counts, table_of_strategies
+from bayesnas.reproductions.search import (
+    adanet,
+    add_del,
+    grid_and_random,
+    schema_counts,
+    table_of_strategies,
+    weight_agnostic,
+)
 from bayesnas.reproductions.search.parts import PartRecord
 from bayesnas.reproductions.tables import as_csv, as_markdown
 
@@ -20,6 +27,9 @@ PARTS: dict[str, PartRecord] = {
     "grid-and-random": grid_and_random.PART,
     "schemata": schema_counts.PART,
     "strategies": table_of_strategies.PART,
+    "weight-agnostic": weight_agnostic.PART,
+    "add-del": add_del.PART,
+    "adanet": adanet.PART,
 }
 """In the order in which they are run."""
 

@@ -1,1 +1,1 @@
-"""Searches that grow one structure step by step."""
+"""Structures that grow: weight-agnostic networks, AddDel, AdaNet."""

@@ -1,0 +1,1 @@
+"""Networks that searches grow: graphs of single neurons, sums of subnetworks."""

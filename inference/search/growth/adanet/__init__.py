@@ -1,0 +1,1 @@
+"""AdaNet: subnetworks join a weighted sum as long as its regularised loss falls."""

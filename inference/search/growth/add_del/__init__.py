@@ -1,0 +1,1 @@
+"""AddDel: elements come while the error falls, and go while it does not rise."""

@@ -1,0 +1,1 @@
+"""Weight-agnostic networks: structures that are good whatever value their weights share."""
