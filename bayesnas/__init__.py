@@ -20,7 +20,7 @@ if not _Path(__path__[0], "models").is_dir():
 if TYPE_CHECKING:
     from bayesnas import coding, data, distributions, inference, likelihoods, models, nn
     from bayesnas.coding import decode, encode
-    from bayesnas.distributions import LogUniform
+    from bayesnas.distributions import LogUniform, Uniform
     from bayesnas.inference import (
         Bilevel,
         GeneralisedObjective,
@@ -40,6 +40,7 @@ __all__ = [
     "GeneralisedObjective",
     "LogUniform",
     "Posterior",
+    "Uniform",
     "__version__",
     "coding",
     "compare",
@@ -60,7 +61,7 @@ __all__ = [
 
 _MODULES = ("coding", "data", "distributions", "inference", "likelihoods", "models", "nn")
 _HOMES = {
-    "LogUniform": "bayesnas.distributions",
+    **dict.fromkeys(("LogUniform", "Uniform"), "bayesnas.distributions"),
     **dict.fromkeys(("decode", "encode"), "bayesnas.coding"),
 }
 

@@ -11,13 +11,13 @@ import torch
 from torch import Tensor, nn
 
 import bayesnas as bn
-from bayesnas.inference.config.kl_weight_range import KLWeightRange, make_amortization
+from bayesnas.inference.config.amortization import Amortization, make_amortization
 from bayesnas.inference.config.settings import FitSettings, StepKLWeight, make_settings
 from bayesnas.inference.elbo.bound import bound_terms
 from bayesnas.inference.runtime.pyro_context import pyro_session
 from bayesnas.inference.runtime.random_state import RandomStream
 from bayesnas.inference.steps.step import Step
-from bayesnas.nn.hypernetworks.kl_range import LogInterval
+from bayesnas.nn.hypernetworks.intervals import LogInterval
 from bayesnas.nn.hypernetworks.options import make_map
 
 SPAN = LogInterval(0.1, 100.0)
@@ -66,9 +66,9 @@ def lambda_(value: float) -> StepKLWeight:
 @pytest.mark.parametrize("window", [60, 240])
 def test_every_stretch_of_steps_covers_the_range_evenly(window: int) -> None:
     """The largest gap in log λ is far below that of independent draws, and the ends are hit."""
-    amortization = KLWeightRange(SPAN, make_map("linear"))
+    amortization = Amortization(SPAN, make_map("linear"))
     for first in (0, 1000, 12_345):
-        places = [SPAN.normalised(amortization.draw(s, 3)) for s in range(first, first + window)]
+        places = [SPAN.normalised(amortization.draw(s, 3)[0]) for s in range(first, first + window)]
         assert min(places) == 0.0
         assert max(places) == 1.0
         assert np.diff(sorted(places)).max() < 3.5 / window
@@ -79,8 +79,8 @@ def test_every_stretch_of_steps_covers_the_range_evenly(window: int) -> None:
 
 
 def test_draws_depend_on_the_seed_alone() -> None:
-    amortization = KLWeightRange(SPAN, make_map("linear"))
-    walks = [[amortization.draw(step, seed) for step in range(5)] for seed in (0, 0, 1)]
+    amortization = Amortization(SPAN, make_map("linear"))
+    walks = [[amortization.draw(step, seed)[0] for step in range(5)] for seed in (0, 0, 1)]
     assert walks[0] == walks[1]
     inside = [{value for value in walk if SPAN.low < value < SPAN.high} for walk in walks]
     assert not inside[0] & inside[2]
