@@ -174,6 +174,8 @@ def make_amortization(
         return None
     span = _interval(KL_WEIGHT, kl_weight)
     assert isinstance(span, LogInterval)
+    if metaparameters is not None and not isinstance(metaparameters, Mapping):
+        raise TypeError(f"metaparameters must be a mapping from names, got {metaparameters!r}")
     if unknown := sorted(set(metaparameters or ()) - set(known)):
         raise ValueError(
             f"metaparameters must be of those that the model has, {list(known)}, got {unknown}"
