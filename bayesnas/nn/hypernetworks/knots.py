@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from bayesnas.checks import is_number, is_whole, positive
+from bayesnas.checks import finite, is_number, is_whole
 from bayesnas.nn.hypernetworks.intervals import Interval
 
 Knots = int | tuple[float, ...]
@@ -62,7 +62,7 @@ def _checked(knots: object) -> Knots:
     if is_whole(knots) and 2 <= knots <= _MOST_KNOTS:
         return int(knots)
     if isinstance(knots, Sequence) and not isinstance(knots, str):
-        found = tuple(positive("knots", knot) for knot in knots)
+        found = tuple(finite("knots", knot) for knot in knots)
         if len(found) >= 2:
             return found
     if is_whole(knots) and knots > _MOST_KNOTS:

@@ -42,6 +42,10 @@ KINDS = {
 }
 
 
+def lines_of_two(initial: Tensor) -> nn.Module:
+    return nn.Linear(2, len(initial), dtype=initial.dtype)
+
+
 def settings_of(amortize: object, **options: object) -> FitSettings:
     kl_weight = 1.0 if amortize is None else bn.LogUniform(SPAN.low, SPAN.high)
     chosen: dict[str, object] = {
@@ -86,6 +90,18 @@ def test_draws_depend_on_the_seed_alone() -> None:
     assert not inside[0] & inside[2]
 
 
+@pytest.mark.parametrize("axes", [2, 3])
+def test_steps_cover_a_box_evenly(axes) -> None:
+    """Every half, quarter, eighth of it is as often seen as any other, in any stretch of steps."""
+    others = tuple(LogInterval(1.0, 2.0, name) for name in ("a", "b")[: axes - 1])
+    amortization = Amortization(SPAN, make_map("linear"), others)
+    for first in (0, 10_000):
+        walk = [amortization.normalised(*amortization.draw(first + s, 3)) for s in range(512)]
+        upper = np.array(walk) > 0.5
+        cells = np.bincount(upper @ 2 ** np.arange(axes), minlength=2**axes) / 512
+        assert np.abs(cells - 0.5**axes).max() < 0.02  # of independent draws the deviation is .019
+
+
 def test_the_range_is_the_one_that_was_written() -> None:
     """Single precision turns 0.1 into 0.10000000149; the range does not."""
     for uniform in (
@@ -122,6 +138,38 @@ def test_gradients_of_the_bound_match_finite_differences(net, xy, kind, kl_weigh
     for leaf, gradient, moves in zip(use.leaves, use.gradients, use.moves, strict=True):
         assert moves or not gradient.any()
         for index in torch.randint(len(leaf), (12,), generator=generator).tolist():
+            before = leaf.data[index].item()
+            leaf.data[index] = before + 1e-6
+            above = loss()
+            leaf.data[index] = before - 1e-6
+            slope = (above - loss()) / 2e-6
+            leaf.data[index] = before
+            assert float(gradient[index]) == pytest.approx(slope, rel=1e-4, abs=1e-7)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_gradients_over_a_box_match_finite_differences(net, xy, kind) -> None:
+    """By numbers of every leaf, in double precision, at a λ and a prior scale between knots."""
+    model = copy.deepcopy(net).double()
+    x, y = xy[0].double(), xy[1]
+    ranges = {"prior_scale": bn.LogUniform(0.1, 3.0)}
+    amortize = lines_of_two if kind == "own" else KINDS[kind]
+    settings = settings_of(amortize, metaparameters=ranges, known=("prior_scale",))
+    step, at = small_step(model, settings), {"prior_scale": 0.7}
+    generator = torch.Generator().manual_seed(0)
+    for leaf in step.trained.leaves:
+        leaf.data += 0.05 * torch.randn(leaf.shape, generator=generator, dtype=torch.float64)
+    use = step.trained.use(2.0, at)
+
+    def loss() -> float:
+        step.eager.write(2.0, at)
+        with torch.no_grad(), pyro_session(RandomStream(7, x.device)):
+            return -float(bound_terms(model, x, y).bound(2.0)) / 27
+
+    with pyro_session(RandomStream(7, x.device)):
+        step.eager(x, y, StepKLWeight(2.0, 2.0, at), use)
+    for leaf, gradient in zip(use.leaves, use.gradients, strict=True):
+        for index in torch.randint(len(leaf), (6,), generator=generator).tolist():
             before = leaf.data[index].item()
             leaf.data[index] = before + 1e-6
             above = loss()

@@ -92,6 +92,7 @@ def test_a_function_must_make_a_module() -> None:
         bn.nn.LinearMap(),
         bn.nn.PiecewiseMap(),
         bn.nn.PiecewiseMap(knots=(0.1, 1, 100)),
+        bn.nn.PiecewiseMap(knots={"kl_weight": (0.1, 1, 100)}),
         bn.nn.LowRankMap(3, 7),
         bn.nn.MonotoneMap((0.0, 1.0, 2.5, 0.0, 3.0, 1e6)),
         bn.nn.MonotoneMap((0.0, 1.0, 2.5, 0.0, 3.0, 1e6), knots=(0.1, 3, 100)),
