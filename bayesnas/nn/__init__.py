@@ -4,12 +4,8 @@ from bayesnas.nn.graphs.darts_cells import cells
 from bayesnas.nn.graphs.graph import Graph
 from bayesnas.nn.graphs.module_file import load_net, save_net
 from bayesnas.nn.graphs.random_architectures import random_architecture
-from bayesnas.nn.hypernetworks.options import (
-    LinearMap,
-    LowRankMap,
-    MonotoneMap,
-    PiecewiseMap,
-)
+from bayesnas.nn.hypernetworks.monotone import MonotoneMap
+from bayesnas.nn.hypernetworks.options import LinearMap, LowRankMap, PiecewiseMap
 from bayesnas.nn.lazy.gaussian_tensor import GaussianTensor
 from bayesnas.nn.modules.gaussian_noise import GaussianNoise
 from bayesnas.nn.modules.mlp import convnet, mlp

@@ -26,7 +26,7 @@ from bayesnas.models.architecture.option_checks import (
 )
 from bayesnas.models.architecture.readings import StructureReadings
 from bayesnas.models.networks.base import observe
-from bayesnas.models.networks.gaussian import PriorScale
+from bayesnas.models.networks.prior_scale import PriorScale
 from bayesnas.nn.graphs.edge_groups import EdgeGroup, Gamma, by_edge, edge_groups, owner_of
 from bayesnas.nn.graphs.graph import Graph
 from bayesnas.nn.graphs.net_spec import build_net, describe_net

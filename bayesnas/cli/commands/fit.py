@@ -29,7 +29,7 @@ from bayesnas.nn import PiecewiseMap
 from bayesnas.report.findings import judged_part, parts_of, steps_taken
 from bayesnas.report.frontier_findings import kl_weight_grid, measure_frontier, rows_of
 
-_RANGES = {"log": bn.LogUniform, "linear": bn.Uniform}
+_RANGES: dict[str, Any] = {"log": bn.LogUniform, "linear": bn.Uniform}
 _SETTINGS = (
     "kl_weight",
     "kl_warmup",
