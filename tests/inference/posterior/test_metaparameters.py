@@ -174,6 +174,7 @@ def test_save_and_load_round_trip(post, tmp_path) -> None:
 # Fitting ----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow_except("False")
 @pytest.mark.parametrize("compile", [False, "trace"])
 def test_a_resumed_fit_is_the_unbroken_one(data, tmp_path, compile) -> None:
     net = bn.models.GaussianNet(bn.nn.mlp([4, 6, 3]))
