@@ -20,7 +20,7 @@ if not _Path(__path__[0], "models").is_dir():
 if TYPE_CHECKING:
     from bayesnas import coding, data, distributions, inference, likelihoods, models, nn
     from bayesnas.coding import decode, encode
-    from bayesnas.distributions import LogUniform
+    from bayesnas.distributions import LogUniform, Uniform
     from bayesnas.export.pyro_svi import from_pyro_svi
     from bayesnas.inference import (
         Bilevel,
@@ -44,6 +44,7 @@ __all__ = [
     "GeneralisedObjective",
     "LogUniform",
     "Posterior",
+    "Uniform",
     "__version__",
     "code",
     "coding",
@@ -68,8 +69,8 @@ __all__ = [
 
 _MODULES = ("coding", "data", "distributions", "inference", "likelihoods", "models", "nn")
 _HOMES = {
-    "LogUniform": "bayesnas.distributions",
     "from_pyro_svi": "bayesnas.export.pyro_svi",
+    **dict.fromkeys(("LogUniform", "Uniform"), "bayesnas.distributions"),
     **dict.fromkeys(("decode", "encode"), "bayesnas.coding"),
     "search": "bayesnas.inference.search",
 }

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Unpack, overload
 
 import torch
 
-from bayesnas.distributions import LogUniform
+from bayesnas.distributions import LogUniform, Uniform
 from bayesnas.inference.bilevel.generalised_objective import GeneralisedObjective
 from bayesnas.inference.bilevel.options import Bilevel
 from bayesnas.inference.config.example_weights import ClassWeight
@@ -58,6 +58,7 @@ def fit(
         "class_weight",
         "on_step",
         "kl_weight",
+        "metaparameters",
         "schedule",
         "optimizer",
         "device",
@@ -73,6 +74,7 @@ def fit(
     kl_weight: float | Sequence[float] | LogUniform = 1.0,
     kl_warmup: float | None = None,
     amortize: Amortize | None = None,
+    metaparameters: Mapping[str, LogUniform | Uniform] | None = None,
     epochs: int | None = None,
     steps: int | None = None,
     batch_size: int | None = None,
@@ -124,6 +126,10 @@ def fit(
             function that makes an ``nn.Module`` from the initial parameters, one vector ``[P]``:
             called with t in [0, 1], the normalised log λ as a tensor ``[1]``, it gives them at that
             λ.
+        metaparameters: ranges of numbers of the model besides λ, of which the parameters are to be
+            functions too, by name (``model.metaparameters()`` lists them):
+            ``{"prior_scale": bayesnas.LogUniform(0.1, 3)}``, or ``bayesnas.Uniform(low, high)``.
+            Needs a range of λ; then t of ``amortize`` has a number for each.
         epochs: passes over the sample; or
         steps: optimiser steps; without either, as many as the model finds enough: 30 passes and
             3,000 steps at least, for most.
@@ -199,6 +205,7 @@ def fit(
         kl_weight=kl_weight,
         kl_warmup=kl_warmup,
         amortize=amortize,
+        metaparameters=metaparameters,
         epochs=epochs,
         steps=steps,
         batch_size=batch_size,

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from bayesnas.data.inputs import AnyInputs
 from bayesnas.data.row_weights import RowWeights
 from bayesnas.models.fit_defaults import FitDefaults
+from bayesnas.models.metaparameters import Metaparameters
 from bayesnas.models.prunable_weights import PrunableWeights
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def stands_for_examples(site: Mapping[str, Any]) -> bool:
     return in_plate or is_data
 
 
-class BayesianModel(PrunableWeights):
+class BayesianModel(Metaparameters, PrunableWeights):
     """A joint density p(y, w, Γ | x) and a guide q(w, Γ), both plain Pyro functions.
 
     A subclass defines :meth:`model` and :meth:`guide`, which sample the same latent sites, and

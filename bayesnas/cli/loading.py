@@ -9,7 +9,7 @@ from bayesnas.checks import draw_count, whole_number
 from bayesnas.cli.arguments.shared import data_options_given
 from bayesnas.cli.output import note
 from bayesnas.data import DataSet
-from bayesnas.inference import Posterior, Posteriors
+from bayesnas.inference import AmortizedPosterior, Posterior, Posteriors
 from bayesnas.inference.posterior.kl_path import KLWeightPath
 from bayesnas.models.autoencoders.base import Autoencoder
 
@@ -55,7 +55,7 @@ def open_fitted(args: argparse.Namespace) -> tuple[Posterior | KLWeightPath, Dat
     if isinstance(post.model, Autoencoder):
         data = data.reconstructing()
     _check_fingerprint(args, post, data)
-    return post, data
+    return _held(post, args), data
 
 
 def at_kl_weight(post: Posterior | KLWeightPath, args: argparse.Namespace) -> Posterior:
@@ -65,7 +65,7 @@ def at_kl_weight(post: Posterior | KLWeightPath, args: argparse.Namespace) -> Po
         ValueError: the run was fitted over a range of KL weights and the option is none of them,
             or it was fitted at one and the option is another.
     """
-    kl_weight, folder = args.kl_weight, args.run_folder
+    kl_weight, folder, post = args.kl_weight, args.run_folder, _held(post, args)
     if isinstance(post, KLWeightPath):
         if kl_weight is None:
             which = "at each of" if isinstance(post, Posteriors) else "over the range"
@@ -78,6 +78,31 @@ def at_kl_weight(post: Posterior | KLWeightPath, args: argparse.Namespace) -> Po
         raise ValueError(
             f"kl_weight must be {post.kl_weight:g}, or left out: the run in {folder} was fitted "
             f"at that alone, got {kl_weight:g}"
+        )
+    return post
+
+
+def _held(post: Posterior | KLWeightPath, args: argparse.Namespace) -> Posterior | KLWeightPath:
+    """A run along λ, at the ``--metaparameters`` besides it.
+
+    Raises:
+        ValueError: the run was fitted over others than are given.
+    """
+    given = dict(args.metaparameters)
+    amortization = post.settings.amortization
+    axes = () if amortization is None else amortization.others
+    if missing := [axis for axis in axes if axis.name not in given]:
+        ranges = ", ".join(f"{a.name} in {a.low:g}:{a.high:g}" for a in missing)
+        raise ValueError(
+            f"metaparameters must be given, --metaparameters {missing[0].name}=VALUE: the run in "
+            f"{args.run_folder} was fitted over {ranges}"
+        )
+    if isinstance(post, AmortizedPosterior):
+        return post.given(**given)
+    if given:
+        raise ValueError(
+            f"metaparameters has no place here: the run in {args.run_folder} was fitted at or over "
+            f"KL weights alone, got {', '.join(given)}"
         )
     return post
 

@@ -1,5 +1,7 @@
 """Distributions that Pyro lacks, with their KL divergences registered with torch."""
 
+from pyro.distributions import Uniform
+
 import bayesnas.distributions.gaussian_divergence
 import bayesnas.distributions.scales.log_normal  # noqa: F401  # both register KL divergences
 from bayesnas.distributions.indian_buffet.cascading import CascadingIndianBuffet, LayeredGraph
@@ -49,6 +51,7 @@ __all__ = [
     "StraightThroughBernoulli",
     "StraightThroughOneHot",
     "TruncatedLogNormal",
+    "Uniform",
     "constant_temperature",
     "exponential_temperature",
     "left_ordered",

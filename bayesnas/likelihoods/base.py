@@ -50,6 +50,14 @@ class Likelihood(nn.Module):
         target = self.target(y)
         return target.to(output.dtype) if target.is_floating_point() else target
 
+    def metaparameters(self) -> tuple[str, ...]:
+        """Names of its fixed numbers that a fit may be over."""
+        return ()
+
+    def set_metaparameter(self, name: str, value: float) -> None:
+        """Give one of :meth:`metaparameters` another value, in place."""
+        raise ValueError(f"{type(self).__name__} has no metaparameter {name!r}")
+
     def in_units(self, mean: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
         """Factor and shift that turn outputs for y into those for the targets mean + scale · y.
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import pyro.distributions as dist
 import torch
 from torch import Tensor
 
+from bayesnas.checks import positive
 from bayesnas.likelihoods.base import (
     Likelihood,
     check_same_shape,
@@ -43,6 +46,15 @@ class Gaussian(Likelihood):
     def _apply(self, fn: object, recurse: bool = True) -> Gaussian:
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         return exactly(self, "log_noise_scale", self.fixed_scale)
+
+    def metaparameters(self) -> tuple[str, ...]:
+        """``noise_scale``, where it is fixed."""
+        return () if self.fixed_scale is None else ("noise_scale",)
+
+    def set_metaparameter(self, name: str, value: float) -> None:
+        """Fix the noise at another scale."""
+        self.fixed_scale = positive("noise_scale", value)
+        self.log_noise_scale.fill_(math.log(value))
 
     @property
     def noise_scale(self) -> Tensor:

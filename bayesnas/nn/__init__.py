@@ -7,12 +7,8 @@ from bayesnas.nn.graphs.random_architectures import random_architecture
 from bayesnas.nn.grown.neuron_graph import NeuronGraph
 from bayesnas.nn.grown.neuron_net import NeuronNet
 from bayesnas.nn.grown.subnetwork_sum import SubnetworkSum
-from bayesnas.nn.hypernetworks.options import (
-    LinearMap,
-    LowRankMap,
-    MonotoneMap,
-    PiecewiseMap,
-)
+from bayesnas.nn.hypernetworks.monotone import MonotoneMap
+from bayesnas.nn.hypernetworks.options import LinearMap, LowRankMap, PiecewiseMap
 from bayesnas.nn.lazy.gaussian_tensor import GaussianTensor
 from bayesnas.nn.modules.gaussian_noise import GaussianNoise
 from bayesnas.nn.modules.mlp import convnet, mlp

@@ -10,7 +10,7 @@ from bayesnas.data import DataSet, Split
 from bayesnas.inference import Posterior
 from bayesnas.inference.evaluation.frontier import SUPERFLUOUS_DENSITY, frontier
 from bayesnas.inference.posterior.kl_path import KLWeightPath
-from bayesnas.nn.hypernetworks.kl_range import LogInterval
+from bayesnas.nn.hypernetworks.intervals import LogInterval
 from bayesnas.report.findings import judged_part
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def log_grid(span: LogInterval, count: int | None = None) -> list[float]:
         while span.low * 10 ** (decades + 1) <= span.high * (1 + 1e-9):
             decades += 1
         count = min(max(decades + 1, 3), 7)
-    points = (span.kl_weight(index / (count - 1)) for index in range(count))
+    points = (span.value(index / (count - 1)) for index in range(count))
     # 1, not 0.9999999999999998; the ends are exact.
     return [float(f"{kl_weight:.12g}") for kl_weight in points]
 

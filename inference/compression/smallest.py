@@ -98,7 +98,7 @@ def _along(
     elif kl_weights is None:
         span = post.settings.amortization
         assert span is not None
-        kl_weights = [span.span.kl_weight(index / (_GRID - 1)) for index in range(_GRID)]
+        kl_weights = [span.span.value(index / (_GRID - 1)) for index in range(_GRID)]
     yield from map(post.at, kl_weights)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -17,7 +17,12 @@ from bayesnas.checks import (
     size,
     whole_number,
 )
-from bayesnas.inference.config.kl_weight_range import KLWeightRange, make_amortization
+from bayesnas.inference.config.amortization import (
+    NONE,
+    Amortization,
+    Values,
+    make_amortization,
+)
 from bayesnas.inference.config.schedules import Schedule, learning_rate_factor
 from bayesnas.memory import available_memory
 from bayesnas.nn.hypernetworks.options import Amortize
@@ -33,10 +38,18 @@ class StepKLWeight:
     Attributes:
         bound: λ in the bound; smaller than ``target`` while the KL weight warms up.
         target: λ that the parameters belong to.
+        metaparameters: those besides λ that they belong to.
     """
 
     bound: float
     target: float
+    metaparameters: Values = field(default_factory=dict)
+
+    @property
+    def text(self) -> str:
+        """What the parameters belong to, by name, for messages."""
+        values = {"kl_weight": self.target, **self.metaparameters}
+        return ", ".join(f"{name}={value:g}" for name, value in values.items())
 
 
 @dataclass(frozen=True)
@@ -46,7 +59,8 @@ class FitSettings:
     Attributes:
         kl_weight: λ of the bound E_q log p − λ KL; None for a range or several of them.
         kl_warmup: fraction of the steps over which λ rises linearly from 0.
-        amortization: range of λ and map to the parameters; None for a fit at one λ.
+        amortization: range of λ, and of other metaparameters, and map to the parameters; None for
+            a fit at one λ.
         steps: optimiser steps of one chain.
         batch_size: examples in a batch.
         lr: learning rate at the start.
@@ -66,7 +80,7 @@ class FitSettings:
 
     kl_weight: float | None
     kl_warmup: float
-    amortization: KLWeightRange | None
+    amortization: Amortization | None
     steps: int
     batch_size: int
     lr: float
@@ -106,29 +120,32 @@ class FitSettings:
 
     def kl_weight_at(self, step: int) -> StepKLWeight:
         """KL weight of a step, counted from 0."""
-        target = self.kl_weight
+        target, others = self.kl_weight, NONE
         if target is None:
             assert self.amortization is not None
-            target = self.amortization.draw(step, self.seed)
+            target, others = self.amortization.draw(step, self.seed)
         warming = self.warm_up_steps
-        return StepKLWeight(target * (min(step / warming, 1.0) if warming else 1.0), target)
+        return StepKLWeight(target * (min(step / warming, 1.0) if warming else 1.0), target, others)
 
     @property
-    def another_kl_weight(self) -> float:
+    def another_kl_weight(self) -> StepKLWeight:
         """A λ that is not that of the first step, to compare two ways of taking a step at."""
         if self.kl_weight is None:
             assert self.amortization is not None
-            return self.amortization.span.kl_weight(0.37)
-        return 1.5 * self.kl_weight + 0.25
+            kl_weight, others = self.amortization.all_at(0.37)
+            return StepKLWeight(kl_weight, kl_weight, others)
+        kl_weight = 1.5 * self.kl_weight + 0.25
+        return StepKLWeight(kl_weight, kl_weight)
 
     def kl_weight_text(self) -> str:
-        """λ, or the range of it, for captions."""
+        """λ, or the range of it, and those of other metaparameters, for captions."""
         if self.kl_weights is not None:
             return ", ".join(f"{kl_weight:g}" for kl_weight in self.kl_weights)
         if self.amortization is None:
             return f"{self.kl_weight:g}"
-        span = self.amortization.span
-        return f"{span.low:g}…{span.high:g}"
+        span, *others = (f"{axis.low:g}…{axis.high:g}" for axis in self.amortization.axes)
+        named = zip(self.amortization.others, others, strict=True)
+        return ", ".join([span, *(f"{axis.name}={text}" for axis, text in named)])
 
     def to_dict(self) -> dict[str, Any]:
         """All settings, as JSON values."""
@@ -140,7 +157,7 @@ class FitSettings:
     def from_dict(cls, values: Mapping[str, Any], amortize: Amortize | None = None) -> Self:
         """Rebuild from what :meth:`to_dict` gave; ``amortize`` is a map that JSON can't hold."""
         held = values["amortization"]
-        found = None if held is None else KLWeightRange.from_dict(held, amortize)
+        found = None if held is None else Amortization.from_dict(held, amortize)
         several = None if values.get("kl_weights") is None else tuple(values["kl_weights"])
         return cls(**{**values, "amortization": found, "kl_weights": several})
 
@@ -163,16 +180,18 @@ def make_settings(
     compile: str | bool,
     precision: str = "float32",
     batched: Batched = False,
+    metaparameters: Mapping[str, object] | None = None,
+    known: Sequence[str] = (),
 ) -> FitSettings:
     """Check the arguments of a fit; every error names its argument. The optimiser is open yet.
 
     ``batched`` is no setting of the run: it changes numbers by rounding alone, and a checkpoint
-    says which chains were together.
+    says which chains were together. ``known`` are the metaparameters that the model has.
 
     Raises:
         ValueError: for a value out of range, or both or neither of ``epochs`` and ``steps``.
     """
-    amortization = make_amortization(kl_weight, amortize)
+    amortization = make_amortization(kl_weight, amortize, metaparameters, known)
     several = _several(kl_weight) if isinstance(kl_weight, (list, tuple)) else None
     if amortization is None and several is None:
         check_kl_weight(kl_weight)

@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bayesnas.inference.config.kl_weight_range import KLWeightRange
+from bayesnas.inference.config.amortization import NONE, Amortization, Values
 from bayesnas.inference.optim.flat_parameters import FlatParameters, flatten_parameters
 from bayesnas.nn.hypernetworks.base import ConstantNet, Hypernet, HypernetInputs, InsertedKnot
-from bayesnas.nn.hypernetworks.kl_range import ParameterMap
+from bayesnas.nn.hypernetworks.parameter_map import ParameterMap
 from bayesnas.nn.modules.parameter_names import below, matching
 
 
@@ -25,7 +25,7 @@ class ParameterGroup:
         names: of the parameters.
         upper: whether they are those of the upper level of a bilevel fit.
         flat: one vector behind the parameters and one behind their gradients.
-        net: gives that vector at a KL weight.
+        net: gives that vector at a KL weight, and at other metaparameters.
         gradients: of every leaf of ``net``.
     """
 
@@ -61,10 +61,12 @@ class ActiveLeaves:
 
 
 class TrainableParameters:
-    """The trainable parameters of a model, constant or functions of the KL weight.
+    """The trainable parameters of a model, constant or functions of metaparameters.
 
-    Their storage moves into one flat vector a group; an amortised fit fills that vector anew at
-    every step, a fit at one KL weight trains it itself.
+    These are the KL weight, and what else the fit is over; see
+    :class:`~bayesnas.inference.config.amortization.Amortization`. The parameters' storage moves
+    into one flat vector a group; an amortised fit fills that vector anew at every step, a fit at
+    one KL weight trains it itself.
 
     Args:
         parameters: of the model, trainable, by name.
@@ -81,7 +83,7 @@ class TrainableParameters:
     def __init__(
         self,
         parameters: Mapping[str, nn.Parameter],
-        amortization: KLWeightRange | None,
+        amortization: Amortization | None,
         upper: Sequence[str] = (),
     ) -> None:
         """Flatten the parameters and make the maps; see the class."""
@@ -124,12 +126,12 @@ class TrainableParameters:
         found._only_use = None
         return found
 
-    def use(self, kl_weight: float) -> ActiveLeaves:
+    def use(self, kl_weight: float, metaparameters: Values = NONE) -> ActiveLeaves:
         """What a step at a KL weight reads and updates."""
         if self._only_use is not None:
             return self._only_use
-        t = self._place_of(kl_weight)
-        places = [group.net.place(t) for group in self.groups]
+        t = self._place_of(kl_weight, metaparameters)
+        places = [group.net.place(*t) for group in self.groups]
         found, before = ActiveLeaves(places, [], [], [], []), 0
         for group, place in zip(self.groups, places, strict=True):
             found.positions += [before + index for index in place.leaves]
@@ -141,27 +143,29 @@ class TrainableParameters:
             self._only_use = found
         return found
 
-    def _place_of(self, kl_weight: float) -> float:
-        """The normalised log λ that the maps take; 0 for constant ones."""
-        return 0.0 if self.amortization is None else self.amortization.span.normalised(kl_weight)
+    def _place_of(self, kl_weight: float, metaparameters: Values) -> tuple[float, ...]:
+        """What the maps take, the normalised log λ first; nothing for constant ones."""
+        if self.amortization is None:
+            return ()
+        return self.amortization.normalised(kl_weight, metaparameters)
 
     @torch.no_grad()
-    def at(self, kl_weight: float) -> dict[str, Tensor]:
+    def at(self, kl_weight: float, metaparameters: Values = NONE) -> dict[str, Tensor]:
         """The model's parameters at a KL weight, by name; nothing is changed."""
-        t = self._place_of(kl_weight)
+        t = self._place_of(kl_weight, metaparameters)
         return {
             name: value
             for group in self.groups
-            for name, value in zip(group.names, group.flat.split(group.net.at(t)), strict=True)
+            for name, value in zip(group.names, group.flat.split(group.net.at(*t)), strict=True)
         }
 
-    def write(self, kl_weight: float) -> None:
+    def write(self, kl_weight: float, metaparameters: Values = NONE) -> None:
         """Set the model's parameters to those at a KL weight; nothing to do for constant ones."""
         if self.amortization is None:
             return
-        t = self.amortization.span.normalised(kl_weight)
+        t = self._place_of(kl_weight, metaparameters)
         for group in self.groups:
-            group.flat.values.data.copy_(group.net.at(t))
+            group.flat.values.data.copy_(group.net.at(*t))
 
     def pull_back(self, use: ActiveLeaves) -> None:
         """Write the gradients of the leaves in use, from those of the model's parameters."""
@@ -250,26 +254,28 @@ def running_buffers(model: nn.Module) -> dict[str, Tensor]:
 
 
 def _net(
-    flat: FlatParameters, amortization: KLWeightRange | None, kind: ParameterMap | None
+    flat: FlatParameters, amortization: Amortization | None, kind: ParameterMap | None
 ) -> Hypernet:
     if amortization is None or kind is None:
         return ConstantNet(flat.values)
     values = flat.values.detach().clone()
-    return kind.build(values, flat.shapes, amortization.span).to(values.device)
+    return kind.build(values, flat.shapes, *amortization.axes).to(values.device)
 
 
 @torch.no_grad()
 def _interpolate_state(
     optimizer: torch.optim.Optimizer, leaves: Sequence[nn.Parameter], filled: InsertedKnot
 ) -> None:
-    left, right = (optimizer.state.get(leaves[index]) for index in (filled.left, filled.right))
-    if not (left and right and _has_moved(left) and _has_moved(right)):
+    sources = [optimizer.state.get(leaves[index]) for index in filled.sources]
+    states = [state for state in sources if state and _has_moved(state)]
+    if len(states) < len(sources):
         return
     held = optimizer.state[leaves[filled.leaf]]
-    for name, value in left.items():
+    for name, value in states[0].items():
         between = value
         if isinstance(value, Tensor) and value.shape == leaves[filled.leaf].shape:
-            between = value.lerp(right[name], filled.share)
+            shares = zip(filled.shares, states, strict=True)
+            between = torch.stack([share * state[name] for share, state in shares]).sum(0)
         if name in held and isinstance(between, Tensor):
             held[name].copy_(between)  # one of those that a step writes in place
         else:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from bayesnas.inference.config.amortization import NONE, Values
 from bayesnas.inference.optim.trainable_parameters import TrainableParameters
 from bayesnas.inference.runs.chain_record import ChainRecord
 from bayesnas.models.base import BayesianModel
@@ -32,17 +33,19 @@ class FittedChain:
     validation_nll: list[float]
     trained: TrainableParameters | None = None
 
-    def at(self, kl_weight: float) -> FittedChain:
-        """The chain with its parameters at one KL weight.
+    def at(self, kl_weight: float, metaparameters: Values = NONE) -> FittedChain:
+        """The chain with its parameters at one KL weight, and at other metaparameters.
 
         Raises:
-            ValueError: for a λ outside the range of the fit.
+            ValueError: for one outside the range of the fit.
         """
         assert self.trained is not None
         model = copy.deepcopy(self.model)
         parameters = dict(model.named_parameters())
-        for name, value in self.trained.at(kl_weight).items():
+        for name, value in self.trained.at(kl_weight, metaparameters).items():
             parameters[name].data.copy_(value)
+        for name, number in metaparameters.items():
+            model.set_metaparameter(name, number)
         return FittedChain(model, self.history, self.validation_nll)
 
     def record(self) -> ChainRecord:

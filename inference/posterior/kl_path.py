@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, Unpack
 
 from torch import nn
 
 from bayesnas.checks import draw_count, seed_number
+from bayesnas.export.grid import dataset_over, tree_over
 from bayesnas.inference.config.inputs import Data
 from bayesnas.inference.evaluation.frontier import SUPERFLUOUS_DENSITY, frontier
 from bayesnas.inference.evidence.estimate import path_evidence
@@ -48,11 +49,11 @@ class KLWeightPath(BasePosterior, abc.ABC):
     _called: str
 
     @abc.abstractmethod
-    def at(self, kl_weight: float) -> Posterior:
-        """The posterior at one KL weight.
+    def at(self, kl_weight: float, **metaparameters: float) -> Posterior:
+        """The posterior at one KL weight, and at other metaparameters where the fit is over any.
 
         Raises:
-            ValueError: for a λ that was not fitted; the message says which were.
+            ValueError: for a value that was not fitted; the message says which were.
         """
 
     @typed()
@@ -127,8 +128,9 @@ class KLWeightPath(BasePosterior, abc.ABC):
         draws: int = 32,
         threshold: float = SUPERFLUOUS_DENSITY,
         seed: int = 0,
+        **metaparameters: Sequence[float],
     ) -> xr.Dataset:
-        """Measure the posterior along the KL weight, without training.
+        """Measure the posterior along the KL weight, or over a grid of it, without training.
 
         Args:
             kl_weights: λ, each in the fitted range, or one of those fitted.
@@ -136,10 +138,12 @@ class KLWeightPath(BasePosterior, abc.ABC):
             draws: weights drawn, over which predictions are averaged; 0 uses posterior means.
             threshold: ρ = exp(−μ²/2σ²) from which a weight counts as superfluous.
             seed: of the draws.
+            metaparameters: values of every other metaparameter of the fit, by name; each gives a
+                dim.
 
         Returns:
-            over the dim ``kl_weight`` what ``Posterior.evaluate`` gives, and for models with
-            weights to prune ``parameters``, the number of weights with ρ below ``threshold``,
+            over the dim ``kl_weight`` (and those) what ``Posterior.evaluate`` gives, and for models
+            with weights to prune ``parameters``, the number of weights with ρ below ``threshold``,
             and ``stability``, the accuracy of the posterior means over that of the means with
             90 % of the weights removed.
 
@@ -149,8 +153,12 @@ class KLWeightPath(BasePosterior, abc.ABC):
         draws = draw_count("draws", draws, 0)
         _check_any(kl_weights)
         sample = self._sample(data)
-        models = ((kl_weight, self.at(kl_weight).model) for kl_weight in map(float, kl_weights))
-        return frontier(models, sample, draws=draws, threshold=threshold, seed=seed)
+
+        def along(**fixed: float) -> xr.Dataset:
+            models = ((k, self.at(k, **fixed).model) for k in map(float, kl_weights))
+            return frontier(models, sample, draws=draws, threshold=threshold, seed=seed)
+
+        return dataset_over(_grid(metaparameters), along)
 
     @typed(unchecked=("data",))
     def to_arviz(
@@ -161,6 +169,7 @@ class KLWeightPath(BasePosterior, abc.ABC):
         *,
         var_names: Sequence[str] | None = None,
         seed: int = 0,
+        **metaparameters: Sequence[float],
     ) -> xr.DataTree:
         """Export draws at several KL weights as one tree, with a dim ``kl_weight``.
 
@@ -170,15 +179,19 @@ class KLWeightPath(BasePosterior, abc.ABC):
             data: as in ``Posterior.to_arviz``.
             var_names: sites to export; all by default.
             seed: of the draws.
+            metaparameters: values of every other metaparameter of the fit, by name; each gives a
+                dim after ``kl_weight``.
         """
         from bayesnas.export.datatree import along_kl_weight
 
         _check_any(kl_weights)
-        trees = [
-            self.at(kl_weight).to_arviz(draws, data, var_names=var_names, seed=seed)
-            for kl_weight in kl_weights
-        ]
-        return along_kl_weight(trees)
+
+        def along(**fixed: float) -> xr.DataTree:
+            posts = (self.at(kl_weight, **fixed) for kl_weight in kl_weights)
+            trees = [post.to_arviz(draws, data, var_names=var_names, seed=seed) for post in posts]
+            return along_kl_weight(trees)
+
+        return tree_over(_grid(metaparameters), along)
 
     @typed(unchecked=("data", "tree"))
     def to_inference_data(
@@ -201,6 +214,13 @@ class KLWeightPath(BasePosterior, abc.ABC):
                 f"post.at(kl_weight).{name}(...)"
             )
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+
+def _grid(metaparameters: Mapping[str, Sequence[float]]) -> Mapping[str, Sequence[float]]:
+    for name, values in metaparameters.items():
+        if not values:
+            raise ValueError(f"{name} must hold at least one value, got {values!r}")
+    return metaparameters
 
 
 def _check_any(kl_weights: Sequence[float]) -> None:

@@ -44,13 +44,17 @@ class Posteriors(KLWeightPath):
         return [kl_weight for kl_weight in self.kl_weights if kl_weight >= 1]
 
     @typed()
-    def at(self, kl_weight: float) -> Posterior:
+    def at(self, kl_weight: float, **metaparameters: float) -> Posterior:
         """The posterior at one of the fitted KL weights.
 
         Raises:
-            ValueError: for another λ; the message says which there are.
+            ValueError: for another λ; the message says which there are; or for a metaparameter.
         """
         check_kl_weight(kl_weight)
+        if metaparameters:
+            raise ValueError(
+                f"{', '.join(metaparameters)} can't be chosen: these are fits of KL weights alone"
+            )
         if kl_weight not in self.kl_weights:
             raise ValueError(
                 f"kl_weight must be one of those fitted, {self.settings.kl_weight_text()}, "

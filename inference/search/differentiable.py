@@ -21,8 +21,9 @@ from bayesnas.inference.posterior.posterior import Posterior
 from bayesnas.models.architecture.latent_structure import LatentStructureNet
 from bayesnas.nn.graphs.graph import Graph
 from bayesnas.nn.graphs.topology import edge_name
-from bayesnas.nn.hypernetworks.kl_range import ParameterMap
-from bayesnas.nn.hypernetworks.options import MonotoneMap, PiecewiseMap
+from bayesnas.nn.hypernetworks.monotone import MonotoneMap
+from bayesnas.nn.hypernetworks.options import PiecewiseMap
+from bayesnas.nn.hypernetworks.parameter_map import ParameterMap
 
 STRUCTURE_LR = 1e-3
 """Learning rate of α, as published for 50 epochs; shorter searches need a larger one."""

@@ -126,7 +126,7 @@ class UpperStep:
             return
         self._rates.scale(learning_rate_factor(self._bilevel.schedule, progress))
         self.trained.refine(progress, self.optimizer)
-        self._all.write(kl_weight.target)
+        self._all.write(kl_weight.target, kl_weight.metaparameters)
         own = self._bilevel.kl_weight
         weights = kl_weight.bound, kl_weight.bound if own is None else own
         dtype = scalar_type(self.trained.leaves)
@@ -136,7 +136,7 @@ class UpperStep:
         flat = [group.flat.gradient for group in self.trained.groups]
         for held, part in zip(flat, gradient.split([len(g) for g in flat]), strict=True):
             held.copy_(part)
-        use = self.trained.use(kl_weight.target)
+        use = self.trained.use(kl_weight.target, kl_weight.metaparameters)
         self.trained.pull_back(use)
         self.trained.offer(use)
         self.optimizer.step()

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from bayesnas.data.inputs import AnyInputs
+from bayesnas.inference.config.amortization import NONE, Values
 from bayesnas.inference.config.settings import StepKLWeight
 from bayesnas.inference.elbo.bound import BoundTerms, bound_terms
 from bayesnas.inference.elbo.messengers import kl_weighted
@@ -55,7 +56,7 @@ class EagerStep:
         self, x: AnyInputs, y: Tensor, kl_weight: StepKLWeight, use: ActiveLeaves
     ) -> BoundTerms:
         """Write the gradients of the leaves in use; return the terms of the bound."""
-        self.write(kl_weight.target)
+        self.write(kl_weight.target, kl_weight.metaparameters)
         for group in self._all.groups:
             group.flat.gradient.zero_()
         terms, bound = self._bound(x, y, kl_weight.bound)
@@ -67,16 +68,24 @@ class EagerStep:
                 gradient.clamp_(-self._clip, self._clip)
         return terms
 
-    def numbers(self, x: AnyInputs, y: Tensor, kl_weight: float) -> list[Tensor]:
+    def numbers(
+        self, x: AnyInputs, y: Tensor, kl_weight: float, metaparameters: Values = NONE
+    ) -> list[Tensor]:
         """Terms of the bound ``[sites]`` and the gradient of every leaf in use; changes nothing."""
-        use = self._trained.use(kl_weight)
+        use = self._trained.use(kl_weight, metaparameters)
         with self.unchanged():
-            terms = self(x, y, StepKLWeight(kl_weight, kl_weight), use)
+            terms = self(x, y, StepKLWeight(kl_weight, kl_weight, metaparameters), use)
             return [terms.stacked(), *(gradient.clone() for gradient in use.gradients)]
 
-    def write(self, kl_weight: float) -> None:
-        """Set the parameters of all levels to those at a KL weight."""
-        self._all.write(kl_weight)
+    def write(self, kl_weight: float, metaparameters: Values = NONE) -> None:
+        """Set the parameters of all levels, and the metaparameters, to those at a KL weight."""
+        self._all.write(kl_weight, metaparameters)
+        self.write_metaparameters(metaparameters)
+
+    def write_metaparameters(self, metaparameters: Values) -> None:
+        """Set the metaparameters of the model besides λ, which are buffers of it."""
+        for name, value in metaparameters.items():
+            self._model.set_metaparameter(name, value)
 
     @contextmanager
     def unchanged(self) -> Iterator[None]:

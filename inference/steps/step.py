@@ -94,8 +94,9 @@ class Step:
             the terms of the bound, ``[sites]``: full-sample estimates in nats.
         """
         self.rates.scale(factor)
-        use = self.trained.use(kl_weight.target)
-        self._upper.write(kl_weight.target)
+        use = self.trained.use(kl_weight.target, kl_weight.metaparameters)
+        self._upper.write(kl_weight.target, kl_weight.metaparameters)
+        self.eager.write_metaparameters(kl_weight.metaparameters)
         traced = self.traced
         row = traced(x, y, kl_weight.bound, use) if traced.possible else None
         if row is not None:

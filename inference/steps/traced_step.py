@@ -14,7 +14,8 @@ from bayesnas.data.inputs import AnyInputs
 from bayesnas.inference.compile.cuda_graph import CapturedStep
 from bayesnas.inference.compile.python_state import NotRecordableError, refuse_python_state
 from bayesnas.inference.compile.trace import RecordedStep, StepFunction, record, relative_difference
-from bayesnas.inference.config.settings import FitSettings
+from bayesnas.inference.config.amortization import NONE, Values
+from bayesnas.inference.config.settings import FitSettings, StepKLWeight
 from bayesnas.inference.optim.adam import (
     UNMOVED,
     AdamScalars,
@@ -167,7 +168,9 @@ class TracedStep:
         """Whether the step of batches of a size is compiled: only the full ones come often."""
         return self._is_full(batch) and self._settings.compile == "inductor"
 
-    def difference(self, x: AnyInputs, y: Tensor, kl_weight: float) -> float:
+    def difference(
+        self, x: AnyInputs, y: Tensor, kl_weight: float, metaparameters: Values = NONE
+    ) -> float:
         """Largest relative difference between the recorded step and the eager one at a λ.
 
         It is max ‖traced − eager‖ / ‖eager‖ over the terms of the bound and the gradients, under
@@ -176,11 +179,11 @@ class TracedStep:
         Raises:
             ValueError: if the step of such a batch can't be recorded.
         """
-        graph = self._graph(x, y, self._trained.use(kl_weight))
+        graph = self._graph(x, y, self._trained.use(kl_weight, metaparameters))
         if graph is None:
             raise ValueError("compile must be 'trace' or 'inductor' to compare with eager steps")
         recorded = graph.step if isinstance(graph, CapturedStep) else graph
-        return self._difference(recorded, x, y, kl_weight)
+        return self._difference(recorded, x, y, StepKLWeight(kl_weight, kl_weight, metaparameters))
 
     def tensors(self) -> StepTensors:
         """All that recorded steps read and write in place, whatever the KL weight."""
@@ -255,12 +258,16 @@ class TracedStep:
             self._stay_eager(f"the traced step differs from the eager one by {difference:.1e}")
         return difference <= TOLERANCE
 
-    def _difference(self, graph: RecordedStep, x: AnyInputs, y: Tensor, kl_weight: float) -> float:
-        use = self._trained.use(kl_weight)
-        eager = self._eager.numbers(x, y, kl_weight)
+    def _difference(
+        self, graph: RecordedStep, x: AnyInputs, y: Tensor, kl_weight: StepKLWeight
+    ) -> float:
+        at = kl_weight.target, kl_weight.metaparameters
+        use = self._trained.use(*at)
+        eager = self._eager.numbers(x, y, *at)
         with self._eager.unchanged():
-            self._eager.write(kl_weight)  # a traced step takes those of the other level as they are
-            inputs = mapped(torch.clone, self._inputs(x, y, kl_weight, use))
+            # A traced step takes metaparameters and the other level's parameters as they are.
+            self._eager.write(*at)
+            inputs = mapped(torch.clone, self._inputs(x, y, kl_weight.bound, use))
             traced = [graph(inputs), *inputs.gradients]
         return max(relative_difference(a, b) for a, b in zip(traced, eager, strict=True))
 

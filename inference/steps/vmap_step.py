@@ -123,7 +123,10 @@ class VmappedStep:
         for chain in self.running:
             self._steps[chain].rates.scale(factor)
         lead = self._steps[self.running[0]]
-        use = lead.trained.use(kl_weights[self.running[0]].target)
+        place = kl_weights[self.running[0]]
+        use = lead.trained.use(place.target, place.metaparameters)
+        for chain in self.running:  # of each a row of the stacked buffers
+            self._steps[chain].eager.write_metaparameters(kl_weights[chain].metaparameters)
         adam = None
         if lead.adam:
             lr = lead.optimizer.param_groups[0]["lr"]
@@ -133,7 +136,8 @@ class VmappedStep:
         if not lead.adam:
             for chain in self.running:
                 step = self._steps[chain]
-                step.update(step.trained.use(kl_weights[chain].target))
+                own = kl_weights[chain]
+                step.update(step.trained.use(own.target, own.metaparameters))
         return rows
 
     def _inputs(
@@ -154,7 +158,7 @@ class VmappedStep:
 
     def _record(self, x: AnyInputs, y: Tensor, shared: bool) -> Graph:
         first, weights = self._first, [step.settings.another_kl_weight for step in self._steps]
-        use = first.trained.use(weights[0])
+        use = first.trained.use(weights[0].target, weights[0].metaparameters)
         with pyro_session(first.stream):
             try:
                 single = first.traced.recorded(*_of_chain(0, x, y, shared), use, adam=False)
@@ -162,7 +166,8 @@ class VmappedStep:
                 raise NotVmappableError(str(reason)) from reason
         if random_operations(single.graph.graph):
             raise NotVmappableError("what it draws depends on values")
-        inputs = self._inputs(x, y, weights, use)
+        inputs = self._inputs(x, y, [weight.bound for weight in weights], use)
+        inputs = inputs._replace(buffers=self._buffers_at(weights))
         noise = StackedNoise(single.noise.draws, self._generators)
         recorded = _vmap_step(single, inputs, noise, adam=first.adam, shared=shared)
         rounded = first.settings.precision == "bfloat16"
@@ -186,7 +191,8 @@ class VmappedStep:
         for chain, step in enumerate(self._steps):
             batch = _of_chain(chain, inputs.x, inputs.y, shared)
             with pyro_session(step.stream):
-                eager = step.eager.numbers(*batch, step.settings.another_kl_weight)
+                other = step.settings.another_kl_weight
+                eager = step.eager.numbers(*batch, other.target, other.metaparameters)
             pairs = zip((tensor[chain] for tensor in found), eager, strict=True)
             # What is not finite is an error of the first step, which says of which site.
             finite = all(bool(value.isfinite().all()) for value in eager)
@@ -196,6 +202,15 @@ class VmappedStep:
                     f"the step of chain {chain} among others differs from its own by "
                     f"{difference:.1e}"
                 )
+
+    def _buffers_at(self, kl_weights: Sequence[StepKLWeight]) -> list[Tensor]:
+        """The buffers of all chains, with the metaparameters of these KL weights; copies."""
+        found = []
+        for step, kl_weight in zip(self._steps, kl_weights, strict=True):
+            with step.eager.unchanged():
+                step.eager.write_metaparameters(kl_weight.metaparameters)
+                found.append([buffer.clone() for buffer in step.traced.tensors().buffers])
+        return [torch.stack(rows) for rows in zip(*found, strict=True)]
 
     def _seed_generators(self) -> None:
         for generator, step in zip(self._generators, self._steps, strict=True):

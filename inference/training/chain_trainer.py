@@ -12,6 +12,7 @@ from torch import Tensor
 from bayesnas.data.inputs import AnyInputs
 from bayesnas.data.streams.streamed_split import AnySplit
 from bayesnas.inference.bilevel.options import Bilevel
+from bayesnas.inference.config.amortization import NONE, Values
 from bayesnas.inference.config.schedules import Schedule, learning_rate_factor
 from bayesnas.inference.config.settings import FitSettings, StepKLWeight
 from bayesnas.inference.elbo.bound import bound_terms
@@ -205,12 +206,12 @@ class ChainTrainer:
         self.history[first : first + len(rows)] = rows
 
     def _where(self, index: int) -> str:
-        kl_weight = self.settings.kl_weight_at(index).target
-        return f"at step {index + 1} of chain {self.chain} with kl_weight={kl_weight:g}"
+        kl_weight = self.settings.kl_weight_at(index)
+        return f"at step {index + 1} of chain {self.chain} with {kl_weight.text}"
 
-    def set_kl_weight(self, kl_weight: float) -> None:
+    def set_kl_weight(self, kl_weight: float, metaparameters: Values = NONE) -> None:
         """Give the model the parameters at a KL weight; in a fit at one λ it has them."""
-        self.step_fn.all.write(kl_weight)
+        self.step_fn.eager.write(kl_weight, metaparameters)
 
     def check_parameters(self) -> None:
         """Raise NonFiniteLossError where the last step left a parameter NaN or infinite.
@@ -241,10 +242,10 @@ class ChainTrainer:
     def fitted(self) -> dict[str, Tensor]:
         """What was fitted, as it stands: the model as ``model/...``, maps as ``maps/...``.
 
-        In an amortised fit the model has its parameters in the middle of the range.
+        In an amortised fit the model has its parameters in the middle of the range, or ranges.
         """
         if self.settings.amortization is not None:
-            self.set_kl_weight(self.settings.amortization.span.kl_weight(0.5))
+            self.set_kl_weight(*self.settings.amortization.all_at(0.5))
         model, maps = self.model.state_dict(), self.step_fn.all.state()
         return {f"model/{name}": value.detach() for name, value in model.items()} | {
             f"maps/{name}": value.detach() for name, value in maps.items()

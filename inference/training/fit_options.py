@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
@@ -10,7 +10,7 @@ from typing import TypedDict
 import torch
 
 from bayesnas.checks import function, whole_number
-from bayesnas.distributions import LogUniform
+from bayesnas.distributions import LogUniform, Uniform
 from bayesnas.inference.bilevel.generalised_objective import GeneralisedObjective
 from bayesnas.inference.bilevel.options import Bilevel
 from bayesnas.inference.config.example_weights import ClassWeight
@@ -27,6 +27,7 @@ class FitOptions(TypedDict, total=False):
 
     kl_warmup: float | None
     amortize: Amortize | None
+    metaparameters: Mapping[str, LogUniform | Uniform] | None
     epochs: int | None
     steps: int | None
     batch_size: int | None
@@ -60,6 +61,7 @@ class FitArguments:
     kl_weight: float | Sequence[float] | LogUniform = 1.0
     kl_warmup: float | None = None
     amortize: Amortize | None = None
+    metaparameters: Mapping[str, LogUniform | Uniform] | None = None
     epochs: int | None = None
     steps: int | None = None
     batch_size: int | None = None

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 from bayesnas.data.streams.streamed_split import AnySplit
 from bayesnas.inference.bilevel.options import Bilevel
+from bayesnas.inference.config.amortization import NONE, Values
 from bayesnas.inference.config.schedules import Schedule
 from bayesnas.inference.config.settings import Batched, FitSettings
 from bayesnas.inference.evaluation.metrics import mean_nll
@@ -189,7 +190,8 @@ class Loop:
         if self._measures and training.step % training.batches.per_epoch == 0:
             self._validate(training)
         if self.on_step is not None:
-            training.set_kl_weight(training.settings.kl_weight_at(training.step - 1).target)
+            last = training.settings.kl_weight_at(training.step - 1)
+            training.set_kl_weight(last.target, last.metaparameters)
             self.on_step(_event(training))
 
     def _note_speed(self, steps: int, seconds: float) -> None:
@@ -214,8 +216,8 @@ class Loop:
     def _validate(self, training: ChainTrainer) -> None:
         assert self.validation is not None
         found = []
-        for kl_weight in _validated_at(training.settings):
-            training.set_kl_weight(kl_weight)
+        for kl_weight, metaparameters in _validated_at(training.settings):
+            training.set_kl_weight(kl_weight, metaparameters)
             found.append(mean_nll(training.model, self.validation, seed=self.settings.seed))
         training.end_epoch(sum(found) / len(found), self.settings.patience)
 
@@ -265,11 +267,18 @@ class Loop:
             )
 
 
-def _validated_at(settings: FitSettings) -> list[float]:
+def _validated_at(settings: FitSettings) -> list[tuple[float, Values]]:
     """KL weights at which validation data is measured; the mean is what counts."""
     if settings.amortization is None:
-        return [settings.kl_weight_at(0).target]
-    return [settings.amortization.span.kl_weight(t) for t in _VALIDATED_AT]
+        return [(settings.kl_weight_at(0).target, NONE)]
+    amortization = settings.amortization
+    count, others = len(_VALIDATED_AT), range(2, len(amortization.axes) + 1)
+    # Over more metaparameters a Latin square: each takes its five values in an order of its own.
+    places = (
+        (t, *(_VALIDATED_AT[(index * other) % count] for other in others))
+        for index, t in enumerate(_VALIDATED_AT)
+    )
+    return [amortization.values(*place) for place in places]
 
 
 def _event(training: ChainTrainer) -> StepEvent:

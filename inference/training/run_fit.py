@@ -174,6 +174,8 @@ def _checked_settings(
         kl_weight=arguments.kl_weight,
         kl_warmup=_or(arguments.kl_warmup, given.kl_warmup if rises else 0.0),
         amortize=arguments.amortize,
+        metaparameters=arguments.metaparameters,
+        known=model.metaparameters(),
         epochs=epochs,
         steps=arguments.steps,
         batch_size=batch_size,
@@ -187,9 +189,22 @@ def _checked_settings(
         compile=arguments.compile,
         precision=arguments.precision,
     )
+    _check_ends(model, settings)
     if settings.compile == "cudagraph" and device.type != "cuda":
         raise ValueError(f"compile='cudagraph' needs a GPU, got device={device.type!r}")
     return with_levels(settings, arguments, upper)
+
+
+def _check_ends(model: BayesianModel, settings: FitSettings) -> None:
+    """Raise ValueError for a range of metaparameters that holds what the model does not take."""
+    others = () if settings.amortization is None else settings.amortization.others
+    probe = copy.deepcopy(model) if others else model
+    for axis in others:
+        for end in (axis.low, axis.high):
+            try:
+                probe.set_metaparameter(axis.name, end)
+            except ValueError as error:
+                raise ValueError(f"metaparameters[{axis.name!r}]: {error}") from error
 
 
 def _save_result(folder: RunFolder, records: Sequence[ChainRecord], example: Example) -> None:

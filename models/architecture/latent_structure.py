@@ -25,7 +25,7 @@ from bayesnas.models.architecture.option_checks import (
 )
 from bayesnas.models.architecture.structure_summary import StructureSummary
 from bayesnas.models.networks.base import observe
-from bayesnas.models.networks.gaussian import PriorScale
+from bayesnas.models.networks.prior_scale import PriorScale
 from bayesnas.nn.functional_call import functional_call
 from bayesnas.nn.graphs.edge_groups import EdgeGroup, Gamma, by_edge, edge_groups, owner_of
 from bayesnas.nn.graphs.graph import Graph

@@ -115,6 +115,16 @@ class NetModel(BayesianModel):
         """Arguments that say the likelihood."""
         return self.likelihood.arguments()
 
+    def metaparameters(self) -> tuple[str, ...]:
+        """Those of the likelihood."""
+        return self.likelihood.metaparameters()
+
+    def set_metaparameter(self, name: str, value: float) -> None:
+        """Give one of the likelihood another value."""
+        if name not in self.likelihood.metaparameters():
+            super().set_metaparameter(name, value)
+        self.likelihood.set_metaparameter(name, value)
+
     def size_for(self, classes: int | None) -> None:
         """Give a likelihood that left the number of classes open that of the training data."""
         self.likelihood.size_for(classes)

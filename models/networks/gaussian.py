@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import pyro
@@ -16,6 +17,7 @@ from bayesnas.distributions import GaussianWeights
 from bayesnas.likelihoods import AnyLikelihood, make_likelihood
 from bayesnas.models.networks.base import NetModel, network_outputs, observe
 from bayesnas.models.networks.linear_evidence import linear_log_evidence
+from bayesnas.models.networks.prior_scale import PriorScale, layer_scales
 from bayesnas.nn.graphs.net_spec import describe_net
 from bayesnas.nn.modules.keep_masks import KeepMasks
 from bayesnas.nn.modules.stochastic_layers import (
@@ -30,8 +32,6 @@ from bayesnas.typed import typed
 
 if TYPE_CHECKING:
     import xarray as xr
-
-PriorScale = float | str | Sequence[float] | Mapping[str, float]
 
 
 @typed()
@@ -114,7 +114,7 @@ class GaussianNet(NetModel):
         self._create_posterior()
 
     def _create_prior(self, prior_scale: PriorScale) -> None:
-        scales = _layer_scales(prior_scale, self.layers.names)
+        scales = layer_scales(prior_scale, self.layers.names)
         log_scale = torch.tensor(scales, dtype=self.layers.dtype).log()
         self.log_prior_scale: nn.Parameter | Tensor | VariationalParameters
         if prior_scale == "ard":
@@ -166,6 +166,19 @@ class GaussianNet(NetModel):
         """The log prior scales, where they are trained."""
         learned = isinstance(self._prior_argument, str) and bool(self.layers.names)
         return ("log_prior_scale",) if learned else ()
+
+    def metaparameters(self) -> tuple[str, ...]:
+        """``prior_scale``, where it is one number, and those of the likelihood."""
+        single = is_number(self._prior_argument) and bool(self.layers.names)
+        return (*(("prior_scale",) if single else ()), *super().metaparameters())
+
+    def set_metaparameter(self, name: str, value: float) -> None:
+        """Give all layers another prior scale."""
+        if name == "prior_scale" and name in self.metaparameters():
+            self._prior_argument = positive(name, value)
+            cast(Tensor, self.log_prior_scale).fill_(math.log(value))
+        else:
+            super().set_metaparameter(name, value)
 
     def posterior(self, site: str) -> GaussianWeights:
         """Guide of one weight tensor."""
@@ -261,28 +274,3 @@ class GaussianNet(NetModel):
             return float(prior)
         assert isinstance(self.log_prior_scale, Tensor)
         return [float(scale) for scale in self.log_prior_scale.exp()]
-
-
-def _layer_scales(prior_scale: PriorScale, layers: Sequence[str]) -> list[float]:
-    """Prior scale of every layer; raises where the argument doesn't say one for each."""
-    scales: list[float]
-    if isinstance(prior_scale, str):
-        choice("prior_scale", prior_scale, ("learned", "ard"))
-        scales = [1.0] * len(layers)
-    elif isinstance(prior_scale, Mapping):
-        if set(prior_scale) != set(layers):
-            raise ValueError(
-                f"prior_scale must name every stochastic layer {list(layers)}, "
-                f"got {sorted(prior_scale)}"
-            )
-        scales = [prior_scale[name] for name in layers]
-    elif isinstance(prior_scale, (list, tuple)):
-        if len(prior_scale) != len(layers):
-            raise ValueError(
-                f"prior_scale must have one value for each of the {len(layers)} stochastic "
-                f"layers {list(layers)}, got {len(prior_scale)}"
-            )
-        scales = list(prior_scale)
-    else:
-        scales = [cast(float, prior_scale)] * len(layers)
-    return [positive("prior_scale", scale) for scale in scales]

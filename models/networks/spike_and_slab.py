@@ -16,8 +16,9 @@ from bayesnas.checks import choice, positive, probability
 from bayesnas.distributions import GaussianWeights, SpikeAndSlab
 from bayesnas.distributions.weights.gated_weights import GatedWeights
 from bayesnas.likelihoods import AnyLikelihood, make_likelihood
-from bayesnas.models.networks.base import NetModel, network_outputs, observe
+from bayesnas.models.networks.base import network_outputs, observe
 from bayesnas.models.networks.gate_relaxations import GateLaw, GatePrior, RelaxedGates
+from bayesnas.models.networks.slab_scale import SlabScaleModel
 from bayesnas.nn import VariationalParameters
 from bayesnas.nn.graphs.net_spec import describe_net
 from bayesnas.nn.modules.gate_groups import GateGroup, gate_groups
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 
 @typed()
-class SpikeAndSlabNet(NetModel):
+class SpikeAndSlabNet(SlabScaleModel):
     r"""A network with gates: weights, neurons or filters are in it with some probability.
 
     .. math::
@@ -130,13 +131,8 @@ class SpikeAndSlabNet(NetModel):
         self._create_parameters(slab_scale)
 
     def _create_parameters(self, slab_scale: float | str) -> None:
-        learned = isinstance(slab_scale, str)
-        scale, dtype = 1.0 if learned else float(slab_scale), self.layers.dtype
-        value = torch.full((len(self.layers.names),), scale, dtype=dtype).log()
-        if learned:
-            self.log_slab_scale = nn.Parameter(value)
-        else:
-            self.register_buffer("log_slab_scale", value)
+        self.create_slab_scale(slab_scale)
+        dtype = self.layers.dtype
         initial = {f"{g.site}.logits": torch.zeros(g.shape, dtype=dtype) for g in self.groups}
         for site, weight in self.layers.initial.items():
             initial[f"{site}.loc"] = weight

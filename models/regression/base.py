@@ -45,6 +45,7 @@ class LinearModel(BayesianModel):
     x_scale: Tensor
     y_centre: Tensor
     y_scale: Tensor
+    _config: dict[str, Any]
 
     def __init__(
         self, in_features: int, likelihood: str, noise_scale: float | None, intercept: bool
@@ -69,6 +70,17 @@ class LinearModel(BayesianModel):
         if x.ndim != 2 or x.shape[1] != self.in_features:
             raise ValueError(f"x must have shape [n, {self.in_features}], got {list(x.shape)}")
         self.likelihood.check(torch.Size([len(x)]), y, classes)
+
+    def metaparameters(self) -> tuple[str, ...]:
+        """``noise_scale``, where it is given."""
+        return self.likelihood.metaparameters()
+
+    def set_metaparameter(self, name: str, value: float) -> None:
+        """Give the noise another scale."""
+        if name not in self.likelihood.metaparameters():
+            super().set_metaparameter(name, value)
+        self.likelihood.set_metaparameter(name, value)
+        self.noise_scale_given = self._config["noise_scale"] = float(value)
 
     def fit_defaults(self, examples: int) -> FitDefaults:
         """Few parameters, near their optimum from the start, take long steps."""

@@ -134,6 +134,18 @@ class SpikeAndSlabRegression(LinearModel):
         """Standard deviation s of the slab, a scalar tensor."""
         return self.log_slab_scale.exp()
 
+    def metaparameters(self) -> tuple[str, ...]:
+        """``slab_scale`` and ``noise_scale``, where they are given."""
+        return (*(() if self._learned_slab else ("slab_scale",)), *super().metaparameters())
+
+    def set_metaparameter(self, name: str, value: float) -> None:
+        """Give slab or noise another scale."""
+        if name == "slab_scale" and not self._learned_slab:
+            self._config[name] = positive(name, value)
+            self.log_slab_scale.fill_(math.log(value))
+        else:
+            super().set_metaparameter(name, value)
+
     def prior_parameters(self) -> tuple[str, ...]:
         """The log slab scale, where it is trained."""
         return ("log_slab_scale",) if self._learned_slab else ()

@@ -20,7 +20,7 @@ from bayesnas.inference.config.settings import make_settings
 from bayesnas.inference.runtime.pyro_context import pyro_session
 from bayesnas.inference.runtime.random_state import RandomStream
 from bayesnas.inference.steps.step import Step
-from bayesnas.nn.hypernetworks.kl_range import ParameterMap
+from bayesnas.nn.hypernetworks.parameter_map import ParameterMap
 
 KINDS: dict[str, str | ParameterMap | None] = {
     "one λ": None,

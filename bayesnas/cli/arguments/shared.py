@@ -7,7 +7,7 @@ import textwrap
 from typing import Any
 
 from bayesnas.cli.arguments.names import DATA_SETS
-from bayesnas.cli.arguments.values import path_word
+from bayesnas.cli.arguments.values import metaparameter, path_word
 
 Commands = Any
 """What ``ArgumentParser.add_subparsers`` gives."""
@@ -158,6 +158,19 @@ def add_kl_weight_option(parser: argparse.ArgumentParser) -> None:
     """Which posterior of a run that was fitted over a range of KL weights."""
     parser.add_argument(
         "--kl-weight", type=float, metavar="λ", help="of a run that was fitted over a range of them"
+    )
+    add_metaparameters_option(parser)
+
+
+def add_metaparameters_option(parser: argparse._ActionsContainer) -> None:
+    """Where a run lies that was fitted over metaparameters besides the KL weight."""
+    parser.add_argument(
+        "--metaparameters",
+        type=metaparameter,
+        nargs="+",
+        default=[],
+        metavar="NAME=VALUE",
+        help="of a run that was fitted over ranges of others besides λ",
     )
 
 

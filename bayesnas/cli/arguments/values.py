@@ -82,6 +82,54 @@ def kl_weight(text: str) -> float | list[float] | KLRange:
     return KLRange(numbers[0], numbers[1])
 
 
+class MetaparameterRange(NamedTuple):
+    """A range of a metaparameter, to be fitted at once."""
+
+    name: str
+    low: float
+    high: float
+    spacing: str
+
+
+def metaparameter_range(text: str) -> MetaparameterRange:
+    """A range of a metaparameter besides λ, on a log scale unless it says ``linear``.
+
+    >>> metaparameter_range("prior_scale=0.1:3")
+    MetaparameterRange(name='prior_scale', low=0.1, high=3.0, spacing='log')
+    >>> metaparameter_range("noise_scale=0:1:linear").spacing
+    'linear'
+    """
+    name, _, ends = text.partition("=")
+    words = ends.split(":")
+    spacing = words.pop() if words[-1] in ("linear", "log") else "log"
+    try:
+        low, high = (float(word) for word in words)
+        good = bool(name) and low < high and (low > 0 or spacing == "linear")
+    except ValueError:
+        good = False
+    if not good:
+        raise argparse.ArgumentTypeError(
+            "must be NAME=LOW:HIGH with 0 < LOW < HIGH, or NAME=LOW:HIGH:linear with LOW < HIGH, "
+            f"got {text!r}"
+        )
+    return MetaparameterRange(name, low, high, spacing)
+
+
+def metaparameter(text: str) -> tuple[str, float]:
+    """The value of a metaparameter besides λ.
+
+    >>> metaparameter("prior_scale=0.3")
+    ('prior_scale', 0.3)
+    """
+    name, _, value = text.partition("=")
+    try:
+        return name, float(value)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(
+            f"must be NAME=VALUE, as in prior_scale=0.3, got {text!r}"
+        ) from error
+
+
 def path_word(text: str) -> Path:
     """A path, its ``~`` replaced; argparse names the option where it is none."""
     try:

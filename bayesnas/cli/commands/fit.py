@@ -31,6 +31,7 @@ from bayesnas.nn import PiecewiseMap
 from bayesnas.report.findings import judged_part, parts_of, steps_taken
 from bayesnas.report.frontier_findings import kl_weight_grid, measure_frontier, rows_of
 
+_RANGES: dict[str, Any] = {"log": bn.LogUniform, "linear": bn.Uniform}
 _SETTINGS = (
     "kl_weight",
     "kl_warmup",
@@ -102,6 +103,10 @@ def fit_settings(args: argparse.Namespace) -> dict[str, Any]:
     settings = {name: getattr(args, name) for name in _SETTINGS}
     if isinstance(args.kl_weight, KLRange):
         settings["kl_weight"] = bn.LogUniform(*args.kl_weight)
+    if args.metaparameters:
+        settings["metaparameters"] = {
+            name: _RANGES[spacing](low, high) for name, low, high, spacing in args.metaparameters
+        }
     settings["amortize"] = args.amortize
     if args.knots is not None:
         settings["amortize"] = PiecewiseMap(knots=whole_number("knots", args.knots, 2))
@@ -139,9 +144,28 @@ def _along_kl_weight(
     args: argparse.Namespace, post: Posteriors | AmortizedPosterior, data: DataSet
 ) -> tuple[str, dict[str, Any]]:
     fitted = post.kl_weights if isinstance(post, Posteriors) else kl_weight_grid(post)
+    chosen, why = _chosen(post, data) if isinstance(post, AmortizedPosterior) else ({}, "")
+    if isinstance(post, AmortizedPosterior):
+        post = post.given(**chosen)
     measures = measure_frontier(map(post.at, fitted), data, draws=args.draws)
-    rows = rows_of(measures)
-    return frontier_table(measures), {"part": measures.attrs["part"], "frontier": rows}
+    content = {"part": measures.attrs["part"], "frontier": rows_of(measures)}
+    if not chosen:
+        return frontier_table(measures), content
+    values = ", ".join(f"{name}={value:.3g}" for name, value in chosen.items())
+    text = f"at {values}, {why}:\n{frontier_table(measures)}"
+    return text, {"metaparameters": chosen, **content}
+
+
+def _chosen(post: AmortizedPosterior, data: DataSet) -> tuple[dict[str, float], str]:
+    """Metaparameters besides λ by the evidence, and in words how they were chosen."""
+    amortization = post.settings.amortization
+    assert amortization is not None
+    if not amortization.others:
+        return {}, ""
+    if not amortization.span.contains(1.0):
+        return dict(amortization.all_at(0.5)[1]), "in the middle, since λ = 1 was not fitted"
+    found = post.choose(data.train, points=5, draws=8)
+    return dict(found.values), "of most evidence by the bound at λ = 1"
 
 
 def _outcome(

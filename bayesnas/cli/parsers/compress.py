@@ -12,6 +12,7 @@ from bayesnas.cli.arguments.shared import (
     add_data_options,
     add_device_option,
     add_encode_option,
+    add_metaparameters_option,
     add_output_options,
 )
 from bayesnas.cli.arguments.values import path_word
@@ -74,6 +75,7 @@ def add_parser(commands: Commands) -> None:
         metavar="λ",
         help="to choose from (9 over the range of the fit)",
     )
+    add_metaparameters_option(group)
     group = parser.add_argument_group("without a run")
     add_network_options(group, " (100)")
     group.add_argument(

@@ -21,7 +21,13 @@ from bayesnas.cli.arguments.shared import (
     add_draws_option,
     add_output_options,
 )
-from bayesnas.cli.arguments.values import KLRange, check_log_word, kl_weight, path_word
+from bayesnas.cli.arguments.values import (
+    KLRange,
+    check_log_word,
+    kl_weight,
+    metaparameter_range,
+    path_word,
+)
 
 _DESCRIPTION = """
 Fit a model by maximising E_q log p(D|w) - λ KL(q||p), sums over the whole sample and all weights.
@@ -37,6 +43,10 @@ bayesnas fit gaussian-net --validation 0.1 --log tensorboard:logs --out runs/c
 one fit for every λ of a range, to be measured along it by the command frontier:
 bayesnas fit gaussian-net --data mnist --hidden 50 --prior-scale 0.1 --kl-weight 0.1:100 \\
   --lr 0.006 --epochs 50 --out runs/all
+
+and for every prior scale of another, of which the evidence chooses one:
+bayesnas fit gaussian-net --data mnist --hidden 50 --kl-weight 0.1:100 \\
+  --metaparameters prior_scale=0.05:1 --lr 0.01 --epochs 100 --out runs/box
 """
 
 
@@ -72,8 +82,9 @@ def _check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     if args.resume and args.out is None:
         raise ValueError("resume needs out, the folder of the run to go on with")
     if not isinstance(args.kl_weight, KLRange):
-        for name, value in (("amortize", args.amortize), ("knots", args.knots)):
-            if value is not None:
+        needing = {name: getattr(args, name) for name in ("amortize", "knots", "metaparameters")}
+        for name, value in needing.items():
+            if value not in (None, []):
                 raise ValueError(
                     f"{name} needs a range of KL weights, as in --kl-weight 0.1:100, "
                     f"got --kl-weight {_text(args.kl_weight)}"
@@ -138,6 +149,15 @@ def _add_training_options(parser: argparse.ArgumentParser) -> None:
         metavar="λ",
         help="0: maximum likelihood; A,B,C: a fit at each; LOW:HIGH: one fit for every λ of that "
         "range (1)",
+    )
+    group.add_argument(
+        "--metaparameters",
+        type=metaparameter_range,
+        nargs="+",
+        default=[],
+        metavar="NAME=LOW:HIGH",
+        help="over a range of λ: others that the one fit is over too, on a log scale, or "
+        "NAME=LOW:HIGH:linear; such as prior_scale",
     )
     for name, text in (
         ("--likelihood-weight", "of the log-likelihood"),

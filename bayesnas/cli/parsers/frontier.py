@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from bayesnas.cli.arguments.names import SUPERFLUOUS_DENSITY
-from bayesnas.cli.arguments.shared import Commands, add_command, add_run_options
+from bayesnas.cli.arguments.shared import (
+    Commands,
+    add_command,
+    add_metaparameters_option,
+    add_run_options,
+)
 from bayesnas.cli.arguments.values import path_word
 
 _DESCRIPTION = """
@@ -33,6 +38,7 @@ def add_parser(commands: Commands) -> None:
         metavar="λ",
         help="where to measure (13 over the range of the fit)",
     )
+    add_metaparameters_option(parser)
     parser.add_argument(
         "--part",
         choices=("test", "validation"),

@@ -1,15 +1,14 @@
-"""Parameters as functions of the KL weight λ: hypernetworks, for any guide and any shape.
+"""Parameters as functions of metaparameters: hypernetworks, for any guide and any shape.
 
 A hypernetwork gives the flat vector θ(t) of all trainable parameters of a model, as a function
-of t, the normalised log λ: t = 0 at the lower end of the range of λ and 1 at the upper. It
-knows neither guide nor prior, only how many numbers there are and their shapes.
+of t, the normalised log λ: t = 0 at the lower end of the range of λ and 1 at the upper. Where
+there are more metaparameters than the KL weight λ, t has a number for each. It knows neither guide
+nor prior, only how many numbers there are and their shapes.
 """
 
 from __future__ import annotations
 
 import abc
-import bisect
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Self
@@ -38,16 +37,15 @@ class HypernetInputs:
 
 @dataclass(frozen=True)
 class InsertedKnot:
-    """A leaf that was set between two others, (1 − share) · left + share · right."""
+    """A leaf that was set between others, Σ shareᵢ · leafᵢ; the shares add up to 1."""
 
     leaf: int
-    left: int
-    right: int
-    share: float
+    sources: tuple[int, ...]
+    shares: tuple[float, ...]
 
 
 class Hypernet(nn.Module, abc.ABC):
-    """θ(t) ∈ R^P from t ∈ [0, 1].
+    """θ(t) ∈ R^P from t ∈ [0, 1]^d.
 
     Attributes:
         leaves: the trainable parameters, flat vectors. A step at one t reads and updates only
@@ -57,7 +55,7 @@ class Hypernet(nn.Module, abc.ABC):
     leaves: nn.ParameterList
 
     @abc.abstractmethod
-    def place(self, t: float) -> HypernetInputs:
+    def place(self, *t: float) -> HypernetInputs:
         """Which leaves make up θ(t), and how."""
 
     @abc.abstractmethod
@@ -76,9 +74,9 @@ class Hypernet(nn.Module, abc.ABC):
         return []
 
     @torch.no_grad()
-    def at(self, t: float) -> Tensor:
+    def at(self, *t: float) -> Tensor:
         """θ(t), ``[P]``."""
-        leaves, inputs = self._arguments(self.place(t))
+        leaves, inputs = self._arguments(self.place(*t))
         return self.combine(leaves, inputs)
 
     def pull_back(self, place: HypernetInputs, gradient: Tensor) -> list[Tensor]:
@@ -106,7 +104,7 @@ class ConstantNet(Hypernet):
         super().__init__()
         self.leaves = nn.ParameterList([values])
 
-    def place(self, t: float) -> HypernetInputs:
+    def place(self, *t: float) -> HypernetInputs:
         """The one leaf."""
         return HypernetInputs((0,), (True,), ())
 
@@ -115,97 +113,19 @@ class ConstantNet(Hypernet):
         return leaves[0]
 
 
-class PiecewiseLinearNet(Hypernet):
-    r"""θ linear in t between knots, exact at them.
-
-    .. math:: \theta(t) = (1 - w)\,\theta_k + w\,\theta_{k+1},\quad w = (t - t_k)/(t_{k+1} - t_k)
-
-    Training starts with the two ends alone; the knots between them come in by halves, at the
-    fractions :data:`REFINED_AT` of the steps, each set to the value of θ where it stands. So
-    what all λ have in common is learned once, from every step.
-
-    Args:
-        initial: starting value of θ, ``[P]``.
-        knots: t of every knot, increasing, from 0 to 1.
-        coarse_to_fine: False has all knots from the start.
-
-    >>> import torch
-    >>> net = PiecewiseLinearNet(torch.zeros(2), [0.0, 0.5, 1.0], coarse_to_fine=False)
-    >>> _ = net.leaves[1].data.fill_(1.0)
-    >>> net.at(0.5), net.at(0.75)
-    (tensor([1., 1.]), tensor([0.5000, 0.5000]))
-    """
-
-    def __init__(
-        self, initial: Tensor, knots: Sequence[float], *, coarse_to_fine: bool = True
-    ) -> None:
-        """Set every knot to the starting value; see the class."""
-        super().__init__()
-        self.knots = tuple(float(knot) for knot in knots)
-        self.leaves = nn.ParameterList([nn.Parameter(initial.clone()) for _ in self.knots])
-        halvings = math.ceil(math.log2(len(self.knots) - 1)) if coarse_to_fine else 0
-        self._refined_at = REFINED_AT[len(REFINED_AT) - min(halvings, len(REFINED_AT)) :]
-        self.active = self._active_at(0.0)
-
-    def _active_at(self, progress: float) -> list[int]:
-        """Every 2^level-th knot, and the last."""
-        level = sum(progress < fraction for fraction in self._refined_at)
-        last = len(self.knots) - 1
-        return [*range(0, last, 2**level), last]
-
-    def place(self, t: float) -> HypernetInputs:
-        """The two active knots around t."""
-        inner = self.active[1:-1]
-        position = bisect.bisect_right([self.knots[index] for index in inner], t)
-        left, right = self.active[position], self.active[position + 1]
-        share = (t - self.knots[left]) / (self.knots[right] - self.knots[left])
-        return HypernetInputs((left, right), (share < 1.0, share > 0.0), (1.0 - share, share))
-
-    def combine(self, leaves: Sequence[Tensor], inputs: Tensor) -> Tensor:
-        """Weighted sum of the two knots."""
-        left, right = inputs.unbind()
-        return left * leaves[0] + right * leaves[1]
-
-    @torch.no_grad()
-    def refine(self, progress: float) -> list[InsertedKnot]:
-        """Bring in the knots that are due."""
-        due = self._active_at(progress)
-        filled = []
-        for leaf in sorted(set(due) - set(self.active)):
-            place = self.place(self.knots[leaf])
-            self.leaves[leaf].data.copy_(self.at(self.knots[leaf]))
-            left, right = place.leaves
-            filled.append(InsertedKnot(leaf, left, right, place.inputs[1]))
-        if filled:
-            self.active = due
-        return filled
-
-    def get_extra_state(self) -> Tensor:
-        """Which knots are active: part of ``state_dict``."""
-        return torch.tensor(self.active)
-
-    def set_extra_state(self, state: Tensor) -> None:
-        """Take up what :meth:`get_extra_state` gave."""
-        self.active = state.tolist()
-
-
-REFINED_AT = (0.0037, 0.011, 0.033, 0.1, 0.3)
-"""Fractions of the steps after which a piecewise linear map takes in more knots, the last for
-its finest level (docs/benchmarks.md)."""
-
-
 class ModuleNet(Hypernet):
-    """θ from a module of the user's: ``module(t)`` with t a tensor ``[1]`` gives θ, ``[P]``.
+    """θ from a module of the user's: ``module(t)`` with t a tensor ``[d]`` gives θ, ``[P]``.
 
     Args:
         module: any module; a copy of its parameters is trained.
         initial: what θ is without it, ``[P]``; only its size and type are used.
+        axes: d, 1 where λ is the only metaparameter.
 
     Raises:
         ValueError: if it has no parameters, or does not give P numbers.
     """
 
-    def __init__(self, module: nn.Module, initial: Tensor) -> None:
+    def __init__(self, module: nn.Module, initial: Tensor, axes: int = 1) -> None:
         """Flatten the module's parameters and try it out; see the class."""
         super().__init__()
         named = dict(module.named_parameters())
@@ -216,7 +136,7 @@ class ModuleNet(Hypernet):
         flat = torch.cat([value.detach().flatten() for value in named.values()]).to(initial)
         self.leaves = nn.ParameterList([nn.Parameter(flat)])
         self._module = [module]  # in a list: its parameters are not among this module's
-        found = self.at(0.5)
+        found = self.at(*[0.5] * axes)
         if found.shape != initial.shape:
             raise ValueError(
                 f"amortize: {type(module).__name__} must give the {initial.numel()} trainable "
@@ -228,9 +148,9 @@ class ModuleNet(Hypernet):
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         return self
 
-    def place(self, t: float) -> HypernetInputs:
+    def place(self, *t: float) -> HypernetInputs:
         """All of it, at t."""
-        return HypernetInputs((0,), (True,), (t,))
+        return HypernetInputs((0,), (True,), t)
 
     def combine(self, leaves: Sequence[Tensor], inputs: Tensor) -> Tensor:
         """Call the module."""

@@ -1,25 +1,68 @@
-"""Where maps over λ bend, and what a monotone one is ordered by: checks of both."""
+"""Where maps bend, and what a monotone one is ordered by: checks of both."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
-from bayesnas.checks import is_number, is_whole, positive
+from bayesnas.checks import finite, is_number, is_whole
+from bayesnas.nn.hypernetworks.intervals import Interval
+
+Knots = int | tuple[float, ...]
 
 _MOST_KNOTS = 10_000  # each is a copy of all parameters
+_FEW = 3  # of a metaparameter that a mapping leaves out
 
 
-def checked_knots(knots: object) -> int | tuple[float, ...]:
-    """Return a number of knots, at least 2, or the λ of each.
+def checked_knots(knots: object) -> Any:
+    """Return a number of knots, at least 2, or the place of each; by name where a mapping came.
 
     >>> checked_knots([0.1, 1, 10])
     (0.1, 1.0, 10.0)
     """
+    if isinstance(knots, Mapping):
+        return {str(name): _checked(found) for name, found in knots.items()}
+    return _checked(knots)
+
+
+def positions(knots: Knots | Mapping[str, Knots], axes: Sequence[Interval]) -> list[list[float]]:
+    """T of every knot, axis by axis.
+
+    Raises:
+        ValueError: for values that do not increase from end to end of a range, a name that is none
+            of the axes', or more knots in all than memory could hold parameters for.
+    """
+    if isinstance(knots, Mapping):
+        names = [axis.name for axis in axes]
+        if unknown := sorted(set(knots) - set(names)):
+            raise ValueError(f"knots must be of {names}, the metaparameters, got {unknown}")
+        found = [_positions(knots.get(axis.name, _FEW), axis) for axis in axes]
+    else:
+        found = [_positions(knots, axis) for axis in axes]
+    count = math.prod(map(len, found))
+    if count > _MOST_KNOTS:
+        raise ValueError(f"knots must be at most {_MOST_KNOTS:,} in all, got {count:,}")
+    return found
+
+
+def _positions(knots: Knots, axis: Interval) -> list[float]:
+    if isinstance(knots, int):
+        return [index / (knots - 1) for index in range(knots)]
+    found = [axis.normalised(knot) for knot in knots]
+    if found != sorted(set(found)) or (found[0], found[-1]) != (0.0, 1.0):
+        raise ValueError(
+            f"knots must increase from {axis.low:g} to {axis.high:g}, the range of {axis.name}, "
+            f"got {list(knots)}"
+        )
+    return found
+
+
+def _checked(knots: object) -> Knots:
     if is_whole(knots) and 2 <= knots <= _MOST_KNOTS:
         return int(knots)
     if isinstance(knots, Sequence) and not isinstance(knots, str):
-        found = tuple(positive("knots", knot) for knot in knots)
+        found = tuple(finite("knots", knot) for knot in knots)
         if len(found) >= 2:
             return found
     if is_whole(knots) and knots > _MOST_KNOTS:

@@ -1,4 +1,4 @@
-"""Parameters as a low-rank function of the KL weight."""
+"""Parameters as a low-rank function of metaparameters."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class LowRankNet(Hypernet):
     r"""θ from a small network of t: a low-rank change of every tensor.
 
     .. math::
-        h = \mathrm{ReLU}(c\,t + d),\quad W(t) = B + \sum_r (A_1 h)_r (A_2 h)_r^\top,\quad
+        h = \mathrm{ReLU}(C t + d),\quad W(t) = B + \sum_r (A_1 h)_r (A_2 h)_r^\top,\quad
         b(t) = b_0 + A_3 h
 
     for every tensor its own, with tensors of more than two dims taken as matrices
@@ -26,6 +26,7 @@ class LowRankNet(Hypernet):
         shapes: of the tensors that θ holds one after the other.
         rank: number of outer products.
         hidden: width of h.
+        axes: how many numbers t has.
 
     References:
         Grebenkova, Bakhteev, Strijov, *Variational deep learning model optimization with
@@ -33,11 +34,17 @@ class LowRankNet(Hypernet):
     """
 
     def __init__(
-        self, initial: Tensor, shapes: Sequence[torch.Size], *, rank: int = 1, hidden: int = 50
+        self,
+        initial: Tensor,
+        shapes: Sequence[torch.Size],
+        *,
+        rank: int = 1,
+        hidden: int = 50,
+        axes: int = 1,
     ) -> None:
         """Draw the first factors from torch's global random state; see the class."""
         super().__init__()
-        self._rank, self._hidden = rank, hidden
+        self._rank, self._hidden, self._axes = rank, hidden, axes
         self._matrices = [_as_matrix(shape) for shape in shapes]
         self._sizes = [rows * (columns or 1) for rows, columns in self._matrices]
         parts = [initial.new_empty(0)]
@@ -47,9 +54,9 @@ class LowRankNet(Hypernet):
         self.leaves = nn.ParameterList([nn.Parameter(torch.cat([initial, *parts]))])
 
     def _initial_factors(self, like: Tensor, rows: int, columns: int | None) -> list[Tensor]:
-        """c, d, then weight and bias of the maps from h: first factor, second factor."""
+        """C, d, then weight and bias of the maps from h: first factor, second factor."""
         hidden, widths = self._hidden, [rows * self._rank, (columns or 0) * self._rank]
-        parts = [torch.rand(2 * hidden, dtype=like.dtype).to(like.device) * 2 - 1]
+        parts = [torch.rand((self._axes + 1) * hidden, dtype=like.dtype).to(like.device) * 2 - 1]
         for position, width in enumerate(widths if columns else [rows]):
             size = width * (hidden + 1)
             last = position == (1 if columns else 0)
@@ -58,9 +65,9 @@ class LowRankNet(Hypernet):
             parts.append(draw * bound)
         return parts
 
-    def place(self, t: float) -> HypernetInputs:
+    def place(self, *t: float) -> HypernetInputs:
         """All of it, at t."""
-        return HypernetInputs((0,), (True,), (t,))
+        return HypernetInputs((0,), (True,), t)
 
     def combine(self, leaves: Sequence[Tensor], inputs: Tensor) -> Tensor:
         """Evaluate the network at t."""
@@ -72,8 +79,10 @@ class LowRankNet(Hypernet):
     def _change(
         self, factors: Iterator[Tensor], rows: int, columns: int | None, t: Tensor
     ) -> Tensor:
-        slope, offset = next(factors).view(2, self._hidden).unbind()
-        h = torch.relu(slope * t + offset)
+        *slopes, offset = next(factors).view(self._axes + 1, self._hidden).unbind()
+        for slope, position in zip(slopes, [t] if self._axes == 1 else t.split(1), strict=True):
+            offset = slope * position + offset
+        h = torch.relu(offset)
         first = _affine(next(factors), h)
         if columns is None:
             return first

@@ -5,12 +5,18 @@ from __future__ import annotations
 import bisect
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bayesnas.nn.hypernetworks.base import Hypernet, HypernetInputs
+from bayesnas.nn.hypernetworks.intervals import Interval
+from bayesnas.nn.hypernetworks.knots import Knots, checked_costs, checked_knots, positions
+from bayesnas.nn.hypernetworks.parameter_map import ParameterMap
+from bayesnas.typed import typed
 
 _FIRST_FALL = 0.05  # of g over a stretch: hardly a preference before any gradient
 
@@ -60,11 +66,12 @@ class MonotoneNet(Hypernet):
         falls = [nn.Parameter(start.clone()) for _ in self.knots[1:]]
         self.leaves = nn.ParameterList([nn.Parameter(initial.clone()), *falls])
 
-    def place(self, t: float) -> HypernetInputs:
+    def place(self, *t: float) -> HypernetInputs:
         """All of it, with the share of each stretch between two knots that lies below t."""
+        (end,) = t
         stretches = zip(self.knots[:-1], self.knots[1:], strict=True)
-        shares = [min(1.0, max(0.0, (t - left) / (right - left))) for left, right in stretches]
-        own = bisect.bisect_right(self.knots[1:-1], t)
+        shares = [min(1.0, max(0.0, (end - left) / (right - left))) for left, right in stretches]
+        own = bisect.bisect_right(self.knots[1:-1], end)
         moves = [index == own and share > 0 for index, share in enumerate(shares)]
         return HypernetInputs(tuple(range(len(self.leaves))), (own == 0, *moves), tuple(shares))
 
@@ -73,3 +80,57 @@ class MonotoneNet(Hypernet):
         falls = F.softplus(torch.stack(list(leaves[1:]), 1)) @ inputs
         fallen = F.pad((falls.view_as(self.dearer) * self.dearer).cumsum(1), (1, 0))
         return leaves[0] - fallen.gather(1, self.rank).flatten()
+
+
+@typed()
+@dataclass(frozen=True)
+class MonotoneMap(ParameterMap):
+    """Logits of which the costlier of any two falls behind the cheaper as λ grows.
+
+    The likeliest entry of a row then never costs more at a larger λ; see
+    :class:`MonotoneNet`. It is the map of one tensor,
+    ``amortize={"structural.gamma.logits": Monotone(costs)}``.
+
+    Attributes:
+        costs: as many numbers as the tensor has, its last dim running fastest; their order within
+            a row counts.
+        knots: as for :class:`~bayesnas.nn.hypernetworks.options.PiecewiseMap`.
+
+    Raises:
+        ValueError: for costs that are not finite, another count of them than the tensor has, or
+            knots that do not fit, or metaparameters besides λ.
+
+    >>> MonotoneMap((0.0, 400.0, 800.0), knots=3).kind
+    'monotone'
+    """
+
+    kind: ClassVar[str] = "monotone"
+
+    costs: tuple[float, ...]
+    knots: Knots = 5
+
+    def __post_init__(self) -> None:
+        """Check costs and knots."""
+        object.__setattr__(self, "costs", checked_costs(self.costs))
+        object.__setattr__(self, "knots", checked_knots(self.knots))
+
+    def check(self, *axes: Interval) -> None:
+        """Raise ValueError unless λ is the only metaparameter, and the knots span its range."""
+        if len(axes) > 1:
+            names = [axis.name for axis in axes[1:]]
+            raise ValueError(
+                "amortize: a monotone map is a function of the KL weight alone, got the "
+                f"metaparameters {names} besides"
+            )
+        positions(self.knots, axes)
+
+    def build(self, initial: Tensor, shapes: Sequence[Any], *axes: Interval) -> Hypernet:
+        """Where entries start, and how far they fall on each stretch between knots."""
+        if len(shapes) != 1 or not shapes[0] or len(self.costs) != initial.numel():
+            raise ValueError(
+                "costs must have a number for each of one tensor, "
+                f"got {len(self.costs)} for shapes {[list(shape) for shape in shapes]}"
+            )
+        costs = torch.tensor(self.costs, dtype=torch.float64)  # not to round two into one
+        (knots,) = positions(self.knots, axes)
+        return MonotoneNet(initial, costs, shapes[0][-1], knots)

@@ -1,4 +1,4 @@
-"""The kinds of maps from the KL weight λ to parameters, and their options."""
+"""The kinds of maps from metaparameters to parameters, and their options."""
 
 from __future__ import annotations
 
@@ -6,66 +6,76 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, cast
 
-import torch
 from torch import Tensor, nn
 
 from bayesnas.checks import flag, whole_number
-from bayesnas.nn.hypernetworks.base import ConstantNet, Hypernet, ModuleNet, PiecewiseLinearNet
-from bayesnas.nn.hypernetworks.kl_range import LogInterval, ParameterMap
-from bayesnas.nn.hypernetworks.knots import checked_costs, checked_knots
+from bayesnas.nn.hypernetworks.base import ConstantNet, Hypernet, ModuleNet
+from bayesnas.nn.hypernetworks.intervals import Interval
+from bayesnas.nn.hypernetworks.knots import Knots, checked_knots, positions
 from bayesnas.nn.hypernetworks.low_rank import LowRankNet
-from bayesnas.nn.hypernetworks.monotone import MonotoneNet
+from bayesnas.nn.hypernetworks.monotone import MonotoneMap
+from bayesnas.nn.hypernetworks.parameter_map import ParameterMap
+from bayesnas.nn.hypernetworks.piecewise import PiecewiseLinearNet
 from bayesnas.nn.modules.parameter_names import begins, matching
 from bayesnas.typed import typed
 
 
 @dataclass(frozen=True)
 class ConstantMap(ParameterMap):
-    """θ that is the same for every λ."""
+    """θ that is the same everywhere."""
 
     kind: ClassVar[str] = "constant"
 
-    def build(self, initial: Tensor, shapes: Sequence[Any], span: LogInterval) -> Hypernet:
+    def build(self, initial: Tensor, shapes: Sequence[Any], *axes: Interval) -> Hypernet:
         """One vector."""
         return ConstantNet(nn.Parameter(initial.clone()))
 
 
 @dataclass(frozen=True)
 class LinearMap(ParameterMap):
-    """θ linear in log λ: θ(t) = (1 − t) θ₀ + t θ₁ (Grebenkova et al. 2021, equation 7)."""
+    """θ linear in log λ: θ(t) = (1 − t) θ₀ + t θ₁ (Grebenkova et al. 2021, equation 7).
+
+    With more metaparameters linear in each of them: 2^d copies of the parameters, at the corners of
+    their ranges.
+    """
 
     kind: ClassVar[str] = "linear"
 
-    def build(self, initial: Tensor, shapes: Sequence[Any], span: LogInterval) -> Hypernet:
-        """Two knots, at the ends."""
-        return PiecewiseLinearNet(initial, (0.0, 1.0))
+    def build(self, initial: Tensor, shapes: Sequence[Any], *axes: Interval) -> Hypernet:
+        """Two knots an axis, at the ends."""
+        return PiecewiseLinearNet(initial, *[(0.0, 1.0)] * len(axes))
 
 
 @typed()
 @dataclass(frozen=True)
 class PiecewiseMap(ParameterMap):
-    """θ piecewise linear in log λ.
+    """θ piecewise linear in log λ, and in every other metaparameter of the fit.
 
     Attributes:
         knots: their number, evenly spaced over log λ and both ends included; or the λ of every
-            knot, increasing, from the lower end of the range to the upper.
+            knot, increasing, from the lower end of the range to the upper. With more
+            metaparameters of each of them; a mapping gives knots by name,
+            ``{"kl_weight": 5, "prior_scale": 3}``, and what it leaves out has 3. In all there is a
+            copy of the parameters for every knot of the grid.
         coarse_to_fine: begin the training with few knots (see
-            :class:`~bayesnas.nn.hypernetworks.base.PiecewiseLinearNet`).
+            :class:`~bayesnas.nn.hypernetworks.piecewise.PiecewiseLinearNet`).
 
     Raises:
-        ValueError: for fewer than two knots, or λ that do not increase or do not span the range.
+        ValueError: for fewer than two knots, values that do not increase or do not span the range,
+            or a name that is no metaparameter of the fit.
 
     References:
         Grebenkova, Bakhteev, Strijov, *Deep learning model selection with complexity control*,
         2023 (piecewise linear maps).
 
+    >>> from bayesnas.nn.hypernetworks.intervals import LogInterval
     >>> PiecewiseMap(knots=3).positions(LogInterval(0.1, 1000.0))
-    [0.0, 0.5, 1.0]
+    [[0.0, 0.5, 1.0]]
     """
 
     kind: ClassVar[str] = "piecewise"
 
-    knots: int | tuple[float, ...] = 5
+    knots: Knots | Mapping[str, Knots] = 5
     coarse_to_fine: bool = True
 
     def __post_init__(self) -> None:
@@ -73,82 +83,28 @@ class PiecewiseMap(ParameterMap):
         flag("coarse_to_fine", self.coarse_to_fine)
         object.__setattr__(self, "knots", checked_knots(self.knots))
 
-    def positions(self, span: LogInterval) -> list[float]:
-        """T of every knot."""
-        if isinstance(self.knots, int):
-            return [index / (self.knots - 1) for index in range(self.knots)]
-        found = [span.normalised(knot) for knot in self.knots]
-        if found != sorted(set(found)) or (found[0], found[-1]) != (0.0, 1.0):
-            raise ValueError(
-                f"knots must increase from {span.low:g} to {span.high:g}, the range of kl_weight, "
-                f"got {list(self.knots)}"
-            )
-        return found
+    def __hash__(self) -> int:
+        """By all of it; a mapping has none of its own."""
+        return hash((str(self.knots), self.coarse_to_fine))
 
-    def check(self, span: LogInterval) -> None:
-        """Raise ValueError unless the knots span the range."""
-        self.positions(span)
+    def positions(self, *axes: Interval) -> list[list[float]]:
+        """T of every knot, axis by axis."""
+        return positions(self.knots, axes)
 
-    def build(self, initial: Tensor, shapes: Sequence[Any], span: LogInterval) -> Hypernet:
+    def check(self, *axes: Interval) -> None:
+        """Raise ValueError unless the knots span the ranges."""
+        self.positions(*axes)
+
+    def build(self, initial: Tensor, shapes: Sequence[Any], *axes: Interval) -> Hypernet:
         """One copy of the parameters a knot."""
-        return PiecewiseLinearNet(initial, self.positions(span), coarse_to_fine=self.coarse_to_fine)
-
-
-@typed()
-@dataclass(frozen=True)
-class MonotoneMap(ParameterMap):
-    """Logits of which the costlier of any two falls behind the cheaper as λ grows.
-
-    The likeliest entry of a row then never costs more at a larger λ; see
-    :class:`~bayesnas.nn.hypernetworks.monotone.MonotoneNet`. It is the map of one tensor,
-    ``amortize={"structural.gamma.logits": Monotone(costs)}``.
-
-    Attributes:
-        costs: as many numbers as the tensor has, its last dim running fastest; their order within
-            a row counts.
-        knots: as for :class:`PiecewiseMap`.
-
-    Raises:
-        ValueError: for costs that are not finite, another count of them than the tensor has, or
-            knots that do not fit.
-
-    >>> MonotoneMap((0.0, 400.0, 800.0), knots=3).kind
-    'monotone'
-    """
-
-    kind: ClassVar[str] = "monotone"
-
-    costs: tuple[float, ...]
-    knots: int | tuple[float, ...] = 5
-
-    def __post_init__(self) -> None:
-        """Check costs and knots."""
-        object.__setattr__(self, "costs", checked_costs(self.costs))
-        object.__setattr__(self, "knots", self._spaced.knots)
-
-    @property
-    def _spaced(self) -> PiecewiseMap:
-        return PiecewiseMap(self.knots)
-
-    def check(self, span: LogInterval) -> None:
-        """Raise ValueError unless the knots span the range."""
-        self._spaced.check(span)
-
-    def build(self, initial: Tensor, shapes: Sequence[Any], span: LogInterval) -> Hypernet:
-        """Where entries start, and how far they fall on each stretch between knots."""
-        if len(shapes) != 1 or not shapes[0] or len(self.costs) != initial.numel():
-            raise ValueError(
-                "costs must have a number for each of one tensor, "
-                f"got {len(self.costs)} for shapes {[list(shape) for shape in shapes]}"
-            )
-        costs = torch.tensor(self.costs, dtype=torch.float64)  # not to round two into one
-        return MonotoneNet(initial, costs, shapes[0][-1], self._spaced.positions(span))
+        knots = self.positions(*axes)
+        return PiecewiseLinearNet(initial, *knots, coarse_to_fine=self.coarse_to_fine)
 
 
 @typed()
 @dataclass(frozen=True)
 class LowRankMap(ParameterMap):
-    """A low-rank change of every tensor from a small network of log λ.
+    """A low-rank change of every tensor from a small network of log λ, and what else there is.
 
     Attributes:
         rank: number of outer products.
@@ -171,9 +127,9 @@ class LowRankMap(ParameterMap):
         for name in ("rank", "hidden"):
             object.__setattr__(self, name, whole_number(name, getattr(self, name)))
 
-    def build(self, initial: Tensor, shapes: Sequence[Any], span: LogInterval) -> Hypernet:
+    def build(self, initial: Tensor, shapes: Sequence[Any], *axes: Interval) -> Hypernet:
         """A network a tensor."""
-        return LowRankNet(initial, shapes, rank=self.rank, hidden=self.hidden)
+        return LowRankNet(initial, shapes, rank=self.rank, hidden=self.hidden, axes=len(axes))
 
 
 @dataclass(frozen=True)
@@ -182,21 +138,22 @@ class CustomMap(ParameterMap):
 
     Attributes:
         factory: called with the initial parameters, one vector ``[P]``; returns an
-            ``nn.Module`` that gives such a vector when called with t in [0, 1], a tensor ``[1]``.
+            ``nn.Module`` that gives such a vector when called with t in [0, 1]^d, a tensor ``[d]``:
+            normalised log λ, then the other metaparameters in the order in which they were given.
     """
 
     kind: ClassVar[str] = "custom"
 
     factory: Callable[[Tensor], nn.Module]
 
-    def build(self, initial: Tensor, shapes: Sequence[Any], span: LogInterval) -> Hypernet:
+    def build(self, initial: Tensor, shapes: Sequence[Any], *axes: Interval) -> Hypernet:
         """Call the factory."""
         module = self.factory(initial.detach().clone())
         if not isinstance(module, nn.Module):
             raise TypeError(
                 f"amortize must make an nn.Module from the initial parameters, got {module!r}"
             )
-        return ModuleNet(module, initial)
+        return ModuleNet(module, initial, len(axes))
 
     def config(self) -> dict[str, Any]:
         """Only the kind: a function has no JSON form."""
@@ -226,10 +183,10 @@ class ByName:
         """Raise ValueError for a beginning that no name has."""
         matching(names, [beginning for beginning, _ in self.maps], "amortize")
 
-    def check(self, span: LogInterval) -> None:
-        """Raise ValueError where the options of a map do not fit the range of λ."""
+    def check(self, *axes: Interval) -> None:
+        """Raise ValueError where the options of a map do not fit the ranges."""
         for _, found in self.maps:
-            found.check(span)
+            found.check(*axes)
 
     def config(self) -> dict[str, Any]:
         """Kind and maps, as JSON values."""

@@ -7,15 +7,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bayesnas.nn.hypernetworks.base import (
-    REFINED_AT,
-    ConstantNet,
-    Hypernet,
-    ModuleNet,
-    PiecewiseLinearNet,
-)
+from bayesnas.nn.hypernetworks.base import ConstantNet, Hypernet, ModuleNet
 from bayesnas.nn.hypernetworks.low_rank import LowRankNet
 from bayesnas.nn.hypernetworks.monotone import MonotoneNet
+from bayesnas.nn.hypernetworks.piecewise import REFINED_AT, PiecewiseLinearNet
 
 SHAPES = [torch.Size([3, 4]), torch.Size([3]), torch.Size([2, 3, 2, 2]), torch.Size([])]
 SIZE = sum(shape.numel() for shape in SHAPES)
@@ -109,19 +104,19 @@ def test_refinement_ends_with_every_knot_and_changes_nothing(count: int) -> None
     """θ(t) is the same before and after knots come in, whatever the others have become."""
     net = PiecewiseLinearNet(torch.zeros(4), np.linspace(0, 1, count).tolist())
     generator = torch.Generator().manual_seed(0)
-    seen = [len(net.active)]
+    seen = [len(net.active[0])]
     for progress in (*REFINED_AT, 0.9):
-        for index in net.active:
+        for index in net.active[0]:
             net.leaves[index].data.copy_(torch.randn(4, generator=generator))
         before = [net.at(t) for t in np.linspace(0, 1, 31)]
         filled = net.refine(progress)
         after = [net.at(t) for t in np.linspace(0, 1, 31)]
         for old, new in zip(before, after, strict=True):
             assert torch.allclose(old, new, atol=1e-6)
-        assert len(net.active) == seen[-1] + len(filled)
-        seen.append(len(net.active))
+        assert len(net.active[0]) == seen[-1] + len(filled)
+        seen.append(len(net.active[0]))
     assert seen == sorted(seen)
-    assert net.active == list(range(count))
+    assert net.active == [list(range(count))]
 
 
 def test_refinement_is_part_of_the_state() -> None:
@@ -131,7 +126,7 @@ def test_refinement_is_part_of_the_state() -> None:
     assert net.refine(0.05) == []
     assert [entry.leaf for entry in net.refine(0.2)] == [2]
     other.load_state_dict(net.state_dict())
-    assert other.active == [0, 2, 4]
+    assert other.active == [[0, 2, 4]]
     assert torch.equal(other.at(0.3), net.at(0.3))
 
 

@@ -8,7 +8,7 @@ import torch
 
 import bayesnas as bn
 from bayesnas.models import LatentStructureNet
-from bayesnas.nn.hypernetworks.kl_range import LogInterval
+from bayesnas.nn.hypernetworks.intervals import LogInterval
 from bayesnas.nn.hypernetworks.monotone import MonotoneNet
 
 COSTS = torch.tensor([[0.0, 800.0, 400.0, 0.0], [30.0, 0.0, 10.0, 30.0], [7.0] * 4])

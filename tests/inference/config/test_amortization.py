@@ -11,13 +11,13 @@ import torch
 from torch import Tensor, nn
 
 import bayesnas as bn
-from bayesnas.inference.config.kl_weight_range import KLWeightRange, make_amortization
+from bayesnas.inference.config.amortization import Amortization, make_amortization
 from bayesnas.inference.config.settings import FitSettings, StepKLWeight, make_settings
 from bayesnas.inference.elbo.bound import bound_terms
 from bayesnas.inference.runtime.pyro_context import pyro_session
 from bayesnas.inference.runtime.random_state import RandomStream
 from bayesnas.inference.steps.step import Step
-from bayesnas.nn.hypernetworks.kl_range import LogInterval
+from bayesnas.nn.hypernetworks.intervals import LogInterval
 from bayesnas.nn.hypernetworks.options import make_map
 
 SPAN = LogInterval(0.1, 100.0)
@@ -40,6 +40,10 @@ KINDS = {
     "low-rank": bn.nn.LowRankMap(rank=2, hidden=6),
     "own": Lines,
 }
+
+
+def lines_of_two(initial: Tensor) -> nn.Module:
+    return nn.Linear(2, len(initial), dtype=initial.dtype)
 
 
 def settings_of(amortize: object, **options: object) -> FitSettings:
@@ -66,9 +70,9 @@ def lambda_(value: float) -> StepKLWeight:
 @pytest.mark.parametrize("window", [60, 240])
 def test_every_stretch_of_steps_covers_the_range_evenly(window: int) -> None:
     """The largest gap in log λ is far below that of independent draws, and the ends are hit."""
-    amortization = KLWeightRange(SPAN, make_map("linear"))
+    amortization = Amortization(SPAN, make_map("linear"))
     for first in (0, 1000, 12_345):
-        places = [SPAN.normalised(amortization.draw(s, 3)) for s in range(first, first + window)]
+        places = [SPAN.normalised(amortization.draw(s, 3)[0]) for s in range(first, first + window)]
         assert min(places) == 0.0
         assert max(places) == 1.0
         assert np.diff(sorted(places)).max() < 3.5 / window
@@ -79,11 +83,23 @@ def test_every_stretch_of_steps_covers_the_range_evenly(window: int) -> None:
 
 
 def test_draws_depend_on_the_seed_alone() -> None:
-    amortization = KLWeightRange(SPAN, make_map("linear"))
-    walks = [[amortization.draw(step, seed) for step in range(5)] for seed in (0, 0, 1)]
+    amortization = Amortization(SPAN, make_map("linear"))
+    walks = [[amortization.draw(step, seed)[0] for step in range(5)] for seed in (0, 0, 1)]
     assert walks[0] == walks[1]
     inside = [{value for value in walk if SPAN.low < value < SPAN.high} for walk in walks]
     assert not inside[0] & inside[2]
+
+
+@pytest.mark.parametrize("axes", [2, 3])
+def test_steps_cover_a_box_evenly(axes) -> None:
+    """Every half, quarter, eighth of it is as often seen as any other, in any stretch of steps."""
+    others = tuple(LogInterval(1.0, 2.0, name) for name in ("a", "b")[: axes - 1])
+    amortization = Amortization(SPAN, make_map("linear"), others)
+    for first in (0, 10_000):
+        walk = [amortization.normalised(*amortization.draw(first + s, 3)) for s in range(512)]
+        upper = np.array(walk) > 0.5
+        cells = np.bincount(upper @ 2 ** np.arange(axes), minlength=2**axes) / 512
+        assert np.abs(cells - 0.5**axes).max() < 0.02  # of independent draws the deviation is .019
 
 
 def test_the_range_is_the_one_that_was_written() -> None:
@@ -122,6 +138,38 @@ def test_gradients_of_the_bound_match_finite_differences(net, xy, kind, kl_weigh
     for leaf, gradient, moves in zip(use.leaves, use.gradients, use.moves, strict=True):
         assert moves or not gradient.any()
         for index in torch.randint(len(leaf), (12,), generator=generator).tolist():
+            before = leaf.data[index].item()
+            leaf.data[index] = before + 1e-6
+            above = loss()
+            leaf.data[index] = before - 1e-6
+            slope = (above - loss()) / 2e-6
+            leaf.data[index] = before
+            assert float(gradient[index]) == pytest.approx(slope, rel=1e-4, abs=1e-7)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_gradients_over_a_box_match_finite_differences(net, xy, kind) -> None:
+    """By numbers of every leaf, in double precision, at a λ and a prior scale between knots."""
+    model = copy.deepcopy(net).double()
+    x, y = xy[0].double(), xy[1]
+    ranges = {"prior_scale": bn.LogUniform(0.1, 3.0)}
+    amortize = lines_of_two if kind == "own" else KINDS[kind]
+    settings = settings_of(amortize, metaparameters=ranges, known=("prior_scale",))
+    step, at = small_step(model, settings), {"prior_scale": 0.7}
+    generator = torch.Generator().manual_seed(0)
+    for leaf in step.trained.leaves:
+        leaf.data += 0.05 * torch.randn(leaf.shape, generator=generator, dtype=torch.float64)
+    use = step.trained.use(2.0, at)
+
+    def loss() -> float:
+        step.eager.write(2.0, at)
+        with torch.no_grad(), pyro_session(RandomStream(7, x.device)):
+            return -float(bound_terms(model, x, y).bound(2.0)) / 27
+
+    with pyro_session(RandomStream(7, x.device)):
+        step.eager(x, y, StepKLWeight(2.0, 2.0, at), use)
+    for leaf, gradient in zip(use.leaves, use.gradients, strict=True):
+        for index in torch.randint(len(leaf), (6,), generator=generator).tolist():
             before = leaf.data[index].item()
             leaf.data[index] = before + 1e-6
             above = loss()
