@@ -16,6 +16,8 @@ from bayesnas.inference.elbo.messengers import kl_weighted
 from bayesnas.inference.elbo.nonfinite import NonFiniteLossError
 from bayesnas.inference.evidence.result import Evidence
 from bayesnas.inference.fit import fit
+from bayesnas.inference.learned.optimizer import LearnedOptimizer
+from bayesnas.inference.learned.training import learn_optimizer
 from bayesnas.inference.posterior.amortized import AmortizedPosterior
 from bayesnas.inference.posterior.kl_weight_list import Posteriors
 from bayesnas.inference.posterior.load import load
@@ -31,6 +33,7 @@ __all__ = [
     "GeneralisedObjective",
     "Greedy",
     "Implicit",
+    "LearnedOptimizer",
     "NonFiniteLossError",
     "Posterior",
     "Posteriors",
@@ -43,6 +46,7 @@ __all__ = [
     "fit",
     "hypergradient",
     "kl_weighted",
+    "learn_optimizer",
     "load",
     "prune",
     "quantise",

@@ -13,6 +13,7 @@ from bayesnas.reproductions import (
     darts_cc,
     generalised,
     ibp,
+    learned_optimiser,
     pruning,
     varhypernet,
 )
@@ -27,6 +28,7 @@ REPRODUCTIONS: dict[str, Reproduction] = {
     "darts-cc": darts_cc.REPRODUCTION,
     "generalised": generalised.REPRODUCTION,
     "ibp": ibp.REPRODUCTION,
+    "learned-optimiser": learned_optimiser.REPRODUCTION,
     "pruning": pruning.REPRODUCTION,
     "varhypernet": varhypernet.REPRODUCTION,
 }

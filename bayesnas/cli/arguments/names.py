@@ -47,6 +47,7 @@ REPRODUCTIONS = {
     "darts-cc": "architectures of every complexity from one search",
     "generalised": "structures chosen, and left, by the coefficients of the generalised objective",
     "ibp": "moments and draws of Indian buffet processes",
+    "learned-optimiser": "learned optimisers: an LSTM beside SGD and Adam",
     "pruning": "criteria of pruning, logistic regression",
     "varhypernet": "hypernetworks over the KL weight",
 }
