@@ -64,6 +64,7 @@ class Greedy(Hypergradient):
         Liu, Simonyan, Yang, *DARTS: differentiable architecture search*, 2019; Luketina et al.,
         *Scalable gradient-based tuning of continuous regularization hyperparameters*, 2016.
 
+    >>> import torch
     >>> h = [torch.tensor(2.0)]
     >>> upper = lambda theta, h: theta[0] * h[0] ** 2
     >>> Greedy()(upper, lambda theta, h: theta[0] ** 2, [torch.tensor(3.0)], h, 0.1)
@@ -99,6 +100,7 @@ class Unrolled(Hypergradient):
         Maclaurin, Duvenaud, Adams, *Gradient-based hyperparameter optimization through
         reversible learning*, 2015; Liu, Simonyan, Yang 2019.
 
+    >>> import torch
     >>> h = [torch.tensor(2.0)]
     >>> lower = lambda theta, h: 0.5 * (theta[0] - h[0]) ** 2
     >>> Unrolled()(lambda theta, h: theta[0] ** 2, lower, [torch.tensor(3.0)], h, lr=0.5)
@@ -159,6 +161,7 @@ class Implicit(Hypergradient):
         hyperparameters*, 2016 (T1–T2); Lorraine, Vicol, Duvenaud, *Optimizing millions of
         hyperparameters by implicit differentiation*, 2020 (Neumann series).
 
+    >>> import torch
     >>> h = [torch.tensor(2.0)]
     >>> lower = lambda theta, h: 0.5 * (theta[0] - h[0]) ** 2
     >>> Implicit()(lambda theta, h: theta[0] ** 2, lower, [torch.tensor(2.0)], h, lr=0.5)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from bayesnas.checks import choice, finite, fraction_in, positive, whole_number
+from bayesnas.inference.optim.adam import BETAS, EPSILON
 from bayesnas.typed import typed
 
 States = tuple[Tensor, ...]
@@ -141,8 +142,7 @@ class MomentumRule(UpdateRule):
     ) -> None:
         """Set φ; see the class."""
         super().__init__()
-        start = torch.tensor(positive("rate", rate), dtype=torch.float64).log()
-        self.log_rate = nn.Parameter(start.to(torch.get_default_dtype()))
+        self.log_rate = _logarithm("rate", rate)
         momentum = fraction_in("momentum", momentum, "[0, 1)")
         self.momentum = nn.Parameter(torch.tensor(momentum), requires_grad=learn_momentum)
 
@@ -164,7 +164,56 @@ class MomentumRule(UpdateRule):
         }
 
 
-RULES: dict[str, type[UpdateRule]] = {rule.kind: rule for rule in (LstmRule, MomentumRule)}
+class AdamRule(UpdateRule):
+    r"""Adam, its learning rate learned.
+
+    .. math:: m' = \beta_1 m + (1 - \beta_1) \nabla, \quad
+        v' = \beta_2 v + (1 - \beta_2) \nabla^2, \quad
+        g = -e^{\phi}\, \frac{m' / (1 - \beta_1^t)}{\sqrt{v' / (1 - \beta_2^t)} + \epsilon}
+
+    Args:
+        rate: learning rate at the start.
+
+    References:
+        Kingma, Ba, *Adam: a method for stochastic optimization*, 2015.
+
+    >>> rule = AdamRule(rate=0.5)
+    >>> rule(torch.tensor(2.0), rule.start(torch.tensor(2.0)))[0].detach()
+    tensor(-0.5000)
+    """
+
+    kind: ClassVar[str] = "adam"
+    lr: ClassVar[float] = 1.0
+
+    @typed()
+    def __init__(self, rate: float = 0.01) -> None:
+        """Set φ; see the class."""
+        super().__init__()
+        self.log_rate = _logarithm("rate", rate)
+
+    def start(self, like: Tensor) -> States:
+        """Both moments and the number of steps, 0."""
+        return torch.zeros_like(like), torch.zeros_like(like), torch.zeros_like(like)
+
+    def forward(self, gradient: Tensor, state: States) -> tuple[Tensor, States]:
+        """The change, and moments and number of steps."""
+        first, second, step = state
+        step = step + 1
+        first = first.lerp(gradient, 1 - BETAS[0])
+        second = second.lerp(gradient.square(), 1 - BETAS[1])
+        moved = second > 0  # under the mask the root sees no 0, whose derivative would be infinite
+        root = torch.where(moved, second / (1 - BETAS[1] ** step), 1.0).sqrt() * moved
+        change = first / (1 - BETAS[0] ** step) / (root + EPSILON)
+        return -self.log_rate.exp() * change, (first, second, step)
+
+    def config(self) -> dict[str, Any]:
+        """The rate as it stands."""
+        return {"rate": self.log_rate.detach().double().exp().item()}
+
+
+RULES: dict[str, type[UpdateRule]] = {
+    rule.kind: rule for rule in (LstmRule, MomentumRule, AdamRule)
+}
 
 
 def make_rule(kind: str, config: dict[str, Any]) -> UpdateRule:
@@ -175,6 +224,11 @@ def make_rule(kind: str, config: dict[str, Any]) -> UpdateRule:
         TypeError: for arguments that it does not take.
     """
     return RULES[choice("rule", kind, list(RULES))](**config)
+
+
+def _logarithm(name: str, value: float) -> nn.Parameter:
+    number = torch.tensor(positive(name, value), dtype=torch.float64).log()
+    return nn.Parameter(number.to(torch.get_default_dtype()))
 
 
 def log_and_sign(gradient: Tensor, scale: float) -> Tensor:

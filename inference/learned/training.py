@@ -49,7 +49,7 @@ def learn_optimizer(
 
     Every round draws tasks and takes T steps with them. After each ``unroll`` of these, φ moves by
     Adam along the gradient of the mean loss over them, truncated at their beginning. The φ with
-    the lowest loss after T steps on validation tasks is returned.
+    the lowest loss after T steps on validation tasks, of six looks at it, is returned.
 
     Args:
         tasks: the family.
@@ -65,7 +65,7 @@ def learn_optimizer(
             taken; None for all. The rule moves all of them in any case, and the gradient is the
             full one in expectation. Not with second derivatives, where coordinates act on each
             other.
-        validation: tasks behind the choice of φ.
+        validation: tasks behind the choice of φ; 0 for none: then the last φ is returned.
         seed: of φ, the tasks and what is random in them.
         progress: show a bar, where stderr is a terminal.
 
@@ -93,7 +93,7 @@ def learn_optimizer(
     if whole_number("unroll", unroll) > steps:
         raise ValueError(f"unroll must be at most steps={steps}, the steps of a task, got {unroll}")
     rounds, batch = whole_number("rounds", rounds), whole_number("batch", batch)
-    validation, seed = whole_number("validation", validation), seed_number("seed", seed)
+    validation, seed = whole_number("validation", validation, 0), seed_number("seed", seed)
     lr, clip = positive("lr", lr), positive("clip", clip)
     if coordinates is not None:
         whole_number("coordinates", coordinates)
@@ -219,16 +219,18 @@ class Window:
 
 
 class _Best:
-    """The rule with the lowest loss on validation tasks so far."""
+    """The rule with the lowest loss on validation tasks so far; without any, the one that moves."""
 
     def __init__(
         self, rule: UpdateRule, tasks: TaskFamily, steps: int, count: int, seed: int
     ) -> None:
         self._moving, self._tasks, self._steps = rule, tasks, steps
         self._count, self._seed = count, seed
-        self.rule, self.losses = copy.deepcopy(rule), list[float]()
+        self.rule, self.losses = rule, list[float]()
 
     def look(self) -> float:
+        if self._count == 0:
+            return math.nan
         found = loss_curves(
             LearnedOptimizer(self._moving),
             self._tasks,

@@ -14,6 +14,7 @@ from bayesnas.reproductions.base import Comparison, Reproduced, Reproduction, Re
 from bayesnas.reproductions.learned_optimiser.figures import curves_figure
 from bayesnas.reproductions.learned_optimiser.measure import LEARNED, Curve, measured
 from bayesnas.reproductions.learned_optimiser.settings import Family, Settings, prepare
+from bayesnas.reproductions.learned_optimiser.truncation import compare_truncations, truncations
 from bayesnas.reproductions.tables import as_csv, as_markdown
 
 REFERENCE = (
@@ -33,7 +34,8 @@ def run(request: Request) -> Reproduced:
     settings, families = prepare(request)
     claim(request.out, settings.to_dict())
     found = {family.key: measured(family, settings, request) for family in families}
-    comparisons = list(compare(found, families))
+    truncated = compare_truncations(truncations(settings, request))
+    comparisons = [*compare(found, families), *truncated]
     files = _write(request.out, comparisons, found, families)
     words = remarks(found, families, settings)
     return Reproduced("learned-optimiser", settings.to_dict(), words, comparisons, files)
@@ -59,14 +61,15 @@ def remarks(found: Found, families: tuple[Family, ...], settings: Settings) -> l
     words = [
         f"{settings.steps} steps of a task, gradients go back {settings.unroll}; "
         f"{settings.seeds} trained optimisers of each family; perceptrons on {settings.data}, "
-        "trained on images averaged over 2 × 2 pixels.",
+        "in training with images averaged over squares.",
         "Learning rates of hand-made optimisers are the best of "
-        f"{settings.rates}, a factor of two apart, on tasks as trained.",
+        f"{settings.rates}, a factor of two apart, for each kind of tasks by itself.",
     ]
     ends = [
-        f"{family.title}: {curve.optimizer}"
+        f"{family.title}, {variant.title}: {curve.optimizer}"
         for family in families
-        for curve in found[family.key][family.variants[0].title]
+        for variant in family.variants
+        for curve in found[family.key][variant.title]
         if curve.at_end
     ]
     words.append("Best at an end of its grid: " + (", ".join(ends) or "none") + ".")

@@ -82,12 +82,12 @@ def measured(family: Family, settings: Settings, request: Request) -> dict[str, 
 def _of_hand_made(
     family: Family, variant: Variant, name: str, settings: Settings, request: Request
 ) -> Curve:
-    """At the best learning rate on the family as trained."""
+    """At the best learning rate of the grid on tasks of the same kind."""
     path = _place(request, family, variant, name)
     if path.exists():
         return Curve(**read_json(path))
     request.say(f"{family.title}, {variant.title}: {name}")
-    rate, at_end = _best_rate(family, name, settings, request)
+    rate, at_end = _best_rate(family, variant, name, settings, request)
     options = {"lr": rate, "steps": variant.steps, "count": variant.count, "seed": _TEST_SEED}
     curves = loss_curves(HAND_MADE[name], variant.tasks, **options)  # type: ignore[arg-type]
     return _keep(path, Curve(name, 0, rate, at_end, *_summary(curves)))
@@ -106,22 +106,21 @@ def _of_learned(
 
 
 def _best_rate(
-    family: Family, name: str, settings: Settings, request: Request
+    family: Family, variant: Variant, name: str, settings: Settings, request: Request
 ) -> tuple[float, bool]:
     """The learning rate of the lowest mean loss on tuning tasks, and whether it ends the grid."""
-    path = request.out / "measured" / f"{family.key}-rate-{name}.json"
+    path = _place(request, family, variant, f"rates-{name}")
     grid = settings.grid(family, name)
     if path.exists():
         losses = read_json(path)["losses"]
     else:
-        first = family.variants[0]
         losses = [
             _finite(
                 loss_curves(
                     HAND_MADE[name],
-                    first.tuning,
+                    variant.tuning,
                     lr=rate,
-                    steps=first.steps,
+                    steps=variant.steps,
                     count=settings.tuning_tasks,
                     seed=_TUNING_SEED,
                 )[-1].mean()

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 
 import bayesnas as bn
-from bayesnas.data import DataSet, Split
+from bayesnas.data import DataSet
 from bayesnas.inference.learned.tasks.base import TaskFamily
 from bayesnas.inference.learned.tasks.bounds import Bounds
 from bayesnas.inference.learned.tasks.perceptrons import Perceptrons
 from bayesnas.inference.learned.tasks.quadratics import Quadratics
 from bayesnas.inference.optim.optimizers import OptimizerFactory
 from bayesnas.reproductions.base import Request
+from bayesnas.reproductions.pruning.settings import pooled
+
+AS_TRAINED = "as trained"
 
 HAND_MADE: dict[str, OptimizerFactory] = {
     "SGD": torch.optim.SGD,
@@ -83,6 +84,8 @@ class Settings:
         other_tasks: of each variant.
         tuning_tasks: behind the choice of a learning rate.
         rates: of a grid, each half of the one before.
+        unrolls: of the trainings of a single learning rate.
+        rate_rounds: of these.
         seed: of the first training.
     """
 
@@ -90,16 +93,19 @@ class Settings:
     seeds: int
     steps: int = 100
     unroll: int = 20
-    rounds: tuple[int, int, int] = (120, 40, 40)
+    rounds: tuple[int, int, int] = (120, 60, 60)
     tasks: tuple[int, int, int] = (100, 40, 40)
-    other_tasks: int = 6
-    tuning_tasks: int = 6
+    other_tasks: int = 8
+    tuning_tasks: int = 5
     rates: int = 8
+    unrolls: tuple[int, ...] = (1, 5, 20, 100)
+    rate_rounds: int = 60
     seed: int = 1
 
     def to_dict(self) -> dict[str, Any]:
         """All settings, as JSON values."""
-        return {**asdict(self), "rounds": list(self.rounds), "tasks": list(self.tasks)}
+        found = asdict(self)
+        return {name: list(v) if isinstance(v, tuple) else v for name, v in found.items()}
 
     def grid(self, family: Family, optimizer: str) -> list[float]:
         """Learning rates of a hand-made optimiser, the largest first."""
@@ -116,76 +122,81 @@ def prepare(request: Request) -> tuple[Settings, tuple[Family, ...]]:
         FileNotFoundError: MNIST is not there and can't be downloaded.
     """
     if request.quick:
-        data = bn.data.load("digits")
-        few = {"steps": 20, "unroll": 10, "other_tasks": 2, "tuning_tasks": 2, "rates": 4}
-        counts = {"rounds": (10, 3, 3), "tasks": (20, 4, 4)}
-        settings = Settings(data.name, request.seeds or 1, **few, **counts)  # type: ignore[arg-type]
-        return settings, families(settings, data, sides=(2, 1))
+        settings = Settings(
+            "digits",
+            request.seeds or 1,
+            steps=20,
+            unroll=10,
+            rounds=(10, 3, 3),
+            tasks=(20, 4, 4),
+            other_tasks=2,
+            tuning_tasks=2,
+            rates=4,
+            unrolls=(1, 20),
+            rate_rounds=20,
+        )
+        return settings, families(settings, bn.data.load("digits"), side=2)
     data = bn.data.load("mnist", root=request.root)
     settings = Settings(data.name, request.seeds or 3)
-    return settings, families(settings, data, sides=(2, 1))
+    return settings, families(settings, data, side=4)
 
 
-def families(settings: Settings, data: DataSet, sides: tuple[int, int]) -> tuple[Family, ...]:
+def families(settings: Settings, data: DataSet, side: int) -> tuple[Family, ...]:
     """Quadratics, perceptrons and bounds.
 
     Args:
         settings: of the reproduction.
         data: of the perceptrons.
-        sides: of the squares over which their images are averaged, in training and in the variant
-            of more inputs.
+        side: of the squares over which their images are averaged in training.
     """
-    assert data.test is not None
-    train, test = data.train, data.test
-
-    def perceptrons(
-        part: Split, side: int, *hidden: int, activation: str = "sigmoid"
-    ) -> TaskFamily:
-        return Perceptrons(averaged(part, side), hidden or (20,), activation)
-
-    def variant(title: str, make: Callable[[Split], TaskFamily], steps: int, count: int) -> Variant:
-        return Variant(title, make(test), make(train), steps, count)
-
-    steps, few, (first, second, third) = settings.steps, settings.other_tasks, settings.tasks
-    small, large = sides
     quadratics = Quadratics(10)
-    digits = bn.data.load("digits").train
-    bounds = Bounds(bn.models.GaussianNet(bn.nn.mlp([64, 20, 10])), digits)
-    trained = perceptrons(train, small)
-    some = {"batch": 1, "coordinates": 1000, "lr": 1e-2, "validation": 4}
+    first = Variant(AS_TRAINED, quadratics, quadratics, settings.steps, settings.tasks[0])
+    learning = {"rounds": settings.rounds[0], "batch": 32, "lr": 1e-2, "validation": 50}
     return (
-        Family(
-            "quadratics",
-            "quadratics of 10 dimensions",
-            quadratics,
-            (Variant("as trained", quadratics, quadratics, steps, first),),
-            {"rounds": settings.rounds[0], "batch": 32, "lr": 1e-2, "validation": 50},
-        ),
-        Family(
-            "perceptron",
-            "perceptron of 20 sigmoid units",
-            trained,
-            (
-                variant("as trained", lambda part: perceptrons(part, small), steps, second),
-                variant("four times the inputs", lambda p: perceptrons(p, large), steps, few),
-                variant("twice the steps", lambda p: perceptrons(p, small), 2 * steps, few),
-                variant("40 units", lambda p: perceptrons(p, small, 40), steps, few),
-                variant("two layers", lambda p: perceptrons(p, small, 20, 20), steps, few),
-                variant("ReLU", lambda p: perceptrons(p, small, activation="relu"), steps, few),
-            ),
-            {"rounds": settings.rounds[1], **some},
-        ),
-        Family(
-            "bound",
-            "bound of GaussianNet 64-20-10 on the digits",
-            bounds,
-            (Variant("as trained", bounds, bounds, steps, third),),
-            {"rounds": settings.rounds[2], **some},
-        ),
+        Family("quadratics", "quadratics of 10 dimensions", quadratics, (first,), learning),
+        _perceptrons(settings, data, side),
+        _bounds(settings),
     )
 
 
-def averaged(split: Split, side: int) -> Split:
-    """Images averaged over squares, flat."""
-    images = split.x if split.x.ndim > 2 else split.x.unflatten(1, (1, 8, 8))
-    return replace(split, x=F.avg_pool2d(images, side).flatten(1))
+def _perceptrons(settings: Settings, data: DataSet, side: int) -> Family:
+    assert data.test is not None
+    parts = data.test, data.train  # measured on one, learning rates chosen on the other
+
+    def variant(
+        title: str,
+        hidden: tuple[int, ...] = (20,),
+        activation: str = "sigmoid",
+        side: int = side,
+        steps: int = settings.steps,
+        count: int = settings.other_tasks,
+    ) -> Variant:
+        tasks = [Perceptrons(pooled(part, side), hidden, activation) for part in parts]
+        return Variant(title, tasks[0], tasks[1], steps, count)
+
+    known = variant(AS_TRAINED, count=settings.tasks[1])
+    others = (
+        variant("whole images", side=1),
+        variant("twice the steps", steps=2 * settings.steps),
+        variant("40 units", hidden=(40,)),
+        variant("two layers", hidden=(20, 20)),
+        variant("ReLU", activation="relu"),
+    )
+    learning = {"rounds": settings.rounds[1], "batch": 1, "lr": 1e-2, "validation": 10}
+    title = "perceptron of 20 sigmoid units"
+    return Family("perceptron", title, known.tuning, (known, *others), learning)
+
+
+def _bounds(settings: Settings) -> Family:
+    digits = bn.data.load("digits").train
+
+    def bounds(side: int, *widths: int) -> TaskFamily:
+        return Bounds(bn.models.GaussianNet(bn.nn.mlp(widths)), pooled(digits, side))
+
+    small, whole = bounds(2, 16, 10, 10), bounds(1, 64, 20, 10)
+    variants = (
+        Variant(AS_TRAINED, small, small, settings.steps, settings.tasks[2]),
+        Variant("GaussianNet 64-20-10", whole, whole, settings.steps, settings.other_tasks),
+    )
+    learning = {"rounds": settings.rounds[2], "batch": 2, "lr": 1e-2, "validation": 10}
+    return Family("bound", "bound of GaussianNet 16-10-10, digits", small, variants, learning)

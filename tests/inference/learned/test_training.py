@@ -11,7 +11,7 @@ from torch import Tensor
 from bayesnas.inference.bilevel.derivatives import gradient
 from bayesnas.inference.learned.evaluation import loss_curves
 from bayesnas.inference.learned.optimizer import LearnedOptimizer
-from bayesnas.inference.learned.rules import LstmRule, MomentumRule
+from bayesnas.inference.learned.rules import AdamRule, LstmRule, MomentumRule
 from bayesnas.inference.learned.tasks.base import Drawn, TaskFamily
 from bayesnas.inference.learned.tasks.quadratics import Quadratics
 from bayesnas.inference.learned.training import Window, learn_optimizer
@@ -215,6 +215,22 @@ def test_curves_are_those_of_each_task_alone():
             adam.zero_grad()
             loss.backward()
             adam.step()
+
+
+def test_a_learned_rate_of_adam_is_adam():
+    options = {"steps": 10, "count": 3}
+    found = loss_curves(LearnedOptimizer(AdamRule(rate=0.05)), Quadratics(3), **options)
+    expected = loss_curves(torch.optim.Adam, Quadratics(3), lr=0.05, **options)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    _, slopes = unrolled(AdamRule(rate=0.05).double(), noisy([1.0, 0.0]), [5])
+    assert bool(slopes[0].isfinite())  # where a coordinate never has a gradient, too
+
+
+def test_without_validation_the_last_rule_is_kept():
+    options = {"steps": 4, "unroll": 2, "rounds": 3, "batch": 1, "validation": 0}
+    learned = learn_optimizer(Quadratics(2), rule=AdamRule(), progress=False, **options)
+    assert learned.training["validation"] == []
+    assert learned.rule.config() != AdamRule().config()
 
 
 def test_a_learned_rate_is_plain_gradient_descent():
