@@ -121,7 +121,7 @@ def _best_rate(
                     variant.tuning,
                     lr=rate,
                     steps=variant.steps,
-                    count=settings.tuning_tasks,
+                    count=variant.tuning_count,
                     seed=_TUNING_SEED,
                 )[-1].mean()
             )

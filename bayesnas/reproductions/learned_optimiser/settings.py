@@ -28,8 +28,8 @@ HAND_MADE: dict[str, OptimizerFactory] = {
 }
 """What a learned optimiser is compared with, each at its best learning rate of a grid."""
 
-_HIGHEST = {"SGD": 3, "NAG": 1, "RMSprop": -2, "Adam": 0}
-_LOWER_ON_QUADRATICS = {"SGD": 8, "NAG": 6, "RMSprop": 2, "Adam": 0}
+_HIGHEST = {"SGD": 3.0, "NAG": 1.0, "RMSprop": -2.0, "Adam": 0.0}
+_HIGHEST_ON_QUADRATICS = {"SGD": -5.0, "NAG": -5.5, "RMSprop": -2.0, "Adam": 2.0}
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,7 @@ class Variant:
         tuning: the family on which learning rates of hand-made optimisers are chosen.
         steps: of a task.
         count: of tasks.
+        tuning_count: of tasks on which a learning rate is chosen.
     """
 
     title: str
@@ -49,6 +50,7 @@ class Variant:
     tuning: TaskFamily
     steps: int
     count: int
+    tuning_count: int
 
 
 @dataclass(frozen=True)
@@ -82,8 +84,8 @@ class Settings:
         rounds: of the training on quadratics, perceptrons and bounds.
         tasks: that an optimiser is measured on, of the same.
         other_tasks: of each variant.
-        tuning_tasks: behind the choice of a learning rate.
-        rates: of a grid, each half of the one before.
+        tuning_tasks: behind the choice of a learning rate; on quadratics as many as are measured.
+        rates: of a grid.
         unrolls: of the trainings of a single learning rate.
         rate_rounds: of these.
         seed: of the first training.
@@ -108,11 +110,15 @@ class Settings:
         return {name: list(v) if isinstance(v, tuple) else v for name, v in found.items()}
 
     def grid(self, family: Family, optimizer: str) -> list[float]:
-        """Learning rates of a hand-made optimiser, the largest first."""
-        highest = _HIGHEST[optimizer]
+        """Learning rates of a hand-made optimiser, the largest first.
+
+        A factor of two apart; on quadratics, which are cheap, of its root.
+        """
         if family.key == "quadratics":
-            highest -= _LOWER_ON_QUADRATICS[optimizer]
-        return [2.0 ** (highest - index) for index in range(self.rates)]
+            highest, step, count = _HIGHEST_ON_QUADRATICS[optimizer], 0.5, 2 * self.rates
+        else:
+            highest, step, count = _HIGHEST[optimizer], 1.0, self.rates
+        return [2.0 ** (highest - step * index) for index in range(count)]
 
 
 def prepare(request: Request) -> tuple[Settings, tuple[Family, ...]]:
@@ -150,7 +156,8 @@ def families(settings: Settings, data: DataSet, side: int) -> tuple[Family, ...]
         side: of the squares over which their images are averaged in training.
     """
     quadratics = Quadratics(10)
-    first = Variant(AS_TRAINED, quadratics, quadratics, settings.steps, settings.tasks[0])
+    count = settings.tasks[0]
+    first = Variant(AS_TRAINED, quadratics, quadratics, settings.steps, count, count)
     learning = {"rounds": settings.rounds[0], "batch": 32, "lr": 1e-2, "validation": 50}
     return (
         Family("quadratics", "quadratics of 10 dimensions", quadratics, (first,), learning),
@@ -172,7 +179,7 @@ def _perceptrons(settings: Settings, data: DataSet, side: int) -> Family:
         count: int = settings.other_tasks,
     ) -> Variant:
         tasks = [Perceptrons(pooled(part, side), hidden, activation) for part in parts]
-        return Variant(title, tasks[0], tasks[1], steps, count)
+        return Variant(title, tasks[0], tasks[1], steps, count, settings.tuning_tasks)
 
     known = variant(AS_TRAINED, count=settings.tasks[1])
     others = (
@@ -194,9 +201,10 @@ def _bounds(settings: Settings) -> Family:
         return Bounds(bn.models.GaussianNet(bn.nn.mlp(widths)), pooled(digits, side))
 
     small, whole = bounds(2, 16, 10, 10), bounds(1, 64, 20, 10)
+    steps, tuning = settings.steps, settings.tuning_tasks
     variants = (
-        Variant(AS_TRAINED, small, small, settings.steps, settings.tasks[2]),
-        Variant("GaussianNet 64-20-10", whole, whole, settings.steps, settings.other_tasks),
+        Variant(AS_TRAINED, small, small, steps, settings.tasks[2], tuning),
+        Variant("GaussianNet 64-20-10", whole, whole, steps, settings.other_tasks, tuning),
     )
     learning = {"rounds": settings.rounds[2], "batch": 2, "lr": 1e-2, "validation": 10}
     return Family("bound", "bound of GaussianNet 16-10-10, digits", small, variants, learning)

@@ -47,9 +47,8 @@ class MetaLevelNet(nn.Module):
 
     Every weight has a binary address :math:`b_{ij} \in \{-1, 1\}^d`, the digits of its number, and
     the kernel :math:`k(a) = \mathrm{softmax}_{ij}(\beta \langle a, b_{ij} \rangle)` makes reading
-    and writing differentiable: it is all on one weight where an address is all ±1. What is trained,
-    by gradients through time, is the initial :math:`W_1`; within a sequence the network itself is
-    the only one who changes a weight.
+    and writing differentiable, the closer to one weight the larger β. What is trained, by gradients
+    through time, is the initial :math:`W_1`; within a sequence only the network changes a weight.
 
     Args:
         inputs: of x.
