@@ -179,16 +179,12 @@ class LearnedSteps(torch.optim.Optimizer):
             for index, part in enumerate(rule.start(gradient)):
                 state[f"state{index}"] = part.clone(memory_format=torch.contiguous_format)
         parts = [state[f"state{index}"] for index in range(len(state))]
-        rows = [part.view(value.numel(), -1) for part in parts]
+        columns = [part.view(*part.shape[: part.ndim - value.ndim], -1) for part in parts]
         slopes, changes = gradient.reshape(-1), list[Tensor]()
         for first in range(0, value.numel(), _AT_ONCE):
             some = slice(first, first + _AT_ONCE)
-            here = slopes[some]
-            own = [
-                row[some].view(len(here), *part.shape[value.ndim :])
-                for row, part in zip(rows, parts, strict=True)
-            ]
-            change, after = rule(here, tuple(own))
+            own = tuple(part[..., some] for part in columns)
+            change, after = rule(slopes[some], own)
             for held, new in zip(own, after, strict=True):
                 held.copy_(new)
             changes.append(change)

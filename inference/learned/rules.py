@@ -31,7 +31,7 @@ class UpdateRule(nn.Module, abc.ABC):
 
     @abc.abstractmethod
     def start(self, like: Tensor) -> States:
-        """The state before the first step, each tensor ``[*like.shape, ...]``.
+        """The state before the first step, each tensor ``[..., *like.shape]``.
 
         Args:
             like: coordinates, of any shape.
@@ -79,7 +79,7 @@ class LstmRule(UpdateRule):
     5301
     >>> change, state = rule(torch.ones(3), rule.start(torch.ones(3)))
     >>> change.shape, len(state), state[0].shape
-    (torch.Size([3]), 4, torch.Size([3, 20]))
+    (torch.Size([3]), 4, torch.Size([20, 3]))
     """
 
     kind: ClassVar[str] = "lstm"
@@ -97,20 +97,20 @@ class LstmRule(UpdateRule):
         self.output = nn.Linear(self.units, 1)
 
     def start(self, like: Tensor) -> States:
-        """Zeros: output and cell of every layer, ``[*like.shape, units]`` each."""
-        zeros = like.new_zeros(*like.shape, self.units)
+        """Zeros: output and cell of every layer, ``[units, *like.shape]`` each."""
+        zeros = like.new_zeros(self.units, *like.shape)
         return tuple(zeros for _ in range(2 * self.layers))
 
     def forward(self, gradient: Tensor, state: States) -> tuple[Tensor, States]:
         """The output of the network for every coordinate, and its next state."""
         shape = gradient.shape
-        x, found = log_and_sign(gradient, self.scale).reshape(-1, 2), list[Tensor]()
-        rows = [value.reshape(-1, self.units) for value in state]
-        for cell, hidden, memory in zip(self.cells, rows[::2], rows[1::2], strict=True):
-            x, memory = cell(x, (hidden, memory))
+        x, found = log_and_sign(gradient, self.scale).reshape(2, -1), list[Tensor]()
+        columns = [value.reshape(self.units, -1) for value in state]
+        for cell, hidden, memory in zip(self.cells, columns[::2], columns[1::2], strict=True):
+            x, memory = _lstm_step(cell, x, hidden, memory)
             found += [x, memory]
-        change = self.output(x).view(shape)
-        return change, tuple(value.view(*shape, self.units) for value in found)
+        change = torch.addmm(self.output.bias[:, None], self.output.weight, x).view(shape)
+        return change, tuple(value.view(self.units, *shape) for value in found)
 
     def config(self) -> dict[str, Any]:
         """Layers, units, scale."""
@@ -226,18 +226,27 @@ def make_rule(kind: str, config: dict[str, Any]) -> UpdateRule:
     return RULES[choice("rule", kind, list(RULES))](**config)
 
 
+def _lstm_step(cell: nn.Module, x: Tensor, hidden: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
+    """What ``cell`` gives, of coordinates in columns: every gate is contiguous, twice as fast."""
+    weight = torch.cat([cell.weight_ih, cell.weight_hh], dim=1)
+    bias = (cell.bias_ih + cell.bias_hh)[:, None]
+    gates = torch.addmm(bias, weight, torch.cat([x, hidden]))
+    entering, kept, proposed, shown = gates.chunk(4)
+    memory = kept.sigmoid() * memory + entering.sigmoid() * proposed.tanh()
+    return shown.sigmoid() * memory.tanh(), memory
+
+
 def _logarithm(name: str, value: float) -> nn.Parameter:
     number = torch.tensor(positive(name, value), dtype=torch.float64).log()
     return nn.Parameter(number.to(torch.get_default_dtype()))
 
 
 def log_and_sign(gradient: Tensor, scale: float) -> Tensor:
-    """Size and sign of a gradient, ``[..., 2]``; see :class:`LstmRule`.
+    """Size and sign of a gradient, ``[2, ...]``; see :class:`LstmRule`.
 
     >>> log_and_sign(torch.tensor([1.0, -0.5, 0.0]), scale=1.0)
-    tensor([[ 0.0000,  1.0000],
-            [-0.6931, -1.0000],
-            [-1.0000,  0.0000]])
+    tensor([[ 0.0000, -0.6931, -1.0000],
+            [ 1.0000, -1.0000,  0.0000]])
     """
     large = finite("scale", scale)
     size = gradient.abs()
@@ -246,4 +255,4 @@ def log_and_sign(gradient: Tensor, scale: float) -> Tensor:
     # Under the mask the logarithm sees no 0, whose derivative would be infinite.
     logarithm = torch.where(is_large, size, smallest).log() / scale
     direction = torch.where(is_large, gradient.sign(), gradient / smallest)
-    return torch.stack([logarithm, direction], dim=-1)
+    return torch.stack([logarithm, direction])

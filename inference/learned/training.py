@@ -215,7 +215,7 @@ class Window:
             change = self._rule.lr * change.index_copy(1, some, scaled)
             return [change], (after, own_after)
 
-        return partial, (state, tuple(part[:, some] for part in state))
+        return partial, (state, tuple(part[..., some] for part in state))
 
 
 class _Best:

@@ -278,7 +278,7 @@ def _interpolate_state(
 
 def _is_by_coordinate(value: Tensor, leaf: Tensor) -> bool:
     """Whether a state has an entry, or several, for every coordinate of a leaf."""
-    return value.shape[: leaf.ndim] == leaf.shape
+    return value.ndim >= leaf.ndim and value.shape[value.ndim - leaf.ndim :] == leaf.shape
 
 
 def _has_moved(state: Mapping[str, Any]) -> bool:

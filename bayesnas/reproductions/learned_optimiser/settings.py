@@ -95,8 +95,8 @@ class Settings:
     seeds: int
     steps: int = 100
     unroll: int = 20
-    rounds: tuple[int, int, int] = (120, 60, 60)
-    tasks: tuple[int, int, int] = (100, 40, 40)
+    rounds: tuple[int, int, int] = (120, 40, 40)
+    tasks: tuple[int, int, int] = (100, 30, 30)
     other_tasks: int = 8
     tuning_tasks: int = 5
     rates: int = 8
@@ -189,7 +189,7 @@ def _perceptrons(settings: Settings, data: DataSet, side: int) -> Family:
         variant("two layers", hidden=(20, 20)),
         variant("ReLU", activation="relu"),
     )
-    learning = {"rounds": settings.rounds[1], "batch": 1, "lr": 1e-2, "validation": 10}
+    learning = {"rounds": settings.rounds[1], "batch": 1, "lr": 1e-2, "validation": 4}
     title = "perceptron of 20 sigmoid units"
     return Family("perceptron", title, known.tuning, (known, *others), learning)
 
@@ -206,5 +206,5 @@ def _bounds(settings: Settings) -> Family:
         Variant(AS_TRAINED, small, small, steps, settings.tasks[2], tuning),
         Variant("GaussianNet 64-20-10", whole, whole, steps, settings.other_tasks, tuning),
     )
-    learning = {"rounds": settings.rounds[2], "batch": 2, "lr": 1e-2, "validation": 10}
+    learning = {"rounds": settings.rounds[2], "batch": 2, "lr": 1e-2, "validation": 4}
     return Family("bound", "bound of GaussianNet 16-10-10, digits", small, variants, learning)
