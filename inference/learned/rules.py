@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import hashlib
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -107,7 +107,7 @@ class LstmRule(UpdateRule):
         x, found = log_and_sign(gradient, self.scale).reshape(2, -1), list[Tensor]()
         columns = [value.reshape(self.units, -1) for value in state]
         for cell, hidden, memory in zip(self.cells, columns[::2], columns[1::2], strict=True):
-            x, memory = _lstm_step(cell, x, hidden, memory)
+            x, memory = _lstm_step(cast(nn.LSTMCell, cell), x, hidden, memory)
             found += [x, memory]
         change = torch.addmm(self.output.bias[:, None], self.output.weight, x).view(shape)
         return change, tuple(value.view(self.units, *shape) for value in found)
@@ -226,7 +226,9 @@ def make_rule(kind: str, config: dict[str, Any]) -> UpdateRule:
     return RULES[choice("rule", kind, list(RULES))](**config)
 
 
-def _lstm_step(cell: nn.Module, x: Tensor, hidden: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
+def _lstm_step(
+    cell: nn.LSTMCell, x: Tensor, hidden: Tensor, memory: Tensor
+) -> tuple[Tensor, Tensor]:
     """What ``cell`` gives, of coordinates in columns: every gate is contiguous, twice as fast."""
     weight = torch.cat([cell.weight_ih, cell.weight_hh], dim=1)
     bias = (cell.bias_ih + cell.bias_hh)[:, None]

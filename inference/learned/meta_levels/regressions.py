@@ -95,4 +95,5 @@ def train_on_regressions(
 @torch.no_grad()
 def errors(net: MetaLevelNet, sequences: Sequences) -> Tensor:
     """Squared errors, ``[n, steps]``."""
-    return (net(*sequences) - sequences.y).square().squeeze(-1)
+    found: Tensor = (net(*sequences) - sequences.y).square().squeeze(-1)
+    return found

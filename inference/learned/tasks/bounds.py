@@ -155,11 +155,11 @@ class Bounds(TaskFamily):
     def config(self) -> dict[str, Any]:
         """Model, λ, size of the batches and fingerprint of the data."""
         weight = self._kl_weight
-        spread = isinstance(weight, LogUniform)
+        ends = [weight.low, weight.high] if isinstance(weight, LogUniform) else [weight]
         return {
             "tasks": "bounds",
             "model": self._model.describe(),
-            "kl_weight": [float(weight.low), float(weight.high)] if spread else float(weight),
+            "kl_weight": [float(end) for end in ends],
             "batch_size": self._batch_size,
             "data": self._fingerprint,
         }
