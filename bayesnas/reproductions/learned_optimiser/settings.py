@@ -95,13 +95,13 @@ class Settings:
     seeds: int
     steps: int = 100
     unroll: int = 20
-    rounds: tuple[int, int, int] = (120, 40, 40)
-    tasks: tuple[int, int, int] = (100, 30, 30)
+    rounds: tuple[int, int, int] = (120, 40, 30)
+    tasks: tuple[int, int, int] = (100, 30, 20)
     other_tasks: int = 8
     tuning_tasks: int = 5
     rates: int = 8
     unrolls: tuple[int, ...] = (1, 5, 20, 100)
-    rate_rounds: int = 60
+    rate_rounds: int = 30
     seed: int = 1
 
     def to_dict(self) -> dict[str, Any]:
@@ -139,7 +139,7 @@ def prepare(request: Request) -> tuple[Settings, tuple[Family, ...]]:
             tuning_tasks=2,
             rates=4,
             unrolls=(1, 20),
-            rate_rounds=20,
+            rate_rounds=10,
         )
         return settings, families(settings, bn.data.load("digits"), side=2)
     data = bn.data.load("mnist", root=request.root)

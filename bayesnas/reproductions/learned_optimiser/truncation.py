@@ -22,12 +22,12 @@ class Truncation:
     Attributes:
         unroll: steps that a gradient goes back.
         second_derivatives: whether gradients of the task are differentiated.
-        rates: learned ones, one a seed.
+        rate: where the training ends.
     """
 
     unroll: int
     second_derivatives: bool
-    rates: list[float]
+    rate: float
 
 
 def truncations(settings: Settings, request: Request) -> list[Truncation]:
@@ -37,9 +37,7 @@ def truncations(settings: Settings, request: Request) -> list[Truncation]:
         return [Truncation(**each) for each in read_json(path)["rates"]]
     request.say("learning a learning rate, by gradients that go back more and fewer steps")
     found = [
-        Truncation(
-            unroll, second, [_rate(unroll, second, seed, settings) for seed in _seeds(settings)]
-        )
+        Truncation(unroll, second, _rate(unroll, second, settings))
         for second in (True, False)
         for unroll in settings.unrolls
     ]
@@ -48,11 +46,7 @@ def truncations(settings: Settings, request: Request) -> list[Truncation]:
     return found
 
 
-def _seeds(settings: Settings) -> range:
-    return range(settings.seed, settings.seed + settings.seeds)
-
-
-def _rate(unroll: int, second: bool, seed: int, settings: Settings) -> float:
+def _rate(unroll: int, second: bool, settings: Settings) -> float:
     learned = learn_optimizer(
         Quadratics(10),
         rule=MomentumRule(_FROM),
@@ -63,7 +57,7 @@ def _rate(unroll: int, second: bool, seed: int, settings: Settings) -> float:
         lr=0.1,
         second_derivatives=second,
         validation=0,
-        seed=seed,
+        seed=settings.seed,
         progress=False,
     )
     return float(learned.rule.config()["rate"])
@@ -76,5 +70,5 @@ def compare_truncations(found: list[Truncation]) -> Iterator[Comparison]:
             "gradient of the task": "differentiated" if each.second_derivatives else "constant",
             "goes back": f"{each.unroll} steps",
         }
-        rates = tuple(1000 * rate for rate in each.rates)
-        yield Comparison(labels, "1000 × learned rate, quadratics", None, rates)
+        rate = (1000 * each.rate,)
+        yield Comparison(labels, "1000 × learned rate, quadratics", None, rate)
