@@ -52,9 +52,11 @@ def trained(family: Family, seed: int, settings: Settings, request: Request) -> 
     path = request.out / "learned" / f"{family.key}-{seed}.safetensors"
     if path.exists():
         return LearnedOptimizer.load(path)
+    before = None if family.after is None else trained(family.after, seed, settings, request)
     request.say(f"learning an optimiser: {family.title}, seed {seed}")
     learned = learn_optimizer(
         family.training,
+        rule=None if before is None else before.rule,
         steps=settings.steps,
         unroll=settings.unroll,
         seed=seed,

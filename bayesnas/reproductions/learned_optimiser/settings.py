@@ -63,6 +63,7 @@ class Family:
         training: tasks that it is trained on.
         variants: tasks that it is measured on; the first are of the family itself.
         learning: options of ``learn_optimizer``.
+        after: the family from whose rule, of the same seed, the training goes on.
     """
 
     key: str
@@ -70,6 +71,7 @@ class Family:
     training: TaskFamily
     variants: tuple[Variant, ...]
     learning: dict[str, Any]
+    after: Family | None = None
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ class Settings:
     seeds: int
     steps: int = 100
     unroll: int = 20
-    rounds: tuple[int, int, int] = (120, 40, 30)
+    rounds: tuple[int, int, int] = (120, 30, 30)
     tasks: tuple[int, int, int] = (100, 30, 20)
     other_tasks: int = 8
     tuning_tasks: int = 5
@@ -159,14 +161,11 @@ def families(settings: Settings, data: DataSet, side: int) -> tuple[Family, ...]
     count = settings.tasks[0]
     first = Variant(AS_TRAINED, quadratics, quadratics, settings.steps, count, count)
     learning = {"rounds": settings.rounds[0], "batch": 32, "lr": 1e-2, "validation": 50}
-    return (
-        Family("quadratics", "quadratics of 10 dimensions", quadratics, (first,), learning),
-        _perceptrons(settings, data, side),
-        _bounds(settings),
-    )
+    before = Family("quadratics", "quadratics of 10 dimensions", quadratics, (first,), learning)
+    return before, _perceptrons(settings, data, side, before), _bounds(settings, before)
 
 
-def _perceptrons(settings: Settings, data: DataSet, side: int) -> Family:
+def _perceptrons(settings: Settings, data: DataSet, side: int, before: Family) -> Family:
     assert data.test is not None
     parts = data.test, data.train  # measured on one, learning rates chosen on the other
 
@@ -191,10 +190,10 @@ def _perceptrons(settings: Settings, data: DataSet, side: int) -> Family:
     )
     learning = {"rounds": settings.rounds[1], "batch": 1, "lr": 1e-2, "validation": 4}
     title = "perceptron of 20 sigmoid units"
-    return Family("perceptron", title, known.tuning, (known, *others), learning)
+    return Family("perceptron", title, known.tuning, (known, *others), learning, before)
 
 
-def _bounds(settings: Settings) -> Family:
+def _bounds(settings: Settings, before: Family) -> Family:
     digits = bn.data.load("digits").train
 
     def bounds(side: int, *widths: int) -> TaskFamily:
@@ -207,4 +206,5 @@ def _bounds(settings: Settings) -> Family:
         Variant("GaussianNet 64-20-10", whole, whole, steps, settings.other_tasks, tuning),
     )
     learning = {"rounds": settings.rounds[2], "batch": 2, "lr": 1e-2, "validation": 4}
-    return Family("bound", "bound of GaussianNet 16-10-10, digits", small, variants, learning)
+    title = "bound of GaussianNet 16-10-10, digits"
+    return Family("bound", title, small, variants, learning, before)
