@@ -24,6 +24,7 @@ DIVERGED = 1e30
 """In the place of a loss that is not finite."""
 
 _TUNING_SEED, _TEST_SEED = 1001, 2002
+_NEXT_TASKS = 10_000  # between the seeds of trainings that go on from one another
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def trained(family: Family, seed: int, settings: Settings, request: Request) -> 
         rule=None if before is None else before.rule,
         steps=settings.steps,
         unroll=settings.unroll,
-        seed=seed,
+        seed=seed + _NEXT_TASKS * family.half,
         progress=request.progress,
         **family.learning,
     )

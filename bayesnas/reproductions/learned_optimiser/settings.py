@@ -73,6 +73,11 @@ class Family:
     learning: dict[str, Any]
     after: Family | None = None
 
+    @property
+    def half(self) -> int:
+        """0; 1 where a training goes on with the tasks of the one before, which then are others."""
+        return int(self.after is not None and self.after.training is self.training)
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -83,7 +88,7 @@ class Settings:
         seeds: trained optimisers of a family.
         steps: of a task in training.
         unroll: steps that a gradient goes back.
-        rounds: of the training on quadratics, perceptrons and bounds.
+        rounds: of the training on quadratics, perceptrons (of each of two halves) and bounds.
         tasks: that an optimiser is measured on, of the same.
         other_tasks: of each variant.
         tuning_tasks: behind the choice of a learning rate; on quadratics as many as are measured.
@@ -190,7 +195,8 @@ def _perceptrons(settings: Settings, data: DataSet, side: int, before: Family) -
     )
     learning = {"rounds": settings.rounds[1], "batch": 1, "lr": 1e-2, "validation": 4}
     title = "perceptron of 20 sigmoid units"
-    return Family("perceptron", title, known.tuning, (known, *others), learning, before)
+    first = Family("perceptron-first", f"{title}, first half", known.tuning, (), learning, before)
+    return Family("perceptron", title, known.tuning, (known, *others), learning, first)
 
 
 def _bounds(settings: Settings, before: Family) -> Family:
