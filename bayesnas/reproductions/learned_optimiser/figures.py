@@ -19,7 +19,7 @@ _STYLES = {
     "Adam": ("#E69F00", "--"),
     LEARNED: ("#B2182B", "-"),
 }
-_COLUMNS = 4
+_COLUMNS = 3
 
 
 def curves_figure(
@@ -30,7 +30,7 @@ def curves_figure(
 
     panels = [(family, variant) for family in families for variant in family.variants]
     rows = -(-len(panels) // _COLUMNS)
-    figure = Figure(figsize=(13.0, 3.4 * rows), layout="constrained")
+    figure = Figure(figsize=(11.0, 3.0 * rows), layout="constrained")
     grid = figure.subplots(rows, _COLUMNS, squeeze=False).flatten()
     for ax, (family, variant) in zip(grid, panels, strict=False):
         for curve in found[family.key][variant.title]:
