@@ -20,6 +20,8 @@ from bayesnas.inference.elbo.messengers import kl_weighted
 from bayesnas.inference.elbo.nonfinite import NonFiniteLossError
 from bayesnas.inference.evidence.result import Evidence
 from bayesnas.inference.fit import fit
+from bayesnas.inference.learned.optimizer import LearnedOptimizer
+from bayesnas.inference.learned.training import learn_optimizer
 from bayesnas.inference.posterior.amortized import AmortizedPosterior
 from bayesnas.inference.posterior.kl_weight_list import Posteriors
 from bayesnas.inference.posterior.load import load
@@ -37,6 +39,7 @@ __all__ = [
     "Greedy",
     "Implicit",
     "LotteryTickets",
+    "LearnedOptimizer",
     "NonFiniteLossError",
     "Posterior",
     "Posteriors",
@@ -51,6 +54,7 @@ __all__ = [
     "fit",
     "hypergradient",
     "kl_weighted",
+    "learn_optimizer",
     "load",
     "lottery_tickets",
     "prune",

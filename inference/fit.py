@@ -134,13 +134,14 @@ def fit(
         steps: optimiser steps; without either, as many as the model finds enough: 30 passes and
             3,000 steps at least, for most.
         batch_size: examples in a batch; None for that of the model, mostly 256.
-        lr: learning rate at the start; None for that of the model: 0.01 of nets; what it takes for
-            these stands in ``model.fit_defaults``.
+        lr: learning rate at the start; None for that of a learned optimiser, else of the model:
+            0.01 of nets; what it takes for these stands in ``model.fit_defaults``.
         schedule: ``"cosine"`` (down to 0), ``"constant"``, or a function of the fraction of
             steps done, in [0, 1), that gives a factor on ``lr``.
         clip: clip every gradient entry, of the loss per example, to [−clip, clip].
-        optimizer: makes the optimiser: ``optimizer(parameters, lr=lr)``. The schedule scales
-            the learning rate of each of its groups.
+        optimizer: makes the optimiser: ``optimizer(parameters, lr=lr)``; also a
+            ``bayesnas.inference.LearnedOptimizer``. The schedule scales the learning rate of each
+            of its groups.
         restarts: independent fits from different starts; the chains of the export.
         batched: whether restarts and the fits of a list of λ take their steps together, as one
             step over stacked tensors. Every chain keeps its own random numbers and order of

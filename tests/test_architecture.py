@@ -39,7 +39,7 @@ inference.evidence
 inference.optim inference.runs
 inference.compile
 inference.bilevel
-inference.steps
+inference.steps inference.learned
 inference.training
 inference.posterior
 inference.fit inference.mcmc

@@ -7,16 +7,17 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor
 
 from bayesnas.checks import choice, non_negative, positive, whole_number
+from bayesnas.inference.bilevel.derivatives import as_leaves, gradient
 from bayesnas.inference.bilevel.linear_solvers import (
     Tensors,
     conjugate_gradients,
     dot,
     neumann_series,
 )
+from bayesnas.inference.bilevel.unroll import unroll
 from bayesnas.typed import typed
 
 Loss = Callable[[Tensors, Tensors], Tensor]
@@ -63,6 +64,7 @@ class Greedy(Hypergradient):
         Liu, Simonyan, Yang, *DARTS: differentiable architecture search*, 2019; Luketina et al.,
         *Scalable gradient-based tuning of continuous regularization hyperparameters*, 2016.
 
+    >>> import torch
     >>> h = [torch.tensor(2.0)]
     >>> upper = lambda theta, h: theta[0] * h[0] ** 2
     >>> Greedy()(upper, lambda theta, h: theta[0] ** 2, [torch.tensor(3.0)], h, 0.1)
@@ -75,8 +77,8 @@ class Greedy(Hypergradient):
         self, upper: Loss, lower: Loss, theta: Tensors, h: Tensors, lr: float | Tensor
     ) -> list[Tensor]:
         """∂L/∂h at θ."""
-        h = _leaves(h)
-        return _gradient(upper([value.detach() for value in theta], h), h)
+        h = as_leaves(h)
+        return gradient(upper([value.detach() for value in theta], h), h)
 
 
 @typed()
@@ -98,6 +100,7 @@ class Unrolled(Hypergradient):
         Maclaurin, Duvenaud, Adams, *Gradient-based hyperparameter optimization through
         reversible learning*, 2015; Liu, Simonyan, Yang 2019.
 
+    >>> import torch
     >>> h = [torch.tensor(2.0)]
     >>> lower = lambda theta, h: 0.5 * (theta[0] - h[0]) ** 2
     >>> Unrolled()(lambda theta, h: theta[0] ** 2, lower, [torch.tensor(3.0)], h, lr=0.5)
@@ -120,11 +123,15 @@ class Unrolled(Hypergradient):
     ) -> list[Tensor]:
         """The total derivative of L after the steps."""
         size = lr if self.lr is None else self.lr
-        h, moving = _leaves(h), _leaves(theta)
-        for _ in range(self.steps):
-            slopes = _gradient(lower(moving, h), moving, again=True)
-            moving = [value - size * slope for value, slope in zip(moving, slopes, strict=True)]
-        return _gradient(upper(moving, h), h)
+        h = as_leaves(h)
+        path = unroll(
+            lambda moving, step: lower(moving, h),
+            as_leaves(theta),
+            lambda slopes, state: ([-size * slope for slope in slopes], state),
+            None,
+            self.steps,
+        )
+        return gradient(upper(path.theta, h), h)
 
 
 @typed()
@@ -154,6 +161,7 @@ class Implicit(Hypergradient):
         hyperparameters*, 2016 (T1–T2); Lorraine, Vicol, Duvenaud, *Optimizing millions of
         hyperparameters by implicit differentiation*, 2020 (Neumann series).
 
+    >>> import torch
     >>> h = [torch.tensor(2.0)]
     >>> lower = lambda theta, h: 0.5 * (theta[0] - h[0]) ** 2
     >>> Implicit()(lambda theta, h: theta[0] ** 2, lower, [torch.tensor(2.0)], h, lr=0.5)
@@ -180,13 +188,13 @@ class Implicit(Hypergradient):
         self, upper: Loss, lower: Loss, theta: Tensors, h: Tensors, lr: float | Tensor
     ) -> list[Tensor]:
         """∂L/∂h − ∂²ℓ/∂h∂θ · q, with (H + δI) q = ∂L/∂θ."""
-        h, theta = _leaves(h), _leaves(theta)
-        slopes = _gradient(lower(theta, h), theta, again=True)
-        found = _gradient(upper(theta, h), [*h, *theta])
+        h, theta = as_leaves(h), as_leaves(theta)
+        slopes = gradient(lower(theta, h), theta, again=True)
+        found = gradient(upper(theta, h), [*h, *theta])
         direct, target = found[: len(h)], found[len(h) :]
 
         def product(vector: Tensors) -> list[Tensor]:
-            curved = _gradient(dot(slopes, vector), theta, keep=True)
+            curved = gradient(dot(slopes, vector), theta, keep=True)
             return [c + self.damping * v for c, v in zip(curved, vector, strict=True)]
 
         if self.solver == "cg":
@@ -194,7 +202,7 @@ class Implicit(Hypergradient):
         else:
             size = lr if self.lr is None else self.lr
             solution = neumann_series(product, target, self.steps, size)
-        cross = _gradient(dot(slopes, solution), h)
+        cross = gradient(dot(slopes, solution), h)
         return [d - c for d, c in zip(direct, cross, strict=True)]
 
 
@@ -219,32 +227,4 @@ def make_hypergradient(kind: str | Hypergradient) -> Hypergradient:
     raise error(
         f"hypergradient must be one of {list(KINDS)}, or one of bayesnas.inference.Greedy, "
         f"Unrolled and Implicit with its options, got {kind!r}"
-    )
-
-
-def _leaves(values: Tensors) -> list[Tensor]:
-    return [value.detach().requires_grad_() for value in values]
-
-
-def _gradient(
-    loss: Tensor, by: Tensors, *, again: bool = False, keep: bool = False
-) -> list[Tensor]:
-    """Gradients, zeros where there is no influence.
-
-    ``again`` if they are to be differentiated themselves, ``keep`` if the loss is, once more.
-    """
-    if not loss.requires_grad:
-        return [torch.zeros_like(value) for value in by]
-    # Not ``ones_like``, by which a recorded gradient would need the value of the loss.
-    one = torch.ones(loss.shape, dtype=loss.dtype, device=loss.device)
-    return list(
-        torch.autograd.grad(
-            loss,
-            by,
-            one,
-            create_graph=again,
-            retain_graph=again or keep,
-            allow_unused=True,
-            materialize_grads=True,
-        )
     )

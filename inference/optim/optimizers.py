@@ -46,6 +46,21 @@ def build_optimizer(
     return optimizer
 
 
+def stated_lr(factory: OptimizerFactory) -> float | None:
+    """Learning rate that a factory states as its own, as a learned optimiser does."""
+    lr: float | None = getattr(factory, "lr", None)
+    return lr
+
+
+def is_coordinatewise(factory: OptimizerFactory) -> bool:
+    """Whether a factory's optimiser treats every coordinate alike, so that it may get one vector.
+
+    >>> is_coordinatewise(torch.optim.Adam), is_coordinatewise(torch.optim.Adafactor)
+    (True, False)
+    """
+    return factory is torch.optim.Adam or getattr(factory, "coordinatewise", False) is True
+
+
 class LearningRates:
     """The learning rates of an optimiser, those it was made with times a factor.
 

@@ -273,13 +273,18 @@ def _interpolate_state(
     held = optimizer.state[leaves[filled.leaf]]
     for name, value in states[0].items():
         between = value
-        if isinstance(value, Tensor) and value.shape == leaves[filled.leaf].shape:
+        if isinstance(value, Tensor) and _is_by_coordinate(value, leaves[filled.leaf]):
             shares = zip(filled.shares, states, strict=True)
             between = torch.stack([share * state[name] for share, state in shares]).sum(0)
         if name in held and isinstance(between, Tensor):
             held[name].copy_(between)  # one of those that a step writes in place
         else:
             held[name] = between.clone() if isinstance(between, Tensor) else between
+
+
+def _is_by_coordinate(value: Tensor, leaf: Tensor) -> bool:
+    """Whether a state has an entry, or several, for every coordinate of a leaf."""
+    return value.ndim >= leaf.ndim and value.shape[value.ndim - leaf.ndim :] == leaf.shape
 
 
 def _has_moved(state: Mapping[str, Any]) -> bool:

@@ -184,7 +184,7 @@ class Posterior(Predictive):
             epochs: passes over the sample; or
             steps: optimiser steps (one of the two).
             batch_size: examples in a batch; None for that of the fit.
-            lr: learning rate at the start; None for that of the fit.
+            lr: learning rate at the start; None for that of a learned optimiser, else of the fit.
             schedule: of the learning rate; None for that of the fit, or ``"cosine"`` after one
                 with a function for it.
             clip: clip every gradient entry to [−clip, clip]; None for what the fit did.

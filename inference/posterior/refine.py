@@ -12,7 +12,7 @@ from bayesnas.inference.bilevel.generalised_objective import GeneralisedObjectiv
 from bayesnas.inference.config.example_weights import ClassWeight, carrying, example_weights
 from bayesnas.inference.config.inputs import Data, checked_data
 from bayesnas.inference.config.settings import make_settings
-from bayesnas.inference.optim.optimizers import OptimizerFactory
+from bayesnas.inference.optim.optimizers import OptimizerFactory, stated_lr
 from bayesnas.inference.runs.chain_record import ChainRecord
 from bayesnas.inference.runs.description import RunDescription, state_hash
 from bayesnas.inference.training.fit_options import FitArguments
@@ -73,7 +73,7 @@ def refined(
         )
     as_before = {
         "batch_size": before.batch_size,
-        "lr": before.lr,
+        "lr": stated_lr(optimizer) or before.lr,
         "schedule": before.schedule.replace("custom", "cosine"),
         "clip": before.clip,
         "kl_weight": before.kl_weight,

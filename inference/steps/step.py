@@ -10,7 +10,12 @@ from torch import Tensor
 from bayesnas.data.inputs import AnyInputs
 from bayesnas.inference.config.settings import FitSettings, StepKLWeight
 from bayesnas.inference.elbo.bound import BoundTerms
-from bayesnas.inference.optim.optimizers import LearningRates, OptimizerFactory, build_optimizer
+from bayesnas.inference.optim.optimizers import (
+    LearningRates,
+    OptimizerFactory,
+    build_optimizer,
+    is_coordinatewise,
+)
 from bayesnas.inference.optim.trainable_parameters import (
     ActiveLeaves,
     TrainableParameters,
@@ -40,7 +45,8 @@ class Step:
         parameters: the trainable parameters.
         all: what optimisers update, and how the parameters come from it.
         trained: that of these steps: all of it, or the lower level of a bilevel fit.
-        optimizer: over flat vectors for Adam and for amortised fits, else over the parameters.
+        optimizer: over flat vectors for Adam, learned optimisers and amortised fits, else over the
+            parameters.
         adam: whether that is torch's Adam.
         eager: takes a step through Pyro.
         traced: takes recorded steps.
@@ -71,7 +77,7 @@ class Step:
             model, self.all, self.trained, examples, settings.clip, stream, where
         )
         self.adam = factory is torch.optim.Adam
-        flat = self.adam or settings.amortization is not None
+        flat = is_coordinatewise(factory) or settings.amortization is not None
         self.optimizer = build_optimizer(
             factory, self.trained.leaves if flat else self.parameters, settings.lr
         )

@@ -19,6 +19,7 @@ from bayesnas.distributions import LogUniform
 from bayesnas.inference.config.example_weights import carrying, example_weights
 from bayesnas.inference.config.inputs import Data, check_alike, checked_data
 from bayesnas.inference.config.settings import FitSettings, make_settings
+from bayesnas.inference.optim.optimizers import stated_lr
 from bayesnas.inference.runs.chain_record import ChainRecord
 from bayesnas.inference.runs.description import RunDescription, state_hash
 from bayesnas.inference.runs.run_folder import Example, RunFolder, read_run
@@ -179,7 +180,7 @@ def _checked_settings(
         epochs=epochs,
         steps=arguments.steps,
         batch_size=batch_size,
-        lr=_or(arguments.lr, given.lr),
+        lr=_or(arguments.lr, _or(stated_lr(arguments.optimizer), given.lr)),
         schedule=arguments.schedule,
         clip=arguments.clip,
         restarts=arguments.restarts,

@@ -49,6 +49,7 @@ REPRODUCTIONS = {
     "generalised": "structures chosen, and left, by the coefficients of the generalised objective",
     "ibp": "moments and draws of Indian buffet processes",
     "lottery-tickets": "lottery tickets of LeNet-300-100",
+    "learned-optimiser": "learned optimisers: an LSTM beside SGD and Adam",
     "pruning": "criteria of pruning, logistic regression",
     "redundancy": "redundant weights: a flat likelihood, and noise of the inputs",
     "search": "searches by trials against random search",

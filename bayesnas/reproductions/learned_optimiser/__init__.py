@@ -1,0 +1,126 @@
+"""Learning to learn by gradient descent by gradient descent: loss against steps, and beyond."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from bayesnas.files import write_atomically
+from bayesnas.report.figure import write_figure
+from bayesnas.report.tables import rows_as_csv
+from bayesnas.reproductions.base import Comparison, Reproduced, Reproduction, Request, claim
+from bayesnas.reproductions.learned_optimiser.figures import curves_figure
+from bayesnas.reproductions.learned_optimiser.measure import LEARNED, Curve, measured
+from bayesnas.reproductions.learned_optimiser.settings import Family, Settings, prepare
+from bayesnas.reproductions.learned_optimiser.truncation import compare_truncations, truncations
+from bayesnas.reproductions.tables import as_csv, as_markdown
+
+REFERENCE = (
+    "M. Andrychowicz, M. Denil, S. Gomez, M. Hoffman, D. Pfau, T. Schaul, B. Shillingford, "
+    "N. de Freitas, Learning to learn by gradient descent by gradient descent, NIPS 2016"
+)
+Found = Mapping[str, Mapping[str, list[Curve]]]
+
+
+def run(request: Request) -> Reproduced:
+    """Train, measure, and write ``comparison.csv`` and ``.md``, ``curves.csv`` and ``.png``.
+
+    Raises:
+        ValueError: where the folder holds a reproduction with other settings.
+        FileNotFoundError: MNIST is not there and can't be downloaded.
+    """
+    settings, families = prepare(request)
+    claim(request.out, settings.to_dict())
+    found = {family.key: measured(family, settings, request) for family in families}
+    truncated = compare_truncations(truncations(settings, request))
+    comparisons = [*compare(found, families), *truncated]
+    files = _write(request.out, comparisons, found, families)
+    words = remarks(found, families, settings)
+    return Reproduced("learned-optimiser", settings.to_dict(), words, comparisons, files)
+
+
+REPRODUCTION = Reproduction("learned optimisers: an LSTM beside SGD and Adam", REFERENCE, run)
+
+
+def compare(found: Found, families: tuple[Family, ...]) -> Iterator[Comparison]:
+    """Mean final losses; of the learned optimisers one a training seed. No tables are published."""
+    for family in families:
+        for variant in family.variants:
+            by_name: dict[str, list[float]] = {}
+            for curve in found[family.key][variant.title]:
+                by_name.setdefault(curve.optimizer, []).append(float(np.mean(curve.final)))
+            for name, values in by_name.items():
+                labels = {"tasks": family.title, "measured on": variant.title, "optimiser": name}
+                yield Comparison(labels, "final loss", None, tuple(values))
+
+
+def remarks(found: Found, families: tuple[Family, ...], settings: Settings) -> list[str]:
+    """What was run, and whom each learned optimiser beats."""
+    words = [
+        f"{settings.steps} steps of a task, gradients go back {settings.unroll}; "
+        f"{settings.seeds} trained optimisers of each family; perceptrons on {settings.data}, "
+        "in training with images averaged over squares.",
+        "Learning rates of hand-made optimisers are the best of "
+        f"{settings.rates}, a factor of two apart, for each kind of tasks by itself; on "
+        f"quadratics of {2 * settings.rates}, a factor of its root.",
+    ]
+    ends = [
+        f"{family.title}, {variant.title}: {curve.optimizer}"
+        for family in families
+        for variant in family.variants
+        for curve in found[family.key][variant.title]
+        if curve.at_end
+    ]
+    words.append("Best at an end of its grid: " + (", ".join(ends) or "none") + ".")
+    for family in families:
+        for variant in family.variants:
+            curves = found[family.key][variant.title]
+            words.append(f"{family.title}, {variant.title}: {paired(curves)}.")
+    return words
+
+
+def paired(curves: list[Curve]) -> str:
+    """The learned optimisers against the best hand-made one, over the same tasks.
+
+    Wilcoxon's signed-rank test, one-sided, since losses have heavy tails.
+    """
+    from scipy.stats import wilcoxon
+
+    hand_made = [curve for curve in curves if curve.optimizer != LEARNED]
+    best = min(hand_made, key=lambda curve: float(np.mean(curve.final)))
+    words = []
+    for curve in curves:
+        if curve.optimizer == LEARNED:
+            mean, other = float(np.mean(curve.final)), float(np.mean(best.final))
+            below = wilcoxon(curve.final, best.final, alternative="less").pvalue
+            words.append(f"{mean / other:.2f} (p = {below:.1g})")
+    return f"final loss over that of {best.optimizer}, the best hand-made: " + ", ".join(words)
+
+
+def _write(
+    out: Path, comparisons: list[Comparison], found: Found, families: tuple[Family, ...]
+) -> dict[str, Path]:
+    names = ("comparison.csv", "comparison.md", "curves.csv", "curves.png")
+    files = {name: out / name for name in names}
+    write_atomically(files["comparison.csv"], as_csv(comparisons).encode())
+    write_atomically(files["comparison.md"], as_markdown(comparisons).encode())
+    rows = [
+        {
+            "tasks": family.key,
+            "measured on": variant.title,
+            "optimiser": curve.optimizer,
+            "seed": curve.seed,
+            "lr": curve.lr,
+            "step": step,
+            "loss": loss,
+        }
+        for family in families
+        for variant in family.variants
+        for curve in found[family.key][variant.title]
+        for step, loss in enumerate(curve.mean)
+    ]
+    write_atomically(files["curves.csv"], rows_as_csv(rows).encode())
+    write_figure(curves_figure(found, families), files["curves.png"])
+    return files

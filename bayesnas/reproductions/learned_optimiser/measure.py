@@ -1,0 +1,157 @@
+"""Trained optimisers and loss curves, kept for a second call."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from bayesnas.inference import LearnedOptimizer, learn_optimizer
+from bayesnas.inference.learned.evaluation import loss_curves
+from bayesnas.inference.runs.atomic_files import read_json, write_json
+from bayesnas.reproductions.base import Request
+from bayesnas.reproductions.learned_optimiser.settings import (
+    HAND_MADE,
+    Family,
+    Settings,
+    Variant,
+)
+
+LEARNED = "LSTM"
+DIVERGED = 1e30
+"""In the place of a loss that is not finite."""
+
+_TUNING_SEED, _TEST_SEED = 1001, 2002
+_NEXT_TASKS = 10_000  # between the seeds of trainings that go on from one another
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Losses of one optimiser on one variant.
+
+    Attributes:
+        optimizer: its name; of a learned one ``"LSTM"``.
+        seed: of its training; 0 for a hand-made one.
+        lr: learning rate; of a hand-made one the best of the grid.
+        at_end: whether that is an end of the grid.
+        mean: loss before every step and after the last, over the tasks.
+        final: loss of every task after the last step.
+    """
+
+    optimizer: str
+    seed: int
+    lr: float
+    at_end: bool
+    mean: list[float]
+    final: list[float]
+
+
+def trained(family: Family, seed: int, settings: Settings, request: Request) -> LearnedOptimizer:
+    """Train an optimiser, or read the one trained before."""
+    path = request.out / "learned" / f"{family.key}-{seed}.safetensors"
+    if path.exists():
+        return LearnedOptimizer.load(path)
+    before = None if family.after is None else trained(family.after, seed, settings, request)
+    request.say(f"learning an optimiser: {family.title}, seed {seed}")
+    learned = learn_optimizer(
+        family.training,
+        rule=None if before is None else before.rule,
+        steps=settings.steps,
+        unroll=settings.unroll,
+        seed=seed + _NEXT_TASKS * family.half,
+        progress=request.progress,
+        **family.learning,
+    )
+    path.parent.mkdir(exist_ok=True)
+    learned.save(path)
+    return learned
+
+
+def measured(family: Family, settings: Settings, request: Request) -> dict[str, list[Curve]]:
+    """The curves of every optimiser by the title of a variant, hand-made ones first."""
+    found: dict[str, list[Curve]] = {variant.title: [] for variant in family.variants}
+    for name in HAND_MADE:
+        for variant in family.variants:
+            found[variant.title].append(_of_hand_made(family, variant, name, settings, request))
+    for seed in range(settings.seed, settings.seed + settings.seeds):
+        learned = trained(family, seed, settings, request)
+        for variant in family.variants:
+            found[variant.title].append(_of_learned(family, variant, learned, seed, request))
+    return found
+
+
+def _of_hand_made(
+    family: Family, variant: Variant, name: str, settings: Settings, request: Request
+) -> Curve:
+    """At the best learning rate of the grid on tasks of the same kind."""
+    path = _place(request, family, variant, name)
+    if path.exists():
+        return Curve(**read_json(path))
+    request.say(f"{family.title}, {variant.title}: {name}")
+    rate, at_end = _best_rate(family, variant, name, settings, request)
+    options = {"lr": rate, "steps": variant.steps, "count": variant.count, "seed": _TEST_SEED}
+    curves = loss_curves(HAND_MADE[name], variant.tasks, **options)  # type: ignore[arg-type]
+    return _keep(path, Curve(name, 0, rate, at_end, *_summary(curves)))
+
+
+def _of_learned(
+    family: Family, variant: Variant, learned: LearnedOptimizer, seed: int, request: Request
+) -> Curve:
+    path = _place(request, family, variant, f"{LEARNED}-{seed}")
+    if path.exists():
+        return Curve(**read_json(path))
+    request.say(f"{family.title}, {variant.title}: {LEARNED}, seed {seed}")
+    options = {"steps": variant.steps, "count": variant.count, "seed": _TEST_SEED}
+    curves = loss_curves(learned, variant.tasks, **options)
+    return _keep(path, Curve(LEARNED, seed, learned.lr, False, *_summary(curves)))
+
+
+def _best_rate(
+    family: Family, variant: Variant, name: str, settings: Settings, request: Request
+) -> tuple[float, bool]:
+    """The learning rate of the lowest mean loss on tuning tasks, and whether it ends the grid."""
+    path = _place(request, family, variant, f"rates-{name}")
+    grid = settings.grid(family, name)
+    if path.exists():
+        losses = read_json(path)["losses"]
+    else:
+        losses = [
+            _finite(
+                loss_curves(
+                    HAND_MADE[name],
+                    variant.tuning,
+                    lr=rate,
+                    steps=variant.steps,
+                    count=variant.tuning_count,
+                    seed=_TUNING_SEED,
+                )[-1].mean()
+            )
+            for rate in grid
+        ]
+        path.parent.mkdir(exist_ok=True)
+        write_json(path, {"grid": grid, "losses": losses})
+    best = losses.index(min(losses))
+    return grid[best], best in (0, len(grid) - 1)
+
+
+def _place(request: Request, family: Family, variant: Variant, who: str) -> Path:
+    what = variant.title.replace(" ", "-")
+    return request.out / "measured" / f"{family.key}-{what}-{who}.json"
+
+
+def _keep(path: Path, curve: Curve) -> Curve:
+    path.parent.mkdir(exist_ok=True)
+    write_json(path, asdict(curve))
+    return curve
+
+
+def _summary(curves: Tensor) -> tuple[list[float], list[float]]:
+    return [_finite(value) for value in curves.mean(1)], [_finite(value) for value in curves[-1]]
+
+
+def _finite(value: Tensor) -> float:
+    """A number for JSON: a loss that is not finite is a very large one."""
+    number = float(value)
+    return min(number, DIVERGED) if math.isfinite(number) else DIVERGED

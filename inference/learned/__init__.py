@@ -1,0 +1,1 @@
+"""Optimisers that are learned: their rules, the tasks they are trained on, and their training."""

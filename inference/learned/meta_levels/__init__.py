@@ -1,0 +1,1 @@
+"""A network that reads and changes its own weights."""

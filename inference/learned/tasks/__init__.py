@@ -1,0 +1,1 @@
+"""Families of functions to minimise, drawn many at once."""
