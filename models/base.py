@@ -107,8 +107,8 @@ class BayesianModel(Metaparameters, PrunableWeights):
     def dtype(self) -> torch.dtype:
         """Floating-point type of the parameters, else of the buffers; data are cast to it."""
         tensors = itertools.chain(self.parameters(), self.buffers())
-        found = (value.dtype for value in tensors if value.is_floating_point())
-        return next(found, torch.get_default_dtype())
+        dtypes = (value.dtype for value in tensors if value.is_floating_point())
+        return next(dtypes, torch.get_default_dtype())
 
     def input_dtype(self, x: AnyInputs) -> torch.dtype:
         """The type in which inputs reach the model: that of its parameters by default.
@@ -161,7 +161,7 @@ class BayesianModel(Metaparameters, PrunableWeights):
     def anneal(self, progress: float) -> None:
         """Set what follows a schedule, such as a temperature; called before every step of a fit.
 
-        Such values are buffers, written in place: so they are inputs of a recorded step, and
+        Such values are buffers, written in place: so they are inputs of a traced step, and
         saved with the model.
 
         Args:

@@ -7,7 +7,7 @@ class Metaparameters:
     """The part of :class:`~bayesnas.models.base.BayesianModel` on metaparameters: none by default.
 
     A metaparameter is an argument of the constructor, a number that a buffer holds. Like what
-    follows a schedule it is written in place: so it is an input of a recorded step, and saved with
+    follows a schedule it is written in place: so it is an input of a traced step, and saved with
     the model.
     """
 

@@ -58,7 +58,7 @@ cli
 __main__
 """
 RANKS = {room: rank for rank, line in enumerate(ORDER.split("\n")) for room in line.split()}
-MOST_ARROWS = 84  # between rooms inside inference, of which search alone has six
+MOST_ARROWS = 65  # between rooms inside inference
 MOST_FILES = 12  # in a folder, its __init__.py left out
 MOST_LINES = 300
 
@@ -112,8 +112,8 @@ def test_every_file_is_in_a_room():
 
 
 def test_no_room_imports_a_higher_one():
-    found = {module: upward(module, imports) for module, imports in IMPORTS.items()}
-    assert {module: names for module, names in found.items() if names} == {}
+    wrong = {module: upward(module, imports) for module, imports in IMPORTS.items()}
+    assert {module: names for module, names in wrong.items() if names} == {}
 
 
 @pytest.mark.parametrize(
@@ -145,13 +145,17 @@ def test_no_module_imports_itself_by_way_of_others():
 
 def test_few_arrows_between_the_rooms_of_inference():
     inside = "bayesnas.inference."
+
+    def folder(module):
+        return ".".join(room(module).split(".")[:2])  # those of search count as one
+
     arrows = {
-        (room(module), room(other))
+        (folder(module), folder(other))
         for module, others in IMPORTS.items()
         for other in others
-        if module.startswith(inside) and other.startswith(inside) and room(module) != room(other)
+        if module.startswith(inside) and other.startswith(inside)
     }
-    assert len(arrows) <= MOST_ARROWS
+    assert sum(a != b for a, b in arrows) <= MOST_ARROWS
 
 
 def test_no_folder_holds_too_many_files():

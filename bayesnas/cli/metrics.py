@@ -29,8 +29,8 @@ def metrics_table(post: Posterior, metrics: dict[str, dict[str, float]]) -> str:
     if scale is not None:
         for name in ("rmse", "crps", "width"):
             if name in names:
-                own = [number(scale * metrics[c][name]) for c in columns]
-                rows.append([f"{name}, not standardised", *own])
+                in_units = [number(scale * metrics[c][name]) for c in columns]
+                rows.append([f"{name}, not standardised", *in_units])
     if "train" in metrics:
         rest = [""] * (len(columns) - 1)
         train = metrics["train"]

@@ -80,9 +80,9 @@ def write_network(
     Raises:
         FileExistsError, FileNotFoundError, UndescribableNetError, OSError: as :func:`encode`.
     """
-    found = check_new(path)
+    target = check_new(path)
     content = network_bytes(module, code)
-    write_new(found, content)
+    write_new(target, content)
     return len(content)
 
 
@@ -105,8 +105,8 @@ def decode(path: str | os.PathLike[str]) -> nn.Module:
     >>> bool((again(torch.ones(1, 4)) == net(torch.ones(1, 4))).all())
     True
     """
-    found = path_of("path", path)
-    return _network(found.read_bytes(), found)
+    source = path_of("path", path)
+    return _network(source.read_bytes(), source)
 
 
 def check_new(path: str | os.PathLike[str], argument: str = "path") -> Path:
@@ -120,14 +120,14 @@ def check_new(path: str | os.PathLike[str], argument: str = "path") -> Path:
         FileExistsError: it is there already.
         FileNotFoundError: its folder is not.
     """
-    found = path_of(argument, path)
-    if found.exists():
-        raise FileExistsError(f"{argument}: {found} is there already; give another path")
-    if not found.parent.is_dir():
+    target = path_of(argument, path)
+    if target.exists():
+        raise FileExistsError(f"{argument}: {target} is there already; give another path")
+    if not target.parent.is_dir():
         raise FileNotFoundError(
-            f"{argument}: there is no folder {found.parent} to write {found.name} to"
+            f"{argument}: there is no folder {target.parent} to write {target.name} to"
         )
-    return found
+    return target
 
 
 def network_bytes(module: nn.Module, code: WeightCode | None = None) -> bytes:

@@ -73,8 +73,8 @@ def _log_weights(square: Floats, linear: Floats, seed: int, block: int, bits: in
     count, size = 2**bits, len(square)
     at_once = max(1, min(count, _AT_ONCE // max(size, 1)))
     of_squares, of_values = square.astype(np.float32), linear.astype(np.float32)
-    found = np.empty(count)
+    logs = np.empty(count)
     for first in range(0, count, at_once):
         z = gaussian_candidates(seed, block, first, min(at_once, count - first), size)
-        found[first : first + len(z)] = z @ of_values + np.square(z) @ of_squares
-    return found
+        logs[first : first + len(z)] = z @ of_values + np.square(z) @ of_squares
+    return logs

@@ -67,8 +67,8 @@ def gaussian_candidates(
         count * steps * _DRAWS // 4
     )
     places = words.astype("<u8", copy=False).view("<u2").reshape(count, steps * _DRAWS)
-    found: npt.NDArray[np.float32] = quantile_table()[places[:, :size]]
-    return found
+    candidates: npt.NDArray[np.float32] = quantile_table()[places[:, :size]]
+    return candidates
 
 
 def shared_order(seed: int, size: int) -> npt.NDArray[np.int64]:

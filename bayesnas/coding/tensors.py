@@ -78,9 +78,9 @@ def decode_tensor(note: Mapping[str, Any], parts: Parts) -> Tensor:
         numbers = _looked_up(numbers, huffman_decode(parts[1], entries))
     if len(numbers) != entries:
         raise ValueError(f"{entries} entries can't have {len(numbers)} numbers")
-    found = torch.zeros(shape.numel(), dtype=dtype)
-    found[_places(parts[-1], entries, steps, shape)] = numbers
-    return found.reshape(shape)
+    flat = torch.zeros(shape.numel(), dtype=dtype)
+    flat[_places(parts[-1], entries, steps, shape)] = numbers
+    return flat.reshape(shape)
 
 
 def encode_mask(value: Tensor, mask: Tensor) -> tuple[Note, Parts]:
@@ -117,9 +117,9 @@ def decode_mask(note: Mapping[str, Any], parts: Parts) -> tuple[Tensor, torch.dt
     if not note["counts"]:
         return torch.ones(shape, dtype=torch.bool), _DTYPES[note["dtype"]]
     entries, steps = note["counts"]
-    found = torch.zeros(shape.numel(), dtype=torch.bool)
-    found[_places(parts[0], entries, steps, shape)] = True
-    return found.reshape(shape), _DTYPES[note["dtype"]]
+    mask = torch.zeros(shape.numel(), dtype=torch.bool)
+    mask[_places(parts[0], entries, steps, shape)] = True
+    return mask.reshape(shape), _DTYPES[note["dtype"]]
 
 
 def _places(part: bytes, entries: int, steps: int, shape: torch.Size) -> Tensor:

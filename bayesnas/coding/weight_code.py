@@ -58,14 +58,14 @@ class Layout:
     def shaped(self, flat: Tensor) -> dict[str, Tensor]:
         """Tensors of which the coded entries are given, all others 0."""
         pieces = flat.split([int(mask.sum()) for mask in self.masks.values()])
-        found = {}
+        tensors = {}
         for (name, mask), piece in zip(self.masks.items(), pieces, strict=True):
             if bool(mask.all()):
-                found[name] = piece.reshape(mask.shape)
+                tensors[name] = piece.reshape(mask.shape)
             else:
-                found[name] = flat.new_zeros(mask.shape)
-                found[name][mask] = piece
-        return found
+                tensors[name] = flat.new_zeros(mask.shape)
+                tensors[name][mask] = piece
+        return tensors
 
 
 @dataclass(frozen=True)

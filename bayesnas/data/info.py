@@ -92,15 +92,15 @@ class DataInfo:
         missing = [name for name in missing if name not in values]
         if missing:
             raise ValueError(f"stored data info lacks {', '.join(missing)}")
-        found = {f.name: values[f.name] for f in fields if f.name in values}
-        found = {n: tuple(v) if isinstance(v, list) else v for n, v in found.items()}
-        if found.get("standardisation") is not None:
-            found["standardisation"] = Standardisation.from_dict(found["standardisation"])
-        if found.get("encoding") is not None:
-            found["encoding"] = TableEncoding.from_dict(found["encoding"])
-        if found.get("source") is not None:
-            found["source"] = DataSource.from_dict(found["source"])
-        return cls(**found)
+        arguments = {f.name: values[f.name] for f in fields if f.name in values}
+        arguments = {n: tuple(v) if isinstance(v, list) else v for n, v in arguments.items()}
+        if arguments.get("standardisation") is not None:
+            arguments["standardisation"] = Standardisation.from_dict(arguments["standardisation"])
+        if arguments.get("encoding") is not None:
+            arguments["encoding"] = TableEncoding.from_dict(arguments["encoding"])
+        if arguments.get("source") is not None:
+            arguments["source"] = DataSource.from_dict(arguments["source"])
+        return cls(**arguments)
 
 
 def check_task(task: str) -> None:

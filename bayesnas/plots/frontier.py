@@ -56,10 +56,10 @@ def plot_frontier(
     >>> plot_frontier(frontier, "accuracy", Figure().subplots()).get_xscale()
     'log'
     """
-    for name, held in (("frontier", frontier), ("separate", separate)):
-        if held is not None and variable not in held:
+    for name, dataset in (("frontier", frontier), ("separate", separate)):
+        if dataset is not None and variable not in dataset:
             raise ValueError(
-                f"variable must be one of {sorted(map(str, held))} of {name}, got {variable!r}"
+                f"variable must be one of {sorted(map(str, dataset))} of {name}, got {variable!r}"
             )
     ax = axes_or_new(ax)
     colour = _COLOURS.get(variable, BLUE)

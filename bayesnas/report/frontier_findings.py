@@ -73,8 +73,8 @@ def measure_frontier(
     import xarray as xr
 
     name, part = judged_part(data)
-    found = [_measure(post, part, data.train, draws, threshold) for post in posts]
-    measures = xr.concat(found, "kl_weight")
+    by_fit = [_measure(post, part, data.train, draws, threshold) for post in posts]
+    measures = xr.concat(by_fit, "kl_weight")
     return measures.assign_attrs(part=name, draws=draws, threshold=threshold)
 
 
@@ -93,8 +93,8 @@ def _measure(
     x, y = part.x.to(post.example[0]), part.y.to(post.example[1])
     sample = dataclasses.replace(part, x=x, y=y)
     models = [(post.kl_weight, post.model)]
-    found = frontier(models, sample, draws=draws, threshold=threshold, seed=0)
+    measures = frontier(models, sample, draws=draws, threshold=threshold, seed=0)
     if part is train:
-        return found
+        return measures
     bound = post.evaluate(train, draws=draws)
-    return found.assign({name: ("kl_weight", [bound[name]]) for name in _TRAINING})
+    return measures.assign({name: ("kl_weight", [bound[name]]) for name in _TRAINING})

@@ -108,10 +108,10 @@ class StructureEstimator(BaseEstimator):  # type: ignore[misc]  # untyped
                 options[name] = getattr(self, name)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)  # of the weights that it begins with
-            found = model_for_data(self.model, split, **options).double()
-        if isinstance(found, Autoencoder):
+            model = model_for_data(self.model, split, **options).double()
+        if isinstance(model, Autoencoder):
             raise ValueError(f"model must predict targets, got {self.model!r}, an autoencoder")
-        return found
+        return model
 
     def _split(
         self, x: Array, y: Array, weights: Array, task: Task, class_names: Sequence[str] | None

@@ -133,16 +133,16 @@ class BayesianStructureClassifier(ClassifierMixin, StructureEstimator):  # type:
 
     def _of_classes(self, y: Array, weights: Array) -> Array:
         """A weight for every class, those that no row of positive weight has being 1."""
-        found = np.ones(len(self.classes_))
+        by_class = np.ones(len(self.classes_))
         seen = np.isin(self.classes_, y[weights > 0])
         counted = weights > 0
-        found[seen] = compute_class_weight(
+        by_class[seen] = compute_class_weight(
             self.class_weight,
             classes=self.classes_[seen],
             y=y[counted],
             sample_weight=weights[counted],
         )
-        return found
+        return by_class
 
     def predict_proba(self, X: Any) -> Array:  # noqa: N803
         """Probabilities of the classes, averaged over draws of the weights.
@@ -155,12 +155,12 @@ class BayesianStructureClassifier(ClassifierMixin, StructureEstimator):  # type:
         """
         parts = []
         for rows in self._parts(X):
-            found = self.posterior_.predict(rows, self.draws, seed=DRAWS_SEED).mean(0).cpu().numpy()
-            parts.append(np.column_stack([1 - found, found]) if found.ndim == 1 else found)
+            mean = self.posterior_.predict(rows, self.draws, seed=DRAWS_SEED).mean(0).cpu().numpy()
+            parts.append(np.column_stack([1 - mean, mean]) if mean.ndim == 1 else mean)
         return np.concatenate(parts)
 
     def predict(self, X: Any) -> Array:  # noqa: N803
         """The likeliest class of every row, ``[n]`` labels as ``fit`` got them."""
         probabilities = self.predict_proba(X)
-        found: Array = self.classes_[probabilities.argmax(1)]
-        return found
+        labels: Array = self.classes_[probabilities.argmax(1)]
+        return labels

@@ -35,8 +35,8 @@ def importances(structure: xr.Dataset, features: int) -> npt.NDArray[np.float64]
     Raises:
         AttributeError: where the structure says nothing of features.
     """
-    found = first_layer(structure, features)
-    if found is None:
+    inclusion = first_layer(structure, features)
+    if inclusion is None:
         raise AttributeError("feature_importances_: the structure of the model has no features")
-    values = np.asarray(found.values, dtype=np.float64)
+    values = np.asarray(inclusion.values, dtype=np.float64)
     return values if values.ndim == 1 else np.asarray(values.mean(0))

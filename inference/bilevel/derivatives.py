@@ -24,7 +24,7 @@ def gradient(loss: Tensor, by: Tensors, *, again: bool = False, keep: bool = Fal
     """
     if not loss.requires_grad:
         return [torch.zeros_like(value) for value in by]
-    # Not ``ones_like``, by which a recorded gradient would need the value of the loss.
+    # Not ``ones_like``, by which a traced gradient would need the value of the loss.
     one = torch.ones(loss.shape, dtype=loss.dtype, device=loss.device)
     return list(
         torch.autograd.grad(

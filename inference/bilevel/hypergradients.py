@@ -37,7 +37,7 @@ class Hypergradient(abc.ABC):
     ) -> list[Tensor]:
         """The hypergradient, a tensor for each of ``h``.
 
-        All operations are torch's and of a number known before, so that it can be recorded by
+        All operations are torch's and of a number known before, so that it can be traced by
         ``make_fx``. A loss that is random draws anew at every call, and keeps its draws where
         it is differentiated twice.
 
@@ -147,7 +147,7 @@ class Implicit(Hypergradient):
     curvature, or by the Neumann series :math:`H^{-1} = \eta \sum_j (I - \eta H)^j`, for which η
     has to be below 2 over the largest eigenvalue of H. Either takes ``steps`` products with H; a
     series of none takes :math:`H^{-1}` to be η (T1–T2). As ``Unrolled(1)`` for a small η; and where
-    h acts on the KL alone, a recorded step needs one gradient for it, that of L.
+    h acts on the KL alone, a traced step needs one gradient for it, that of L.
 
     Attributes:
         solver: ``"cg"`` or ``"neumann"``.
@@ -190,8 +190,8 @@ class Implicit(Hypergradient):
         """∂L/∂h − ∂²ℓ/∂h∂θ · q, with (H + δI) q = ∂L/∂θ."""
         h, theta = as_leaves(h), as_leaves(theta)
         slopes = gradient(lower(theta, h), theta, again=True)
-        found = gradient(upper(theta, h), [*h, *theta])
-        direct, target = found[: len(h)], found[len(h) :]
+        gradients = gradient(upper(theta, h), [*h, *theta])
+        direct, target = gradients[: len(h)], gradients[len(h) :]
 
         def product(vector: Tensors) -> list[Tensor]:
             curved = gradient(dot(slopes, vector), theta, keep=True)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from bayesnas.data.inputs import leaves_of, map_inputs
-from bayesnas.inference.compile.trace import RecordedStep
+from bayesnas.inference.compile.trace import StepGraph
 from bayesnas.inference.optim.step_tensors import StepInputs
 
 _LOG = logging.getLogger("bayesnas")
@@ -44,7 +44,7 @@ class CapturedStep:
         step: as given.
     """
 
-    def __init__(self, step: RecordedStep) -> None:
+    def __init__(self, step: StepGraph) -> None:
         """Keep the step; the first call of every set of leaves captures."""
         self.step = step
         self._captures: dict[tuple[int, ...], _Capture] = {}

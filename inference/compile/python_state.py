@@ -25,7 +25,7 @@ _PLAIN = (bool, int, float, complex, str, bytes, type(None), torch.dtype, torch.
 Pass = Callable[[nn.Module], Tensor]
 
 
-class NotRecordableError(Exception):
+class NotTraceableError(Exception):
     """Why a step of a model must not be traced: it would be trained otherwise."""
 
 
@@ -45,7 +45,7 @@ def refuse_python_state(model: nn.Module, run: Pass, unchanged: Callable[[], Any
         unchanged: a context that puts torch's random state and the tensors of the fit back.
 
     Raises:
-        NotRecordableError: naming what moves.
+        NotTraceableError: naming what moves.
     """
     probe = copy.deepcopy(model)
     functions = _functions(probe)
@@ -76,7 +76,7 @@ def _compare_passes(
             result = run(probe).detach()
         for name, state in _global_states().items():
             if state != before[name]:
-                raise NotRecordableError(f"a forward pass draws from {name}")
+                raise NotTraceableError(f"a forward pass draws from {name}")
         now = _values(probe, functions)
         if number == 0:
             first, first_result, earlier = log.calls, result, now
@@ -86,14 +86,14 @@ def _compare_passes(
             name for name in earlier.keys() | now.keys() if earlier.get(name) != now.get(name)
         ]
         if changed:
-            raise NotRecordableError(f"a forward pass changes {min(changed)}, a value of Python")
+            raise NotTraceableError(f"a forward pass changes {min(changed)}, a value of Python")
         if log.calls != first:
-            raise NotRecordableError(
+            raise NotTraceableError(
                 "two passes under one random state of torch run different operations "
                 f"({_first_difference(first, log.calls)}): something else than tensors decides"
             )
         if result.isfinite().all() and relative_difference(result, first_result) > _SAME:
-            raise NotRecordableError(
+            raise NotTraceableError(
                 "two passes under one random state of torch give different numbers: something "
                 "else than tensors enters"
             )

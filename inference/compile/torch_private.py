@@ -56,7 +56,7 @@ def trace_operations(
 
 @contextmanager
 def _recurrent_layers_in_steps() -> Iterator[None]:
-    """Let a recurrent layer be the operations of its steps: oneDNN's one can't be recorded."""
+    """Let a recurrent layer be the operations of its steps: oneDNN's one can't be traced."""
     before = torch._C._get_mkldnn_enabled()
     torch._C._set_mkldnn_enabled(False)
     try:

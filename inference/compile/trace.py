@@ -116,7 +116,7 @@ class StepFunction:
         return terms
 
 
-class RecordedStep:
+class StepGraph:
     """A step as a graph of tensor operations, with its noise drawn outside.
 
     The draws come in the order of the eager run, so the numbers are the eager ones in whatever
@@ -170,9 +170,9 @@ class RecordedStep:
             self._run = compile_operations(self.graph, tensors)
 
 
-def record(
+def trace_step(
     function: Callable[..., Tensor], inputs: Tree, noise: Noise | None = None
-) -> RecordedStep:
+) -> StepGraph:
     """Run a function once on copies of its arguments and keep the tensor operations.
 
     Args:
@@ -191,7 +191,7 @@ def record(
 
     given = [*tensors, *(noise() if noise is not None else ())]
     copies = [tensor.detach().clone() for tensor in given]
-    return RecordedStep(trace_operations(of_tensors, copies), noise)
+    return StepGraph(trace_operations(of_tensors, copies), noise)
 
 
 def relative_difference(values: Tensor, expected: Tensor) -> float:

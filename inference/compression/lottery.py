@@ -45,7 +45,7 @@ _MOVES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 }
 
 
-@typed(own=("data", "likelihood"))
+@typed(unchecked=("data", "likelihood"))
 def lottery_tickets(
     module: nn.Module,
     data: Data,
@@ -145,18 +145,18 @@ def lottery_tickets(
     with RandomStream(seed, where).active():
         if before.epochs:
             task = _rewinding_point(task, before, where)
-        found: list[Ticket] = []
+        tickets: list[Ticket] = []
         for index in tqdm(range(rounds + 1), desc="lottery tickets", disable=bar):
             if index:
-                masks = _fewer(task, found[-1], by, rates, seed)
-            found.append(trained_ticket(task, replace(how, masks=masks), where))
-    return LotteryTickets(tuple(found))
+                masks = _fewer(task, tickets[-1], by, rates, seed)
+            tickets.append(trained_ticket(task, replace(how, masks=masks), where))
+    return LotteryTickets(tuple(tickets))
 
 
 def _rewinding_point(task: PlainTask, how: Training, device: torch.device) -> PlainTask:
-    net, law = copy.deepcopy(task.net).to(device), copy.deepcopy(task.likelihood).to(device)
-    train(net.train(), law, task.sample.to(device), how)
-    return replace(task, net=net.cpu(), likelihood=law.cpu())
+    net, likelihood = copy.deepcopy(task.net).to(device), copy.deepcopy(task.likelihood).to(device)
+    train(net.train(), likelihood, task.sample.to(device), how)
+    return replace(task, net=net.cpu(), likelihood=likelihood.cpu())
 
 
 def _fewer(

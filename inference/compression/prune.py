@@ -128,19 +128,19 @@ def prune(
     groups, biases = flag("groups", groups), flag("biases", biases)
     where = resolve_device(device)
     task = PlainTask.of(module, data, likelihood, noise_scale).to(where)
-    net, law, sample = task.net.eval(), task.likelihood, task.sample
+    net, observation, sample = task.net.eval(), task.likelihood, task.sample
     masks, example = task.masks, sample.x[:2]
     label, shown = f"prune by {by}", flag("progress", progress)
     with RandomStream(seed, where).active():
         for index in tqdm(range(rounds), desc=label, disable=None if shown else True):
             share = None if fraction is None else 1 - (1 - fraction) ** ((index + 1) / rounds)
-            subject = plain_subject(net, law, sample, masks, how.l2, seed)
+            subject = plain_subject(net, observation, sample, masks, how.l2, seed)
             axes = group_axes(net) if groups else None
             removed = RemovalPlan(subject, by, axes=axes, biases=biases).at(share, threshold)
             masks = removed.masks
             put_in(net, removed)
             if how.epochs:
-                train(net.train(), law, sample, replace(how, masks=masks))
+                train(net.train(), observation, sample, replace(how, masks=masks))
                 net.eval()
     return Pruned(net.cpu(), {name: mask.cpu() for name, mask in masks.items()}, example.cpu())
 

@@ -84,10 +84,10 @@ def quantise(
         layer = net.get_submodule(site.rpartition(".")[0])
         shared[site] = shared_weights(net.get_parameter(site), bits_of(layer, *widths))
     with RandomStream(seed, where).active():
-        found = _SharingNet(net, shared).to(where).train()
+        sharing = _SharingNet(net, shared).to(where).train()
         if how.epochs:
-            train(found, task.likelihood.to(where), sample.to(where), how)
-    plain = found.cpu().plain().eval()
+            train(sharing, task.likelihood.to(where), sample.to(where), how)
+    plain = sharing.cpu().plain().eval()
     masks = {name: plain.get_parameter(name) != 0 for name in sites}
     return Pruned(plain, masks, sample.x[:2].cpu())
 
@@ -107,8 +107,8 @@ class _SharingNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Outputs of the network with the weights of the code books."""
-        found: Tensor = functional_call(self.net, self._weights(), (x,))
-        return found
+        output: Tensor = functional_call(self.net, self._weights(), (x,))
+        return output
 
     @torch.no_grad()
     def plain(self) -> nn.Module:

@@ -72,15 +72,15 @@ def smallest(
     losses = [_loss(each.model, x, y) for each in whole]
     best = min(losses)
     limit = best[0] + tolerance * best[1]
-    found = [
+    reduced = [
         _reduced(each, x, y, limit if loss <= limit else loss + tolerance * error)
         for each, (loss, error) in zip(whole, losses, strict=True)
     ]
-    modules = [each.compact() for each in found]
-    table = _table(found, [weight_count(module) for module in modules], x, y, limit)
+    modules = [each.compact() for each in reduced]
+    table = _table(reduced, [weight_count(module) for module in modules], x, y, limit)
     chosen = int(table["chosen"].argmax("stage"))
     before = weight_count(whole[0].model.plain_module())
-    return Compressed(modules[chosen], found[chosen], table, before, whole[0].data)
+    return Compressed(modules[chosen], reduced[chosen], table, before, whole[0].data)
 
 
 def _along(
@@ -128,21 +128,21 @@ def _reduced(post: Posterior, x: Tensor, y: Tensor, limit: float) -> Posterior:
 
 
 def _table(
-    found: Sequence[Posterior], weights: Sequence[int], x: Tensor, y: Tensor, limit: float
+    reduced: Sequence[Posterior], weights: Sequence[int], x: Tensor, y: Tensor, limit: float
 ) -> xr.Dataset:
     import xarray as xr
 
-    losses = torch.tensor([_loss(each.model, x, y) for each in found], dtype=torch.float64)
+    losses = torch.tensor([_loss(each.model, x, y) for each in reduced], dtype=torch.float64)
     good = losses[:, 0] <= limit
     sizes = torch.where(good, torch.tensor(weights), torch.iinfo(torch.int64).max)
     columns = {
-        "kl_weight": [each.kl_weight for each in found],
+        "kl_weight": [each.kl_weight for each in reduced],
         "weights": list(weights),
         "nonzero": [
-            sum(int(mask.sum()) for mask in each.model.keep_masks().values()) for each in found
+            sum(int(mask.sum()) for mask in each.model.keep_masks().values()) for each in reduced
         ],
         "loss": losses[:, 0].tolist(),
         "loss_error": losses[:, 1].tolist(),
-        "chosen": [index == int(sizes.argmin()) for index in range(len(found))],
+        "chosen": [index == int(sizes.argmin()) for index in range(len(reduced))],
     }
     return xr.Dataset({name: ("stage", values) for name, values in columns.items()})

@@ -62,7 +62,7 @@ class Ticket(Pruned):
             weight.mul_(mask)
         return net.eval()
 
-    @typed(own=("data",))
+    @typed(unchecked=("data",))
     def control(
         self, data: Data, kind: Control, *, seed: int = 0, device: str | torch.device = "auto"
     ) -> Ticket:

@@ -105,19 +105,19 @@ def prunable_masks(net: nn.Module) -> dict[str, Tensor]:
     """
     masks = {}
     for name, layer in net.named_modules():
-        own = dict(trainable_of(layer))
-        if any(parameter.ndim > 1 for parameter in own.values()):
-            for leaf, parameter in own.items():
+        parameters = dict(trainable_of(layer))
+        if any(parameter.ndim > 1 for parameter in parameters.values()):
+            for leaf, parameter in parameters.items():
                 if parameter.ndim > 1 or is_bias(leaf):
                     masks[dotted(name, leaf)] = torch.ones_like(parameter, dtype=torch.bool)
     named = dict(net.named_parameters())  # a tied parameter has one name
-    found = {name: mask for name, mask in masks.items() if name in named}
-    if not found:
+    prunable = {name: mask for name, mask in masks.items() if name in named}
+    if not prunable:
         raise TypeError(
             "module must have trainable parameters of two dims or more to prune, "
             f"got {type(net).__name__} without one"
         )
-    return found
+    return prunable
 
 
 def train(net: nn.Module, likelihood: Likelihood, data: Split, how: Training) -> None:

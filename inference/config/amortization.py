@@ -107,12 +107,12 @@ class Amortization:
         return {"low": self.span.low, "high": self.span.high, **others, **self.map.config()}
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any], own: Amortize | None = None) -> Amortization:
-        """Rebuild from what :meth:`to_dict` gave; ``own`` is a map that JSON can't hold."""
+    def from_dict(cls, values: dict[str, Any], given: Amortize | None = None) -> Amortization:
+        """Rebuild from what :meth:`to_dict` gave; ``given`` is a map that JSON can't hold."""
         options = {k: v for k, v in values.items() if k not in ("low", "high", "others")}
-        found = read_map(options) if own is None else make_map(own)
+        parameter_map = read_map(options) if given is None else make_map(given)
         others = tuple(_read_interval(axis) for axis in values.get("others", ()))
-        return cls(LogInterval(values["low"], values["high"]), found, others)
+        return cls(LogInterval(values["low"], values["high"]), parameter_map, others)
 
 
 _SALT = 0x6C616D  # keeps the draws of λ apart from all else that the seed decides
@@ -184,9 +184,9 @@ def make_amortization(
         _interval(f"metaparameters[{name!r}]", given, name)
         for name, given in (metaparameters or {}).items()
     )
-    found = make_map("piecewise" if amortize is None else amortize)
-    found.check(span, *others)
-    return Amortization(span, found, others)
+    parameter_map = make_map("piecewise" if amortize is None else amortize)
+    parameter_map.check(span, *others)
+    return Amortization(span, parameter_map, others)
 
 
 def _interval(argument: str, given: object, name: str = KL_WEIGHT) -> Interval:

@@ -74,7 +74,7 @@ class FitSettings:
         compile: how steps are taken: ``"eager"``, ``"trace"``, ``"inductor"``, ``"cudagraph"``.
         precision: of matrix products, ``"float32"`` or ``"bfloat16"``.
         kl_weights: several λ, each of which is fitted ``restarts`` times; None for one.
-        bilevel: of a fit of two levels, ``Bilevel.config()`` of its upper level; else None.
+        bilevel: of a bilevel fit, ``Bilevel.config()`` of its upper level; else None.
         objective: ``GeneralisedObjective.config()`` of the objective; None for the bound alone.
     """
 
@@ -156,10 +156,10 @@ class FitSettings:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], amortize: Amortize | None = None) -> Self:
         """Rebuild from what :meth:`to_dict` gave; ``amortize`` is a map that JSON can't hold."""
-        held = values["amortization"]
-        found = None if held is None else Amortization.from_dict(held, amortize)
+        stored = values["amortization"]
+        amortization = None if stored is None else Amortization.from_dict(stored, amortize)
         several = None if values.get("kl_weights") is None else tuple(values["kl_weights"])
-        return cls(**{**values, "amortization": found, "kl_weights": several})
+        return cls(**{**values, "amortization": amortization, "kl_weights": several})
 
 
 def make_settings(
@@ -219,7 +219,7 @@ def make_settings(
     else:
         raise ValueError(f"batched must be True, False or 'auto', got {batched!r}")
     chains = restarts * len(several or (0,))
-    together = together and chains > 1  # which takes recorded steps
+    together = together and chains > 1  # which takes traced steps
     return FitSettings(
         kl_weight=float(kl_weight) if is_number(kl_weight) else None,
         kl_warmup=kl_warmup,
@@ -242,12 +242,12 @@ def make_settings(
 def _several(kl_weights: Sequence[object]) -> tuple[float, ...]:
     for index, kl_weight in enumerate(kl_weights):
         check_kl_weight(kl_weight, f"kl_weight[{index}]")
-    found = tuple(float(kl_weight) for kl_weight in kl_weights if is_number(kl_weight))
-    if not found or len(set(found)) < len(found):
+    numbers = tuple(float(kl_weight) for kl_weight in kl_weights if is_number(kl_weight))
+    if not numbers or len(set(numbers)) < len(numbers):
         raise ValueError(
             f"kl_weight must hold one or more different KL weights, got {kl_weights!r}"
         )
-    return found
+    return numbers
 
 
 def _compile_mode(compile: str | bool, steps: int, precision: str, *, recorded: bool) -> str:
@@ -255,9 +255,7 @@ def _compile_mode(compile: str | bool, steps: int, precision: str, *, recorded: 
         raise ValueError(f"precision must be 'float32' or 'bfloat16', got {precision!r}")
     if isinstance(compile, (bool, np.bool_)) and not compile:
         if precision != "float32":
-            raise ValueError(
-                f"precision={precision!r} is that of a recorded step, got compile=False"
-            )
+            raise ValueError(f"precision={precision!r} is that of a traced step, got compile=False")
         return "eager"
     if not isinstance(compile, str) or compile not in _COMPILE_MODES:
         raise ValueError(

@@ -61,14 +61,14 @@ def most_evident(
     grid = None
     for _ in range(_ROUNDS):
         places = [np.linspace(a, b, points).tolist() for a, b in zip(low, high, strict=True)]
-        found = {t: evidence_at(_values(axes, t)) for t in itertools.product(*places)}
-        best = max(found, key=lambda t: _height(found[t]))
-        grid = _as_grid(axes, places, list(found.values())) if grid is None else grid
+        evidences = {t: evidence_at(_values(axes, t)) for t in itertools.product(*places)}
+        best = max(evidences, key=lambda t: _height(evidences[t]))
+        grid = _as_grid(axes, places, list(evidences.values())) if grid is None else grid
         steps = [axis[1] - axis[0] for axis in places]
         low = [max(0.0, t - step) for t, step in zip(best, steps, strict=True)]
         high = [min(1.0, t + step) for t, step in zip(best, steps, strict=True)]
     assert grid is not None
-    return Choice(_values(axes, best), found[best], grid)
+    return Choice(_values(axes, best), evidences[best], grid)
 
 
 def _values(axes: Sequence[Interval], t: Sequence[float]) -> dict[str, float]:
@@ -81,14 +81,14 @@ def _height(evidence: Evidence) -> float:
 
 
 def _as_grid(
-    axes: Sequence[Interval], places: Sequence[Sequence[float]], found: Sequence[Evidence]
+    axes: Sequence[Interval], places: Sequence[Sequence[float]], evidences: Sequence[Evidence]
 ) -> xr.Dataset:
     import xarray as xr
 
     names, shape = [axis.name for axis in axes], [len(place) for place in places]
     measured = {
-        "log_evidence": [evidence.log_evidence for evidence in found],
-        "error": [evidence.error for evidence in found],
+        "log_evidence": [evidence.log_evidence for evidence in evidences],
+        "error": [evidence.error for evidence in evidences],
     }
     return xr.Dataset(
         {name: (names, np.reshape(values, shape)) for name, values in measured.items()},

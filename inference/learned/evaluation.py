@@ -14,7 +14,7 @@ from bayesnas.typed import typed
 _AT_ONCE = 20
 
 
-@typed(own=("optimizer",))
+@typed(unchecked=("optimizer",))
 def loss_curves(
     optimizer: OptimizerFactory,
     tasks: TaskFamily,
@@ -53,13 +53,13 @@ def loss_curves(
     for first in range(0, count, _AT_ONCE):
         start, losses = tasks.draw(min(_AT_ONCE, count - first), derived_seed(seed, first))
         theta = nn.Parameter(start.clone())
-        moving, found = build_optimizer(optimizer, [theta], lr), list[Tensor]()
+        moving, values = build_optimizer(optimizer, [theta], lr), list[Tensor]()
         for step in range(steps):
             value = losses(theta, step)
             (theta.grad,) = torch.autograd.grad(value.sum(), theta)
             moving.step()
-            found.append(value.detach())
+            values.append(value.detach())
         with torch.no_grad():
-            found.append(losses(theta, steps))
-        parts.append(torch.stack(found))
+            values.append(losses(theta, steps))
+        parts.append(torch.stack(values))
     return torch.cat(parts, dim=1)

@@ -183,10 +183,10 @@ class LearnedSteps(torch.optim.Optimizer):
         slopes, changes = gradient.reshape(-1), list[Tensor]()
         for first in range(0, value.numel(), _AT_ONCE):
             some = slice(first, first + _AT_ONCE)
-            own = tuple(part[..., some] for part in columns)
-            change, after = rule(slopes[some], own)
-            for held, new in zip(own, after, strict=True):
-                held.copy_(new)
+            before = tuple(part[..., some] for part in columns)
+            change, after = rule(slopes[some], before)
+            for tensor, new in zip(before, after, strict=True):
+                tensor.copy_(new)
             changes.append(change)
         if changes:
             value.add_(torch.cat(changes).view(value.shape), alpha=lr)
@@ -195,6 +195,6 @@ class LearnedSteps(torch.optim.Optimizer):
         """The rule in the type and on the device of a parameter."""
         key = value.dtype, value.device
         if key not in self._rules:
-            own = copy.deepcopy(self._rule).to(value.dtype).to(value.device)
-            self._rules[key] = own.requires_grad_(False)
+            rule = copy.deepcopy(self._rule).to(value.dtype).to(value.device)
+            self._rules[key] = rule.requires_grad_(False)
         return self._rules[key]

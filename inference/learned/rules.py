@@ -104,13 +104,13 @@ class LstmRule(UpdateRule):
     def forward(self, gradient: Tensor, state: States) -> tuple[Tensor, States]:
         """The output of the network for every coordinate, and its next state."""
         shape = gradient.shape
-        x, found = log_and_sign(gradient, self.scale).reshape(2, -1), list[Tensor]()
+        x, after = log_and_sign(gradient, self.scale).reshape(2, -1), list[Tensor]()
         columns = [value.reshape(self.units, -1) for value in state]
         for cell, hidden, memory in zip(self.cells, columns[::2], columns[1::2], strict=True):
             x, memory = _lstm_step(cast(nn.LSTMCell, cell), x, hidden, memory)
-            found += [x, memory]
+            after += [x, memory]
         change = torch.addmm(self.output.bias[:, None], self.output.weight, x).view(shape)
-        return change, tuple(value.view(self.units, *shape) for value in found)
+        return change, tuple(value.view(self.units, *shape) for value in after)
 
     def config(self) -> dict[str, Any]:
         """Layers, units, scale."""

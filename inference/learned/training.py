@@ -25,7 +25,7 @@ _CHECKS = 5  # of the losses on validation tasks, in a training
 _BIG_LOSS = 1e30  # stands for one that is not finite
 
 
-@typed(own=("rule",))
+@typed(unchecked=("rule",))
 def learn_optimizer(
     tasks: TaskFamily,
     *,

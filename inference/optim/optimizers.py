@@ -124,10 +124,10 @@ def _check_state(optimizer: torch.optim.Optimizer) -> None:
 
 
 def _description(optimizer: torch.optim.Optimizer) -> str:
-    own = inspect.signature(type(optimizer).__init__).parameters
+    init = inspect.signature(type(optimizer).__init__).parameters
     changed = [
         f"{name}={value!r}"
         for name, value in sorted(optimizer.defaults.items())
-        if name not in ("lr", "fused") and name in own and repr(value) != repr(own[name].default)
+        if name not in ("lr", "fused") and name in init and repr(value) != repr(init[name].default)
     ]
     return type(optimizer).__name__ + (f"({', '.join(changed)})" if changed else "")

@@ -26,7 +26,7 @@ class StepInputs(NamedTuple):
         exp_avg: Adam's first moment of every leaf; empty for another optimiser.
         exp_avg_sq: the second.
         buffers: of the model, those that a forward pass may change.
-        constant: parameters that the step leaves alone, of the other level of a two-level fit.
+        constant: parameters that the step leaves alone, of the other level of a bilevel fit.
         x: inputs of the batch, one tensor or several.
         y: its targets.
         scalars: a :class:`StepScalars`, packed, so that one copy brings all to a GPU.
@@ -106,7 +106,7 @@ class StepTensors(NamedTuple):
         exp_avg_sq: Adam's second moment; empty for another optimiser.
         step: how often every leaf has moved; empty for another optimiser.
         buffers: of the model, those that a forward pass may change.
-        constant: parameters of the other level of a two-level fit.
+        constant: parameters of the other level of a bilevel fit.
     """
 
     leaves: list[Tensor]

@@ -93,7 +93,7 @@ class TrainableParameters:
         maps = [None if amortization is None else amortization.map.of(name) for name in names]
         if amortization is not None:
             amortization.map.check_names(names)
-        kinds = [(name in above, found) for name, found in zip(names, maps, strict=True)]
+        kinds = [(name in above, each) for name, each in zip(names, maps, strict=True)]
         self.groups = []
         self._only_use: ActiveLeaves | None = None  # of constant parameters: the same at every λ
         for indices, flat in flatten_parameters(list(parameters.values()), kinds):
@@ -121,10 +121,10 @@ class TrainableParameters:
 
     def level(self, *, upper: bool) -> TrainableParameters:
         """Those of one level of a bilevel fit; nothing is copied."""
-        found = copy.copy(self)
-        found.groups = [group for group in self.groups if group.upper == upper]
-        found._only_use = None
-        return found
+        of_level = copy.copy(self)
+        of_level.groups = [group for group in self.groups if group.upper == upper]
+        of_level._only_use = None
+        return of_level
 
     def use(self, kl_weight: float, metaparameters: Values = NONE) -> ActiveLeaves:
         """What a step at a KL weight reads and updates."""
@@ -132,16 +132,16 @@ class TrainableParameters:
             return self._only_use
         t = self._place_of(kl_weight, metaparameters)
         places = [group.net.place(*t) for group in self.groups]
-        found, before = ActiveLeaves(places, [], [], [], []), 0
+        active, before = ActiveLeaves(places, [], [], [], []), 0
         for group, place in zip(self.groups, places, strict=True):
-            found.positions += [before + index for index in place.leaves]
+            active.positions += [before + index for index in place.leaves]
             before += len(group.net.leaves)
-            found.leaves += [group.net.leaves[index] for index in place.leaves]
-            found.gradients += [group.gradients[index] for index in place.leaves]
-            found.moves += place.moves
+            active.leaves += [group.net.leaves[index] for index in place.leaves]
+            active.gradients += [group.gradients[index] for index in place.leaves]
+            active.moves += place.moves
         if self.amortization is None:
-            self._only_use = found
-        return found
+            self._only_use = active
+        return active
 
     def _place_of(self, kl_weight: float, metaparameters: Values) -> tuple[float, ...]:
         """What the maps take, the normalised log λ first; nothing for constant ones."""
@@ -171,13 +171,13 @@ class TrainableParameters:
         """Write the gradients of the leaves in use, from those of the model's parameters."""
         if self.amortization is None:
             return
-        found = [
+        gradients = [
             gradient
             for group, place in zip(self.groups, use.places, strict=True)
             for gradient in group.net.pull_back(place, group.flat.gradient)
         ]
-        for held, gradient in zip(use.gradients, found, strict=True):
-            held.copy_(gradient)
+        for written, gradient in zip(use.gradients, gradients, strict=True):
+            written.copy_(gradient)
 
     def offer(self, use: ActiveLeaves) -> None:
         """Leave a gradient with the leaves that a step moves, and none with the others."""
@@ -204,14 +204,14 @@ class TrainableParameters:
     def move(self, leaves: Sequence[Tensor], gradients: Sequence[Tensor]) -> None:
         """Let leaves and gradients lie in other tensors, which hold the same values."""
         self._only_use = None
-        found = iter(zip(leaves, gradients, strict=True))
+        tensors = iter(zip(leaves, gradients, strict=True))
         for group in self.groups:
-            own = [next(found) for _ in group.net.leaves]
-            for leaf, (value, _) in zip(group.net.leaves, own, strict=True):
+            of_group = [next(tensors) for _ in group.net.leaves]
+            for leaf, (value, _) in zip(group.net.leaves, of_group, strict=True):
                 leaf.data = value
-            group.gradients = [gradient for _, gradient in own]
+            group.gradients = [gradient for _, gradient in of_group]
             if self.amortization is None:
-                group.flat.move(*own[0])
+                group.flat.move(*of_group[0])
 
     def state(self) -> dict[str, Tensor]:
         """State of the maps; empty for constant parameters, which are the model's own."""
@@ -270,16 +270,16 @@ def _interpolate_state(
     states = [state for state in sources if state and _has_moved(state)]
     if len(states) < len(sources):
         return
-    held = optimizer.state[leaves[filled.leaf]]
+    entry = optimizer.state[leaves[filled.leaf]]
     for name, value in states[0].items():
         between = value
         if isinstance(value, Tensor) and _is_by_coordinate(value, leaves[filled.leaf]):
             shares = zip(filled.shares, states, strict=True)
             between = torch.stack([share * state[name] for share, state in shares]).sum(0)
-        if name in held and isinstance(between, Tensor):
-            held[name].copy_(between)  # one of those that a step writes in place
+        if name in entry and isinstance(between, Tensor):
+            entry[name].copy_(between)  # one of those that a step writes in place
         else:
-            held[name] = between.clone() if isinstance(between, Tensor) else between
+            entry[name] = between.clone() if isinstance(between, Tensor) else between
 
 
 def _is_by_coordinate(value: Tensor, leaf: Tensor) -> bool:

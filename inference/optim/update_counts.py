@@ -34,7 +34,7 @@ def parameter_updates(
     Args:
         model: what is fitted.
         examples: N, of the training sample.
-        batch_size: B, examples a step.
+        batch_size: B, the batch size.
         epochs: passes over the sample.
         fits: equal ones, such as one for each KL weight.
         kl_weight: λ or a range, as in ``bayesnas.fit``.
@@ -74,6 +74,6 @@ def trainable_scalars(
     """
     amortization = make_amortization(kl_weight, amortize)
     with random_state_kept():
-        own = copy.deepcopy(model)  # its parameters move into one vector
-        trained = TrainableParameters(trainable(own), amortization)
+        copied = copy.deepcopy(model)  # its parameters move into one vector
+        trained = TrainableParameters(trainable(copied), amortization)
     return sum(leaf.numel() for leaf in trained.leaves)

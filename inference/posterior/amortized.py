@@ -110,11 +110,11 @@ class AmortizedPosterior(KLWeightPath):
         values = {**self._given, **_numbers(metaparameters)}
         assert self.settings.amortization is not None
         self.settings.amortization.check_others(values)
-        found = copy.copy(self)
-        found._given = values
-        return found
+        posterior = copy.copy(self)
+        posterior._given = values
+        return posterior
 
-    @typed(own=("data",))
+    @typed(unchecked=("data",))
     def choose(
         self,
         data: Data,
@@ -157,13 +157,13 @@ class AmortizedPosterior(KLWeightPath):
         """
         points, draws = whole_number("points", points, 3), draw_count("draws", draws)
         assert self.settings.amortization is not None
-        found = self.settings.amortization
-        axes = [axis for axis in found.others if axis.name not in self._given]
+        amortization = self.settings.amortization
+        axes = [axis for axis in amortization.others if axis.name not in self._given]
         if not axes:
             raise ValueError(
                 "choose needs a fit over metaparameters besides λ, got one over λ alone"
             )
-        if not found.span.contains(1.0):
+        if not amortization.span.contains(1.0):
             raise ValueError(
                 "choose goes by the evidence, that at λ = 1, which must lie in the fitted range, "
                 f"got {self.settings.kl_weight_text()}"
@@ -184,11 +184,11 @@ class AmortizedPosterior(KLWeightPath):
 
     def history(self) -> xr.Dataset:
         """Loss, its two terms and λ of every step, and the metaparameters besides λ."""
-        found = super().history()
+        history = super().history()
         assert self.settings.amortization is not None
-        steps = range(found.sizes["step"])
+        steps = range(history.sizes["step"])
         others = [self.settings.kl_weight_at(step).metaparameters for step in steps]
-        return found.assign(
+        return history.assign(
             {
                 axis.name: ("step", [values[axis.name] for values in others])
                 for axis in self.settings.amortization.others

@@ -178,9 +178,9 @@ class BasePosterior:
                 "bayesnas.data.read_rows(x, post.data)[0] makes them of a table that came as those "
                 f"of training did, got columns {list(names or ())[:5]}"
             )
-        found = inputs_of(self.model, x, self.data.feature_names)
-        self._check_inputs(found, len(found) if isinstance(found, Inputs) or found.ndim else 0)
-        yield found.to(self.device)
+        inputs = inputs_of(self.model, x, self.data.feature_names)
+        self._check_inputs(inputs, len(inputs) if isinstance(inputs, Inputs) or inputs.ndim else 0)
+        yield inputs.to(self.device)
 
     def _check_inputs(self, x: AnyInputs, rows: int) -> None:
         check_same_inputs(x, self.example[0])

@@ -112,7 +112,7 @@ class Predictive(Prunable):
         low, high = (torch.cat(ends) for ends in zip(*parts, strict=True))
         return low, high
 
-    @typed(own=("data",))
+    @typed(unchecked=("data",))
     def metrics(
         self, data: Data, *, level: float = 0.9, draws: int = 100, seed: int = 0
     ) -> dict[str, float]:
@@ -151,7 +151,7 @@ class Predictive(Prunable):
         sample = self._sample(data)
         return reported_metrics(self.model.eval(), sample, self.example[0], level, draws, seed)
 
-    @typed(own=("x",))
+    @typed(unchecked=("x",))
     def uncertainty(
         self, x: Any, score: Score | None = None, *, draws: int = 100, seed: int = 0
     ) -> Tensor:
@@ -183,7 +183,7 @@ class Predictive(Prunable):
         ]
         return torch.cat(parts)
 
-    @typed(own=("inside", "outside"))
+    @typed(unchecked=("inside", "outside"))
     def out_of_distribution(
         self,
         inside: Any,

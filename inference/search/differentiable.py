@@ -176,9 +176,9 @@ def darts_cc(
     maps: dict[str, ParameterMap] = {name: PiecewiseMap(knots) for name in classifier(graph)}
     maps |= _monotone(model, knots) if monotone else {"structural": PiecewiseMap(knots)}
     weight = LogUniform(low * examples, high * examples)
-    found = fit(model, data, validation=validation, kl_weight=weight, amortize=maps, **chosen)
-    assert isinstance(found, AmortizedPosterior)
-    return found
+    post = fit(model, data, validation=validation, kl_weight=weight, amortize=maps, **chosen)
+    assert isinstance(post, AmortizedPosterior)
+    return post
 
 
 def classifier(graph: Graph) -> list[str]:

@@ -102,12 +102,12 @@ def search(
     >>> len(result.trials), result.best.scores["score"] < 1.0
     (50, True)
     """
-    found = _space(space)
+    variables = _space(space)
     asked = Objectives.of(objectives)
-    resolved, strategy_name = _strategy(strategy, found, asked)
+    resolved, strategy_name = _strategy(strategy, variables, asked)
     seed, workers = seed_number("seed", seed), whole_number("workers", workers, 1, _MOST_WORKERS)
-    plan = Plan(found, asked, strategy_name, seed)
-    candidates = _grid(found, trials, seed) if strategy_name == "grid" else None
+    plan = Plan(variables, asked, strategy_name, seed)
+    candidates = _grid(variables, trials, seed) if strategy_name == "grid" else None
     if candidates is None:
         count = whole_number("trials", TRIALS if trials is None else trials, 1, MOST_TRIALS)
     else:
@@ -126,7 +126,7 @@ def search(
 
         try:
             if workers == 1:
-                run_trials(queue, found, objective, asked, sampler, show)
+                run_trials(queue, variables, objective, asked, sampler, show)
             else:
                 run_workers(queue, Work(storage, name, objective, resolved), workers, show)
         except KeyboardInterrupt:
@@ -184,13 +184,13 @@ def _name(strategy: Any) -> str:
 
 def _grid(space: SearchSpace, trials: int | None, seed: int) -> list[Candidate]:
     """Every candidate in order, or as many as there are trials in a random order."""
-    found = list(islice(space.candidates(), MOST_TRIALS + 1))
-    if len(found) > MOST_TRIALS:
+    all_candidates = list(islice(space.candidates(), MOST_TRIALS + 1))
+    if len(all_candidates) > MOST_TRIALS:
         raise ValueError(
             f"a grid must be of at most {MOST_TRIALS:,} candidates, got a space of more: "
             "strategy='random' draws some of them"
         )
-    if trials is not None and whole_number("trials", trials) < len(found):
-        order = ask_generator(seed, 0).permutation(len(found))[:trials]
-        return [found[i] for i in order]
-    return found
+    if trials is not None and whole_number("trials", trials) < len(all_candidates):
+        order = ask_generator(seed, 0).permutation(len(all_candidates))[:trials]
+        return [all_candidates[i] for i in order]
+    return all_candidates

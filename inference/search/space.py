@@ -110,26 +110,26 @@ class SearchSpace(Mapping[str, Variable]):
         """
         if not isinstance(candidate, Mapping):
             raise TypeError(f"candidate must be a mapping by name, got {shown(candidate)}")
-        found: Candidate = {}
+        checked: Candidate = {}
         for name, variable in self._variables.items():
-            if self.is_active(name, found):
+            if self.is_active(name, checked):
                 if name not in candidate:
                     raise ValueError(f"candidate must have a value for {name!r}, got none")
-                found[name] = variable.checked(name, candidate[name])
-        superfluous = [name for name in candidate if name not in found]
+                checked[name] = variable.checked(name, candidate[name])
+        superfluous = [name for name in candidate if name not in checked]
         if superfluous:
             raise ValueError(
-                f"candidate must have values for {list(found)} alone, got also {superfluous}"
+                f"candidate must have values for {list(checked)} alone, got also {superfluous}"
             )
-        return found
+        return checked
 
     def sample(self, generator: np.random.Generator) -> Candidate:
         """A candidate, each variable drawn on its own."""
-        found: Candidate = {}
+        candidate: Candidate = {}
         for name, variable in self._variables.items():
-            if self.is_active(name, found):
-                found[name] = variable.sample(generator)
-        return found
+            if self.is_active(name, candidate):
+                candidate[name] = variable.sample(generator)
+        return candidate
 
     @property
     def size(self) -> int | float:
@@ -143,10 +143,10 @@ class SearchSpace(Mapping[str, Variable]):
     @property
     def choices(self) -> dict[str, tuple[Value, ...]] | None:
         """Every value by name, None where a variable is real or has too many to list."""
-        found = {name: variable.values for name, variable in self._variables.items()}
-        if any(values is None for values in found.values()):
+        by_name = {name: variable.values for name, variable in self._variables.items()}
+        if any(values is None for values in by_name.values()):
             return None
-        return {name: values for name, values in found.items() if values is not None}
+        return {name: values for name, values in by_name.items() if values is not None}
 
     def candidates(self) -> Iterator[Candidate]:
         """Every candidate, the last variable running fastest.
@@ -162,14 +162,14 @@ class SearchSpace(Mapping[str, Variable]):
                 )
         return self._from(list(self._variables), {})
 
-    def _from(self, names: list[str], found: Candidate) -> Iterator[Candidate]:
+    def _from(self, names: list[str], candidate: Candidate) -> Iterator[Candidate]:
         if not names:
-            yield dict(found)
-        elif not self.is_active(names[0], found):
-            yield from self._from(names[1:], found)
+            yield dict(candidate)
+        elif not self.is_active(names[0], candidate):
+            yield from self._from(names[1:], candidate)
         else:
             for value in self._variables[names[0]].values or ():
-                yield from self._from(names[1:], {**found, names[0]: value})
+                yield from self._from(names[1:], {**candidate, names[0]: value})
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values."""

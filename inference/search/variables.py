@@ -77,9 +77,9 @@ class Variable:
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values."""
-        own = {k: v for k, v in vars(self).items() if k != "when"}
+        options = {k: v for k, v in vars(self).items() if k != "when"}
         condition = {"when": [self.when.name, list(self.when.values)]} if self.when else {}
-        return {"kind": self.kind, **own, **condition}
+        return {"kind": self.kind, **options, **condition}
 
 
 @typed()

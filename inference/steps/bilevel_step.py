@@ -15,8 +15,8 @@ from bayesnas.data.streams.streamed_split import AnySplit
 from bayesnas.inference.bilevel.linear_solvers import Tensors
 from bayesnas.inference.bilevel.losses import LevelLoss
 from bayesnas.inference.bilevel.options import Bilevel
-from bayesnas.inference.compile.python_state import NotRecordableError, refuse_python_state
-from bayesnas.inference.compile.trace import RecordedStep, record, relative_difference
+from bayesnas.inference.compile.python_state import NotTraceableError, refuse_python_state
+from bayesnas.inference.compile.trace import StepGraph, relative_difference, trace_step
 from bayesnas.inference.config.schedules import learning_rate_factor
 from bayesnas.inference.config.settings import FitSettings, StepKLWeight
 from bayesnas.inference.elbo.bound import bound_terms
@@ -64,7 +64,7 @@ Gradient = Callable[[UpperInputs], Tensor]
 class UpperStep:
     """Moves h by a hypergradient on a batch of each sample; θ and all buffers stay.
 
-    Where the fit records its steps this one is recorded too, once for every shape of batches, and
+    Where the fit traces its steps this one is traced too, once for every shape of batches, and
     compiled for full ones where the fit compiles its own. The first is compared with the eager
     one before it is trusted.
 
@@ -105,7 +105,7 @@ class UpperStep:
         self.optimizer = build_optimizer(bilevel.optimizer, self.trained.leaves, bilevel.lr)
         self._rates = LearningRates(self.optimizer)
         self._function = _Function(model, trained, bilevel, (examples, len(validation)))
-        self._recorded: dict[Shapes, RecordedStep] = {}
+        self._recorded: dict[Shapes, StepGraph] = {}
         self._trusted: set[Shapes] = set()
         self._full = min(settings.batch_size, examples), min(batch_size, len(validation))
 
@@ -127,22 +127,22 @@ class UpperStep:
         self._rates.scale(learning_rate_factor(self._bilevel.schedule, progress))
         self.trained.refine(progress, self.optimizer)
         self._all.write(kl_weight.target, kl_weight.metaparameters)
-        own = self._bilevel.kl_weight
-        weights = kl_weight.bound, kl_weight.bound if own is None else own
+        above = self._bilevel.kl_weight
+        weights = kl_weight.bound, kl_weight.bound if above is None else above
         dtype = scalar_type(self.trained.leaves)
         scalars = torch.tensor([*weights, lower_lr], dtype=dtype, device=y.device)
         inputs = self._function.inputs(x, y, *self._batches.at(step), scalars)
         gradient = self._gradient(inputs)(inputs)
         flat = [group.flat.gradient for group in self.trained.groups]
-        for held, part in zip(flat, gradient.split([len(g) for g in flat]), strict=True):
-            held.copy_(part)
+        for written, part in zip(flat, gradient.split([len(g) for g in flat]), strict=True):
+            written.copy_(part)
         use = self.trained.use(kl_weight.target, kl_weight.metaparameters)
         self.trained.pull_back(use)
         self.trained.offer(use)
         self.optimizer.step()
 
     def decisions(self) -> dict[str, Any]:
-        """Return which steps are recorded ones, as JSON values for a checkpoint."""
+        """Return which steps are traced ones, as JSON values for a checkpoint."""
         recorded = [[list(shape) for shape in shapes] for shapes in self._recorded]
         return {"recording": self._recording, "recorded": recorded}
 
@@ -154,12 +154,12 @@ class UpperStep:
         }
 
     def _gradient(self, inputs: UpperInputs) -> Gradient:
-        """The function of these shapes: recorded where that is possible and asked for."""
+        """The function of these shapes: traced where that is possible and asked for."""
         shapes = tuple(tensor.shape for tensor in flatten(inputs))
         if self._recording and shapes not in self._recorded:
             try:
                 self._recorded[shapes] = self._record(inputs)
-            except NotRecordableError as reason:
+            except NotTraceableError as reason:
                 self._stay_eager(str(reason))
             except Exception as error:  # whatever a user's model does that tracing can't follow
                 self._stay_eager(f"it can't be traced ({type(error).__name__}: {error})")
@@ -168,19 +168,19 @@ class UpperStep:
                     self._compare(self._recorded[shapes], inputs)
         return self._recorded[shapes] if self._recording else self._function
 
-    def _record(self, inputs: UpperInputs) -> RecordedStep:
-        """The function, recorded, and for full batches compiled where the fit compiles."""
+    def _record(self, inputs: UpperInputs) -> StepGraph:
+        """The function, traced, and for full batches compiled where the fit compiles."""
         full = (len(inputs.x), len(inputs.held_out_x)) == self._full
         if tuple(tensor.shape for tensor in flatten(inputs)) not in self._trusted:
             self._refuse_python_state(inputs.held_out_x, inputs.held_out_y)
         with self._stream.rewound(self._stream.now()):
-            recorded = record(self._function, inputs)
+            recorded = trace_step(self._function, inputs)
             if self._compiling and full:
                 recorded.compile(inputs)
         return recorded
 
     def _refuse_python_state(self, x: AnyInputs, y: Tensor) -> None:
-        """Raise NotRecordableError where a pass on validation data depends on Python's state."""
+        """Raise NotTraceableError where a pass on validation data depends on Python's state."""
 
         @contextmanager
         def unchanged() -> Iterator[None]:
@@ -193,13 +193,13 @@ class UpperStep:
             unchanged,
         )
 
-    def _compare(self, recorded: RecordedStep, inputs: UpperInputs) -> None:
-        """Stay eager where a recorded function does not give the eager numbers."""
+    def _compare(self, recorded: StepGraph, inputs: UpperInputs) -> None:
+        """Stay eager where a traced function does not give the eager numbers."""
         before = self._stream.now()
         with self._stream.rewound(before):
-            found = recorded(inputs)
+            traced = recorded(inputs)
         with self._stream.rewound(before):
-            difference = relative_difference(found, self._function(inputs))
+            difference = relative_difference(traced, self._function(inputs))
         if difference > TOLERANCE:
             self._stay_eager(f"the traced gradient differs from the eager one by {difference:.1e}")
 
@@ -256,11 +256,11 @@ class _Function:
 
         n, m = self._examples
         with torch.enable_grad():
-            found = self._method(
+            gradients = self._method(
                 lambda *at: level(self._upper_loss, *at, held_out_x, held_out_y, above, m),
                 lambda *at: level(self._lower_loss, *at, x, y, below, n),
                 inputs.theta,
                 inputs.h,
                 lr,
             )
-        return torch.cat(found)
+        return torch.cat(gradients)

@@ -1,4 +1,4 @@
-"""A training step through Pyro: what every recorded step is held to."""
+"""A training step through Pyro: the reference of every traced step."""
 
 from __future__ import annotations
 
@@ -91,13 +91,13 @@ class EagerStep:
     def unchanged(self) -> Iterator[None]:
         """Run something; random state, parameters, gradients and buffers are put back after."""
         before = self._stream.now()
-        held = [gradient for group in self._all.groups for gradient in group.gradients]
-        held += [group.flat.values.data for group in self._all.groups]
-        held += running_buffers(self._model).values()
-        copies = [tensor.clone() for tensor in held]
+        tensors = [gradient for group in self._all.groups for gradient in group.gradients]
+        tensors += [group.flat.values.data for group in self._all.groups]
+        tensors += running_buffers(self._model).values()
+        copies = [tensor.clone() for tensor in tensors]
         with self._stream.rewound(before):
             yield
-        for tensor, copy in zip(held, copies, strict=True):
+        for tensor, copy in zip(tensors, copies, strict=True):
             tensor.copy_(copy)
 
     def _bound(self, x: AnyInputs, y: Tensor, kl_weight: float) -> tuple[BoundTerms, Tensor]:

@@ -30,7 +30,7 @@ from bayesnas.models.base import BayesianModel
 class Step:
     """Takes the training steps of one model.
 
-    A step is a recorded one where the settings ask for it and it can be recorded, else one through
+    A step is a traced one where the settings ask for it and it can be traced, else one through
     Pyro.
 
     Args:
@@ -49,7 +49,7 @@ class Step:
             parameters.
         adam: whether that is torch's Adam.
         eager: takes a step through Pyro.
-        traced: takes recorded steps.
+        traced: takes traced steps.
         log_lik_sites, kl_sites: what the entries of a step's result are.
     """
 

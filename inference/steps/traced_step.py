@@ -12,8 +12,13 @@ from torch import Tensor
 
 from bayesnas.data.inputs import AnyInputs
 from bayesnas.inference.compile.cuda_graph import CapturedStep
-from bayesnas.inference.compile.python_state import NotRecordableError, refuse_python_state
-from bayesnas.inference.compile.trace import RecordedStep, StepFunction, record, relative_difference
+from bayesnas.inference.compile.python_state import NotTraceableError, refuse_python_state
+from bayesnas.inference.compile.trace import (
+    StepFunction,
+    StepGraph,
+    relative_difference,
+    trace_step,
+)
 from bayesnas.inference.config.amortization import NONE, Values
 from bayesnas.inference.config.settings import FitSettings, StepKLWeight
 from bayesnas.inference.optim.adam import (
@@ -41,20 +46,20 @@ from bayesnas.inference.steps.eager_step import EagerStep
 from bayesnas.models.base import BayesianModel
 
 _LOG = logging.getLogger("bayesnas")
-Graph = RecordedStep | CapturedStep
+Graph = StepGraph | CapturedStep
 TOLERANCE = 1e-4
-"""Of recorded against eager gradients, relative in norm."""
+"""Of traced against eager gradients, relative in norm."""
 EPOCHS_WORTH_RECORDING = 400
-"""Of smaller last batches: recording takes as long as so many of its steps save."""
+"""Of smaller last batches: tracing takes as long as so many of its steps save."""
 
 
 class TracedStep:
-    """Takes the steps of a model as recorded functions of tensors, where that can be done.
+    """Takes the steps of a model as traced functions of tensors, where that can be done.
 
     Model, guide and bound are run through Pyro once for every shape of batch that comes often, and
-    recorded; ``"inductor"`` compiles the function for full batches, ``"cudagraph"`` replays each as
-    one CUDA graph. A recorded step is compared with the eager one, loss and every gradient, at a λ
-    it was not recorded at; where they differ, or a model can't be recorded, no step is taken and a
+    traced; ``"inductor"`` compiles the function for full batches, ``"cudagraph"`` replays each as
+    one CUDA graph. A traced step is compared with the eager one, loss and every gradient, at a λ
+    it was not traced at; where they differ, or a model can't be traced, no step is taken and a
     line in the log of ``bayesnas`` says so.
 
     Args:
@@ -68,7 +73,7 @@ class TracedStep:
 
     Attributes:
         updates: whether Adam's update is part of the step; else only gradients are written.
-        possible: whether steps are recorded at all; false for good once one could not be.
+        possible: whether steps are traced at all; false for good once one could not be.
         log_lik_sites, kl_sites: what the entries of a step's result are.
     """
 
@@ -123,7 +128,7 @@ class TracedStep:
         self._counts.clear()
 
     def decisions(self) -> dict[str, Any]:
-        """Return which steps are recorded ones, as JSON values for a checkpoint."""
+        """Return which steps are traced ones, as JSON values for a checkpoint."""
         recorded = [[list(shape) for shape in key] for key, graph in self._graphs.items() if graph]
         return {"traceable": self.possible, "recorded": recorded}
 
@@ -136,8 +141,8 @@ class TracedStep:
         self._tensors = None
         self._trusted = {tuple(torch.Size(shape) for shape in key) for key in decisions["recorded"]}
 
-    def recorded(self, x: AnyInputs, y: Tensor, use: ActiveLeaves, *, adam: bool) -> RecordedStep:
-        """Record the step of one shape of batch; nothing is changed by it.
+    def graph_of(self, x: AnyInputs, y: Tensor, use: ActiveLeaves, *, adam: bool) -> StepGraph:
+        """Trace the step of one shape of batch; nothing is changed by it.
 
         Args:
             x: inputs of a batch.
@@ -146,7 +151,7 @@ class TracedStep:
             adam: whether the update is part of it; else only the gradient is written.
 
         Raises:
-            NotRecordableError: where it would freeze what Python decides at every step.
+            NotTraceableError: where it would freeze what Python decides at every step.
         """
         function = self._function(self._model, use, adam)
         inputs = self._inputs(x, y, 1.0, use)
@@ -157,7 +162,7 @@ class TracedStep:
                 self._eager.unchanged,
             )
         with self._eager.unchanged():
-            recorded = record(function, inputs)
+            recorded = trace_step(function, inputs)
         self.log_lik_sites, self.kl_sites = function.log_lik_sites, function.kl_sites
         return recorded
 
@@ -171,13 +176,13 @@ class TracedStep:
     def difference(
         self, x: AnyInputs, y: Tensor, kl_weight: float, metaparameters: Values = NONE
     ) -> float:
-        """Largest relative difference between the recorded step and the eager one at a λ.
+        """Largest relative difference between the traced step and the eager one at a λ.
 
         It is max ‖traced − eager‖ / ‖eager‖ over the terms of the bound and the gradients, under
         one random state, for a batch ``x, y``; nothing is changed by asking.
 
         Raises:
-            ValueError: if the step of such a batch can't be recorded.
+            ValueError: if the step of such a batch can't be traced.
         """
         graph = self._graph(x, y, self._trained.use(kl_weight, metaparameters))
         if graph is None:
@@ -186,7 +191,7 @@ class TracedStep:
         return self._difference(recorded, x, y, StepKLWeight(kl_weight, kl_weight, metaparameters))
 
     def tensors(self) -> StepTensors:
-        """All that recorded steps read and write in place, whatever the KL weight."""
+        """All that traced steps read and write in place, whatever the KL weight."""
         if self._tensors is None:
             leaves = self._trained.leaves
             states = [adam_state(self._optimizer, leaf) for leaf in leaves] if self._adam else []
@@ -216,7 +221,7 @@ class TracedStep:
         self._tensors = None
 
     def _comes_often(self, batch: int) -> bool:
-        """Whether recording is worth it: smaller last batches come once an epoch."""
+        """Whether tracing is worth it: smaller last batches come once an epoch."""
         epochs = self._settings.steps / math.ceil(self._examples / self._settings.batch_size)
         must = self._settings.precision != "float32"
         return self._is_full(batch) or must or epochs >= EPOCHS_WORTH_RECORDING
@@ -229,45 +234,43 @@ class TracedStep:
         if key not in self._graphs and self.possible:
             try:
                 self._graphs[key] = self._traced(x, y, use)
-            except NotRecordableError as reason:
+            except NotTraceableError as reason:
                 self._stay_eager(str(reason))
             except Exception as error:  # whatever a user's model does that tracing can't follow
                 self._stay_eager(f"it can't be traced ({type(error).__name__}: {error})")
         return self._graphs.get(key) if self.possible else None
 
     def _traced(self, x: AnyInputs, y: Tensor, use: ActiveLeaves) -> Graph | None:
-        recorded = self.recorded(x, y, use, adam=self.updates)
+        graph = self.graph_of(x, y, use, adam=self.updates)
         rounded = self._settings.precision == "bfloat16"
         if rounded:  # compared while it still gives the eager numbers
-            if not self._agrees(recorded, x, y):
+            if not self._agrees(graph, x, y):
                 return None
-            recorded.round_products()
+            graph.round_products()
         if self.compiles(len(y)):
             with self._eager.unchanged():
-                recorded.compile(self._inputs(x, y, 1.0, use))
-        if not rounded and not self._agrees(recorded, x, y):
+                graph.compile(self._inputs(x, y, 1.0, use))
+        if not rounded and not self._agrees(graph, x, y):
             return None
-        return CapturedStep(recorded) if self._settings.compile == "cudagraph" else recorded
+        return CapturedStep(graph) if self._settings.compile == "cudagraph" else graph
 
-    def _agrees(self, recorded: RecordedStep, x: AnyInputs, y: Tensor) -> bool:
-        """Whether a recorded step gives the eager numbers; else the steps stay eager."""
+    def _agrees(self, graph: StepGraph, x: AnyInputs, y: Tensor) -> bool:
+        """Whether a traced step gives the eager numbers; else the steps stay eager."""
         if _shapes(x, y) in self._trusted:
             return True
-        difference = self._difference(recorded, x, y, self._settings.another_kl_weight)
+        difference = self._difference(graph, x, y, self._settings.another_kl_weight)
         if difference > TOLERANCE:
             self._stay_eager(f"the traced step differs from the eager one by {difference:.1e}")
         return difference <= TOLERANCE
 
-    def _difference(
-        self, graph: RecordedStep, x: AnyInputs, y: Tensor, kl_weight: StepKLWeight
-    ) -> float:
-        at = kl_weight.target, kl_weight.metaparameters
+    def _difference(self, graph: StepGraph, x: AnyInputs, y: Tensor, to: StepKLWeight) -> float:
+        at = to.target, to.metaparameters
         use = self._trained.use(*at)
         eager = self._eager.numbers(x, y, *at)
         with self._eager.unchanged():
             # A traced step takes metaparameters and the other level's parameters as they are.
             self._eager.write(*at)
-            inputs = mapped(torch.clone, self._inputs(x, y, kl_weight.bound, use))
+            inputs = mapped(torch.clone, self._inputs(x, y, to.bound, use))
             traced = [graph(inputs), *inputs.gradients]
         return max(relative_difference(a, b) for a, b in zip(traced, eager, strict=True))
 
@@ -279,7 +282,7 @@ class TracedStep:
         use: ActiveLeaves,
         adam: Sequence[AdamScalars[float]] | None = None,
     ) -> StepInputs:
-        """Arguments of a recorded step; without ``adam`` one that leaves every leaf as it is."""
+        """Arguments of a traced step; without ``adam`` one that leaves every leaf as it is."""
         adam = [UNMOVED] * len(use.leaves) if adam is None else adam
         packed = StepScalars.pack(kl_weight, adam, use.inputs)
         scalars = torch.tensor(packed, dtype=scalar_type(use.leaves))
@@ -291,7 +294,7 @@ class TracedStep:
 
 
 def _shapes(x: AnyInputs, y: Tensor) -> tuple[torch.Size, ...]:
-    """Of a batch: what a recorded step is of."""
+    """Of a batch: what a traced step is of."""
     if isinstance(x, Tensor):
         return x.shape, y.shape
     return (*(leaf.shape for leaf in x.leaves), y.shape)

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from bayesnas.data.inputs import AnyInputs
 from bayesnas.inference.compile.cuda_graph import CapturedStep
-from bayesnas.inference.compile.python_state import NotRecordableError
+from bayesnas.inference.compile.python_state import NotTraceableError
 from bayesnas.inference.compile.random_ops import StackedNoise, random_operations
-from bayesnas.inference.compile.trace import RecordedStep, record, relative_difference
+from bayesnas.inference.compile.trace import StepGraph, relative_difference, trace_step
 from bayesnas.inference.config.settings import StepKLWeight
 from bayesnas.inference.optim.adam import (
     UNMOVED,
@@ -89,8 +89,8 @@ class VmappedStep:
 
     def release(self, chain: int) -> None:
         """Give a chain that takes no more steps tensors of its own; its rows are left to run."""
-        own = mapped(lambda tensor: tensor[chain].clone(), self._tensors)
-        self._steps[chain].traced.move(own)
+        of_chain = mapped(lambda tensor: tensor[chain].clone(), self._tensors)
+        self._steps[chain].traced.move(of_chain)
         self.running.remove(chain)
 
     def recount(self) -> None:
@@ -136,8 +136,8 @@ class VmappedStep:
         if not lead.adam:
             for chain in self.running:
                 step = self._steps[chain]
-                own = kl_weights[chain]
-                step.update(step.trained.use(own.target, own.metaparameters))
+                at = kl_weights[chain]
+                step.update(step.trained.use(at.target, at.metaparameters))
         return rows
 
     def _inputs(
@@ -161,8 +161,8 @@ class VmappedStep:
         use = first.trained.use(weights[0].target, weights[0].metaparameters)
         with pyro_session(first.stream):
             try:
-                single = first.traced.recorded(*_of_chain(0, x, y, shared), use, adam=False)
-            except NotRecordableError as reason:
+                single = first.traced.graph_of(*_of_chain(0, x, y, shared), use, adam=False)
+            except NotTraceableError as reason:
                 raise NotVmappableError(str(reason)) from reason
         if random_operations(single.graph.graph):
             raise NotVmappableError("what it draws depends on values")
@@ -181,19 +181,19 @@ class VmappedStep:
             self._compare(recorded, inputs, shared)
         return CapturedStep(recorded) if first.settings.compile == "cudagraph" else recorded
 
-    def _compare(self, recorded: RecordedStep, inputs: StepInputs, shared: bool) -> None:
+    def _compare(self, recorded: StepGraph, inputs: StepInputs, shared: bool) -> None:
         """Raise NotVmappableError unless every chain gets the numbers of its eager step."""
         if self._trusted:
             return
         copies = mapped(torch.clone, inputs)
         self._seed_generators()
-        found = [recorded(copies), *copies.gradients]
+        traced = [recorded(copies), *copies.gradients]
         for chain, step in enumerate(self._steps):
             batch = _of_chain(chain, inputs.x, inputs.y, shared)
             with pyro_session(step.stream):
                 other = step.settings.another_kl_weight
                 eager = step.eager.numbers(*batch, other.target, other.metaparameters)
-            pairs = zip((tensor[chain] for tensor in found), eager, strict=True)
+            pairs = zip((tensor[chain] for tensor in traced), eager, strict=True)
             # What is not finite is an error of the first step, which says of which site.
             finite = all(bool(value.isfinite().all()) for value in eager)
             difference = max(relative_difference(a, b) for a, b in pairs)
@@ -205,12 +205,12 @@ class VmappedStep:
 
     def _buffers_at(self, kl_weights: Sequence[StepKLWeight]) -> list[Tensor]:
         """The buffers of all chains, with the metaparameters of these KL weights; copies."""
-        found = []
+        by_chain = []
         for step, kl_weight in zip(self._steps, kl_weights, strict=True):
             with step.eager.unchanged():
                 step.eager.write_metaparameters(kl_weight.metaparameters)
-                found.append([buffer.clone() for buffer in step.traced.tensors().buffers])
-        return [torch.stack(rows) for rows in zip(*found, strict=True)]
+                by_chain.append([buffer.clone() for buffer in step.traced.tensors().buffers])
+        return [torch.stack(rows) for rows in zip(*by_chain, strict=True)]
 
     def _seed_generators(self) -> None:
         for generator, step in zip(self._generators, self._steps, strict=True):
@@ -222,8 +222,8 @@ def _of_chain(chain: int, x: AnyInputs, y: Tensor, shared: bool) -> tuple[AnyInp
 
 
 def _vmap_step(
-    single: RecordedStep, inputs: StepInputs, noise: StackedNoise, *, adam: bool, shared: bool
-) -> RecordedStep:
+    single: StepGraph, inputs: StepInputs, noise: StackedNoise, *, adam: bool, shared: bool
+) -> StepGraph:
     """Map the gradient of one chain's step over all, and put Adam's update behind it.
 
     Args:
@@ -241,8 +241,8 @@ def _vmap_step(
     ]
 
     def one(tensors: Sequence[Tensor], draws: Sequence[Tensor]) -> Tensor:
-        found: Tensor = single.graph(*tensors, *draws)
-        return found
+        terms: Tensor = single.graph(*tensors, *draws)
+        return terms
 
     gradient = torch.func.vmap(one, in_dims=(places, 0))
 
@@ -259,4 +259,4 @@ def _vmap_step(
     with warnings.catch_warnings():
         # Operations that vmap does not know are traced chain by chain.
         warnings.filterwarnings("ignore", "There is a performance drop", UserWarning)
-        return record(function, inputs, noise)
+        return trace_step(function, inputs, noise)

@@ -255,8 +255,8 @@ class ChainTrainer:
         """All that the next steps depend on: tensors by name, and JSON values."""
         tensors = self.fitted()
         values = {}
-        for name, found in self._optimizers().items():
-            optimizer, values[name] = optimizer_state(found)
+        for name, each in self._optimizers().items():
+            optimizer, values[name] = optimizer_state(each)
             tensors |= {f"{name}/{key}": value for key, value in optimizer.items()}
         tensors |= {f"random/{name}": value for name, value in self.stream.state.items()}
         tensors["history"] = self.history[: self.step]
@@ -273,8 +273,8 @@ class ChainTrainer:
 
     def _optimizers(self) -> dict[str, torch.optim.Optimizer]:
         """The optimiser of every level."""
-        found = {"optimizer": self.step_fn.optimizer}
-        return found if self.upper is None else {**found, "upper_optimizer": self.upper.optimizer}
+        lower = {"optimizer": self.step_fn.optimizer}
+        return lower if self.upper is None else {**lower, "upper_optimizer": self.upper.optimizer}
 
     def load_state(self, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
         """Go on from what :meth:`state` gave.

@@ -215,11 +215,11 @@ class Loop:
 
     def _validate(self, training: ChainTrainer) -> None:
         assert self.validation is not None
-        found = []
+        losses = []
         for kl_weight, metaparameters in _validated_at(training.settings):
             training.set_kl_weight(kl_weight, metaparameters)
-            found.append(mean_nll(training.model, self.validation, seed=self.settings.seed))
-        training.end_epoch(sum(found) / len(found), self.settings.patience)
+            losses.append(mean_nll(training.model, self.validation, seed=self.settings.seed))
+        training.end_epoch(sum(losses) / len(losses), self.settings.patience)
 
     def _done(self, chains: ChainGroup) -> int:
         taken = (self.settings.steps if chain.stopped else chain.step for chain in chains.chains)

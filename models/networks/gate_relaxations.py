@@ -13,7 +13,7 @@ from bayesnas.distributions.relaxed.hard_concrete import logits_of_active
 
 RELAXATIONS = ("hard-concrete", "binary-concrete")
 
-GateLaw = HardConcrete | BinaryConcrete
+GateDistribution = HardConcrete | BinaryConcrete
 
 
 class RelaxedGates:
@@ -35,7 +35,7 @@ class RelaxedGates:
         self.shuts = choice("relaxation", relaxation, RELAXATIONS) == "hard-concrete"
         self.temperature = positive("temperature", temperature)
 
-    def distribution(self, logits: Tensor) -> GateLaw:
+    def distribution(self, logits: Tensor) -> GateDistribution:
         """Return the distribution with location ln α = ``logits``."""
         if self.shuts:
             return _PointGate(self.temperature, logits=logits)

@@ -17,7 +17,7 @@ from bayesnas.distributions import GaussianWeights, SpikeAndSlab
 from bayesnas.distributions.weights.gated_weights import GatedWeights
 from bayesnas.likelihoods import AnyLikelihood, make_likelihood
 from bayesnas.models.networks.base import network_outputs, observe
-from bayesnas.models.networks.gate_relaxations import GateLaw, GatePrior, RelaxedGates
+from bayesnas.models.networks.gate_relaxations import GateDistribution, GatePrior, RelaxedGates
 from bayesnas.models.networks.slab_scale import SlabScaleModel
 from bayesnas.nn import VariationalParameters
 from bayesnas.nn.graphs.net_spec import describe_net
@@ -160,7 +160,7 @@ class SpikeAndSlabNet(SlabScaleModel):
         for site in self.layers.shapes:
             pyro.sample(site, self.posterior(site, gates))
 
-    def _sample_gates(self, of_group: Callable[[GateGroup], GateLaw]) -> dict[str, Tensor]:
+    def _sample_gates(self, of_group: Callable[[GateGroup], GateDistribution]) -> dict[str, Tensor]:
         """Gates in [0, 1] by weight site, each broadcastable to its weights."""
         gates: dict[str, Tensor] = {}
         for group in self.groups:
@@ -175,7 +175,7 @@ class SpikeAndSlabNet(SlabScaleModel):
         event: TorchDistribution = gates.to_event(len(group.shape))
         return event
 
-    def gate_prior(self, group: GateGroup) -> GateLaw:
+    def gate_prior(self, group: GateGroup) -> GateDistribution:
         """Prior of a layer's gates."""
         return self.gates.distribution(self.gate_prior_logits(group.site, self._logits(group)))
 
@@ -188,7 +188,7 @@ class SpikeAndSlabNet(SlabScaleModel):
         names = () if self.gate_prior_logits.logits is None else ("gate_prior_logits",)
         return (*names, "log_slab_scale") if self._config["slab_scale"] == "learned" else names
 
-    def gate_posterior(self, group: GateGroup) -> GateLaw:
+    def gate_posterior(self, group: GateGroup) -> GateDistribution:
         """Guide of a layer's gates."""
         return self.gates.distribution(self._logits(group))
 

@@ -140,25 +140,27 @@ class SupermaskNet(NetModel):
         self.register_with_pyro()
         self._sample_masks(self.mask_posterior)
 
-    def _sample_masks(self, law: Callable[[GateGroup], TorchDistribution]) -> dict[str, Tensor]:
+    def _sample_masks(
+        self, of_group: Callable[[GateGroup], TorchDistribution]
+    ) -> dict[str, Tensor]:
         """Masks by weight site."""
-        found = {}
+        masks = {}
         for site, group in self._gated().items():
             kept = self.keep[site]
-            one = law(group) if kept is None else law(group).mask(kept)
+            one = of_group(group) if kept is None else of_group(group).mask(kept)
             mask: Tensor = pyro.sample(group.site, one.to_event(len(group.shape)))
-            found[site] = mask if kept is None else mask * kept
-        return found
+            masks[site] = mask if kept is None else mask * kept
+        return masks
 
     def _weights(self, masks: dict[str, Tensor]) -> dict[str, Tensor]:
-        found = {}
+        weights = {}
         for site in self.layers.shapes:
-            found[site] = self.frozen[site]
+            weights[site] = self.frozen[site]
             if site in masks:
-                found[site] = found[site] * masks[site]
+                weights[site] = weights[site] * masks[site]
                 if self._config["rescale"]:
-                    found[site] = found[site] * kept_over_open(masks[site], self.keep[site])
-        return found
+                    weights[site] = weights[site] * kept_over_open(masks[site], self.keep[site])
+        return weights
 
     def _prior(self, group: GateGroup) -> TorchDistribution:
         prior: TorchDistribution = prior_masks(self._config["inclusion"], self._trained(group))
@@ -234,9 +236,9 @@ class SupermaskNet(NetModel):
         (site,) = group.views
         if not self._is_drawn:
             return self._popped(group).detach()
-        found = self._trained(group).detach().sigmoid()
+        share = self._trained(group).detach().sigmoid()
         kept = self.keep[site]
-        return found if kept is None else found * kept
+        return share if kept is None else share * kept
 
     def structure(self) -> xr.Dataset:
         """Posterior probability of every weight, one variable a layer, ``layer1.inclusion``."""
@@ -250,11 +252,11 @@ class SupermaskNet(NetModel):
 
     def weight_posteriors(self) -> dict[str, tuple[Tensor, Tensor]]:
         """Mean and standard deviation of m w₀, without r, of every masked weight, by site."""
-        found = {}
+        moments = {}
         for site, group in self._gated().items():
             share, size = self.inclusion_of(group), self.frozen[site]
-            found[site] = (share * size, (share * (1 - share)).sqrt() * size.abs())
-        return found
+            moments[site] = (share * size, (share * (1 - share)).sqrt() * size.abs())
+        return moments
 
     def keep_masks(self) -> dict[str, Tensor]:
         """Which weights exist where masks are set to their likelier values, by site."""
@@ -262,8 +264,8 @@ class SupermaskNet(NetModel):
         return {site: (self._point(g) > 0) & removed[site] for site, g in self._gated().items()}
 
     def _point(self, group: GateGroup) -> Tensor:
-        found: Tensor = self.mask_posterior(group).mean
-        return found.detach()
+        mean: Tensor = self.mask_posterior(group).mean
+        return mean.detach()
 
     @torch.no_grad()
     def plain_module(self) -> nn.Module:

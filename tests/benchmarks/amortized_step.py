@@ -65,8 +65,8 @@ def main() -> None:
     yardstick = statistics.median(times["one λ"])
     print("| step | × one λ | quartiles |")
     print("|---|---|---|")
-    for name, found in times.items():
-        low, median, high = (t / yardstick for t in statistics.quantiles(found, n=4))
+    for name, turns in times.items():
+        low, median, high = (t / yardstick for t in statistics.quantiles(turns, n=4))
         print(f"| {name} | {median:.2f} | {low:.2f}–{high:.2f} |")
 
 

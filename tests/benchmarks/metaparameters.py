@@ -63,30 +63,30 @@ def model(task: Task, scale: float = 1.0) -> bn.models.GaussianNet:
 
 def separate(task: Task, train: bn.data.Split, seed: int) -> list[list[float]]:
     """The bound of a fit at every cell, scales within KL weights."""
-    found = []
+    bounds = []
     for scale in SCALES:
         posts = bn.fit(
             model(task, scale), train, kl_weight=KL_WEIGHTS, steps=task.steps, lr=task.lr,
             seed=seed, batched=True, compile="inductor", progress=False,
         )  # fmt: skip
-        found.append([measured(post, task, train)[0] for post in posts])
-    return np.swapaxes(found, 0, 1).tolist()
+        bounds.append([measured(post, task, train)[0] for post in posts])
+    return np.swapaxes(bounds, 0, 1).tolist()
 
 
 def measured(post: bn.Posterior, task: Task, train: bn.data.Split) -> tuple[float, float]:
     """Bound of the training part, and its standard error."""
-    found = post.evaluate(train, draws=task.draws)
-    return found["elbo"], found["elbo_error"]
+    metrics = post.evaluate(train, draws=task.draws)
+    return metrics["elbo"], metrics["elbo_error"]
 
 
 def kept(path: Path | None, task: Task, train: bn.data.Split, seed: int) -> np.ndarray:
     """The separate fits' bounds, from the file where there is one."""
     if path is not None and path.exists():
         return np.array(json.loads(path.read_text()))
-    found = separate(task, train, seed)
+    bounds = separate(task, train, seed)
     if path is not None:
-        path.write_text(json.dumps(found))
-    return np.array(found)
+        path.write_text(json.dumps(bounds))
+    return np.array(bounds)
 
 
 def at_once(
@@ -123,11 +123,11 @@ def main() -> None:
         gains = []
         for row, kl_weight in enumerate(KL_WEIGHTS):
             for column, scale in enumerate(SCALES):
-                found, error = measured(post.at(kl_weight, prior_scale=scale), task, train)
+                bound, error = measured(post.at(kl_weight, prior_scale=scale), task, train)
                 other = others[row, column]
-                gains.append(100 * (found - other) / abs(other))
+                gains.append(100 * (bound - other) / abs(other))
                 print(
-                    f"| {seed} | {kl_weight:g} | {scale:g} | {found:.1f} ± {error:.1f} "
+                    f"| {seed} | {kl_weight:g} | {scale:g} | {bound:.1f} ± {error:.1f} "
                     f"| {other:.1f} | {gains[-1]:+.1f} % |",
                     flush=True,
                 )

@@ -59,10 +59,10 @@ def test_a_changed_model_is_one_built_with_the_value(kind, data) -> None:
         assert model.config()[name] == 0.3
         assert abs(bound(model, *data) - before) > 0.1
     anew = type(model).from_config(model.config())
-    own = dict(model.named_buffers())
+    buffers = dict(model.named_buffers())
     for name, value in dict(anew.named_buffers()).items():
         if name.endswith("scale") and "log" in name:
-            assert torch.allclose(value, own[name]), name
+            assert torch.allclose(value, buffers[name]), name
     with pyro_session(RandomStream(0, CPU)):
         anew.prepare(*data)
     anew.load_state_dict(

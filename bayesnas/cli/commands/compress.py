@@ -99,10 +99,10 @@ def _figures(small: Compressed, part: Split) -> dict[str, float]:
     with torch.no_grad():
         output = small.module(x)
         observed = likelihood.observed(y, output)
-        found = {"nll": -float(likelihood(output).log_prob(observed).sum()) / len(part)}
+        figures = {"nll": -float(likelihood(output).log_prob(observed).sum()) / len(part)}
     if part.info.task == "classification" and output.shape[-1] == part.info.classes:
-        found["accuracy"] = float((output.argmax(-1) == y).double().mean())
-    return found
+        figures["accuracy"] = float((output.argmax(-1) == y).double().mean())
+    return figures
 
 
 def _outcome(
@@ -110,13 +110,13 @@ def _outcome(
     data: DataSet,
     small: Compressed,
     name: str,
-    found: dict[str, float],
+    metrics: dict[str, float],
     picture: Path | None,
     encoded_size: int | None,
 ) -> Outcome:
     path = small.path.reset_coords().to_dataframe()
     settings = small.posterior.settings
-    figures = ", ".join(f"{key} {value:.4g}" for key, value in found.items())
+    figures = ", ".join(f"{key} {value:.4g}" for key, value in metrics.items())
     lines = [
         _stages(path),
         f"{small.posterior.model.describe()} on {data.name}, λ = {settings.kl_weight:.4g}, seed "
@@ -141,7 +141,7 @@ def _outcome(
         "weights": {"before": small.weights_before, "after": small.weights},
         "parameters": _parameters(small.module),
         "part": name,
-        "metrics": found,
+        "metrics": metrics,
         "stages": path.to_dict("records"),
         "out": None if args.out is None else str(args.out),
         "bytes": size,

@@ -164,8 +164,8 @@ def _chosen(post: AmortizedPosterior, data: DataSet) -> tuple[dict[str, float], 
         return {}, ""
     if not amortization.span.contains(1.0):
         return dict(amortization.all_at(0.5)[1]), "in the middle, since λ = 1 was not fitted"
-    found = post.choose(data.train, points=5, draws=8)
-    return dict(found.values), "of most evidence by the bound at λ = 1"
+    choice = post.choose(data.train, points=5, draws=8)
+    return dict(choice.values), "of most evidence by the bound at λ = 1"
 
 
 def _outcome(

@@ -17,7 +17,7 @@ from bayesnas.files import path_of
 from bayesnas.typed import typed
 
 
-@typed(own=("rows",))
+@typed(unchecked=("rows",))
 def read_rows(
     rows: Any, like: DataInfo, *, target: str | None = None
 ) -> tuple[Tensor, Tensor | None]:
@@ -68,19 +68,19 @@ def read_rows(
 
 
 def _from_file(path: Any, like: DataInfo, target: str | None) -> tuple[Tensor, Any, str]:
-    found = path_of("rows", path)
-    if not found.is_file():
-        raise FileNotFoundError(f"there is no data file {found}")
-    if found.suffix not in (".csv", ".npz"):
+    file = path_of("rows", path)
+    if not file.is_file():
+        raise FileNotFoundError(f"there is no data file {file}")
+    if file.suffix not in (".csv", ".npz"):
         raise ValueError(f"data must be a .csv or .npz file, got {str(path)!r}")
-    if found.suffix == ".npz":
+    if file.suffix == ".npz":
         if like.encoding is not None:
             raise ValueError(
                 "data must be a .csv file or a table, as the training data were, got "
-                f"{found.name}: {like.encoding.describe()}"
+                f"{file.name}: {like.encoding.describe()}"
             )
-        return *_from_npz(found), found.name
-    return *_from_csv(found, like, target), found.name
+        return *_from_npz(file), file.name
+    return *_from_csv(file, like, target), file.name
 
 
 def _from_npz(path: Path) -> tuple[Tensor, Any]:

@@ -47,7 +47,7 @@ class TableEncoding:
     columns: tuple[Column, ...]
 
     @classmethod
-    @typed(own=("frame", "kinds"))
+    @typed(unchecked=("frame", "kinds"))
     def fit(cls, frame: Any, kinds: Mapping[str, Kind] | None = None) -> TableEncoding:
         """What training rows say of the columns.
 
@@ -96,7 +96,7 @@ class TableEncoding:
         )
         return f"{heading}: {'; '.join(parts)}"
 
-    @typed(own=("frame",))
+    @typed(unchecked=("frame",))
     def apply(self, frame: Any) -> np.ndarray[Any, Any]:
         """Rows of a table as numbers.
 

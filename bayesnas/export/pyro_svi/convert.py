@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from bayesnas.export.datasets import Coords, Variables
 
 
-@typed(own=("model_args", "model_kwargs", "coords", "dims", "constant_data"))
+@typed(unchecked=("model_args", "model_kwargs", "coords", "dims", "constant_data"))
 def from_pyro_svi(
     model: Callable[..., Any],
     guide: Callable[..., Any],

@@ -84,8 +84,8 @@ class Hypernet(nn.Module, abc.ABC):
         leaves, inputs = self._arguments(place)
         leaves = [leaf.requires_grad_() for leaf in leaves]
         with torch.enable_grad():
-            found = self.combine(leaves, inputs)
-        return list(torch.autograd.grad(found, leaves, gradient))
+            parameters = self.combine(leaves, inputs)
+        return list(torch.autograd.grad(parameters, leaves, gradient))
 
     def _arguments(self, place: HypernetInputs) -> tuple[list[Tensor], Tensor]:
         leaves = [self.leaves[index].detach() for index in place.leaves]
@@ -136,11 +136,11 @@ class ModuleNet(Hypernet):
         flat = torch.cat([value.detach().flatten() for value in named.values()]).to(initial)
         self.leaves = nn.ParameterList([nn.Parameter(flat)])
         self._module = [module]  # in a list: its parameters are not among this module's
-        found = self.at(*[0.5] * axes)
-        if found.shape != initial.shape:
+        first = self.at(*[0.5] * axes)
+        if first.shape != initial.shape:
             raise ValueError(
                 f"amortize: {type(module).__name__} must give the {initial.numel()} trainable "
-                f"parameters as one vector, got shape {list(found.shape)}"
+                f"parameters as one vector, got shape {list(first.shape)}"
             )
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
@@ -159,5 +159,5 @@ class ModuleNet(Hypernet):
             name: piece.view(shape)
             for name, piece, shape in zip(self._names, pieces, self._shapes, strict=True)
         }
-        found: Tensor = functional_call(self._module[0], named, (inputs,))
-        return found
+        parameters: Tensor = functional_call(self._module[0], named, (inputs,))
+        return parameters

@@ -22,7 +22,7 @@ def checked_knots(knots: object) -> Any:
     (0.1, 1.0, 10.0)
     """
     if isinstance(knots, Mapping):
-        return {str(name): _checked(found) for name, found in knots.items()}
+        return {str(name): _checked(checked) for name, checked in knots.items()}
     return _checked(knots)
 
 
@@ -37,34 +37,34 @@ def positions(knots: Knots | Mapping[str, Knots], axes: Sequence[Interval]) -> l
         names = [axis.name for axis in axes]
         if unknown := sorted(set(knots) - set(names)):
             raise ValueError(f"knots must be of {names}, the metaparameters, got {unknown}")
-        found = [_positions(knots.get(axis.name, _FEW), axis) for axis in axes]
+        by_axis = [_positions(knots.get(axis.name, _FEW), axis) for axis in axes]
     else:
-        found = [_positions(knots, axis) for axis in axes]
-    count = math.prod(map(len, found))
+        by_axis = [_positions(knots, axis) for axis in axes]
+    count = math.prod(map(len, by_axis))
     if count > _MOST_KNOTS:
         raise ValueError(f"knots must be at most {_MOST_KNOTS:,} in all, got {count:,}")
-    return found
+    return by_axis
 
 
 def _positions(knots: Knots, axis: Interval) -> list[float]:
     if isinstance(knots, int):
         return [index / (knots - 1) for index in range(knots)]
-    found = [axis.normalised(knot) for knot in knots]
-    if found != sorted(set(found)) or (found[0], found[-1]) != (0.0, 1.0):
+    places = [axis.normalised(knot) for knot in knots]
+    if places != sorted(set(places)) or (places[0], places[-1]) != (0.0, 1.0):
         raise ValueError(
             f"knots must increase from {axis.low:g} to {axis.high:g}, the range of {axis.name}, "
             f"got {list(knots)}"
         )
-    return found
+    return places
 
 
 def _checked(knots: object) -> Knots:
     if is_whole(knots) and 2 <= knots <= _MOST_KNOTS:
         return int(knots)
     if isinstance(knots, Sequence) and not isinstance(knots, str):
-        found = tuple(finite("knots", knot) for knot in knots)
-        if len(found) >= 2:
-            return found
+        values = tuple(finite("knots", knot) for knot in knots)
+        if len(values) >= 2:
+            return values
     if is_whole(knots) and knots > _MOST_KNOTS:
         raise ValueError(f"knots must be at most {_MOST_KNOTS:,}, got {knots!r}")
     raise ValueError(f"knots must be at least 2, got {knots!r}")

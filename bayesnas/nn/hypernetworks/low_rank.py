@@ -100,5 +100,5 @@ def _as_matrix(shape: torch.Size) -> tuple[int, int | None]:
 def _affine(parameters: Tensor, h: Tensor) -> Tensor:
     width = parameters.numel() // (h.numel() + 1)
     weight, bias = parameters.split([width * h.numel(), width])
-    found: Tensor = weight.view(width, h.numel()) @ h + bias
-    return found
+    output: Tensor = weight.view(width, h.numel()) @ h + bias
+    return output

@@ -71,9 +71,9 @@ class MonotoneNet(Hypernet):
         (end,) = t
         stretches = zip(self.knots[:-1], self.knots[1:], strict=True)
         shares = [min(1.0, max(0.0, (end - left) / (right - left))) for left, right in stretches]
-        own = bisect.bisect_right(self.knots[1:-1], end)
-        moves = [index == own and share > 0 for index, share in enumerate(shares)]
-        return HypernetInputs(tuple(range(len(self.leaves))), (own == 0, *moves), tuple(shares))
+        current = bisect.bisect_right(self.knots[1:-1], end)
+        moves = [index == current and share > 0 for index, share in enumerate(shares)]
+        return HypernetInputs(tuple(range(len(self.leaves))), (current == 0, *moves), tuple(shares))
 
     def combine(self, leaves: Sequence[Tensor], inputs: Tensor) -> Tensor:
         """Starting values, less the falls of all that costs no more."""

@@ -177,7 +177,7 @@ class ByName:
 
     def of(self, name: str) -> ParameterMap:
         """The map of one parameter."""
-        return next((found for b, found in self.maps if begins(name, b)), ConstantMap())
+        return next((each for b, each in self.maps if begins(name, b)), ConstantMap())
 
     def check_names(self, names: Sequence[str]) -> None:
         """Raise ValueError for a beginning that no name has."""
@@ -185,12 +185,12 @@ class ByName:
 
     def check(self, *axes: Interval) -> None:
         """Raise ValueError where the options of a map do not fit the ranges."""
-        for _, found in self.maps:
-            found.check(*axes)
+        for _, each in self.maps:
+            each.check(*axes)
 
     def config(self) -> dict[str, Any]:
         """Kind and maps, as JSON values."""
-        return {"kind": self.kind, "maps": [[b, found.config()] for b, found in self.maps]}
+        return {"kind": self.kind, "maps": [[b, each.config()] for b, each in self.maps]}
 
 
 _KINDS: dict[str, type[ParameterMap]] = {
@@ -240,7 +240,7 @@ def read_map(config: dict[str, Any]) -> ParameterMap | ByName:
         ValueError: for an unknown kind, or a map of the user's own.
     """
     if config["kind"] == ByName.kind:
-        return ByName(tuple((name, _read_one(found)) for name, found in config["maps"]))
+        return ByName(tuple((name, _read_one(each)) for name, each in config["maps"]))
     return _read_one(config)
 
 

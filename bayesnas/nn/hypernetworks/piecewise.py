@@ -58,14 +58,14 @@ class PiecewiseLinearNet(Hypernet):
 
     def _active_at(self, progress: float) -> list[list[int]]:
         """Of every axis each 2^level-th knot, and the last."""
-        found = []
+        by_axis = []
         for axis in self.knots:
             halvings = math.ceil(math.log2(len(axis) - 1)) if self._coarse_to_fine else 0
             refined_at = REFINED_AT[len(REFINED_AT) - min(halvings, len(REFINED_AT)) :]
             level = sum(progress < fraction for fraction in refined_at)
             last = len(axis) - 1
-            found.append([*range(0, last, 2**level), last])
-        return found
+            by_axis.append([*range(0, last, 2**level), last])
+        return by_axis
 
     def place(self, *t: float) -> HypernetInputs:
         """The active knots at the corners of the cell around t."""
@@ -91,10 +91,10 @@ class PiecewiseLinearNet(Hypernet):
         due = self._active_at(progress)
         if due == self.active:
             return []
-        held = set(itertools.product(*self.active))
+        present = set(itertools.product(*self.active))
         filled = []
         for knot in itertools.product(*due):
-            if knot in held:
+            if knot in present:
                 continue
             t = [axis[index] for axis, index in zip(self.knots, knot, strict=True)]
             place, leaf = self.place(*t), self._leaf(knot)
@@ -107,10 +107,10 @@ class PiecewiseLinearNet(Hypernet):
 
     def _leaf(self, knot: Sequence[int]) -> int:
         """Index of the leaf of a knot."""
-        found = 0
+        position = 0
         for index, axis in zip(knot, self.knots, strict=True):
-            found = found * len(axis) + index
-        return found
+            position = position * len(axis) + index
+        return position
 
     def get_extra_state(self) -> Tensor:
         """Which knots are active, those of every axis counted on: part of ``state_dict``."""

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from bayesnas.nn.rebuilding.module_classes import class_of, path_of, recorded_arguments
 from bayesnas.nn.rebuilding.module_comparison import difference as difference_of
-from bayesnas.nn.rebuilding.module_comparison import hidden_tensors, own, tensor_kinds
+from bayesnas.nn.rebuilding.module_comparison import differs_in, hidden_tensors, tensor_kinds
 from bayesnas.nn.rebuilding.module_spec import UndescribableNetError, build, describe
 from bayesnas.nn.rebuilding.torch_arguments import READERS
 from bayesnas.nn.rebuilding.torchvision_builders import build_torchvision, find_builder
@@ -126,7 +126,7 @@ def _describe_others(
         where = f"{path}.{key}".lstrip(".")
         if key in its and not difference_of(child, its[key]):
             continue
-        alike = key in its and type(child) is type(its[key]) and not own(child, its[key], "")
+        alike = key in its and type(child) is type(its[key]) and not differs_in(child, its[key], "")
         if alike and dict(child.named_children()).keys() == dict(its[key].named_children()).keys():
             _describe_others(child, its[key], name, where, others)
             continue

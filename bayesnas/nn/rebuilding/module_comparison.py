@@ -20,14 +20,14 @@ def difference(net: nn.Module, twin: nn.Module) -> str:
     if mine.keys() != its.keys():
         return f"it has other modules: {sorted(mine.keys() ^ its.keys())[:3]}"
     for path, module in mine.items():
-        if found := own(module, its[path], path):
-            return found
+        if text := differs_in(module, its[path], path):
+            return text
     if ties(net) != ties(twin):
         return "its parameters are tied otherwise"
     return ""
 
 
-def own(module: nn.Module, twin: nn.Module, path: str) -> str:
+def differs_in(module: nn.Module, twin: nn.Module, path: str) -> str:
     """In what a module itself differs from another, its children left out."""
     where = f"in {path!r} " if path else ""
     if type(module) is not type(twin):
@@ -67,14 +67,14 @@ def _same(value: Any, other: Any) -> bool:
 def hidden_tensors(net: nn.Module) -> dict[str, Tensor]:
     """The tensors of a net that its ``state_dict`` does not hold, parameters left out, by name."""
     known = {id(t) for t in [*net.parameters(), *net.state_dict(keep_vars=True).values()]}
-    found = {}
+    hidden = {}
     for name, module in net.named_modules():
         buffers = module.named_buffers(recurse=False, remove_duplicate=False)
         for key, value in [*vars(module).items(), *buffers]:
             for index, item in enumerate(value if isinstance(value, (list, tuple)) else [value]):
                 if isinstance(item, Tensor) and id(item) not in known:
-                    found[f"{name}.{key}.{index}".lstrip(".").removesuffix(".0")] = item
-    return found
+                    hidden[f"{name}.{key}.{index}".lstrip(".").removesuffix(".0")] = item
+    return hidden
 
 
 def _is_tensors(value: Any) -> bool:

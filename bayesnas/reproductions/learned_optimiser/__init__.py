@@ -33,30 +33,30 @@ def run(request: Request) -> Reproduced:
     """
     settings, families = prepare(request)
     claim(request.out, settings.to_dict())
-    found = {family.key: measured(family, settings, request) for family in families}
+    by_family = {family.key: measured(family, settings, request) for family in families}
     truncated = compare_truncations(truncations(settings, request))
-    comparisons = [*compare(found, families), *truncated]
-    files = _write(request.out, comparisons, found, families)
-    words = remarks(found, families, settings)
+    comparisons = [*compare(by_family, families), *truncated]
+    files = _write(request.out, comparisons, by_family, families)
+    words = remarks(by_family, families, settings)
     return Reproduced("learned-optimiser", settings.to_dict(), words, comparisons, files)
 
 
 REPRODUCTION = Reproduction("learned optimisers: an LSTM beside SGD and Adam", REFERENCE, run)
 
 
-def compare(found: Found, families: tuple[Family, ...]) -> Iterator[Comparison]:
+def compare(by_family: Found, families: tuple[Family, ...]) -> Iterator[Comparison]:
     """Mean final losses; of the learned optimisers one a training seed. No tables are published."""
     for family in families:
         for variant in family.variants:
             by_name: dict[str, list[float]] = {}
-            for curve in found[family.key][variant.title]:
+            for curve in by_family[family.key][variant.title]:
                 by_name.setdefault(curve.optimizer, []).append(float(np.mean(curve.final)))
             for name, values in by_name.items():
                 labels = {"tasks": family.title, "measured on": variant.title, "optimiser": name}
                 yield Comparison(labels, "final loss", None, tuple(values))
 
 
-def remarks(found: Found, families: tuple[Family, ...], settings: Settings) -> list[str]:
+def remarks(by_family: Found, families: tuple[Family, ...], settings: Settings) -> list[str]:
     """What was run, and whom each learned optimiser beats."""
     words = [
         f"{settings.steps} steps of a task, gradients go back {settings.unroll}; "
@@ -70,13 +70,13 @@ def remarks(found: Found, families: tuple[Family, ...], settings: Settings) -> l
         f"{family.title}, {variant.title}: {curve.optimizer}"
         for family in families
         for variant in family.variants
-        for curve in found[family.key][variant.title]
+        for curve in by_family[family.key][variant.title]
         if curve.at_end
     ]
     words.append("Best at an end of its grid: " + (", ".join(ends) or "none") + ".")
     for family in families:
         for variant in family.variants:
-            curves = found[family.key][variant.title]
+            curves = by_family[family.key][variant.title]
             words.append(f"{family.title}, {variant.title}: {paired(curves)}.")
     return words
 
@@ -100,7 +100,7 @@ def paired(curves: list[Curve]) -> str:
 
 
 def _write(
-    out: Path, comparisons: list[Comparison], found: Found, families: tuple[Family, ...]
+    out: Path, comparisons: list[Comparison], by_family: Found, families: tuple[Family, ...]
 ) -> dict[str, Path]:
     names = ("comparison.csv", "comparison.md", "curves.csv", "curves.png")
     files = {name: out / name for name in names}
@@ -118,9 +118,9 @@ def _write(
         }
         for family in families
         for variant in family.variants
-        for curve in found[family.key][variant.title]
+        for curve in by_family[family.key][variant.title]
         for step, loss in enumerate(curve.mean)
     ]
     write_atomically(files["curves.csv"], rows_as_csv(rows).encode())
-    write_figure(curves_figure(found, families), files["curves.png"])
+    write_figure(curves_figure(by_family, families), files["curves.png"])
     return files

@@ -23,7 +23,7 @@ _COLUMNS = 3
 
 
 def curves_figure(
-    found: Mapping[str, Mapping[str, list[Curve]]], families: tuple[Family, ...]
+    by_family: Mapping[str, Mapping[str, list[Curve]]], families: tuple[Family, ...]
 ) -> Figure:
     """A panel a variant; every trained optimiser is a line of its own."""
     from matplotlib.figure import Figure
@@ -33,7 +33,7 @@ def curves_figure(
     figure = Figure(figsize=(11.0, 3.0 * rows), layout="constrained")
     grid = figure.subplots(rows, _COLUMNS, squeeze=False).flatten()
     for ax, (family, variant) in zip(grid, panels, strict=False):
-        for curve in found[family.key][variant.title]:
+        for curve in by_family[family.key][variant.title]:
             _plot(ax, curve)
         title = family.title if variant is family.variants[0] else variant.title
         ax.set_title(title, loc="left", fontsize=9)

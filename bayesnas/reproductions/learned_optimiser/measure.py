@@ -71,15 +71,15 @@ def trained(family: Family, seed: int, settings: Settings, request: Request) -> 
 
 def measured(family: Family, settings: Settings, request: Request) -> dict[str, list[Curve]]:
     """The curves of every optimiser by the title of a variant, hand-made ones first."""
-    found: dict[str, list[Curve]] = {variant.title: [] for variant in family.variants}
+    curves: dict[str, list[Curve]] = {variant.title: [] for variant in family.variants}
     for name in HAND_MADE:
         for variant in family.variants:
-            found[variant.title].append(_of_hand_made(family, variant, name, settings, request))
+            curves[variant.title].append(_of_hand_made(family, variant, name, settings, request))
     for seed in range(settings.seed, settings.seed + settings.seeds):
         learned = trained(family, seed, settings, request)
         for variant in family.variants:
-            found[variant.title].append(_of_learned(family, variant, learned, seed, request))
-    return found
+            curves[variant.title].append(_of_learned(family, variant, learned, seed, request))
+    return curves
 
 
 def _of_hand_made(

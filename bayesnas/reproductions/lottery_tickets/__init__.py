@@ -28,31 +28,31 @@ def run(request: Request) -> Reproduced:
     """
     settings, data = prepare(request)
     claim(request.out, {**settings.to_dict(), "fingerprint": data.train.fingerprint})
-    found = [measured(start, data, settings, request) for start in range(settings.starts)]
-    comparisons = list(compare(found, settings))
-    files = _write(request.out, comparisons, found, settings)
+    runs = [measured(start, data, settings, request) for start in range(settings.starts)]
+    comparisons = list(compare(runs, settings))
+    files = _write(request.out, comparisons, runs, settings)
     return Reproduced(
-        "lottery-tickets", settings.to_dict(), remarks(found, settings), comparisons, files
+        "lottery-tickets", settings.to_dict(), remarks(runs, settings), comparisons, files
     )
 
 
 REPRODUCTION = Reproduction("lottery tickets of LeNet-300-100", REFERENCE, run)
 
 
-def compare(found: Sequence[Measured], settings: Settings) -> Iterator[Comparison]:
+def compare(runs: Sequence[Measured], settings: Settings) -> Iterator[Comparison]:
     """Accuracies by share left and kind of ticket; the source has them as curves alone."""
     places = {index: place for place, index in enumerate(settings.controls)}
-    for index, kept in enumerate(found[0].kept):
+    for index, kept in enumerate(runs[0].kept):
         row = f"{100 * kept:.1f} %"
-        ours = tuple(each.winning[index] for each in found)
+        ours = tuple(each.winning[index] for each in runs)
         yield Comparison({"weights left": row, "ticket": "winning"}, "accuracy", None, ours)
         if index in places:
             for kind in ("reinitialised", "random"):
-                ours = tuple(getattr(each, kind)[places[index]] for each in found)
+                ours = tuple(getattr(each, kind)[places[index]] for each in runs)
                 yield Comparison({"weights left": row, "ticket": kind}, "accuracy", None, ours)
 
 
-def remarks(found: Sequence[Measured], settings: Settings) -> list[str]:
+def remarks(runs: Sequence[Measured], settings: Settings) -> list[str]:
     """What was run, and how the tickets stand to the dense network and to the controls."""
     starts = "1 start" if settings.starts == 1 else f"{settings.starts} starts"
     words = [
@@ -64,15 +64,15 @@ def remarks(found: Sequence[Measured], settings: Settings) -> list[str]:
     ]
     for place, index in enumerate(settings.controls):
         against = {
-            "the dense network": [each.winning[index] - each.winning[0] for each in found],
-            "re-initialised": [each.winning[index] - each.reinitialised[place] for each in found],
-            "random places": [each.winning[index] - each.random[place] for each in found],
+            "the dense network": [each.winning[index] - each.winning[0] for each in runs],
+            "re-initialised": [each.winning[index] - each.reinitialised[place] for each in runs],
+            "random places": [each.winning[index] - each.random[place] for each in runs],
         }
         told = ", ".join(
             f"{name} {' / '.join(f'{100 * gain:+.2f}' for gain in gains)}"
             for name, gains in against.items()
         )
-        words.append(f"{100 * found[0].kept[index]:.1f} % left, points by start above: {told}.")
+        words.append(f"{100 * runs[0].kept[index]:.1f} % left, points by start above: {told}.")
     return words
 
 
@@ -81,11 +81,11 @@ def _passes(epochs: int) -> str:
 
 
 def _write(
-    out: Path, comparisons: list[Comparison], found: Sequence[Measured], settings: Settings
+    out: Path, comparisons: list[Comparison], runs: Sequence[Measured], settings: Settings
 ) -> dict[str, Path]:
     names = ("comparison.csv", "comparison.md", "lottery-tickets.png")
     files = {name: out / name for name in names}
     write_atomically(files["comparison.csv"], as_csv(comparisons).encode())
     write_atomically(files["comparison.md"], as_markdown(comparisons).encode())
-    write_figure(lottery_figure(found, settings.controls), files["lottery-tickets.png"])
+    write_figure(lottery_figure(runs, settings.controls), files["lottery-tickets.png"])
     return files

@@ -20,22 +20,22 @@ _LINES = (
 )
 
 
-def lottery_figure(found: Sequence[Measured], controls: Sequence[int]) -> Figure:
+def lottery_figure(runs: Sequence[Measured], controls: Sequence[int]) -> Figure:
     """Means over the starts, bands from the lowest to the highest; the dense network as a line."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7.0, 4.4), layout="constrained")
     ax = figure.subplots()
-    kept = np.array(found[0].kept)
+    kept = np.array(runs[0].kept)
     for name, label, colour, marker, line in _LINES:
-        curves = np.array([getattr(each, name) for each in found])
+        curves = np.array([getattr(each, name) for each in runs])
         shares = kept if name == "winning" else kept[list(controls)]
         ax.plot(
             shares, curves.mean(0), color=colour, marker=marker, linestyle=line, label=label,
             markersize=4,
         )  # fmt: skip
         ax.fill_between(shares, curves.min(0), curves.max(0), color=colour, alpha=0.2, linewidth=0)
-    dense = float(np.mean([each.winning[0] for each in found]))
+    dense = float(np.mean([each.winning[0] for each in runs]))
     ax.axhline(dense, color="#444444", linewidth=0.8, label="dense network")
     ax.set_xscale("log")
     ax.invert_xaxis()

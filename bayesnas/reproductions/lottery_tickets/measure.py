@@ -38,10 +38,10 @@ def measured(start: int, data: DataSet, settings: Settings, request: Request) ->
     if path.exists():
         return Measured(**read_json(path))
     request.say(f"start {start}")
-    found = _measure(start, data, settings, request)
+    figures = _measure(start, data, settings, request)
     path.parent.mkdir(exist_ok=True)
-    write_json(path, asdict(found))
-    return found
+    write_json(path, asdict(figures))
+    return figures
 
 
 def _measure(start: int, data: DataSet, settings: Settings, request: Request) -> Measured:
@@ -62,17 +62,17 @@ def _measure(start: int, data: DataSet, settings: Settings, request: Request) ->
         device=request.device,
         progress=request.progress,
     )
-    found = Measured([t.kept for t in tickets], [_accuracy(t.module, test) for t in tickets])
+    figures = Measured([t.kept for t in tickets], [_accuracy(t.module, test) for t in tickets])
     controls: tuple[tuple[Control, list[float]], ...] = (
-        ("reinitialised", found.reinitialised),
-        ("random", found.random),
+        ("reinitialised", figures.reinitialised),
+        ("random", figures.random),
     )
     for index in settings.controls:
         ticket = tickets[index]
         for kind, into in controls:
             control = ticket.control(data.train, kind, seed=1000 + seed, device=request.device)
             into.append(_accuracy(control.module, test))
-    return found
+    return figures
 
 
 @torch.no_grad()

@@ -42,10 +42,10 @@ def run(request: Request) -> Reproduced:
     """
     settings = {name: dict(part.settings(request)) for name, part in PARTS.items()}
     claim(request.out, settings)
-    found = [part.run(request, settings[name]) for name, part in PARTS.items()]
-    comparisons = [each for part in found for each in part.comparisons]
-    remarks = [each for part in found for each in part.remarks]
-    files = {name: path for part in found for name, path in part.files.items()}
+    parts = [part.run(request, settings[name]) for name, part in PARTS.items()]
+    comparisons = [each for part in parts for each in part.comparisons]
+    remarks = [each for part in parts for each in part.remarks]
+    files = {name: path for part in parts for name, path in part.files.items()}
     for name, text in (
         ("comparison.csv", as_csv(comparisons)),
         ("comparison.md", as_markdown(comparisons)),

@@ -17,9 +17,9 @@ def regret_figure(traces: Mapping[str, np.ndarray], objective: str) -> Figure:
 
     figure = Figure(figsize=(8.0, 5.0), layout="constrained")
     ax = figure.subplots()
-    for name, found in traces.items():
-        trials, mean = np.arange(1, found.shape[1] + 1), found.mean(0)
-        error = found.std(0, ddof=1) / len(found) ** 0.5 if len(found) > 1 else 0 * mean
+    for name, regrets in traces.items():
+        trials, mean = np.arange(1, regrets.shape[1] + 1), regrets.mean(0)
+        error = regrets.std(0, ddof=1) / len(regrets) ** 0.5 if len(regrets) > 1 else 0 * mean
         style: dict[str, Any] = {"color": "black", "linestyle": "--"} if name == "random" else {}
         (line,) = ax.plot(trials, mean, label=name, **style)
         ax.fill_between(

@@ -33,12 +33,12 @@ def run(request: Request, given: Mapping[str, Any]) -> Part:
         hits = np.array(
             [_hits(width, grid, [_SEED, index]) for index in range(given["experiments"])]
         )
-        for name, exact, found in zip(
+        for name, exact, hit in zip(
             ("random", "grid"), (random_success(width), grid_success(width)), hits.T, strict=True
         ):
             labels = {"search": name, "w": f"{width:g}"}
             comparisons.append(
-                Comparison(labels, "probability of a hit", exact, (float(found.mean()),))
+                Comparison(labels, "probability of a hit", exact, (float(hit.mean()),))
             )
     remarks = [
         f"Grid and random: {TRIALS} trials, {MATTER} of {DIMENSIONS} dimensions matter, "

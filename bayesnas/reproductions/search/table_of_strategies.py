@@ -43,7 +43,7 @@ def strategies_of_the_table() -> list[str]:
 def run(request: Request, given: Mapping[str, Any]) -> Part:
     """Search with each strategy and seed, and compare the regrets of the pairs with random's."""
     traces = {name: _traces(name, given, request) for name in given["strategies"]}
-    regrets = {name: found[:, -1] for name, found in traces.items()}
+    regrets = {name: trace[:, -1] for name, trace in traces.items()}
     comparisons = list(_compare(regrets, given))
     picture = request.out / "regret.png"
     write_figure(regret_figure(traces, given["objective"]), picture)
@@ -92,17 +92,17 @@ def _trace(name: str, seed: int, given: Mapping[str, Any], out: Path) -> list[fl
 
 def _compare(regrets: Mapping[str, np.ndarray], given: Mapping[str, Any]) -> Iterator[Comparison]:
     quantity = f"regret of {given['objective']} after {given['trials']} trials"
-    for name, found in regrets.items():
-        yield Comparison({"strategy": name, "": "regret"}, quantity, None, tuple(found.tolist()))
-        below = np.mean(tabulated().columns[given["objective"]] < found[:, None] + _best(given), 1)
+    for name, final in regrets.items():
+        yield Comparison({"strategy": name, "": "regret"}, quantity, None, tuple(final.tolist()))
+        below = np.mean(tabulated().columns[given["objective"]] < final[:, None] + _best(given), 1)
         yield Comparison(
             {"strategy": name, "": "share of the space that is better"},
             quantity,
             None,
             tuple(below.tolist()),
         )
-        if name != "random" and len(found) > 1:
-            p = p_value(found, regrets["random"])
+        if name != "random" and len(final) > 1:
+            p = p_value(final, regrets["random"])
             yield Comparison({"strategy": name, "": "p against random"}, quantity, None, (p,))
 
 

@@ -96,12 +96,12 @@ def make_table(steps: int = STEPS, *, seed: int = SEED, progress: bool = False) 
     )
     rows = [
         (
-            found["error"],
-            found["nll"],
+            row["error"],
+            row["nll"],
             supernet.parameters_of(candidate),
             supernet.multiply_adds_of(candidate),
         )
-        for candidate, found in zip(supernet.space.candidates(), measured, strict=True)
+        for candidate, row in zip(supernet.space.candidates(), measured, strict=True)
     ]
     error, nll, parameters, multiply_adds = np.array(rows).T
     columns = {

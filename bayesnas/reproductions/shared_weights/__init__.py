@@ -32,12 +32,12 @@ def run(request: Request) -> Reproduced:
     """
     settings = settings_of(request)
     claim(request.out, settings.to_dict())
-    found = Study(settings, request).run()
-    comparisons = list(compare(found))
+    by_method = Study(settings, request).run()
+    comparisons = list(compare(by_method))
     files = {name: request.out / name for name in ("comparison.csv", "comparison.md")}
     write_atomically(files["comparison.csv"], as_csv(comparisons).encode())
     write_atomically(files["comparison.md"], as_markdown(comparisons).encode())
-    words = remarks(found, settings)
+    words = remarks(by_method, settings)
     return Reproduced("shared-weights", settings.to_dict(), words, comparisons, files)
 
 
@@ -55,20 +55,20 @@ def front_at(random: list[Trained], parameters: int) -> Trained | None:
     return max(smaller, key=lambda each: statistics.fmean(each.validation), default=None)
 
 
-def compare(found: Mapping[str, list[Trained]]) -> Iterator[Comparison]:
+def compare(by_method: Mapping[str, list[Trained]]) -> Iterator[Comparison]:
     """Test accuracies beside those of the random front at the same size."""
-    for method, entries in found.items():
+    for method, entries in by_method.items():
         for index, each in enumerate(entries):
             labels = {"method": method, "number": str(index), "parameters": str(each.parameters)}
             yield Comparison({**labels, "of": "itself"}, "test accuracy", None, each.test)
-            front = front_at(found["random"], each.parameters)
+            front = front_at(by_method["random"], each.parameters)
             if method != "random" and front is not None:
                 yield Comparison(
                     {**labels, "of": "random front"}, "test accuracy", None, front.test
                 )
 
 
-def remarks(found: Mapping[str, list[Trained]], settings: Settings) -> list[str]:
+def remarks(by_method: Mapping[str, list[Trained]], settings: Settings) -> list[str]:
     """By method, the mean difference from the random front and its standard error."""
     lines = [
         f"Fashion-MNIST averaged over 2 × 2 pixels, {settings.train:,} training, "
@@ -77,10 +77,10 @@ def remarks(found: Mapping[str, list[Trained]], settings: Settings) -> list[str]
         f"architecture trained again for {settings.retraining_epochs} with "
         f"{settings.retrainings} seeds."
     ]
-    for method, entries in found.items():
+    for method, entries in by_method.items():
         if method == "random":
             continue
-        fronts = [(each, front_at(found["random"], each.parameters)) for each in entries]
+        fronts = [(each, front_at(by_method["random"], each.parameters)) for each in entries]
         differences = [
             statistics.fmean(each.test) - statistics.fmean(front.test)
             for each, front in fronts

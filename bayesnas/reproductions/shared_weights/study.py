@@ -49,18 +49,18 @@ class Study:
     def run(self) -> dict[str, list[Trained]]:
         """By method, an entry a search or a random architecture."""
         settings = self._settings
-        found = {
+        by_method = {
             "random": [
                 self._trained(f"random-{index}", partial(self._random, index))
                 for index in range(settings.random)
             ]
         }
         for method, search in self._searches():
-            found[method] = [
+            by_method[method] = [
                 self._trained(f"{method}-{seed}", partial(_architecture, search, seed))
                 for seed in range(settings.searches)
             ]
-        return found
+        return by_method
 
     def _searches(self) -> Iterator[tuple[str, Callable[..., SharedSearch]]]:
         train, held_out = self._parts.train, self._parts.validation

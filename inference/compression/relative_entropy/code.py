@@ -26,7 +26,7 @@ from bayesnas.typed import typed
 _MOST_BYTES = 10**9
 
 
-@typed(own=("data",))
+@typed(unchecked=("data",))
 def code(
     posterior: Posterior,
     data: Data,
@@ -142,10 +142,10 @@ def code(
                 steered.fix(at, values.double() * torch.from_numpy(prior[at]))
     model = model.cpu().eval()
     scales = {site: float(scale) for site, scale in model.weight_prior_scales().items()}
-    found = WeightCode(layout, _half(scales), bits, tuple(indices))
-    weights = {site: value.to(model.dtype) for site, value in found.weights().items()}
+    weight_code = WeightCode(layout, _half(scales), bits, tuple(indices))
+    weights = {site: value.to(model.dtype) for site, value in weight_code.weights().items()}
     net = model.layers.filled(model.net, weights).eval()
-    return Coded(net, found, kl / math.log(2), posterior.data, model)
+    return Coded(net, weight_code, kl / math.log(2), posterior.data, model)
 
 
 def _coded_model(posterior: Posterior) -> GaussianNet:
@@ -182,17 +182,17 @@ def _block_count(
             f"size must be at least {least:,} bytes, what all but the weights takes and one "
             f"block of {bits} bits, got {size:,}"
         )
-    found = 8 * (size - least + -(-bits // 8)) // bits
-    return min(found, one.layout.weights)
+    count = 8 * (size - least + -(-bits // 8)) // bits
+    return min(count, one.layout.weights)
 
 
 @torch.no_grad()
 def _round_prior(model: GaussianNet) -> None:
     """Give the prior scales the numbers of half precision that a file says, and keep them."""
-    found = model.log_prior_scale
-    assert isinstance(found, Tensor)
-    found.copy_(found.exp().half().to(found).log())
-    found.requires_grad_(False)
+    log_scale = model.log_prior_scale
+    assert isinstance(log_scale, Tensor)
+    log_scale.copy_(log_scale.exp().half().to(log_scale).log())
+    log_scale.requires_grad_(False)
 
 
 def _half(scales: dict[str, float]) -> dict[str, float]:

@@ -115,14 +115,14 @@ class SteeredPosterior:
         self._free[where] = False
 
     def _numbers(self, values: Mapping[str, Tensor]) -> Floats:
-        found: Floats = self._layout.flat(values).double().cpu().numpy()
-        return found
+        numbers: Floats = self._layout.flat(values).double().cpu().numpy()
+        return numbers
 
     def _step(self, x: Tensor, y: Tensor) -> None:
         self._optimizer.zero_grad()
         output = network_outputs(self._model.net, self._weights(), x)
-        law = self._model.likelihood
-        log_lik = law(output).log_prob(law.observed(y, output)).sum() / len(x)
+        likelihood = self._model.likelihood
+        log_lik = likelihood(output).log_prob(likelihood.observed(y, output)).sum() / len(x)
         kl = self.block_kl()
         loss = -log_lik + (self.kl_weights() * kl).sum() / len(self._sample)
         loss.backward()
@@ -133,15 +133,15 @@ class SteeredPosterior:
     def _weights(self) -> dict[str, Tensor]:
         fixed = self._layout.shaped(self._fixed)
         free = self._layout.shaped(self._free)
-        found: dict[str, Tensor] = {}
+        weights: dict[str, Tensor] = {}
         for site in self._layout.masks:
             q = self._model.posterior(site)
             loc = torch.where(free[site], q.loc, fixed[site])
             scale = q.scale * free[site]
-            found[site] = (
+            weights[site] = (
                 GaussianTensor(loc, scale) if q.local else loc + scale * torch.randn_like(loc)
             )
-        return found
+        return weights
 
 
 def _endless(count: int, batch_size: int, device: torch.device) -> Iterator[Tensor]:

@@ -50,7 +50,7 @@ def regressions(count: int, tasks: int = 2, examples: int = 10, seed: int = 0) -
     return Sequences(x.flatten(1).unsqueeze(-1), y.flatten(1).unsqueeze(-1))
 
 
-@typed(own=("net",))
+@typed(unchecked=("net",))
 def train_on_regressions(
     net: MetaLevelNet,
     *,

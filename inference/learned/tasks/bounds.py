@@ -15,7 +15,7 @@ from bayesnas.checks import shown, size
 from bayesnas.distributions import LogUniform
 from bayesnas.inference.bilevel.losses import LevelLoss
 from bayesnas.inference.compile.random_ops import StackedNoise
-from bayesnas.inference.compile.trace import RecordedStep, record
+from bayesnas.inference.compile.trace import StepGraph, trace_step
 from bayesnas.inference.config.inputs import Data, checked_tensors
 from bayesnas.inference.config.settings import check_kl_weight
 from bayesnas.inference.learned.tasks.base import (
@@ -34,7 +34,7 @@ _CPU = torch.device("cpu")
 
 
 class _Inputs(NamedTuple):
-    """Arguments of the loss of one task, as it is recorded."""
+    """Arguments of the loss of one task, as it is traced."""
 
     theta: Tensor
     x: Tensor
@@ -59,7 +59,7 @@ class Bounds(TaskFamily):
         batch_size: examples in a minibatch, drawn with replacement.
 
     Raises:
-        TypeError, ValueError: naming the argument; also for a model whose bound can't be recorded.
+        TypeError, ValueError: naming the argument; also for a model whose bound can't be traced.
 
     >>> import bayesnas as bn
     >>> data = bn.data.load("digits")
@@ -69,7 +69,7 @@ class Bounds(TaskFamily):
     (torch.Size([2, 1300]), torch.Size([2]))
     """
 
-    @typed(own=("model", "data", "kl_weight"))
+    @typed(unchecked=("model", "data", "kl_weight"))
     def __init__(
         self,
         model: BayesianModel,
@@ -94,7 +94,7 @@ class Bounds(TaskFamily):
         self._model.size_for(sample.info.classes)
         self._loss = self._recorded()
 
-    def _recorded(self) -> RecordedStep:
+    def _recorded(self) -> StepGraph:
         """The loss of one task as a graph of tensors, its noise among them."""
         x, y = self._x[: self._batch_size], self._y[: self._batch_size]
         with pyro_session(RandomStream(0, _CPU)):
@@ -112,10 +112,10 @@ class Bounds(TaskFamily):
 
             theta = torch.cat([value.detach().flatten() for value in named.values()])
             try:
-                return record(function, _Inputs(theta, x, y, theta.new_ones(())))
+                return trace_step(function, _Inputs(theta, x, y, theta.new_ones(())))
             except Exception as error:  # whatever a user's model does that tracing can't follow
                 raise ValueError(
-                    f"model must have a bound that can be recorded, got {self._model.describe()}: "
+                    f"model must have a bound that can be traced, got {self._model.describe()}: "
                     f"{shown(error)}"
                 ) from error
 
@@ -126,8 +126,8 @@ class Bounds(TaskFamily):
 
     def draw(self, count: int, seed: int) -> Drawn:
         """Draw initial parameters, and a λ where there is a range."""
-        own = derived_seed(seed, 0)
-        start = torch.stack([self._start(derived_seed(own, i + 1)) for i in range(count)])
+        start_seed = derived_seed(seed, 0)
+        start = torch.stack([self._start(derived_seed(start_seed, i + 1)) for i in range(count)])
         weights = start.new_tensor(self._kl_weights(count, seed))
         many = vmap(lambda *tensors: self._loss.graph(*tensors))
 
@@ -135,8 +135,8 @@ class Bounds(TaskFamily):
             generator = generator_of_step(seed, step)
             rows = torch.randint(len(self._x), (count, self._batch_size), generator=generator)
             noise = StackedNoise(self._loss.noise.draws, [generator] * count)()
-            found: Tensor = many(theta, self._x[rows], self._y[rows], weights, *noise)
-            return found
+            values: Tensor = many(theta, self._x[rows], self._y[rows], weights, *noise)
+            return values
 
         return Drawn(start, losses)
 

@@ -44,7 +44,7 @@ class Perceptrons(TaskFamily):
     (torch.Size([2, 1510]), torch.Size([2]))
     """
 
-    @typed(own=("hidden",))
+    @typed(unchecked=("hidden",))
     def __init__(
         self,
         data: Split,

@@ -29,7 +29,7 @@ class Quadratics(TaskFamily):
     (torch.Size([3, 10]), torch.Size([3]))
     """
 
-    @typed(own=("dtype",))
+    @typed(unchecked=("dtype",))
     def __init__(self, dim: int = 10, dtype: torch.dtype = torch.float32) -> None:
         """Keep the size; see the class."""
         self.dim, self.dtype = size("dim", dim), dtype

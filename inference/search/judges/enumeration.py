@@ -36,8 +36,8 @@ def measure_all(supernet: Supernet, x: Tensor, y: Tensor) -> Iterator[dict[str, 
         with torch.no_grad():
             output = shared.value(supernet.graph.output, candidate)
             error = float((output.argmax(-1) != y).double().mean())
-            found = {"error": error, "nll": float(F.cross_entropy(output, y))}
-        yield found
+            losses = {"error": error, "nll": float(F.cross_entropy(output, y))}
+        yield losses
 
 
 class _Shared:
@@ -50,8 +50,8 @@ class _Shared:
         for vertex in self._graph.vertices[1:]:
             arriving = self._graph.incoming(vertex)
             before = [name for edge in arriving for name in self._choices[edge[0]]]
-            own = [edge_name(edge) for edge in arriving if edge in self._graph.mixed]
-            self._choices[vertex] = tuple(dict.fromkeys([*before, *own]))
+            mixed = [edge_name(edge) for edge in arriving if edge in self._graph.mixed]
+            self._choices[vertex] = tuple(dict.fromkeys([*before, *mixed]))
 
     def value(self, vertex: str, candidate: Mapping[str, Value]) -> Tensor:
         """Of a vertex."""

@@ -101,13 +101,13 @@ def measures(post: Posterior, train: Data, judged: Data, draws: int = DRAWS) -> 
         rows ``bound`` = E ln p − λ KL, in nats, with ``kl``; and the numbers of weights,
         ``parameters``, and of those that are kept, ``parameters_kept``, where a model counts them.
     """
-    found = dict(post.evaluate(judged, draws=draws))
+    metrics = dict(post.evaluate(judged, draws=draws))
     on_train = post.evaluate(train, draws=draws)
-    error = 1 - found["accuracy"] if "accuracy" in found else found.get("rmse")
+    error = 1 - metrics["accuracy"] if "accuracy" in metrics else metrics.get("rmse")
     masks = post.model.keep_masks()
     values: dict[str, float | None] = {
         "error": error,
-        **{name: found.get(name) for name in ("nll", "accuracy", "ece", "rmse")},
+        **{name: metrics.get(name) for name in ("nll", "accuracy", "ece", "rmse")},
         "bound": on_train["expected_log_lik"] - post.kl_weight * on_train["kl"],
         "kl": on_train["kl"],
         "parameters": sum(mask.numel() for mask in masks.values()) if masks else None,

@@ -72,8 +72,8 @@ class Supernet(nn.Module):
             if kind == "sum":  # zeros add nothing, and need not be there
                 living = [pair for pair in arriving if not isinstance(pair[1], Zero)]
                 arriving = living or arriving[:1]
-            found = [operation(values[edge[0]]) for edge, operation in arriving]
-            values[vertex] = found[0] if len(found) == 1 else AGGREGATIONS[kind](found)
+            terms = [operation(values[edge[0]]) for edge, operation in arriving]
+            values[vertex] = terms[0] if len(terms) == 1 else AGGREGATIONS[kind](terms)
         return values[graph.output]
 
     def fit(

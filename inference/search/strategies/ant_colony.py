@@ -16,7 +16,7 @@ from bayesnas.inference.search.variables import Value
 from bayesnas.typed import typed
 
 
-@typed(own=("layers", "heuristic", "rest"))
+@typed(unchecked=("layers", "heuristic", "rest"))
 class AntColony(StringStrategy):
     r"""Ants choose a value for one variable after the other, led by pheromone τ and heuristic η.
 
@@ -162,13 +162,13 @@ class AntColony(StringStrategy):
     def _heuristics(self, given: Mapping[str, Mapping[Value, float]]) -> list[Numbers]:
         """η by variable."""
         self._check_names("heuristic", given)
-        found = []
+        by_variable = []
         for name, size in zip(self.strings.names, self.strings.sizes, strict=True):
             values = np.ones(size)
             for value, eta in given.get(name, {}).items():
                 values[self._place(name, value)] = positive(f"heuristic of {name}", eta)
-            found.append(values)
-        return found
+            by_variable.append(values)
+        return by_variable
 
     def _depths(self, layers: Any, rest: Mapping[str, Value]) -> tuple[list[int], list[int]]:
         """By variable: the generation in which it comes in, and its position until then."""

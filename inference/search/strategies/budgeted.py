@@ -119,8 +119,8 @@ class Budgeted(StringStrategy):
         self.told += 1
 
     def _propose(self, rng: np.random.Generator) -> Strings:
-        found: Strings = self.policy.sample(rng.random((1, len(self.strings.names))))[0].numpy()
-        return found
+        strings: Strings = self.policy.sample(rng.random((1, len(self.strings.names))))[0].numpy()
+        return strings
 
     def _learn(self, positions: Strings, score: float) -> None:
         self._take_in(positions, score, 0.0)

@@ -101,8 +101,8 @@ class Reinforce(StringStrategy):
 
     def _propose(self, rng: np.random.Generator) -> Strings:
         uniforms = rng.random((1, len(self.strings.names)))
-        found: Strings = self.controller.sample(uniforms, self._present)[0].numpy()
-        return found
+        strings: Strings = self.controller.sample(uniforms, self._present)[0].numpy()
+        return strings
 
     def _present(self, strings: Tensor, place: int) -> Tensor:
         known = [self.strings.has(string, place) for string in strings.numpy()]

@@ -15,7 +15,7 @@ from bayesnas.inference.search.strategies.genetic_operators import (
 from bayesnas.typed import typed
 
 
-@typed(own=("choices",))
+@typed(unchecked=("choices",))
 class Schema:
     """A set of strings: some variables have given choices, the others any.
 
@@ -63,20 +63,20 @@ class Schema:
 
     def matches(self, strings: Strings) -> np.ndarray:
         """Which strings are members: ``[..., L]`` to ``[...]``."""
-        found: np.ndarray = (strings[..., self._fixed] == self._values).all(-1)
-        return found
+        members: np.ndarray = (strings[..., self._fixed] == self._values).all(-1)
+        return members
 
     def count(self, population: Strings) -> np.ndarray:
         """N(h), the number of members of each population: ``[..., n, L]`` to ``[...]``."""
-        found: np.ndarray = self.matches(population).sum(-1)
-        return found
+        counts: np.ndarray = self.matches(population).sum(-1)
+        return counts
 
     def __repr__(self) -> str:
         """The pattern."""
         return f"Schema({self.pattern!r})"
 
 
-@typed(own=("population", "fitness", "sizes"))
+@typed(unchecked=("population", "fitness", "sizes"))
 class SchemaTheorem:
     r"""Members of schemata in the generation after a population, under fitness-proportional choice.
 

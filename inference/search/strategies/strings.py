@@ -60,20 +60,20 @@ class StringSpace:
 
     def positions(self, candidate: Mapping[str, Value]) -> Strings:
         """The string of a candidate, which is checked: ``[L]``."""
-        found = self.space.checked(candidate)
+        checked = self.space.checked(candidate)
         places = [
-            places[found[name]] if name in found else ABSENT
+            places[checked[name]] if name in checked else ABSENT
             for name, places in zip(self.names, self._places, strict=True)
         ]
         return np.array(places, dtype=np.int64)
 
     def candidate(self, positions: Strings) -> Candidate:
         """The candidate of a string; what it has at variables that are not there is not read."""
-        found: Candidate = {}
+        candidate: Candidate = {}
         for name, place in zip(self.names, positions, strict=True):
-            if self.space.is_active(name, found):
-                found[name] = self._values[name][place]
-        return found
+            if self.space.is_active(name, candidate):
+                candidate[name] = self._values[name][place]
+        return candidate
 
     def has(self, positions: Strings, place: int) -> bool:
         """Whether a string, as far as it is known, has the variable at a place."""

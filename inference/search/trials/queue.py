@@ -104,8 +104,8 @@ class Queue:
 
     def trials(self, *states: Any) -> list[Any]:
         """Trials in the order of their numbers, of some states or of all."""
-        found = self.study.get_trials(deepcopy=False, states=states if states else None)
-        return sorted(found, key=lambda trial: trial.number)
+        trials = self.study.get_trials(deepcopy=False, states=states if states else None)
+        return sorted(trials, key=lambda trial: trial.number)
 
     def _is_lost(self, attempts: Sequence[Any]) -> bool:
         """Whether a slot's last worker was killed, and then the process that noticed was, too."""

@@ -142,8 +142,8 @@ class SearchResult:
     def to_xarray(self) -> xr.Dataset:
         """The table of :meth:`to_frame` along ``trial``, its attributes what was searched."""
         frame = self.to_frame().set_index("trial")
-        found: xr.Dataset = frame.to_xarray()
-        found.attrs = {
+        dataset: xr.Dataset = frame.to_xarray()
+        dataset.attrs = {
             "strategy": self.plan.strategy,
             "seed": self.plan.seed,
             "objectives": ", ".join(
@@ -151,7 +151,7 @@ class SearchResult:
             ),
             "fingerprint": self.plan.space.fingerprint,
         }
-        return found
+        return dataset
 
     def plot(self, kind: str = "history", **options: Any) -> Axes:
         """One of Optuna's plots of the study; see :func:`~.plots.plot_study`.
@@ -181,8 +181,8 @@ def result_of(queue: Queue, plan: Plan) -> SearchResult:
     attempts: dict[int, list[Any]] = {}
     for trial in queue.trials():
         attempts.setdefault(trial.user_attrs.get(SLOT, trial.number), []).append(trial)
-    found = [_trial(slot, tried, plan) for slot, tried in sorted(attempts.items())]
-    return SearchResult(plan, tuple(found), queue.study)
+    trials = [_trial(slot, tried, plan) for slot, tried in sorted(attempts.items())]
+    return SearchResult(plan, tuple(trials), queue.study)
 
 
 _STATES = {"COMPLETE": "complete", "FAIL": "failed", "WAITING": "waiting", "RUNNING": "running"}

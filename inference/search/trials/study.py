@@ -120,8 +120,8 @@ def _about(study: Any) -> dict[str, Any]:
                 "whose maker was stopped: give another name"
             )
         time.sleep(0.1)
-    found: dict[str, Any] = study.user_attrs[_ABOUT]
-    return found
+    about: dict[str, Any] = study.user_attrs[_ABOUT]
+    return about
 
 
 def _check_same(name: str, stored: Mapping[str, Any], asked: Mapping[str, Any]) -> None:

@@ -20,29 +20,29 @@ def distributions_of(space: SearchSpace) -> dict[str, Any]:
     {'depth': IntDistribution(high=3, log=False, low=1, step=1)}
     """
     kinds = import_optuna().distributions
-    found: dict[str, Any] = {}
+    distributions: dict[str, Any] = {}
     for name, variable in space.items():
         if isinstance(variable, Categorical):
-            found[name] = kinds.CategoricalDistribution(variable.choices)
+            distributions[name] = kinds.CategoricalDistribution(variable.choices)
         elif isinstance(variable, Integer):
-            found[name] = kinds.IntDistribution(variable.low, variable.high)
+            distributions[name] = kinds.IntDistribution(variable.low, variable.high)
         elif isinstance(variable, Real):
             log = isinstance(variable, LogReal)
-            found[name] = kinds.FloatDistribution(variable.low, variable.high, log=log)
-    return found
+            distributions[name] = kinds.FloatDistribution(variable.low, variable.high, log=log)
+    return distributions
 
 
 def suggested(trial: optuna.Trial, space: SearchSpace) -> Candidate:
     """The candidate of a trial: its variables in order, those alone whose conditions hold."""
-    found: Candidate = {}
+    candidate: Candidate = {}
     for name, variable in space.items():
-        if not space.is_active(name, found):
+        if not space.is_active(name, candidate):
             continue
         if isinstance(variable, Categorical):
-            found[name] = trial.suggest_categorical(name, variable.choices)
+            candidate[name] = trial.suggest_categorical(name, variable.choices)
         elif isinstance(variable, Integer):
-            found[name] = trial.suggest_int(name, variable.low, variable.high)
+            candidate[name] = trial.suggest_int(name, variable.low, variable.high)
         elif isinstance(variable, Real):
             log = isinstance(variable, LogReal)
-            found[name] = trial.suggest_float(name, variable.low, variable.high, log=log)
-    return found
+            candidate[name] = trial.suggest_float(name, variable.low, variable.high, log=log)
+    return candidate

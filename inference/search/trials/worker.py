@@ -97,10 +97,10 @@ def _judge(
 
 def _plain(others: Mapping[str, Any]) -> dict[str, Any]:
     """What else a judge said, as far as JSON has it."""
-    found: dict[str, Any] = {}
+    plain: dict[str, Any] = {}
     for name, value in others.items():
         if isinstance(value, (bool, str)) or value is None:
-            found[name] = value
+            plain[name] = value
         elif isinstance(value, numbers.Number):
-            found[name] = int(value) if isinstance(value, numbers.Integral) else float(value)  # type: ignore[arg-type]
-    return found
+            plain[name] = int(value) if isinstance(value, numbers.Integral) else float(value)  # type: ignore[arg-type]
+    return plain

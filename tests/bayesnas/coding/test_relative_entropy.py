@@ -25,7 +25,7 @@ def test_the_table_holds_the_quantiles_and_no_machine_rounds_one_to_another():
 def test_the_format_of_files_stays():
     """Another machine or version that gives other numbers could not read what is there."""
     numbers = gaussian_candidates(seed=7, block=3, first=5, count=4, size=50)
-    found = [
+    hashes = [
         hashlib.sha256(value.astype(form).tobytes()).hexdigest()[:16]
         for value, form in (
             (quantile_table(), "<f4"),
@@ -33,7 +33,7 @@ def test_the_format_of_files_stays():
             (shared_order(7, 1000), "<i8"),
         )
     ]
-    assert found == ["55d9ba3bb184877f", "8e7bbac6887ac96f", "ac2fb4e521d3a28b"]
+    assert hashes == ["55d9ba3bb184877f", "8e7bbac6887ac96f", "ac2fb4e521d3a28b"]
 
 
 @pytest.mark.parametrize("size", [1, 15, 16, 17, 178])
@@ -57,27 +57,27 @@ def test_an_index_is_taken_as_often_as_its_importance_weight_says():
     w = 0.8 * gaussian_candidates(seed=1, block=6, first=0, count=8, size=3).astype(np.float64)
     weights = np.exp((norm.logpdf(w, loc, scale) - norm.logpdf(w, 0, prior)).sum(1))
     draws = (np.arange(4000) + 0.5) / 4000
-    found = [
+    indices = [
         chosen_candidate(loc, scale, prior, seed=1, block=6, bits=3, draw=draw) for draw in draws
     ]
-    shares = np.bincount(found, minlength=8) / 4000
+    shares = np.bincount(indices, minlength=8) / 4000
     assert shares == pytest.approx(weights / weights.sum(), abs=1e-3)
 
 
 def _samples(bits, count, loc, scale):
     uniform = np.random.default_rng(0).random(count)
     one = np.array([loc]), np.array([scale]), np.ones(1)
-    found = []
+    samples = []
     for block in range(count):
         index = chosen_candidate(*one, seed=5, block=block, bits=bits, draw=uniform[block])
-        found.append(float(block_values(5, block, index, 1)[0]))
-    return np.array(found)
+        samples.append(float(block_values(5, block, index, 1)[0]))
+    return np.array(samples)
 
 
 def test_with_enough_bits_the_sample_has_the_distribution_of_the_posterior():
     """KL is 1.4 bits here, the index has 10: e^{KL + t} candidates with t = 6."""
-    found = _samples(10, 600, 1.2, 0.5)
-    assert kstest(found, norm(1.2, 0.5).cdf).pvalue > 1e-6
+    samples = _samples(10, 600, 1.2, 0.5)
+    assert kstest(samples, norm(1.2, 0.5).cdf).pvalue > 1e-6
 
 
 def test_with_fewer_bits_than_the_kl_it_is_nearer_to_the_prior():
@@ -103,9 +103,9 @@ def test_a_code_comes_back_and_takes_its_bits(bits, full):
     code = a_code(bits, full=full)
     content = code.to_bytes()
     assert len(content) == 13 + 2 * 2 + -(-7 * bits // 8)
-    found = WeightCode.from_bytes(content, code.layout.masks)
-    assert (found.indices, found.scales, found.bits) == (code.indices, code.scales, bits)
-    weights, again = code.weights(), found.weights()
+    read = WeightCode.from_bytes(content, code.layout.masks)
+    assert (read.indices, read.scales, read.bits) == (code.indices, code.scales, bits)
+    weights, again = code.weights(), read.weights()
     assert all(torch.equal(weights[name], again[name]) for name in weights)
     mask = code.layout.masks["a"]
     assert not weights["a"][~mask].any()

@@ -24,24 +24,26 @@ def done(tmp_path_factory):
     out, said = tmp_path_factory.mktemp("reproduction"), []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lottery_tickets, "prepare", tiny)
-        found = lottery_tickets.run(Request(out, device="cpu", say=said.append))
-    return found, out, said
+        reproduced = lottery_tickets.run(Request(out, device="cpu", say=said.append))
+    return reproduced, out, said
 
 
 def test_there_is_a_figure_for_every_round_and_control(done):
-    found, out, said = done
+    reproduced, out, said = done
     assert said == ["start 0", "start 1"]
-    kinds = [c.labels["ticket"] for c in found.comparisons]
+    kinds = [c.labels["ticket"] for c in reproduced.comparisons]
     assert [kinds.count(kind) for kind in ("winning", "reinitialised", "random")] == [4, 2, 2]
-    assert all(len(c.ours) == 2 and 0 <= min(c.ours) <= max(c.ours) <= 1 for c in found.comparisons)
+    assert all(
+        len(c.ours) == 2 and 0 <= min(c.ours) <= max(c.ours) <= 1 for c in reproduced.comparisons
+    )
     assert "| 100.0 % |" in (out / "comparison.md").read_text()
     with Image.open(out / "lottery-tickets.png") as picture:
         assert picture.width > 500
-    assert "points by start above: the dense network" in found.remarks[-1]
+    assert "points by start above: the dense network" in reproduced.remarks[-1]
 
 
 def test_figures_are_those_of_the_public_call(done):
-    found, _, _ = done
+    reproduced, _, _ = done
     _, data = tiny(Request("."))
     with torch.random.fork_rng():
         torch.manual_seed(1)
@@ -54,16 +56,16 @@ def test_figures_are_those_of_the_public_call(done):
     def accuracy(module):
         return float((module(data.test.x).argmax(-1) == data.test.y).double().mean())
 
-    last = {c.labels["ticket"]: c.ours[0] for c in found.comparisons[-3:]}
+    last = {c.labels["ticket"]: c.ours[0] for c in reproduced.comparisons[-3:]}
     assert last["winning"] == accuracy(tickets[3].module)
     assert last["reinitialised"] == accuracy(control.module)
 
 
 def test_a_second_call_reads_what_is_there_and_other_settings_are_refused(done, monkeypatch):
-    found, out, _ = done
+    reproduced, out, _ = done
     said = []
     monkeypatch.setattr(lottery_tickets, "prepare", tiny)
     again = lottery_tickets.run(Request(out, device="cpu", say=said.append))
-    assert (said, again.comparisons) == ([], found.comparisons)
+    assert (said, again.comparisons) == ([], reproduced.comparisons)
     with pytest.raises(ValueError, match="holds a reproduction with starts=2, got 1"):
         lottery_tickets.run(Request(out, seeds=1))

@@ -41,9 +41,9 @@ def test_the_table_is_of_the_graph_that_it_says():
     for _ in range(20):
         candidate = table.space.sample(generator)
         alone = graph.discrete(architecture(graph, candidate))
-        found = table(candidate)
-        assert found["parameters"] == alone.parameter_count
-        assert found["multiply_adds"] == alone.multiply_add_count
+        row = table(candidate)
+        assert row["parameters"] == alone.parameter_count
+        assert row["multiply_adds"] == alone.multiply_add_count
 
 
 def test_one_architecture_is_the_best_and_all_are_above_chance():
@@ -61,17 +61,17 @@ def test_the_table_is_what_its_training_gives():
     torch.set_num_threads(1)
     made = make_table()
     for name in ("error", "nll"):
-        found = spearmanr(made.columns[name], tabulated().columns[name]).statistic
-        assert found > 0.8
+        correlation = spearmanr(made.columns[name], tabulated().columns[name]).statistic
+        assert correlation > 0.8
 
 
 def test_success_probabilities_are_those_of_simulated_targets(tmp_path):
     given = {"experiments": 400, "widths": [0.05, 0.2]}
-    found = grid_and_random.run(Request(tmp_path), given).comparisons
-    for each in found:
+    comparisons = grid_and_random.run(Request(tmp_path), given).comparisons
+    for each in comparisons:
         error = (each.published * (1 - each.published) / 400) ** 0.5
         assert each.mean == pytest.approx(each.published, abs=5.5 * error + 1 / 400)
-    by = {tuple(each.labels.values()): each.published for each in found}
+    by = {tuple(each.labels.values()): each.published for each in comparisons}
     assert by["random", "0.05"] == pytest.approx(1 - (1 - 0.0025) ** 512)
     assert all(by["random", w] > by["grid", w] for w in ("0.05", "0.2"))
 
@@ -85,8 +85,8 @@ def test_the_grid_has_four_points_that_differ_where_it_matters():
 
 
 def test_mean_counts_of_schemata_are_the_expected_ones(tmp_path):
-    found = schema_counts.run(Request(tmp_path), {"generations": 2000}).comparisons
-    by = {tuple(each.labels.values()): each for each in found}
+    comparisons = schema_counts.run(Request(tmp_path), {"generations": 2000}).comparisons
+    by = {tuple(each.labels.values()): each for each in comparisons}
     assert len(by) == 2 * 5 * 3
     for (operators, schema, of), each in by.items():
         if of == "simulated":
@@ -102,14 +102,14 @@ def test_one_command_runs_all_registered_strategies(call_json, tmp_path, monkeyp
     monkeypatch.setattr(table_of_strategies, "STRATEGIES", {"none": record})
     words = ("reproduce", "search", "--quick", "--seeds", "2", "--out", tmp_path / "search")
     monkeypatch.setitem(STRATEGIES, "none", record)
-    found = call_json(*words)
-    assert found["settings"]["strategies"]["strategies"] == ["random", "nsga2", "none"]
-    rows = [row for row in found["comparisons"] if row["quantity"].startswith("regret")]
+    output = call_json(*words)
+    assert output["settings"]["strategies"]["strategies"] == ["random", "nsga2", "none"]
+    rows = [row for row in output["comparisons"] if row["quantity"].startswith("regret")]
     # The best of a uniform sample of 50 leaves 1/51 of the space better, on average.
     shares = [r["ours"] for r in rows if "share" in r[""] and r["strategy"] == "random"]
     assert 0 <= shares[0] < 0.3  # two of them above it: (0.7 ** 50) ** 2
     assert (tmp_path / "search" / "regret.png").exists()
-    assert call_json(*words)["comparisons"] == found["comparisons"]
+    assert call_json(*words)["comparisons"] == output["comparisons"]
 
 
 def test_the_test_against_random_knows_better_from_equal():

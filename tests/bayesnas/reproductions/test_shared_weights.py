@@ -14,19 +14,22 @@ RANDOM = [Trained(10, (0.5, 0.7), (0.6, 0.6)), Trained(20, (0.7, 0.7), (0.5, 0.9
 
 
 def test_the_front_is_chosen_by_validation_and_compared_by_test():
-    found = {"random": RANDOM, "ENAS": [Trained(25, (0.9,), (0.8,)), Trained(12, (0.1,), (0.5,))]}
+    by_method = {
+        "random": RANDOM,
+        "ENAS": [Trained(25, (0.9,), (0.8,)), Trained(12, (0.1,), (0.5,))],
+    }
     assert front_at(RANDOM, 15) is RANDOM[0]
     assert front_at(RANDOM, 20) is RANDOM[1]
-    beside = [each.mean for each in compare(found) if each.labels["of"] == "random front"]
+    beside = [each.mean for each in compare(by_method) if each.labels["of"] == "random front"]
     assert beside == pytest.approx([0.7, 0.6])
     # Differences .1 and −.1: mean 0, standard deviation √.02, standard error .1.
-    assert "ENAS: +0.00 ± 10.00 points" in remarks(found, QUICK)[1]
+    assert "ENAS: +0.00 ± 10.00 points" in remarks(by_method, QUICK)[1]
 
 
 def test_architectures_smaller_than_all_random_ones_have_no_front():
-    found = {"random": RANDOM, "ENAS": [Trained(5, (0.9,), (0.8,))]}
+    by_method = {"random": RANDOM, "ENAS": [Trained(5, (0.9,), (0.8,))]}
     assert front_at(RANDOM, 5) is None
-    assert [each.labels["of"] for each in compare(found)] == ["itself"] * 3
+    assert [each.labels["of"] for each in compare(by_method)] == ["itself"] * 3
 
 
 def test_the_space_has_five_operations_on_six_edges():

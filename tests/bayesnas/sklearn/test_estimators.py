@@ -37,21 +37,21 @@ def quick_classifier(**options):
 
 def test_labels_of_text_come_back_in_sorted_order(rows):
     x, y = rows
-    found = quick_classifier(hidden=(10,), steps=100).fit(x, y)
-    assert found.classes_.tolist() == ["high", "low", "mid"]
-    probabilities = found.predict_proba(x)
+    fitted = quick_classifier(hidden=(10,), steps=100).fit(x, y)
+    assert fitted.classes_.tolist() == ["high", "low", "mid"]
+    probabilities = fitted.predict_proba(x)
     assert np.allclose(probabilities.sum(1), 1)
-    assert (found.predict(x) == found.classes_[probabilities.argmax(1)]).all()
-    assert found.score(x, y) > 0.8
-    assert found.posterior_.data.class_names == ("high", "low", "mid")
+    assert (fitted.predict(x) == fitted.classes_[probabilities.argmax(1)]).all()
+    assert fitted.score(x, y) > 0.8
+    assert fitted.posterior_.data.class_names == ("high", "low", "mid")
 
 
 def test_the_posterior_is_that_of_fit_on_standardised_rows(rows):
     x, y = rows
-    found = quick_classifier().fit(x, y == "low")
+    fitted = quick_classifier().fit(x, y == "low")
     scaled = (x - x.mean(0)) / x.std(0)
-    draws = found.posterior_.predict(scaled, 20, seed=0).mean(0).numpy()
-    assert np.allclose(draws, found.predict_proba(x), atol=1e-12)
+    draws = fitted.posterior_.predict(scaled, 20, seed=0).mean(0).numpy()
+    assert np.allclose(draws, fitted.predict_proba(x), atol=1e-12)
 
 
 def test_a_weight_is_a_repeated_row_and_order_says_nothing(rows):
@@ -94,14 +94,14 @@ def test_importances_are_inclusion_probabilities():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(200, 4))
     y = 3 * x[:, 2] + 0.5 * rng.normal(size=200)
-    found = BayesianStructureRegressor(
+    fitted = BayesianStructureRegressor(
         "spike-and-slab-regression", steps=200, lr=0.1, random_state=0
     )
-    found.fit(x, y)
-    inclusion = found.posterior_.structure()["inclusion"].values
-    assert np.allclose(found.feature_importances_, inclusion)
-    assert found.feature_importances_[2] > 0.99
-    assert found.feature_importances_[[0, 1, 3]].max() < 0.5
+    fitted.fit(x, y)
+    inclusion = fitted.posterior_.structure()["inclusion"].values
+    assert np.allclose(fitted.feature_importances_, inclusion)
+    assert fitted.feature_importances_[2] > 0.99
+    assert fitted.feature_importances_[[0, 1, 3]].max() < 0.5
 
 
 @pytest.mark.parametrize(
@@ -110,27 +110,27 @@ def test_importances_are_inclusion_probabilities():
 )
 def test_importances_of_weights_are_means_over_units(rows, model, options):
     x, y = rows
-    found = quick_classifier(model=model, model_options=options, hidden=(5,), steps=5).fit(x, y)
-    structure = found.posterior_.structure()
+    fitted = quick_classifier(model=model, model_options=options, hidden=(5,), steps=5).fit(x, y)
+    structure = fitted.posterior_.structure()
     name = "layer1.weight" if model == "gaussian-net" else "layer1.inclusion"
-    assert np.allclose(found.feature_importances_, structure[name].mean("layer1.out"))
+    assert np.allclose(fitted.feature_importances_, structure[name].mean("layer1.out"))
 
 
 def test_importances_of_groups_are_those_of_the_inputs(rows):
     x, y = rows
-    found = quick_classifier(model="bayesian-compression", hidden=(5,), steps=5).fit(x, y)
-    expected = found.posterior_.structure()["layer1.inclusion"].values
-    assert np.allclose(found.feature_importances_, expected)
+    fitted = quick_classifier(model="bayesian-compression", hidden=(5,), steps=5).fit(x, y)
+    expected = fitted.posterior_.structure()["layer1.inclusion"].values
+    assert np.allclose(fitted.feature_importances_, expected)
 
 
 def test_tables_give_names(rows):
     x, y = rows
     table = pd.DataFrame(x, columns=["a", "b", "c"])
-    found = quick_classifier().fit(table, y)
-    assert found.feature_names_in_.tolist() == ["a", "b", "c"]
-    assert found.posterior_.data.feature_names == ("a", "b", "c")
+    fitted = quick_classifier().fit(table, y)
+    assert fitted.feature_names_in_.tolist() == ["a", "b", "c"]
+    assert fitted.posterior_.data.feature_names == ("a", "b", "c")
     with pytest.raises(ValueError, match="feature names should match"):
-        found.predict(table.rename(columns={"a": "z"}))
+        fitted.predict(table.rename(columns={"a": "z"}))
 
 
 def test_in_a_pipeline_under_cross_validation():
@@ -153,24 +153,24 @@ def test_in_a_pipeline_under_cross_validation():
 
 def test_what_is_copied_and_kept(rows, tmp_path):
     x, y = rows
-    found = quick_classifier(hidden=(4,)).fit(x, y)
-    again = clone(found)
-    assert again.get_params() == found.get_params()
+    fitted = quick_classifier(hidden=(4,)).fit(x, y)
+    again = clone(fitted)
+    assert again.get_params() == fitted.get_params()
     assert not hasattr(again, "posterior_")
-    other = pickle.loads(pickle.dumps(found))
-    assert np.array_equal(other.predict_proba(x), found.predict_proba(x))
-    found.posterior_.save(tmp_path / "run")
+    other = pickle.loads(pickle.dumps(fitted))
+    assert np.array_equal(other.predict_proba(x), fitted.predict_proba(x))
+    fitted.posterior_.save(tmp_path / "run")
     loaded = bn.load(tmp_path / "run")
     rows = loaded.data.standardisation.apply(torch.from_numpy(x))
-    assert np.array_equal(loaded.predict(rows, 20).mean(0).numpy(), found.predict_proba(x))
+    assert np.array_equal(loaded.predict(rows, 20).mean(0).numpy(), fitted.predict_proba(x))
 
 
 def test_a_model_that_is_made(rows):
     x, y = rows
     model = bn.models.GaussianNet(bn.nn.mlp([3, 3]), prior_scale=0.5)
-    found = BayesianStructureClassifier(model, steps=60, lr=0.1, random_state=0).fit(x, y)
-    assert found.posterior_.settings.steps == 60
-    assert found.predict_proba(x).shape == (120, 3)
+    fitted = BayesianStructureClassifier(model, steps=60, lr=0.1, random_state=0).fit(x, y)
+    assert fitted.posterior_.settings.steps == 60
+    assert fitted.predict_proba(x).shape == (120, 3)
     with pytest.raises(ValueError, match="hidden can't come with a model that is made"):
         BayesianStructureClassifier(model, hidden=(3,)).fit(x, y)
 
@@ -178,9 +178,9 @@ def test_a_model_that_is_made(rows):
 @pytest.mark.slow
 def test_two_classes_of_a_logistic_regression():
     x, y = load_breast_cancer(return_X_y=True)
-    found = quick_classifier(model="spike-and-slab-regression", hidden=None, steps=200)
-    assert found.fit(x, y).score(x, y) > 0.93
-    assert found.predict_proba(x).shape == (569, 2)
+    fitted = quick_classifier(model="spike-and-slab-regression", hidden=None, steps=200)
+    assert fitted.fit(x, y).score(x, y) > 0.93
+    assert fitted.predict_proba(x).shape == (569, 2)
 
 
 @pytest.mark.slow
@@ -188,10 +188,10 @@ def test_counts_keep_their_units():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(300, 2))
     y = rng.poisson(np.exp(1 + 0.8 * x[:, 0]))
-    found = BayesianStructureRegressor(
+    fitted = BayesianStructureRegressor(
         hidden=(), model_options={"likelihood": "poisson"}, steps=400, lr=0.05, random_state=0
     ).fit(x, y)
-    mean, deviation = found.predict(x, return_std=True)
+    mean, deviation = fitted.predict(x, return_std=True)
     assert np.corrcoef(np.log(mean), x[:, 0])[0, 1] > 0.99
     assert np.abs(deviation**2 / mean - 1).max() < 0.2  # the variance of a count is its mean
 

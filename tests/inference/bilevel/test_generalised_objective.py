@@ -128,12 +128,12 @@ def test_where_h_acts_on_the_kl_alone_a_series_of_none_needs_one_gradient(monkey
     counts = []
 
     def counted(function: Any, inputs: Any) -> Any:
-        recorded = trace.record(function, inputs)
+        recorded = trace.trace_step(function, inputs)
         names = [str(node.target) for node in recorded.graph.graph.nodes]
         counts.append(sum("mm" in name for name in names))
         return recorded
 
-    monkeypatch.setattr(bilevel_step, "record", counted)
+    monkeypatch.setattr(bilevel_step, "trace_step", counted)
     net = bn.models.GaussianNet(bn.nn.mlp([3, 4, 1]), prior_scale="learned", likelihood="gaussian")
     for kind in ("unrolled", Implicit("neumann", steps=0)):
         fit(net, GeneralisedObjective(upper=bn.Bilevel(kind)), steps=1, compile="trace")

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 import bayesnas as bn
 from bayesnas.inference import Implicit, Unrolled, hypergradient
 from bayesnas.inference.bilevel.losses import upper_parameters
-from bayesnas.inference.compile.trace import record
+from bayesnas.inference.compile.trace import trace_step
 from bayesnas.inference.steps import bilevel_step as upper_step
 from bayesnas.models.base import BayesianModel
 
@@ -203,10 +203,10 @@ def test_an_upper_step_that_differs_from_the_eager_one_stays_eager(caplog, monke
     """Before a traced hypergradient takes a step it is compared with the eager one."""
 
     def wrong(function, tensors):
-        return record(lambda *inputs: 1.001 * function(*inputs), tensors)
+        return trace_step(lambda *inputs: 1.001 * function(*inputs), tensors)
 
     plain = quick(mixed(), compile=False, optimizer=SGD)
-    monkeypatch.setattr(upper_step, "record", wrong)
+    monkeypatch.setattr(upper_step, "trace_step", wrong)
     traced = quick(mixed(), compile="trace", optimizer=SGD)
     assert "the upper level of LatentStructureNet" in caplog.text
     assert "differs from the eager one by 1.0e-03" in caplog.text

@@ -83,7 +83,7 @@ def test_products_of_other_types_stay() -> None:
     ("options", "message"),
     [
         ({"precision": "half"}, "precision must be 'float32' or 'bfloat16', got 'half'"),
-        ({"precision": "bfloat16", "compile": False}, "precision='bfloat16' is that of a recorded"),
+        ({"precision": "bfloat16", "compile": False}, "precision='bfloat16' is that of a traced"),
     ],
 )
 def test_what_does_not_fit_is_named(options: dict[str, object], message: str) -> None:

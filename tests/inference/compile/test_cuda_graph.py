@@ -11,7 +11,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 import bayesnas as bn
 from bayesnas.inference.compile.cuda_graph import CapturedStep
-from bayesnas.inference.compile.trace import RecordedStep
+from bayesnas.inference.compile.trace import StepGraph
 from bayesnas.inference.optim.step_tensors import StepInputs
 
 
@@ -34,7 +34,7 @@ def test_a_step_that_cannot_be_captured_is_taken_as_traced(
 
     monkeypatch.setattr(CapturedStep, "_captured", impossible)
     leaf, one = torch.zeros(2), torch.ones(2)
-    step = CapturedStep(RecordedStep(make_fx(doubled)(leaf.clone(), one, one, one)))
+    step = CapturedStep(StepGraph(make_fx(doubled)(leaf.clone(), one, one, one)))
     inputs = StepInputs([leaf], [], [], [], [], [], x=one, y=one, scalars=one)
     with caplog.at_level(logging.WARNING, logger="bayesnas"):
         outputs = [step(inputs) for _ in range(3)]

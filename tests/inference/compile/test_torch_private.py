@@ -23,7 +23,7 @@ from bayesnas.inference.compile.torch_private import (
     schema,
     trace_operations,
 )
-from bayesnas.inference.compile.trace import RecordedStep
+from bayesnas.inference.compile.trace import StepGraph
 
 TOP = Path(__file__).resolve().parents[3]
 ATEN = torch.ops.aten
@@ -100,13 +100,13 @@ def test_a_plain_fit_runs_traced_steps(
     # What others have left in the user's cache of compiled code says nothing of this torch.
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
     taken: list[int] = []
-    really = RecordedStep.__call__
+    really = StepGraph.__call__
 
-    def counted(self: RecordedStep, inputs: tuple[object, ...]) -> Tensor:
+    def counted(self: StepGraph, inputs: tuple[object, ...]) -> Tensor:
         taken.append(1)
         return really(self, inputs)
 
-    monkeypatch.setattr(RecordedStep, "__call__", counted)
+    monkeypatch.setattr(StepGraph, "__call__", counted)
     bn.fit(net, xy, steps=12, batch_size=9, compile=compile, progress=False)
     assert [r.getMessage() for r in caplog.records if r.name == "bayesnas"] == []
     assert len(taken) == 12 + 1  # and one that is compared with the eager step

@@ -34,10 +34,10 @@ def test_the_file_gives_back_the_network_and_is_as_large_as_said(coded, tmp_path
     assert size == coded.size == (tmp_path / "net.bin").stat().st_size
     assert 800 - 1 <= size <= 800  # whole blocks of 6 bits
     assert coded.bits == 6 * len(coded.code.indices)
-    found = bn.decode(tmp_path / "net.bin")
-    assert torch.equal(found(test.x), coded.module(test.x))
-    assert type(found) is nn.Sequential
-    assert not found.training
+    decoded = bn.decode(tmp_path / "net.bin")
+    assert torch.equal(decoded(test.x), coded.module(test.x))
+    assert type(decoded) is nn.Sequential
+    assert not decoded.training
     assert "910 weights in" in repr(coded)
     assert "800 bytes on disk" in repr(coded) or "799 bytes on disk" in repr(coded)
 
@@ -71,7 +71,7 @@ def test_divergences_of_blocks_are_those_of_their_weights(digits, post):
     """Against torch's own KL of normal distributions."""
     masks = {s: torch.ones(shape).bool() for s, shape in post.model.layers.shapes.items()}
     layout = Layout(masks, 3, 20)
-    found = SteeredPosterior(post.model, layout, digits, Steering(1.0, 1.0, 1e-2, 100)).block_kl()
+    ours = SteeredPosterior(post.model, layout, digits, Steering(1.0, 1.0, 1e-2, 100)).block_kl()
     posteriors, scales = post.model.weight_posteriors(), post.model.weight_prior_scales()
     kl = torch.cat(
         [
@@ -83,7 +83,7 @@ def test_divergences_of_blocks_are_those_of_their_weights(digits, post):
         ]
     )
     expected = torch.stack([kl[places].sum() for places in layout.members()])
-    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_removed_weights_stay_zero(digits, post, tmp_path):
@@ -103,9 +103,9 @@ def test_point_estimates_are_written_as_they_are(digits, tmp_path):
     post = bn.fit(bn.models.GaussianNet(net), digits, steps=30, progress=False)
     coded = bn.code(post, digits, **SHORT)
     coded.encode(tmp_path / "net.bin")
-    found = bn.decode(tmp_path / "net.bin")
-    assert torch.equal(found(digits.x), coded.module(digits.x))
-    assert torch.equal(found[1].weight, coded.module[1].weight)
+    decoded = bn.decode(tmp_path / "net.bin")
+    assert torch.equal(decoded(digits.x), coded.module(digits.x))
+    assert torch.equal(decoded[1].weight, coded.module[1].weight)
 
 
 def test_a_file_takes_rows_in_the_units_of_the_data(tmp_path):
@@ -129,9 +129,9 @@ def test_convolutions_in_double_precision_come_back(tmp_path):
     post = bn.fit(bn.models.GaussianNet(net), (x, y), steps=20, progress=False)
     coded = bn.code(post, (x, y), **{**SHORT, "size": 500})
     coded.encode(tmp_path / "net.bin")
-    found = bn.decode(tmp_path / "net.bin")
-    assert found[0].weight.dtype == torch.float64
-    assert torch.equal(found(x), coded.module(x))
+    decoded = bn.decode(tmp_path / "net.bin")
+    assert decoded[0].weight.dtype == torch.float64
+    assert torch.equal(decoded(x), coded.module(x))
 
 
 def test_any_cut_or_changed_file_is_named(coded, tmp_path):

@@ -71,12 +71,12 @@ def test_every_round_starts_at_the_weights_that_came(digits, net, tickets):
 
 def test_removed_weights_are_zero_and_nothing_that_came_is_changed(digits, net):
     before, state = copy.deepcopy(net.state_dict()), torch.get_rng_state()
-    found = bn.lottery_tickets(net, digits, **SHORT)
+    trained = bn.lottery_tickets(net, digits, **SHORT)
     again = bn.lottery_tickets(net, digits, **SHORT)
-    for ticket in found:
+    for ticket in trained:
         for name, mask in ticket.masks.items():
             assert not ticket.module.get_parameter(name)[~mask].any()
-    assert torch.equal(found[3].module.layer1.weight, again[3].module.layer1.weight)
+    assert torch.equal(trained[3].module.layer1.weight, again[3].module.layer1.weight)
     assert all(torch.equal(net.state_dict()[name], value) for name, value in before.items())
     assert torch.equal(torch.get_rng_state(), state)
 
@@ -98,10 +98,10 @@ def test_controls_have_as_many_weights(digits, net, tickets):
 
 
 def test_rewinding_to_later_weights(digits, net):
-    found = bn.lottery_tickets(net, digits, rewind_epochs=1, **SHORT)
-    point = found[0].start.layer1.weight
+    trained = bn.lottery_tickets(net, digits, rewind_epochs=1, **SHORT)
+    point = trained[0].start.layer1.weight
     assert not torch.equal(point, net.layer1.weight)
-    assert all(torch.equal(ticket.start.layer1.weight, point) for ticket in found)
+    assert all(torch.equal(ticket.start.layer1.weight, point) for ticket in trained)
 
 
 @pytest.mark.parametrize(
@@ -139,16 +139,18 @@ def test_the_mask_on_the_untrained_network(net, tickets):
 
 @pytest.mark.parametrize("by", ["obd", "fisher", "random"])
 def test_other_criteria(by, digits, net):
-    found = bn.lottery_tickets(net, digits, by=by, **{**SHORT, "rounds": 1, "epochs": 1})
-    assert int(found[1].masks["layer1.weight"].sum()) == 512
+    trained = bn.lottery_tickets(net, digits, by=by, **{**SHORT, "rounds": 1, "epochs": 1})
+    assert int(trained[1].masks["layer1.weight"].sum()) == 512
 
 
 def test_a_regression(tmp_path):
     x = torch.randn(50, 3)
-    found = bn.lottery_tickets(bn.nn.mlp([3, 8, 1]), (x, x.sum(1)), likelihood="gaussian", **SHORT)
-    found[3].encode(tmp_path / "ticket.bin")
-    assert torch.equal(bn.decode(tmp_path / "ticket.bin")(x), found[3].module(x))
-    assert found[3].control((x, x.sum(1)), "random", device="cpu").weights == found[3].weights
+    trained = bn.lottery_tickets(
+        bn.nn.mlp([3, 8, 1]), (x, x.sum(1)), likelihood="gaussian", **SHORT
+    )
+    trained[3].encode(tmp_path / "ticket.bin")
+    assert torch.equal(bn.decode(tmp_path / "ticket.bin")(x), trained[3].module(x))
+    assert trained[3].control((x, x.sum(1)), "random", device="cpu").weights == trained[3].weights
 
 
 @pytest.mark.parametrize(

@@ -108,9 +108,9 @@ def test_the_range_is_the_one_that_was_written() -> None:
         bn.LogUniform(0.1, 30),
         bn.LogUniform(torch.tensor(0.1, dtype=torch.float64), 30.0),
     ):
-        found = make_amortization(uniform, None)
-        assert found is not None
-        assert (found.span.low, found.span.high) == (0.1, 30.0)
+        amortization = make_amortization(uniform, None)
+        assert amortization is not None
+        assert (amortization.span.low, amortization.span.high) == (0.1, 30.0)
 
 
 # Gradients and equality with the constant parametrisation ---------------------------------
@@ -196,10 +196,10 @@ def test_every_kind_takes_the_first_step_of_the_constant_parametrisation(
     expected = constant.trained.use(5.0).gradients[0]
     use = other.trained.use(5.0)
     if kind in ("linear", "piecewise"):
-        found = sum(use.gradients)  # weights of the knots add up to 1
+        gradient = sum(use.gradients)  # weights of the knots add up to 1
     else:
-        found = use.gradients[0][: len(expected)]  # by what a change of all θ(t) alike changes
-    assert torch.allclose(found, expected, rtol=1e-4, atol=1e-7)
+        gradient = use.gradients[0][: len(expected)]  # by what a change of all θ(t) alike changes
+    assert torch.allclose(gradient, expected, rtol=1e-4, atol=1e-7)
 
 
 @pytest.mark.slow
@@ -243,15 +243,15 @@ def test_recorded_steps_equal_eager_ones(net, xy, kind) -> None:
     ],
 )
 def test_a_recorded_fit_follows_the_eager_one(net, xy, kind, optimizer) -> None:
-    found = [
+    posts = [
         bn.fit(
             net, xy, kl_weight=bn.LogUniform(0.1, 10), amortize=KINDS[kind], steps=30, lr=0.01,
             batch_size=10, optimizer=optimizer, compile=compile,
         ).at(0.7)
         for compile in (False, "trace")
     ]  # fmt: skip
-    for name, value in found[0].model.state_dict().items():
-        assert torch.allclose(value, found[1].model.state_dict()[name], rtol=1e-3, atol=1e-4)
+    for name, value in posts[0].model.state_dict().items():
+        assert torch.allclose(value, posts[1].model.state_dict()[name], rtol=1e-3, atol=1e-4)
 
 
 # Warm-up ----------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Learned optimisers as fits take them: types, files, checkpoints, recorded steps."""
+"""Learned optimisers as fits take them: types, files, checkpoints, traced steps."""
 
 from __future__ import annotations
 

@@ -107,7 +107,7 @@ def test_gradients_of_a_bound_are_those_of_its_loss(digits):
         (lambda d: Bounds(nn.Linear(64, 10), d.train), "model must be one of bayesnas.models"),
         (lambda d: Bounds(bn.models.GaussianNet(bn.nn.mlp([64, 10])), d.train, -1.0), "kl_weight"),
         (lambda d: Bounds(bn.models.GaussianNet(bn.nn.mlp([9, 10])), d.train), "64"),
-        (lambda d: Bounds(bn.models.GaussianNet(Looks()), d.train), "can be recorded"),
+        (lambda d: Bounds(bn.models.GaussianNet(Looks()), d.train), "can be traced"),
     ],
 )
 def test_what_families_refuse(digits, make, message):

@@ -117,21 +117,21 @@ def test_the_posterior_of_a_cell_has_its_metaparameters(post, tmp_path) -> None:
 
 
 def test_held_at_a_value_a_fit_is_one_over_the_kl_weight(post, data) -> None:
-    held = post.given(prior_scale=0.3)
-    assert torch.equal(values(held.at(2.0)), values(post.at(2.0, prior_scale=0.3)))
+    at_scale = post.given(prior_scale=0.3)
+    assert torch.equal(values(at_scale.at(2.0)), values(post.at(2.0, prior_scale=0.3)))
     assert torch.equal(
-        values(held.chain(1).to("cpu").at(2.0)), values(post.chain(1).at(2.0, prior_scale=0.3))
+        values(at_scale.chain(1).to("cpu").at(2.0)), values(post.chain(1).at(2.0, prior_scale=0.3))
     )
-    found = held.frontier([0.1, 10.0], data, draws=2)
+    frontier = at_scale.frontier([0.1, 10.0], data, draws=2)
     grid = post.frontier([0.1, 10.0], data, draws=2, prior_scale=[0.3])
-    assert found.equals(grid.isel(prior_scale=0, drop=True))
+    assert frontier.equals(grid.isel(prior_scale=0, drop=True))
 
 
 def test_the_frontier_is_over_a_grid(post, data) -> None:
-    found = post.frontier([0.1, 1.0], data, draws=2, prior_scale=[0.1, 0.5, 3.0])
-    assert found["elbo"].dims == ("kl_weight", "prior_scale")
+    frontier = post.frontier([0.1, 1.0], data, draws=2, prior_scale=[0.1, 0.5, 3.0])
+    assert frontier["elbo"].dims == ("kl_weight", "prior_scale")
     cell = post.at(1.0, prior_scale=0.5).evaluate(data, draws=2)
-    assert float(found["elbo"].sel(kl_weight=1.0, prior_scale=0.5)) == cell["elbo"]
+    assert float(frontier["elbo"].sel(kl_weight=1.0, prior_scale=0.5)) == cell["elbo"]
 
 
 def test_the_history_says_the_metaparameters_of_every_step(post) -> None:
@@ -149,10 +149,10 @@ def test_the_export_has_a_dim_for_each(post, data, tmp_path) -> None:
     tree.to_netcdf(tmp_path / "post.nc")
     with xr.open_datatree(tmp_path / "post.nc") as read:
         for group in ("posterior", "log_likelihood", "log_prior", "sample_stats"):
-            found = read[group].to_dataset()
-            assert found["prior_scale"].values.tolist() == [0.1, 0.5, 3.0]
+            dataset = read[group].to_dataset()
+            assert dataset["prior_scale"].values.tolist() == [0.1, 0.5, 3.0]
             dims = ("chain", "draw", "kl_weight", "prior_scale")
-            assert all(variable.dims[:4] == dims for variable in found.values())
+            assert all(variable.dims[:4] == dims for variable in dataset.values())
         assert "prior_scale" not in read["observed_data"].to_dataset().coords
     alone = post.at(1.0, prior_scale=0.5).to_arviz(3, data)["posterior"]["layer1.weight"]
     joined = tree["posterior"]["layer1.weight"].sel(kl_weight=1.0, prior_scale=0.5)
@@ -190,7 +190,7 @@ def test_a_resumed_fit_is_the_unbroken_one(data, tmp_path, compile) -> None:
     resumed = bn.fit(net, data, out=tmp_path / "run", resume=True, **options)
     assert whole.history().equals(resumed.history())
     for scale in (0.1, 0.6, 3.0):
-        first, second = (found.at(2.0, prior_scale=scale) for found in (whole, resumed))
+        first, second = (each.at(2.0, prior_scale=scale) for each in (whole, resumed))
         assert torch.equal(values(first), values(second))
 
 
@@ -209,11 +209,11 @@ def test_early_stopping_looks_over_the_box(data) -> None:
     net = bn.models.GaussianNet(bn.nn.mlp([4, 6, 3]))
     post = bn.fit(net, (x, y), validation=(x, y), **{**SHORT, "steps": 3, "batch_size": 27})
     places, order = (0.0, 0.25, 0.5, 0.75, 1.0), (0, 2, 4, 1, 3)
-    found = [
+    losses = [
         post.at(0.1 * 100**t, prior_scale=0.1 * 30 ** places[other]).evaluate(data, draws=8)["nll"]
         for t, other in zip(places, order, strict=True)
     ]
-    assert np.mean(found) == pytest.approx(post._chains[0].validation_nll[-1], rel=1e-5)
+    assert np.mean(losses) == pytest.approx(post._chains[0].validation_nll[-1], rel=1e-5)
 
 
 def test_a_fit_over_three_of_them(regression) -> None:

@@ -112,7 +112,7 @@ def test_a_monotone_search_goes_the_same_way_and_never_back():
 def test_a_traced_monotone_search_follows_the_eager_one(caplog):
     """In double precision: Adam makes whole steps of gradients that are all rounding."""
     train, held_out = [(x.double(), y) for x, y in halves()]
-    found = [
+    states = [
         darts_cc(
             mixed().double(), train, held_out, low=1e-3, high=1.0, knots=3, monotone=True,
             steps=30, lr=0.05, structure_lr=0.1, progress=False, device="cpu", compile=compile,
@@ -120,8 +120,8 @@ def test_a_traced_monotone_search_follows_the_eager_one(caplog):
         for compile in (False, "trace")
     ]  # fmt: skip
     assert not caplog.records  # of a step that had to stay eager
-    for name, value in found[0].items():
-        assert torch.allclose(value, found[1][name], rtol=1e-9, atol=1e-12), name
+    for name, value in states[0].items():
+        assert torch.allclose(value, states[1][name], rtol=1e-9, atol=1e-12), name
 
 
 def test_a_cost_weight_is_nats_an_example_and_parameter():
@@ -129,8 +129,8 @@ def test_a_cost_weight_is_nats_an_example_and_parameter():
     post = darts(mixed(), *halves(50), steps=3, cost_weight=0.01, **OPTIONS)
     assert post.kl_weight == pytest.approx(0.5)
     expected = float(post.model.probabilities()["x", "h"] @ torch.tensor([16.0, 24.0, 0.0]))
-    found = post.evaluate(halves(50)[1], draws=1)
-    assert found["kl"] == pytest.approx(expected, rel=1e-5)
+    metrics = post.evaluate(halves(50)[1], draws=1)
+    assert metrics["kl"] == pytest.approx(expected, rel=1e-5)
 
 
 def test_published_settings_are_the_default_and_can_be_changed():

@@ -55,8 +55,8 @@ def test_an_architecture_of_a_supernet_is_that_of_the_graph():
 def test_all_architectures_at_once_are_measured_as_one_by_one():
     supernet, (x, y) = Supernet(graph()), ring()
     supernet.fit(x, y, steps=5)
-    found = list(measure_all(supernet, x, y))
-    for candidate, measured in zip(supernet.space.candidates(), found, strict=True):
+    rows = list(measure_all(supernet, x, y))
+    for candidate, measured in zip(supernet.space.candidates(), rows, strict=True):
         alone = supernet.measure(candidate, x, y)
         assert measured["error"] == pytest.approx(alone["error"])
         assert measured["nll"] == pytest.approx(alone["nll"], abs=1e-5)

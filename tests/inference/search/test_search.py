@@ -85,8 +85,8 @@ def test_a_search_resumed_is_that_without_interruption(strategy, tmp_path):
 
 def test_a_grid_judges_every_candidate_once():
     result = bn.search(FINITE, area, "grid")
-    found = [tuple(t.candidate.items()) for t in result.trials]
-    assert found == [tuple(c.items()) for c in SearchSpace(FINITE).candidates()]
+    candidates = [tuple(t.candidate.items()) for t in result.trials]
+    assert candidates == [tuple(c.items()) for c in SearchSpace(FINITE).candidates()]
     assert result.best.candidate == {"depth": 1, "width": 8}
     fewer = bn.search(FINITE, area, "grid", trials=5)
     assert len({tuple(t.candidate.items()) for t in fewer.trials}) == 5
@@ -279,8 +279,8 @@ def test_without_optuna_the_error_says_what_to_install(monkeypatch):
 
 
 def test_cmaes_says_what_it_needs_or_searches(monkeypatch):
-    found = bn.inference.search.trials.samplers.importlib.util
-    monkeypatch.setattr(found, "find_spec", lambda name: None)
+    module_finder = bn.inference.search.trials.samplers.importlib.util
+    monkeypatch.setattr(module_finder, "find_spec", lambda name: None)
     with pytest.raises(ValueError, match="strategy 'cmaes' needs cmaes"):
         bn.search({"x": Real(0, 1)}, lambda c: c["x"], "cmaes")
 

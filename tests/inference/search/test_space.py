@@ -45,9 +45,9 @@ def _arguments(module: nn.Module) -> tuple[object, ...]:
 
 
 def test_every_candidate_of_a_conditional_space_is_there_once():
-    found = [tuple(candidate.items()) for candidate in CONDITIONAL.candidates()]
-    assert len(found) == len(set(found)) == CONDITIONAL.size == 2 + 4 + 8
-    assert all(CONDITIONAL.checked(dict(items)) == dict(items) for items in found)
+    candidates = [tuple(candidate.items()) for candidate in CONDITIONAL.candidates()]
+    assert len(candidates) == len(set(candidates)) == CONDITIONAL.size == 2 + 4 + 8
+    assert all(CONDITIONAL.checked(dict(items)) == dict(items) for items in candidates)
 
 
 @settings(max_examples=50, deadline=None)

@@ -16,7 +16,7 @@ from pyro.infer import Trace_ELBO
 from torch import Tensor, nn
 
 import bayesnas as bn
-from bayesnas.inference.compile.trace import record
+from bayesnas.inference.compile.trace import trace_step
 from bayesnas.inference.config.settings import make_settings
 from bayesnas.inference.optim.adam import AdamScalars, adam_update
 from bayesnas.inference.optim.flat_parameters import flatten_parameters
@@ -100,9 +100,9 @@ def test_smaller_last_batches_are_recorded_where_they_come_often(
 
     def noticed(function: Callable[[StepInputs], Tensor], inputs: StepInputs) -> object:
         recorded.add(len(inputs.x))
-        return record(function, inputs)
+        return trace_step(function, inputs)
 
-    monkeypatch.setattr("bayesnas.inference.steps.traced_step.record", noticed)
+    monkeypatch.setattr("bayesnas.inference.steps.traced_step.trace_step", noticed)
     traced = losses("trace")
     assert recorded == sizes
     assert np.allclose(traced, losses(False), rtol=1e-5)

@@ -59,14 +59,14 @@ def test_the_kl_is_that_of_bernoulli_variables():
 def test_masks_have_the_gradient_of_the_base_class():
     """Given a draw it is a function of the logit alone, so draws of both laws are compared."""
     slopes = {}
-    for law in (PointMask, StraightThroughBernoulli):
+    for distribution in (PointMask, StraightThroughBernoulli):
         logits = torch.tensor([-2.0, -0.3, 0.0, 1.5]).repeat(200, 1).requires_grad_()
-        draw = law(logits=logits).rsample()
+        draw = distribution(logits=logits).rsample()
         draw.sum().backward()
         for value in (0.0, 1.0):
             there = (draw.detach() == value) & (draw.detach() == value).any(0)
             rows = there.int().argmax(0)
-            slopes[law, value] = logits.grad[rows, range(4)]
+            slopes[distribution, value] = logits.grad[rows, range(4)]
     for value in (0.0, 1.0):
         expected = slopes[StraightThroughBernoulli, value]
         torch.testing.assert_close(slopes[PointMask, value], expected, rtol=1e-4, atol=1e-6)
@@ -113,8 +113,8 @@ def test_the_plain_network_has_the_likelier_masks_rescaled():
     x = torch.randn(5, 4)
     with torch.no_grad():
         outputs = post.compact()(x)
-    found = post.evaluate((x, outputs.argmax(1)), draws=0)
-    assert found["accuracy"] == 1.0
+    metrics = post.evaluate((x, outputs.argmax(1)), draws=0)
+    assert metrics["accuracy"] == 1.0
 
 
 def test_edge_popup_keeps_the_largest_scores_and_passes_the_gradient():
@@ -136,9 +136,9 @@ def test_edge_popup_learns_and_its_kl_is_the_surprise_of_the_mask():
     digits = bn.data.load("digits")
     model = SupermaskNet(bn.nn.mlp([64, 30, 10]), selection="edge-popup", kept=0.3, inclusion=0.2)
     post = bn.fit(model, digits.train, steps=400, progress=False)
-    found = post.evaluate(digits.test)
-    assert found["kl"] == pytest.approx(-666 * math.log(0.2) - 1554 * math.log(0.8), rel=1e-5)
-    assert found["accuracy"] > 0.5
+    metrics = post.evaluate(digits.test)
+    assert metrics["kl"] == pytest.approx(-666 * math.log(0.2) - 1554 * math.log(0.8), rel=1e-5)
+    assert metrics["accuracy"] > 0.5
     assert post.complexity()["parameters_kept"] == round(0.3 * 1920) + round(0.3 * 300)
     values = post.structure()["layer1.inclusion"].values
     assert set(values.ravel().tolist()) == {0.0, 1.0}

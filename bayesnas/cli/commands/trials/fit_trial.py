@@ -107,9 +107,9 @@ def _numbers(words: tuple[str, ...]) -> tuple[Value, ...]:
     """Words as numbers where all are, so that tables and plots know them as such."""
     for kind in (int, float):
         try:
-            found: tuple[Any, ...] = tuple(kind(word) for word in words)
+            numbers: tuple[Any, ...] = tuple(kind(word) for word in words)
         except ValueError:
             continue
-        if len(set(found)) == len(words):
-            return found
+        if len(set(numbers)) == len(words):
+            return numbers
     return words

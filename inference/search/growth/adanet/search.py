@@ -62,7 +62,7 @@ class AdaNet(Grown):
         return f"AdaNet(depths {self.depths}, objective {self.objective:.4g} nats)"
 
 
-@typed(own=("data", "validation"))
+@typed(unchecked=("data", "validation"))
 def adanet(
     data: Data,
     validation: Data | None = None,

@@ -52,7 +52,7 @@ class AddDel(Grown):
         return f"AddDel({self.size} elements, validation error {self.error:.4g})"
 
 
-@typed(own=("elements",))
+@typed(unchecked=("elements",))
 def add_del(
     elements: Elements[Any],
     *,

@@ -49,7 +49,7 @@ class HiddenNeurons:
     1
     """
 
-    @typed(own=("data", "validation"))
+    @typed(unchecked=("data", "validation"))
     def __init__(
         self,
         data: Data,

@@ -45,7 +45,7 @@ class LinearFeatures:
     0
     """
 
-    @typed(own=("data", "validation"))
+    @typed(unchecked=("data", "validation"))
     def __init__(self, data: Data, validation: Data) -> None:
         """Centre the data by the means of the training rows; see the class."""
         train = _targets("data", data)

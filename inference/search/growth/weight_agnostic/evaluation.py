@@ -70,8 +70,8 @@ class SharedWeights:
         largest = outputs.amax(1, keepdim=True)
         outputs = outputs.sub_(largest)
         label = self._y.expand(len(outputs), 1, -1)
-        found = outputs.gather(1, label)[:, 0] - outputs.exp_().sum(1).log_()
-        return found.double().mean(1)
+        log_probs = outputs.gather(1, label)[:, 0] - outputs.exp_().sum(1).log_()
+        return log_probs.double().mean(1)
 
     def accuracy(self, graph: NeuronGraph) -> Tensor:
         """Share of the labels that the largest output names, at each weight, ``[weights]``."""

@@ -93,9 +93,9 @@ def mutate(graph: NeuronGraph, random: Generator, shares: Sequence[float]) -> Ne
     """
     kinds = random.choice(len(OPERATORS), len(OPERATORS), replace=False, p=_all_possible(shares))
     for kind in map(int, kinds):
-        found = OPERATORS[kind](graph, random)
-        if found is not None:
-            return found
+        mutant = OPERATORS[kind](graph, random)
+        if mutant is not None:
+            return mutant
     return graph
 
 

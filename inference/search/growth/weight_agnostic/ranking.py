@@ -31,13 +31,13 @@ def fronts(values: npt.ArrayLike) -> list[Indices]:
     dominates = no_less & ~no_less.T
     above = dominates.sum(0)
     left = np.ones(len(table), dtype=bool)
-    found = []
+    peeled = []
     while left.any():
         front = np.flatnonzero(left & (above == 0))
         left[front] = False
         above = above - dominates[front].sum(0)
-        found.append(front)
-    return found
+        peeled.append(front)
+    return peeled
 
 
 def crowding(values: npt.ArrayLike) -> Floats:
@@ -52,14 +52,14 @@ def crowding(values: npt.ArrayLike) -> Floats:
     [inf, 2.0, inf]
     """
     table = np.asarray(values, dtype=np.float64)
-    found = np.zeros(len(table))
+    distances = np.zeros(len(table))
     for column in table.T:
         order = np.argsort(column, kind="stable")
         span = column[order[-1]] - column[order[0]]
-        found[order[[0, -1]]] = np.inf
+        distances[order[[0, -1]]] = np.inf
         if span > 0:
-            found[order[1:-1]] += (column[order[2:]] - column[order[:-2]]) / span
-    return found
+            distances[order[1:-1]] += (column[order[2:]] - column[order[:-2]]) / span
+    return distances
 
 
 def order(values: npt.ArrayLike) -> Indices:
@@ -69,8 +69,8 @@ def order(values: npt.ArrayLike) -> Indices:
     [0, 3, 2, 1, 4]
     """
     table: Any = np.asarray(values, dtype=np.float64)
-    found = []
+    ordered = []
     for front in fronts(table):
         place = np.argsort(-crowding(table[front]), kind="stable")
-        found.append(front[place])
-    return np.concatenate(found)
+        ordered.append(front[place])
+    return np.concatenate(ordered)

@@ -108,14 +108,14 @@ class WeightAgnostic:
         import pandas as pd
 
         rows = self._rows("data", data)
-        found = [weight_posterior(graph, rows.x, rows.y, prior) for graph in self.front]
+        posteriors = [weight_posterior(graph, rows.x, rows.y, prior) for graph in self.front]
         return pd.DataFrame(
             {
                 "connections": [len(graph.connections) for graph in self.front],
                 "neurons": [len(graph.activations) for graph in self.front],
-                "log_evidence": [each.log_evidence for each in found],
-                "mean": [each.mean for each in found],
-                "std": [each.std for each in found],
+                "log_evidence": [each.log_evidence for each in posteriors],
+                "mean": [each.mean for each in posteriors],
+                "std": [each.std for each in posteriors],
             }
         )
 
@@ -178,13 +178,13 @@ class WeightAgnostic:
         net = self.trained(rows, epochs=epochs, seed=seed)
         with torch.no_grad():
             trained = net(held_out.x).argmax(1) == held_out.y
-        found = {
+        by_row = {
             "random": (float(random.mean()), float(random.std())),
             "ensemble": (float(ensemble.double().mean()), None),
             "tuned": (float(self._accuracies(held_out, torch.tensor([best]))), None),
             "trained": (float(trained.double().mean()), None),
         }
-        frame = pd.DataFrame.from_dict(found, orient="index", columns=["accuracy", "deviation"])
+        frame = pd.DataFrame.from_dict(by_row, orient="index", columns=["accuracy", "deviation"])
         frame.index.name = "weights"
         return frame.astype(float)
 

@@ -37,7 +37,7 @@ _CHECKPOINT = "checkpoint.json"
 _RESULT = "result.json"
 
 
-@typed(own=("data", "validation"))
+@typed(unchecked=("data", "validation"))
 def weight_agnostic(
     data: Data,
     validation: Data | None = None,
@@ -207,11 +207,11 @@ class _Search:
         """
         state = read_json(path)
         try:
-            held = state["settings"]
+            stored = state["settings"]
             for name, value in self._settings.items():
-                if held.get(name) != value:
+                if stored.get(name) != value:
                     raise ValueError(
-                        f"is of a search with {name}={held.get(name)!r}, got {value!r}: give "
+                        f"is of a search with {name}={stored.get(name)!r}, got {value!r}: give "
                         "another folder"
                     )
             self._generations.restore(state["generations"])

@@ -65,13 +65,13 @@ class WeightPosterior:
         """Class probabilities of rows, averaged over the posterior, ``[n, classes]``."""
         x = x.double().flatten(1)
         kept = self.mass > 1e-12
-        found = torch.zeros(len(x), self.graph.outputs, dtype=x.dtype)
+        probabilities = torch.zeros(len(x), self.graph.outputs, dtype=x.dtype)
         labels = torch.zeros(len(x), dtype=torch.int64)
         pairs = zip(self.weight[kept].split(_AT_ONCE), self.mass[kept].split(_AT_ONCE), strict=True)
         for weights, mass in pairs:
             outputs = SharedWeights(x, labels, weights).outputs(self.graph)
-            found += (mass[:, None, None] * outputs.softmax(1)).sum(0).T
-        return found
+            probabilities += (mass[:, None, None] * outputs.softmax(1)).sum(0).T
+        return probabilities
 
 
 def weight_posterior(
@@ -98,7 +98,7 @@ def weight_posterior(
     >>> round(found.log_evidence, 4)  # ln of the mean of σ(w)² over [−2, 2]: ln(½ − tanh(1)/4)
     -1.1725
     """
-    low, high, law = _range_of(prior)
+    low, high, density = _range_of(prior)
     rows = x.double()
 
     def evaluated(weights: Tensor) -> Tensor:
@@ -106,7 +106,7 @@ def weight_posterior(
         parts = weights.flatten().split(_AT_ONCE)
         log_lik = torch.cat([SharedWeights(rows, y, part).log_lik(graph) for part in parts])
         log_lik = len(rows) * log_lik.reshape(weights.shape)
-        return torch.stack([weights, log_lik, log_lik + law.log_prob(weights)], -1)
+        return torch.stack([weights, log_lik, log_lik + density.log_prob(weights)], -1)
 
     nodes = evaluated(torch.linspace(low, high, 2 * _START + 1, dtype=torch.float64))
     pieces = torch.stack([nodes[:-2:2], nodes[1:-1:2], nodes[2::2]], 1)

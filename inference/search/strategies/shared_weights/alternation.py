@@ -143,12 +143,12 @@ class SharedTraining:
             history["train_nll"].append(sum(losses) / steps)
             self._schedule.step()
             moves = epoch >= settings.warm_up
-            found = [
+            moves_made = [
                 self._policy_step(policy_batches.next(), moves=moves)
                 for _ in range(settings.policy_steps)
             ]
-            history["loss"].append(sum(loss for loss, _ in found) / len(found))
-            history["entropy"].append(sum(entropy for _, entropy in found) / len(found))
+            history["loss"].append(sum(loss for loss, _ in moves_made) / len(moves_made))
+            history["entropy"].append(sum(entropy for _, entropy in moves_made) / len(moves_made))
         return history
 
     def derive(

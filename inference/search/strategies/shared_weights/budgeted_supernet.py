@@ -27,7 +27,7 @@ LOSSES = ("error", "nll")
 COSTS = ("parameters", "multiply-adds")
 
 
-@typed(own=("data", "validation"))
+@typed(unchecked=("data", "validation"))
 def budgeted_supernet(
     graph: Graph,
     data: Pair,

@@ -20,7 +20,7 @@ from bayesnas.typed import typed
 LOSSES = ("error", "nll")
 
 
-@typed(own=("data", "validation"))
+@typed(unchecked=("data", "validation"))
 def enas(
     graph: Graph,
     data: Pair,

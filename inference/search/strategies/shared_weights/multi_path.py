@@ -51,8 +51,8 @@ class MultiPathSearch:
     @torch.no_grad()
     def predict(self, domain: str, x: Tensor) -> Tensor:
         """Outputs of the head of a domain ``[n, classes]``, by its path."""
-        found: Tensor = self.heads[domain](self.supernet.eval()(x, self.paths[domain]))
-        return found
+        logits: Tensor = self.heads[domain](self.supernet.eval()(x, self.paths[domain]))
+        return logits
 
     @property
     def shared_edges(self) -> dict[str, tuple[str, ...]]:
@@ -60,18 +60,18 @@ class MultiPathSearch:
 
         Those of more than one domain; where several operations are shared, the larger group.
         """
-        found = {}
+        shared = {}
         for edge in self.supernet.space:
             groups: dict[object, list[str]] = {}
             for domain, path in self.paths.items():
                 groups.setdefault(path[edge], []).append(domain)
             largest = max(groups.values(), key=len)
             if len(largest) > 1:
-                found[edge] = tuple(largest)
-        return found
+                shared[edge] = tuple(largest)
+        return shared
 
 
-@typed(own=("domains",))
+@typed(unchecked=("domains",))
 def multi_path(
     graph: Graph,
     domains: Mapping[str, tuple[Pair, Pair]],
@@ -258,5 +258,5 @@ class _Domain:
 
     def _output(self, path: Tensor, x: Tensor) -> Tensor:
         features = self._supernet.train()(x, self._strings.candidate(path.numpy()))
-        found: Tensor = self.head.train()(features)
-        return found
+        logits: Tensor = self.head.train()(features)
+        return logits

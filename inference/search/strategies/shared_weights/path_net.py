@@ -42,7 +42,7 @@ class Learned:
     errors: tuple[float, ...]
 
 
-@typed(own=("data",))
+@typed(unchecked=("data",))
 class PathNet:
     r"""Modules in layers; a path uses up to N of each, and adds up what they give.
 
@@ -147,8 +147,8 @@ class PathNet:
             raise ValueError(f"task must be one of {list(self._tasks)}, got {shown(task)}")
         path, head = self._tasks[task]
         self.graph.eval()
-        found: Tensor = head(self.features(path, x))
-        return found
+        logits: Tensor = head(self.features(path, x))
+        return logits
 
     def features(self, path: Path, x: Tensor) -> Tensor:
         """The value at the graph's output along a path."""
@@ -189,20 +189,20 @@ class PathNet:
     def _edge(self, edge: Edge, row: np.ndarray | None, x: Tensor) -> Tensor:
         names = self.graph.names[edge]
         chosen = names if row is None else [names[place] for place in sorted(set(row.tolist()))]
-        found: list[Tensor] = [self.graph.primitive(edge, name)(x) for name in chosen]
-        return found[0] if len(found) == 1 else torch.stack(found).sum(0)
+        terms: list[Tensor] = [self.graph.primitive(edge, name)(x) for name in chosen]
+        return terms[0] if len(terms) == 1 else torch.stack(terms).sum(0)
 
     def parameters_of(self, path: Path) -> list[nn.Parameter]:
         """Weights along a path that are not frozen."""
         rows = dict(zip(self.graph.mixed, path, strict=True))
-        found = []
+        parameters = []
         for edge in self.graph.edges:
             names = self.graph.names[edge]
             used = names if edge not in rows else [names[p] for p in set(rows[edge].tolist())]
             for name in used:
                 if (edge, name) not in self.frozen:
-                    found += list(self.graph.primitive(edge, name).parameters())
-        return found
+                    parameters += list(self.graph.primitive(edge, name).parameters())
+        return parameters
 
     def _freeze(self, path: Path) -> None:
         fixed = {(e, n) for e in self.graph.edges if e not in self.graph.mixed

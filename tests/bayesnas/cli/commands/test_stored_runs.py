@@ -54,15 +54,17 @@ def test_predictions_of_a_number_are_in_its_units(call, folder, tmp_path):
     assert code == 0, err
     rows = list(csv.DictReader(io.StringIO(out)))
     assert list(rows[0]) == ["mean", "sd", "lower", "upper"]
-    found = {name: np.array([float(row[name]) for row in rows]) for name in rows[0]}
-    assert np.abs(found["mean"] - new_rows(folder, "price")[:, 0]).max() < 2000  # of about 6000
-    assert bool((found["lower"] < found["mean"]).all() and (found["mean"] < found["upper"]).all())
+    columns = {name: np.array([float(row[name]) for row in rows]) for name in rows[0]}
+    assert np.abs(columns["mean"] - new_rows(folder, "price")[:, 0]).max() < 2000  # of about 6000
+    assert bool(
+        (columns["lower"] < columns["mean"]).all() and (columns["mean"] < columns["upper"]).all()
+    )
     post = bn.load(folder / "number")
     x, _ = bn.data.read_rows(folder / "new.csv", post.data)
     mean, sd = post.moments(x, 60)
     units = post.data.standardisation
-    np.testing.assert_allclose(found["mean"], units.invert_y(mean), rtol=1e-6)
-    np.testing.assert_allclose(found["sd"], sd * units.y_scale[0], rtol=1e-6)
+    np.testing.assert_allclose(columns["mean"], units.invert_y(mean), rtol=1e-6)
+    np.testing.assert_allclose(columns["sd"], sd * units.y_scale[0], rtol=1e-6)
     assert call(*words, "--out", tmp_path / "p.csv")[0] == 0
     assert (tmp_path / "p.csv").read_text() == out
 
@@ -72,10 +74,10 @@ def test_predictions_of_classes_have_the_names_of_training(call, call_json, fold
     rows = call_json(*words)["predictions"]
     assert list(rows[0]) == ["label", "probability_high", "probability_low"]
     assert call(*words, "--out", tmp_path / "p.npz")[0] == 0
-    with np.load(tmp_path / "p.npz", allow_pickle=False) as found:
-        assert found["classes"].tolist() == ["high", "low"]
-        assert found["label"].tolist() == [row["label"] for row in rows]
-        np.testing.assert_allclose(found["probability"].sum(1), 1, rtol=1e-5)
+    with np.load(tmp_path / "p.npz", allow_pickle=False) as arrays:
+        assert arrays["classes"].tolist() == ["high", "low"]
+        assert arrays["label"].tolist() == [row["label"] for row in rows]
+        np.testing.assert_allclose(arrays["probability"].sum(1), 1, rtol=1e-5)
     right = new_rows(folder, "kind")[:, 0]
     assert np.mean(right == [row["label"] for row in rows]) > 0.6
 
@@ -90,10 +92,10 @@ def test_predictions_of_one_probability_and_of_several_labels(call_json, tmp_pat
         bn.fit(model, data.train, steps=5, out=tmp_path / name, progress=False)
     np.savez(tmp_path / "new.npz", x=x[:2])
     words = ["--data", tmp_path / "new.npz", "--draws", 3]
-    found = call_json("predict", tmp_path / "one", *words)["predictions"][0]
-    assert found["probability_0"] + found["probability_1"] == pytest.approx(1, abs=1e-6)
-    found = call_json("predict", tmp_path / "several", *words)["predictions"][0]
-    assert list(found) == [f"{name}_{i}" for name in ("label", "probability") for i in range(3)]
+    row = call_json("predict", tmp_path / "one", *words)["predictions"][0]
+    assert row["probability_0"] + row["probability_1"] == pytest.approx(1, abs=1e-6)
+    row = call_json("predict", tmp_path / "several", *words)["predictions"][0]
+    assert list(row) == [f"{name}_{i}" for name in ("label", "probability") for i in range(3)]
 
 
 def test_a_run_over_a_range_predicts_at_one_kl_weight(call, call_json, folder):
@@ -147,19 +149,19 @@ def test_damaged_runs_are_a_sentence(call, tmp_path, name, command):
 def test_evaluate_on_the_parts_and_on_new_rows(call, call_json, folder):
     post = bn.load(folder / "classes")
     data = bn.data.load(**post.data.source.to_dict())
-    found = call_json("evaluate", folder / "classes", "--draws", 5)
+    output = call_json("evaluate", folder / "classes", "--draws", 5)
     for name in ("train", "test"):
         part = getattr(data, name)
-        assert found["metrics"][name] == {
+        assert output["metrics"][name] == {
             **post.evaluate(part, draws=5),
             **post.metrics(part, draws=5),
         }
-    found = call_json("evaluate", folder / "classes", "--data", folder / "new.csv", "--draws", 5,
+    output = call_json("evaluate", folder / "classes", "--data", folder / "new.csv", "--draws", 5,
                       "--target", "kind")  # fmt: skip
-    assert found["rows"] == {"new.csv": 20}
+    assert output["rows"] == {"new.csv": 20}
     x, y = bn.data.read_rows(folder / "new.csv", post.data, target="kind")
     by_hand = post.predict(x, 5).mean(0).argmax(1) == y
-    assert found["metrics"]["new.csv"]["accuracy"] == pytest.approx(float(by_hand.double().mean()))
+    assert output["metrics"]["new.csv"]["accuracy"] == pytest.approx(float(by_hand.double().mean()))
     code, out, _ = call("evaluate", folder / "number", "--data", folder / "t.csv")
     assert code == 0
     assert "150 rows of t.csv" in out
@@ -195,11 +197,11 @@ def test_evaluate_needs_targets(call, folder, tmp_path):
 
 def test_compare_puts_runs_side_by_side(call, call_json, folder):
     runs = [folder / "number", folder / "wide"]
-    found = call_json("compare", *runs, "--draws", 8)
+    output = call_json("compare", *runs, "--draws", 8)
     test = bn.data.load(folder / "t.csv", standardise=True).test
-    for run, row in zip(runs, found["runs"], strict=True):
+    for run, row in zip(runs, output["runs"], strict=True):
         assert row["rmse"] == bn.load(run).evaluate(test, draws=8)["rmse"]
-    assert [row["weights_kept"] for row in found["runs"]] == [3, 17]
+    assert [row["weights_kept"] for row in output["runs"]] == [3, 17]
     code, out, _ = call("compare", *runs, "--draws", 8)
     assert code == 0
     assert len(out.splitlines()) == 4
@@ -281,6 +283,6 @@ def test_metadata_names_the_columns(folder, tmp_path):
     bn.load(folder / "classes").export(tmp_path / "net.pt2")
     extra = {"bayesnas.json": ""}
     torch.export.load(tmp_path / "net.pt2", extra_files=extra)
-    found = json.loads(extra["bayesnas.json"])
-    assert found["inputs"]["names"] == ["age", "dose"]
-    assert found["outputs"]["classes"] == ["high", "low"]
+    metadata = json.loads(extra["bayesnas.json"])
+    assert metadata["inputs"]["names"] == ["age", "dose"]
+    assert metadata["outputs"]["classes"] == ["high", "low"]

@@ -33,7 +33,7 @@ def test_a_sweep_is_a_row_and_a_run_folder_a_trial(call_trials, tmp_path, monkey
     out = tmp_path / "sweep"
     words = ("sweep", "--vary", "kl-weight=0.1,1", "--vary", "seed=0,1", "--out", out)
     words += ("--objective", "nll,kl")
-    found = call_trials(*words, *FIT)
+    output = call_trials(*words, *FIT)
     with (out / "table.csv").open() as stream:
         rows = list(csv.DictReader(stream))
     combinations = [(row["kl-weight"], row["seed"]) for row in rows]
@@ -47,35 +47,35 @@ def test_a_sweep_is_a_row_and_a_run_folder_a_trial(call_trials, tmp_path, monkey
     with xr.open_dataset(out / "table.nc", engine="h5netcdf") as dataset:
         assert dataset.sizes == {"trial": 4}
         assert [float(v) for v in dataset["nll"]] == [float(row["nll"]) for row in rows]
-    assert {"front.png", "history.png", "parallel.png", "hypervolume.png"} <= set(found["files"])
-    assert set(found["reference"]) == {"nll", "kl"}
-    assert found["hypervolume"] >= 0
+    assert {"front.png", "history.png", "parallel.png", "hypervolume.png"} <= set(output["files"])
+    assert set(output["reference"]) == {"nll", "kl"}
+    assert output["hypervolume"] >= 0
 
     monkeypatch.setattr(outcome, "PLOTS", ())
     # A row that was lost is made again; what is finished is loaded, not fitted.
     shutil.rmtree(rows[2]["run"])
     again = call_trials(*words, "--resume", *FIT)
-    assert [t["nll"] for t in again["trials"]] == [t["nll"] for t in found["trials"]]
+    assert [t["nll"] for t in again["trials"]] == [t["nll"] for t in output["trials"]]
 
 
 def test_a_search_says_the_best_as_a_command(call_trials, tmp_path, monkeypatch):
     monkeypatch.setattr(outcome, "PLOTS", ())
     words = ("search", "--vary", "lr=1e-3:0.1:log", "--vary", "hidden=4|6,5", "--trials", "3")
     words += ("--strategy", "random", "--objective", "bound", "--out", tmp_path / "s")
-    found = call_trials(*words, "--", "gaussian-net", "--data", "digits", "--steps", "3")
-    bounds = {t["trial"]: t["bound"] for t in found["trials"]}
-    assert found["objectives"] == {"bound": "maximise"}
-    assert bounds[found["best"]] == max(bounds.values())
-    best = found["trials"][found["best"]]["candidate"]
-    assert found["command"][-4:] == ["--lr", str(best["lr"]), "--hidden", str(best["hidden"])]
-    assert found["command"][:3] == ["bayesnas", "fit", "gaussian-net"]
+    output = call_trials(*words, "--", "gaussian-net", "--data", "digits", "--steps", "3")
+    bounds = {t["trial"]: t["bound"] for t in output["trials"]}
+    assert output["objectives"] == {"bound": "maximise"}
+    assert bounds[output["best"]] == max(bounds.values())
+    best = output["trials"][output["best"]]["candidate"]
+    assert output["command"][-4:] == ["--lr", str(best["lr"]), "--hidden", str(best["hidden"])]
+    assert output["command"][:3] == ["bayesnas", "fit", "gaussian-net"]
 
 
 def test_any_model_varies(tmp_path):
     trial = FitTrial(("--data", "digits", "--steps", "2"), tmp_path, "validation", 2)
     for model in ("gaussian-net", "spike-and-slab-net"):
-        found = trial({"model": model, "hidden": "4", "seed": 1})
-        assert {"nll", "error", "bound", "parameters_kept"} <= set(found)
+        metrics = trial({"model": model, "hidden": "4", "seed": 1})
+        assert {"nll", "error", "bound", "parameters_kept"} <= set(metrics)
 
 
 @pytest.mark.parametrize(

@@ -121,11 +121,11 @@ def test_knots_may_be_given_as_kl_weights() -> None:
 
 
 def test_maps_by_name_give_every_parameter_its_own():
-    found = make_map({"head": "linear", "alpha": bn.nn.PiecewiseMap(knots=3)})
-    kinds = {name: found.of(name).kind for name in ("head.weight", "alpha", "header.weight")}
+    maps = make_map({"head": "linear", "alpha": bn.nn.PiecewiseMap(knots=3)})
+    kinds = {name: maps.of(name).kind for name in ("head.weight", "alpha", "header.weight")}
     assert kinds == {"head.weight": "linear", "alpha": "piecewise", "header.weight": "constant"}
-    assert read_map(found.config()) == found
+    assert read_map(maps.config()) == maps
     with pytest.raises(ValueError, match=r"amortize must name trainable parameters.*got 'alpha'"):
-        found.check_names(["head.weight", "body.weight"])
+        maps.check_names(["head.weight", "body.weight"])
     with pytest.raises(ValueError, match="knots must increase from 0.1 to 10"):
         make_map({"head": bn.nn.PiecewiseMap(knots=(0.1, 5.0))}).check(LogInterval(0.1, 10.0))

@@ -37,10 +37,10 @@ def test_the_map_is_multilinear_interpolation_of_the_knots() -> None:
 def test_a_step_uses_the_corners_of_its_cell_and_moves_those_with_a_share() -> None:
     net = PiecewiseLinearNet(torch.zeros(2), *AXES, coarse_to_fine=False)
     for place in PLACES:
-        found = net.place(*place)
-        assert len(found.leaves) == len(found.inputs) == 8
-        assert sum(found.inputs) == pytest.approx(1.0)
-        assert found.moves == tuple(share > 0 for share in found.inputs)
+        inputs = net.place(*place)
+        assert len(inputs.leaves) == len(inputs.inputs) == 8
+        assert sum(inputs.inputs) == pytest.approx(1.0)
+        assert inputs.moves == tuple(share > 0 for share in inputs.inputs)
 
 
 def test_gradients_go_to_the_knots_by_their_shares() -> None:
@@ -104,8 +104,8 @@ def test_a_module_of_ones_own_is_called_with_a_number_for_each() -> None:
 
 def test_knots_go_by_the_name_of_a_metaparameter() -> None:
     axes = LogInterval(0.1, 10.0), LinearInterval(-1.0, 3.0, "shift"), LogInterval(1.0, 4.0, "s")
-    found = bn.nn.PiecewiseMap({"kl_weight": (0.1, 1, 10), "shift": 5}).positions(*axes)
-    assert found == [[0.0, 0.5, 1.0], [0.0, 0.25, 0.5, 0.75, 1.0], [0.0, 0.5, 1.0]]
+    positions = bn.nn.PiecewiseMap({"kl_weight": (0.1, 1, 10), "shift": 5}).positions(*axes)
+    assert positions == [[0.0, 0.5, 1.0], [0.0, 0.25, 0.5, 0.75, 1.0], [0.0, 0.5, 1.0]]
     assert axes[1].normalised(0.0) == 0.25
     assert (axes[1].value(0.0), axes[1].value(0.5), axes[1].value(1.0)) == (-1.0, 1.0, 3.0)
     with pytest.raises(ValueError, match=r"shift must be in the fitted range \[-1, 3\], got 3.1"):

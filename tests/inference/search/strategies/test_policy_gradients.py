@@ -33,8 +33,8 @@ def recurrent() -> Controller:
 
 
 def gradients(value, policy):
-    found = torch.autograd.grad(value, list(policy.parameters()), allow_unused=True)
-    return torch.cat([g.flatten() for g in found if g is not None])
+    by_parameter = torch.autograd.grad(value, list(policy.parameters()), allow_unused=True)
+    return torch.cat([g.flatten() for g in by_parameter if g is not None])
 
 
 @pytest.mark.parametrize("make", [independent, recurrent])

@@ -29,39 +29,39 @@ def sides():
 
 
 @pytest.fixture(scope="module")
-def found(sides):
+def result(sides):
     options = {"generations": 40, "population": 40, "tournament": 4, "connected": 0.5}
     return weight_agnostic(sides, weights=(0.5, 1.0, 2.0), **options)
 
 
 @pytest.fixture
 def numbers_of():
-    return lambda found: json.dumps(found.to_dict(), sort_keys=True)
+    return lambda result: json.dumps(result.to_dict(), sort_keys=True)
 
 
-def test_neurons_grow_where_they_are_needed(found):
-    assert found.graph.activations
-    assert found.history["performance"].is_monotonic_increasing  # the best is an elite
-    assert list(found.history.columns) == [
+def test_neurons_grow_where_they_are_needed(result):
+    assert result.graph.activations
+    assert result.history["performance"].is_monotonic_increasing  # the best is an elite
+    assert list(result.history.columns) == [
         "performance",
         "best_weight",
         "connections",
         "neurons",
         "median",
     ]
-    assert float(found.performance.max()) > -0.6  # ln ½ is −0.69
+    assert float(result.performance.max()) > -0.6  # ln ½ is −0.69
 
 
 def test_the_front_is_one_and_its_performance_is_that_of_the_networks(sides):
     x, y = sides
-    found = weight_agnostic(sides, **SMALL)
-    sizes = [len(graph.connections) for graph in found.front]
-    means = found.performance.mean(1).tolist()
+    result = weight_agnostic(sides, **SMALL)
+    sizes = [len(graph.connections) for graph in result.front]
+    means = result.performance.mean(1).tolist()
     assert means == sorted(means, reverse=True)
     assert sizes == sorted(sizes, reverse=True)
-    assert found.graph == found.front[0]
-    for graph, row in zip(found.front, found.performance, strict=True):
-        for weight, performance in zip(found.weights, row.tolist(), strict=True):
+    assert result.graph == result.front[0]
+    for graph, row in zip(result.front, result.performance, strict=True):
+        for weight, performance in zip(result.weights, row.tolist(), strict=True):
             output = bn.nn.NeuronNet.of(graph, weight)(x).detach()
             nll = float(torch.nn.functional.cross_entropy(output, y))
             assert performance == pytest.approx(-nll, abs=1e-5)
@@ -125,56 +125,56 @@ def test_a_killed_search_goes_on_from_its_checkpoint(sides, numbers_of, tmp_path
 
 
 def test_a_file_gives_the_result_back(sides, numbers_of, tmp_path):
-    found = weight_agnostic(sides, **SMALL)
-    found.save(tmp_path / "found.json")
+    result = weight_agnostic(sides, **SMALL)
+    result.save(tmp_path / "found.json")
     loaded = WeightAgnostic.load(tmp_path / "found.json")
-    assert numbers_of(loaded) == numbers_of(found)
-    assert torch.equal(loaded.module().weight, found.module().weight)
+    assert numbers_of(loaded) == numbers_of(result)
+    assert torch.equal(loaded.module().weight, result.module().weight)
 
 
-def test_the_table_is_that_of_the_networks(sides, found):
+def test_the_table_is_that_of_the_networks(sides, result):
     x, y = sides
     train, test = (x[:120], y[:120]), (x[120:], y[120:])
-    table = found.table(train, test, epochs=10)
+    table = result.table(train, test, epochs=10)
     assert table.index.tolist() == ["random", "ensemble", "tuned", "trained"]
 
     def accuracy(net):
         return float((net(test[0]).argmax(1) == test[1]).double().mean())
 
-    tuned = found.module(found.posterior(train).best)
+    tuned = result.module(result.posterior(train).best)
     assert table.accuracy["tuned"] == pytest.approx(accuracy(tuned))
-    assert table.accuracy["trained"] == pytest.approx(accuracy(found.trained(train, epochs=10)))
-    grid = [accuracy(found.module(w)) for w in np.linspace(-1.99, 1.99, 200)]
+    assert table.accuracy["trained"] == pytest.approx(accuracy(result.trained(train, epochs=10)))
+    grid = [accuracy(result.module(w)) for w in np.linspace(-1.99, 1.99, 200)]
     assert table.accuracy["random"] == pytest.approx(np.mean(grid), abs=1e-6)
     assert table.deviation["random"] == pytest.approx(np.std(grid, ddof=1), abs=1e-6)
-    ensemble = sum(found.module(w)(test[0]).softmax(1) for w in found.weights).argmax(1)
+    ensemble = sum(result.module(w)(test[0]).softmax(1) for w in result.weights).argmax(1)
     assert table.accuracy["ensemble"] == pytest.approx(float((ensemble == test[1]).double().mean()))
 
 
-def test_training_raises_the_likelihood(sides, found):
+def test_training_raises_the_likelihood(sides, result):
     x, y = sides
 
     @torch.no_grad()
     def loss(net):
         return float(torch.nn.functional.cross_entropy(net(x), y))
 
-    best = found.posterior(sides).best
-    assert loss(found.trained(sides, epochs=40)) < loss(found.module(best))
+    best = result.posterior(sides).best
+    assert loss(result.trained(sides, epochs=40)) < loss(result.module(best))
 
 
 @pytest.mark.parametrize("connections", [[], [(0, 6), (6, 3)]])
-def test_weights_without_a_gradient_stay(sides, found, connections):
+def test_weights_without_a_gradient_stay(sides, result, connections):
     graph = bn.nn.NeuronGraph(2, 2, ["step"] * 2, connections)
-    flat = dataclasses.replace(found, graph=graph, front=(graph,))
+    flat = dataclasses.replace(result, graph=graph, front=(graph,))
     assert flat.trained(sides).graph == graph
 
 
 def test_the_evidence_of_a_front_is_that_of_its_graphs(sides):
-    found = weight_agnostic(sides, **SMALL)
-    table = found.evidence(sides)
-    place = found.front.index(found.graph)
-    assert len(table) == len(found.front)
-    assert table.log_evidence[place] == found.posterior(sides).log_evidence
+    result = weight_agnostic(sides, **SMALL)
+    table = result.evidence(sides)
+    place = result.front.index(result.graph)
+    assert len(table) == len(result.front)
+    assert table.log_evidence[place] == result.posterior(sides).log_evidence
 
 
 def test_what_cannot_be_searched_is_refused(sides, tmp_path):
@@ -223,8 +223,8 @@ def test_a_file_that_is_no_result_is_refused(sides, tmp_path):
     path.write_text('{"format": "other"}')
     with pytest.raises(ValueError, match="format"):
         WeightAgnostic.load(path)
-    found = weight_agnostic(sides, **SMALL)
-    content = found.to_dict()
+    result = weight_agnostic(sides, **SMALL)
+    content = result.to_dict()
     del content["front"]
     path.write_text(json.dumps(content))
     with pytest.raises(ValueError, match="damaged"):
@@ -234,7 +234,7 @@ def test_a_file_that_is_no_result_is_refused(sides, tmp_path):
 @pytest.mark.slow
 def test_one_shared_weight_tells_digits_apart():
     data = bn.data.load("digits", validation=0.2)
-    found = weight_agnostic(data.train, data.validation, generations=200, progress=False)
-    table = found.table(data.train, data.test, epochs=50)
+    result = weight_agnostic(data.train, data.validation, generations=200, progress=False)
+    table = result.table(data.train, data.test, epochs=50)
     assert table.accuracy["trained"] > table.accuracy["tuned"] > table.accuracy["random"] > 0.15
     assert table.accuracy["tuned"] > 0.3

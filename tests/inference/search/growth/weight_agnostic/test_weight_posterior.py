@@ -35,11 +35,11 @@ def test_outputs_are_those_of_the_network_at_every_weight(rows):
     x = x.double()
     shared = SharedWeights(x, y, WEIGHTS)
     for graph in grown(8):
-        found = shared.outputs(graph)
+        outputs = shared.outputs(graph)
         for place, weight in enumerate(WEIGHTS):
             net = NeuronNet.of(graph, weight).double()
             expected = net(x).detach()
-            assert torch.allclose(found[place].T, expected, rtol=1e-9, atol=1e-9)
+            assert torch.allclose(outputs[place].T, expected, rtol=1e-9, atol=1e-9)
             nll = torch.nn.functional.cross_entropy(expected, y)
             assert float(shared.log_lik(graph)[place]) == pytest.approx(-float(nll), rel=1e-9)
             share = (expected.argmax(1) == y).double().mean()
@@ -89,24 +89,24 @@ def test_evidence_and_moments_are_those_of_quadrature(rows, prior, low, high, de
             output = NeuronNet.of(graph, w).double()(x.double())
         return float(torch.exp(-torch.nn.functional.cross_entropy(output, y, reduction="sum") + 40))
 
-    found = weight_posterior(graph, x, y, prior)
+    posterior = weight_posterior(graph, x, y, prior)
     total, first, second = (
         quad(lambda w, p=power: w**p * likelihood(w) * density(w), low, high, epsrel=1e-8)[0]
         for power in range(3)
     )
-    assert found.log_evidence == pytest.approx(np.log(total) - 40, abs=1e-5)
-    assert found.mean == pytest.approx(first / total, abs=1e-4)
+    assert posterior.log_evidence == pytest.approx(np.log(total) - 40, abs=1e-5)
+    assert posterior.mean == pytest.approx(first / total, abs=1e-4)
     variance = second / total - (first / total) ** 2
-    assert found.std == pytest.approx(np.sqrt(variance), abs=1e-4)
+    assert posterior.std == pytest.approx(np.sqrt(variance), abs=1e-4)
     grid = np.linspace(max(low, -2), min(high, 3), 401)
-    assert likelihood(found.best) >= 0.999 * max(likelihood(w) for w in grid)
+    assert likelihood(posterior.best) >= 0.999 * max(likelihood(w) for w in grid)
 
 
 def test_a_step_is_integrated_over_both_sides():
     # Two rows, the logit 1 where w > 0 and 0 elsewhere: likelihood ¼, and σ(1) (1 − σ(1)).
     graph = NeuronGraph(1, 2, ["step", "absolute"], [(0, 4), (4, 5), (5, 3)])
     x, y = torch.ones(2, 1), torch.tensor([0, 1])
-    found = weight_posterior(graph, x, y)
+    posterior = weight_posterior(graph, x, y)
 
     def likelihood(w):
         logit = abs(w * (w > 0)) * w
@@ -114,20 +114,22 @@ def test_a_step_is_integrated_over_both_sides():
         return probability * (1 - probability)
 
     above = quad(likelihood, 0, 2)[0]
-    assert found.log_evidence == pytest.approx(np.log((2 * 0.25 + above) / 4), abs=1e-5)
+    assert posterior.log_evidence == pytest.approx(np.log((2 * 0.25 + above) / 4), abs=1e-5)
 
 
 def test_predictions_are_averages_over_the_posterior(rows):
     x, y = rows
     graph = NeuronGraph(3, 3, ["tanh"], [(0, 7), (1, 7), (7, 4), (2, 5), (3, 6)])
-    found = weight_posterior(graph, x, y)
+    posterior = weight_posterior(graph, x, y)
     rng = np.random.default_rng(0)
     draws = 400
-    weights = rng.choice(found.weight.numpy(), draws, p=(found.mass / found.mass.sum()).numpy())
+    weights = rng.choice(
+        posterior.weight.numpy(), draws, p=(posterior.mass / posterior.mass.sum()).numpy()
+    )
     with torch.no_grad():
         each = torch.stack([NeuronNet.of(graph, w)(x).softmax(1) for w in weights])
     error = each.std(0) / draws**0.5
-    probabilities = found.predict(x)
+    probabilities = posterior.predict(x)
     assert torch.allclose(probabilities.sum(1), torch.ones(len(x)).double())
     assert bool(((each.mean(0) - probabilities).abs() <= 6 * error + 1e-5).all())
 

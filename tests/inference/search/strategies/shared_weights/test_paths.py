@@ -113,16 +113,16 @@ def test_every_domain_finds_its_path(ring):
         for k, name in enumerate(("left", "right"))
     }
     heads = {name: nn.Linear(4, 2) for name in domains}
-    found = multi_path(
+    paths = multi_path(
         columns(), domains, heads, epochs=12, batch_size=32, controller_lr=0.02, progress=False
     )
-    assert found.paths["left"]["x->h"] == "first"
-    assert found.paths["right"]["x->h"] == "second"
-    assert "x->h" not in found.shared_edges
+    assert paths.paths["left"]["x->h"] == "first"
+    assert paths.paths["right"]["x->h"] == "second"
+    assert "x->h" not in paths.shared_edges
     for name, (_, (inputs, classes)) in domains.items():
-        wrong = float((found.predict(name, inputs).argmax(1) != classes).double().mean())
+        wrong = float((paths.predict(name, inputs).argmax(1) != classes).double().mean())
         assert wrong < 0.1
-    assert found.history["train_nll"][-1] < found.history["train_nll"][0]
+    assert paths.history["train_nll"][-1] < paths.history["train_nll"][0]
 
 
 def test_multi_path_refuses_domains_without_heads(ring):

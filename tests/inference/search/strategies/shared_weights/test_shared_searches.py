@@ -46,15 +46,15 @@ def halves():
 
 
 def test_enas_finds_the_operation_that_fits(halves):
-    found = enas(ring_graph(), *halves, controller_lr=0.02, seed=0, **SHORT)
-    assert found.candidate["x->h"] == "square"
-    losses = {tuple(c.values()): loss for c, loss in found.ranked}
+    result = enas(ring_graph(), *halves, controller_lr=0.02, seed=0, **SHORT)
+    assert result.candidate["x->h"] == "square"
+    losses = {tuple(c.values()): loss for c, loss in result.ranked}
     assert losses == dict(sorted(losses.items(), key=lambda pair: pair[1]))
-    assert found.history["loss"][-1] < found.history["loss"][0]
-    network = found.architecture()
+    assert result.history["loss"][-1] < result.history["loss"][0]
+    network = result.architecture()
     assert network.mixed == ()
-    name = found.candidate["h->y"]
-    shared = found.supernet.graph.primitive(("h", "y"), name).state_dict()
+    name = result.candidate["h->y"]
+    shared = result.supernet.graph.primitive(("h", "y"), name).state_dict()
     taken = network.primitive(("h", "y"), network.names["h", "y"][0]).state_dict()
     assert all(torch.equal(shared[key], taken[key]) for key in shared)
 
@@ -73,9 +73,9 @@ def test_enas_is_the_same_twice_and_leaves_the_callers_graph_and_numbers(halves)
 
 def test_a_budget_leaves_the_cheap_operation(halves):
     """12 parameters or 48."""
-    found = budgeted_supernet(ring_graph(), *halves, budget=20, seed=0, **SHORT)
-    assert found.candidate == {"x->h": "square", "h->y": "cheap"}
-    assert all(candidate["h->y"] == "cheap" for candidate, _ in found.ranked)
+    result = budgeted_supernet(ring_graph(), *halves, budget=20, seed=0, **SHORT)
+    assert result.candidate == {"x->h": "square", "h->y": "cheap"}
+    assert all(candidate["h->y"] == "cheap" for candidate, _ in result.ranked)
 
 
 def test_the_expected_cost_is_that_of_enumeration():
@@ -166,12 +166,12 @@ def test_a_graph_without_weights_and_weights_that_diverge_are_said(halves):
 
 
 def test_weights_of_a_supernet_of_another_graph_are_refused(halves, tmp_path):
-    found = enas(ring_graph(), *halves, **{**SHORT, "epochs": 1})
-    found.supernet.save(tmp_path / "weights.safetensors")
+    result = enas(ring_graph(), *halves, **{**SHORT, "epochs": 1})
+    result.supernet.save(tmp_path / "weights.safetensors")
     again = Supernet(ring_graph())
     again.load(tmp_path / "weights.safetensors")
     x = halves[0][0]
-    assert torch.equal(again(x, found.candidate), found.supernet(x, found.candidate))
+    assert torch.equal(again(x, result.candidate), result.supernet(x, result.candidate))
     other = bn.nn.Graph({("x", "y"): [nn.Linear(2, 2), nn.Linear(2, 2)]}, example=torch.zeros(1, 2))
     with pytest.raises(ValueError, match="must hold weights of this graph, got those of another"):
         Supernet(other).load(tmp_path / "weights.safetensors")
