@@ -65,5 +65,7 @@ def _names(module: nn.Module) -> dict[str, int]:
 
 
 def _tensors(module: nn.Module, *, recurse: bool) -> Sequence[tuple[str, Tensor]]:
-    options = {"recurse": recurse, "remove_duplicate": False}
-    return [*module.named_parameters(**options), *module.named_buffers(**options)]
+    return [
+        *module.named_parameters(recurse=recurse, remove_duplicate=False),
+        *module.named_buffers(recurse=recurse, remove_duplicate=False),
+    ]

@@ -151,7 +151,7 @@ class Integer(Variable):
         object.__setattr__(self, "high", whole_number("high", self.high, low))
 
     @property
-    def values(self) -> tuple[Value, ...]:
+    def values(self) -> tuple[Value, ...] | None:
         """All of them, None for more than a million."""
         count = self.high - self.low + 1
         return tuple(range(self.low, self.high + 1)) if count <= _MOST_VALUES else None
