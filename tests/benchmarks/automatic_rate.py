@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Iterator
 
 import torch
 
@@ -20,12 +21,13 @@ import bayesnas as bn
 from bayesnas.inference import learn_optimizer
 from bayesnas.inference.learned.rules import AdamRule
 from bayesnas.inference.learned.tasks.bounds import Bounds
+from bayesnas.models.base import BayesianModel
 
 GRID = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
 BATCH = 128
 
 
-def pairs():
+def pairs() -> Iterator[tuple[str, BayesianModel, bn.data.Split]]:
     """Name, model and training data."""
     digits = bn.data.load("digits").train
     yield "GaussianNet 64-20-10, digits", bn.models.GaussianNet(bn.nn.mlp([64, 20, 10])), digits
@@ -45,7 +47,9 @@ def pairs():
     )
 
 
-def fitted(model, data, lr, steps, seed):
+def fitted(
+    model: BayesianModel, data: bn.data.Split, lr: float, steps: int, seed: int
+) -> tuple[float, float]:
     """The bound an example, and CPU seconds."""
     start = time.process_time()
     post = bn.fit(model, data, lr=lr, steps=steps, batch_size=BATCH, seed=seed, progress=False)
@@ -53,7 +57,9 @@ def fitted(model, data, lr, steps, seed):
     return post.evaluate(data, draws=20, seed=0)["elbo"] / len(data), seconds
 
 
-def learned_rate(model, data, steps, seed, unroll):
+def learned_rate(
+    model: BayesianModel, data: bn.data.Split, steps: int, seed: int, unroll: int
+) -> tuple[float, float]:
     """The rate after half as many steps as a fit has, of twice the cost, and CPU seconds."""
     start = time.process_time()
     learned = learn_optimizer(
@@ -71,7 +77,7 @@ def learned_rate(model, data, steps, seed, unroll):
     return learned.rule.config()["rate"], time.process_time() - start
 
 
-def main():
+def main() -> None:
     """Print a line a pair and seed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=400)

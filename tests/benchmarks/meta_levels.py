@@ -26,7 +26,7 @@ from bayesnas.inference.learned.meta_levels.regressions import (
 EXAMPLES = 10
 
 
-def trained(seed, steps, modifies):
+def trained(seed: int, steps: int, modifies: bool) -> tuple[MetaLevelNet, float]:
     """A network and the CPU seconds of its training."""
     torch.manual_seed(seed)
     start = time.process_time()
@@ -35,7 +35,7 @@ def trained(seed, steps, modifies):
     return net, time.process_time() - start
 
 
-def main():
+def main() -> None:
     """Print a line a network."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=800)
@@ -45,13 +45,13 @@ def main():
     sequences = regressions(500, tasks=2, examples=EXAMPLES, seed=12345)
     for seed in range(args.seeds):
         whole, seconds = trained(seed, args.steps, True)
-        found = {"as trained": errors(whole, sequences)}
+        by_name = {"as trained": errors(whole, sequences)}
         whole.modifies = False
-        found["cut off"] = errors(whole, sequences)
+        by_name["cut off"] = errors(whole, sequences)
         without, others = trained(seed, args.steps, False)
-        found["never had any"] = errors(without, sequences)
-        late = {name: each[:, EXAMPLES + 5 :].mean(1) for name, each in found.items()}
-        for name, each in found.items():
+        by_name["never had any"] = errors(without, sequences)
+        late = {name: each[:, EXAMPLES + 5 :].mean(1) for name, each in by_name.items()}
+        for name, each in by_name.items():
             curve = " ".join(f"{value:.2f}" for value in each.mean(0)[EXAMPLES:])
             test = (
                 ""

@@ -70,7 +70,7 @@ def separate(task: Task, train: bn.data.Split, seed: int) -> list[list[float]]:
             seed=seed, batched=True, compile="inductor", progress=False,
         )  # fmt: skip
         bounds.append([measured(post, task, train)[0] for post in posts])
-    return np.swapaxes(bounds, 0, 1).tolist()
+    return [list(row) for row in zip(*bounds, strict=True)]
 
 
 def measured(post: bn.Posterior, task: Task, train: bn.data.Split) -> tuple[float, float]:

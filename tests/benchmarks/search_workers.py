@@ -17,15 +17,16 @@ from pathlib import Path
 import torch
 
 import bayesnas as bn
-from bayesnas.inference.search import FitJudge, Integer
+from bayesnas.inference.search import Candidate, FitJudge, Integer
 
 
-def make(candidate):
+def make(candidate: Candidate) -> bn.models.GaussianNet:
     return bn.models.GaussianNet(bn.nn.mlp([64, 100, 10]))
 
 
 def seconds(workers: int, trials: int, steps: int) -> float:
     data = bn.data.load("digits", validation=0.2)
+    assert data.validation is not None
     options = {"steps": steps, "device": "cpu", "compile": False}
     judge = FitJudge(make, data.train, data.validation, ("seed",), options)
     with tempfile.TemporaryDirectory() as folder:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 
 import bayesnas as bn
+from bayesnas.inference.config.inputs import Data
 
 WIDTHS = [784, 300, 100, 10]
 BATCH_SIZE = 128
@@ -26,7 +27,9 @@ def main() -> None:
     )
     args = parser.parse_args()
     data = bn.data.load("mnist")
-    train, judged = data.train, data.test
+    assert data.test is not None
+    train: Data = data.train
+    judged: Data = data.test
     if args.held_out:
         x, y = data.train
         train, judged = (x[:-HELD_OUT], y[:-HELD_OUT]), (x[-HELD_OUT:], y[-HELD_OUT:])
