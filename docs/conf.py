@@ -21,6 +21,7 @@ PUBLIC = (
     "bayesnas.models",
     "bayesnas.inference",
     "bayesnas.inference.mcmc",
+    "bayesnas.inference.search",
     "bayesnas.distributions",
     "bayesnas.likelihoods",
     "bayesnas.nn",
@@ -28,6 +29,8 @@ PUBLIC = (
     "bayesnas.plots",
     "bayesnas.report",
     "bayesnas.export",
+    "bayesnas.loggers",
+    "bayesnas.sklearn",
 )
 """Packages whose ``__all__`` the reference has to hold."""
 AT_THE_TOP = {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
 import re
 import shlex
 import subprocess
@@ -95,6 +97,38 @@ def test_the_own_model_passes_the_contract_that_its_page_shows(tmp_path):
     passed = re.search(r"(\d+) passed", done.stdout)
     assert passed
     assert int(passed.group(1)) >= len(contract)
+
+
+def public_packages():
+    """The packages whose names the reference holds, of docs/conf.py."""
+    tree = ast.parse((TOP / "docs" / "conf.py").read_text(encoding="utf-8"))
+    assigned = {
+        node.targets[0].id: node.value
+        for node in tree.body
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+    }
+    return ast.literal_eval(assigned["PUBLIC"])
+
+
+def examples_of(value):
+    """The docstrings of a function, or of a class and its methods."""
+    members = vars(value).values() if isinstance(value, type) else ()
+    return "".join(getattr(each, "__doc__", None) or "" for each in (value, *members))
+
+
+def test_every_public_name_has_an_example():
+    without = {
+        f"{package}.{name}"
+        for package in public_packages()
+        for name, value in vars_of(package)
+        if callable(value) and ">>>" not in examples_of(value)
+    }
+    assert without == set()
+
+
+def vars_of(package):
+    module = importlib.import_module(package)
+    return [(name, getattr(module, name)) for name in module.__all__]
 
 
 def links_of(page):
