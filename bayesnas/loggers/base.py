@@ -28,6 +28,11 @@ class Logger:
         validation: data to measure the model on; None: none.
         validate_every: measure it each so many steps.
         draws: of the weights behind these metrics; 0: the posterior means.
+
+    >>> import bayesnas as bn
+    >>> from bayesnas.loggers import CSVLogger
+    >>> issubclass(CSVLogger, Logger)
+    True
     """
 
     def __init__(

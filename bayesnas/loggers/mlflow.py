@@ -26,6 +26,10 @@ class MLflowLogger(Logger):
 
     Raises:
         ImportError: mlflow is not installed.
+
+    >>> import bayesnas as bn
+    >>> logger = MLflowLogger("sqlite:///runs.db")  # doctest: +SKIP
+    >>> bn.fit(model, data.train, on_step=logger)  # doctest: +SKIP
     """
 
     def __init__(

@@ -39,6 +39,13 @@ class Ticket(Pruned):
             those that it keeps.
         how: how it was trained, its masks among that.
         likelihood: of the targets, as it was before any training.
+
+    >>> import torch, bayesnas as bn
+    >>> x = torch.randn(64, 3, generator=torch.Generator().manual_seed(0))
+    >>> data = (x, (x[:, 0] > 0).long())
+    >>> tickets = bn.lottery_tickets(bn.nn.mlp([3, 8, 2]), data, rounds=1, epochs=1, progress=False)
+    >>> tickets.tickets[1].module(torch.ones(1, 3)).shape
+    torch.Size([1, 2])
     """
 
     start: nn.Module = field(repr=False)
@@ -97,6 +104,13 @@ class LotteryTickets(Sequence[Ticket]):
 
     Attributes:
         tickets: by round; that of round 0 has all weights.
+
+    >>> import torch, bayesnas as bn
+    >>> x = torch.randn(64, 3, generator=torch.Generator().manual_seed(0))
+    >>> data = (x, (x[:, 0] > 0).long())
+    >>> found = bn.lottery_tickets(bn.nn.mlp([3, 8, 2]), data, rounds=2, epochs=1, progress=False)
+    >>> len(found.tickets)
+    3
     """
 
     tickets: tuple[Ticket, ...]

@@ -29,6 +29,14 @@ class BeliefPosterior:
     Attributes:
         model: prior and density.
         draws: networks, by chain.
+
+    >>> import numpy as np, bayesnas as bn
+    >>> from bayesnas.inference.mcmc import sample_belief_network
+    >>> y = np.random.default_rng(0).random((5, 3))
+    >>> model = bn.models.BeliefNetwork(visible=3)
+    >>> chains = sample_belief_network(model, y, draws=2, warmup=1, chains=2)
+    >>> [len(draws) for draws in chains.draws]
+    [2, 2]
     """
 
     model: BeliefNetwork

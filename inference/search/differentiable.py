@@ -116,6 +116,13 @@ def gumbel_darts(
 
     References:
         Xie, Zheng, Liu, Lin, *SNAS: stochastic neural architecture search*, 2019.
+
+    >>> import torch, bayesnas as bn
+    >>> graph = bn.nn.cells(["reduction"], channels=2, nodes=1, image=8)
+    >>> data = (torch.rand(8, 1, 8, 8), torch.arange(8) % 10)
+    >>> post = gumbel_darts(graph, data, data, steps=2, progress=False)
+    >>> post.model.architecture().mixed
+    ()
     """
     model = _model(graph, "penalised-gumbel-softmax", temperature=temperature, sample=sample)
     chosen = _options(hypergradient, structure_lr, structure_schedule, start, options)
@@ -169,6 +176,13 @@ def darts_cc(
     References:
         Yakovlev, Grebenkova, Bakhteev, Strijov, *Neural architecture search with structure
         complexity control*, 2022.
+
+    >>> import torch, bayesnas as bn
+    >>> graph = bn.nn.cells(["reduction"], channels=2, nodes=1, image=8)
+    >>> data = (torch.rand(8, 1, 8, 8), torch.arange(8) % 10)
+    >>> post = darts_cc(graph, data, data, low=1e-6, high=1e-2, steps=2, progress=False)
+    >>> post.at(1e-2 * 8).model.architecture().mixed
+    ()
     """
     model = _model(graph, "penalised-gumbel-softmax", temperature=temperature, sample=sample)
     chosen = _options(hypergradient, structure_lr, structure_schedule, start, options)
@@ -182,7 +196,12 @@ def darts_cc(
 
 
 def classifier(graph: Graph) -> list[str]:
-    """Beginnings of the names of the parameters on edges to the output, in a model of a graph."""
+    """Beginnings of the names of the parameters on edges to the output, in a model of a graph.
+
+    >>> import bayesnas as bn
+    >>> classifier(bn.nn.cells(["normal"], channels=2, nodes=1, image=8))
+    ['net.primitives.c0->y']
+    """
     return [
         f"net.primitives.{edge_name(edge)}"
         for edge in graph.incoming(graph.output)

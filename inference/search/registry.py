@@ -22,6 +22,10 @@ class StrategyRecord:
         factory: makes one over a space; options by ``functools.partial``.
         several: whether it takes several objectives.
         finite: whether every variable must have countably many values.
+
+    >>> from bayesnas.inference.search import STRATEGIES
+    >>> STRATEGIES["genetic"].several
+    False
     """
 
     title: str

@@ -37,6 +37,9 @@ class LinearMap(ParameterMap):
 
     With more metaparameters linear in each of them: 2^d copies of the parameters, at the corners of
     their ranges.
+
+    >>> LinearMap().config()
+    {'kind': 'linear'}
     """
 
     kind: ClassVar[str] = "linear"

@@ -24,6 +24,14 @@ class Coded:
         code: an index of a candidate a block.
         kl_bits: KL(q ‖ p) of the blocks in bits, each as it was when it was coded.
         data: of the training part.
+
+    >>> import bayesnas as bn
+    >>> digits = bn.data.load("digits")
+    >>> model = bn.models.GaussianNet(bn.nn.mlp([64, 10]), prior_scale="learned")
+    >>> post = bn.fit(model, digits.train, steps=20, progress=False)
+    >>> coded = bn.code(post, digits.train, size=500, block_bits=6, epochs=1, coding_epochs=1)
+    >>> len(coded.kl_bits) == len(coded.code)
+    True
     """
 
     module: nn.Module

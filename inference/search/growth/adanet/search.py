@@ -34,6 +34,13 @@ class AdaNet(Grown):
     ``loss`` and ``penalty``, its two parts, ``subnetworks`` and ``parameters`` of the network with
     it, ``accepted``, and ``validation_loss`` and ``validation_accuracy`` where validation data were
     given; the first row is the network without subnetworks.
+
+    >>> import torch
+    >>> from bayesnas.inference.search import adanet
+    >>> x = torch.randn(40, 2, generator=torch.Generator().manual_seed(0))
+    >>> grown = adanet((x, (x[:, 0] > 0).long()), width=4, epochs=2, most_rounds=1, lr=0.1)
+    >>> grown.module(x).shape
+    torch.Size([40, 2])
     """
 
     @property

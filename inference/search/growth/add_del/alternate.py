@@ -27,6 +27,13 @@ class AddDel(Grown):
     ``history`` has one row a step: ``iteration``, ``phase`` (``"add"`` or ``"del"``), ``element``,
     ``error`` on validation data and ``size`` after it, and ``kept``, whether the phase ended at or
     behind it; the first row is the model at the start.
+
+    >>> import torch
+    >>> from bayesnas.inference.search import LinearFeatures, add_del
+    >>> x = torch.randn(60, 3, generator=torch.Generator().manual_seed(0))
+    >>> elements = LinearFeatures((x[:40], x[:40, 1]), (x[40:], x[40:, 1]))
+    >>> len(add_del(elements).history) > 1
+    True
     """
 
     @property

@@ -51,6 +51,12 @@ class WeightAgnostic:
         weights: the shared values that graphs were judged at.
         settings: what decides the numbers, as JSON values.
         generations: what is known of each, see :attr:`history`.
+
+    >>> import bayesnas as bn
+    >>> from bayesnas.inference.search import weight_agnostic
+    >>> few = bn.data.load("digits").train.first(50)
+    >>> weight_agnostic(few, generations=2, population=10).graph.inputs
+    64
     """
 
     graph: NeuronGraph
