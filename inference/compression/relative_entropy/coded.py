@@ -30,8 +30,8 @@ class Coded:
     >>> model = bn.models.GaussianNet(bn.nn.mlp([64, 10]), prior_scale="learned")
     >>> post = bn.fit(model, digits.train, steps=20, progress=False)
     >>> coded = bn.code(post, digits.train, size=500, block_bits=6, epochs=1, coding_epochs=1)
-    >>> len(coded.kl_bits) == len(coded.code)
-    True
+    >>> coded.module(digits.test.x[:2]).shape
+    torch.Size([2, 10])
     """
 
     module: nn.Module
