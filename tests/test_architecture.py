@@ -18,7 +18,8 @@ files
 checks memory
 typed
 export likelihoods
-nn.modules nn.lazy nn.functional_call
+nn.modules nn.lazy
+nn.functional_call
 nn.rebuilding pruning
 nn.user_networks
 nn.hypernetworks nn.graphs nn.grown

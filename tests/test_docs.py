@@ -67,6 +67,7 @@ def takes_long(page):
         "scikit-learn",
         "search",
         "theory",
+        "tour",
     )
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from bayesnas.nn.lazy.lazy_tensor import drawn
 
 
 def functional_call(
@@ -19,7 +22,7 @@ def functional_call(
 
     torch's own replaces a layer that a module holds under two names twice, and puts back what the
     second name had replaced: the layer is left with the value of the call. Here every layer is
-    replaced once, and tied parameters stay tied.
+    replaced once, tied parameters stay tied, and recurrent layers read the values given.
 
     Args:
         module: left as it was.
@@ -54,9 +57,9 @@ def functional_call(
         if id(tensor) in values
     }
     given = args if isinstance(args, tuple) else (args,)
-    return torch.func.functional_call(
-        module, once | others, given, None if kwargs is None else dict(kwargs), tie_weights=False
-    )
+    named = None if kwargs is None else dict(kwargs)
+    with _refreshed_flat_weights(module):
+        return torch.func.functional_call(module, once | others, given, named, tie_weights=False)
 
 
 def _names(module: nn.Module) -> dict[str, int]:
@@ -69,3 +72,21 @@ def _tensors(module: nn.Module, *, recurse: bool) -> Sequence[tuple[str, Tensor]
         *module.named_parameters(recurse=recurse, remove_duplicate=False),
         *module.named_buffers(recurse=recurse, remove_duplicate=False),
     ]
+
+
+@contextmanager
+def _refreshed_flat_weights(net: nn.Module) -> Iterator[None]:
+    """Let recurrent layers read their parameters anew: they keep a list of them beside."""
+    recurrent = [module for module in net.modules() if isinstance(module, nn.RNNBase)]
+    flat_weights = [module._flat_weights for module in recurrent]
+    hooks = [module.register_forward_pre_hook(_read) for module in recurrent]
+    try:
+        yield
+    finally:
+        for module, hook, weights in zip(recurrent, hooks, flat_weights, strict=True):
+            hook.remove()
+            module._flat_weights = weights
+
+
+def _read(module: Any, _inputs: Any) -> None:
+    module._flat_weights = [drawn(getattr(module, name)) for name in module._flat_weights_names]

@@ -24,7 +24,6 @@ from bayesnas.nn.modules.stochastic_layers import (
 )
 from bayesnas.nn.modules.variational_parameters import VariationalParameters
 from bayesnas.nn.user_networks.point_estimates import start_of, summary_of
-from bayesnas.nn.user_networks.recurrent import refreshed_flat_weights
 
 
 class NetModel(BayesianModel):
@@ -153,8 +152,7 @@ def network_outputs(net: nn.Module, weights: Mapping[str, Tensor], x: AnyInputs)
             reparameterisation, so that the two would see different weights.
     """
     parameters = dict(weights)
-    with refreshed_flat_weights(net):
-        output = call_with(lambda *args, **named: functional_call(net, parameters, args, named), x)
+    output = call_with(lambda *args, **named: functional_call(net, parameters, args, named), x)
     for site, weight in weights.items():
         if isinstance(weight, GaussianTensor) and weight.is_inconsistent:
             raise RuntimeError(

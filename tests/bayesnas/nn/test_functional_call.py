@@ -89,3 +89,22 @@ def test_two_values_for_one_parameter_are_refused():
         ValueError, match="one value for tied parameters, got another: right.weight"
     ):
         functional_call(net, {"left.weight": a, "right.weight": b}, torch.zeros(1, 2))
+
+
+def test_a_recurrent_layer_reads_the_values():
+    """h = tanh(w x + u h + b), by hand over three steps."""
+    net = nn.RNN(1, 1, batch_first=True)
+    w, u, a, b = (
+        torch.full(shape, value)
+        for shape, value in (((1, 1), 0.5), ((1, 1), -0.3), ((1,), 0.1), ((1,), 0.2))
+    )
+    state = {"weight_ih_l0": w, "weight_hh_l0": u, "bias_ih_l0": a, "bias_hh_l0": b}
+    x, h = torch.tensor([[[1.0], [2.0], [-1.0]]]), torch.zeros(1, 1)
+    before = [id(weight) for weight in net._flat_weights]
+
+    outputs, _ = functional_call(net, state, x)
+
+    for t in range(3):
+        h = torch.tanh(0.5 * x[:, t] - 0.3 * h + 0.3)
+        torch.testing.assert_close(outputs[:, t], h)
+    assert [id(weight) for weight in net._flat_weights] == before

@@ -97,6 +97,7 @@ def test_mean_counts_of_schemata_are_the_expected_ones(tmp_path):
             assert operators != "selection alone" or bound == pytest.approx(each.published)
 
 
+@pytest.mark.slow
 def test_one_command_runs_all_registered_strategies(call_json, tmp_path, monkeypatch):
     monkeypatch.setattr(table_of_strategies, "SAMPLERS", ("random", "nsga2"))
     monkeypatch.setattr(table_of_strategies, "STRATEGIES", {"none": record})

@@ -14,6 +14,7 @@ import bayesnas as bn
 from bayesnas.inference.elbo.bound import bound_terms
 from bayesnas.inference.runtime.pyro_context import pyro_session
 from bayesnas.inference.runtime.random_state import RandomStream
+from bayesnas.nn.functional_call import functional_call
 from bayesnas.nn.lazy.gaussian_tensor import GaussianTensor
 
 pytestmark = [
@@ -182,8 +183,7 @@ def test_one_draw_of_a_recurrent_weight_serves_all_times_and_rows():
     with torch.no_grad():
         for _ in range(1500):
             weights = {site: model.posterior(site).rsample() for site in values}
-            with bn.nn.user_networks.recurrent.refreshed_flat_weights(model.net):
-                draws.append(torch.func.functional_call(model.net, weights, (x,))[:, 0])
+            draws.append(functional_call(model.net, weights, (x,))[:, 0])
     outputs = torch.stack(draws)
     assert torch.equal(outputs[:, 0], outputs[:, 1])
     # Var w³ for w ~ N(1, .2²): E w⁶ − (E w³)² = 1.673 − 1.12² = 0.42.

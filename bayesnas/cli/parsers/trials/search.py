@@ -16,8 +16,8 @@ Needs pip install 'bayesnas[search]'.
 _EXAMPLE = """
 bayesnas search --vary hidden=20|50|100,50 --vary kl-weight=0.01:10:log --vary lr=1e-3:0.1:log \\
   --trials 40 --out runs/search -- gaussian-net --data digits --epochs 20
-bayesnas search ... --strategy nsga2 --objective nll,parameters --workers 4
-bayesnas search ... --resume
+bayesnas search --vary hidden=20|50 --strategy nsga2 --objective nll,parameters --workers 4 \\
+  --out runs/front -- gaussian-net --data digits --epochs 20
 """
 
 
