@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import signal
 import subprocess
 import sys
@@ -15,17 +16,39 @@ from killable_searches import SPACE, SWEEP, Killing, kill, raising, small_fit
 import bayesnas as bn
 from bayesnas.inference.search import Categorical, Integer, SearchSpace
 
+SERIAL = """
+    result = bn.search(module.{space}, module.small_fit, "grid", objectives="nll")
+    print(json.dumps([[t.candidate, t.scores] for t in result.trials]))
+"""
+UNTIL_KILLED = """
+    judge = module.Killing(Path({folder!r}), {fatal!r}, after=True)
+    options = {{"objectives": "nll", "storage": {storage!r}, "resume": True}}
+    bn.search(module.SPACE, judge, "grid", **options)
+"""
+
+
+def in_a_process(code):
+    """Run code as another process, whose seeds are those that are written."""
+    head = f"""
+    import json, sys
+    from pathlib import Path
+    sys.path.insert(0, {str(Path(__file__).parent)!r})
+    import bayesnas as bn
+    import killable_searches as module
+    """
+    command = [sys.executable, "-c", textwrap.dedent(head) + textwrap.dedent(code)]
+    return subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True)
+
 
 @functools.cache
 def serial(space):
-    return bn.search(space, small_fit, "grid", objectives="nll")
+    return json.loads(in_a_process(SERIAL.format(space=space)).stdout)
 
 
-def check(result, space, killed):
-    expected = serial(space)
+def check(result, name, killed):
+    space = {"SPACE": SPACE, "SWEEP": SWEEP}[name]
     assert [t.state for t in result.trials] == ["complete"] * space.size
-    assert [t.candidate for t in result.trials] == [t.candidate for t in expected.trials]
-    assert [t.scores for t in result.trials] == [t.scores for t in expected.trials]
+    assert [[t.candidate, t.scores] for t in result.trials] == serial(name)
     assert sum(t.attempts - 1 for t in result.trials) == killed
     states = [t.state.name for t in result.study.trials]
     assert states.count("COMPLETE") == space.size
@@ -33,28 +56,13 @@ def check(result, space, killed):
     assert len(states) == space.size + killed
 
 
-ONE_PROCESS = """
-    import sys
-    from pathlib import Path
-    sys.path.insert(0, {here!r})
-    import bayesnas as bn
-    import killable_searches as module
-    judge = module.Killing(Path({folder!r}), ((2, 0.1), (3, 1.0)), after=True)
-    options = {{"objectives": "nll", "storage": {storage!r}, "resume": True}}
-    bn.search(module.SPACE, judge, "grid", **options)
-"""
-
-
 def test_a_process_that_is_killed_is_gone_on_with_by_another(tmp_path):
     storage = tmp_path / "study.journal"
-    code = ONE_PROCESS.format(
-        here=str(Path(__file__).parent), folder=str(tmp_path), storage=str(storage)
-    )
-    command = [sys.executable, "-c", textwrap.dedent(code)]
-    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
-    killing = Killing(tmp_path, ((2, 0.1),))
-    result = bn.search(SPACE, killing, "grid", objectives="nll", storage=storage, resume=True)
-    check(result, SPACE, killed=1)
+    code = UNTIL_KILLED.format(folder=str(tmp_path), fatal=((2, 0.1),), storage=str(storage))
+    assert in_a_process(code).returncode == -signal.SIGKILL
+    assert in_a_process(code).returncode == 0
+    result = bn.search(SPACE, small_fit, "grid", objectives="nll", storage=storage, resume=True)
+    check(result, "SPACE", killed=1)
 
 
 @pytest.mark.slow
@@ -64,7 +72,7 @@ def test_four_workers_of_which_three_are_killed(suffix, tmp_path):
     killing = Killing(tmp_path, ((1, 0.3), (7, 3.0), (12, 0.1)), after=suffix == ".db")
     storage = tmp_path / f"study{suffix}"
     result = bn.search(SWEEP, killing, "grid", objectives="nll", storage=storage, workers=4)
-    check(result, SWEEP, killed=3)
+    check(result, "SWEEP", killed=3)
     assert len({t.worker for t in result.trials}) > 1
 
 
