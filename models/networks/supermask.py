@@ -61,8 +61,8 @@ class SupermaskNet(NetModel):
         weights: what w₀ is: ``"signed-constant"``, the sign of each initial weight times
             √(2 / inputs of a unit) (He et al. 2015), biases 0; ``"drawn"``, the initial values.
         selection: ``"bernoulli"``, gates with gradients by ReinMax; or ``"edge-popup"``, the part
-            ``kept`` of the largest |scores| of a layer, scores trained straight through: q is that
-            one mask, and the KL −ln p(m), which no fit changes.
+            ``kept`` of the largest ``|scores|`` of a layer, scores trained straight through: q is
+            that one mask, and the KL −ln p(m), which no fit changes.
         inclusion: π, in (0, 1).
         kept: for ``"edge-popup"``: share of a layer's weights, in (0, 1].
         rescale: whether weights are multiplied by r.
