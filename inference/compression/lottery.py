@@ -87,8 +87,9 @@ def lottery_tickets(
         rate: part of what is left of a layer that goes in a round, in (0, 1).
         output_rate: that of the last layer; None for half of ``rate``.
         by: what goes first: where small ``"magnitude"`` ``|w|``, ``"magnitude-increase"``
-            ``|w| − |w₀|``, ``"movement"`` ``|w − w₀|``, ``"same-sign"`` max(0, sign(w₀) w) (Zhou et al. 2019); or
-            ``"obd"``, ``"fisher"``, ``"random"`` as in :func:`bayesnas.prune`.
+            ``|w| − |w₀|``, ``"movement"`` ``|w − w₀|``, ``"same-sign"`` max(0, sign(w₀) w)
+            (Zhou et al. 2019); or ``"obd"``, ``"fisher"``, ``"random"`` as in
+            :func:`bayesnas.prune`.
         epochs: passes over the sample in each round.
         rewind_epochs: passes before w₀ is taken, once (Frankle et al. 2020): larger networks have
             tickets only there.
