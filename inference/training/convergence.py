@@ -10,7 +10,9 @@ from torch import Tensor
 from bayesnas.inference.config.settings import FitSettings
 from bayesnas.inference.runs.chain_record import ChainRecord
 
-_FEWEST_STEPS = 200
+FEWEST_STEPS = 200
+"""Of a shorter fit nothing can be told."""
+
 _FROM, _WIDTH, _APART = 0.45, 0.1, 0.2  # in shares of the steps
 _SHARE, _TRIFLE, _ERRORS = 0.05, 1e-3, 5.0
 
@@ -44,7 +46,7 @@ def _rise(history: Tensor, kl_warmup: float) -> float:
     """Between the two stretches, as a share of the whole gain; 0 where it is not sure."""
     count = len(history)
     first = max(_FROM, kl_warmup + 0.05)
-    if count < _FEWEST_STEPS or first + _APART + _WIDTH > 1:
+    if count < FEWEST_STEPS or first + _APART + _WIDTH > 1:
         return 0.0
     expected, kl, kl_weight = history.double().unbind(1)[1:]
     bound = expected - kl_weight[-1] * kl
