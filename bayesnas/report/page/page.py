@@ -83,7 +83,8 @@ class Page:
         """
         frontier = self.frontier
         return html_of(
-            self,
+            page=self,
+            post=self.findings.post,
             caption=caption(self.findings),
             command=command,
             measured=measured_lines(self.checks),

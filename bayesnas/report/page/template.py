@@ -11,17 +11,10 @@ from bayesnas.report.page.structure_tables import StructureMatrix
 if TYPE_CHECKING:
     from jinja2 import Template
 
-    from bayesnas.report.page.page import Page
 
-
-def html_of(page: Page, **values: Any) -> str:
-    """The page as HTML.
-
-    Args:
-        page: what stands on it.
-        values: what is derived from it, by the names of the template.
-    """
-    return _template().render(page=page, post=page.findings.post, **values)
+def html_of(**values: Any) -> str:
+    """The template with values by their names in it."""
+    return _template().render(values)
 
 
 @functools.cache
