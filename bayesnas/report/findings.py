@@ -212,6 +212,12 @@ def interval_coverage(predictions: Array) -> float:
     return float(np.mean((low <= true) & (true <= high)))
 
 
+def latents_in_use(findings: Findings) -> tuple[int, int] | None:
+    """Latent dimensions of an autoencoder, and how many all of its measures call active."""
+    latents = findings.latents
+    return None if latents is None else (len(latents.measures.latent), min(latents.active.values()))
+
+
 def _on_device(post: Posterior, split: Split) -> tuple[torch.Tensor, torch.Tensor]:
     return split.x.to(post.example[0]), split.y.to(post.example[1])
 

@@ -8,7 +8,14 @@ from bayesnas.data import DataSet
 from bayesnas.inference import Posterior
 from bayesnas.inference.evaluation.predictive import posterior_draws
 from bayesnas.inference.training.convergence import FEWEST_STEPS, unconverged
-from bayesnas.report.findings import Array, Findings, interval_coverage, range_of_fit, steps_taken
+from bayesnas.report.findings import (
+    Array,
+    Findings,
+    interval_coverage,
+    latents_in_use,
+    range_of_fit,
+    steps_taken,
+)
 
 _MOST_ROWS = 20_000  # k̂ looks at all of them at every draw
 _ROWS_IN_ALL, _FEWEST, _MOST = 500_000, 100, 1000  # rows times draws, and draws
@@ -35,6 +42,7 @@ class FitChecks:
         parameters: weights with a posterior.
         kept: of them.
         superfluous: of those kept, how many may go at no cost that is worth a name.
+        latents: latent dimensions of an autoencoder, and how many are in use; None for others.
     """
 
     part: str
@@ -51,6 +59,7 @@ class FitChecks:
     parameters: int
     kept: int
     superfluous: int
+    latents: tuple[int, int] | None = None
 
 
 def check_fit(
@@ -83,6 +92,7 @@ def check_fit(
         parameters=int(findings.complexity["parameters"]),
         kept=int(findings.complexity["parameters_kept"]),
         superfluous=superfluous,
+        latents=latents_in_use(findings),
     )
 
 

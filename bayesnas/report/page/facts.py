@@ -8,8 +8,9 @@ import platform
 from typing import Any
 
 from bayesnas.inference import Posterior
+from bayesnas.models.autoencoders.base import Autoencoder
 from bayesnas.models.registry import zoo_record
-from bayesnas.report.findings import Findings, steps_taken, target_scale
+from bayesnas.report.findings import Findings, latents_in_use, steps_taken, target_scale
 
 _LIBRARIES = ("bayesnas", "torch", "pyro-ppl")
 _LONGEST = 300  # characters of the arguments of a model
@@ -28,7 +29,7 @@ def facts_of(findings: Findings, kl_weights: str) -> list[tuple[str, str]]:
         ("Model", post.model.describe()),
         ("Reference", _reference(post)),
         ("Arguments of the model", _arguments(post)),
-        ("Data", f"{data.name}, {data.task}"),
+        ("Data", f"{data.name}, {_task(post)}"),
         ("Examples", ", ".join(f"{size:,} {part}" for part, size in findings.sizes.items())),
         ("Classes", "" if data.classes is None else _classes(post)),
         ("Features", "" if data.feature_names is None else f"{len(data.feature_names)}, named"),
@@ -61,15 +62,14 @@ def tiles_of(findings: Findings) -> list[tuple[str, str]]:
         tiles.append((f"{part} accuracy", f"{100 * metrics['accuracy']:.1f} %"))
     if "rmse" in metrics:
         scale = target_scale(findings.post)
-        tiles.append((f"{part} rmse", f"{(scale or 1.0) * metrics['rmse']:.3g}"))
+        words = "" if scale is None else ", not standardised"
+        tiles.append((f"{part} rmse{words}", f"{(scale or 1.0) * metrics['rmse']:.3g}"))
     tiles.append((f"{part} NLL, nats an example", f"{metrics['nll']:.3g}"))
     if "ece" in metrics:
         tiles.append((f"{part} calibration error", f"{metrics['ece']:.3f}"))
-    if findings.latents is not None:
-        active = findings.latents.active
-        measures = len(findings.latents.measures.latent)
-        by, count = next(iter(active.items()))
-        tiles.append((f"latent dimensions in use, by {by}", f"{count} of {measures}"))
+    latents = latents_in_use(findings)
+    if latents is not None:
+        tiles.append(("latent dimensions in use", f"{latents[1]} of {latents[0]}"))
     if total:
         tiles.append(("weights kept", f"{kept:,} of {total:,}"))
     return tiles
@@ -112,6 +112,11 @@ def _standardised(post: Posterior) -> str:
     if scales is None:
         return ""
     return "inputs" if scales.y_scale is None else "inputs and target"
+
+
+def _task(post: Posterior) -> str:
+    is_autoencoder = isinstance(post.model, Autoencoder)
+    return "inputs as their own targets" if is_autoencoder else post.data.task
 
 
 def _starts(post: Posterior) -> str:

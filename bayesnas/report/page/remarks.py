@@ -41,7 +41,7 @@ def remarks_on(checks: FitChecks) -> list[Remark]:
     - *overconfident*, *underconfident*: the calibration error is above 0.02 and three standard
       errors above what a calibrated model shows on as many examples.
     - *edge of the range*: λ is the smallest or the largest that was fitted.
-    - *nothing removed*: every weight is kept.
+    - *nothing removed*: every weight is kept, or every latent dimension is in use.
     """
     found = [
         _not_converged(checks),
@@ -198,6 +198,12 @@ def _at_the_edge(checks: FitChecks) -> Remark | None:
 
 
 def _nothing_removed(checks: FitChecks) -> Remark | None:
+    if checks.latents is not None and checks.latents[0] == checks.latents[1]:
+        return Remark(
+            "nothing removed",
+            f"All {checks.latents[0]} latent dimensions are in use by every measure.",
+            "Train longer, give more latents to see how many are needed, or a larger λ.",
+        )
     if not checks.parameters or checks.kept < checks.parameters:
         return None
     if checks.superfluous:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from bayesnas.data import DataSet
 from bayesnas.inference import Posterior
@@ -86,8 +87,10 @@ def sizes_of(post: Posterior, data: DataSet) -> Sizes | None:
 
 
 def _smaller(post: Posterior, data: DataSet) -> tuple[Posterior | None, str]:
-    by = "group" if isinstance(post.model, GroupedWeights) else "density"
-    words = "groups" if by == "group" else "weights"
+    by: Literal["group", "density"] = "density"
+    words = "weights"
+    if isinstance(post.model, GroupedWeights):
+        by, words = "group", "groups"
     try:
         if data.validation is not None:
             rule = (
