@@ -213,7 +213,7 @@ def interval_coverage(predictions: Array) -> float:
 
 
 def latents_in_use(findings: Findings) -> tuple[int, int] | None:
-    """Latent dimensions of an autoencoder, and how many all of its measures call active."""
+    """Latent dimensions of an autoencoder, and the smallest count that a measure calls active."""
     latents = findings.latents
     return None if latents is None else (len(latents.measures.latent), min(latents.active.values()))
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from bayesnas.data import DataSet
 from bayesnas.inference import Posterior
 from bayesnas.inference.evaluation.predictive import posterior_draws
-from bayesnas.inference.training.convergence import FEWEST_STEPS, unconverged
+from bayesnas.inference.training.convergence import unconverged, why_untold
 from bayesnas.report.findings import (
     Array,
     Findings,
@@ -98,13 +98,9 @@ def check_fit(
 
 def _no_rising(post: Posterior, span: tuple[float, float] | None) -> str:
     """Why ``unconverged`` has nothing to say of a fit; empty where it has."""
-    if post.settings.bilevel is not None:
-        return "the fit has two levels"
     if span is not None or range_of_fit(post) is not None:
         return "the fit is over many λ"
-    if post.settings.patience is not None:
-        return "held-out data stopped the fit"
-    return f"fewer than {FEWEST_STEPS} steps" if steps_taken(post) < FEWEST_STEPS else ""
+    return why_untold(steps_taken(post), post.settings)
 
 
 def _pareto_k(findings: Findings, data: DataSet, draws: int) -> tuple[float | None, str]:

@@ -24,6 +24,10 @@ class Remark:
         name: of what is wrong, the same in every report.
         text: what was measured.
         advice: what to do.
+
+    >>> from bayesnas.report import Remark
+    >>> Remark("not converged", "The bound still rose.", "Give more steps.").advice
+    'Give more steps.'
     """
 
     name: str

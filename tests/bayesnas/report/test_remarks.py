@@ -6,7 +6,10 @@ import dataclasses
 
 import numpy as np
 import pytest
+import torch
 
+import bayesnas as bn
+from bayesnas.inference.training.convergence import unconverged, why_untold
 from bayesnas.report.page.checks import FitChecks
 from bayesnas.report.page.remarks import measured_lines, remarks_on
 
@@ -107,3 +110,21 @@ def test_what_was_not_measured_is_said():
         "Pareto k̂ of the guide: not here",
         "Convergence: not looked at, few steps",
     ]
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"steps": 250}, ""),
+        ({"steps": 50}, "fewer than 200 steps"),
+        ({"steps": 250, "kl_warmup": 0.7}, "λ rose for too many of the steps"),
+        ({"steps": 250, "kl_weight": bn.LogUniform(0.5, 2)}, "the fit is over many λ"),
+    ],
+)
+def test_it_is_said_why_convergence_was_not_looked_at(options, reason):
+    x = torch.linspace(-1, 1, 20)[:, None]
+    post = bn.fit(bn.models.ArdRegression(1), (x, x[:, 0]), progress=False, **options)
+    records, settings = post.records(), post.settings
+    assert why_untold(len(records[0].history), settings) == reason
+    if reason:
+        assert unconverged(records, settings) is None
