@@ -212,8 +212,8 @@ def _nothing_removed(checks: FitChecks) -> Remark | None:
         return None
     if checks.superfluous:
         advice = (
-            f"{checks.superfluous:,} of them may go, see the sizes below: bayesnas prune RUN, or "
-            "bayesnas compress RUN."
+            f"{checks.superfluous:,} of them may go, see the sizes below: bayesnas prune RUN "
+            "--fraction, or by a --threshold."
         )
     else:
         advice = "Nor is any superfluous: take a larger λ, a smaller prior scale or a sparse prior."

@@ -9,6 +9,7 @@ from bayesnas.data import DataSet
 from bayesnas.inference import Posterior
 from bayesnas.inference.evaluation.frontier import SUPERFLUOUS_DENSITY
 from bayesnas.models.compression.grouped_weights import GroupedWeights
+from bayesnas.nn import Graph
 from bayesnas.report.compressed_figure import layer_sizes
 from bayesnas.report.findings import judged_part
 
@@ -110,6 +111,8 @@ def _compact(post: Posterior) -> tuple[int | None, str]:
     except (TypeError, ValueError):
         return None, ""
     numbers = sum(parameter.numel() for parameter in net.parameters())
+    if isinstance(getattr(post.model, "net", None), Graph):  # its layers are no chain
+        return numbers, ""
     try:
         return numbers, "–".join(map(str, layer_sizes(net)))
     except IndexError:  # no linear layer and no convolution
