@@ -58,16 +58,18 @@ def label_first_decade(ax: Axes, first: float) -> None:
     ax.xaxis.set_major_formatter(FuncFormatter(label))
 
 
-def logarithmic(ax: Axes) -> None:
-    """A logarithmic y axis, its ticks plain numbers: 1, 2 and 5 of a decade where it spans few."""
+def logarithmic(ax: Axes, axis: Literal["x", "y"] = "y") -> None:
+    """A logarithmic axis, its ticks plain numbers: 1, 2 and 5 of a decade where it spans few."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-    ax.set_yscale("log")
-    low, high = ax.get_ylim()
-    subs = (1.0,) if high > 1000 * low else (1.0, 2.0, 5.0)
-    ax.yaxis.set_major_locator(LogLocator(subs=subs))
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.12g}"))
-    ax.yaxis.set_minor_formatter(NullFormatter())
+    ax.set(**{f"{axis}scale": "log"})
+    low, high = ax.get_ylim() if axis == "y" else ax.get_xlim()
+    few = 1000 if axis == "y" else 30  # labels stand side by side along x
+    subs = (1.0,) if high > few * low else (1.0, 2.0, 5.0)
+    chosen = ax.xaxis if axis == "x" else ax.yaxis
+    chosen.set_major_locator(LogLocator(subs=subs))
+    chosen.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.12g}"))
+    chosen.set_minor_formatter(NullFormatter())
 
 
 def write_note(ax: Axes, text: str) -> None:

@@ -80,7 +80,7 @@ def plot_frontier(
         )
         drawn.append(values)
         ax.legend()
-    ax.set_xscale("log")
+    logarithmic(ax, "x")
     if variable in ("elbo", "kl", "parameters") and min(v.min() for v in drawn) > 0:
         logarithmic(ax)
     if variable == "accuracy":

@@ -91,7 +91,7 @@ def report_figure(findings: Findings) -> Figure:
     from matplotlib.figure import Figure
 
     with matplotlib.rc_context(STYLE):
-        panels = _panels(findings)
+        panels = panels_of(findings)
         rows = -(-len(panels) // 2)
         text = "\n".join(textwrap.wrap(caption(findings), _CAPTION_WIDTH))
         height = _SIZE[1] * rows / 2 + 0.4
@@ -174,7 +174,8 @@ def check_picture_path(path: str | Path, name: str = "out") -> Path:
     return target
 
 
-def _panels(findings: Findings) -> list[tuple[str, Callable[[Axes], object]]]:
+def panels_of(findings: Findings) -> list[tuple[str, Callable[[Axes], object]]]:
+    """Title and drawing of every panel that a fit has."""
     panels: list[tuple[str, Callable[[Axes], object]]] = [
         ("Loss and KL", lambda ax: plots.plot_history(findings.history, ax))
     ]

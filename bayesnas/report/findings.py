@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 LEVEL = 0.9
 """Probability of the predictive intervals of a regression."""
 
-_INTERVAL_DRAWS = 200
+INTERVAL_DRAWS = 200
+"""Draws behind these intervals."""
 
 Array = npt.NDArray[Any]
 
@@ -105,7 +106,7 @@ class Findings:
             rows = dict(zip(names, self.calibration.tolist(), strict=True))
             content["calibration"] = {"part": self.part, **rows}
         if self.predictions is not None:
-            content["interval_coverage"] = _coverage(self.predictions)
+            content["interval_coverage"] = interval_coverage(self.predictions)
         if self.latents is not None:
             content["latents"] = self.latents.to_dict()
         return content
@@ -198,16 +199,23 @@ def _calibration(post: Posterior, split: Split, draws: int) -> Array:
 def _predictions(post: Posterior, split: Split) -> Array:
     x, y = _on_device(post, split)
     model = post.model.eval()
-    low, high = predictive_interval(model, x, post.example[0], LEVEL, _INTERVAL_DRAWS, seed=0)
-    means = predictive(model, x, y, _INTERVAL_DRAWS, seed=0).means
+    low, high = predictive_interval(model, x, post.example[0], LEVEL, INTERVAL_DRAWS, seed=0)
+    means = predictive(model, x, y, INTERVAL_DRAWS, seed=0).means
     rows = torch.stack([v.reshape(y.shape).cpu().double() for v in (means, y, low, high)])
     scale = post.data.standardisation
     return (rows if scale is None else scale.invert_y(rows)).flatten(1).numpy()
 
 
-def _coverage(predictions: Array) -> float:
+def interval_coverage(predictions: Array) -> float:
+    """Share of the true values that lie in their intervals; ``predictions`` as in `Findings`."""
     _, true, low, high = predictions
     return float(np.mean((low <= true) & (true <= high)))
+
+
+def latents_in_use(findings: Findings) -> tuple[int, int] | None:
+    """Latent dimensions of an autoencoder, and the smallest count that a measure calls active."""
+    latents = findings.latents
+    return None if latents is None else (len(latents.measures.latent), min(latents.active.values()))
 
 
 def _on_device(post: Posterior, split: Split) -> tuple[torch.Tensor, torch.Tensor]:

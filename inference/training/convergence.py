@@ -40,11 +40,37 @@ def unconverged(records: Sequence[ChainRecord], settings: FitSettings) -> str | 
     )
 
 
+def why_untold(steps: int, settings: FitSettings) -> str:
+    """Why :func:`unconverged` says nothing of a fit, whatever its bound did; empty where it does.
+
+    Args:
+        steps: that were taken.
+        settings: of the fit.
+    """
+    if settings.amortization is not None:
+        return "the fit is over many λ"
+    if settings.bilevel is not None:
+        return "the fit has two levels"
+    if settings.patience is not None:
+        return "held-out data stop the fit"
+    if steps < _FEWEST_STEPS:
+        return f"fewer than {_FEWEST_STEPS} steps"
+    return "" if _has_room(settings.kl_warmup) else "λ rose for too many of the steps"
+
+
+def _first(kl_warmup: float) -> float:
+    return max(_FROM, kl_warmup + 0.05)
+
+
+def _has_room(kl_warmup: float) -> bool:
+    return _first(kl_warmup) + _APART + _WIDTH <= 1
+
+
 def _rise(history: Tensor, kl_warmup: float) -> float:
     """Between the two stretches, as a share of the whole gain; 0 where it is not sure."""
     count = len(history)
-    first = max(_FROM, kl_warmup + 0.05)
-    if count < _FEWEST_STEPS or first + _APART + _WIDTH > 1:
+    first = _first(kl_warmup)
+    if count < _FEWEST_STEPS or not _has_room(kl_warmup):
         return 0.0
     expected, kl, kl_weight = history.double().unbind(1)[1:]
     bound = expected - kl_weight[-1] * kl

@@ -120,6 +120,21 @@ def data_options_given(args: argparse.Namespace) -> list[str]:
     return [f"--{name.replace('_', '-')}" for name in given]
 
 
+def run_option_words(args: argparse.Namespace) -> list[str]:
+    """Words that say again how a run and its data are read: what is not as by default."""
+    words = ["--draws", str(args.draws)]
+    for name in ("kl_weight", "data", *_DATA_OPTIONS):
+        value, option = getattr(args, name), f"--{name.replace('_', '-')}"
+        if value is True:
+            words.append(option)
+        elif value is not None:
+            words += [option, *map(str, value if isinstance(value, list) else [value])]
+    if args.metaparameters:
+        words.append("--metaparameters")
+        words += [f"{name}={value!r}" for name, value in args.metaparameters]
+    return words
+
+
 def add_draws_option(parser: argparse.ArgumentParser) -> None:
     """How many draws of the weights metrics are averaged over."""
     parser.add_argument(

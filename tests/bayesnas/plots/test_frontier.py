@@ -87,3 +87,20 @@ def test_the_figure_has_a_panel_for_each_measure_and_its_caption_below():
 def test_a_regression_without_weights_shows_its_error():
     figure = frontier_figure(measures([0.1, 1.0], rmse=[1.0, 2.0], elbo=[-5.0, -6.0]))
     assert [ax.get_ylabel() for ax in figure.axes] == ["rmse", r"loss $-\mathcal{L}$, nats"]
+
+
+@pytest.mark.parametrize(
+    ("kl_weights", "expected"),
+    [([0.3, 1.0, 3.0], ["0.5", "1", "2"]), ([0.1, 10.0, 100.0], ["0.1", "1", "10", "100"])],
+)
+def test_labels_of_the_kl_weight_are_plain_and_few(ax, kl_weights, expected):
+    plot_frontier(measures(kl_weights, accuracy=[0.9, 0.85, 0.8]), "accuracy", ax)
+    ax.figure.draw_without_rendering()
+    low, high = ax.get_xlim()
+    labels = [
+        label.get_text()
+        for which in ("major", "minor")
+        for label in ax.get_xticklabels(which=which)
+        if low <= label.get_position()[0] <= high
+    ]
+    assert [label for label in labels if label] == expected
