@@ -18,7 +18,7 @@ def path_of(name: str, value: object) -> Path:
     'a'
     """
     if not isinstance(value, (str, os.PathLike)):
-        raise TypeError(f"{name} must be a path, got {value!r:.200}")
+        raise TypeError(f"{name} must be a path, got a {type(value).__name__}")
     text = os.fspath(value)
     if not isinstance(text, str) or not text or "\0" in text:
         raise ValueError(f"{name} must be a path, got {text!r:.200}")

@@ -8,9 +8,11 @@ import re
 import warnings
 from pathlib import Path
 
+import fuzz_calls
+import fuzz_calls_fits
+import fuzz_calls_search
 import pytest
 import torch
-from fuzz_calls import calls
 from fuzz_kinds import POOL
 from fuzz_limits import Hang, limited
 from hypothesis import HealthCheck, given, settings
@@ -25,6 +27,12 @@ VALUES = st.one_of(
         st.one_of(st.none(), st.integers(-3, 3), st.floats(), st.text(max_size=3)), max_size=3
     ),
 )
+
+
+def calls(folder):
+    """Of all of the public surface."""
+    parts = (fuzz_calls, fuzz_calls_search, fuzz_calls_fits)
+    return [call for part in parts for call in part.calls(folder)]
 
 
 def shown(value):

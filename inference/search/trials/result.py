@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayesnas.checks import finite
 from bayesnas.inference.search.space import Candidate
 from bayesnas.inference.search.trials.front import hypervolume, non_dominated
 from bayesnas.inference.search.trials.plots import plot_study
 from bayesnas.inference.search.trials.queue import ERROR, KILLED, SLOT, WORKER, Queue
 from bayesnas.inference.search.trials.study import Plan
 from bayesnas.inference.search.trials.worker import METRICS, SECONDS
+from bayesnas.typed import typed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -102,6 +104,7 @@ class SearchResult:
         worst = self._points().max(0) * np.array(self.plan.objectives.signs)
         return dict(zip(self.plan.objectives.names, worst.tolist(), strict=True))
 
+    @typed()
     def hypervolume(self, reference: Mapping[str, float] | None = None) -> float:
         """Volume of what the front dominates.
 
@@ -116,7 +119,7 @@ class SearchResult:
         names = self.plan.objectives.names
         if set(given) != set(names):
             raise ValueError(f"reference must have a value for each of {list(names)}, got {given}")
-        point = self.plan.objectives.minimised([given[name] for name in names])
+        point = self.plan.objectives.minimised([finite("reference", given[name]) for name in names])
         return hypervolume(self._points(), np.array(point))
 
     def to_frame(self) -> pd.DataFrame:
@@ -153,6 +156,7 @@ class SearchResult:
         }
         return dataset
 
+    @typed()
     def plot(self, kind: str = "history", **options: Any) -> Axes:
         """One of Optuna's plots of the study; see :func:`~.plots.plot_study`.
 

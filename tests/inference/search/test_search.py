@@ -205,13 +205,13 @@ def test_a_registered_strategy_is_known_by_name(monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "options", "message"),
     [
-        (({}, area), {}, "variables must be a mapping with one variable or more"),
+        (({}, area), {}, "space must have one variable or more"),
         ((FINITE, area), {"trials": 0}, "trials must be a whole number from 1 to 100000, got 0"),
         ((FINITE, area, "rando"), {}, r"got 'rando'; did you mean 'random'"),
         ((FINITE, lambda c: {"eror": 1.0}), {"objectives": "error"}, "did you mean 'eror'"),
         ((FINITE, lambda c: "x"), {"trials": 1}, "objective must give a number"),
         ((FINITE, area), {"objectives": []}, "objectives must be different names"),
-        ((FINITE, area), {"objectives": {"score": "up"}}, "direction 'minimise' or 'maximise'"),
+        ((FINITE, area), {"objectives": {"score": "up"}}, "names with 'minimise' or 'maximise'"),
         ((FINITE, area), {"workers": 0}, "workers must be a whole number from 1 to 1024"),
         (
             ({f"x{i}": Integer(1, 9) for i in range(6)}, area, "grid"),
