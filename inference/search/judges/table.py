@@ -42,8 +42,8 @@ class Table:
         for name, column in self.columns.items():
             if column.shape != (self.space.size,) or not np.isreal(column).all():
                 raise ValueError(
-                    f"columns: column {name!r} must have one number for each of {self.space.size:,} "
-                    f"candidates, got {list(column.shape)}"
+                    f"columns: column {name!r} must have one number for each of "
+                    f"{self.space.size:,} candidates, got {list(column.shape)}"
                 )
 
     def __call__(self, candidate: Mapping[str, Value]) -> dict[str, float]:
