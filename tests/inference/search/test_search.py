@@ -92,6 +92,14 @@ def test_a_grid_judges_every_candidate_once():
     assert len({tuple(t.candidate.items()) for t in fewer.trials}) == 5
 
 
+def test_a_grid_of_some_that_gets_more_trials_judges_no_candidate_twice(tmp_path):
+    options = {"storage": tmp_path / "a.journal", "resume": True}
+    for trials in (2, 4, None):
+        result = bn.search(FINITE, area, "grid", trials=trials, **options)
+    judged = [tuple(t.candidate.items()) for t in result.trials]
+    assert sorted(judged) == sorted(tuple(c.items()) for c in SearchSpace(FINITE).candidates())
+
+
 def test_random_is_uniform_over_a_finite_space():
     result = bn.search(FINITE, area, "random", trials=300)
     counts = np.unique([t.scores["score"] for t in result.trials], return_counts=True)[1]
