@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 
 _ROWS_AT_ONCE = 10_000
+_OF_COUNTS = ("poisson", "negative-binomial")
 DRAWS_SEED = 0
 """Of the draws of predictions, the same at every call."""
 
@@ -168,12 +169,17 @@ class StructureEstimator(BaseEstimator):  # type: ignore[misc]  # untyped
     ) -> Standardisation | None:
         if not self.standardise or not len(x):
             return None
-        counts = task == "regression" and (self.model_options or {}).get("likelihood") in (
-            "poisson",
-            "negative-binomial",
-        )
-        targets = None if task == "classification" or counts else y
+        targets = None if task == "classification" or self._likelihood_name() in _OF_COUNTS else y
         return Standardisation.fit(x, targets, weights=torch.from_numpy(weights))
+
+    def _likelihood_name(self) -> str | None:
+        """Of the likelihood that is asked for, by name, as an object, or in a model."""
+        if isinstance(self.model, BayesianModel):
+            given = getattr(self.model, "likelihood", None)
+        else:
+            given = (self.model_options or {}).get("likelihood")
+        name = given if isinstance(given, str) else getattr(given, "name", None)
+        return name if isinstance(name, str) else None
 
     def _feature_names(self) -> tuple[str, ...] | None:
         names = getattr(self, "feature_names_in_", None)

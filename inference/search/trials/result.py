@@ -123,24 +123,30 @@ class SearchResult:
         return hypervolume(self._points(), np.array(point))
 
     def to_frame(self) -> pd.DataFrame:
-        """A row a trial: its state, worker and seconds, its variables, scores and metrics."""
+        """A row a trial: its state, worker and seconds, its variables, scores and metrics.
+
+        A metric with the name of another column is called ``metrics.<name>``, and a score with that
+        of a variable ``scores.<name>``.
+        """
         import pandas as pd
 
-        rows = [
-            {
-                "trial": trial.number,
-                "state": trial.state,
-                "seconds": trial.seconds,
-                "worker": trial.worker,
-                "attempts": trial.attempts,
-                "failure": trial.error,
-                **{name: trial.candidate.get(name) for name in self.plan.space},
-                **{name: trial.scores.get(name) for name in self.plan.objectives.names},
-                **trial.metrics,
-            }
-            for trial in self.trials
-        ]
-        return pd.DataFrame(rows)
+        return pd.DataFrame([self._row(trial) for trial in self.trials])
+
+    def _row(self, trial: SearchTrial) -> dict[str, Any]:
+        row: dict[str, Any] = {
+            "trial": trial.number,
+            "state": trial.state,
+            "seconds": trial.seconds,
+            "worker": trial.worker,
+            "attempts": trial.attempts,
+            "failure": trial.error,
+        }
+        scores = {name: trial.scores.get(name) for name in self.plan.objectives.names}
+        variables = {name: trial.candidate.get(name) for name in self.plan.space}
+        parts = {"variables": variables, "scores": scores, "metrics": trial.metrics}
+        for part, values in parts.items():
+            row |= {f"{part}.{k}" if k in row else k: value for k, value in values.items()}
+        return row
 
     def to_xarray(self) -> xr.Dataset:
         """The table of :meth:`to_frame` along ``trial``, its attributes what was searched."""

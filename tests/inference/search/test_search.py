@@ -100,6 +100,14 @@ def test_a_grid_of_some_that_gets_more_trials_judges_no_candidate_twice(tmp_path
     assert sorted(judged) == sorted(tuple(c.items()) for c in SearchSpace(FINITE).candidates())
 
 
+def test_a_metric_hides_no_column():
+    result = bn.search(FINITE, lambda c: {"score": 1.0, "seconds": -5, "depth": 99}, "grid")
+    row = result.to_frame().iloc[0]
+    assert row["depth"] == result.trials[0].candidate["depth"]
+    assert row["seconds"] == result.trials[0].seconds
+    assert (row["metrics.depth"], row["metrics.seconds"]) == (99, -5)
+
+
 def test_random_is_uniform_over_a_finite_space():
     result = bn.search(FINITE, area, "random", trials=300)
     counts = np.unique([t.scores["score"] for t in result.trials], return_counts=True)[1]
