@@ -29,6 +29,7 @@ from fuzz_kinds import (
     real,
     seed,
     small,
+    text,
     whole,
 )
 from pyro.infer.autoguide import AutoDelta
@@ -221,6 +222,16 @@ def calls(folder) -> list[Call]:
              {"net": MetaLevelNet(1, 1), "steps": 1, "batch": 1},
              {"net": never, "steps": small, "batch": large, "lr": positive, "tasks": large,
               "examples": large, "clip": positive, "seed": seed}),
+        # Small things
+        Call("glyph_images", bn.data.glyph_images, {"n": 2},
+             {"n": small, "noise_scale": non_negative, "seed": seed}),
+        Call("Split.first", bn.data.Split.of(pair).first, {"count": 2}, {"count": whole(1, 10**500)}),
+        Call("NeuronGraph", bn.nn.NeuronGraph,
+             {"inputs": 1, "outputs": 1, "activations": ["relu"], "connections": [(0, 2)]},
+             {"inputs": whole(), "outputs": whole(), "activations": items(text, 0),
+              "connections": items(never, 0)}),
+        Call("SelectInputs", bn.nn.SelectInputs, {"indices": [0, 1]},
+             {"indices": items(whole(0))}),
         # Tables, estimators, programs of Pyro, loggers
         Call("TableEncoding", bn.data.TableEncoding, {"columns": encoding.columns},
              {"columns": never}),

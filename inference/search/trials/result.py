@@ -143,7 +143,11 @@ class SearchResult:
         }
         scores = {name: trial.scores.get(name) for name in self.plan.objectives.names}
         variables = {name: trial.candidate.get(name) for name in self.plan.space}
-        parts = {"variables": variables, "scores": scores, "metrics": trial.metrics}
+        parts: dict[str, Mapping[str, Any]] = {
+            "variables": variables,
+            "scores": scores,
+            "metrics": trial.metrics,
+        }
         for part, values in parts.items():
             row |= {f"{part}.{k}" if k in row else k: value for k, value in values.items()}
         return row
