@@ -8,7 +8,8 @@ written to JSON.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from numbers import Integral, Real
 from typing import Any, TypeGuard
 
@@ -18,6 +19,7 @@ from torch import Tensor
 
 _LARGEST_SEED = 2**63 - 1  # that torch takes
 _MOST_DRAWS = 1_000_000
+_MOST_STEPS = 1_000_000
 _LARGEST_SIZE = 2**31
 
 
@@ -96,6 +98,15 @@ def draw_count(name: str, value: object, least: int = 1) -> int:
     if draws > _MOST_DRAWS:
         raise ValueError(f"{name} must be at most {_MOST_DRAWS:,}, got {shown(value)}")
     return draws
+
+
+def step_count(name: str, value: object, least: int = 1) -> int:
+    """Return a number of steps, rounds or epochs: at most a million, which nobody waits for.
+
+    >>> step_count("epochs", 20)
+    20
+    """
+    return whole_number(name, value, least, _MOST_STEPS)
 
 
 def finite(name: str, value: object) -> float:
@@ -251,6 +262,22 @@ def positive_scalar(name: str, value: object) -> Tensor:
     """
     number = positive(name, value)
     return value if isinstance(value, Tensor) else torch.as_tensor(number)
+
+
+@contextmanager
+def naming(name: str) -> Iterator[None]:
+    """Put the name of an argument before errors of a check that knows it by another.
+
+    >>> with naming("validation"):
+    ...     positive("x", -1)
+    Traceback (most recent call last):
+    ...
+    ValueError: validation: x must be a finite number > 0, got -1
+    """
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{name}: {error}") from error
 
 
 def shown(value: object) -> str:

@@ -18,7 +18,7 @@ def path_of(name: str, value: object) -> Path:
     'a'
     """
     if not isinstance(value, (str, os.PathLike)):
-        raise TypeError(f"{name} must be a path, got {value!r:.200}")
+        raise TypeError(f"{name} must be a path, got a {type(value).__name__}")
     text = os.fspath(value)
     if not isinstance(text, str) or not text or "\0" in text:
         raise ValueError(f"{name} must be a path, got {text!r:.200}")
@@ -37,7 +37,9 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises:
         OSError: naming the path, where the disk is full or the folder can't be written; the
             file that was there is untouched.
+        FileExistsError: a folder, pipe or device is there; it stays as it is.
     """
+    check_plain(path)
     partial = partial_of(path)
     try:
         with partial.open("wb") as stream:
@@ -48,6 +50,17 @@ def write_atomically(path: Path, content: bytes) -> None:
     except OSError as error:
         partial.unlink(missing_ok=True)
         raise OSError(error.errno, f"could not write {path}: {error.strerror}") from error
+
+
+def check_plain(path: Path) -> None:
+    """Refuse a place where a file would take that of a folder, a pipe or a device.
+
+    Raises:
+        FileExistsError: something else than a file is there.
+        OSError: the name can't be one of a file.
+    """
+    if path.exists() and not path.is_file():
+        raise FileExistsError(f"{path} must be a file or nothing yet, got a folder, pipe or device")
 
 
 def partial_of(path: Path) -> Path:
@@ -92,9 +105,12 @@ def check_place(name: str, path: Path, suffixes: Sequence[str]) -> Path:
     Raises:
         ValueError: it ends in none of them.
         FileNotFoundError: its folder is not there.
+        FileExistsError: a pipe or a device is there.
     """
     if path.suffix not in suffixes:
         raise ValueError(f"{name} must end in {', '.join(suffixes)}, got {str(path)!r}")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"there is no folder {path.parent} to write {path.name} to")
+    if not path.is_dir():  # of which callers speak
+        check_plain(path)
     return path

@@ -249,6 +249,8 @@ def _words(hint: Any) -> str:
 
     >>> _words(float | None), _words(Sequence[int])
     ('a number or None', 'a sequence of whole numbers')
+    >>> _words(Sequence[Sequence[str]])
+    'a sequence of sequences of strings'
     """
     members = _members(hint)
     if len(members) > 1:
@@ -262,7 +264,9 @@ def _words(hint: Any) -> str:
         return " or ".join(map(repr, parts))
     if origin in (list, tuple, collections.abc.Sequence):
         inner = " or ".join(dict.fromkeys(_words(p) for p in parts if p is not ...))
-        return f"a sequence of {inner.removeprefix('a ')}s"
+        what = inner.removeprefix("a ")
+        nested = what.startswith("sequence ")
+        return f"a sequence of {what.replace('sequence', 'sequences', 1) if nested else what + 's'}"
     if origin in (dict, collections.abc.Mapping):
         return "a mapping"
     if origin is collections.abc.Callable:

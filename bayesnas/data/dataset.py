@@ -94,6 +94,7 @@ class Split:
 
     def first(self, count: int) -> Split:
         """The first rows."""
+        count = whole_number("count", count)
         info = dataclasses.replace(self.info, n=min(count, len(self)))
         return Split(self.x[:count], self.y[:count], info)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bayesnas.files import partial_of
+from bayesnas.files import check_plain, partial_of
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -17,6 +17,7 @@ def write_netcdf(tree: xr.DataTree, path: Path) -> None:
     Raises:
         OSError: it can't be written; nothing is left of it.
     """
+    check_plain(path)
     partial = partial_of(path)
     try:
         tree.to_netcdf(partial, engine="h5netcdf")

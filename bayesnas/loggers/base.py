@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
-from bayesnas.checks import draw_count, whole_number
-from bayesnas.data.streams.streamed_split import AnySplit
+from bayesnas.checks import draw_count, shown, whole_number
+from bayesnas.data import Split
+from bayesnas.data.streams.streamed_split import AnySplit, StreamedSplit
 from bayesnas.inference.config.inputs import Data, checked_data
 from bayesnas.inference.evaluation.metrics import evaluate
 from bayesnas.inference.training.events import StepEvent
@@ -46,6 +47,10 @@ class Logger:
         self.every = whole_number("every", every)
         self.validate_every = whole_number("validate_every", validate_every)
         self.draws = draw_count("draws", draws, 0)
+        if validation is not None and not isinstance(validation, (Split, StreamedSplit, tuple)):
+            raise TypeError(
+                f"validation must be a part of a data set or a pair (x, y), got {shown(validation)}"
+            )
         self.validation = validation
         self._sample: AnySplit | None = None
 

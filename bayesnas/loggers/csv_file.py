@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from bayesnas.checks import flag
 from bayesnas.files import path_of
 from bayesnas.loggers.base import Logger
 
@@ -34,7 +35,7 @@ class CSVLogger(Logger):
     def __init__(self, path: str | Path, *, append: bool = False, **options: Any) -> None:
         super().__init__(**options)
         self.path = path_of("path", path)
-        begun = append and self.path.exists()
+        begun = flag("append", append) and self.path.exists()
         if begun:
             with self.path.open(newline="", encoding="utf-8") as file:
                 first = next(csv.reader(file), None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from bayesnas.checks import flag, shown
 from bayesnas.loggers.base import Logger
 from bayesnas.loggers.csv_file import CSVLogger
 from bayesnas.loggers.mlflow import MLflowLogger
@@ -25,6 +26,9 @@ def logger_of(word: str, *, append: bool = False, **options: Any) -> Logger:
     >>> logger_of("csv:course.csv").path.name
     'course.csv'
     """
+    flag("append", append)
+    if not isinstance(word, str):
+        raise TypeError(f"word must be csv:FILE, tensorboard:DIR or mlflow:URI, got {shown(word)}")
     kind, _, place = word.partition(":")
     if kind == "mlflow":
         return MLflowLogger(place or None, **options)
@@ -32,4 +36,4 @@ def logger_of(word: str, *, append: bool = False, **options: Any) -> Logger:
         return CSVLogger(place, append=append, **options)
     if place and kind == "tensorboard":
         return TensorBoardLogger(place, **options)
-    raise ValueError(f"log must be csv:FILE, tensorboard:DIR or mlflow:URI, got {word!r}")
+    raise ValueError(f"word must be csv:FILE, tensorboard:DIR or mlflow:URI, got {word!r}")

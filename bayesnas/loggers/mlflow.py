@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from bayesnas.checks import name_of
 from bayesnas.loggers.base import Logger
 
 _BATCH = 500  # metrics in a request; MLflow takes 1,000
@@ -41,6 +42,7 @@ class MLflowLogger(Logger):
         **options: Any,
     ) -> None:
         super().__init__(**options)
+        name_of("experiment", experiment)
         try:
             from mlflow import MlflowClient
             from mlflow.entities import Metric, Param

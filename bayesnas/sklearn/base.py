@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import types
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
@@ -12,7 +13,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from bayesnas.checks import draw_count, non_negative
+from bayesnas.checks import draw_count, flag, is_whole, naming, non_negative, shown
 from bayesnas.data import DataInfo, Split, Standardisation
 from bayesnas.inference.fit import fit
 from bayesnas.inference.posterior.posterior import Posterior
@@ -21,6 +22,7 @@ from bayesnas.models.base import BayesianModel
 from bayesnas.models.for_data import model_for_data
 from bayesnas.sklearn.distinct_rows import distinct_rows
 from bayesnas.sklearn.importances import importances
+from bayesnas.typed import rule_of
 
 if TYPE_CHECKING:
     from bayesnas.data.info import Task
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 
 _ROWS_AT_ONCE = 10_000
+_OF_COUNTS = ("poisson", "negative-binomial")
 DRAWS_SEED = 0
 """Of the draws of predictions, the same at every call."""
 
@@ -74,8 +77,9 @@ class StructureEstimator(BaseEstimator):  # type: ignore[misc]  # untyped
         self, x: Array, y: Array, weights: Array, task: Task, class_names: Sequence[str] | None
     ) -> Self:
         """Fit the model to checked rows."""
-        non_negative("kl_weight", self.kl_weight)  # several would give several posteriors
-        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        self._check_parameters()
+        with naming("random_state"):
+            seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         x, y, weights = distinct_rows(x, y, weights)
         split = self._split(x, y, weights, task, class_names)
         self.posterior_: Posterior = fit(
@@ -94,6 +98,32 @@ class StructureEstimator(BaseEstimator):  # type: ignore[misc]  # untyped
         )
         return self
 
+    def _check_parameters(self) -> None:
+        """Refuse parameters that neither the model nor the fit would look at."""
+        non_negative("kl_weight", self.kl_weight)  # several would give several posteriors
+        draw_count("draws", self.draws, 1)
+        flag("standardise", self.standardise)
+        flag("verbose", self.verbose)
+        if not isinstance(self.model, (str, BayesianModel)):
+            raise TypeError(f"model must be a name or a model, got {shown(self.model)}")
+        if self.model_options is not None and not isinstance(self.model_options, Mapping):
+            raise TypeError(
+                f"model_options must be a mapping by name, got {shown(self.model_options)}"
+            )
+        if not isinstance(self.device, (str, torch.device)):
+            raise TypeError(f"device must be its name, got {shown(self.device)}")
+        if not (
+            self.random_state is None
+            or is_whole(self.random_state)
+            or isinstance(self.random_state, (np.random.RandomState, types.ModuleType))
+        ):
+            raise ValueError(
+                "random_state must be a whole number, a RandomState or None, got "
+                f"{shown(self.random_state)}"
+            )
+        if self.hidden is not None:
+            rule_of(Sequence[int])("hidden", self.hidden)
+
     def _model(self, split: Split, seed: int) -> BayesianModel:
         """The model in double precision, as scikit-learn computes."""
         if isinstance(self.model, BayesianModel):
@@ -108,7 +138,8 @@ class StructureEstimator(BaseEstimator):  # type: ignore[misc]  # untyped
                 options[name] = getattr(self, name)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)  # of the weights that it begins with
-            model = model_for_data(self.model, split, **options).double()
+            with naming("model_options" if self.model_options else "model"):
+                model = model_for_data(self.model, split, **options).double()
         if isinstance(model, Autoencoder):
             raise ValueError(f"model must predict targets, got {self.model!r}, an autoencoder")
         return model
@@ -138,12 +169,17 @@ class StructureEstimator(BaseEstimator):  # type: ignore[misc]  # untyped
     ) -> Standardisation | None:
         if not self.standardise or not len(x):
             return None
-        counts = task == "regression" and (self.model_options or {}).get("likelihood") in (
-            "poisson",
-            "negative-binomial",
-        )
-        targets = None if task == "classification" or counts else y
+        targets = None if task == "classification" or self._likelihood_name() in _OF_COUNTS else y
         return Standardisation.fit(x, targets, weights=torch.from_numpy(weights))
+
+    def _likelihood_name(self) -> str | None:
+        """Of the likelihood that is asked for, by name, as an object, or in a model."""
+        if isinstance(self.model, BayesianModel):
+            given = getattr(self.model, "likelihood", None)
+        else:
+            given = (self.model_options or {}).get("likelihood")
+        name = given if isinstance(given, str) else getattr(given, "name", None)
+        return name if isinstance(name, str) else None
 
     def _feature_names(self) -> tuple[str, ...] | None:
         names = getattr(self, "feature_names_in_", None)

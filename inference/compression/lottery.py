@@ -18,6 +18,7 @@ from bayesnas.checks import (
     non_negative,
     positive,
     seed_number,
+    size,
     whole_number,
 )
 from bayesnas.inference.compression.prune import plain_subject
@@ -134,7 +135,7 @@ def lottery_tickets(
     how = Training(
         whole_number("epochs", epochs, 1, MOST_EPOCHS),
         positive("lr", lr),
-        whole_number("batch_size", batch_size),
+        size("batch_size", batch_size),
         l2=non_negative("l2", l2),
         schedule=schedule,
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 import torch
 from torch import Tensor
 
-from bayesnas.checks import non_negative
+from bayesnas.checks import naming, non_negative
 from bayesnas.inference.compression.compressed import Compressed, weight_count
 from bayesnas.inference.config.inputs import Data
 from bayesnas.inference.posterior.kl_path import KLWeightPath
@@ -67,7 +67,8 @@ def smallest(
     """
     tolerance = non_negative("tolerance", tolerance)
     whole = list(_along(post, kl_weights))
-    x, y = whole[0]._tensors(validation)
+    with naming("validation"):
+        x, y = whole[0]._tensors(validation)
     _check_network(whole[0].model)
     losses = [_loss(each.model, x, y) for each in whole]
     best = min(losses)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from bayesnas.checks import shown
 from bayesnas.distributions import LogUniform, Uniform
 from bayesnas.nn.hypernetworks.intervals import (
     INTERVALS,
@@ -169,13 +170,13 @@ def make_amortization(
             if given:
                 raise ValueError(
                     f"{name} needs a range of KL weights, "
-                    f"kl_weight=bayesnas.LogUniform(low, high), got kl_weight={kl_weight!r}"
+                    f"kl_weight=bayesnas.LogUniform(low, high), got kl_weight={shown(kl_weight)}"
                 )
         return None
     span = _interval(KL_WEIGHT, kl_weight)
     assert isinstance(span, LogInterval)
     if metaparameters is not None and not isinstance(metaparameters, Mapping):
-        raise TypeError(f"metaparameters must be a mapping from names, got {metaparameters!r}")
+        raise TypeError(f"metaparameters must be a mapping from names, got {shown(metaparameters)}")
     if unknown := sorted(set(metaparameters or ()) - set(known)):
         raise ValueError(
             f"metaparameters must be of those that the model has, {list(known)}, got {unknown}"
@@ -194,7 +195,7 @@ def _interval(argument: str, given: object, name: str = KL_WEIGHT) -> Interval:
     if not isinstance(given, (LogUniform, Uniform)):
         raise TypeError(
             f"{argument} must be a range, bayesnas.LogUniform(low, high) or "
-            f"bayesnas.Uniform(low, high), got {given!r}"
+            f"bayesnas.Uniform(low, high), got {shown(given)}"
         )
     if given.batch_shape:
         raise ValueError(

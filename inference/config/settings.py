@@ -14,6 +14,7 @@ from bayesnas.checks import (
     non_negative,
     positive,
     seed_number,
+    shown,
     size,
     whole_number,
 )
@@ -205,7 +206,9 @@ def make_settings(
     if patience is not None:
         patience = whole_number("patience", patience, 1)
     if (epochs is None) == (steps is None):
-        raise ValueError(f"give either epochs or steps, got epochs={epochs!r} and steps={steps!r}")
+        raise ValueError(
+            f"give either epochs or steps, got epochs={shown(epochs)} and steps={shown(steps)}"
+        )
     if steps is None:
         epochs = whole_number("epochs", epochs, 1)
         steps = int(epochs or 0) * -(-examples // min(batch_size, examples))
@@ -289,5 +292,5 @@ def _check_history(steps: int, chains: int) -> None:
     if needed > available:
         raise ValueError(
             f"steps must be fewer: the history of {steps:,} steps of {chains:,} chains (restarts) "
-            f"takes {needed / 2**20:,.0f} MiB, and {available / 2**20:,.0f} MiB are free"
+            f"takes {needed // 2**20:,} MiB, and {available / 2**20:,.0f} MiB are free"
         )

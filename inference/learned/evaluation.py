@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from bayesnas.checks import positive, seed_number, whole_number
+from bayesnas.checks import draw_count, function, positive, seed_number, step_count
 from bayesnas.inference.learned.tasks.base import TaskFamily
 from bayesnas.inference.optim.optimizers import OptimizerFactory, build_optimizer
 from bayesnas.inference.runtime.random_state import derived_seed
@@ -46,8 +46,9 @@ def loss_curves(
     >>> found.shape, bool((found[-1] < found[0]).all())
     (torch.Size([6, 3]), True)
     """
-    steps, count = whole_number("steps", steps), whole_number("count", count)
+    steps, count = step_count("steps", steps), draw_count("count", count)
     seed = seed_number("seed", seed)
+    function("optimizer", optimizer, "a class of optimisers, or a learned one")
     lr = positive("lr", getattr(optimizer, "lr", None) if lr is None else lr)
     parts = []
     for first in range(0, count, _AT_ONCE):

@@ -10,11 +10,12 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from bayesnas.checks import positive
+from bayesnas.checks import positive, shown
 from bayesnas.files import check_new_file, path_of
 from bayesnas.inference.learned.rules import UpdateRule, make_rule
 from bayesnas.inference.runs.atomic_files import read_tensors, write_tensors
 from bayesnas.inference.runtime.random_state import random_state_kept
+from bayesnas.typed import typed
 
 FORMAT = 1
 """Of the files that hold a learned optimiser."""
@@ -59,6 +60,7 @@ class LearnedOptimizer:
 
     coordinatewise = True
 
+    @typed(unchecked=("rule",))
     def __init__(self, rule: UpdateRule, training: Mapping[str, Any] | None = None) -> None:
         """Keep the rule; see the class."""
         if not isinstance(rule, UpdateRule):
@@ -148,8 +150,10 @@ class LearnedSteps(torch.optim.Optimizer):
         self, parameters: Iterable[nn.Parameter], rule: UpdateRule, lr: float, weights: str = ""
     ) -> None:
         """Check the parameters; see the class."""
-        parameters = list(parameters)
+        parameters = _listed(parameters)
         for index, value in enumerate(parameters):
+            if not isinstance(value, Tensor):
+                raise TypeError(f"parameters must be tensors, got {shown(value)} at {index}")
             if not value.is_floating_point():
                 raise TypeError(
                     "a learned optimiser takes parameters of real floating-point numbers, got "
@@ -198,3 +202,18 @@ class LearnedSteps(torch.optim.Optimizer):
             rule = copy.deepcopy(self._rule).to(value.dtype).to(value.device)
             self._rules[key] = rule.requires_grad_(False)
         return self._rules[key]
+
+
+def _listed(parameters: object) -> list[Any]:
+    """Parameters of an optimiser, one or more."""
+    listed = (
+        list(parameters)
+        if isinstance(parameters, Iterable) and not isinstance(parameters, (Tensor, str))
+        else []
+    )
+    if not listed:
+        raise TypeError(
+            "parameters must be tensors, one or more, as net.parameters() gives, got "
+            f"{shown(parameters)}"
+        )
+    return listed

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from bayesnas.checks import flag, positive, seed_number, whole_number
+from bayesnas.checks import draw_count, flag, positive, seed_number, size, step_count, whole_number
 from bayesnas.inference.bilevel.derivatives import as_leaves, gradient
 from bayesnas.inference.bilevel.unroll import Change, unroll
 from bayesnas.inference.learned.evaluation import loss_curves
@@ -89,14 +89,14 @@ def learn_optimizer(
     >>> learned.rule.config()["rate"] > 1e-3
     True
     """
-    steps = whole_number("steps", steps)
+    steps = step_count("steps", steps)
     if whole_number("unroll", unroll) > steps:
         raise ValueError(f"unroll must be at most steps={steps}, the steps of a task, got {unroll}")
-    rounds, batch = whole_number("rounds", rounds), whole_number("batch", batch)
-    validation, seed = whole_number("validation", validation, 0), seed_number("seed", seed)
+    rounds, batch = step_count("rounds", rounds), draw_count("batch", batch)
+    validation, seed = draw_count("validation", validation, 0), seed_number("seed", seed)
     lr, clip = positive("lr", lr), positive("clip", clip)
     if coordinates is not None:
-        whole_number("coordinates", coordinates)
+        size("coordinates", coordinates)
         if flag("second_derivatives", second_derivatives):
             raise ValueError("coordinates must be None with second_derivatives=True")
     moving = _own(rule, seed)

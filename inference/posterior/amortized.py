@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import torch
 
-from bayesnas.checks import draw_count, is_number, whole_number
+from bayesnas.checks import draw_count, finite, whole_number
 from bayesnas.distributions import LogUniform
 from bayesnas.inference.config.amortization import NONE, Values
 from bayesnas.inference.config.inputs import Data
@@ -26,6 +25,7 @@ from bayesnas.typed import typed
 if TYPE_CHECKING:
     import xarray as xr
 
+_MOST_POINTS = 1000  # of a grid along one metaparameter
 _EVIDENCE_POINTS = 33
 
 
@@ -155,7 +155,7 @@ class AmortizedPosterior(KLWeightPath):
         >>> list(post.choose(data).values)
         ['prior_scale']
         """
-        points, draws = whole_number("points", points, 3), draw_count("draws", draws)
+        points, draws = whole_number("points", points, 3, _MOST_POINTS), draw_count("draws", draws)
         assert self.settings.amortization is not None
         amortization = self.settings.amortization
         axes = [axis for axis in amortization.others if axis.name not in self._given]
@@ -201,7 +201,4 @@ class AmortizedPosterior(KLWeightPath):
 
 
 def _numbers(metaparameters: Mapping[str, float]) -> dict[str, float]:
-    for name, value in metaparameters.items():
-        if not is_number(value) or not math.isfinite(value):
-            raise ValueError(f"{name} must be a finite number, got {value!r}")
-    return {name: float(value) for name, value in metaparameters.items()}
+    return {name: finite(name, value) for name, value in metaparameters.items()}

@@ -6,9 +6,10 @@ import abc
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, Unpack
 
-from torch import nn
+import numpy as np
+from torch import Tensor, nn
 
-from bayesnas.checks import draw_count, seed_number
+from bayesnas.checks import draw_count, seed_number, shown
 from bayesnas.export.grid import dataset_over, tree_over
 from bayesnas.inference.config.inputs import Data
 from bayesnas.inference.evaluation.frontier import SUPERFLUOUS_DENSITY, frontier
@@ -218,9 +219,10 @@ class KLWeightPath(BasePosterior, abc.ABC):
 
 def _grid(metaparameters: Mapping[str, Sequence[float]]) -> Mapping[str, Sequence[float]]:
     for name, values in metaparameters.items():
-        if not values:
-            raise ValueError(f"{name} must hold at least one value, got {values!r}")
-    return metaparameters
+        single = not isinstance(values, (Sequence, np.ndarray, Tensor)) or isinstance(values, str)
+        if single or np.ndim(values) != 1 or not len(values):
+            raise ValueError(f"{name} must be a sequence of values, got {shown(values)}")
+    return {name: list(values) for name, values in metaparameters.items()}
 
 
 def _check_any(kl_weights: Sequence[float]) -> None:

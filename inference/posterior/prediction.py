@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bayesnas.checks import choice, draw_count, fraction_in, seed_number
+from bayesnas.checks import choice, draw_count, fraction_in, naming, seed_number
 from bayesnas.inference.config.inputs import Data
 from bayesnas.inference.evaluation.intervals import predictive_interval, predictive_moments
 from bayesnas.inference.evaluation.predictive import conditional_means, posterior_draws
@@ -102,7 +102,7 @@ class Predictive(Prunable):
         (torch.Size([40]), True)
         """
         level = fraction_in("level", level, "(0, 1)")
-        draws = draw_count("draws", draws, 1)
+        draws, seed = draw_count("draws", draws, 1), seed_number("seed", seed)
         self._check_regression("interval")
         model = self.model.eval()
         parts = [
@@ -215,9 +215,10 @@ class Predictive(Prunable):
         """
         from sklearn.metrics import roc_auc_score
 
-        scores = [
-            self.uncertainty(x, score, draws=draws, seed=seed).cpu() for x in (inside, outside)
-        ]
+        scores = []
+        for name, rows in (("inside", inside), ("outside", outside)):
+            with naming(name):
+                scores.append(self.uncertainty(rows, score, draws=draws, seed=seed).cpu())
         labels = torch.cat([torch.full_like(each, place) for place, each in enumerate(scores)])
         return float(roc_auc_score(labels.numpy(), torch.cat(scores).numpy()))
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from bayesnas.checks import flag, name_of, seed_number, whole_number
+from bayesnas.checks import flag, name_of, seed_number, shown, whole_number
 from bayesnas.inference.runtime.interrupt import InterruptedFitWarning
 from bayesnas.inference.search.registry import STRATEGIES
 from bayesnas.inference.search.space import Candidate, SearchSpace
@@ -30,6 +30,7 @@ from bayesnas.inference.search.trials.study import Plan, make_study
 from bayesnas.inference.search.trials.worker import Objective, run_trials
 from bayesnas.inference.search.variables import Variable
 from bayesnas.nn.graphs.graph import Graph
+from bayesnas.typed import typed
 
 TRIALS = 100
 """Of a search that does not say how many."""
@@ -38,6 +39,7 @@ MOST_TRIALS = 100_000
 _MOST_WORKERS = 1024
 
 
+@typed()
 def search(
     space: SearchSpace | Mapping[str, Variable] | Graph,
     objective: Objective,
@@ -130,7 +132,7 @@ def search(
             else:
                 run_workers(queue, Work(storage, name, objective, resolved), workers, show)
         except KeyboardInterrupt:
-            warnings.warn(_interrupted(queue, count, storage), InterruptedSearchWarning, 2)
+            warnings.warn(_interrupted(queue, count, storage), InterruptedSearchWarning, 3)
     return result_of(queue, plan)
 
 
@@ -146,6 +148,8 @@ def _interrupted(queue: Queue, count: int, storage: Storage) -> str:
 def _space(given: SearchSpace | Mapping[str, Variable] | Graph) -> SearchSpace:
     if isinstance(given, Graph):
         return SearchSpace.of_graph(given)
+    if not given:
+        raise ValueError(f"space must have one variable or more, got {shown(given)}")
     return given if isinstance(given, SearchSpace) else SearchSpace(given)
 
 
@@ -190,7 +194,7 @@ def _grid(space: SearchSpace, trials: int | None, seed: int) -> list[Candidate]:
             f"a grid must be of at most {MOST_TRIALS:,} candidates, got a space of more: "
             "strategy='random' draws some of them"
         )
-    if trials is not None and whole_number("trials", trials) < len(all_candidates):
+    if trials is not None and whole_number("trials", trials, 1, MOST_TRIALS) < len(all_candidates):
         order = ask_generator(seed, 0).permutation(len(all_candidates))[:trials]
         return [all_candidates[i] for i in order]
     return all_candidates

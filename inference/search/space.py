@@ -14,6 +14,7 @@ from bayesnas.checks import shown
 from bayesnas.inference.search.variables import Categorical, Value, Variable, variable_of
 from bayesnas.nn.graphs.graph import Graph
 from bayesnas.nn.graphs.topology import Edge, edge_name
+from bayesnas.typed import typed
 
 Candidate = dict[str, Value]
 """A value for every variable that is there, in the order of the space."""
@@ -57,6 +58,7 @@ class SearchSpace(Mapping[str, Variable]):
             self._check_condition(name)
 
     @classmethod
+    @typed()
     def of_graph(cls, graph: Graph) -> SearchSpace:
         """One operation an edge: a categorical of operation names for each mixed edge.
 
@@ -123,6 +125,7 @@ class SearchSpace(Mapping[str, Variable]):
             )
         return checked
 
+    @typed()
     def sample(self, generator: np.random.Generator) -> Candidate:
         """A candidate, each variable drawn on its own."""
         candidate: Candidate = {}
@@ -206,6 +209,7 @@ class SearchSpace(Mapping[str, Variable]):
             self._variables[condition.name].checked(f"{condition.name} (for {name})", value)
 
 
+@typed(unchecked=("candidate",))
 def architecture(graph: Graph, candidate: Mapping[str, Value]) -> dict[Edge, str]:
     """A candidate of :meth:`SearchSpace.of_graph` as the choice that ``graph.discrete`` takes.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,11 +15,14 @@ from bayesnas.checks import finite, is_number, is_whole, positive, shown, whole_
 from bayesnas.typed import typed
 
 _MOST_VALUES = 1_000_000  # of an integer, to be listed
+_WIDEST = sys.float_info.max
+_LARGEST = 2**53  # up to which whole numbers are exact where a storage holds doubles
 
 Value = str | int | float | bool | None
 """One entry of a candidate; what JSON and every storage of trials can hold."""
 
 
+@typed()
 @dataclass(frozen=True)
 class When:
     """The condition of a variable: it is there where another one has one of some values.
@@ -36,10 +40,10 @@ class When:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "values", tuple(self.values))
-        if not isinstance(self.name, str) or not self.values:
+        if not self.name or not self.values or not all(map(_is_value, self.values)):
             raise ValueError(
-                "a condition must name a variable and one value of it or more, got "
-                f"{shown((self.name, self.values))}"
+                "name and values of a condition must be a variable and one value of it or more, "
+                f"got {shown((self.name, self.values))}"
             )
 
     def holds(self, candidate: Mapping[str, Value]) -> bool:
@@ -100,7 +104,7 @@ class Categorical(Variable):
 
     def __post_init__(self) -> None:
         choices = tuple(self.choices) if isinstance(self.choices, (list, tuple)) else ()
-        odd = [c for c in choices if not (c is None or isinstance(c, (str, int, float, bool)))]
+        odd = [choice for choice in choices if not _is_value(choice)]
         # 1, 1.0 and True are equal, and would be one and the same cell of a table of trials.
         if not choices or odd or len(set(choices)) < len(choices):
             raise ValueError(
@@ -146,9 +150,9 @@ class Integer(Variable):
     kind: ClassVar[str] = "integer"
 
     def __post_init__(self) -> None:
-        low = whole_number("low", self.low, -(2**53))
+        low = whole_number("low", self.low, -_LARGEST, _LARGEST)
         object.__setattr__(self, "low", low)
-        object.__setattr__(self, "high", whole_number("high", self.high, low))
+        object.__setattr__(self, "high", whole_number("high", self.high, low, _LARGEST))
 
     @property
     def values(self) -> tuple[Value, ...] | None:
@@ -189,6 +193,8 @@ class Real(Variable):
         low, high = finite("low", self.low), finite("high", self.high)
         if not low < high:
             raise ValueError(f"high must be above low, {low}, got {high}")
+        if not math.isfinite(high - low):
+            raise ValueError(f"high must be less than {_WIDEST:g} above low, {low}, got {high}")
         object.__setattr__(self, "low", low)
         object.__setattr__(self, "high", high)
 
@@ -230,6 +236,13 @@ class LogReal(Real):
         """A number, drawn log-uniformly."""
         drawn = math.exp(generator.uniform(math.log(self.low), math.log(self.high)))
         return min(max(drawn, self.low), self.high)
+
+
+def _is_value(value: object) -> bool:
+    """Whether JSON holds it, and it equals itself."""
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return value is None or isinstance(value, (str, int))
 
 
 KINDS: dict[str, type[Variable]] = {cls.kind: cls for cls in (Categorical, Integer, Real, LogReal)}

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import torch
+from fuzz_call import Call
 from fuzz_kinds import (
     a,
     a_model,
@@ -41,18 +39,7 @@ import bayesnas as bn
 import bayesnas.export
 from bayesnas.inference import criteria
 
-Good = Callable[[Any], bool]
 COUNT = itertools.count()
-
-
-@dataclass
-class Call:
-    """A call that works, and for each argument what else would be right."""
-
-    name: str
-    call: Callable[..., Any]
-    given: dict[str, Any]
-    good: dict[str, Good] = field(default_factory=dict)
 
 
 def device(value):

@@ -31,7 +31,7 @@ NUMBERS = [
     "True",
     "99999999999999",
 ]
-PATHS = ["~nobody-here/a", "\0", "", "/dev/zero", "/proc/self/mem/x", "a" * 5000]
+PATHS = ["~nobody-here/a", "\0", "", "PIPE", "/proc/self/mem/x", "a" * 5000]
 WORDS = [
     *NUMBERS,
     *PATHS,
@@ -45,8 +45,9 @@ WORDS = [
     "nan:1",
     "none",
 ]
+SMALL = ["gaussian-net", "--data", "digits", "--steps", "1", "--hidden", "4", "--quiet"]
 COMMANDS = {
-    "fit": ["gaussian-net", "--data", "digits", "--steps", "1", "--hidden", "4", "--quiet"],
+    "fit": SMALL,
     "frontier": ["run"],
     "prune": ["run"],
     "report": ["run"],
@@ -58,6 +59,16 @@ COMMANDS = {
     "compare": ["run", "other"],
     "export": ["run", "--format", "pt2"],
     "completion": ["fish"],
+    "search": ["--vary", "lr=1e-3:0.1:log", "--trials", "1", "--out", "study", "--", *SMALL],
+    "sweep": ["--vary", "seed=0,1", "--out", "study", "--", *SMALL],
+}
+# Of runs that are there: of a table with a column of text, and over a box of metaparameters.
+OF_RUNS = {
+    "predict table": ["TABLE", "--data", "NEW"],
+    "evaluate table": ["TABLE"],
+    "export table": ["TABLE", "--format", "code", "--size", "4000"],
+    "frontier box": ["BOX", "--metaparameters", "prior_scale=1"],
+    "prune box": ["BOX", "--metaparameters", "prior_scale=1", "--kl-weight", "1"],
 }
 OPTIONS = {
     "fit": [
@@ -65,7 +76,9 @@ OPTIONS = {
         "--restarts", "--patience", "--clip", "--schedule", "--device", "--compile", "--hidden",
         "--prior-scale", "--draws", "--data", "--target", "--task", "--test",
         "--validation", "--split-seed", "--checkpoint-every", "--out", "--amortize", "--knots",
-        "--likelihood", "--noise-scale", "--config", "--no-such-option",
+        "--likelihood", "--noise-scale", "--config", "--no-such-option", "--metaparameters",
+        "--log", "--log-every", "--drop", "--kl-weight-upper", "--likelihood-weight",
+        "--selection", "--weights", "--kept",
     ],
     "frontier": ["--draws", "--threshold", "--csv", "--data", "--device", "--separate"],
     "prune": ["--fraction", "--threshold", "--by", "--seed", "--draws", "--save", "--kl-weight",
@@ -79,8 +92,19 @@ OPTIONS = {
     "compare": ["--data", "--draws", "--kl-weight", "--loo"],
     "export": ["--format", "--out", "--draws", "--kl-weight"],
     "completion": ["--json"],
+    "search": ["--vary", "--strategy", "--trials", "--seed", "--objective", "--part", "--draws",
+               "--out", "--storage", "--workers", "--resume"],
+    "sweep": ["--vary", "--objective", "--part", "--draws", "--out", "--storage", "--workers"],
+    "predict table": ["--data", "--out", "--level", "--draws", "--seed", "--kl-weight", "--device",
+                      "--metaparameters"],
+    "evaluate table": ["--data", "--level", "--out-of-distribution", "--draws", "--kl-weight",
+                       "--target", "--drop", "--metaparameters"],
+    "export table": ["--format", "--size", "--out", "--draws", "--kl-weight", "--data"],
+    "frontier box": ["--metaparameters", "--kl-weights", "--threshold", "--csv", "--part"],
+    "prune box": ["--metaparameters", "--kl-weight", "--fraction", "--threshold", "--by"],
 }  # fmt: skip
 FOLDERS = ("--out", "--save", "--csv")
+REPRODUCTIONS = ["ibp", "search", "shared-weights", "learned-optimiser", "lottery-tickets"]
 # What is right after all, or would take the time that it says.
 RIGHT = {
     ("--prior-scale", "garbage"),
@@ -113,8 +137,46 @@ def outcome(words):
     return status
 
 
-def check(folder, count):
-    ends = []
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Places of what commands name: two runs and a table of new rows, one of which is unseen."""
+    folder = tmp_path_factory.mktemp("runs")
+    rows = [f"{i % 7},{'red' if i % 2 else 'blue'},{i % 3}" for i in range(40)]
+    (folder / "old.csv").write_text("\n".join(["size,colour,kind", *rows]) + "\n")
+    (folder / "new.csv").write_text("size,colour\n3,green\n,red\n")
+    net = ["gaussian-net", "--hidden", "4", "--steps", "2", "--quiet"]
+    table = ["--data", str(folder / "old.csv"), "--target", "kind"]
+    box = [*table, "--kl-weight", "0.1:10", "--metaparameters", "prior_scale=0.1:3"]
+    assert main(["fit", *net, *table, "--out", str(folder / "table")]) == 0
+    assert main(["fit", *net, *box, "--out", str(folder / "box")]) == 0
+    os.mkfifo(folder / "pipe")  # what no file may take the place of
+    names = {
+        "PIPE": folder / "pipe",
+        "TABLE": folder / "table",
+        "BOX": folder / "box",
+        "NEW": folder / "new.csv",
+    }
+    return {name: str(path) for name, path in names.items()}
+
+
+def files_of(folder):
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+
+
+def line(command, option, word, runs):
+    """A command line with one option more, before what is another command's."""
+    if command == "reproduce":
+        given = [REPRODUCTIONS[len(word) % len(REPRODUCTIONS)]]
+    else:
+        given = {**COMMANDS, **OF_RUNS}.get(command, ["x"])
+    end = given.index("--") if "--" in given else len(given)
+    words = [command.partition(" ")[0], *given[:end], option, word, *given[end:]]
+    return [runs.get(each, each) for each in words]
+
+
+def check(folder, runs, count):
+    ends, place = [], Path(runs["TABLE"]).parent
+    kept = files_of(place)
     here = Path.cwd()
     os.chdir(folder)
 
@@ -125,7 +187,7 @@ def check(folder, count):
         database=None,
         suppress_health_check=list(HealthCheck),
     )
-    @given(st.sampled_from([*COMMANDS, "fit", "fit", "nonsense"]), st.data())
+    @given(st.sampled_from([*COMMANDS, *OF_RUNS, "fit", "fit", "nonsense"]), st.data())
     def wrong(command, data):
         option = data.draw(st.sampled_from(OPTIONS.get(command, ["--x"])))
         word = data.draw(st.one_of(st.sampled_from(WORDS), st.text(max_size=6)))
@@ -133,17 +195,21 @@ def check(folder, count):
             word = data.draw(st.sampled_from(PATHS))
         if (option, word) in RIGHT or len(ends) >= count:
             return
-        words = [command, *COMMANDS.get(command, ["x"]), option, word]
+        words = line(command, option, word, runs)
         end = outcome(words)
         for written in list(folder.iterdir()):
             end = f"{end}, wrote {written.name}"
             shutil.rmtree(written) if written.is_dir() else written.unlink()
+        for path in [path for path, time in files_of(place).items() if kept.get(path) != time]:
+            end = f"{end}, wrote {path.name}"
+            path.unlink()
         ends.append((end, words))
 
     try:
         wrong()
     finally:
         os.chdir(here)
+    assert Path(runs["PIPE"]).is_fifo()
     bad = [(end, words) for end, words in ends if end not in (1, 2)]
     text = "\n".join(f"{' '.join(words)[:150]!r}: {end}" for end, words in bad)
     if report := os.environ.get("FUZZ_REPORT"):
@@ -160,10 +226,10 @@ def test_a_home_of_nobody(option, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_wrong_command_lines(tmp_path):
-    check(tmp_path, int(os.environ.get("FUZZ_COMMANDS", "100")))
+def test_wrong_command_lines(tmp_path, runs):
+    check(tmp_path, runs, int(os.environ.get("FUZZ_COMMANDS", "100")))
 
 
 @pytest.mark.slow
-def test_nine_hundred_wrong_command_lines(tmp_path):
-    check(tmp_path, 900)
+def test_nine_hundred_wrong_command_lines(tmp_path, runs):
+    check(tmp_path, runs, 900)

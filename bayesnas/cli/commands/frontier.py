@@ -15,7 +15,7 @@ from bayesnas.cli.loading import open_fitted
 from bayesnas.cli.metrics import frontier_table
 from bayesnas.cli.output import Outcome
 from bayesnas.data import DataSet
-from bayesnas.files import write_atomically
+from bayesnas.files import check_plain, write_atomically
 from bayesnas.inference import Posterior, Posteriors
 from bayesnas.inference.posterior.kl_path import KLWeightPath
 from bayesnas.plots.frontier import frontier_figure
@@ -34,8 +34,12 @@ def run(args: argparse.Namespace) -> Outcome:
     picture = args.run_folder / "frontier.png" if args.out is None else args.out
     if args.out is not None:
         check_picture_path(args.out)
-    if args.csv is not None and not args.csv.parent.is_dir():
-        raise FileNotFoundError(f"there is no folder {args.csv.parent} to write {args.csv.name} to")
+    if args.csv is not None:
+        if not args.csv.parent.is_dir():
+            raise FileNotFoundError(
+                f"there is no folder {args.csv.parent} to write {args.csv.name} to"
+            )
+        check_plain(args.csv)
     if not 0 <= args.threshold <= 1:
         raise ValueError(f"threshold must be in [0, 1], a relative density, got {args.threshold}")
     post, data = open_fitted(args)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from bayesnas.checks import draw_count, non_negative, seed_number
+
 _ROWS = (
     "010000 111000 010000 000000 000000 000000",
     "000111 000101 000111 000000 000000 000000",
@@ -37,6 +39,7 @@ def glyph_images(n: int = 100, *, noise_scale: float = 0.5, seed: int = 0) -> tu
     >>> x.shape, z.shape
     (torch.Size([3, 36]), torch.Size([3, 4]))
     """
-    generator = torch.Generator().manual_seed(seed)
+    n, noise_scale = draw_count("n", n), non_negative("noise_scale", noise_scale)
+    generator = torch.Generator().manual_seed(seed_number("seed", seed))
     z = torch.bernoulli(torch.full((n, 4), 0.5), generator=generator)
     return z @ glyphs() + noise_scale * torch.randn(n, 36, generator=generator), z

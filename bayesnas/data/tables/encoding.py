@@ -5,10 +5,11 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
+from bayesnas.checks import choice, shown
 from bayesnas.data.tables.cells import Kind, as_numbers, kind_of
 from bayesnas.data.tables.columns import Column, needs_encoding
 from bayesnas.typed import typed
@@ -46,6 +47,10 @@ class TableEncoding:
 
     columns: tuple[Column, ...]
 
+    def __post_init__(self) -> None:
+        if not self.columns:
+            raise ValueError("columns must be one or more, got none")
+
     @classmethod
     @typed(unchecked=("frame", "kinds"))
     def fit(cls, frame: Any, kinds: Mapping[str, Kind] | None = None) -> TableEncoding:
@@ -59,7 +64,8 @@ class TableEncoding:
             ValueError: naming the column, for cells of several kinds, a column without values,
                 or one with so many categories that they are names of rows.
         """
-        kinds = kinds_of(frame) if kinds is None else kinds
+        _check_table(frame)
+        kinds = kinds_of(frame) if kinds is None else _checked_kinds(kinds, frame)
         return cls(tuple(Column.fit(name, frame[name], kind) for name, kind in kinds.items()))
 
     @property
@@ -112,6 +118,7 @@ class TableEncoding:
         Warns:
             UnseenCellWarning: for categories, and for missing cells, that training had not.
         """
+        _check_table(frame)
         missing = [name for name in self.names if name not in frame.columns]
         if missing:
             raise ValueError(
@@ -155,9 +162,35 @@ class TableEncoding:
         Raises:
             ValueError: `values` lacks columns, or one of them its name or kind.
         """
-        if "columns" not in values:
-            raise ValueError("a stored table encoding lacks columns")
+        columns = values.get("columns") if isinstance(values, Mapping) else None
+        if not isinstance(columns, (list, tuple)) or not all(
+            isinstance(column, Mapping) for column in columns
+        ):
+            raise ValueError(f"values: a stored table encoding lacks columns, got {shown(values)}")
         return cls(tuple(Column.from_dict(column) for column in values["columns"]))
+
+
+def _check_table(frame: Any) -> None:
+    """Refuse what is no table with a name of its own for every column."""
+    import pandas as pd
+
+    if not isinstance(frame, pd.DataFrame):
+        raise TypeError(f"frame must be a table of pandas, got {type(frame).__name__}")
+    if not frame.columns.is_unique or not len(frame.columns):
+        raise ValueError(
+            f"frame must have columns of different names, got {shown(list(frame.columns))}"
+        )
+
+
+def _checked_kinds(kinds: Any, frame: Any) -> Mapping[str, Kind]:
+    """Kinds of columns that the table has."""
+    if not isinstance(kinds, Mapping) or not kinds:
+        raise TypeError(f"kinds must be a mapping from names of columns, got {shown(kinds)}")
+    for name, kind in kinds.items():
+        if name not in frame.columns:
+            raise ValueError(f"kinds must be of columns of the table, got {shown(name)}")
+        choice(f"kinds[{name!r}]", kind, get_args(Kind))
+    return kinds
 
 
 def kinds_of(frame: Any) -> dict[str, Kind]:

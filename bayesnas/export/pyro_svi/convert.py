@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyro
 
-from bayesnas.checks import draw_count, seed_number
+from bayesnas.checks import draw_count, seed_number, shown
 from bayesnas.export.datasets import SAMPLE_DIMS, attributes, dataset
 from bayesnas.export.pyro_svi.draws import posterior_draws, prior_draws
 from bayesnas.export.pyro_svi.naming import VariableNames
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from bayesnas.export.datasets import Coords, Variables
 
 
-@typed(unchecked=("model_args", "model_kwargs", "coords", "dims", "constant_data"))
+@typed(unchecked=("coords",))
 def from_pyro_svi(
     model: Callable[..., Any],
     guide: Callable[..., Any],
@@ -94,6 +94,10 @@ def from_pyro_svi(
 
     num_samples = draw_count("num_samples", num_samples, 1)
     num_prior_samples = draw_count("num_prior_samples", num_prior_samples, 0)
+    if isinstance(model_args, str):
+        raise TypeError(f"model_args must be a sequence of arguments, got {shown(model_args)}")
+    if not (coords is None or isinstance(coords, Mapping)):
+        raise TypeError(f"coords must be a mapping by dimension, got {shown(coords)}")
     if len(sample_dims) not in (1, 2):
         raise ValueError(f"sample_dims must be one name or two, got {list(sample_dims)}")
     program = Program(model, guide, tuple(model_args), dict(model_kwargs or {}))

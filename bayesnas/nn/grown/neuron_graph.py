@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, TypeGuard
 
-from bayesnas.checks import size, whole_number
+from bayesnas.checks import shown, size, whole_number
 from bayesnas.nn.grown.activations import activation_name
 
 Connection = tuple[int, int]
@@ -57,6 +57,9 @@ class NeuronGraph:
         """Check and sort the connections; see the class."""
         self.inputs = size("inputs", inputs)
         self.outputs = size("outputs", outputs)
+        for name, value in (("activations", activations), ("connections", connections)):
+            if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
+                raise TypeError(f"{name} must be a sequence, got {shown(value)}")
         self.activations = tuple(activation_name("activations", name) for name in activations)
         self.connections = _sorted(connections)
         self.bias = self.inputs

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from bayesnas.checks import whole_number
+from bayesnas.typed import typed
 
 
 class SelectInputs(nn.Module):
@@ -25,6 +26,7 @@ class SelectInputs(nn.Module):
 
     index: Tensor
 
+    @typed()
     def __init__(self, indices: Sequence[int]) -> None:
         """Keep the indices; see the class."""
         super().__init__()

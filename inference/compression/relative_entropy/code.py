@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from bayesnas.checks import flag, positive, seed_number, whole_number
+from bayesnas.checks import flag, non_negative, positive, seed_number, whole_number
 from bayesnas.coding.relative_entropy import MOST_BITS, chosen_candidate
 from bayesnas.coding.weight_code import Layout, WeightCode, block_values
 from bayesnas.inference.compression.relative_entropy.coded import Coded
@@ -97,7 +97,8 @@ def code(
     """
     size = whole_number("size", size, 1, _MOST_BYTES)
     bits = whole_number("block_bits", block_bits, 1, MOST_BITS)
-    if not 0 <= spare_bits < bits:
+    spare_bits = non_negative("spare_bits", spare_bits)
+    if not spare_bits < bits:
         raise ValueError(f"spare_bits must be in [0, block_bits = {bits}), got {spare_bits}")
     epochs = whole_number("epochs", epochs, 0, MOST_EPOCHS)
     coding_epochs = whole_number("coding_epochs", coding_epochs, 0, MOST_EPOCHS)
@@ -107,7 +108,7 @@ def code(
         (bits - spare_bits) * math.log(2),
         positive("kl_weight", weight),
         positive("lr", lr),
-        whole_number("batch_size", batch_size),
+        whole_number("batch_size", batch_size, 1, 2**31),
     )
     seed, where = seed_number("seed", seed), resolve_device(device)
     model = _coded_model(posterior)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from bayesnas.checks import positive, seed_number, size, whole_number
+from bayesnas.checks import positive, seed_number, size, step_count
 from bayesnas.inference.learned.meta_levels.net import MetaLevelNet
 from bayesnas.inference.runtime.random_state import derived_seed
 from bayesnas.typed import typed
@@ -50,7 +50,7 @@ def regressions(count: int, tasks: int = 2, examples: int = 10, seed: int = 0) -
     return Sequences(x.flatten(1).unsqueeze(-1), y.flatten(1).unsqueeze(-1))
 
 
-@typed(unchecked=("net",))
+@typed()
 def train_on_regressions(
     net: MetaLevelNet,
     *,
@@ -78,7 +78,8 @@ def train_on_regressions(
     >>> bool(net.weights.isfinite().all())
     True
     """
-    net, steps = copy.deepcopy(net), whole_number("steps", steps)
+    net, steps = copy.deepcopy(net), step_count("steps", steps)
+    batch, seed, clip = size("batch", batch), seed_number("seed", seed), positive("clip", clip)
     adam = torch.optim.Adam(net.parameters(), positive("lr", lr))
     rates = torch.optim.lr_scheduler.CosineAnnealingLR(adam, steps)
     for step in range(steps):
@@ -86,7 +87,7 @@ def train_on_regressions(
         loss = (net(x, y) - y).square().mean()
         adam.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(net.parameters(), positive("clip", clip))
+        torch.nn.utils.clip_grad_norm_(net.parameters(), clip)
         adam.step()
         rates.step()
     return net

@@ -44,7 +44,7 @@ class Perceptrons(TaskFamily):
     (torch.Size([2, 1510]), torch.Size([2]))
     """
 
-    @typed(unchecked=("hidden",))
+    @typed()
     def __init__(
         self,
         data: Split,

@@ -29,9 +29,11 @@ class Quadratics(TaskFamily):
     (torch.Size([3, 10]), torch.Size([3]))
     """
 
-    @typed(unchecked=("dtype",))
+    @typed()
     def __init__(self, dim: int = 10, dtype: torch.dtype = torch.float32) -> None:
         """Keep the size; see the class."""
+        if not dtype.is_floating_point:
+            raise ValueError(f"dtype must be of real floating-point numbers, got {dtype}")
         self.dim, self.dtype = size("dim", dim), dtype
 
     def draw(self, count: int, seed: int) -> Drawn:

@@ -9,16 +9,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bayesnas.checks import draw_count, name_of
+from bayesnas.files import path_of
 from bayesnas.inference.config.inputs import Data
 from bayesnas.inference.fit import fit
 from bayesnas.inference.posterior.amortized import AmortizedPosterior
 from bayesnas.inference.posterior.posterior import Posterior
 from bayesnas.inference.search.space import Candidate
 from bayesnas.models.base import BayesianModel
+from bayesnas.typed import typed
 
 DRAWS = 32
 
 
+@typed()
 @dataclass(frozen=True)
 class FitJudge:
     """A candidate is a model and settings of a fit; it is fitted, and measured on other rows.
@@ -47,21 +51,27 @@ class FitJudge:
     judged: Data
     settings: Sequence[str] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
-    folder: Path | None = None
+    folder: str | Path | None = None
     draws: int = DRAWS
+
+    def __post_init__(self) -> None:
+        draw_count("draws", self.draws, 0)
+        if self.folder is not None:
+            object.__setattr__(self, "folder", path_of("folder", self.folder))
 
     def __call__(self, candidate: Candidate) -> dict[str, float]:
         """Fit and measure; see :func:`measures`."""
         chosen = {name: candidate[name] for name in self.settings if name in candidate}
         options: dict[str, Any] = {"progress": False, **self.options, **chosen}
         if self.folder is not None:
-            options |= {"out": self.folder / folder_name(candidate), "resume": True}
+            options |= {"out": Path(self.folder) / folder_name(candidate), "resume": True}
         post = fit(self.make(candidate), self.train, **options)
         if not isinstance(post, Posterior):
             raise ValueError("kl_weight of a judged fit must be one number, got several")
         return measures(post, self.train, self.judged, self.draws)
 
 
+@typed()
 @dataclass(frozen=True)
 class AmortizedJudge:
     """A candidate is a λ of one fit over a range of them: nothing is trained.
@@ -79,6 +89,10 @@ class AmortizedJudge:
     judged: Data
     name: str = "kl_weight"
     draws: int = DRAWS
+
+    def __post_init__(self) -> None:
+        name_of("name", self.name)
+        draw_count("draws", self.draws, 0)
 
     def __call__(self, candidate: Candidate) -> dict[str, float]:
         """Measure at one λ; see :func:`measures`."""

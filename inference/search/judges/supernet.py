@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from bayesnas.checks import positive, seed_number, size, whole_number
+from bayesnas.checks import positive, seed_number, size, step_count
 from bayesnas.inference.runs.atomic_files import read_tensors, write_tensors
 from bayesnas.inference.runtime.random_state import RandomStream
 from bayesnas.inference.search.space import SearchSpace
@@ -23,6 +23,7 @@ from bayesnas.inference.search.variables import Value
 from bayesnas.nn.graphs.darts_operations import Zero
 from bayesnas.nn.graphs.graph import Graph
 from bayesnas.nn.graphs.topology import AGGREGATIONS, Edge, edge_name
+from bayesnas.typed import typed
 
 
 class Supernet(nn.Module):
@@ -52,6 +53,7 @@ class Supernet(nn.Module):
     (torch.Size([32, 3]), 3)
     """
 
+    @typed()
     def __init__(self, graph: Graph) -> None:
         """Copy the graph; see the class."""
         super().__init__()
@@ -76,6 +78,7 @@ class Supernet(nn.Module):
             values[vertex] = terms[0] if len(terms) == 1 else AGGREGATIONS[kind](terms)
         return values[graph.output]
 
+    @typed()
     def fit(
         self,
         x: Tensor,
@@ -101,7 +104,8 @@ class Supernet(nn.Module):
         Returns:
             the cross entropy of every step, nats an example.
         """
-        steps, batch_size = whole_number("steps", steps), size("batch_size", batch_size)
+        steps, batch_size = step_count("steps", steps), size("batch_size", batch_size)
+        check_classes(self.graph, x, y)
         generator = np.random.default_rng([seed_number("seed", seed), 0])
         optimizer = torch.optim.Adam(self.parameters(), lr=positive("lr", lr))
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
@@ -169,6 +173,40 @@ class Supernet(nn.Module):
         return self.graph.primitive(edge, name)
 
 
+def check_classes(
+    graph: Graph, x: Tensor, y: Tensor, name: str = "", outputs: tuple[int, ...] | None = None
+) -> None:
+    """Refuse examples that are no input of a graph, or no class of its outputs.
+
+    Args:
+        graph: that is to take them.
+        x: inputs ``[n, ...]``.
+        y: classes ``[n]``.
+        name: of the argument that holds both, for messages; "" where x and y are arguments.
+        outputs: shape of an example's outputs; None for that of the graph.
+
+    Raises:
+        ValueError: naming x or y.
+    """
+    before = f"{name}: " if name else ""
+    expected, found = graph.shapes[graph.input], tuple(x.shape[1:])
+    if x.is_complex() or found != tuple(expected) or not len(x):
+        raise ValueError(
+            f"{before}x must hold real numbers of shape {['n', *expected]} with n >= 1, as the "
+            f"graph takes them, got {list(x.shape)} of {x.dtype}"
+        )
+    if y.shape != x.shape[:1] or y.dtype != torch.long:
+        raise ValueError(
+            f"{before}y must hold {len(x)} classes, whole numbers, got {list(y.shape)} of {y.dtype}"
+        )
+    shape = graph.shapes[graph.output] if outputs is None else outputs
+    if len(shape) != 1 or int(y.min()) < 0 or int(y.max()) >= shape[0]:
+        raise ValueError(
+            f"{before}y must hold classes of outputs of shape {list(shape)}, got those from "
+            f"{int(y.min())} to {int(y.max())}"
+        )
+
+
 def fingerprint(graph: Graph) -> str:
     """Sixteen hexadecimal digits of edges, operations, aggregations and shapes of weights."""
     content = {
@@ -190,6 +228,7 @@ def _total(
     return total
 
 
+@typed()
 @dataclass(frozen=True)
 class SupernetJudge:
     """An architecture is judged with the weights that it shares: nothing is trained.
@@ -209,6 +248,9 @@ class SupernetJudge:
     supernet: Supernet
     x: Tensor
     y: Tensor
+
+    def __post_init__(self) -> None:
+        check_classes(self.supernet.graph, self.x, self.y)
 
     def __call__(self, candidate: Mapping[str, Value]) -> dict[str, float]:
         """``error``, ``nll``, ``parameters`` and ``multiply_adds``."""

@@ -13,8 +13,10 @@ import numpy as np
 from bayesnas.files import write_atomically
 from bayesnas.inference.search.space import SearchSpace
 from bayesnas.inference.search.variables import Value
+from bayesnas.typed import typed
 
 
+@typed()
 @dataclass(frozen=True)
 class Table:
     """Scores of every candidate of a finite space, in the order of ``space.candidates()``.
@@ -36,12 +38,12 @@ class Table:
 
     def __post_init__(self) -> None:
         if any(variable.when is not None for variable in self.space.values()):
-            raise ValueError("a table must be of a space without conditions")
+            raise ValueError("space of a table must be without conditions")
         for name, column in self.columns.items():
-            if column.shape != (self.space.size,):
+            if column.shape != (self.space.size,) or not np.isreal(column).all():
                 raise ValueError(
-                    f"column {name!r} must have one number for each of {self.space.size:,} "
-                    f"candidates, got {list(column.shape)}"
+                    f"columns: column {name!r} must have one number for each of "
+                    f"{self.space.size:,} candidates, got {list(column.shape)}"
                 )
 
     def __call__(self, candidate: Mapping[str, Value]) -> dict[str, float]:

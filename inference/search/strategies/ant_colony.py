@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from bayesnas.checks import fraction_in, non_negative, positive, shown, whole_number
+from bayesnas.checks import fraction_in, non_negative, positive, shown, size
 from bayesnas.inference.search.space import Candidate, SearchSpace
 from bayesnas.inference.search.strategies.genetic_operators import Numbers, Strings
 from bayesnas.inference.search.strategies.strings import ABSENT, StringStrategy
@@ -16,7 +16,7 @@ from bayesnas.inference.search.variables import Value
 from bayesnas.typed import typed
 
 
-@typed(unchecked=("layers", "heuristic", "rest"))
+@typed()
 class AntColony(StringStrategy):
     r"""Ants choose a value for one variable after the other, led by pheromone τ and heuristic η.
 
@@ -88,18 +88,18 @@ class AntColony(StringStrategy):
     ) -> None:
         """Lay the first pheromone; see the class."""
         super().__init__(space, seed=seed)
-        self._ants = whole_number("ants", ants)
+        self._ants = size("ants", ants)
         self._greediness = fraction_in("greediness", greediness)
         self._first = fraction_in("pheromone", pheromone, "(0, 1]")
         self._decay = fraction_in("decay", decay)
         self._evaporation = fraction_in("evaporation", evaporation)
         self._alpha = non_negative("pheromone_power", pheromone_power)
         self._beta = non_negative("heuristic_power", heuristic_power)
-        sizes = [int(size) for size in self.strings.sizes]
+        sizes = [int(count) for count in self.strings.sizes]
         # By variable: from the value before (the last row: from nothing) to its own.
         self.pheromones: list[Numbers] = [
-            np.full((before + 1, size), self._first)
-            for before, size in zip([0, *sizes], sizes, strict=False)
+            np.full((before + 1, count), self._first)
+            for before, count in zip([0, *sizes], sizes, strict=False)
         ]
         self._heuristic = self._heuristics(heuristic or {})
         self._comes_in, self._rest = self._depths(layers, rest or {})
@@ -163,8 +163,8 @@ class AntColony(StringStrategy):
         """η by variable."""
         self._check_names("heuristic", given)
         by_variable = []
-        for name, size in zip(self.strings.names, self.strings.sizes, strict=True):
-            values = np.ones(size)
+        for name, count in zip(self.strings.names, self.strings.sizes, strict=True):
+            values = np.ones(count)
             for value, eta in given.get(name, {}).items():
                 values[self._place(name, value)] = positive(f"heuristic of {name}", eta)
             by_variable.append(values)

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 import torch
 
-from bayesnas.checks import fraction_in, non_negative, positive, whole_number
+from bayesnas.checks import fraction_in, non_negative, positive, size
 from bayesnas.inference.search.space import SearchSpace
 from bayesnas.inference.search.strategies.genetic_operators import Strings
 from bayesnas.inference.search.strategies.policies import IndependentPolicy
@@ -88,7 +88,7 @@ class Budgeted(StringStrategy):
             )
         self._budget = None if budget is None else positive("budget", budget)
         self._cost_weight = non_negative("cost_weight", cost_weight)
-        self._batch = whole_number("batch", batch)
+        self._batch = size("batch", batch)
         self._entropy_weight = non_negative("entropy_weight", entropy_weight)
         decay = fraction_in("baseline_decay", baseline_decay, "[0, 1)")
         self._loss, self._cost = MovingBaseline(decay), MovingBaseline(decay)

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from bayesnas.checks import choice, flag, fraction_in, non_negative, whole_number
+from bayesnas.checks import choice, flag, fraction_in, non_negative, size, whole_number
 from bayesnas.inference.search.space import SearchSpace
 from bayesnas.inference.search.strategies.genetic_operators import (
     Strings,
@@ -83,9 +83,9 @@ class Genetic(StringStrategy):
     ) -> None:
         """Check the options; see the class."""
         super().__init__(space, seed=seed)
-        self._size = whole_number("population", population, 2)
+        self._size = whole_number("population", population, 2, 2**31)
         self._selection = choice("selection", selection, SELECTIONS)
-        self._entrants = whole_number("tournament", tournament)
+        self._entrants = size("tournament", tournament)
         self._floor = non_negative("floor", floor)
         self._crossover = fraction_in("crossover", crossover)
         length = len(self.strings.names)

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from bayesnas.checks import whole_number
+from bayesnas.checks import size
 from bayesnas.inference.search.space import SearchSpace
 from bayesnas.inference.search.strategies.genetic_operators import Strings, tournament
 from bayesnas.inference.search.strategies.strings import StringStrategy
@@ -56,9 +56,8 @@ class RegularisedEvolution(StringStrategy):
     ) -> None:
         """Check the options; see the class."""
         super().__init__(space, seed=seed)
-        size = whole_number("population", population)
-        self._entrants = whole_number("tournament", tournament)
-        self._alive: deque[tuple[float, Strings]] = deque(maxlen=size)
+        self._entrants = size("tournament", tournament)
+        self._alive: deque[tuple[float, Strings]] = deque(maxlen=size("population", population))
         if not (self.strings.sizes > 1).any():
             raise ValueError("space must have a variable with two values or more, got none")
 

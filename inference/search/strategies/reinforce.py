@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bayesnas.checks import fraction_in, non_negative, positive, whole_number
+from bayesnas.checks import fraction_in, non_negative, positive, size, step_count
 from bayesnas.inference.runtime.random_state import derived_seed
 from bayesnas.inference.search.space import SearchSpace
 from bayesnas.inference.search.strategies.genetic_operators import Strings
@@ -79,14 +79,14 @@ class Reinforce(StringStrategy):
     ) -> None:
         """Build the controller; see the class."""
         super().__init__(space, seed=seed)
-        self._batch = whole_number("batch", batch)
+        self._batch = size("batch", batch)
         self._entropy_weight = non_negative("entropy_weight", entropy_weight)
         self._shape = shaping_of(shaping)
         decay = fraction_in("baseline_decay", baseline_decay, "[0, 1)")
         self._baseline = MovingBaseline(decay)
         self.controller = Controller(
             self.strings.sizes.tolist(),
-            hidden=whole_number("hidden", hidden),
+            hidden=step_count("hidden", hidden),
             seed=derived_seed(seed, 0),
         )
         self._optimizer = torch.optim.Adam(self.controller.parameters(), lr=positive("lr", lr))

@@ -41,9 +41,9 @@ class Objectives:
         if not directions or len(directions) < len(given):
             raise ValueError(f"objectives must be different names, one or more, got {shown(given)}")
         for name, direction in directions.items():
-            if not isinstance(name, str) or direction not in (MINIMISE, MAXIMISE):
+            if not isinstance(name, str) or not name or direction not in (MINIMISE, MAXIMISE):
                 raise ValueError(
-                    f"objectives must have the direction {MINIMISE!r} or {MAXIMISE!r}, got "
+                    f"objectives must be names with {MINIMISE!r} or {MAXIMISE!r}, got "
                     f"{shown(direction)} for {shown(name)}"
                 )
         return cls(directions)

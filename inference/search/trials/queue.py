@@ -42,14 +42,18 @@ class Queue:
 
         Args:
             count: of slots.
-            candidates: of the slots where they are known; None: as the strategy proposes.
+            candidates: of the slots where they are known, one each; those that the study has
+                already are left out. None: as the strategy proposes.
         """
         attempts: dict[int, list[Any]] = {slot: [] for slot in range(count)}
-        for trial in self.trials():
+        trials = self.trials()
+        for trial in trials:
             attempts.setdefault(trial.user_attrs.get(SLOT, -1), []).append(trial)
+        taken = {_entries(_candidate(trial)) for trial in trials}
+        left = iter([each for each in candidates or () if _entries(each) not in taken])
         for slot in range(count):
             if not attempts[slot]:
-                self._enqueue(slot, {} if candidates is None else candidates[slot])
+                self._enqueue(slot, {} if candidates is None else next(left))
             elif self._is_lost(attempts[slot]):
                 self._enqueue(slot, attempts[slot][-1].params)
 
@@ -141,6 +145,16 @@ def place(trial: Any) -> tuple[int, int]:
     So a trial that is made again comes where it would have come.
     """
     return trial.user_attrs.get(SLOT, trial.number), trial.number
+
+
+def _candidate(trial: Any) -> Mapping[str, Any]:
+    """What a trial was queued with, whether it has begun or not."""
+    queued: Mapping[str, Any] = trial.system_attrs.get("fixed_params", {})
+    return queued or trial.params
+
+
+def _entries(candidate: Mapping[str, Any]) -> frozenset[tuple[str, Any]]:
+    return frozenset(candidate.items())
 
 
 def worker_name() -> str:

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayesnas.checks import finite
 from bayesnas.inference.search.space import Candidate
 from bayesnas.inference.search.trials.front import hypervolume, non_dominated
 from bayesnas.inference.search.trials.plots import plot_study
 from bayesnas.inference.search.trials.queue import ERROR, KILLED, SLOT, WORKER, Queue
 from bayesnas.inference.search.trials.study import Plan
 from bayesnas.inference.search.trials.worker import METRICS, SECONDS
+from bayesnas.typed import typed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -102,6 +104,7 @@ class SearchResult:
         worst = self._points().max(0) * np.array(self.plan.objectives.signs)
         return dict(zip(self.plan.objectives.names, worst.tolist(), strict=True))
 
+    @typed()
     def hypervolume(self, reference: Mapping[str, float] | None = None) -> float:
         """Volume of what the front dominates.
 
@@ -116,28 +119,38 @@ class SearchResult:
         names = self.plan.objectives.names
         if set(given) != set(names):
             raise ValueError(f"reference must have a value for each of {list(names)}, got {given}")
-        point = self.plan.objectives.minimised([given[name] for name in names])
+        point = self.plan.objectives.minimised([finite("reference", given[name]) for name in names])
         return hypervolume(self._points(), np.array(point))
 
     def to_frame(self) -> pd.DataFrame:
-        """A row a trial: its state, worker and seconds, its variables, scores and metrics."""
+        """A row a trial: its state, worker and seconds, its variables, scores and metrics.
+
+        A metric with the name of another column is called ``metrics.<name>``, and a score with that
+        of a variable ``scores.<name>``.
+        """
         import pandas as pd
 
-        rows = [
-            {
-                "trial": trial.number,
-                "state": trial.state,
-                "seconds": trial.seconds,
-                "worker": trial.worker,
-                "attempts": trial.attempts,
-                "failure": trial.error,
-                **{name: trial.candidate.get(name) for name in self.plan.space},
-                **{name: trial.scores.get(name) for name in self.plan.objectives.names},
-                **trial.metrics,
-            }
-            for trial in self.trials
-        ]
-        return pd.DataFrame(rows)
+        return pd.DataFrame([self._row(trial) for trial in self.trials])
+
+    def _row(self, trial: SearchTrial) -> dict[str, Any]:
+        row: dict[str, Any] = {
+            "trial": trial.number,
+            "state": trial.state,
+            "seconds": trial.seconds,
+            "worker": trial.worker,
+            "attempts": trial.attempts,
+            "failure": trial.error,
+        }
+        scores = {name: trial.scores.get(name) for name in self.plan.objectives.names}
+        variables = {name: trial.candidate.get(name) for name in self.plan.space}
+        parts: dict[str, Mapping[str, Any]] = {
+            "variables": variables,
+            "scores": scores,
+            "metrics": trial.metrics,
+        }
+        for part, values in parts.items():
+            row |= {f"{part}.{k}" if k in row else k: value for k, value in values.items()}
+        return row
 
     def to_xarray(self) -> xr.Dataset:
         """The table of :meth:`to_frame` along ``trial``, its attributes what was searched."""
@@ -153,6 +166,7 @@ class SearchResult:
         }
         return dataset
 
+    @typed()
     def plot(self, kind: str = "history", **options: Any) -> Axes:
         """One of Optuna's plots of the study; see :func:`~.plots.plot_study`.
 

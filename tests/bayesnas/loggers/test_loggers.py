@@ -142,7 +142,7 @@ def test_a_missing_package_is_named(monkeypatch, tmp_path, module, make):
 
 @pytest.mark.parametrize("word", ["csv", "csv:", "xml:a", "", "tensorboard:"])
 def test_wrong_words_are_named(word):
-    with pytest.raises(ValueError, match="log must be csv:FILE"):
+    with pytest.raises(ValueError, match="word must be csv:FILE"):
         logger_of(word)
 
 

@@ -18,6 +18,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
 import bayesnas as bn
+from bayesnas.likelihoods import make_likelihood
 from bayesnas.sklearn import BayesianStructureClassifier, BayesianStructureRegressor
 
 QUICK = {"hidden": (), "steps": 60, "lr": 0.1, "draws": 20, "device": "cpu", "random_state": 0}
@@ -181,6 +182,21 @@ def test_two_classes_of_a_logistic_regression():
     fitted = quick_classifier(model="spike-and-slab-regression", hidden=None, steps=200)
     assert fitted.fit(x, y).score(x, y) > 0.93
     assert fitted.predict_proba(x).shape == (569, 2)
+
+
+def test_a_made_model_and_a_likelihood_of_ones_own_keep_counts():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(60, 1))
+    y = rng.poisson(np.exp(1 + 0.8 * x[:, 0]))
+    made = bn.models.GaussianNet(bn.nn.mlp([1, 1]), likelihood="poisson")
+    options = {"steps": 5, "random_state": 0}
+    for model in (
+        BayesianStructureRegressor(made, **options),
+        BayesianStructureRegressor(
+            hidden=(), model_options={"likelihood": make_likelihood("poisson")}, **options
+        ),
+    ):
+        assert model.fit(x, y).posterior_.data.standardisation.y_mean is None
 
 
 @pytest.mark.slow

@@ -92,6 +92,22 @@ def test_a_grid_judges_every_candidate_once():
     assert len({tuple(t.candidate.items()) for t in fewer.trials}) == 5
 
 
+def test_a_grid_of_some_that_gets_more_trials_judges_no_candidate_twice(tmp_path):
+    options = {"storage": tmp_path / "a.journal", "resume": True}
+    for trials in (2, 4, None):
+        result = bn.search(FINITE, area, "grid", trials=trials, **options)
+    judged = [tuple(t.candidate.items()) for t in result.trials]
+    assert sorted(judged) == sorted(tuple(c.items()) for c in SearchSpace(FINITE).candidates())
+
+
+def test_a_metric_hides_no_column():
+    result = bn.search(FINITE, lambda c: {"score": 1.0, "seconds": -5, "depth": 99}, "grid")
+    row = result.to_frame().iloc[0]
+    assert row["depth"] == result.trials[0].candidate["depth"]
+    assert row["seconds"] == result.trials[0].seconds
+    assert (row["metrics.depth"], row["metrics.seconds"]) == (99, -5)
+
+
 def test_random_is_uniform_over_a_finite_space():
     result = bn.search(FINITE, area, "random", trials=300)
     counts = np.unique([t.scores["score"] for t in result.trials], return_counts=True)[1]
@@ -205,13 +221,13 @@ def test_a_registered_strategy_is_known_by_name(monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "options", "message"),
     [
-        (({}, area), {}, "variables must be a mapping with one variable or more"),
+        (({}, area), {}, "space must have one variable or more"),
         ((FINITE, area), {"trials": 0}, "trials must be a whole number from 1 to 100000, got 0"),
         ((FINITE, area, "rando"), {}, r"got 'rando'; did you mean 'random'"),
         ((FINITE, lambda c: {"eror": 1.0}), {"objectives": "error"}, "did you mean 'eror'"),
         ((FINITE, lambda c: "x"), {"trials": 1}, "objective must give a number"),
         ((FINITE, area), {"objectives": []}, "objectives must be different names"),
-        ((FINITE, area), {"objectives": {"score": "up"}}, "direction 'minimise' or 'maximise'"),
+        ((FINITE, area), {"objectives": {"score": "up"}}, "names with 'minimise' or 'maximise'"),
         ((FINITE, area), {"workers": 0}, "workers must be a whole number from 1 to 1024"),
         (
             ({f"x{i}": Integer(1, 9) for i in range(6)}, area, "grid"),

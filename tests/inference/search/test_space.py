@@ -141,7 +141,7 @@ def test_a_wrong_candidate_is_refused_by_name(candidate, message):
         (lambda: SearchSpace({"a": 3}), "variables must map names to"),
         (lambda: Categorical(()), "choices must be different"),
         (lambda: Categorical((1, True)), "choices must be different"),
-        (lambda: Integer(3, 1), "high must be a whole number >= 3"),
+        (lambda: Integer(3, 1), "high must be a whole number from 3"),
         (lambda: Real(1, 1), "high must be above low"),
         (lambda: LogReal(0, 1), "low must be a finite number > 0"),
         (lambda: Real(0, math.nan), "high must be a finite number"),

@@ -12,7 +12,16 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from bayesnas.checks import flag, function, non_negative, positive, seed_number, whole_number
+from bayesnas.checks import (
+    flag,
+    function,
+    non_negative,
+    positive,
+    seed_number,
+    size,
+    step_count,
+    whole_number,
+)
 from bayesnas.data import Split
 from bayesnas.inference.config.inputs import Data
 from bayesnas.inference.runtime.interrupt import DeferredInterrupt, InterruptedFitWarning
@@ -136,16 +145,16 @@ def adanet(
     how = Training(
         whole_number("epochs", epochs, 1, _MOST),
         positive("lr", lr),
-        whole_number("batch_size", batch_size),
+        size("batch_size", batch_size),
     )
     weights = (
         non_negative("complexity_weight", complexity_weight),
         non_negative("weight_penalty", weight_penalty),
     )
-    rounds = whole_number("most_rounds", most_rounds)
+    rounds = step_count("most_rounds", most_rounds)
     least = non_negative("least_gain", least_gain)
     settings = {
-        "width": whole_number("width", width),
+        "width": size("width", width),
         "complexity_weight": weights[0],
         "weight_penalty": weights[1],
         "complexity": getattr(function("complexity", complexity), "__name__", "custom"),

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bayesnas.checks import non_negative, positive, seed_number, whole_number
+from bayesnas.checks import draw_count, non_negative, positive, seed_number, step_count
 from bayesnas.data import Split
 from bayesnas.inference.config.inputs import Data
 from bayesnas.inference.runtime.random_state import RandomStream
@@ -18,8 +18,6 @@ from bayesnas.inference.search.growth.rows import check_alike, flat_rows
 from bayesnas.likelihoods import Likelihood, make_likelihood
 from bayesnas.pruning.criteria.curvature import SampleLoss, curvature_diagonal
 from bayesnas.typed import typed
-
-_MOST_STEPS = 1_000_000
 
 
 class HiddenNeurons:
@@ -67,8 +65,8 @@ class HiddenNeurons:
         check_alike(self._train, self._held_out, "validation")
         if self._train.info.task != self._held_out.info.task:
             raise ValueError(f"validation: y must be for {self._train.info.task}")
-        self._candidates = whole_number("candidates", candidates)
-        self._steps = whole_number("steps", steps, 1, _MOST_STEPS)
+        self._candidates = draw_count("candidates", candidates)
+        self._steps = step_count("steps", steps)
         self._lr, self._l2 = positive("lr", lr), non_negative("l2", l2)
         self._seed = seed_number("seed", seed)
         self._likelihood = _likelihood(self._train)

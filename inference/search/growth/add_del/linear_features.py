@@ -93,7 +93,7 @@ class LinearFeatures:
         order = sorted(range(len(model.features)), key=model.features.__getitem__)
         features = [model.features[place] for place in order] or [0]
         weights = model.coefficients[order] if order else self._y.new_zeros(1)
-        layer = nn.Linear(len(features), 1)
+        layer = nn.utils.skip_init(nn.Linear, len(features), 1)  # draws nothing
         with torch.no_grad():
             layer.weight.copy_(weights)
             layer.bias.copy_(self._means[1] - self._means[0][features] @ weights)

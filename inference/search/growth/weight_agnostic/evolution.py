@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bayesnas.checks import fraction_in, non_negative, whole_number
+from bayesnas.checks import draw_count, fraction_in, non_negative, whole_number
 from bayesnas.inference.search.growth.weight_agnostic.operators import OPERATORS, mutate
 from bayesnas.inference.search.growth.weight_agnostic.ranking import order
 from bayesnas.nn.grown.neuron_graph import NeuronGraph
@@ -42,7 +42,7 @@ class Evolution:
 
     def __post_init__(self) -> None:
         """Check every setting."""
-        whole_number("population", self.population, 2)
+        draw_count("population", self.population, 2)
         whole_number("tournament", self.tournament, 1, self.population)
         for name in ("elite", "culled"):
             fraction_in(name, getattr(self, name), "[0, 1)")

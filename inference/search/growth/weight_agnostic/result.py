@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from bayesnas.checks import positive, seed_number, whole_number
+from bayesnas.checks import positive, seed_number, size, whole_number
 from bayesnas.data import Split
 from bayesnas.files import path_of
 from bayesnas.inference.compression.training import MOST_EPOCHS, Training, train
@@ -143,16 +143,16 @@ class WeightAgnostic:
             batch_size: rows a step.
             seed: of the order of the rows.
         """
-        rows = self._rows("data", data)
+        rows, seed = self._rows("data", data), seed_number("seed", seed)
         how = Training(
             whole_number("epochs", epochs, 0, MOST_EPOCHS),
             positive("lr", lr),
-            whole_number("batch_size", batch_size),
+            size("batch_size", batch_size),
         )
         net = NeuronNet.of(self.graph, weight_posterior(self.graph, rows.x, rows.y).best)
         if not net(rows.x[:1]).requires_grad:  # steps alone, or nothing, lie behind the outputs
             return net
-        with RandomStream(seed_number("seed", seed), torch.device("cpu")).active():
+        with RandomStream(seed, torch.device("cpu")).active():
             train(net, make_likelihood("categorical"), rows, how)
         return net
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from bayesnas.checks import finite, flag, seed_number, whole_number
+from bayesnas.checks import finite, flag, seed_number, step_count, whole_number
 from bayesnas.data import Split
 from bayesnas.files import path_of
 from bayesnas.inference.config.inputs import Data
@@ -112,7 +112,7 @@ def weight_agnostic(
     chosen = tuple(finite("weights", weight) for weight in weights)
     if not chosen:
         raise ValueError("weights must hold one shared value at least, got none")
-    last = whole_number("generations", generations)
+    last = step_count("generations", generations)
     every = whole_number("checkpoint_every", checkpoint_every)
     settings = {**how.to_dict(), "weights": list(chosen), "seed": seed_number("seed", seed)}
     settings |= {"data": rows.fingerprint}

@@ -7,10 +7,19 @@ import warnings
 import torch
 from torch import Tensor
 
-from bayesnas.checks import choice, fraction_in, non_negative, positive, seed_number, whole_number
+from bayesnas.checks import (
+    choice,
+    draw_count,
+    fraction_in,
+    non_negative,
+    positive,
+    seed_number,
+    size,
+    step_count,
+)
 from bayesnas.inference.runtime.device import resolve_device
 from bayesnas.inference.runtime.random_state import RandomStream
-from bayesnas.inference.search.judges.supernet import Supernet
+from bayesnas.inference.search.judges.supernet import Supernet, check_classes
 from bayesnas.inference.search.space import Candidate
 from bayesnas.inference.search.strategies.policies import IndependentPolicy, Policy
 from bayesnas.inference.search.strategies.shared_weights.alternation import (
@@ -106,19 +115,21 @@ def budgeted_supernet(
     {'x->y': 'line'}
     """
     settings = Alternation(
-        epochs=whole_number("epochs", epochs),
-        batch_size=whole_number("batch_size", batch_size),
+        epochs=step_count("epochs", epochs),
+        batch_size=size("batch_size", batch_size),
         lr=positive("lr", lr),
         weight_decay=non_negative("weight_decay", weight_decay),
-        warm_up=whole_number("warm_up", warm_up, 0),
-        policy_steps=whole_number("policy_steps", policy_steps),
-        policy_batch=whole_number("policy_batch", policy_batch),
+        warm_up=step_count("warm_up", warm_up, 0),
+        policy_steps=step_count("policy_steps", policy_steps),
+        policy_batch=draw_count("policy_batch", policy_batch),
         policy_lr=positive("policy_lr", policy_lr),
         baseline_decay=fraction_in("baseline_decay", baseline_decay, "[0, 1)"),
         entropy_weight=non_negative("entropy_weight", entropy_weight),
     )
     place = resolve_device(device)
     train, held_out = sample_of("data", data, place), sample_of("validation", validation, place)
+    check_classes(graph, train.x, train.y, "data")
+    check_classes(graph, held_out.x, held_out.y, "validation")
     with RandomStream(seed_number("seed", seed), place).active():
         supernet = Supernet(retrainable(graph)).to(place)
         costs = ExpectedCost(graph, choice("cost", cost, COSTS))
@@ -134,7 +145,7 @@ def budgeted_supernet(
         )
         history = training.run(train, held_out, progress=progress)
         ranked = training.derive(
-            held_out, whole_number("derive", derive), lambda each: costs.of(each) <= budget
+            held_out, draw_count("derive", derive), lambda each: costs.of(each) <= budget
         )
     if costs.of(ranked[0][0]) > budget:
         warnings.warn(

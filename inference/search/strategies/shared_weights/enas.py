@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from bayesnas.checks import choice, fraction_in, non_negative, positive, seed_number, whole_number
+from bayesnas.checks import (
+    choice,
+    draw_count,
+    fraction_in,
+    non_negative,
+    positive,
+    seed_number,
+    size,
+    step_count,
+)
 from bayesnas.inference.runtime.device import resolve_device
 from bayesnas.inference.runtime.random_state import RandomStream, derived_seed
-from bayesnas.inference.search.judges.supernet import Supernet
+from bayesnas.inference.search.judges.supernet import Supernet, check_classes
 from bayesnas.inference.search.strategies.policies import Controller
 from bayesnas.inference.search.strategies.shared_weights.alternation import (
     Alternation,
@@ -97,24 +106,26 @@ def enas(
     ((), 2)
     """
     settings = Alternation(
-        epochs=whole_number("epochs", epochs),
-        batch_size=whole_number("batch_size", batch_size),
+        epochs=step_count("epochs", epochs),
+        batch_size=size("batch_size", batch_size),
         lr=positive("lr", lr),
         weight_decay=non_negative("weight_decay", weight_decay),
-        warm_up=whole_number("warm_up", warm_up, 0),
-        policy_steps=whole_number("controller_steps", controller_steps),
-        policy_batch=whole_number("controller_batch", controller_batch),
+        warm_up=step_count("warm_up", warm_up, 0),
+        policy_steps=step_count("controller_steps", controller_steps),
+        policy_batch=draw_count("controller_batch", controller_batch),
         policy_lr=positive("controller_lr", controller_lr),
         baseline_decay=fraction_in("baseline_decay", baseline_decay, "[0, 1)"),
         entropy_weight=non_negative("entropy_weight", entropy_weight),
     )
     place = resolve_device(device)
     train, held_out = sample_of("data", data, place), sample_of("validation", validation, place)
+    check_classes(graph, train.x, train.y, "data")
+    check_classes(graph, held_out.x, held_out.y, "validation")
     with RandomStream(seed_number("seed", seed), place).active():
         supernet = Supernet(retrainable(graph)).to(place)
         controller = Controller(
             [len(graph.names[edge]) for edge in graph.mixed],
-            hidden=whole_number("hidden", hidden),
+            hidden=step_count("hidden", hidden),
             temperature=positive("temperature", temperature),
             tanh_constant=None
             if tanh_constant is None
@@ -130,5 +141,5 @@ def enas(
             seed=seed,
         )
         history = training.run(train, held_out, progress=progress)
-        ranked = training.derive(held_out, whole_number("derive", derive), lambda candidate: True)
+        ranked = training.derive(held_out, draw_count("derive", derive), lambda candidate: True)
     return SharedSearch(supernet, controller, ranked, history)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,9 +14,19 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from bayesnas.checks import fraction_in, non_negative, positive, seed_number, whole_number
+from bayesnas.checks import (
+    draw_count,
+    fraction_in,
+    non_negative,
+    positive,
+    seed_number,
+    shown,
+    size,
+    step_count,
+)
+from bayesnas.inference.elbo.nonfinite import NonFiniteLossError
 from bayesnas.inference.runtime.random_state import RandomStream, derived_seed
-from bayesnas.inference.search.judges.supernet import Supernet
+from bayesnas.inference.search.judges.supernet import Supernet, check_classes
 from bayesnas.inference.search.space import Candidate
 from bayesnas.inference.search.strategies.policies import Controller
 from bayesnas.inference.search.strategies.policy_gradients import MovingBaseline, surrogate
@@ -23,6 +34,7 @@ from bayesnas.inference.search.strategies.shared_weights.alternation import retr
 from bayesnas.inference.search.strategies.shared_weights.samples import (
     Batches,
     Pair,
+    head_outputs,
     sample_of,
 )
 from bayesnas.inference.search.strategies.strings import StringSpace
@@ -116,6 +128,7 @@ def multi_path(
 
     Raises:
         ValueError: naming the argument; for no domain, or one without a head.
+        NonFiniteLossError: the weights diverge.
 
     References:
         Go et al., *Multi-path neural networks for on-device multi-domain visual classification*,
@@ -131,10 +144,10 @@ def multi_path(
     torch.Size([32, 2])
     """
     _check_domains(domains, heads)
-    epochs, batch_size = whole_number("epochs", epochs), whole_number("batch_size", batch_size)
+    epochs, batch_size = step_count("epochs", epochs), size("batch_size", batch_size)
     options: dict[str, Any] = {
         "lr": positive("controller_lr", controller_lr),
-        "hidden": whole_number("hidden", hidden),
+        "hidden": step_count("hidden", hidden),
         "decay": fraction_in("baseline_decay", baseline_decay, "[0, 1)"),
         "entropy_weight": non_negative("entropy_weight", entropy_weight),
     }
@@ -152,11 +165,15 @@ def multi_path(
         steps = max(max(domain.rows for domain in parts) // batch_size, 1)
         for _ in tqdm(range(epochs), disable=not progress, leave=False):
             joint = [_step(supernet, parts, optimizer) for _ in range(steps)]
+            if not math.isfinite(sum(joint)):
+                raise NonFiniteLossError(
+                    f"the training loss is not finite: try a smaller lr than {lr:g}"
+                )
             schedule.step()
             history["train_nll"].append(sum(joint) / steps)
             for domain in parts:
                 history[domain.name].append(sum(domain.errors[-steps:]) / steps)
-        draws = whole_number("derive", derive)
+        draws = draw_count("derive", derive)
         paths = {domain.name: domain.derived(draws) for domain in parts}
     return MultiPathSearch(
         supernet,
@@ -172,8 +189,8 @@ def _check_domains(
 ) -> None:
     if not isinstance(domains, Mapping) or not domains:
         raise ValueError("domains must be a mapping with one domain or more, got none")
-    if set(domains) != set(heads):
-        raise ValueError(f"heads must be given for {list(domains)}, got {list(heads)}")
+    if not isinstance(heads, Mapping) or set(domains) != set(heads):
+        raise ValueError(f"heads must be given for {list(domains)}, got {shown(heads)}")
     wrong = [
         name for name, pair in domains.items() if not isinstance(pair, tuple) or len(pair) != 2
     ]
@@ -216,6 +233,9 @@ class _Domain:
         device = torch.device("cpu")
         train = sample_of(f"domains[{name!r}]", pair[0], device)
         self._validation = sample_of(f"domains[{name!r}]", pair[1], device)
+        outputs = head_outputs(f"heads[{name!r}]", head, supernet.graph)
+        for part in (train, self._validation):
+            check_classes(supernet.graph, part.x, part.y, f"domains[{name!r}]", outputs)
         self.name, self.rows, self.head = name, len(train), copy.deepcopy(head)
         self._supernet, self._strings = supernet, StringSpace(supernet.space, "MultiPath")
         self._train = Batches(train, batch_size)

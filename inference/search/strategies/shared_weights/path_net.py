@@ -11,13 +11,23 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from bayesnas.checks import name_of, positive, seed_number, shown, whole_number
+from bayesnas.checks import (
+    draw_count,
+    name_of,
+    positive,
+    seed_number,
+    shown,
+    size,
+    step_count,
+)
 from bayesnas.inference.runtime.random_state import RandomStream, derived_seed
+from bayesnas.inference.search.judges.supernet import check_classes
 from bayesnas.inference.search.strategies.shared_weights.alternation import retrainable
 from bayesnas.inference.search.strategies.shared_weights.samples import (
     Batches,
     Pair,
     Sample,
+    head_outputs,
     sample_of,
 )
 from bayesnas.nn.graphs.graph import Graph
@@ -83,8 +93,8 @@ class PathNet:
         """Draw the weights; see the class."""
         if not graph.mixed:
             raise ValueError("graph must have a mixed edge, got one primitive on every edge")
-        self._active = whole_number("active", active)
-        self._population = whole_number("population", population, 2)
+        self._active = step_count("active", active)
+        self._population = draw_count("population", population, 2)
         self._seed = seed_number("seed", seed)
         with RandomStream(derived_seed(seed, 0), torch.device("cpu")).active():
             self.graph = retrainable(graph)
@@ -92,6 +102,7 @@ class PathNet:
         self._tasks: dict[str, tuple[Path, nn.Module]] = {}
         self.frozen: set[tuple[Edge, str]] = set()
 
+    @typed(unchecked=("data", "head"))
     def learn(
         self,
         task: str,
@@ -122,8 +133,10 @@ class PathNet:
         if name_of("task", task) in self._tasks:
             raise ValueError(f"task must be a new one, got {task!r}, which was learned before")
         sample = sample_of("data", data, torch.device("cpu"))
-        tournaments, steps = whole_number("tournaments", tournaments), whole_number("steps", steps)
-        batch_size, lr = whole_number("batch_size", batch_size), positive("lr", lr)
+        outputs = head_outputs("head", head, self.graph)
+        check_classes(self.graph, sample.x, sample.y, "data", outputs)
+        tournaments, steps = step_count("tournaments", tournaments), step_count("steps", steps)
+        batch_size, lr = size("batch_size", batch_size), positive("lr", lr)
         number = len(self._tasks)
         rng = np.random.default_rng([self._seed, 1 + number])
         stream = RandomStream(derived_seed(self._seed, 1 + number), torch.device("cpu"))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from bayesnas.checks import shown
+from bayesnas.nn.graphs.graph import Graph
 
 Pair = Any
 """``(x, y)`` or a part of a data set: inputs ``[n, ...]`` and classes ``[n]``."""
@@ -30,6 +32,10 @@ class Sample:
         return Sample(self.x[index], self.y[index])
 
 
+def _is_whole(y: Tensor) -> bool:
+    return not (y.is_floating_point() or y.is_complex() or y.dtype == torch.bool)
+
+
 def sample_of(name: str, data: Pair, device: torch.device) -> Sample:
     """The examples of an argument.
 
@@ -46,7 +52,7 @@ def sample_of(name: str, data: Pair, device: torch.device) -> Sample:
         x, y = getattr(data, "x", None), getattr(data, "y", None)
     if not (isinstance(x, Tensor) and isinstance(y, Tensor)):
         raise ValueError(f"{name} must be (x, y) or a part of a data set, got {shown(data)}")
-    if y.ndim != 1 or len(x) != len(y) or len(y) == 0 or y.is_floating_point():
+    if y.ndim != 1 or len(x) != len(y) or len(y) == 0 or not _is_whole(y):
         raise ValueError(
             f"{name} must have inputs [n, ...] and classes [n], whole numbers, got shapes "
             f"{list(x.shape)} and {list(y.shape)} of {y.dtype}"
@@ -54,6 +60,26 @@ def sample_of(name: str, data: Pair, device: torch.device) -> Sample:
     if not bool(x.isfinite().all()):
         raise ValueError(f"{name}.x must be finite, got NaN or infinite values")
     return Sample(x.to(device), y.to(device).long())
+
+
+def head_outputs(name: str, head: object, graph: Graph) -> tuple[int, ...]:
+    """Shape of what a head makes of the features of an example.
+
+    Raises:
+        TypeError: naming it, for what is no module.
+        ValueError: likewise, for one that does not take the features of the graph.
+    """
+    if not isinstance(head, nn.Module):
+        raise TypeError(f"{name} must be a module, got {shown(head)}")
+    features = graph.shapes[graph.output]
+    try:
+        with torch.no_grad():
+            output = copy.deepcopy(head).eval()(torch.zeros(1, *features))
+        return tuple(output.shape[1:])
+    except Exception as error:  # whatever a user's module raises
+        raise ValueError(
+            f"{name} must take features of shape {['n', *features]}, got an error: {error}"
+        ) from error
 
 
 class Batches:

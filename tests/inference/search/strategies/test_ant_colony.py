@@ -65,7 +65,7 @@ def test_a_layer_comes_in_with_each_generation():
         ({"heuristic": {"a": {"x": 0.0}}}, "heuristic of a must be a finite number > 0"),
         ({"heuristic": {"a": {"z": 1.0}}}, "a must be one of"),
         ({"layers": [["a"], ["b"]]}, r"rest must have a value for every later layer, .*\['b'\]"),
-        ({"layers": ["ab"]}, "layers must be sequences of names"),
+        ({"layers": ["ab"]}, "layers must be a sequence of sequences of strings or None"),
         ({"layers": [["c"]]}, "layers must name variables"),
         ({"pheromone": 0.0}, r"pheromone must be a fraction in \(0, 1\]"),
         ({"ants": 0}, "ants must be a whole number"),

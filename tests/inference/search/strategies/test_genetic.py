@@ -108,7 +108,7 @@ def test_the_oldest_dies_however_good_it_is(search_space):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda space: Genetic(space, population=1), "population must be a whole number >= 2"),
+        (lambda space: Genetic(space, population=1), "population must be a whole number from 2"),
         (lambda space: Genetic(space, elite=20), "elite must be a whole number from 0 to 19"),
         (lambda space: Genetic(space, selection="roulette"), "selection must be one of"),
         (lambda space: Genetic(space, mutation=2.0), r"mutation must be a fraction in \[0, 1\]"),

@@ -126,7 +126,7 @@ def test_batches_see_every_example_once_a_pass():
         ({"data": (torch.zeros(3, 2), torch.arange(4))}, "data must have inputs"),
         ({"validation": None}, r"validation must be \(x, y\) or a part of a data set, got None"),
         ({"data": (torch.full((3, 2), torch.nan), torch.arange(3))}, "data.x must be finite"),
-        ({"epochs": 0}, "epochs must be a whole number >= 1"),
+        ({"epochs": 0}, "epochs must be a whole number from 1"),
         ({"loss": "accuracy"}, "loss must be one of"),
         ({"budget": 5}, "budget must be at least the cost of the cheapest architecture, 12, got 5"),
         ({"cost": "latency"}, "cost must be one of"),
