@@ -221,7 +221,9 @@ def _grid(metaparameters: Mapping[str, Sequence[float]]) -> Mapping[str, Sequenc
     for name, values in metaparameters.items():
         single = not isinstance(values, (Sequence, np.ndarray, Tensor)) or isinstance(values, str)
         if single or np.ndim(values) != 1 or not len(values):
-            raise ValueError(f"{name} must be a sequence of values, got {shown(values)}")
+            raise ValueError(
+                f"{name} must hold at least one value, in a sequence, got {shown(values)}"
+            )
     return {name: list(values) for name, values in metaparameters.items()}
 
 
