@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 import bayesnas as bn
+from bayesnas.data import Split
 
 NOISE, PRIOR = 0.5, 2.0
 KL_WEIGHTS = (
@@ -93,7 +94,7 @@ def test_fit_reaches_the_exact_mean_field_optimum(kl_weight: float) -> None:
     assert torch.allclose(loc, mean, rtol=0.01, atol=0)
     assert torch.allclose(fitted_variance, variance, rtol=0.05, atol=0)
     fitted = bn.inference.evaluation.metrics.evaluate(
-        post.model, x, y, kl_weight, draws=500, seed=0
+        post.model, Split.as_given((x, y)), kl_weight, draws=500, seed=0
     )
     assert fitted["elbo"] == pytest.approx(bound, rel=0.005)
     assert fitted["elbo"] <= bound + 5 * fitted["elbo_error"]

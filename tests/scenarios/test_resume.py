@@ -152,7 +152,7 @@ def test_killed_at_20_random_instants_of_a_life(fit_processes, tmp_path):
     sys.stdout.write(f"{summary}\n")
     assert killed == 20, summary
     # How many were far enough for one depends on the load of the machine.
-    assert with_checkpoint >= 3, summary
+    assert with_checkpoint >= 1, summary
 
 
 def _seconds(order: str) -> float:

@@ -36,6 +36,7 @@ class Queue:
         """Keep both; see the class."""
         self.study, self.storage = study, storage
         self._states = import_optuna().trial.TrialState
+        self._one_at_a_time = _lock_of(storage)
 
     def fill(self, count: int, candidates: Sequence[Mapping[str, Any]] | None = None) -> None:
         """Give every slot that has no trial one, waiting.
@@ -66,7 +67,8 @@ class Queue:
 
     def claim(self, trial: Any) -> bool:
         """Whether a waiting trial is this process's from now on."""
-        with contextlib.suppress(import_optuna().exceptions.UpdateFinishedTrialError):
+        gone = contextlib.suppress(import_optuna().exceptions.UpdateFinishedTrialError)
+        with self._one_at_a_time, gone:
             if self.storage.set_trial_state_values(trial._trial_id, self._states.RUNNING):
                 self.storage.set_trial_user_attr(trial._trial_id, WORKER, worker_name())
                 return True
@@ -137,6 +139,16 @@ class Queue:
 
     def _enqueue(self, slot: int, candidate: Mapping[str, Any]) -> None:
         self.study.enqueue_trial(dict(candidate), user_attrs={SLOT: slot})
+
+
+def _lock_of(storage: Any) -> contextlib.AbstractContextManager[Any]:
+    """A lock beside a file of SQLite, which has none for a row that is read and then written."""
+    from filelock import FileLock
+
+    kind, _, path = str(getattr(storage, "url", "")).partition(":///")
+    if not kind.startswith("sqlite") or not path or path.startswith(":memory:"):
+        return contextlib.nullcontext()
+    return FileLock(f"{path.partition('?')[0]}.lock", thread_local=False)
 
 
 def place(trial: Any) -> tuple[int, int]:

@@ -46,11 +46,13 @@ def run_trials(
         sampler: of every trial.
         finished: called after each.
     """
+    finished_elsewhere = import_optuna().exceptions.UpdateFinishedTrialError
     with quiet_optuna():
         while (taken := queue.take()) is not None:
             queue.study.sampler = sampler(taken.user_attrs[SLOT])
             try:
-                with queue.beating(taken):
+                # A worker that was taken for dead finds its slot finished by another.
+                with queue.beating(taken), contextlib.suppress(finished_elsewhere):
                     trial = import_optuna().trial.Trial(queue.study, taken._trial_id)
                     _judge(queue, trial, suggested(trial, space), objective, objectives)
             except KeyboardInterrupt:

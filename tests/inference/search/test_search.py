@@ -7,6 +7,8 @@ import math
 import signal
 import sqlite3
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -27,6 +29,8 @@ from bayesnas.inference.search import (
     When,
 )
 from bayesnas.inference.search.strategy import ask_generator, single_score
+from bayesnas.inference.search.trials.objectives import Objectives
+from bayesnas.inference.search.trials.study import Plan, make_study
 
 SPACE = {
     "depth": Integer(1, 4),
@@ -327,3 +331,42 @@ def test_cmaes_searches_real_variables():
     result = bn.search(space, lambda c: c["x"] ** 2 + c["y"] ** 2, "cmaes", trials=150)
     last = [trial.scores["score"] for trial in result.trials[-50:]]
     assert sum(last) / 50 < 8.0  # of random trials 16.7, with a standard error of 1.5
+
+
+def test_a_waiting_trial_of_a_file_is_one_workers(tmp_path):
+    """SQLite has no lock on a row: two workers could read it as waiting and both take it."""
+    storage, space = tmp_path / "study.db", SearchSpace({"x": Integer(0, 11)})
+    plan = Plan(space, Objectives.of("score"), "grid", 0)
+    make_study(plan, storage, "search", resume=False).fill(12, list(space.candidates()))
+    workers, ready = 4, threading.Barrier(4)
+
+    def take_all(_):
+        queue = make_study(plan, storage, "search", resume=True)
+        ready.wait()
+        taken = []
+        while (trial := queue.take()) is not None:
+            taken.append(trial.number)
+        return taken
+
+    with ThreadPoolExecutor(workers) as pool:
+        taken = [number for each in pool.map(take_all, range(workers)) for number in each]
+    assert sorted(taken) == list(range(12))
+
+
+def test_a_worker_that_was_taken_for_dead_goes_on(tmp_path):
+    """Its trial was failed, and its slot given to another, while it judged."""
+    storage, space = tmp_path / "study.journal", SearchSpace({"x": Integer(0, 3)})
+    plan = Plan(space, Objectives.of("score"), "grid", 0)
+    calls = []
+
+    def objective(candidate):
+        calls.append(candidate["x"])
+        if calls.count(1) == 1 and candidate["x"] == 1:
+            assert make_study(plan, storage, "search", resume=True).revive(own=True) == 1
+        return float(candidate["x"])
+
+    result = bn.search(space, objective, "grid", storage=storage)
+
+    assert [t.scores["score"] for t in result.trials] == [0.0, 1.0, 2.0, 3.0]
+    assert [t.attempts for t in result.trials] == [1, 2, 1, 1]
+    assert calls.count(1) == 2
