@@ -13,11 +13,10 @@ import torch
 from torch import Tensor
 
 from bayesnas.distributions import CascadingIndianBuffet, IndianBuffet
-from bayesnas.files import write_atomically
 from bayesnas.plots.cascade import PARAMETERS, cascade_figure
 from bayesnas.report.figure import write_figure
 from bayesnas.reproductions.base import Comparison, Reproduced, Reproduction, Request, claim
-from bayesnas.reproductions.tables import as_csv, as_markdown
+from bayesnas.reproductions.tables import write_comparisons
 
 REFERENCE = (
     "Ghahramani, Griffiths, Sollich, Bayesian nonparametric latent feature models, 2007; "
@@ -25,7 +24,7 @@ REFERENCE = (
 )
 CUSTOMERS, WIDTH, LAYERS = 10, 10, 3
 DRAWS, QUICK_DRAWS, STARTS = 100_000, 10_000, 3
-_FILES = ("comparison.csv", "comparison.md", "cascade.png")
+_FILES = ("cascade.png",)
 
 
 @dataclass(frozen=True)
@@ -49,9 +48,8 @@ def run(request: Request) -> Reproduced:
     settings = {"draws": draws, "starts": starts, "customers": CUSTOMERS, "width": WIDTH}
     claim(request.out, settings)
     comparisons = [row for pair in PARAMETERS for row in compare(*pair, draws=draws, starts=starts)]
-    files = {name: request.out / name for name in _FILES}
-    write_atomically(files["comparison.csv"], as_csv(comparisons).encode())
-    write_atomically(files["comparison.md"], as_markdown(comparisons).encode())
+    files = write_comparisons(request.out, comparisons)
+    files |= {name: request.out / name for name in _FILES}
     write_figure(cascade_figure(width=WIDTH), files["cascade.png"])
     remarks = [
         f"Means over {draws:,} draws and {starts} seeds; in brackets the exact ones.",

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
+from bayesnas.files import write_atomically
 from bayesnas.report.tables import rows_as_csv, table
 from bayesnas.reproductions.base import Comparison
 
@@ -60,6 +62,18 @@ def as_csv(comparisons: Sequence[Comparison]) -> str:
         row["starts"] = " ".join(map(repr, row["starts"]))
         rows.append(row)
     return rows_as_csv(rows)
+
+
+def write_comparisons(folder: Path, comparisons: Sequence[Comparison]) -> dict[str, Path]:
+    """Write ``comparison.csv`` and ``comparison.md`` into a folder.
+
+    Returns:
+        the files, by name.
+    """
+    texts = {"comparison.csv": as_csv(comparisons), "comparison.md": as_markdown(comparisons)}
+    for name, text in texts.items():
+        write_atomically(folder / name, text.encode())
+    return {name: folder / name for name in texts}
 
 
 def figure(value: float, like: float | None = None) -> str:

@@ -22,9 +22,9 @@ from bayesnas.reproductions.ard_vae.fits import Fits
 from bayesnas.reproductions.ard_vae.results import Results, measured_results
 from bayesnas.reproductions.ard_vae.settings import KINDS, Settings, prepare
 from bayesnas.reproductions.base import Comparison, Reproduced, Reproduction, Request, claim
-from bayesnas.reproductions.tables import as_csv, as_markdown
+from bayesnas.reproductions.tables import write_comparisons
 
-_FILES = ("comparison.csv", "comparison.md", "curve.csv", "latents.png", "curve.png")
+_FILES = ("curve.csv", "latents.png", "curve.png")
 
 
 def run(request: Request) -> Reproduced:
@@ -41,9 +41,8 @@ def run(request: Request) -> Reproduced:
     test = data.test.x[: settings.tested]
     results = measured_results(request, settings, fits, test)
     comparisons = list(compare(results))
-    files = {name: request.out / name for name in _FILES}
-    write_atomically(files["comparison.csv"], as_csv(comparisons).encode())
-    write_atomically(files["comparison.md"], as_markdown(comparisons).encode())
+    files = write_comparisons(request.out, comparisons)
+    files |= {name: request.out / name for name in _FILES}
     rows = [{"kl_weight": at, **asdict(point)} for at, point in results.along.items()]
     write_atomically(files["curve.csv"], rows_as_csv(rows).encode())
     latents = latents_of(fits.at_one("ard", settings.seeds[0]).model, test)

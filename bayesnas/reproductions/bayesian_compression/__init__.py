@@ -36,14 +36,14 @@ from bayesnas.reproductions.bayesian_compression.settings import (
     QUICK_LENET_5,
     Recipe,
 )
-from bayesnas.reproductions.tables import as_csv, as_markdown
+from bayesnas.reproductions.tables import write_comparisons
 
 if TYPE_CHECKING:
     import xarray as xr
 
 STARTS = 3
 HELD_OUT = 1 / 12  # 5,000 of 60,000
-_FILES = ("comparison.csv", "comparison.md", "stages.csv", "frontier.png", "sweep.png")
+_FILES = ("stages.csv", "frontier.png", "sweep.png")
 _FIRST_LAYER = "first-layer.png"
 
 
@@ -206,8 +206,7 @@ def _chosen_by_validation(
 def _write(
     out: Path, comparisons: Sequence[Comparison], rows: Sequence[Measured]
 ) -> dict[str, Path]:
-    files = {name: out / name for name in _FILES}
-    write_atomically(files["comparison.csv"], as_csv(comparisons).encode())
-    write_atomically(files["comparison.md"], as_markdown(comparisons).encode())
+    files = write_comparisons(out, comparisons)
+    files |= {name: out / name for name in _FILES}
     write_atomically(files["stages.csv"], rows_as_csv([row.to_dict() for row in rows]).encode())
     return files

@@ -22,7 +22,7 @@ from bayesnas.reproductions.darts_cc.figures import ends_figure, frontier_figure
 from bayesnas.reproductions.darts_cc.fits import Searches
 from bayesnas.reproductions.darts_cc.retraining import Retrained, retrained
 from bayesnas.reproductions.darts_cc.settings import Images, Settings, images, settings_of
-from bayesnas.reproductions.tables import as_csv, as_markdown
+from bayesnas.reproductions.tables import write_comparisons
 
 Methods = dict[str, list[list[Retrained]]]
 """By method, for every start its architectures; a random one is a start of its own."""
@@ -169,10 +169,8 @@ def _ends(searches: Searches, name: str, out: Path) -> dict[str, Path]:
 def _write(
     out: Path, comparisons: list[Comparison], by_data: Mapping[str, Methods]
 ) -> dict[str, Path]:
-    names = ("comparison.csv", "comparison.md", "architectures.csv", "frontier.png")
-    files = {name: out / name for name in names}
-    write_atomically(files["comparison.csv"], as_csv(comparisons).encode())
-    write_atomically(files["comparison.md"], as_markdown(comparisons).encode())
+    files = write_comparisons(out, comparisons)
+    files |= {name: out / name for name in ("architectures.csv", "frontier.png")}
     rows = [
         {
             "data": name, "method": method, "start": index, "parameters": one.parameters,

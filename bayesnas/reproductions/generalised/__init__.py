@@ -14,7 +14,6 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from bayesnas.files import write_atomically
 from bayesnas.inference import Posterior, fit, load
 from bayesnas.report.figure import write_figure
 from bayesnas.reproductions.base import Comparison, Reproduced, Reproduction, Request, claim
@@ -34,7 +33,7 @@ from bayesnas.reproductions.generalised.settings import (
     sample,
     settings_of,
 )
-from bayesnas.reproductions.tables import as_csv, as_markdown
+from bayesnas.reproductions.tables import write_comparisons
 
 REFERENCE = (
     "Bakhteev, Strijov, Deep learning model selection of suboptimal complexity, 2018; the toy "
@@ -73,9 +72,7 @@ def run(request: Request) -> Reproduced:
         _moved(fits[FROM, at][seed], seed, settings, request) for seed in starts
     ]
     comparisons = list(compare(fits))
-    files = {name: request.out / name for name in ("comparison.csv", "comparison.md")}
-    write_atomically(files["comparison.csv"], as_csv(comparisons).encode())
-    write_atomically(files["comparison.md"], as_markdown(comparisons).encode())
+    files = write_comparisons(request.out, comparisons)
     files["simplex.png"] = request.out / "simplex.png"
     draws = {key: draws_of(posts) for key, posts in fits.items()}
     write_figure(simplex_figure(draws), files["simplex.png"])

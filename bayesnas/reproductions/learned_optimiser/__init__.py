@@ -15,7 +15,7 @@ from bayesnas.reproductions.learned_optimiser.figures import curves_figure
 from bayesnas.reproductions.learned_optimiser.measure import LEARNED, Curve, measured
 from bayesnas.reproductions.learned_optimiser.settings import Family, Settings, prepare
 from bayesnas.reproductions.learned_optimiser.truncation import compare_truncations, truncations
-from bayesnas.reproductions.tables import as_csv, as_markdown
+from bayesnas.reproductions.tables import write_comparisons
 
 REFERENCE = (
     "M. Andrychowicz, M. Denil, S. Gomez, M. Hoffman, D. Pfau, T. Schaul, B. Shillingford, "
@@ -102,10 +102,8 @@ def paired(curves: list[Curve]) -> str:
 def _write(
     out: Path, comparisons: list[Comparison], by_family: Found, families: tuple[Family, ...]
 ) -> dict[str, Path]:
-    names = ("comparison.csv", "comparison.md", "curves.csv", "curves.png")
-    files = {name: out / name for name in names}
-    write_atomically(files["comparison.csv"], as_csv(comparisons).encode())
-    write_atomically(files["comparison.md"], as_markdown(comparisons).encode())
+    files = write_comparisons(out, comparisons)
+    files |= {name: out / name for name in ("curves.csv", "curves.png")}
     rows = [
         {
             "tasks": family.key,

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from bayesnas.files import write_atomically
 from bayesnas.report.figure import write_figure
 from bayesnas.reproductions.base import Comparison, Reproduced, Reproduction, Request, claim
 from bayesnas.reproductions.lottery_tickets.figures import lottery_figure
 from bayesnas.reproductions.lottery_tickets.measure import Measured, measured
 from bayesnas.reproductions.lottery_tickets.settings import Settings, prepare
-from bayesnas.reproductions.tables import as_csv, as_markdown
+from bayesnas.reproductions.tables import write_comparisons
 
 REFERENCE = (
     "J. Frankle, M. Carbin, The lottery ticket hypothesis: finding sparse, trainable neural "
@@ -83,9 +82,7 @@ def _passes(epochs: int) -> str:
 def _write(
     out: Path, comparisons: list[Comparison], runs: Sequence[Measured], settings: Settings
 ) -> dict[str, Path]:
-    names = ("comparison.csv", "comparison.md", "lottery-tickets.png")
-    files = {name: out / name for name in names}
-    write_atomically(files["comparison.csv"], as_csv(comparisons).encode())
-    write_atomically(files["comparison.md"], as_markdown(comparisons).encode())
+    files = write_comparisons(out, comparisons)
+    files |= {name: out / name for name in ("lottery-tickets.png",)}
     write_figure(lottery_figure(runs, settings.controls), files["lottery-tickets.png"])
     return files

@@ -16,7 +16,7 @@ from bayesnas.reproductions.base import Comparison, Reproduced, Reproduction, Re
 from bayesnas.reproductions.pruning.figures import pruning_figure
 from bayesnas.reproductions.pruning.measure import Measured, measured
 from bayesnas.reproductions.pruning.settings import FAMILIES, Settings, prepare
-from bayesnas.reproductions.tables import as_csv, as_markdown
+from bayesnas.reproductions.tables import write_comparisons
 
 REFERENCE = (
     "O. Bakhteev, homework of the course on model selection at MIPT, 2019, after LeCun, Denker, "
@@ -107,10 +107,8 @@ def _not_above_random(by_family: ByFamily, settings: Settings) -> Iterator[str]:
 def _write(
     out: Path, comparisons: list[Comparison], by_family: ByFamily, settings: Settings
 ) -> dict[str, Path]:
-    names = ("comparison.csv", "comparison.md", "pruning.csv", "pruning.png")
-    files = {name: out / name for name in names}
-    write_atomically(files["comparison.csv"], as_csv(comparisons).encode())
-    write_atomically(files["comparison.md"], as_markdown(comparisons).encode())
+    files = write_comparisons(out, comparisons)
+    files |= {name: out / name for name in ("pruning.csv", "pruning.png")}
     rows = [
         {
             "family": family.key,

@@ -6,14 +6,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from bayesnas.files import write_atomically
 from bayesnas.inference.runs.atomic_files import read_json, write_json
 from bayesnas.report.figure import write_figure
 from bayesnas.reproductions.base import Comparison, Reproduced, Reproduction, Request, claim
 from bayesnas.reproductions.redundancy.figures import redundancy_figure
 from bayesnas.reproductions.redundancy.measure import MODELS, NETS, Measured, measured
 from bayesnas.reproductions.redundancy.settings import COPIES, FEATURES, Settings, settings_of
-from bayesnas.reproductions.tables import as_csv, as_markdown
+from bayesnas.reproductions.tables import write_comparisons
 
 REFERENCE = "O. Bakhteev, lectures on model selection at MIPT, 2019"
 
@@ -90,9 +89,7 @@ def remarks(found: Sequence[Measured], settings: Settings) -> list[str]:
 def _write(
     out: Path, comparisons: list[Comparison], found: Sequence[Measured], settings: Settings
 ) -> dict[str, Path]:
-    names = ("comparison.csv", "comparison.md", "redundancy.png")
-    files = {name: out / name for name in names}
-    write_atomically(files["comparison.csv"], as_csv(comparisons).encode())
-    write_atomically(files["comparison.md"], as_markdown(comparisons).encode())
+    files = write_comparisons(out, comparisons)
+    files |= {name: out / name for name in ("redundancy.png",)}
     write_figure(redundancy_figure(found, settings), files["redundancy.png"])
     return files

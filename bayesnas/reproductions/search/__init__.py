@@ -5,7 +5,6 @@ Each part is a module with a ``PART``; a new one is a line in ``PARTS``.
 
 from __future__ import annotations
 
-from bayesnas.files import write_atomically
 from bayesnas.reproductions.base import Reproduced, Reproduction, Request, claim
 from bayesnas.reproductions.search import (
     adanet,
@@ -16,7 +15,7 @@ from bayesnas.reproductions.search import (
     weight_agnostic,
 )
 from bayesnas.reproductions.search.parts import PartRecord
-from bayesnas.reproductions.tables import as_csv, as_markdown
+from bayesnas.reproductions.tables import write_comparisons
 
 REFERENCE = (
     "J. Bergstra, Y. Bengio, Random search for hyper-parameter optimization, 2012; X. Dong, "
@@ -46,12 +45,7 @@ def run(request: Request) -> Reproduced:
     comparisons = [each for part in parts for each in part.comparisons]
     remarks = [each for part in parts for each in part.remarks]
     files = {name: path for part in parts for name, path in part.files.items()}
-    for name, text in (
-        ("comparison.csv", as_csv(comparisons)),
-        ("comparison.md", as_markdown(comparisons)),
-    ):
-        files[name] = request.out / name
-        write_atomically(files[name], text.encode())
+    files |= write_comparisons(request.out, comparisons)
     return Reproduced("search", settings, remarks, comparisons, files)
 
 

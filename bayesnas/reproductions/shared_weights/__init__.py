@@ -10,11 +10,10 @@ import math
 import statistics
 from collections.abc import Iterator, Mapping
 
-from bayesnas.files import write_atomically
 from bayesnas.reproductions.base import Comparison, Reproduced, Reproduction, Request, claim
 from bayesnas.reproductions.shared_weights.space import Settings, settings_of
 from bayesnas.reproductions.shared_weights.study import Study, Trained
-from bayesnas.reproductions.tables import as_csv, as_markdown
+from bayesnas.reproductions.tables import write_comparisons
 
 REFERENCE = (
     "H. Pham, M. Guan, B. Zoph, Q. Le, J. Dean, Efficient neural architecture search via parameter "
@@ -34,9 +33,7 @@ def run(request: Request) -> Reproduced:
     claim(request.out, settings.to_dict())
     by_method = Study(settings, request).run()
     comparisons = list(compare(by_method))
-    files = {name: request.out / name for name in ("comparison.csv", "comparison.md")}
-    write_atomically(files["comparison.csv"], as_csv(comparisons).encode())
-    write_atomically(files["comparison.md"], as_markdown(comparisons).encode())
+    files = write_comparisons(request.out, comparisons)
     words = remarks(by_method, settings)
     return Reproduced("shared-weights", settings.to_dict(), words, comparisons, files)
 

@@ -17,7 +17,7 @@ from bayesnas.nn import mlp
 from bayesnas.report.figure import write_figure
 from bayesnas.report.tables import rows_as_csv
 from bayesnas.reproductions.base import Comparison, Reproduced, Reproduction, Request, claim
-from bayesnas.reproductions.tables import as_csv, as_markdown
+from bayesnas.reproductions.tables import write_comparisons
 from bayesnas.reproductions.varhypernet import published
 from bayesnas.reproductions.varhypernet.figures import pruning_figure
 from bayesnas.reproductions.varhypernet.fits import Fits, span
@@ -31,7 +31,7 @@ from bayesnas.reproductions.varhypernet.settings import (
     prepare,
 )
 
-_FILES = ("comparison.csv", "comparison.md", "pruning.csv", "pruning.png")
+_FILES = ("pruning.csv", "pruning.png")
 
 
 def run(request: Request) -> Reproduced:
@@ -142,9 +142,8 @@ def remarks(settings: Settings) -> list[str]:
 def _write(
     out: Path, comparisons: list[Comparison], by_fit: Mapping[tuple[str, float], Measured]
 ) -> dict[str, Path]:
-    files = {name: out / name for name in _FILES}
-    write_atomically(files["comparison.csv"], as_csv(comparisons).encode())
-    write_atomically(files["comparison.md"], as_markdown(comparisons).encode())
+    files = write_comparisons(out, comparisons)
+    files |= {name: out / name for name in _FILES}
     rows = [
         {"method": key, "kl_weight": kl_weight, "start": start, "removed": f, "accuracy": value}
         for (key, kl_weight), figures in by_fit.items()
