@@ -22,6 +22,9 @@ from bayesnas.inference.search.strategies.shared_weights.samples import Batches,
 from bayesnas.inference.search.strategies.strings import StringSpace
 from bayesnas.nn.graphs.graph import Graph
 
+LOSSES = ("error", "nll")
+"""Of the distribution: the share of wrong classes, or the mean of −ln p(y | x)."""
+
 Penalty = Callable[[Policy], Tensor]
 """What is added to the loss of the distribution, a function of it."""
 

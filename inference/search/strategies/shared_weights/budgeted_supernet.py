@@ -19,20 +19,20 @@ from bayesnas.checks import (
 )
 from bayesnas.inference.runtime.device import resolve_device
 from bayesnas.inference.runtime.random_state import RandomStream
-from bayesnas.inference.search.judges.supernet import Supernet, check_classes
+from bayesnas.inference.search.judges.supernet import Supernet
 from bayesnas.inference.search.space import Candidate
 from bayesnas.inference.search.strategies.policies import IndependentPolicy, Policy
 from bayesnas.inference.search.strategies.shared_weights.alternation import (
+    LOSSES,
     Alternation,
     SharedSearch,
     SharedTraining,
     retrainable,
 )
-from bayesnas.inference.search.strategies.shared_weights.samples import Pair, sample_of
+from bayesnas.inference.search.strategies.shared_weights.samples import Pair, samples_of
 from bayesnas.nn.graphs.graph import Graph
 from bayesnas.typed import typed
 
-LOSSES = ("error", "nll")
 COSTS = ("parameters", "multiply-adds")
 
 
@@ -127,9 +127,7 @@ def budgeted_supernet(
         entropy_weight=non_negative("entropy_weight", entropy_weight),
     )
     place = resolve_device(device)
-    train, held_out = sample_of("data", data, place), sample_of("validation", validation, place)
-    check_classes(graph, train.x, train.y, "data")
-    check_classes(graph, held_out.x, held_out.y, "validation")
+    train, held_out = samples_of(graph, data, validation, place)
     with RandomStream(seed_number("seed", seed), place).active():
         supernet = Supernet(retrainable(graph)).to(place)
         costs = ExpectedCost(graph, choice("cost", cost, COSTS))

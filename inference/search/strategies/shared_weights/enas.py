@@ -14,19 +14,18 @@ from bayesnas.checks import (
 )
 from bayesnas.inference.runtime.device import resolve_device
 from bayesnas.inference.runtime.random_state import RandomStream, derived_seed
-from bayesnas.inference.search.judges.supernet import Supernet, check_classes
+from bayesnas.inference.search.judges.supernet import Supernet
 from bayesnas.inference.search.strategies.policies import Controller
 from bayesnas.inference.search.strategies.shared_weights.alternation import (
+    LOSSES,
     Alternation,
     SharedSearch,
     SharedTraining,
     retrainable,
 )
-from bayesnas.inference.search.strategies.shared_weights.samples import Pair, sample_of
+from bayesnas.inference.search.strategies.shared_weights.samples import Pair, samples_of
 from bayesnas.nn.graphs.graph import Graph
 from bayesnas.typed import typed
-
-LOSSES = ("error", "nll")
 
 
 @typed(unchecked=("data", "validation"))
@@ -118,9 +117,7 @@ def enas(
         entropy_weight=non_negative("entropy_weight", entropy_weight),
     )
     place = resolve_device(device)
-    train, held_out = sample_of("data", data, place), sample_of("validation", validation, place)
-    check_classes(graph, train.x, train.y, "data")
-    check_classes(graph, held_out.x, held_out.y, "validation")
+    train, held_out = samples_of(graph, data, validation, place)
     with RandomStream(seed_number("seed", seed), place).active():
         supernet = Supernet(retrainable(graph)).to(place)
         controller = Controller(

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from bayesnas.checks import shown
+from bayesnas.inference.search.judges.supernet import check_classes
 from bayesnas.nn.graphs.graph import Graph
 
 Pair = Any
@@ -60,6 +61,20 @@ def sample_of(name: str, data: Pair, device: torch.device) -> Sample:
     if not bool(x.isfinite().all()):
         raise ValueError(f"{name}.x must be finite, got NaN or infinite values")
     return Sample(x.to(device), y.to(device).long())
+
+
+def samples_of(
+    graph: Graph, data: Pair, validation: Pair, device: torch.device
+) -> tuple[Sample, Sample]:
+    """The examples of ``data`` and of ``validation``, of inputs and classes that a graph has.
+
+    Raises:
+        ValueError: naming the argument, as :func:`sample_of` and for what the graph does not take.
+    """
+    train, held_out = sample_of("data", data, device), sample_of("validation", validation, device)
+    check_classes(graph, train.x, train.y, "data")
+    check_classes(graph, held_out.x, held_out.y, "validation")
+    return train, held_out
 
 
 def head_outputs(name: str, head: object, graph: Graph) -> tuple[int, ...]:
