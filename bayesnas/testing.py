@@ -28,10 +28,10 @@ from bayesnas.inference.config.settings import StepKLWeight, make_settings
 from bayesnas.inference.elbo.bound import bound_terms
 from bayesnas.inference.elbo.messengers import DrawnWeights
 from bayesnas.inference.elbo.sites import split_sites
-from bayesnas.inference.runtime.pyro_context import pyro_session
-from bayesnas.inference.runtime.random_state import RandomStream
 from bayesnas.inference.steps.step import Step
 from bayesnas.models.base import BayesianModel
+from bayesnas.runtime.pyro_context import pyro_session
+from bayesnas.runtime.random_state import RandomStream
 
 Data = tuple[Tensor, Tensor]
 

@@ -21,9 +21,9 @@ import pytest
 import torch
 
 import bayesnas as bn
-from bayesnas.inference.runtime.random_state import RandomStream
 from bayesnas.inference.steps.minibatches import Batches
 from bayesnas.inference.steps.streamed_batches import StreamedBatches
+from bayesnas.runtime.random_state import RandomStream
 
 SHORT = {"steps": 6, "batch_size": 8}
 SCRIPT = Path(__file__).parent / "scenarios" / "killable_fits.py"

@@ -49,7 +49,7 @@ def guarded(command: Callable[[], int], args: argparse.Namespace, argv: Sequence
 
 
 def _is_interruption(error: Exception) -> bool:
-    module = sys.modules.get("bayesnas.inference.runtime.interrupt")
+    module = sys.modules.get("bayesnas.runtime.interrupt")
     return module is not None and isinstance(error, module.InterruptedFitWarning)
 
 
@@ -111,7 +111,7 @@ def _interrupted(stop: BaseException, args: argparse.Namespace, argv: Sequence[s
 
 def raise_interruptions() -> None:
     """Raise the warning that Ctrl-C stopped a fit, until warnings are restored."""
-    from bayesnas.inference.runtime.interrupt import InterruptedFitWarning
+    from bayesnas.runtime.interrupt import InterruptedFitWarning
 
     warnings.simplefilter("error", InterruptedFitWarning)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bayesnas.inference.runs.atomic_files import read_json, write_json
+from bayesnas.tensor_files import read_json, write_json
 
 
 @dataclass(frozen=True)

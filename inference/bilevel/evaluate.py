@@ -14,9 +14,9 @@ from bayesnas.inference.bilevel.losses import LevelLoss, upper_parameters
 from bayesnas.inference.config.inputs import Data, check_alike, checked_tensors
 from bayesnas.inference.config.settings import check_kl_weight
 from bayesnas.inference.optim.trainable_parameters import running_buffers, trainable
-from bayesnas.inference.runtime.pyro_context import pyro_session
-from bayesnas.inference.runtime.random_state import RandomStream
 from bayesnas.models.base import BayesianModel
+from bayesnas.runtime.pyro_context import pyro_session
+from bayesnas.runtime.random_state import RandomStream
 from bayesnas.typed import typed
 
 

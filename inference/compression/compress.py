@@ -21,12 +21,12 @@ from bayesnas.inference.compression.stages import Descent, Effort, Stage, flatte
 from bayesnas.inference.config.inputs import Data, checked_tensors
 from bayesnas.inference.fit import fit
 from bayesnas.inference.posterior.posterior import Posterior
-from bayesnas.inference.runtime.device import resolve_device
 from bayesnas.likelihoods import AnyLikelihood
 from bayesnas.models.compression.bayesian_compression import PRIORS, BayesianCompressionNet
 from bayesnas.models.compression.threshold_sweep import losses_of
 from bayesnas.models.networks.gaussian import GaussianNet
 from bayesnas.nn.modules.stochastic_layers import is_linear_or_convolution
+from bayesnas.runtime.device import resolve_device
 from bayesnas.typed import typed
 
 if TYPE_CHECKING:

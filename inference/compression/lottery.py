@@ -25,12 +25,12 @@ from bayesnas.inference.compression.prune import plain_subject
 from bayesnas.inference.compression.tickets import LotteryTickets, Ticket, trained_ticket
 from bayesnas.inference.compression.training import MOST_EPOCHS, PlainTask, Training, train
 from bayesnas.inference.config.inputs import Data
-from bayesnas.inference.runtime.device import resolve_device
-from bayesnas.inference.runtime.random_state import RandomStream
 from bayesnas.likelihoods import AnyLikelihood
 from bayesnas.pruning.criteria.keep_masks import keep_masks
 from bayesnas.pruning.criteria.registry import Criterion
 from bayesnas.pruning.criteria.removal import RemovalPlan, is_bias
+from bayesnas.runtime.device import resolve_device
+from bayesnas.runtime.random_state import RandomStream
 from bayesnas.typed import typed
 
 Ranking = Literal[

@@ -20,8 +20,6 @@ from bayesnas.inference.compression.training import (
     train,
 )
 from bayesnas.inference.config.inputs import Data
-from bayesnas.inference.runtime.device import resolve_device
-from bayesnas.inference.runtime.random_state import RandomStream
 from bayesnas.likelihoods import AnyLikelihood, Likelihood
 from bayesnas.pruning.criteria.curvature import SampleLoss
 from bayesnas.pruning.criteria.group_masks import group_axes
@@ -29,6 +27,8 @@ from bayesnas.pruning.criteria.keep_masks import check_amount, score_at
 from bayesnas.pruning.criteria.registry import Criterion, rule_of
 from bayesnas.pruning.criteria.removal import RemovalPlan, Removed, is_bias
 from bayesnas.pruning.criteria.subject import Subject
+from bayesnas.runtime.device import resolve_device
+from bayesnas.runtime.random_state import RandomStream
 from bayesnas.typed import typed
 
 

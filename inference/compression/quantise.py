@@ -10,11 +10,11 @@ from bayesnas.coding.codebooks import SharedWeights, bits_of, shared_weights
 from bayesnas.inference.compression.pruned import Pruned
 from bayesnas.inference.compression.training import MOST_EPOCHS, PlainTask, Training, train
 from bayesnas.inference.config.inputs import Data
-from bayesnas.inference.runtime.device import resolve_device
-from bayesnas.inference.runtime.random_state import RandomStream
 from bayesnas.likelihoods import AnyLikelihood
 from bayesnas.nn.functional_call import functional_call
 from bayesnas.pruning.criteria.removal import is_bias
+from bayesnas.runtime.device import resolve_device
+from bayesnas.runtime.random_state import RandomStream
 from bayesnas.typed import typed
 
 

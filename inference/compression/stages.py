@@ -14,11 +14,11 @@ from bayesnas.data import Split
 from bayesnas.inference.compression.compressed import weight_count
 from bayesnas.inference.compression.smaller_net import shrunk
 from bayesnas.inference.posterior.posterior import Posterior
-from bayesnas.inference.runtime.interrupt import InterruptedFitWarning
 from bayesnas.models.compression.grouped_weights import GroupedWeights
 from bayesnas.models.compression.threshold_sweep import mean_loss
 from bayesnas.nn.modules.gaussian_noise import GaussianNoise
 from bayesnas.nn.modules.select_inputs import SelectInputs
+from bayesnas.runtime.interrupt import InterruptedFitWarning
 
 _PASSES_ON = (GaussianNoise, nn.Identity, nn.Flatten)
 

@@ -14,14 +14,14 @@ from bayesnas.checks import choice, flag, seed_number
 from bayesnas.inference.compression.pruned import Pruned
 from bayesnas.inference.compression.training import PlainTask, Training, train
 from bayesnas.inference.config.inputs import Data
-from bayesnas.inference.runtime.device import resolve_device
-from bayesnas.inference.runtime.random_state import RandomStream
 from bayesnas.likelihoods import Likelihood
 from bayesnas.nn.modules.stochastic_layers import (
     StochasticLayers,
     no_layer,
     reset_deterministic,
 )
+from bayesnas.runtime.device import resolve_device
+from bayesnas.runtime.random_state import RandomStream
 from bayesnas.typed import typed
 
 Control = Literal["reinitialised", "random"]

@@ -14,8 +14,8 @@ from bayesnas.data.checks import check_finite, typed_inputs
 from bayesnas.data.conversion import as_inputs, as_pair, column_names
 from bayesnas.data.inputs import AnyInputs, leaves_of, named_inputs, shapes_of
 from bayesnas.data.streams.streamed_split import AnySplit, RowForm
-from bayesnas.inference.runtime.random_state import random_state_kept
 from bayesnas.models.base import BayesianModel
+from bayesnas.runtime.random_state import random_state_kept
 
 _LOG = logging.getLogger("bayesnas")
 _MOST_NAMES = 8  # of columns in a message

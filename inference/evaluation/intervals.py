@@ -14,8 +14,8 @@ from bayesnas.inference.evaluation.predictive import (
     conditional_samples,
     posterior_draws,
 )
-from bayesnas.inference.runtime.random_state import RandomStream
 from bayesnas.models.base import BayesianModel
+from bayesnas.runtime.random_state import RandomStream
 
 
 def predictive_moments(

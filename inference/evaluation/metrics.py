@@ -23,9 +23,9 @@ from bayesnas.inference.evaluation.predictive import (
     posterior_means,
     predicted_labels,
 )
-from bayesnas.inference.runtime.pyro_context import pyro_session
-from bayesnas.inference.runtime.random_state import RandomStream
 from bayesnas.models.base import FEW, BayesianModel
+from bayesnas.runtime.pyro_context import pyro_session
+from bayesnas.runtime.random_state import RandomStream
 
 
 @dataclass

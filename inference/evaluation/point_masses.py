@@ -10,9 +10,9 @@ from torch import Tensor
 
 from bayesnas.data.inputs import AnyInputs
 from bayesnas.inference.evaluation.predictive import guide_trace, model_trace, posterior_draws
-from bayesnas.inference.runtime.pyro_context import pyro_session
-from bayesnas.inference.runtime.random_state import RandomStream
 from bayesnas.models.base import BayesianModel
+from bayesnas.runtime.pyro_context import pyro_session
+from bayesnas.runtime.random_state import RandomStream
 
 _SEEDS = (0, 1)
 

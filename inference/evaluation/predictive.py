@@ -25,9 +25,9 @@ from bayesnas.inference.elbo.sites import (
     split_sites,
 )
 from bayesnas.inference.evaluation.enumeration import enumerated, summed_log_lik, summed_mean
-from bayesnas.inference.runtime.pyro_context import pyro_session
-from bayesnas.inference.runtime.random_state import RandomStream
 from bayesnas.models.base import BayesianModel, is_deterministic
+from bayesnas.runtime.pyro_context import pyro_session
+from bayesnas.runtime.random_state import RandomStream
 
 _COUNTS = (dist.Poisson, dist.Binomial, dist.NegativeBinomial, dist.Geometric)
 

@@ -18,8 +18,8 @@ from bayesnas.inference.evidence.thermodynamic import (
     integrated,
     path_point,
 )
-from bayesnas.inference.runtime.random_state import derived_seed
 from bayesnas.models.base import BayesianModel
+from bayesnas.runtime.random_state import derived_seed
 
 EvidenceMethod = Literal["auto", "exact", "elbo", "importance", "laplace", "laplace-diagonal"]
 

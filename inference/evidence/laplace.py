@@ -13,9 +13,9 @@ from torch import Tensor
 from bayesnas.inference.evaluation.predictive import posterior_means
 from bayesnas.inference.evidence.log_joint import Coordinates, log_joint
 from bayesnas.inference.evidence.result import Evidence
-from bayesnas.inference.runtime.pyro_context import pyro_session
-from bayesnas.inference.runtime.random_state import RandomStream
 from bayesnas.models.base import BayesianModel
+from bayesnas.runtime.pyro_context import pyro_session
+from bayesnas.runtime.random_state import RandomStream
 
 MOST_COORDINATES = 4096
 """Of which the Hessian is taken, a row by a backward pass."""

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from bayesnas.checks import draw_count, function, positive, seed_number, step_count
 from bayesnas.inference.learned.tasks.base import TaskFamily
 from bayesnas.inference.optim.optimizers import OptimizerFactory, build_optimizer
-from bayesnas.inference.runtime.random_state import derived_seed
+from bayesnas.runtime.random_state import derived_seed
 from bayesnas.typed import typed
 
 _AT_ONCE = 20

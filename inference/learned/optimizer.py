@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from bayesnas.checks import positive, shown
 from bayesnas.files import check_new_file, path_of
 from bayesnas.inference.learned.rules import UpdateRule, make_rule
-from bayesnas.inference.runs.atomic_files import read_tensors, write_tensors
-from bayesnas.inference.runtime.random_state import random_state_kept
+from bayesnas.runtime.random_state import random_state_kept
+from bayesnas.tensor_files import read_tensors, write_tensors
 from bayesnas.typed import typed
 
 FORMAT = 1

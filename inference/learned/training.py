@@ -18,7 +18,7 @@ from bayesnas.inference.learned.evaluation import loss_curves
 from bayesnas.inference.learned.optimizer import LearnedOptimizer
 from bayesnas.inference.learned.rules import LstmRule, States, UpdateRule
 from bayesnas.inference.learned.tasks.base import Drawn, TaskFamily
-from bayesnas.inference.runtime.random_state import RandomStream, derived_seed
+from bayesnas.runtime.random_state import RandomStream, derived_seed
 from bayesnas.typed import typed
 
 _CHECKS = 5  # of the losses on validation tasks, in a training

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from bayesnas.inference.optim.optimizer_state import is_plain
-from bayesnas.inference.runtime.random_state import random_state_kept
+from bayesnas.runtime.random_state import random_state_kept
 
 OptimizerFactory = Callable[..., torch.optim.Optimizer]
 

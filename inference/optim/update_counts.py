@@ -8,9 +8,9 @@ from bayesnas.checks import whole_number
 from bayesnas.distributions import LogUniform
 from bayesnas.inference.config.amortization import make_amortization
 from bayesnas.inference.optim.trainable_parameters import TrainableParameters, trainable
-from bayesnas.inference.runtime.random_state import random_state_kept
 from bayesnas.models.base import BayesianModel
 from bayesnas.nn.hypernetworks.options import Amortize
+from bayesnas.runtime.random_state import random_state_kept
 
 
 def parameter_updates(

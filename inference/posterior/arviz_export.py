@@ -29,8 +29,8 @@ from bayesnas.inference.posterior.chain import FittedChain
 from bayesnas.inference.runs.chain_record import HISTORY
 from bayesnas.inference.runs.description import RunDescription
 from bayesnas.inference.runs.run_folder import Example
-from bayesnas.inference.runtime.random_state import RandomStream, derived_seed
 from bayesnas.models.base import BayesianModel
+from bayesnas.runtime.random_state import RandomStream, derived_seed
 from bayesnas.typed import typed
 
 if TYPE_CHECKING:

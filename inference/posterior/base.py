@@ -31,11 +31,11 @@ from bayesnas.inference.posterior.chain import FittedChain
 from bayesnas.inference.runs.chain_record import HISTORY, ChainRecord
 from bayesnas.inference.runs.description import RunDescription
 from bayesnas.inference.runs.run_folder import Example, RunFolder
-from bayesnas.inference.runtime.device import resolve_device
-from bayesnas.inference.runtime.pyro_context import pyro_session
-from bayesnas.inference.runtime.random_state import RandomStream
 from bayesnas.models.base import BayesianModel
 from bayesnas.nn.modules.parameter_names import below
+from bayesnas.runtime.device import resolve_device
+from bayesnas.runtime.pyro_context import pyro_session
+from bayesnas.runtime.random_state import RandomStream
 from bayesnas.typed import typed
 
 if TYPE_CHECKING:

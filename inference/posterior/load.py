@@ -14,11 +14,11 @@ from bayesnas.inference.posterior.posterior import Posterior
 from bayesnas.inference.runs.chain_record import ChainRecord
 from bayesnas.inference.runs.description import RunDescription
 from bayesnas.inference.runs.run_folder import Example, read_run
-from bayesnas.inference.runtime.device import resolve_device
 from bayesnas.likelihoods import LikelihoodContract
 from bayesnas.models.base import BayesianModel
 from bayesnas.nn.hypernetworks.options import Amortize
 from bayesnas.nn.rebuilding.module_classes import trusting
+from bayesnas.runtime.device import resolve_device
 from bayesnas.typed import typed
 
 

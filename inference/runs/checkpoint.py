@@ -8,9 +8,9 @@ from pathlib import Path
 
 from torch import Tensor
 
-from bayesnas.inference.runs.atomic_files import read_tensors, write_tensors
 from bayesnas.inference.runs.chain_record import ChainRecord, ChainState, read_records
 from bayesnas.nn.modules.parameter_names import below
+from bayesnas.tensor_files import read_tensors, write_tensors
 
 CHECKPOINT = "checkpoint.safetensors"
 

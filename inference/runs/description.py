@@ -15,8 +15,8 @@ from torch import Tensor
 
 from bayesnas.data import DataInfo
 from bayesnas.inference.config.settings import FitSettings
-from bayesnas.inference.runtime.random_state import random_state_kept
 from bayesnas.models.base import BayesianModel
+from bayesnas.runtime.random_state import random_state_kept
 
 FORMAT = 2
 """Version of the run format; a run of a later one is refused."""

@@ -14,12 +14,6 @@ from bayesnas.data import DataInfo
 from bayesnas.data.inputs import AnyInputs, Inputs
 from bayesnas.files import partial_of, path_of
 from bayesnas.inference.config.settings import FitSettings
-from bayesnas.inference.runs.atomic_files import (
-    read_json,
-    read_tensors,
-    write_json,
-    write_tensors,
-)
 from bayesnas.inference.runs.chain_record import (
     ChainRecord,
     ChainState,
@@ -30,13 +24,19 @@ from bayesnas.inference.runs.checkpoint import CHECKPOINT, read_checkpoint, writ
 from bayesnas.inference.runs.compatibility import check_format, check_same_model, check_same_run
 from bayesnas.inference.runs.description import RunDescription
 from bayesnas.inference.runs.schema import check_schema
-from bayesnas.inference.runtime.random_state import random_state_kept
 from bayesnas.likelihoods import LikelihoodContract
 from bayesnas.memory import MemoryLimit
 from bayesnas.models.base import BayesianModel
 from bayesnas.models.registry import zoo_class
 from bayesnas.nn.hypernetworks.options import Amortize
 from bayesnas.nn.modules.parameter_names import below
+from bayesnas.runtime.random_state import random_state_kept
+from bayesnas.tensor_files import (
+    read_json,
+    read_tensors,
+    write_json,
+    write_tensors,
+)
 
 RUN = "run.json"
 RESULT = "posterior.safetensors"

@@ -11,7 +11,6 @@ from typing import Any
 from tqdm import tqdm
 
 from bayesnas.checks import flag, name_of, seed_number, shown, whole_number
-from bayesnas.inference.runtime.interrupt import InterruptedFitWarning
 from bayesnas.inference.search.registry import STRATEGIES
 from bayesnas.inference.search.space import Candidate, SearchSpace
 from bayesnas.inference.search.strategy import (
@@ -30,6 +29,7 @@ from bayesnas.inference.search.trials.study import Plan, make_study
 from bayesnas.inference.search.trials.worker import Objective, run_trials
 from bayesnas.inference.search.variables import Variable
 from bayesnas.nn.graphs.graph import Graph
+from bayesnas.runtime.interrupt import InterruptedFitWarning
 from bayesnas.typed import typed
 
 TRIALS = 100

@@ -24,10 +24,10 @@ from bayesnas.inference.optim.optimizers import LearningRates, build_optimizer
 from bayesnas.inference.optim.step_tensors import scalar_type
 from bayesnas.inference.optim.tensor_trees import flatten
 from bayesnas.inference.optim.trainable_parameters import TrainableParameters, running_buffers
-from bayesnas.inference.runtime.random_state import RandomStream
 from bayesnas.inference.steps.streamed_batches import batches_of
 from bayesnas.inference.steps.traced_step import TOLERANCE
 from bayesnas.models.base import BayesianModel
+from bayesnas.runtime.random_state import RandomStream
 
 _LOG = logging.getLogger("bayesnas")
 

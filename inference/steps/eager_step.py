@@ -20,8 +20,8 @@ from bayesnas.inference.optim.trainable_parameters import (
     TrainableParameters,
     running_buffers,
 )
-from bayesnas.inference.runtime.random_state import RandomStream
 from bayesnas.models.base import BayesianModel
+from bayesnas.runtime.random_state import RandomStream
 
 
 class EagerStep:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from bayesnas.data.inputs import AnyInputs, leaves_of, like_inputs, map_inputs
-from bayesnas.inference.runtime.device import sent
+from bayesnas.runtime.device import sent
 
 
 class Batches:

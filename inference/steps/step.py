@@ -21,10 +21,10 @@ from bayesnas.inference.optim.trainable_parameters import (
     TrainableParameters,
     trainable,
 )
-from bayesnas.inference.runtime.random_state import RandomStream
 from bayesnas.inference.steps.eager_step import EagerStep
 from bayesnas.inference.steps.traced_step import TracedStep
 from bayesnas.models.base import BayesianModel
+from bayesnas.runtime.random_state import RandomStream
 
 
 class Step:

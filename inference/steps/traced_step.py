@@ -41,9 +41,9 @@ from bayesnas.inference.optim.trainable_parameters import (
     constant_parameters,
     running_buffers,
 )
-from bayesnas.inference.runtime.device import sent
 from bayesnas.inference.steps.eager_step import EagerStep
 from bayesnas.models.base import BayesianModel
+from bayesnas.runtime.device import sent
 
 _LOG = logging.getLogger("bayesnas")
 Graph = StepGraph | CapturedStep

@@ -26,10 +26,10 @@ from bayesnas.inference.optim.adam import (
 from bayesnas.inference.optim.step_tensors import StepInputs, StepScalars, scalar_type
 from bayesnas.inference.optim.tensor_trees import flatten, mapped, stacked
 from bayesnas.inference.optim.trainable_parameters import ActiveLeaves
-from bayesnas.inference.runtime.device import sent
-from bayesnas.inference.runtime.pyro_context import pyro_session
 from bayesnas.inference.steps.step import Step
 from bayesnas.inference.steps.traced_step import TOLERANCE, Graph
+from bayesnas.runtime.device import sent
+from bayesnas.runtime.pyro_context import pyro_session
 
 
 class NotVmappableError(Exception):

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from bayesnas.inference.config.settings import FitSettings
-from bayesnas.inference.runtime.matmul_precision import fast_products
-from bayesnas.inference.runtime.pyro_context import pyro_session
 from bayesnas.inference.steps.minibatches import StackedBatches
 from bayesnas.inference.steps.vmap_step import NotVmappableError, VmappedStep
 from bayesnas.inference.training.chain_trainer import ChainTrainer
 from bayesnas.models.base import BayesianModel
+from bayesnas.runtime.matmul_precision import fast_products
+from bayesnas.runtime.pyro_context import pyro_session
 
 
 class ChainGroup:

@@ -20,9 +20,6 @@ from bayesnas.inference.elbo.nonfinite import check_parameters, check_terms
 from bayesnas.inference.optim.optimizer_state import optimizer_state, restore_optimizer
 from bayesnas.inference.optim.optimizers import OptimizerFactory
 from bayesnas.inference.runs.chain_record import HISTORY
-from bayesnas.inference.runtime.matmul_precision import fast_products
-from bayesnas.inference.runtime.pyro_context import pyro_session
-from bayesnas.inference.runtime.random_state import RandomStream
 from bayesnas.inference.steps.bilevel_step import UpperStep
 from bayesnas.inference.steps.minibatches import joined
 from bayesnas.inference.steps.step import Step
@@ -30,6 +27,9 @@ from bayesnas.inference.steps.streamed_batches import batches_of
 from bayesnas.inference.training.moves import BATCHES, moves_due, try_moves
 from bayesnas.models.base import BayesianModel
 from bayesnas.nn.modules.parameter_names import below
+from bayesnas.runtime.matmul_precision import fast_products
+from bayesnas.runtime.pyro_context import pyro_session
+from bayesnas.runtime.random_state import RandomStream
 
 
 class ChainTrainer:

@@ -17,13 +17,13 @@ from bayesnas.inference.evaluation.metrics import mean_nll
 from bayesnas.inference.optim.optimizers import OptimizerFactory
 from bayesnas.inference.runs.chain_record import ChainRecord
 from bayesnas.inference.runs.run_folder import RunFolder
-from bayesnas.inference.runtime.interrupt import DeferredInterrupt, InterruptedFitWarning
 from bayesnas.inference.steps.vmap_step import NotVmappableError
 from bayesnas.inference.training.chain_group import ChainGroup, check_together, pays
 from bayesnas.inference.training.chain_trainer import ChainTrainer
 from bayesnas.inference.training.events import StepEvent
 from bayesnas.inference.training.progress import Progress
 from bayesnas.models.base import BayesianModel
+from bayesnas.runtime.interrupt import DeferredInterrupt, InterruptedFitWarning
 
 _LOG = logging.getLogger("bayesnas")
 _SECONDS_BETWEEN_LOOKS = 0.5  # at the progress bar and at the finiteness of the losses

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from bayesnas.data.inputs import AnyInputs
 from bayesnas.inference.elbo.bound import bound_terms
-from bayesnas.inference.runtime.random_state import RandomStream
 from bayesnas.models.base import BayesianModel
+from bayesnas.runtime.random_state import RandomStream
 
 BATCHES = 4  # of examples that the bound is compared on
 _MOMENTS = 10  # a fit has so many, and tries moves from the middle one on

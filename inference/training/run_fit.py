@@ -23,7 +23,6 @@ from bayesnas.inference.optim.optimizers import stated_lr
 from bayesnas.inference.runs.chain_record import ChainRecord
 from bayesnas.inference.runs.description import RunDescription, state_hash
 from bayesnas.inference.runs.run_folder import Example, RunFolder, read_run
-from bayesnas.inference.runtime.device import resolve_device
 from bayesnas.inference.training.convergence import unconverged
 from bayesnas.inference.training.fit_options import FitArguments
 from bayesnas.inference.training.levels import (
@@ -36,6 +35,7 @@ from bayesnas.inference.training.levels import (
 )
 from bayesnas.inference.training.loop import Loop
 from bayesnas.models.base import FEW, BayesianModel
+from bayesnas.runtime.device import resolve_device
 
 _LOG = logging.getLogger("bayesnas")
 

@@ -17,10 +17,10 @@ from interleaved import interleaved
 
 import bayesnas as bn
 from bayesnas.inference.config.settings import make_settings
-from bayesnas.inference.runtime.pyro_context import pyro_session
-from bayesnas.inference.runtime.random_state import RandomStream
 from bayesnas.inference.steps.step import Step
 from bayesnas.nn.hypernetworks.parameter_map import ParameterMap
+from bayesnas.runtime.pyro_context import pyro_session
+from bayesnas.runtime.random_state import RandomStream
 
 KINDS: dict[str, str | ParameterMap | None] = {
     "one λ": None,

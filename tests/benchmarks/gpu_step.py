@@ -25,9 +25,9 @@ from step_nets import NETS, PLAIN, PRIOR, HandLayer, batch, hand_layers
 
 import bayesnas as bn
 from bayesnas.inference.config.settings import FitSettings, StepKLWeight
-from bayesnas.inference.runtime.pyro_context import pyro_session
-from bayesnas.inference.runtime.random_state import RandomStream
 from bayesnas.inference.steps.step import Step
+from bayesnas.runtime.pyro_context import pyro_session
+from bayesnas.runtime.random_state import RandomStream
 
 EXAMPLES, STEPS, WARM_UP = 60_000, 100, 3
 FIT_NETS = {"mnist": [784, 50, 10], "digits": [64, 20, 10]}

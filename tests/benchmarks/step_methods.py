@@ -15,10 +15,10 @@ from torch.func import functional_call
 
 import bayesnas as bn
 from bayesnas.inference.config.settings import FitSettings, StepKLWeight
-from bayesnas.inference.runtime.matmul_precision import fast_products
-from bayesnas.inference.runtime.pyro_context import pyro_session
-from bayesnas.inference.runtime.random_state import RandomStream
 from bayesnas.inference.steps.step import Step
+from bayesnas.runtime.matmul_precision import fast_products
+from bayesnas.runtime.pyro_context import pyro_session
+from bayesnas.runtime.random_state import RandomStream
 
 EXAMPLES = 60_000
 STEPS = {"mlp": 100, "conv": 5, "cell": 3}  # of a call

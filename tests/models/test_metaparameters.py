@@ -9,10 +9,10 @@ from torch import Tensor
 import bayesnas as bn
 from bayesnas.inference.config.settings import make_settings
 from bayesnas.inference.elbo.bound import bound_terms
-from bayesnas.inference.runtime.pyro_context import pyro_session
-from bayesnas.inference.runtime.random_state import RandomStream
 from bayesnas.inference.steps.step import Step
 from bayesnas.models.base import BayesianModel
+from bayesnas.runtime.pyro_context import pyro_session
+from bayesnas.runtime.random_state import RandomStream
 
 GAUSSIAN = {"likelihood": "gaussian", "noise_scale": 0.5}
 CPU = torch.device("cpu")

@@ -52,9 +52,7 @@ def made(kind: str) -> tuple[BayesianModel, Tensor]:
     make, y = MODELS[kind]
     model = make()
     x = y if y.ndim == 2 else X
-    with bn.inference.runtime.pyro_context.pyro_session(
-        bn.inference.runtime.random_state.RandomStream(0, x.device)
-    ):
+    with bn.runtime.pyro_context.pyro_session(bn.runtime.random_state.RandomStream(0, x.device)):
         model.prepare(x, y)
         model.reset()
     return model, y

@@ -249,9 +249,7 @@ def test_a_net_of_double_precision_says_what_it_needs():
     x = torch.randn(6, 4).double()
     model.check(x, torch.zeros(6, 2))
     assert model.log_prior_scale.dtype == torch.float64
-    with bn.inference.runtime.pyro_context.pyro_session(
-        bn.inference.runtime.random_state.RandomStream(0, x.device)
-    ):
+    with bn.runtime.pyro_context.pyro_session(bn.runtime.random_state.RandomStream(0, x.device)):
         assert model.model(x).dtype == torch.float64
 
 
@@ -294,9 +292,7 @@ def test_an_lstm_that_is_picked_has_a_posterior_that_matters():
     model.variational.assign("out.weight.log_scale", torch.full((2, 4), -20.0))
     model.variational.assign("out.bias.log_scale", torch.full((2,), -20.0))
     x = data(5, 3)[0]
-    with bn.inference.runtime.pyro_context.pyro_session(
-        bn.inference.runtime.random_state.RandomStream(0, x.device)
-    ):
+    with bn.runtime.pyro_context.pyro_session(bn.runtime.random_state.RandomStream(0, x.device)):
         loss = bn.inference.elbo.bound.bound_terms(model, *data(5, 3)).expected_log_lik()
         loss.backward()
     assert model.variational["lstm.weight_hh_l0.loc"].grad.abs().sum() > 0

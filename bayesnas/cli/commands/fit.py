@@ -22,14 +22,14 @@ from bayesnas.inference import (
     Posterior,
     Posteriors,
 )
-from bayesnas.inference.runs.atomic_files import read_json
 from bayesnas.inference.runs.run_folder import RUN
-from bayesnas.inference.runtime.interrupt import InterruptedFitWarning
 from bayesnas.loggers import Logger, logger_of
 from bayesnas.models.autoencoders.base import Autoencoder
 from bayesnas.nn import PiecewiseMap
 from bayesnas.report.findings import judged_part, parts_of, steps_taken
 from bayesnas.report.frontier_findings import kl_weight_grid, measure_frontier, rows_of
+from bayesnas.runtime.interrupt import InterruptedFitWarning
+from bayesnas.tensor_files import read_json
 
 _RANGES: dict[str, Any] = {"log": bn.LogUniform, "linear": bn.Uniform}
 _SETTINGS = (

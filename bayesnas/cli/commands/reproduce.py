@@ -9,9 +9,9 @@ from pathlib import Path
 
 from bayesnas.checks import whole_number
 from bayesnas.cli.output import Outcome, note
-from bayesnas.inference.runtime.device import resolve_device
 from bayesnas.reproductions import REPRODUCTIONS, Reproduced, Reproduction, Request
 from bayesnas.reproductions.tables import as_text
+from bayesnas.runtime.device import resolve_device
 
 _MOST_SEEDS = 1_000
 

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from bayesnas.inference.elbo.bound import bound_terms
-from bayesnas.inference.runtime.pyro_context import pyro_session
-from bayesnas.inference.runtime.random_state import RandomStream
 from bayesnas.models import ArdVae
 from bayesnas.models.autoencoders.active_units import MEASURES
+from bayesnas.runtime.pyro_context import pyro_session
+from bayesnas.runtime.random_state import RandomStream
 
 _ROWS = 2_000  # images at once
 _SAMPLES = 20_000  # decoded at once

@@ -9,7 +9,6 @@ from typing import Any
 
 from torch import Tensor
 
-from bayesnas.inference.runs.atomic_files import read_json, write_json
 from bayesnas.models import ArdVae
 from bayesnas.models.base import BayesianModel
 from bayesnas.reproductions.ard_vae.factors import CurvePoint, active_factors, curve
@@ -17,6 +16,7 @@ from bayesnas.reproductions.ard_vae.fits import Fits
 from bayesnas.reproductions.ard_vae.measure import Measured, measured
 from bayesnas.reproductions.ard_vae.settings import KINDS, Settings
 from bayesnas.reproductions.base import Request
+from bayesnas.tensor_files import read_json, write_json
 
 
 @dataclass(frozen=True)

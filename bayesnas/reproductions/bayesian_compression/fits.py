@@ -17,15 +17,15 @@ from bayesnas.data import Split
 from bayesnas.inference import Posterior
 from bayesnas.inference.compression.pretraining import pretrained
 from bayesnas.inference.compression.smaller_net import shrunk
-from bayesnas.inference.runs.atomic_files import read_json, write_json
 from bayesnas.inference.runs.run_folder import RUN
-from bayesnas.inference.runtime.device import resolve_device
-from bayesnas.inference.runtime.interrupt import InterruptedFitWarning
 from bayesnas.likelihoods import Categorical
 from bayesnas.models import BayesianCompressionNet
 from bayesnas.nn import load_net, save_net
 from bayesnas.reproductions.base import Request
 from bayesnas.reproductions.bayesian_compression.settings import Recipe, Stage
+from bayesnas.runtime.device import resolve_device
+from bayesnas.runtime.interrupt import InterruptedFitWarning
+from bayesnas.tensor_files import read_json, write_json
 
 _INPUTS = "inputs.json"
 INITIAL_SCALE = 0.05

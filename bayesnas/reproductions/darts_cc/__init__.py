@@ -12,7 +12,6 @@ from functools import partial
 from pathlib import Path
 
 from bayesnas.files import write_atomically
-from bayesnas.inference.runs.atomic_files import read_json, write_json
 from bayesnas.nn.graphs.graph import Graph
 from bayesnas.report.figure import write_figure
 from bayesnas.report.tables import rows_as_csv
@@ -23,6 +22,7 @@ from bayesnas.reproductions.darts_cc.fits import Searches
 from bayesnas.reproductions.darts_cc.retraining import Retrained, retrained
 from bayesnas.reproductions.darts_cc.settings import Images, Settings, images, settings_of
 from bayesnas.reproductions.tables import write_comparisons
+from bayesnas.tensor_files import read_json, write_json
 
 Methods = dict[str, list[list[Retrained]]]
 """By method, for every start its architectures; a random one is a start of its own."""

@@ -10,10 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bayesnas.inference.runtime.random_state import RandomStream
 from bayesnas.inference.search import ClippedSGD
 from bayesnas.nn.graphs.graph import Graph
 from bayesnas.reproductions.darts_cc.settings import Images, Part, Settings
+from bayesnas.runtime.random_state import RandomStream
 
 _BATCH, _LR = 96, 0.025
 

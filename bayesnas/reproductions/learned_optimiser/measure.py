@@ -10,7 +10,6 @@ from torch import Tensor
 
 from bayesnas.inference import LearnedOptimizer, learn_optimizer
 from bayesnas.inference.learned.evaluation import loss_curves
-from bayesnas.inference.runs.atomic_files import read_json, write_json
 from bayesnas.reproductions.base import Request
 from bayesnas.reproductions.learned_optimiser.settings import (
     HAND_MADE,
@@ -18,6 +17,7 @@ from bayesnas.reproductions.learned_optimiser.settings import (
     Settings,
     Variant,
 )
+from bayesnas.tensor_files import read_json, write_json
 
 LEARNED = "LSTM"
 DIVERGED = 1e30

@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass
 from bayesnas.inference import learn_optimizer
 from bayesnas.inference.learned.rules import MomentumRule
 from bayesnas.inference.learned.tasks.quadratics import Quadratics
-from bayesnas.inference.runs.atomic_files import read_json, write_json
 from bayesnas.reproductions.base import Comparison, Request
 from bayesnas.reproductions.learned_optimiser.settings import Settings
+from bayesnas.tensor_files import read_json, write_json
 
 _FROM = 1e-3  # where every training begins; gradient descent on these quadratics bears about 1e-2
 

@@ -10,9 +10,9 @@ from torch import nn
 import bayesnas as bn
 from bayesnas.data import DataSet, Split
 from bayesnas.inference.compression.tickets import Control
-from bayesnas.inference.runs.atomic_files import read_json, write_json
 from bayesnas.reproductions.base import Request
 from bayesnas.reproductions.lottery_tickets.settings import Settings, network
+from bayesnas.tensor_files import read_json, write_json
 
 
 @dataclass(frozen=True)

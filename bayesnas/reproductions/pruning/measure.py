@@ -13,11 +13,11 @@ from bayesnas.data import DataSet, Split
 from bayesnas.inference import Posterior
 from bayesnas.inference.compression.prune import plain_subject, put_in
 from bayesnas.inference.compression.training import prunable_masks
-from bayesnas.inference.runs.atomic_files import read_json, write_json
 from bayesnas.likelihoods import Categorical
 from bayesnas.pruning.criteria.removal import RemovalPlan
 from bayesnas.reproductions.base import Request
 from bayesnas.reproductions.pruning.settings import Family, Settings, pooled
+from bayesnas.tensor_files import read_json, write_json
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from bayesnas.inference.runs.atomic_files import read_json, write_json
 from bayesnas.report.figure import write_figure
 from bayesnas.reproductions.base import Comparison, Reproduced, Reproduction, Request, claim
 from bayesnas.reproductions.redundancy.figures import redundancy_figure
 from bayesnas.reproductions.redundancy.measure import MODELS, NETS, Measured, measured
 from bayesnas.reproductions.redundancy.settings import COPIES, FEATURES, Settings, settings_of
 from bayesnas.reproductions.tables import write_comparisons
+from bayesnas.tensor_files import read_json, write_json
 
 REFERENCE = "O. Bakhteev, lectures on model selection at MIPT, 2019"
 

@@ -10,13 +10,13 @@ import numpy as np
 from tqdm import tqdm
 
 import bayesnas as bn
-from bayesnas.inference.runs.atomic_files import read_json, write_json
 from bayesnas.inference.search import STRATEGIES
 from bayesnas.report.figure import write_figure
 from bayesnas.reproductions.base import Comparison, Request
 from bayesnas.reproductions.search.figures import regret_figure
 from bayesnas.reproductions.search.parts import Part, PartRecord
 from bayesnas.reproductions.search.tabulated_space import tabulated
+from bayesnas.tensor_files import read_json, write_json
 
 SAMPLERS = ("random", "tpe", "nsga2")
 OBJECTIVE = "nll"

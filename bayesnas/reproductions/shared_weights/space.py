@@ -11,11 +11,11 @@ import torch.nn.functional as F
 from torch import nn
 
 import bayesnas as bn
-from bayesnas.inference.runtime.random_state import RandomStream
 from bayesnas.inference.search.strategies.shared_weights.samples import Batches, Sample
 from bayesnas.nn.graphs.darts_operations import Zero
 from bayesnas.nn.graphs.graph import Graph
 from bayesnas.reproductions.base import Request
+from bayesnas.runtime.random_state import RandomStream
 
 VERTICES = 4
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from bayesnas.inference.runs.atomic_files import read_json, write_json
 from bayesnas.inference.search.strategies.shared_weights.alternation import SharedSearch
 from bayesnas.inference.search.strategies.shared_weights.budgeted_supernet import budgeted_supernet
 from bayesnas.inference.search.strategies.shared_weights.enas import enas
@@ -20,6 +19,7 @@ from bayesnas.reproductions.shared_weights.space import (
     images,
     retrained,
 )
+from bayesnas.tensor_files import read_json, write_json
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,11 @@ import bayesnas as bn
 from bayesnas.data import DataSet
 from bayesnas.inference import AmortizedPosterior, Posterior
 from bayesnas.inference.runs.run_folder import RUN
-from bayesnas.inference.runtime.interrupt import InterruptedFitWarning
 from bayesnas.inference.training.fit_options import FitOptions
 from bayesnas.reproductions.base import Request
 from bayesnas.reproductions.varhypernet import published
 from bayesnas.reproductions.varhypernet.settings import METHODS, Method, Settings, build_model
+from bayesnas.runtime.interrupt import InterruptedFitWarning
 
 
 class Fits:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from bayesnas.data import DataSet
 from bayesnas.inference import Posterior
-from bayesnas.inference.runs.atomic_files import read_json, write_json
 from bayesnas.reproductions.varhypernet.fits import Fits
 from bayesnas.reproductions.varhypernet.settings import Method, Settings
+from bayesnas.tensor_files import read_json, write_json
 
 FRACTIONS = tuple(percent / 100 for percent in range(0, 100, 10))
 """Shares of the weights removed, those of the published figures."""

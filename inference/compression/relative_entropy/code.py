@@ -18,9 +18,9 @@ from bayesnas.inference.compression.relative_entropy.steering import SteeredPost
 from bayesnas.inference.compression.training import MOST_EPOCHS
 from bayesnas.inference.config.inputs import Data, checked_tensors
 from bayesnas.inference.posterior.posterior import Posterior
-from bayesnas.inference.runtime.device import resolve_device
-from bayesnas.inference.runtime.random_state import RandomStream
 from bayesnas.models.networks.gaussian import GaussianNet
+from bayesnas.runtime.device import resolve_device
+from bayesnas.runtime.random_state import RandomStream
 from bayesnas.typed import typed
 
 _MOST_BYTES = 10**9

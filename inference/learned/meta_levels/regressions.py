@@ -10,7 +10,7 @@ from torch import Tensor
 
 from bayesnas.checks import positive, seed_number, size, step_count
 from bayesnas.inference.learned.meta_levels.net import MetaLevelNet
-from bayesnas.inference.runtime.random_state import derived_seed
+from bayesnas.runtime.random_state import derived_seed
 from bayesnas.typed import typed
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from bayesnas.inference.runtime.random_state import derived_seed
+from bayesnas.runtime.random_state import derived_seed
 
 
 class Drawn(NamedTuple):

@@ -25,9 +25,9 @@ from bayesnas.inference.learned.tasks.base import (
     generator_of_step,
 )
 from bayesnas.inference.optim.trainable_parameters import running_buffers, trainable
-from bayesnas.inference.runtime.pyro_context import pyro_session
-from bayesnas.inference.runtime.random_state import RandomStream, derived_seed
 from bayesnas.models.base import BayesianModel
+from bayesnas.runtime.pyro_context import pyro_session
+from bayesnas.runtime.random_state import RandomStream, derived_seed
 from bayesnas.typed import typed
 
 _CPU = torch.device("cpu")

@@ -17,8 +17,8 @@ from bayesnas.inference.learned.tasks.base import (
     TaskFamily,
     generator_of_step,
 )
-from bayesnas.inference.runtime.random_state import RandomStream, derived_seed
 from bayesnas.nn.modules.mlp import mlp
+from bayesnas.runtime.random_state import RandomStream, derived_seed
 from bayesnas.typed import typed
 
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from bayesnas.files import path_of, write_new
-from bayesnas.inference.runs.atomic_files import read_json
 from bayesnas.nn.graphs.module_file import load_net, save_net
+from bayesnas.tensor_files import read_json
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -16,13 +16,13 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from bayesnas.checks import positive, seed_number, size, step_count
-from bayesnas.inference.runs.atomic_files import read_tensors, write_tensors
-from bayesnas.inference.runtime.random_state import RandomStream
 from bayesnas.inference.search.space import SearchSpace
 from bayesnas.inference.search.variables import Value
 from bayesnas.nn.graphs.darts_operations import Zero
 from bayesnas.nn.graphs.graph import Graph
 from bayesnas.nn.graphs.topology import AGGREGATIONS, Edge, edge_name
+from bayesnas.runtime.random_state import RandomStream
+from bayesnas.tensor_files import read_tensors, write_tensors
 from bayesnas.typed import typed
 
 

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bayesnas.inference.runtime.random_state import RandomStream
 from bayesnas.inference.search.strategies.strings import ABSENT
+from bayesnas.runtime.random_state import RandomStream
 
 Present = Callable[[Tensor, int], Tensor]
 """Which strings, known as far as a place, have the variable there: ``[m, L]``, place to ``[m]``."""

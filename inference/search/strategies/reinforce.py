@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from bayesnas.checks import fraction_in, non_negative, positive, size, step_count
-from bayesnas.inference.runtime.random_state import derived_seed
 from bayesnas.inference.search.space import SearchSpace
 from bayesnas.inference.search.strategies.genetic_operators import Strings
 from bayesnas.inference.search.strategies.policies import Controller
@@ -22,6 +21,7 @@ from bayesnas.inference.search.strategies.policy_gradients import (
 )
 from bayesnas.inference.search.strategies.strings import StringStrategy
 from bayesnas.inference.search.variables import Value
+from bayesnas.runtime.random_state import derived_seed
 from bayesnas.typed import typed
 
 

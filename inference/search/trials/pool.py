@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 
-from bayesnas.inference.runtime.random_state import derived_seed
 from bayesnas.inference.search.strategy import StrategyFactory
 from bayesnas.inference.search.trials.objectives import nearest
 from bayesnas.inference.search.trials.queue import Queue
@@ -26,6 +25,7 @@ from bayesnas.inference.search.trials.samplers import (
 from bayesnas.inference.search.trials.storage import Storage
 from bayesnas.inference.search.trials.study import Plan, open_study
 from bayesnas.inference.search.trials.worker import Objective, run_trials
+from bayesnas.runtime.random_state import derived_seed
 
 _WAIT = 0.5  # seconds between looks at how far the study is
 

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from bayesnas.inference.runtime.random_state import derived_seed
 from bayesnas.inference.search.space import SearchSpace
 from bayesnas.inference.search.strategy import Strategy, StrategyFactory, is_strategy
 from bayesnas.inference.search.trials.objectives import Objectives
 from bayesnas.inference.search.trials.optuna_import import import_optuna
 from bayesnas.inference.search.trials.queue import KILLED, place
 from bayesnas.inference.search.trials.suggestions import distributions_of
+from bayesnas.runtime.random_state import derived_seed
 
 SAMPLERS = ("random", "grid", "tpe", "nsga2", "cmaes")
 """Strategies that are Optuna's own; a grid is a queue of trials, and needs no sampler."""

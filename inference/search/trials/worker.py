@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from bayesnas.inference.elbo.nonfinite import NonFiniteLossError
-from bayesnas.inference.runtime.interrupt import InterruptedFitWarning
 from bayesnas.inference.search.space import Candidate, SearchSpace
 from bayesnas.inference.search.trials.objectives import Objectives, all_finite
 from bayesnas.inference.search.trials.optuna_import import import_optuna, quiet_optuna
 from bayesnas.inference.search.trials.queue import ERROR, SLOT, Queue
 from bayesnas.inference.search.trials.samplers import SamplerMaker
 from bayesnas.inference.search.trials.suggestions import suggested
+from bayesnas.runtime.interrupt import InterruptedFitWarning
 
 Objective = Callable[[Candidate], Any]
 """From a candidate to a number, one an objective, or numbers by name."""

@@ -186,7 +186,7 @@ def test_half_an_epoch_of_fine_tuning_is_not_kept(done, tmp_path, monkeypatch):
 def _interrupted(self, *args, **options):
     import warnings
 
-    from bayesnas.inference.runtime.interrupt import InterruptedFitWarning
+    from bayesnas.runtime.interrupt import InterruptedFitWarning
 
     warnings.warn("half", InterruptedFitWarning, stacklevel=2)
     return self

@@ -14,11 +14,11 @@ import bayesnas as bn
 from bayesnas.inference.config.amortization import Amortization, make_amortization
 from bayesnas.inference.config.settings import FitSettings, StepKLWeight, make_settings
 from bayesnas.inference.elbo.bound import bound_terms
-from bayesnas.inference.runtime.pyro_context import pyro_session
-from bayesnas.inference.runtime.random_state import RandomStream
 from bayesnas.inference.steps.step import Step
 from bayesnas.nn.hypernetworks.intervals import LogInterval
 from bayesnas.nn.hypernetworks.options import make_map
+from bayesnas.runtime.pyro_context import pyro_session
+from bayesnas.runtime.random_state import RandomStream
 
 SPAN = LogInterval(0.1, 100.0)
 

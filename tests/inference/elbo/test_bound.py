@@ -12,8 +12,8 @@ from torch import Tensor
 
 import bayesnas as bn
 from bayesnas.inference.elbo.bound import bound_terms
-from bayesnas.inference.runtime.pyro_context import pyro_session
-from bayesnas.inference.runtime.random_state import RandomStream
+from bayesnas.runtime.pyro_context import pyro_session
+from bayesnas.runtime.random_state import RandomStream
 
 CPU = torch.device("cpu")
 

@@ -13,7 +13,7 @@ import bayesnas as bn
 from bayesnas.inference.learned.optimizer import LearnedOptimizer
 from bayesnas.inference.learned.rules import LstmRule, MomentumRule, log_and_sign
 from bayesnas.inference.optim.optimizers import build_optimizer
-from bayesnas.inference.runs.atomic_files import read_tensors, write_tensors
+from bayesnas.tensor_files import read_tensors, write_tensors
 
 SHORT = {"steps": 12, "batch_size": 9, "progress": False}
 

@@ -15,7 +15,7 @@ from bayesnas.inference.learned.rules import AdamRule, LstmRule, MomentumRule
 from bayesnas.inference.learned.tasks.base import Drawn, TaskFamily
 from bayesnas.inference.learned.tasks.quadratics import Quadratics
 from bayesnas.inference.learned.training import Window, learn_optimizer
-from bayesnas.inference.runtime.random_state import derived_seed
+from bayesnas.runtime.random_state import derived_seed
 
 CURVATURE, START, STEPS = 0.7, 1.5, 6
 

@@ -13,7 +13,7 @@ from torch import nn
 import bayesnas as bn
 from bayesnas.inference.optim.optimizer_state import optimizer_state, restore_optimizer
 from bayesnas.inference.optim.optimizers import build_optimizer, try_out_optimizer
-from bayesnas.inference.runs.atomic_files import read_tensors, write_tensors
+from bayesnas.tensor_files import read_tensors, write_tensors
 
 _spec = importlib.util.spec_from_file_location(
     "killable_fits", Path(__file__).parents[2] / "scenarios" / "killable_fits.py"

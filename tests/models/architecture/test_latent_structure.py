@@ -11,10 +11,10 @@ import bayesnas as bn
 from bayesnas.data import Split
 from bayesnas.inference.config.settings import make_settings
 from bayesnas.inference.elbo.bound import bound_terms
-from bayesnas.inference.runtime.pyro_context import pyro_session
-from bayesnas.inference.runtime.random_state import RandomStream
 from bayesnas.inference.training.chain_trainer import ChainTrainer
 from bayesnas.models.architecture.latent_structure import LatentStructureNet
+from bayesnas.runtime.pyro_context import pyro_session
+from bayesnas.runtime.random_state import RandomStream
 from bayesnas.testing import ModelContract
 
 

@@ -12,10 +12,10 @@ from torch import nn
 
 import bayesnas as bn
 from bayesnas.inference.elbo.bound import bound_terms
-from bayesnas.inference.runtime.pyro_context import pyro_session
-from bayesnas.inference.runtime.random_state import RandomStream
 from bayesnas.nn.functional_call import functional_call
 from bayesnas.nn.lazy.gaussian_tensor import GaussianTensor
+from bayesnas.runtime.pyro_context import pyro_session
+from bayesnas.runtime.random_state import RandomStream
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN"),

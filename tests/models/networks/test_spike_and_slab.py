@@ -13,10 +13,10 @@ from torch.distributions import Normal, kl_divergence
 
 import bayesnas as bn
 from bayesnas.inference.elbo.bound import bound_terms
-from bayesnas.inference.runtime.pyro_context import pyro_session
-from bayesnas.inference.runtime.random_state import RandomStream
 from bayesnas.models.base import BayesianModel
 from bayesnas.models.networks.spike_and_slab import SpikeAndSlabNet
+from bayesnas.runtime.pyro_context import pyro_session
+from bayesnas.runtime.random_state import RandomStream
 from bayesnas.testing import ModelContract
 
 Data = tuple[Tensor, Tensor]

@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from bayesnas.data import Split
-from bayesnas.inference.runtime.random_state import RandomStream
 from bayesnas.nn.grown.subnetwork_sum import Subnetwork, SubnetworkSum
+from bayesnas.runtime.random_state import RandomStream
 
 
 @dataclass(frozen=True)

@@ -24,12 +24,12 @@ from bayesnas.checks import (
 )
 from bayesnas.data import Split
 from bayesnas.inference.config.inputs import Data
-from bayesnas.inference.runtime.interrupt import DeferredInterrupt, InterruptedFitWarning
 from bayesnas.inference.search.growth.adanet.candidates import Training, grown
 from bayesnas.inference.search.growth.adanet.mixture import Mixture, solve_mixture
 from bayesnas.inference.search.growth.record import Grown
 from bayesnas.inference.search.growth.rows import check_alike, flat_rows
 from bayesnas.nn.grown.subnetwork_sum import SubnetworkSum
+from bayesnas.runtime.interrupt import DeferredInterrupt, InterruptedFitWarning
 from bayesnas.typed import typed
 
 _MOST = 1_000_000

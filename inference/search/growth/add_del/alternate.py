@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from bayesnas.checks import flag, non_negative, whole_number
-from bayesnas.inference.runtime.interrupt import DeferredInterrupt, InterruptedFitWarning
 from bayesnas.inference.search.growth.add_del.elements import Change, Elements
 from bayesnas.inference.search.growth.record import Grown
+from bayesnas.runtime.interrupt import DeferredInterrupt, InterruptedFitWarning
 from bayesnas.typed import typed
 
 if TYPE_CHECKING:

@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from bayesnas.checks import draw_count, non_negative, positive, seed_number, step_count
 from bayesnas.data import Split
 from bayesnas.inference.config.inputs import Data
-from bayesnas.inference.runtime.random_state import RandomStream
 from bayesnas.inference.search.growth.add_del.elements import Change
 from bayesnas.inference.search.growth.rows import check_alike, flat_rows
 from bayesnas.likelihoods import Likelihood, make_likelihood
 from bayesnas.pruning.criteria.curvature import SampleLoss, curvature_diagonal
+from bayesnas.runtime.random_state import RandomStream
 from bayesnas.typed import typed
 
 

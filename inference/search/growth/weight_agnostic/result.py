@@ -16,8 +16,6 @@ from bayesnas.data import Split
 from bayesnas.files import path_of
 from bayesnas.inference.compression.training import MOST_EPOCHS, Training, train
 from bayesnas.inference.config.inputs import Data
-from bayesnas.inference.runs.atomic_files import read_json, write_json
-from bayesnas.inference.runtime.random_state import RandomStream
 from bayesnas.inference.search.growth.rows import check_alike, flat_rows
 from bayesnas.inference.search.growth.weight_agnostic.evaluation import SharedWeights
 from bayesnas.inference.search.growth.weight_agnostic.weight_posterior import (
@@ -29,6 +27,8 @@ from bayesnas.inference.search.growth.weight_agnostic.weight_posterior import (
 from bayesnas.likelihoods import make_likelihood
 from bayesnas.nn.grown.neuron_graph import NeuronGraph
 from bayesnas.nn.grown.neuron_net import NeuronNet
+from bayesnas.runtime.random_state import RandomStream
+from bayesnas.tensor_files import read_json, write_json
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -16,8 +16,6 @@ from bayesnas.checks import finite, flag, seed_number, step_count, whole_number
 from bayesnas.data import Split
 from bayesnas.files import path_of
 from bayesnas.inference.config.inputs import Data
-from bayesnas.inference.runs.atomic_files import read_json, write_json
-from bayesnas.inference.runtime.interrupt import DeferredInterrupt, InterruptedFitWarning
 from bayesnas.inference.search.growth.rows import check_alike, flat_rows
 from bayesnas.inference.search.growth.weight_agnostic.evaluation import SharedWeights
 from bayesnas.inference.search.growth.weight_agnostic.evolution import (
@@ -28,6 +26,8 @@ from bayesnas.inference.search.growth.weight_agnostic.evolution import (
 from bayesnas.inference.search.growth.weight_agnostic.ranking import fronts
 from bayesnas.inference.search.growth.weight_agnostic.result import WeightAgnostic
 from bayesnas.nn.grown.neuron_graph import NeuronGraph
+from bayesnas.runtime.interrupt import DeferredInterrupt, InterruptedFitWarning
+from bayesnas.tensor_files import read_json, write_json
 from bayesnas.typed import typed
 
 WEIGHTS = (-2.0, -1.0, -0.5, 0.5, 1.0, 2.0)

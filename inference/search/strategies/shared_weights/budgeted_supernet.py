@@ -17,8 +17,6 @@ from bayesnas.checks import (
     size,
     step_count,
 )
-from bayesnas.inference.runtime.device import resolve_device
-from bayesnas.inference.runtime.random_state import RandomStream
 from bayesnas.inference.search.judges.supernet import Supernet
 from bayesnas.inference.search.space import Candidate
 from bayesnas.inference.search.strategies.policies import IndependentPolicy, Policy
@@ -31,6 +29,8 @@ from bayesnas.inference.search.strategies.shared_weights.alternation import (
 )
 from bayesnas.inference.search.strategies.shared_weights.samples import Pair, samples_of
 from bayesnas.nn.graphs.graph import Graph
+from bayesnas.runtime.device import resolve_device
+from bayesnas.runtime.random_state import RandomStream
 from bayesnas.typed import typed
 
 COSTS = ("parameters", "multiply-adds")

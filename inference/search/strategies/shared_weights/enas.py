@@ -12,8 +12,6 @@ from bayesnas.checks import (
     size,
     step_count,
 )
-from bayesnas.inference.runtime.device import resolve_device
-from bayesnas.inference.runtime.random_state import RandomStream, derived_seed
 from bayesnas.inference.search.judges.supernet import Supernet
 from bayesnas.inference.search.strategies.policies import Controller
 from bayesnas.inference.search.strategies.shared_weights.alternation import (
@@ -25,6 +23,8 @@ from bayesnas.inference.search.strategies.shared_weights.alternation import (
 )
 from bayesnas.inference.search.strategies.shared_weights.samples import Pair, samples_of
 from bayesnas.nn.graphs.graph import Graph
+from bayesnas.runtime.device import resolve_device
+from bayesnas.runtime.random_state import RandomStream, derived_seed
 from bayesnas.typed import typed
 
 

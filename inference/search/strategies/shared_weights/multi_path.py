@@ -25,7 +25,6 @@ from bayesnas.checks import (
     step_count,
 )
 from bayesnas.inference.elbo.nonfinite import NonFiniteLossError
-from bayesnas.inference.runtime.random_state import RandomStream, derived_seed
 from bayesnas.inference.search.judges.supernet import Supernet, check_classes
 from bayesnas.inference.search.space import Candidate
 from bayesnas.inference.search.strategies.policies import Controller
@@ -39,6 +38,7 @@ from bayesnas.inference.search.strategies.shared_weights.samples import (
 )
 from bayesnas.inference.search.strategies.strings import StringSpace
 from bayesnas.nn.graphs.graph import Graph
+from bayesnas.runtime.random_state import RandomStream, derived_seed
 from bayesnas.typed import typed
 
 

@@ -20,7 +20,6 @@ from bayesnas.checks import (
     size,
     step_count,
 )
-from bayesnas.inference.runtime.random_state import RandomStream, derived_seed
 from bayesnas.inference.search.judges.supernet import check_classes
 from bayesnas.inference.search.strategies.shared_weights.alternation import retrainable
 from bayesnas.inference.search.strategies.shared_weights.samples import (
@@ -32,6 +31,7 @@ from bayesnas.inference.search.strategies.shared_weights.samples import (
 )
 from bayesnas.nn.graphs.graph import Graph
 from bayesnas.nn.graphs.topology import AGGREGATIONS, Edge, edge_name
+from bayesnas.runtime.random_state import RandomStream, derived_seed
 from bayesnas.typed import typed
 
 Path = np.ndarray

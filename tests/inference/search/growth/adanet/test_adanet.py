@@ -13,11 +13,11 @@ from scipy.optimize import minimize
 from torch import nn
 
 import bayesnas as bn
-from bayesnas.inference.runtime.interrupt import InterruptedFitWarning
 from bayesnas.inference.search import AdaNet, adanet
 from bayesnas.inference.search.growth.adanet import search as module
 from bayesnas.inference.search.growth.adanet.mixture import objective, solve_mixture
 from bayesnas.nn import SubnetworkSum
+from bayesnas.runtime.interrupt import InterruptedFitWarning
 
 SMALL = {"width": 4, "epochs": 4, "lr": 0.1, "batch_size": 32, "most_rounds": 3}
 

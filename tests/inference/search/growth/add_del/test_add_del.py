@@ -13,11 +13,11 @@ import torch
 
 import bayesnas as bn
 from bayesnas.data import Split
-from bayesnas.inference.runtime.interrupt import InterruptedFitWarning
 from bayesnas.inference.search import AddDel, HiddenNeurons, LinearFeatures, add_del
 from bayesnas.inference.search.growth.add_del.elements import Change
 from bayesnas.likelihoods import make_likelihood
 from bayesnas.pruning.criteria.curvature import SampleLoss, curvature_diagonal
+from bayesnas.runtime.interrupt import InterruptedFitWarning
 
 
 class Table:

@@ -12,11 +12,11 @@ import pytest
 import torch
 
 import bayesnas as bn
-from bayesnas.inference.runtime.interrupt import InterruptedFitWarning
 from bayesnas.inference.search import WeightAgnostic, weight_agnostic
 from bayesnas.inference.search.growth.rows import flat_rows
 from bayesnas.inference.search.growth.weight_agnostic import search as module
 from bayesnas.inference.search.growth.weight_agnostic.evolution import Evolution
+from bayesnas.runtime.interrupt import InterruptedFitWarning
 
 SMALL = {"generations": 12, "population": 16, "tournament": 3, "connected": 0.3}
 

@@ -1,4 +1,4 @@
-"""Writing and reading the files of a run: whole or not at all."""
+"""JSON and tensors in files: written whole or not at all, read with checks."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pyro
 
-from bayesnas.inference.runtime.random_state import ONE_AT_A_TIME, RandomStream
+from bayesnas.runtime.random_state import ONE_AT_A_TIME, RandomStream
 
 
 @contextmanager

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from bayesnas.inference.runtime import matmul_precision as products
-from bayesnas.inference.runtime.matmul_precision import fast_products, onednn_is_accurate
+from bayesnas.runtime import matmul_precision as products
+from bayesnas.runtime.matmul_precision import fast_products, onednn_is_accurate
 
 CPU = torch.device("cpu")
 

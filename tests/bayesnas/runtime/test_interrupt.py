@@ -9,7 +9,7 @@ import signal
 import pytest
 
 import bayesnas as bn
-from bayesnas.inference.runtime.interrupt import DeferredInterrupt
+from bayesnas.runtime.interrupt import DeferredInterrupt
 
 INTERRUPTED = 2  # exit status of a process that ends by KeyboardInterrupt
 

@@ -1,0 +1,1 @@
+"""State of the process: devices, random streams, interrupts, matmul precision, Pyro's globals."""

@@ -1,1 +1,0 @@
-"""State of the process: devices, random streams, interrupts, matmul precision."""
