@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import struct
 import zlib
@@ -13,6 +12,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from bayesnas.checks import shown
+from bayesnas.coding.notes import packed, unpacked
 from bayesnas.coding.tensors import (
     Parts,
     decode_mask,
@@ -25,8 +25,9 @@ from bayesnas.files import path_of, write_new
 from bayesnas.nn.graphs.net_spec import build_net, describe_net
 from bayesnas.typed import typed
 
-_MAGIC = b"BNET\x01"
-_HEAD = struct.Struct("<5sIII")  # magic and format, length and CRC-32 of the rest, of the notes
+_MAGIC = b"BNET"
+_FORMAT = 2  # 1 had no preset dictionary for its notes, and is read as well
+_HEAD = struct.Struct("<4sBIII")  # magic, format, length and CRC-32 of the rest, length of notes
 
 
 @typed()
@@ -141,28 +142,27 @@ def network_bytes(module: nn.Module, code: WeightCode | None = None) -> bytes:
         blobs += parts
     if code is not None:
         blobs.append(code.to_bytes())
-    described = json.dumps([describe_net(module), notes], separators=(",", ":")).encode()
-    packed = zlib.compress(described, 9)
-    rest = packed + b"".join(blobs)
-    return _HEAD.pack(_MAGIC, len(rest), zlib.crc32(rest), len(packed)) + rest
+    described = packed([describe_net(module), notes])
+    rest = described + b"".join(blobs)
+    return _HEAD.pack(_MAGIC, _FORMAT, len(rest), zlib.crc32(rest), len(described)) + rest
 
 
 def _network(content: bytes, path: Path) -> nn.Module:
-    if not content.startswith(_MAGIC[:4]):
+    if not content.startswith(_MAGIC):
         raise ValueError(f"{path} is no file of bayesnas.encode: it does not begin with BNET")
     if len(content) < _HEAD.size:
         raise ValueError(f"{path} is truncated: {len(content)} bytes, not even its head")
-    magic, length, checksum, packed = _HEAD.unpack_from(content)
-    if magic != _MAGIC:
-        raise ValueError(f"{path} must be of format {_MAGIC[4]}, got {magic[4]}")
+    _, form, length, checksum, described = _HEAD.unpack_from(content)
+    if not 1 <= form <= _FORMAT:
+        raise ValueError(f"{path} must be of format 1 or {_FORMAT}, got {form}")
     rest = content[_HEAD.size :]
     if len(rest) < length:
         raise ValueError(f"{path} is truncated: {len(content)} of {_HEAD.size + length} bytes")
     if len(rest) > length or zlib.crc32(rest) != checksum:
         raise ValueError(f"{path} is damaged: its checksum is another")
     try:
-        spec, notes = json.loads(zlib.decompress(rest[:packed]))
-        state = _state(notes, rest[packed:])
+        spec, notes = unpacked(rest[:described])
+        state = _state(notes, rest[described:])
         if not isinstance(spec, dict):
             raise TypeError(f"its layers must be described by a mapping, got {shown(spec)}")
         net = build_net(spec)

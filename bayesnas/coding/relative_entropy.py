@@ -1,4 +1,4 @@
-"""A sample of a Gaussian posterior as the number of a candidate drawn from the prior."""
+"""Weights of a Gaussian posterior as the number of a candidate drawn from the prior."""
 
 from __future__ import annotations
 
@@ -23,17 +23,20 @@ def chosen_candidate(
     seed: int,
     block: int,
     bits: int,
-    draw: float,
+    draw: float | None,
 ) -> int:
-    r"""Choose among 2^bits candidates of the prior one that is nearly a sample of the posterior.
+    r"""Choose among 2^bits candidates of the prior one that stands for the posterior.
 
     Candidates :math:`w_k \sim p = N(0, s^2)` are drawn from a seed that writer and reader share,
-    and one is taken with the probability
+    and have the weights :math:`r_k = q(w_k) / p(w_k)`. With a ``draw`` one is taken with the
+    probability :math:`r_k / \sum_j r_j`, and is nearly a sample of q; with ``None`` the one of
+    largest weight. Where q is at the optimum of a bound with the KL weight λ,
+    :math:`1/\sigma^2 - 1/s^2` is the curvature of the loss over λ, so :math:`-\lambda \ln r_k` is
+    what a candidate adds to the loss, to second order and up to a constant: the largest weight
+    is the smallest loss.
 
-    .. math:: \tilde q(k) = \frac{r_k}{\sum_j r_j}, \qquad r_k = \frac{q(w_k)}{p(w_k)} .
-
-    With :math:`2^{bits} = e^{KL(q \| p) + t}` candidates an expectation of f under it is off by
-    more than :math:`2 \|f\|_q \varepsilon / (1 - \varepsilon)` with a probability of at most
+    Of a draw: with :math:`2^{bits} = e^{KL(q \| p) + t}` candidates an expectation of f under it is
+    off by more than :math:`2 \|f\|_q \varepsilon / (1 - \varepsilon)` with a probability of at most
     :math:`2 \varepsilon`, :math:`\varepsilon^2 = e^{-t/4} + 2 P_q(\ln (q/p) > KL + t/2)^{1/2}`
     (Chatterjee, Diaconis 2018). So a few bits above the KL are enough; with fewer the sample is
     nearer to the prior.
@@ -45,7 +48,7 @@ def chosen_candidate(
         seed: shared with the reader.
         block: number of the block, which has candidates of its own.
         bits: of the index.
-        draw: uniform on [0, 1), which decides.
+        draw: uniform on [0, 1), which decides; None for the largest weight.
 
     Returns:
         the index k, of ``bits`` bits.
@@ -55,7 +58,7 @@ def chosen_candidate(
         compressed model parameters*, ICLR 2019.
 
     >>> loc, scale, prior = np.array([0.7, -0.2]), np.array([0.3, 0.4]), np.ones(2)
-    >>> index = chosen_candidate(loc, scale, prior, seed=0, block=0, bits=8, draw=0.5)
+    >>> index = chosen_candidate(loc, scale, prior, seed=0, block=0, bits=8, draw=None)
     >>> values = gaussian_candidates(0, 0, index, 1, 2)
     >>> bool((abs(values - loc) < 3 * scale).all())
     True
@@ -64,6 +67,8 @@ def chosen_candidate(
     ratio = prior_scale / scale
     square, linear = 0.5 * (1 - ratio**2), ratio * loc / scale
     log_weights = _log_weights(square, linear, seed, block, bits)
+    if draw is None:
+        return int(log_weights.argmax())
     shares = np.cumsum(np.exp(log_weights - log_weights.max()))
     index = int(np.searchsorted(shares, draw * shares[-1], side="right"))
     return min(index, len(shares) - 1)

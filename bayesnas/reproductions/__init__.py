@@ -19,6 +19,7 @@ from bayesnas.reproductions import (
     redundancy,
     search,
     shared_weights,
+    small_nets,
     varhypernet,
 )
 from bayesnas.reproductions.base import Comparison, Reproduced, Reproduction, Request
@@ -38,6 +39,7 @@ REPRODUCTIONS: dict[str, Reproduction] = {
     "redundancy": redundancy.REPRODUCTION,
     "search": search.REPRODUCTION,
     "shared-weights": shared_weights.REPRODUCTION,
+    "small-nets": small_nets.REPRODUCTION,
     "varhypernet": varhypernet.REPRODUCTION,
 }
 """Reproductions by the name that the command line takes."""

@@ -1,9 +1,10 @@
-"""A posterior coded as a sample of itself, in as many bytes as are asked for."""
+"""A posterior coded in as many bytes as are asked for."""
 
 from __future__ import annotations
 
 import copy
 import math
+from typing import Literal
 
 import numpy as np
 import torch
@@ -34,6 +35,7 @@ def code(
     size: int,
     block_bits: int = 14,
     spare_bits: float = 1.0,
+    candidate: Literal["likeliest", "sample"] = "likeliest",
     epochs: int = 20,
     coding_epochs: int = 20,
     rounds: int = 50,
@@ -44,15 +46,16 @@ def code(
     device: str | torch.device = "auto",
     progress: bool = True,
 ) -> Coded:
-    r"""Code the weights of a network as a sample of their posterior, in a file of given size.
+    r"""Code the weights of a network by their posterior, in a file of given size.
 
     Relative-entropy coding: a sample of q costs about KL(q ‖ p) bits where writer and reader share
     draws of p (:func:`~bayesnas.coding.relative_entropy.chosen_candidate`). The weights are put in
     a random order and cut into as many blocks as the size allows; each is sent as an index of
     ``block_bits`` bits. First the posterior is trained on, with a KL weight λ_b for every block
-    that steers its KL to the bits it has. Then blocks are coded, in ``rounds`` groups, and the
-    weights that are not coded yet are trained on between the groups, so that they make up for what
-    the sample of the others is off.
+    that steers its KL to the bits it has, from where it would have them by its deviations alone
+    (:func:`~bayesnas.inference.compression.relative_entropy.tempering.tempered`). Then blocks are
+    coded, in ``rounds`` groups, and the weights that are not coded yet are trained on between the
+    groups, so that they make up for what the others are off.
 
     Args:
         posterior: of a :class:`~bayesnas.models.GaussianNet` with one prior scale a layer, best a
@@ -61,12 +64,16 @@ def code(
         size: bytes of the file, at most; parameters without a posterior count as they are.
         block_bits: of an index, in 1…20: 2^bits candidates are drawn for each block.
         spare_bits: by which the KL of a block is below the bits of its index.
+        candidate: which of the 2^bits stands for a block: the ``"likeliest"``, that of the largest
+            q/p, which adds least to the loss, or one drawn with probabilities proportional to q/p,
+            nearly a ``"sample"`` of q.
         epochs: passes over the sample before the first block is coded.
         coding_epochs: passes over it from the first to the last.
         rounds: groups of blocks.
         lr: learning rate of Adam.
         batch_size: examples in a batch.
-        kl_weight: λ of all blocks at the start; None for that of the fit, 1 where it is 0.
+        kl_weight: λ of which the posterior is the optimum; None for that of the fit, 1 where it
+            is 0.
         seed: of everything random, also of the draws of the prior, which the file says.
         device: where to train.
         progress: show a bar over the rounds, where stderr is a terminal.
@@ -120,9 +127,12 @@ def code(
     groups = np.array_split(np.arange(blocks), min(rounds, blocks))
     indices, kl = [0] * blocks, 0.0
     members = layout.members()
-    chooser = np.random.default_rng(seed)
+    draws: list[float | None] = [None] * blocks
+    if candidate == "sample":
+        draws = np.random.default_rng(seed).random(blocks).tolist()
     with RandomStream(seed, where).active():
         steered = SteeredPosterior(model.to(where), layout, sample.to(where), how)
+        steered.meet_budget()
         steered.train(epochs * a_pass)
         _round_prior(model)
         for index, group in enumerate(
@@ -137,7 +147,7 @@ def code(
                 at = members[block]
                 indices[block] = chosen_candidate(
                     loc[at], scale[at], prior[at],
-                    seed=seed, block=block, bits=bits, draw=chooser.random(),
+                    seed=seed, block=block, bits=bits, draw=draws[block],
                 )  # fmt: skip
                 values = block_values(seed, block, indices[block], len(at))
                 steered.fix(at, values.double() * torch.from_numpy(prior[at]))

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from bayesnas.coding.weight_code import Layout
 from bayesnas.data import Split
+from bayesnas.inference.compression.relative_entropy.tempering import tempered
 from bayesnas.models.networks.base import network_outputs
 from bayesnas.models.networks.gaussian import GaussianNet
 from bayesnas.nn.lazy.gaussian_tensor import GaussianTensor
@@ -25,7 +26,7 @@ class Steering:
 
     Attributes:
         budget: nats that the KL of each block is steered to.
-        kl_weight: λ of every block at the start.
+        kl_weight: λ of every block at the start, that of the posterior as it comes.
         rate: by which ln λ of a block changes in a step, at most.
         lr: learning rate of Adam.
         batch_size: examples in a batch.
@@ -73,6 +74,24 @@ class SteeredPosterior:
             [p for p in model.parameters() if p.requires_grad], how.lr
         )
         self._rows = _endless(len(sample), how.batch_size, device)
+
+    @torch.no_grad()
+    def meet_budget(self) -> None:
+        """Go to the deviations and λ at which every block would have its KL, if only these moved.
+
+        See :func:`~bayesnas.inference.compression.relative_entropy.tempering.tempered`. λ starts
+        near where it has to be, so that the steps go into the weights.
+        """
+        loc, scale, prior = (torch.from_numpy(v).to(self._fixed) for v in self.posterior())
+        found, factor = tempered(
+            loc, scale, prior, self._block, self._layout.blocks, self._how.budget
+        )
+        self._log_weights -= factor.log()
+        for site, values in self._layout.shaped(found.log()).items():
+            name = f"{site}.log_scale"
+            mask = self._layout.masks[site].to(values.device)
+            kept = torch.where(mask, values, self._model.variational[name])
+            self._model.variational.assign(name, kept)
 
     def train(self, steps: int) -> None:
         """Take so many steps; the caller seeds and restores random numbers."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import struct
 import zlib
 
@@ -10,6 +12,8 @@ import torch
 from torch import nn
 
 import bayesnas as bn
+from bayesnas.coding.notes import WORDS, packed, unpacked
+from bayesnas.nn.graphs.net_spec import describe_net
 
 
 def a_net():
@@ -113,5 +117,38 @@ def test_another_format_is_named(tmp_path):
     content = bytearray((tmp_path / "net.bin").read_bytes())
     content[4] = 9
     (tmp_path / "new.bin").write_bytes(content)
-    with pytest.raises(ValueError, match="new.bin must be of format 1, got 9"):
+    with pytest.raises(ValueError, match="new.bin must be of format 1 or 2, got 9"):
         bn.decode(tmp_path / "new.bin")
+
+
+def test_a_file_of_the_first_format_is_read(tmp_path):
+    """Its notes were deflated without a dictionary."""
+    net = a_net()
+    bn.encode(net, tmp_path / "new.bin")
+    content = (tmp_path / "new.bin").read_bytes()
+    (length,) = struct.unpack_from("<I", content, 13)
+    text = json.dumps(unpacked(content[17 : 17 + length]), separators=(",", ":")).encode()
+    notes = zlib.compress(text, 9)
+    rest = notes + content[17 + length :]
+    head = struct.pack("<5sIII", b"BNET\x01", len(rest), zlib.crc32(rest), len(notes))
+    (tmp_path / "old.bin").write_bytes(head + rest)
+    old = bn.decode(tmp_path / "old.bin").state_dict()
+    assert all(torch.equal(old[name], value) for name, value in net.state_dict().items())
+
+
+def test_the_words_that_files_refer_to_stay():
+    """Files of others could not be read with other words; those would be a new format."""
+    assert hashlib.sha256(WORDS).hexdigest()[:16] == "4605b129b8bdb437"
+
+
+def test_notes_of_a_network_take_few_bytes():
+    net = bn.nn.convnet((10, 15), (54,))
+    tensors = [
+        [name, "float32", list(v.shape), "raw", [], [0]] for name, v in net.state_dict().items()
+    ]
+    notes = [describe_net(net), tensors]
+    content = packed(notes)
+    assert unpacked(content) == notes
+    assert len(content) < 110 < 300 < len(zlib.compress(json.dumps(notes).encode(), 9))
+    with pytest.raises(ValueError, match="end too early"):
+        unpacked(content[:-6])

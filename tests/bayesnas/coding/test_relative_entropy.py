@@ -64,6 +64,20 @@ def test_an_index_is_taken_as_often_as_its_importance_weight_says():
     assert shares == pytest.approx(weights / weights.sum(), abs=1e-3)
 
 
+def test_without_a_draw_it_is_the_candidate_that_adds_least_to_the_loss():
+    """The loss is quadratic, and q its optimum at λ: of each candidate it is computed."""
+    generator = np.random.default_rng(0)
+    prior, curvature, kl_weight = np.full(4, 0.5), generator.uniform(1, 9, 4), 0.3
+    precision = curvature / kl_weight + 1 / prior**2
+    centre = generator.normal(size=4)  # of the loss; the prior draws the mean of q to 0
+    loc, scale = curvature / kl_weight * centre / precision, precision**-0.5
+    for block in range(20):
+        w = 0.5 * gaussian_candidates(3, block, 0, 64, 4).astype(np.float64)
+        losses = (curvature * (w - centre) ** 2 / 2).sum(1)
+        index = chosen_candidate(loc, scale, prior, seed=3, block=block, bits=6, draw=None)
+        assert index == losses.argmin()
+
+
 def _samples(bits, count, loc, scale):
     uniform = np.random.default_rng(0).random(count)
     one = np.array([loc]), np.array([scale]), np.ones(1)

@@ -1,0 +1,116 @@
+"""The files of one prior and seed: made where they are not there yet, else read."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+import bayesnas as bn
+from bayesnas.data import Split
+from bayesnas.inference import Posterior
+from bayesnas.nn import SelectInputs
+from bayesnas.reproductions.base import Request
+from bayesnas.reproductions.bayesian_compression.fits import COMPILE, Fitted, Start
+from bayesnas.reproductions.small_nets.settings import SmallNet
+
+INITIAL_SCALE = 0.02
+
+
+class Codes:
+    """The way of one net, prior and seed, in a folder: each step is kept once it is done.
+
+    Args:
+        small: what is done.
+        prior: of the scales of groups.
+        seed: of everything random.
+        train: training data.
+        request: folder, device, progress, and whom to tell.
+    """
+
+    def __init__(
+        self, small: SmallNet, prior: str, seed: int, train: Split, request: Request
+    ) -> None:
+        """Do nothing yet; see the class."""
+        self._small, self._seed, self._train, self._request = small, seed, train, request
+        self._folder = request.out / small.key / f"{prior}-{seed}"
+        self._what = f"{small.recipe.title}, {prior}, seed {seed}"
+        dense = request.out / small.key / f"{seed}.safetensors"
+        fits = self._folder / "fits"
+        self._dense, self._groups = dense.with_suffix(".bin"), self._folder / "groups.bin"
+        self._start = Start(small.recipe, prior, seed, train, fits, dense, request)
+
+    def files(self) -> Iterator[tuple[str, Path]]:
+        """What has been done, and the file of :func:`bayesnas.encode` or of a code."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        if not self._dense.exists():
+            bn.encode(self._start.trained(), self._dense)
+        yield "dense", self._dense
+        net = self._without_groups()
+        yield "groups removed", self._groups
+        for size in sorted(self._small.coding.sizes, reverse=True):
+            yield f"coded, {size:,} bytes", self._coded(net, size)
+
+    def _without_groups(self) -> nn.Module:
+        if not self._groups.exists():
+            *_, last = self._start.fitted()
+            bn.encode(with_its_inputs(last), self._groups)
+        return bn.decode(self._groups)
+
+    def _coded(self, net: nn.Module, size: int) -> Path:
+        path = self._folder / f"{size}.bin"
+        if path.exists():
+            return path
+        posterior, how = self._fitted(net), self._small.coding
+        self._request.say(f"{self._what}: code in {size:,} bytes")
+        bn.code(
+            posterior,
+            self._train,
+            size=size,
+            block_bits=how.block_bits,
+            epochs=how.epochs,
+            coding_epochs=how.coding_epochs,
+            rounds=how.rounds,
+            **self._options(),
+        ).encode(path)
+        return path
+
+    def _fitted(self, net: nn.Module) -> Posterior:
+        how = self._small.coding
+        model = bn.models.GaussianNet(
+            net, prior_scale="learned", initial_loc="net", initial_scale=INITIAL_SCALE
+        )
+        posterior = bn.fit(
+            model,
+            self._train,
+            kl_weight=how.kl_weight,
+            epochs=how.fit_epochs,
+            compile=COMPILE,
+            out=self._folder / "fit",
+            resume=True,
+            **self._options(),
+        )
+        assert isinstance(posterior, Posterior)
+        return posterior
+
+    def _options(self) -> dict[str, Any]:
+        return {
+            "lr": self._small.coding.lr,
+            "batch_size": self._small.recipe.batch_size,
+            "seed": self._seed,
+            "device": self._request.device,
+            "progress": self._request.progress,
+        }
+
+
+def with_its_inputs(fitted: Fitted) -> nn.Module:
+    """The means of a stage as a plain net that takes all inputs and reads those that are left."""
+    net = fitted.posterior.compact()
+    if fitted.inputs is None:
+        return net
+    layers = dict(net.named_children())
+    named = OrderedDict(inputs=SelectInputs(fitted.inputs.tolist()), **layers)
+    return nn.Sequential(named).eval()
