@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
+from itertools import accumulate, pairwise
 from typing import Any
 
 _LAYERS = (
@@ -45,16 +46,25 @@ WORDS = (_LAYERS + _TENSORS + "]]").encode()
 Files are read with it, so it stays as it is: other words are another format of files."""
 
 
+_STEPS = "+"  # the key of a rising list that is written as its differences
+_LONG = 8
+
+
 def packed(notes: Any) -> bytes:
     """JSON values, deflated with :data:`WORDS` as the preset dictionary (RFC 1950).
+
+    Long lists of rising whole numbers, such as the inputs that a network reads, are written as
+    their differences, which repeat.
 
     >>> layers = [["layer1", {"type": "Linear", "arguments": {"in_features": 9}}]]
     >>> len(packed(layers)), len(zlib.compress(json.dumps(layers).encode()))
     (21, 68)
     >>> unpacked(packed(layers)) == layers
     True
+    >>> len(packed({"indices": list(range(0, 3000, 3))}))
+    38
     """
-    text = json.dumps(notes, separators=(",", ":")).encode()
+    text = json.dumps(_with_steps(notes), separators=(",", ":")).encode()
     writer = zlib.compressobj(9, zdict=WORDS)
     return writer.compress(text) + writer.flush()
 
@@ -69,4 +79,19 @@ def unpacked(content: bytes) -> Any:
     text = reader.decompress(content) + reader.flush()
     if not reader.eof:
         raise ValueError("its notes end too early")
-    return json.loads(text)
+    return json.loads(text, object_hook=_without_steps)
+
+
+def _with_steps(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _with_steps(each) for name, each in value.items()}
+    if not isinstance(value, (list, tuple)):
+        return value
+    rises = len(value) > _LONG and all(type(each) is int for each in value)
+    if rises and all(a < b for a, b in pairwise(value)):
+        return {_STEPS: [value[0], *(b - a for a, b in pairwise(value))]}
+    return [_with_steps(each) for each in value]
+
+
+def _without_steps(value: dict[str, Any]) -> Any:
+    return list(accumulate(value[_STEPS])) if value.keys() == {_STEPS} else value

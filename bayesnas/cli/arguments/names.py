@@ -54,6 +54,7 @@ REPRODUCTIONS = {
     "redundancy": "redundant weights: a flat likelihood, and noise of the inputs",
     "search": "searches by trials against random search",
     "shared-weights": "searches with shared weights against random ones",
+    "small-nets": "error against bytes on disk, LeNet-300-100 and LeNet-5-Caffe",
     "varhypernet": "hypernetworks over the KL weight",
 }
 """Titles by name."""

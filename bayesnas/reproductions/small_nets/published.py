@@ -51,6 +51,7 @@ LENET_300_100 = (
     Row("Sparse VD (Molchanov 2017)", 1.92, 1.64, None, 1.47),
     Row("L0, 219-214-100 (Louizos 2018)", 1.4, 1.6, None, 26.0),
     Row("VIBNet, 97-71-33 (Dai 2018)", 1.6, 1.6, None, 3.6),
+    Row("RigL+, 1.16 % at its best step (Evci 2020)", 1.69),
 )
 LENET_5 = (
     Row("Deep Compression (Han 2016)", 0.74, 0.80, 44_000, 8.0),
@@ -58,7 +59,8 @@ LENET_5 = (
     Row("BC-GHS (Louizos 2017)", 1.0, 0.9, _DENSE_5 // 771, 0.6),
     Row("Sparse VD, as Louizos 2017 has it", 1.0, 0.9, _DENSE_5 // 365, 0.7),
     Row("Sparse VD (Molchanov 2017)", 0.75, 0.80, None, 0.36),
-    Row("L0, 20-25-45-462 (Louizos 2018)", 0.9, 0.9, None, None),
+    Row("L0, 20-25-45-462 (Louizos 2018)", 0.9, 0.9, None, 8.9),
+    Row("SBP, 3-18-284-283 (Neklyudov 2017)", 0.86, None, None, 19.7),
     Row("MIRACLE (Havasi 2019)", 0.69, None, 3_030),
     Row("MIRACLE, smallest (Havasi 2019)", 0.96, None, 1_520),
 )

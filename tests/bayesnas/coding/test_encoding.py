@@ -152,3 +152,29 @@ def test_notes_of_a_network_take_few_bytes():
     assert len(content) < 110 < 300 < len(zlib.compress(json.dumps(notes).encode(), 9))
     with pytest.raises(ValueError, match="end too early"):
         unpacked(content[:-6])
+
+
+@pytest.mark.parametrize(
+    "indices",
+    [
+        [],
+        [5, 3, 4, 9, 2, 1, 0, 7, 8],
+        [3, 3, 4, 5, 6, 7, 8, 9, 10],
+        [0.5 * place for place in range(20)],
+        [False, True, 2, 3, 4, 5, 6, 7, 8, 9],
+        list(range(-4, 30)),
+    ],
+)
+def test_any_list_of_notes_comes_back(indices):
+    again = unpacked(packed([["inputs", {"indices": indices}]]))[0][1]["indices"]
+    assert again == indices
+    assert [type(each) for each in again] == [type(each) for each in indices]
+
+
+def test_which_inputs_are_read_takes_few_bytes(tmp_path):
+    """300 of 784 are 762 bits by entropy."""
+    indices = torch.randperm(784, generator=torch.Generator().manual_seed(0))[:300].sort().values
+    net = nn.Sequential(bn.nn.SelectInputs(indices.tolist()), nn.ReLU())
+    assert bn.encode(net, tmp_path / "net.bin") < 250
+    x = torch.randn(3, 784)
+    assert torch.equal(bn.decode(tmp_path / "net.bin")(x), net(x))

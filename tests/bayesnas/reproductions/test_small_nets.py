@@ -12,12 +12,14 @@ from torch import nn
 import bayesnas as bn
 from bayesnas.inference.compression.pretraining import Pretraining
 from bayesnas.reproductions import Request, small_nets
+from bayesnas.reproductions.bayesian_compression import fits
 from bayesnas.reproductions.bayesian_compression.settings import QUICK, QUICK_LENET_5, Stage
+from bayesnas.reproductions.small_nets import codes
 from bayesnas.reproductions.small_nets.measure import architecture
 from bayesnas.reproductions.small_nets.published import LENET_5, Row
 from bayesnas.reproductions.small_nets.settings import Coding, SmallNet
 
-CODING = Coding((330, 420), 1.0, 2, 2, 2, 6, 2, 5e-3)
+CODING = Coding((330, 420), 1.0, 1, 1, 1, 6, 2, 5e-3)
 
 
 def of_one_stage(recipe, build):
@@ -55,6 +57,8 @@ def done(tmp_path_factory):
     out, said = tmp_path_factory.mktemp("reproduction"), []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(small_nets, "SMALL", TINY)
+        for module in (fits, codes):
+            patch.setattr(module, "COMPILE", False)  # a trace takes longer than these fits
         request = Request(out, quick=True, device="cpu", say=said.append)
         reproduced = small_nets.run(request)
     return reproduced, out, said
@@ -108,6 +112,7 @@ def test_goals_and_published_nets_are_told(done):
 def test_a_second_call_reads_what_is_there_and_other_settings_are_refused(done, monkeypatch):
     reproduced, out, said = done
     monkeypatch.setattr(small_nets, "SMALL", TINY)
+    monkeypatch.setattr(codes, "COMPILE", False)
     again = []
     second = small_nets.run(Request(out, quick=True, device="cpu", say=again.append))
     assert second.comparisons == reproduced.comparisons
