@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from torch import nn
 import bayesnas as bn
 from bayesnas.data import Split
 from bayesnas.inference import Posterior
+from bayesnas.inference.runtime.interrupt import InterruptedFitWarning
 from bayesnas.nn import SelectInputs
 from bayesnas.reproductions.base import Request
 from bayesnas.reproductions.bayesian_compression.fits import COMPILE, Fitted, Start
@@ -83,16 +85,18 @@ class Codes:
         model = bn.models.GaussianNet(
             net, prior_scale="learned", initial_loc="net", initial_scale=INITIAL_SCALE
         )
-        posterior = bn.fit(
-            model,
-            self._train,
-            kl_weight=how.kl_weight,
-            epochs=how.fit_epochs,
-            compile=COMPILE,
-            out=self._folder / "fit",
-            resume=True,
-            **self._options(),
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", InterruptedFitWarning)  # half a fit is no result
+            posterior = bn.fit(
+                model,
+                self._train,
+                kl_weight=how.kl_weight,
+                epochs=how.fit_epochs,
+                compile=COMPILE,
+                out=self._folder / "fit",
+                resume=True,
+                **self._options(),
+            )
         assert isinstance(posterior, Posterior)
         return posterior
 

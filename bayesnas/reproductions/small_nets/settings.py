@@ -70,7 +70,7 @@ WHOLE = (
     SmallNet(
         "lenet-300-100",
         replace(LENET_300_100, groups=LENET_300_100.groups[:3], weights=()),
-        Coding((5000, 9000), 0.1, 4, 10, 20, 14, 40, 2e-3),
+        Coding((5000, 9000), 0.1, 4, 10, 20, 16, 40, 2e-3),
         published.LENET_300_100,
         {9000: 1.3},
     ),
@@ -89,7 +89,7 @@ WHOLE = (
             ),
             weights=(),
         ),
-        Coding((1600, 3000), 0.1, 4, 10, 20, 14, 40, 2e-3),
+        Coding((1600, 3000), 0.1, 3, 8, 16, 16, 40, 2e-3),
         published.LENET_5,
         {1600: 1.0, 3000: 0.75},
     ),
