@@ -32,17 +32,17 @@ def plot_net(points: Sequence[Point], small: SmallNet, ax: Axes) -> Axes:
     """One panel: the abscissa is logarithmic, small files to the right."""
     for prior, (colour, marker) in _STYLE.items():
         of_prior = [p for p in points if p.prior == prior]
-        style = {"color": colour, "marker": marker}
         ax.plot(
             [p.size for p in of_prior], [p.error for p in of_prior],
-            linestyle="none", markersize=3, alpha=0.5, **style,
+            color=colour, marker=marker, linestyle="none", markersize=3, alpha=0.5,
         )  # fmt: skip
         done = dict.fromkeys(p.done for p in of_prior)
-        means = [
-            (fmean(p.size for p in step), fmean(p.error for p in step))
-            for step in ([p for p in of_prior if p.done == name] for name in done)
-        ]
-        ax.plot(*zip(*means, strict=True), markersize=5, label=prior, **style)
+        steps = [[p for p in of_prior if p.done == name] for name in done]
+        ax.plot(
+            [fmean(p.size for p in step) for step in steps],
+            [fmean(p.error for p in step) for step in steps],
+            color=colour, marker=marker, markersize=5, label=prior,
+        )  # fmt: skip
     for row in small.published:
         if row.size is not None:
             ax.plot(row.size, row.error, color=BLACK, marker="x", linestyle="none")
