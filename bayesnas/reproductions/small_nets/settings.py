@@ -70,7 +70,7 @@ WHOLE = (
     SmallNet(
         "lenet-300-100",
         replace(LENET_300_100, groups=LENET_300_100.groups[:3], weights=()),
-        Coding((5000, 9000), 0.1, 4, 10, 20, 16, 40, 2e-3),
+        Coding((5000, 9000), 1.0, 6, 10, 20, 16, 40, 2e-3),
         published.LENET_300_100,
         {9000: 1.3},
     ),
@@ -89,7 +89,7 @@ WHOLE = (
             ),
             weights=(),
         ),
-        Coding((1600, 3000), 0.1, 3, 8, 16, 16, 40, 2e-3),
+        Coding((1600, 3000), 1.0, 5, 8, 16, 16, 40, 2e-3),
         published.LENET_5,
         {1600: 1.0, 3000: 0.75},
     ),
@@ -98,7 +98,7 @@ SMALL = (
     SmallNet(
         "64-40-20-10",
         replace(QUICK, groups=QUICK.groups[:1], weights=()),
-        Coding((500, 1000), 1.0, 20, 20, 20, 10, 20, 5e-3),
+        Coding((500, 1000), 1.0, 60, 60, 60, 10, 20, 5e-3),
         (),
         {},
     ),

@@ -52,10 +52,10 @@ def code(
     draws of p (:func:`~bayesnas.coding.relative_entropy.chosen_candidate`). The weights are put in
     a random order and cut into as many blocks as the size allows; each is sent as an index of
     ``block_bits`` bits. First the posterior is trained on, with a KL weight λ_b for every block
-    that steers its KL to the bits it has, from where it would have them by its deviations alone
-    (:func:`~bayesnas.inference.compression.relative_entropy.tempering.tempered`). Then blocks are
-    coded, in ``rounds`` groups, and the weights that are not coded yet are trained on between the
-    groups, so that they make up for what the others are off.
+    that steers its KL to the bits it has; one with fewer begins where its deviations alone would
+    use them (:func:`~bayesnas.inference.compression.relative_entropy.tempering.tempered`). Then
+    blocks are coded, in ``rounds`` groups, and the weights that are not coded yet are trained on
+    between the groups, so that they make up for what the others are off.
 
     Args:
         posterior: of a :class:`~bayesnas.models.GaussianNet` with one prior scale a layer, best a
@@ -132,7 +132,7 @@ def code(
         draws = np.random.default_rng(seed).random(blocks).tolist()
     with RandomStream(seed, where).active():
         steered = SteeredPosterior(model.to(where), layout, sample.to(where), how)
-        steered.meet_budget()
+        steered.use_budget()
         steered.train(epochs * a_pass)
         _round_prior(model)
         for index, group in enumerate(

@@ -27,7 +27,8 @@ class Steering:
     Attributes:
         budget: nats that the KL of each block is steered to.
         kl_weight: λ of every block at the start, that of the posterior as it comes.
-        rate: by which ln λ of a block changes in a step, at most.
+        rate: by which ln λ of a block changes in a step, at most, over the learning rate: Adam
+            moves ln σ by no more than that, and λ must not run ahead of what it steers.
         lr: learning rate of Adam.
         batch_size: examples in a batch.
     """
@@ -36,7 +37,7 @@ class Steering:
     kl_weight: float
     lr: float
     batch_size: int
-    rate: float = 0.01
+    rate: float = 2.0
 
 
 class SteeredPosterior:
@@ -76,11 +77,11 @@ class SteeredPosterior:
         self._rows = _endless(len(sample), how.batch_size, device)
 
     @torch.no_grad()
-    def meet_budget(self) -> None:
-        """Go to the deviations and λ at which every block would have its KL, if only these moved.
+    def use_budget(self) -> None:
+        """Lower λ and the deviations of the blocks whose KL is below what they have, at once.
 
-        See :func:`~bayesnas.inference.compression.relative_entropy.tempering.tempered`. λ starts
-        near where it has to be, so that the steps go into the weights.
+        See :func:`~bayesnas.inference.compression.relative_entropy.tempering.tempered`. A KL that
+        is above comes down step by step: weights that go at once hardly come back.
         """
         loc, scale, prior = (torch.from_numpy(v).to(self._fixed) for v in self.posterior())
         found, factor = tempered(
@@ -147,7 +148,7 @@ class SteeredPosterior:
         loss.backward()
         self._optimizer.step()
         over = (kl.detach() / self._how.budget - 1).clamp(-1, 1)
-        self._log_weights += self._how.rate * over
+        self._log_weights += self._how.rate * self._how.lr * over
 
     def _weights(self) -> dict[str, Tensor]:
         fixed = self._layout.shaped(self._fixed)
