@@ -13,11 +13,11 @@ from torch import nn
 import bayesnas as bn
 from bayesnas.data import Split
 from bayesnas.inference import Posterior
-from bayesnas.inference.runtime.interrupt import InterruptedFitWarning
 from bayesnas.nn import SelectInputs
 from bayesnas.reproductions.base import Request
 from bayesnas.reproductions.bayesian_compression.fits import COMPILE, Fitted, Start
 from bayesnas.reproductions.small_nets.settings import SmallNet
+from bayesnas.runtime.interrupt import InterruptedFitWarning
 
 INITIAL_SCALE = 0.02
 
