@@ -1,4 +1,4 @@
-"""Test error against bytes of networks that are coded as a sample of their posterior.
+"""Test error against bytes of networks that are coded by their posterior.
 
 .venv/bin/python tests/benchmarks/posterior_code.py                # digits, 64-100-10
 .venv/bin/python tests/benchmarks/posterior_code.py --data mnist --sizes 3000,9000 --kl-weight 3
@@ -29,6 +29,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=2000, help="of the fit")
     parser.add_argument("--epochs", type=int, default=100, help="before coding, and in it")
     parser.add_argument("--kl-weight", type=float, default=1.0)
+    parser.add_argument("--candidate", choices=("likeliest", "sample"), default="likeliest")
     parser.add_argument("--seeds", type=int, default=3)
     args = parser.parse_args()
     data = bn.data.load(args.data)
@@ -45,8 +46,8 @@ def main() -> None:
         dense = 4 * sum(parameter.numel() for parameter in mean.parameters())
         print(f"| {seed} | means | {kl:,.0f} | {dense:,} | {error(mean, data.test):.2f} |")
         for size in map(int, args.sizes.split(",")):
-            epochs = {"epochs": args.epochs, "coding_epochs": args.epochs}
-            coded = bn.code(post, data.train, size=size, **epochs, **CODE, **options)
+            how = {"epochs": args.epochs, "coding_epochs": args.epochs, "candidate": args.candidate}
+            coded = bn.code(post, data.train, size=size, **how, **CODE, **options)
             with tempfile.TemporaryDirectory() as folder:
                 path = Path(folder) / "net.bin"
                 found = coded.encode(path)
