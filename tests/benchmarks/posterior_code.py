@@ -46,7 +46,11 @@ def main() -> None:
         dense = 4 * sum(parameter.numel() for parameter in mean.parameters())
         print(f"| {seed} | means | {kl:,.0f} | {dense:,} | {error(mean, data.test):.2f} |")
         for size in map(int, args.sizes.split(",")):
-            how = {"epochs": args.epochs, "coding_epochs": args.epochs, "candidate": args.candidate}
+            how: dict[str, Any] = {
+                "epochs": args.epochs,
+                "coding_epochs": args.epochs,
+                "candidate": args.candidate,
+            }
             coded = bn.code(post, data.train, size=size, **how, **CODE, **options)
             with tempfile.TemporaryDirectory() as folder:
                 path = Path(folder) / "net.bin"

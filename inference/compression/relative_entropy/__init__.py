@@ -1,1 +1,1 @@
-"""Networks as a sample of their posterior: relative-entropy coding of the weights."""
+"""Networks coded by their posterior: relative-entropy coding of the weights."""

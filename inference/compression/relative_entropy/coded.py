@@ -16,7 +16,7 @@ from bayesnas.models.plain_network import in_data_units
 
 @dataclass(frozen=True)
 class Coded:
-    """A network whose weights are a sample of their posterior, and the code of that sample.
+    """A network whose weights stand for their posterior, and the code of them.
 
     Attributes:
         module: a plain module in evaluation mode, with the weights of the code; it takes rows as
