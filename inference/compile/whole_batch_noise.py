@@ -35,13 +35,13 @@ class RowDraw(NamedTuple):
         whole: the draw for the whole batch.
         dim: that the rows lie along.
         first: place of the first that is taken.
-        count: of places.
+        places: how many are taken.
     """
 
     whole: Draw
     dim: int
     first: int
-    count: int
+    places: int
 
 
 class WholeBatchNoise:
@@ -128,7 +128,7 @@ class _Recording(TorchDispatchMode):
     """Notes every random operation."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.draws: list[Draw] = []
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -143,7 +143,7 @@ class _Taking(TorchDispatchMode):
     """Makes random operations those of the whole batch."""
 
     def __init__(self, plan: list[tuple[Draw, RowDraw | None]]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._plan = iter(plan)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -162,5 +162,5 @@ class _Taking(TorchDispatchMode):
             kept = {"dtype": like.dtype, "device": like.device} | kept
         whole = torch.empty_strided(of_rows.whole.shape, of_rows.whole.stride, **kept)
         whole = getattr(whole, DRAWN_BY[func])(*(args[1:] if in_place else ()))
-        taken = whole.narrow(of_rows.dim, of_rows.first, of_rows.count)
+        taken = whole.narrow(of_rows.dim, of_rows.first, of_rows.places)
         return args[0].copy_(taken) if in_place else taken

@@ -107,6 +107,10 @@ class SomeBatches(Protocol):
         """Inputs and targets of a step."""
         ...
 
+    def rows_at(self, step: int) -> int:
+        """How many rows the batch of a step has, over all shares."""
+        ...
+
     def order(self, epoch: int) -> Tensor:
         """Indices of the examples in the order of an epoch."""
         ...

@@ -105,16 +105,14 @@ class Processes:
         """The values of all processes, in their order."""
         if not self.together:
             return [value]
-        import torch.distributed as dist
-
+        dist: Any = torch.distributed
         values: list[Any] = [None] * self.size
         with _talking():
             dist.all_gather_object(values, value, group=self._control)
         return values
 
     def _told(self, value: Any) -> Any:
-        import torch.distributed as dist
-
+        dist: Any = torch.distributed
         values = [value]
         with _talking():
             dist.broadcast_object_list(values, src=0, group=self._control)
@@ -123,8 +121,7 @@ class Processes:
     def _reduce(self, tensor: Tensor, how: str, group: Any) -> None:
         if not self.together:
             return
-        import torch.distributed as dist
-
+        dist: Any = torch.distributed
         with _talking():
             dist.all_reduce(tensor, getattr(dist.ReduceOp, how), group=group)
 

@@ -106,8 +106,7 @@ def _is_initialised() -> bool:
 
 def _open(launch: Launched, store: Any, device: torch.device, seconds: datetime.timedelta) -> None:
     """Open a group by a store that all of the processes reach."""
-    import torch.distributed as dist
-
+    dist: Any = torch.distributed
     has_own_gpu = device.type == "cuda" and launch.local_size <= torch.cuda.device_count()
     try:
         dist.init_process_group(
@@ -123,8 +122,7 @@ def _open(launch: Launched, store: Any, device: torch.device, seconds: datetime.
 
 def _store(launch: Launched, seconds: datetime.timedelta) -> Any:
     """The launcher's store, under names that no other fit of these processes has."""
-    import torch.distributed as dist
-
+    dist: Any = torch.distributed
     try:
         if _state["store"] is None:
             # Kept for the life of the process: with it ends what the others look up there.
@@ -179,8 +177,7 @@ def _await(signal_came: Callable[[], bool]) -> None:
 def _processes(
     device: torch.device, store: Any, seconds: datetime.timedelta, told: Callable[[], bool]
 ) -> Processes:
-    import torch.distributed as dist
-
+    dist: Any = torch.distributed
     world = dist.group.WORLD
     control = world
     if "gloo" not in dist.get_backend_config(world):
