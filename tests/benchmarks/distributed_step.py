@@ -73,7 +73,8 @@ def main() -> None:
         if processes.is_first:
             load = ", ".join(f"{each:.1f}" for each in os.getloadavg())
             print(f"{args.net}, {processes.size} processes, {args.compile}, load {load}\n")
-            print("| batch | one, ms | all, ms | speed | by CPU time |\n|---|---|---|---|---|")
+            columns = ("batch", "ms by one", "by all", "speed", "CPU ms of one", "of all", "ratio")
+            print(f"| {' | '.join(columns)} |\n{'|---' * len(columns)}|")
         for batch in args.batch_size:
             among = AmongProcesses(processes, shared_noise=args.noise == "shared")
             together = trainer(NETS[args.net], data, batch, args.compile, among)
@@ -93,8 +94,11 @@ def main() -> None:
                 for part in (0, 1)
             )
             if processes.is_first:
-                ms = " | ".join(f"{1e3 * seconds:.1f}" for seconds in wall)
-                print(f"| {batch} | {ms} | {wall[0] / wall[1]:.2f} | {cpu[0] / cpu[1]:.2f} |")
+                figures = [
+                    f"{1e3 * part[0]:.1f} | {1e3 * part[1]:.1f} | {part[0] / part[1]:.2f}"
+                    for part in (wall, cpu)
+                ]
+                print(f"| {batch} | {' | '.join(figures)} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -4,15 +4,20 @@
 
 imports everything once, forks SIZE processes that find each other as those of torchrun do, and
 writes what every one of them got into the folder: the numbers, or how the fit ended.
+``FOLDER kills COUNT`` kills one of two so many times.
 """
 
 from __future__ import annotations
 
+import json
 import os
+import random
 import signal
 import socket
 import sys
+import time
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +25,7 @@ import torch
 from torch import nn
 
 import bayesnas as bn
+from bayesnas.inference.runs.checkpoint import read_checkpoint
 
 
 def examples() -> tuple[torch.Tensor, torch.Tensor]:
@@ -130,9 +136,14 @@ def fit(folder: Path, word: str, rank: int) -> Any:
     return [(record.fitted, record.history, record.validation_nll) for record in records]
 
 
-def main(folder: Path, size: int, words: list[str]) -> int:
-    """Fork the processes; the largest exit status."""
-    torch.set_num_threads(1)
+def forked(size: int, run: Callable[[int], None], log: Callable[[int], Path | None]) -> list[int]:
+    """Process ids of new processes that find each other as those of torchrun do.
+
+    Args:
+        size: how many.
+        run: what each does, given its rank.
+        log: where its stderr goes; None for that of this process.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -142,19 +153,74 @@ def main(folder: Path, size: int, words: list[str]) -> int:
         if child == 0:
             os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(size), "MASTER_PORT": str(port)}
             os.environ["MASTER_ADDR"] = "127.0.0.1"
-            status = 1
+            status, path = 1, log(rank)
+            if path is not None:
+                os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), 2)
             try:
-                for word in words:
-                    torch.save(fit(folder, word, rank), folder / f"{word} {rank}.pt")
+                run(rank)
                 status = 0
-            except BaseException:
-                traceback.print_exc()
+            except BaseException as error:
+                if not isinstance(error, SystemExit):
+                    traceback.print_exc()
             finally:
                 sys.stderr.flush()
                 os._exit(status)
         children.append(child)
-    return max(abs(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])) for child in children)
+    return children
+
+
+def ended(child: int) -> int:
+    """Exit status of a process once it has ended."""
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def fits(folder: Path, size: int, words: list[str]) -> int:
+    """Do the fits that words say, one after the other, in so many processes."""
+
+    def run(rank: int) -> None:
+        for word in words:
+            torch.save(fit(folder, word, rank), folder / f"{word} {rank}.pt")
+
+    return max(abs(ended(child)) for child in forked(size, run, lambda rank: None))
+
+
+def kills(folder: Path, count: int) -> int:
+    """Kill one of two processes of a fit so many times, and go on; write how it went, as JSON."""
+    instants, stories = random.Random(0), []
+    checkpoint = folder / "run" / "checkpoint.safetensors"
+    more = {"steps": 10**6, "compile": False, "checkpoint_every": 2}
+    more |= {"out": folder / "run", "resume": True}
+    for index in range(count):
+        before = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
+        logs = [folder / f"stderr {index} {rank}" for rank in range(2)]
+        children = forked(
+            2,
+            lambda rank: bn.fit(**arguments("plain") | {"compile": False} | more),
+            logs.__getitem__,
+        )
+        while not checkpoint.exists() or checkpoint.stat().st_mtime_ns == before:
+            time.sleep(0.01)
+        time.sleep(instants.uniform(0.0, 0.5))
+        victim = instants.randrange(2)
+        os.kill(children[victim], signal.SIGKILL)
+        began = time.monotonic()
+        statuses = [ended(child) for child in children]
+        _, [(_, values)] = read_checkpoint(folder / "run")
+        stories.append(
+            {
+                "killed": statuses[victim],
+                "other": statuses[1 - victim],
+                "seconds": time.monotonic() - began,
+                "said": logs[1 - victim].read_text(),
+                "step": values["step"],
+            }
+        )
+    (folder / "kills.json").write_text(json.dumps(stories))
+    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]))
+    torch.set_num_threads(1)
+    if sys.argv[2] == "kills":
+        sys.exit(kills(Path(sys.argv[1]), int(sys.argv[3])))
+    sys.exit(fits(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]))

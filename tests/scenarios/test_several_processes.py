@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import json
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -150,12 +150,23 @@ def test_independent_noise_resumes_exactly(tmp_path):
     assert_alike([*whole, *again])
 
 
-def torchrun(*words):
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
-    return subprocess.Popen(
-        [*command, "-m", "bayesnas", *words],
-        env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+@pytest.mark.slow
+def test_a_killed_process_ends_the_other_with_one_message(tmp_path):
+    """At ten random instants of one fit: steps, sums, checkpoints half written."""
+    command = [sys.executable, str(SCRIPT), str(tmp_path), "kills", "10"]
+    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=580)
+    assert done.returncode == 0, done.stderr
+    stories = json.loads((tmp_path / "kills.json").read_text())
+    for story in stories:
+        assert (story["killed"], story["other"]) == (-signal.SIGKILL, 1)
+        assert story["seconds"] < 60
+        assert story["said"].count("Traceback") == 1, story["said"]
+        last = story["said"].splitlines()[-1]
+        assert "ProcessLostError: a process of the fit ended after step" in last
+        assert last.endswith(f"resume=True goes on from {tmp_path / 'run'}")
+    steps = [story["step"] for story in stories]  # the checkpoint after every kill was read
+    assert steps == sorted(steps)
+    assert steps[0] >= 2
 
 
 def processes_of(launcher):
@@ -175,30 +186,33 @@ def processes_of(launcher):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks for processes in /proc")
-def test_a_killed_process_ends_the_others_with_one_message(tmp_path):
-    """At ten random instants of a fit of the command line, which the last run brings to its end."""
-    out, instants = tmp_path / "run", random.Random(0)
-    words = ["fit", "gaussian-net", "--hidden", "10", "--compile", "off", "--draws", "2"]
-    words += ["--steps", "100000", "--checkpoint-every", "5", "--out", str(out), "--resume"]
-    said = []
-    for _ in range(10):
-        launcher = torchrun(*words)
-        while len(processes_of(launcher)) < 2 or not (out / "run.json").exists():
-            assert launcher.poll() is None, launcher.communicate()[1]
-            time.sleep(0.05)
-        time.sleep(instants.uniform(0.0, 8.0))
-        os.kill(processes_of(launcher)[instants.randrange(2)], signal.SIGKILL)
-        killed = time.monotonic()
-        _, errors = launcher.communicate(timeout=120)
-        assert time.monotonic() - killed < 60
-        assert launcher.returncode == 1
-        lines = [line for line in errors.splitlines() if line.startswith("bayesnas: error")]
-        assert len(lines) <= 1, errors
-        said += lines
-        assert "ProcessLostError" not in errors  # no traceback of a process of the fit
-        if (out / "checkpoint.safetensors").exists():
-            read_checkpoint(out)  # raises where it is damaged
-    assert len(said) >= 8  # one that is killed while it starts has begun no fit to speak of
-    assert all("a process of the fit ended" in line and "--resume" in line for line in said)
+@pytest.mark.parametrize("how", ["kill", "Ctrl-C"])
+def test_under_torchrun(tmp_path, how):
+    """The command line: one message of the fit, whatever torchrun adds, and a good checkpoint."""
+    out = tmp_path / "run"
+    words = ["fit", "gaussian-net", "--hidden", "10", "--compile", "off", "--out", str(out)]
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
+    launcher = subprocess.Popen(
+        [*command, "-m", "bayesnas", *words, "--steps", "1000000", "--checkpoint-every", "5"],
+        env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    while not (out / "checkpoint.safetensors").exists():
+        assert launcher.poll() is None, launcher.communicate()[1]
+        time.sleep(0.05)
+    if how == "kill":
+        os.kill(processes_of(launcher)[1], signal.SIGKILL)
+    else:
+        launcher.send_signal(signal.SIGINT)
+    _, errors = launcher.communicate(timeout=120)
+    said = [line for line in errors.splitlines() if line.startswith(("bayesnas: ", "go on with"))]
+    if how == "kill":
+        [line] = said
+        assert line.startswith("bayesnas: error: a process of the fit ended after step ")
+        assert line.endswith(f"--resume goes on from {out}")
+    else:
+        stopped, again = said
+        assert stopped.startswith("bayesnas: stopped at step ")
+        assert again.startswith("go on with: torchrun --nproc-per-node 2 -m bayesnas fit")
+    assert "ProcessLostError" not in errors  # no traceback of a process of the fit
     [(_, values)] = read_checkpoint(out)[1]
-    assert values["step"] > 0
+    assert values["step"] >= 5
