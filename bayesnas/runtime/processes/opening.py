@@ -150,8 +150,8 @@ def says_first(message: str) -> bool:
         _store(launch, datetime.timedelta(seconds=_SECONDS_TO_STORE))
     except ProcessLostError:
         return True
-    speaker = Speaker(torch.distributed.PrefixStore(_attempt(), _state["store"]), launch.rank)
-    return speaker.is_first(message)
+    dist: Any = torch.distributed
+    return Speaker(dist.PrefixStore(_attempt(), _state["store"]), launch.rank).is_first(message)
 
 
 def _unreachable(launch: Launched, error: RuntimeError) -> ProcessLostError:
