@@ -116,8 +116,8 @@ def _interrupted(stop: BaseException, args: argparse.Namespace, argv: Sequence[s
     elif args.command == "fit" and getattr(args, "out", None) is not None:
         launch = launched()
         start = ["bayesnas"]
-        if launch is not None:
-            start = ["torchrun", "--nproc-per-node", str(launch.local_size), "-m", *start]
+        if launch is not None:  # torchrun takes --log for one of its own, but for the hyphens
+            start = ["torchrun", "--nproc-per-node", str(launch.local_size), "-m", "--", *start]
         again = shlex.join([*start, *(word for word in argv if word != "--resume"), "--resume"])
         note(f"go on with: {again}")
     elif args.command == "fit":

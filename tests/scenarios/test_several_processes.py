@@ -212,7 +212,7 @@ def test_under_torchrun(tmp_path, how):
     else:
         stopped, again = said
         assert stopped.startswith("bayesnas: stopped at step ")
-        assert again.startswith("go on with: torchrun --nproc-per-node 2 -m bayesnas fit")
+        assert again.startswith("go on with: torchrun --nproc-per-node 2 -m -- bayesnas fit")
     assert "ProcessLostError" not in errors  # no traceback of a process of the fit
     [(_, values)] = read_checkpoint(out)[1]
     assert values["step"] >= 5
