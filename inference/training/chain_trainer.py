@@ -211,12 +211,14 @@ class ChainTrainer:
     def check_parameters(self) -> None:
         """Raise NonFiniteLossError where the last step left a parameter NaN or infinite.
 
-        The loss of the step before it says nothing of that.
+        The loss of the step before it says nothing of that. Of several processes all have the same
+        parameters after it.
         """
         where = self._where(self.step - 1)
         check_parameters(self.model.named_parameters(), where)
         maps = [(f"leaf {i} of the map", leaf) for i, leaf in enumerate(self.step_fn.all.leaves)]
         check_parameters(maps, where)
+        self.among.keep_together(self.step_fn.all.leaves)
 
     def end_epoch(self, validation_nll: float, patience: int | None) -> None:
         """Note an epoch's validation NLL; keep the best state, and stop once patience is out.

@@ -43,6 +43,17 @@ def normalised() -> nn.Module:
     return nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Linear(6, 3))
 
 
+class Shaken(torch.optim.SGD):
+    """SGD whose every step adds noise."""
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:
+        super().step()
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                parameter += 0.01 * torch.randn_like(parameter)
+
+
 class Rows(torch.utils.data.Dataset):
     """The examples, each moved at random whenever it is read."""
 
@@ -92,6 +103,7 @@ def arguments(name: str) -> dict[str, Any]:
         },
         "resumed": {"steps": 60},
         "other data": {},
+        "shaken": {"optimizer": Shaken},
     }[name]
     return plain | other
 

@@ -17,7 +17,7 @@ from bayesnas.inference.runs.checkpoint import read_checkpoint
 
 SCRIPT = Path(__file__).with_name("shared_fits.py")
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-SHARED = ("dropout", "weights", "amortized", "stream", "iterable")
+SHARED = ("dropout", "weights", "amortized", "stream", "iterable", "shaken")
 
 
 def together(folder, *words):
@@ -40,7 +40,7 @@ def quick(tmp_path_factory):
 @pytest.fixture(scope="module")
 def thorough(tmp_path_factory):
     words = [*SHARED, "normalised", *(f"{name}:alone" for name in (*SHARED, "normalised", "plain"))]
-    words += ["plain:independent", "amortized:independent", "other data"]
+    words += ["plain:independent", "amortized:independent", "other data", "shaken:independent"]
     return together(tmp_path_factory.mktemp("thorough"), *words)
 
 
@@ -125,6 +125,12 @@ def test_independent_noise_reaches_the_same_bound(thorough):
 def test_processes_with_other_data_are_refused_by_all(thorough):
     for said in thorough["other data"]:
         assert said.startswith("ValueError: distributed: process 1 was given another fit")
+
+
+@pytest.mark.slow
+def test_an_optimizer_that_draws_needs_shared_noise(thorough):
+    for said in thorough["shaken:independent"]:
+        assert said.startswith("ValueError: distributed: the parameters of the processes have come")
 
 
 @pytest.mark.slow

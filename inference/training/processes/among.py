@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -15,6 +15,9 @@ from bayesnas.models.base import BayesianModel
 from bayesnas.nn.modules.parameter_names import below
 from bayesnas.runtime.processes.group import ALONE, Processes
 from bayesnas.runtime.random_state import RandomStream, derived_seed
+
+_MOST_APART = 1e-4
+"""Of the parameters of processes, relative in norm: more than other rounding makes."""
 
 
 class AmongProcesses:
@@ -88,6 +91,31 @@ class AmongProcesses:
         for buffer in running_buffers(model).values():
             if buffer.is_floating_point():
                 self.processes.average(buffer)
+
+    def keep_together(self, leaves: Sequence[Tensor]) -> None:
+        """Give all processes the same parameters again, where they round differently.
+
+        Args:
+            leaves: of the chain, which are to be alike; changed in place.
+
+        Raises:
+            ValueError: in all of them, where they have come apart by more than that.
+        """
+        if self.processes.size == 1:
+            return
+        apart = 0.0
+        for leaf in leaves:
+            mean = leaf.detach().clone()
+            self.processes.average(mean)
+            apart = max(apart, float((leaf - mean).norm() / mean.norm().clamp(min=1e-12)))
+            leaf.data.copy_(mean)
+        apart = max(self.processes.gathered(apart))
+        if apart > _MOST_APART:
+            raise ValueError(
+                f"distributed: the parameters of the processes have come apart by {apart:.1e}, as "
+                "by an optimizer or a module that draws random numbers: noise='shared' gives all "
+                "the same ones"
+            )
 
     def random_states(self, stream: RandomStream) -> dict[str, Tensor]:
         """The random states of all processes by name; that of the first has the shortest names."""
