@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from bayesnas.export.pyro_svi import from_pyro_svi
     from bayesnas.inference import (
         Bilevel,
+        Distributed,
         GeneralisedObjective,
         Posterior,
         code,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Bilevel",
+    "Distributed",
     "GeneralisedObjective",
     "LogUniform",
     "Posterior",

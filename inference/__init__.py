@@ -14,6 +14,7 @@ from bayesnas.inference.compression.relative_entropy.code import code
 from bayesnas.inference.compression.relative_entropy.coded import Coded
 from bayesnas.inference.compression.smallest import smallest
 from bayesnas.inference.compression.tickets import LotteryTickets, Ticket
+from bayesnas.inference.config.distributed import Distributed
 from bayesnas.inference.criteria.comparison import compare
 from bayesnas.inference.elbo.bound import BoundTerms, bound_terms
 from bayesnas.inference.elbo.messengers import kl_weighted
@@ -27,6 +28,7 @@ from bayesnas.inference.posterior.kl_weight_list import Posteriors
 from bayesnas.inference.posterior.load import load
 from bayesnas.inference.posterior.posterior import Posterior
 from bayesnas.inference.training.events import StepEvent
+from bayesnas.runtime.processes.lost import ProcessLostError
 
 __all__ = [
     "AmortizedPosterior",
@@ -34,6 +36,7 @@ __all__ = [
     "BoundTerms",
     "Coded",
     "Compressed",
+    "Distributed",
     "Evidence",
     "GeneralisedObjective",
     "Greedy",
@@ -43,6 +46,7 @@ __all__ = [
     "NonFiniteLossError",
     "Posterior",
     "Posteriors",
+    "ProcessLostError",
     "Pruned",
     "StepEvent",
     "Ticket",

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Unpack, overload
+from typing import Literal, Unpack, overload
 
 import torch
 
 from bayesnas.distributions import LogUniform, Uniform
 from bayesnas.inference.bilevel.generalised_objective import GeneralisedObjective
 from bayesnas.inference.bilevel.options import Bilevel
+from bayesnas.inference.config.distributed import Distributed
 from bayesnas.inference.config.example_weights import ClassWeight
 from bayesnas.inference.config.inputs import Data
 from bayesnas.inference.config.schedules import Schedule
@@ -64,6 +65,7 @@ def fit(
         "device",
         "batched",
         "compile",
+        "distributed",
         "precision",
     )
 )
@@ -94,6 +96,7 @@ def fit(
     device: str | torch.device = "auto",
     compile: str | bool = "auto",
     precision: str = "float32",
+    distributed: Distributed | Literal["auto", False] = "auto",
     progress: bool = True,
     on_step: Callable[[StepEvent], None] | None = None,
     out: str | Path | None = None,
@@ -168,6 +171,11 @@ def fit(
             can't be traced runs through Pyro, and the log of ``bayesnas`` says so.
         precision: of the matrix products: ``"bfloat16"`` rounds their factors where the step is
             traced, but for the variances of local reparameterisation; meant for a GPU.
+        distributed: how the fit is shared out among the processes that ``torchrun`` started, or
+            of a group of ``torch.distributed`` that is initialised: a ``bayesnas.Distributed``.
+            ``"auto"`` shares out every batch where there are several; False fits in this process
+            by itself. Every process calls ``bayesnas.fit`` with the same arguments, and gets the
+            same posterior; the first writes, shows progress and calls ``on_step``.
         progress: show a bar, where stderr is a terminal.
         on_step: called after every step with a :class:`StepEvent`.
         out: folder of the run, for checkpoints and the result; it must not hold another run.
@@ -189,6 +197,8 @@ def fit(
             warns, and the posterior is returned.
         NonFiniteLossError: at the first step whose bound is NaN or infinite.
         KeyboardInterrupt: after Ctrl-C with ``out``, once the checkpoint is written.
+        ProcessLostError: where another process of the fit ended; one process raises it, the
+            others end with it.
 
     References:
         Graves, *Practical variational inference for neural networks*, 2011; Grebenkova,
@@ -226,6 +236,7 @@ def fit(
         device=device,
         compile=compile,
         precision=precision,
+        distributed=distributed,
         progress=progress,
         on_step=on_step,
         out=out,

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from typing import Any, TextIO
 
 from bayesnas.cli.output import note
+from bayesnas.runtime.launched import launched, speaks
 
 BAD_INPUT, FAILED, INTERRUPTED = 2, 1, 130
 
@@ -58,9 +59,10 @@ def _exit_code(error: Exception) -> int | None:
     if "torch" in sys.modules:
         import torch
 
-        from bayesnas.inference import NonFiniteLossError
+        from bayesnas.inference import NonFiniteLossError, ProcessLostError
 
-        if isinstance(error, (NonFiniteLossError, torch.OutOfMemoryError)):
+        failures = NonFiniteLossError, ProcessLostError, torch.OutOfMemoryError
+        if isinstance(error, failures):
             return FAILED
     expected = (ValueError, TypeError, OSError, OverflowError)
     return BAD_INPUT if isinstance(error, expected) else None
@@ -92,8 +94,18 @@ def _failed(error: BaseException, args: argparse.Namespace, code: int) -> int:
     # str of an OSError hides its message behind "[Errno 28] ...".
     text = error.strerror if isinstance(error, OSError) and error.filename is None else None
     message = " ".join((text or str(error) or type(error).__name__).split())
-    note(f"bayesnas: error: {in_option_words(message, _options(args))}")
+    if _says(message):
+        note(f"bayesnas: error: {in_option_words(message, _options(args))}")
     return code
+
+
+def _says(message: str) -> bool:
+    """Whether this process, of several that may all have this to say, is the one that does."""
+    if launched() is None or "torch" not in sys.modules:
+        return speaks()
+    from bayesnas.runtime.processes.opening import says_first
+
+    return says_first(message)
 
 
 def _interrupted(stop: BaseException, args: argparse.Namespace, argv: Sequence[str]) -> int:
@@ -102,7 +114,11 @@ def _interrupted(stop: BaseException, args: argparse.Namespace, argv: Sequence[s
     if args.command == "reproduce":
         note(f"go on with: {shlex.join(['bayesnas', *argv])}")
     elif args.command == "fit" and getattr(args, "out", None) is not None:
-        again = shlex.join(["bayesnas", *(word for word in argv if word != "--resume"), "--resume"])
+        launch = launched()
+        start = ["bayesnas"]
+        if launch is not None:  # torchrun takes --log for one of its own, but for the hyphens
+            start = ["torchrun", "--nproc-per-node", str(launch.local_size), "-m", "--", *start]
+        again = shlex.join([*start, *(word for word in argv if word != "--resume"), "--resume"])
         note(f"go on with: {again}")
     elif args.command == "fit":
         note("nothing is saved: with --out DIR a fit can be resumed")
@@ -126,7 +142,8 @@ def _warnings_in_a_line(args: argparse.Namespace) -> Iterator[None]:
         file: TextIO | None = None,
         line: str | None = None,
     ) -> Any:
-        note(f"bayesnas: warning: {in_option_words(str(message), _options(args))}")
+        if speaks():
+            note(f"bayesnas: warning: {in_option_words(str(message), _options(args))}")
 
     with warnings.catch_warnings():
         warnings.showwarning = show

@@ -11,6 +11,7 @@ torch; then the module of the command is imported.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import io
 import sys
@@ -35,6 +36,7 @@ from bayesnas.cli.parsers import (
     reproduce,
 )
 from bayesnas.cli.parsers.trials import search, sweep
+from bayesnas.runtime.launched import launched, speaks
 
 _PARSERS = (
     *(models, fit, compress, search, sweep),
@@ -67,14 +69,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = argparse.Namespace(command=None)
 
     def command() -> int:
-        read_words(words, args)
+        with contextlib.nullcontext() if speaks() else contextlib.redirect_stderr(io.StringIO()):
+            read_words(words, args)  # what is wrong with the words, all of several would say
+        if launched() is not None and args.command != "fit":
+            raise ValueError(f"several processes share a fit, not bayesnas {args.command}")
+        if not speaks():
+            args.quiet = True
         module = importlib.import_module(args.module)
         raise_interruptions()
         outcome: Outcome = module.run(args)
         print(to_json(outcome.content) if args.json else outcome.text, flush=True)
         return outcome.exit_code
 
-    return guarded(command, args, words)
+    with contextlib.nullcontext() if speaks() else contextlib.redirect_stdout(io.StringIO()):
+        return guarded(command, args, words)
 
 
 def read_words(words: Sequence[str], args: argparse.Namespace | None = None) -> argparse.Namespace:

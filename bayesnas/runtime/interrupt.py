@@ -1,4 +1,4 @@
-"""Ctrl-C that waits for the end of a step, so that nothing is half done."""
+"""Signals that wait for the end of a step, so that nothing is half done."""
 
 from __future__ import annotations
 
@@ -17,25 +17,29 @@ class DeferredInterrupt:
 
     Outside the main thread, where Python delivers no signals, it does nothing.
 
+    Args:
+        signum: another signal than that of Ctrl-C.
+
     >>> with DeferredInterrupt() as interrupt:
     ...     interrupt.received()
     False
     """
 
-    def __init__(self) -> None:
+    def __init__(self, signum: signal.Signals = signal.SIGINT) -> None:
         """Start with no signal received."""
+        self._signum = signum
         self._received = False
         self._previous: Any = None
         self._installed = False
 
     def received(self) -> bool:
-        """Whether a SIGINT came."""
+        """Whether the signal came."""
         return self._received
 
     def __enter__(self) -> DeferredInterrupt:
-        """Take over SIGINT, in the main thread."""
+        """Take over the signal, in the main thread."""
         if threading.current_thread() is threading.main_thread():
-            self._previous = signal.signal(signal.SIGINT, self._handle)
+            self._previous = signal.signal(self._signum, self._handle)
             self._installed = True
         return self
 
@@ -45,11 +49,11 @@ class DeferredInterrupt:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Give SIGINT back; a fit around this one (in whose hook it ran) is stopped as well."""
+        """Give the signal back; a fit around this one (in whose hook it ran) is stopped as well."""
         if not self._installed:
             return
         # None stands for a handler that was not installed from Python: it can't be named.
-        signal.signal(signal.SIGINT, self._previous or signal.SIG_DFL)
+        signal.signal(self._signum, self._previous or signal.SIG_DFL)
         outer = getattr(self._previous, "__self__", None)
         if self._received and isinstance(outer, DeferredInterrupt):
             outer._received = True

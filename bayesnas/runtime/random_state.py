@@ -39,7 +39,11 @@ class RandomStream:
     def __init__(self, seed: int, device: torch.device) -> None:
         """Seed the stream; see the class."""
         self._device = device
-        seed = seed_number("seed", seed)
+        self.reseed(seed)
+
+    def reseed(self, seed: int) -> None:
+        """Begin anew from another seed."""
+        seed, device = seed_number("seed", seed), self._device
         self.state = {"cpu": torch.Generator().manual_seed(seed).get_state()}
         if device.type == "cuda":
             self.state["cuda"] = torch.Generator(device).manual_seed(seed).get_state()

@@ -13,7 +13,7 @@ from torch import Tensor
 from bayesnas.inference.compile.torch_private import Operator, schema
 
 _ATEN = torch.ops.aten
-_DRAWN_BY: dict[Any, str] = {
+DRAWN_BY: dict[Any, str] = {
     _ATEN.randn.default: "normal_",
     _ATEN.randn_like.default: "normal_",
     _ATEN.normal_.default: "normal_",
@@ -125,7 +125,7 @@ def take_out_noise(graph: torch.fx.Graph) -> list[RandomOp]:
         graph: traced; it is changed.
     """
     random = random_operations(graph)
-    if not all(node.target in _DRAWN_BY and not _depends_on_values(node) for node in random):
+    if not all(node.target in DRAWN_BY and not _depends_on_values(node) for node in random):
         return []
     last = [node for node in graph.nodes if node.op == "placeholder"][-1]
     draws = []
@@ -136,7 +136,7 @@ def take_out_noise(graph: torch.fx.Graph) -> list[RandomOp]:
         node.replace_all_uses_with(last)
         graph.erase_node(node)
         like: Any = node.meta["val"]
-        method = _DRAWN_BY[node.target]
+        method = DRAWN_BY[node.target]
         draws.append(RandomOp(method, _options(node), like.shape, like.dtype, like.device))
     return draws
 

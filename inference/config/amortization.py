@@ -85,7 +85,7 @@ class Amortization:
         """λ and the other metaparameters at the same t along every axis."""
         return self.values(*[t] * len(self.axes))
 
-    def draw(self, step: int, seed: int) -> tuple[float, Values]:
+    def draw(self, step: int, seed: int, share: tuple[int, int] = (0, 1)) -> tuple[float, Values]:
         """λ and the other metaparameters of a step.
 
         The steps walk over log λ by the golden ratio, and over d metaparameters by its
@@ -94,13 +94,23 @@ class Amortization:
         the seed. Draws reach a tenth of a range beyond each end and are cut off there: the ends,
         which have neighbours on one side alone, are seen as often as what lies between.
 
+        Args:
+            step: counted from 0.
+            seed: of the fit.
+            share: process r of K that take the step together, each at a λ of its own: their log λ
+                lie 1/K of the range apart.
+
         >>> found = Amortization(LogInterval(0.1, 100.0), make_map("linear"))
         >>> draws = [found.draw(step, seed=0)[0] for step in range(1000)]
         >>> 490 < sum(draw < 10**0.5 for draw in draws) < 510  # below the middle of log λ
         True
         """
-        walk = zip(_start(seed, len(self.axes)), _strides(len(self.axes)), strict=True)
-        return self.values(*(_stretched((start + step * stride) % 1.0) for start, stride in walk))
+        rank, size = share
+        starts, strides = _start(seed, len(self.axes)), _strides(len(self.axes))
+        along = [starts[0] + step * strides[0] + rank / size]
+        rest = zip(starts[1:], strides[1:], strict=True)
+        along += [start + (step * size + rank) * stride for start, stride in rest]
+        return self.values(*(_stretched(place % 1.0) for place in along))
 
     def to_dict(self) -> dict[str, Any]:
         """Ranges and map, as JSON values."""

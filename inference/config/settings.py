@@ -119,12 +119,12 @@ class FitSettings:
         """Steps over which the KL weight rises; that many have to be taken before it is λ."""
         return self.kl_warmup * self.steps
 
-    def kl_weight_at(self, step: int) -> StepKLWeight:
-        """KL weight of a step, counted from 0."""
+    def kl_weight_at(self, step: int, share: tuple[int, int] = (0, 1)) -> StepKLWeight:
+        """KL weight of a step, counted from 0; over a range that of process r of K."""
         target, others = self.kl_weight, NONE
         if target is None:
             assert self.amortization is not None
-            target, others = self.amortization.draw(step, self.seed)
+            target, others = self.amortization.draw(step, self.seed, share)
         warming = self.warm_up_steps
         return StepKLWeight(target * (min(step / warming, 1.0) if warming else 1.0), target, others)
 

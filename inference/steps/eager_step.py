@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from bayesnas.data.inputs import AnyInputs
+from bayesnas.data.inputs import AnyInputs, leaves_of
+from bayesnas.inference.compile.whole_batch_noise import WholeBatchNoise
 from bayesnas.inference.config.amortization import NONE, Values
 from bayesnas.inference.config.settings import StepKLWeight
 from bayesnas.inference.elbo.bound import BoundTerms, bound_terms
@@ -35,6 +36,11 @@ class EagerStep:
         clip: largest absolute value of a gradient entry, or None.
         stream: random state in use while steps are taken.
         where: describes a step, for error messages.
+        noise: of whole batches, where the rows of a step are those of one of several processes
+            and their noise is to be that of one process; else None.
+
+    Attributes:
+        batch: rows of the whole batch of a step, where ``noise`` is given.
     """
 
     def __init__(
@@ -46,8 +52,10 @@ class EagerStep:
         clip: float | None,
         stream: RandomStream,
         where: Callable[[], str],
+        noise: WholeBatchNoise | None = None,
     ) -> None:
         """Keep what a step needs; see the class."""
+        self._noise, self.batch = noise, 0
         self._model, self._all, self._trained = model, parameters, trained
         self._examples, self._clip = examples, clip
         self._stream, self._where = stream, where
@@ -87,6 +95,36 @@ class EagerStep:
         for name, value in metaparameters.items():
             self._model.set_metaparameter(name, value)
 
+    def kind(self, x: AnyInputs, y: Tensor) -> tuple[torch.Size, ...]:
+        """What tells apart the steps that need a trace of their own: the shapes of a batch."""
+        shapes = (*(leaf.shape for leaf in leaves_of(x)), y.shape)
+        return shapes if self._noise is None else (*shapes, torch.Size([self.batch]))
+
+    def drawing(self, rows: int) -> AbstractContextManager[None]:
+        """Draw what a step on so many rows draws inside the block."""
+        return nullcontext() if self._noise is None else self._noise.drawing(rows, self.batch)
+
+    def see_draws(self, x: AnyInputs, y: Tensor, batch: int) -> None:
+        """Get ready for steps on these rows of batches of a size; nothing is changed by it.
+
+        Raises:
+            ValueError: where the noise of a whole batch can't be had.
+        """
+        self.batch = batch
+        if self._noise is None or self._noise.knows(len(y), batch):
+            return
+
+        def run(count: int) -> None:
+            places = torch.arange(count, device=y.device) % len(y)
+            self._bound(x[places], y[places], 1.0)
+
+        noise, self._noise = self._noise, None
+        try:
+            with self.unchanged():
+                noise.learn(len(y), batch, run)
+        finally:
+            self._noise = noise
+
     @contextmanager
     def unchanged(self) -> Iterator[None]:
         """Run something; random state, parameters, gradients and buffers are put back after."""
@@ -104,13 +142,15 @@ class EagerStep:
         scale = self._examples / len(x)
         elbo: Any = self._model.elbo
         if elbo is None:
-            terms = bound_terms(self._model, x, y, data_scale=scale)
+            with self.drawing(len(x)):
+                terms = bound_terms(self._model, x, y, data_scale=scale)
             return terms, terms.bound(kl_weight)
         handled = (kl_weight, scale, self._model.follows_batch, self._model.summed_out)
         model = kl_weighted(self._model.model, *handled)
         guide = kl_weighted(self._model.guide, *handled)
         before = self._stream.now()
-        bound: Tensor = -elbo.differentiable_loss(model, guide, x, y)
+        with self.drawing(len(x)):
+            bound: Tensor = -elbo.differentiable_loss(model, guide, x, y)
         if not torch.isfinite(bound):
             with torch.no_grad(), self._stream.rewound(before):
                 check_sites(model, guide, x, y, self._where())

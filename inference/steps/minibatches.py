@@ -10,6 +10,7 @@ from torch import Tensor
 
 from bayesnas.data.inputs import AnyInputs, leaves_of, like_inputs, map_inputs
 from bayesnas.runtime.device import sent
+from bayesnas.runtime.processes.share import WHOLE, Share
 
 
 class Batches:
@@ -24,6 +25,7 @@ class Batches:
         y: targets ``[n, ...]``.
         batch_size: examples a batch; n or more gives full batches, in the order of the data.
         seed: of the order.
+        share: which rows of every batch are given.
 
     >>> import torch
     >>> batches = Batches(torch.arange(5.0), torch.arange(5), batch_size=2, seed=0)
@@ -31,23 +33,34 @@ class Batches:
     [2, 2, 1, 2]
     """
 
-    def __init__(self, x: AnyInputs, y: Tensor, batch_size: int, seed: int) -> None:
+    def __init__(
+        self, x: AnyInputs, y: Tensor, batch_size: int, seed: int, share: Share = WHOLE
+    ) -> None:
         """Keep the data; see the class."""
         self._x, self._y = map_inputs(Tensor.detach, x), y.detach()
-        self._seed = seed
+        self._seed, self.share = seed, share
         self._epoch = -1
         self.size = len(x)
         self.batch_size = min(batch_size, self.size)
         self.per_epoch = -(-self.size // self.batch_size)
+        mine = share.rows(self.size)
+        self._all = (self._x[mine], self._y[mine]) if share.size > 1 else (self._x, self._y)
 
     def at(self, step: int) -> tuple[AnyInputs, Tensor]:
         """Inputs and targets of a step, counted from 0 over all epochs."""
         if self.per_epoch == 1:
-            return self._x, self._y
+            return self._all
         epoch, rows = self.place(step)
         if epoch != self._epoch:
             self._order, self._epoch = self.order(epoch), epoch
-        return self.picked(self._order[rows])
+        indices = self._order[rows]
+        if self.share.size > 1:
+            indices = indices[self.share.rows(len(indices))]
+        return self.picked(indices)
+
+    def rows_at(self, step: int) -> int:
+        """How many rows the batch of a step has, over all shares."""
+        return rows_of_batch(self, step)
 
     def place(self, step: int) -> tuple[int, slice]:
         """Epoch of a step, and its rows in the order of that."""
@@ -70,6 +83,12 @@ class Batches:
         return x, pick(self._y)
 
 
+def rows_of_batch(batches: SomeBatches, step: int) -> int:
+    """Rows of the batch of a step: the last of an epoch may have fewer."""
+    first = (step % batches.per_epoch) * batches.batch_size
+    return min(batches.batch_size, batches.size - first)
+
+
 def epoch_order(size: int, seed: int, epoch: int) -> Tensor:
     """Indices of so many examples in the order of an epoch, which follows from its arguments."""
     generator = torch.Generator().manual_seed((seed << 20) + epoch)
@@ -79,10 +98,17 @@ def epoch_order(size: int, seed: int, epoch: int) -> Tensor:
 class SomeBatches(Protocol):
     """Minibatches of a sample, wherever it lies."""
 
+    size: int
+    batch_size: int
     per_epoch: int
+    share: Share
 
     def at(self, step: int) -> tuple[AnyInputs, Tensor]:
         """Inputs and targets of a step."""
+        ...
+
+    def rows_at(self, step: int) -> int:
+        """How many rows the batch of a step has, over all shares."""
         ...
 
     def order(self, epoch: int) -> Tensor:

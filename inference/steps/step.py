@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from bayesnas.data.inputs import AnyInputs
+from bayesnas.inference.compile.whole_batch_noise import WholeBatchNoise
 from bayesnas.inference.config.settings import FitSettings, StepKLWeight
 from bayesnas.inference.elbo.bound import BoundTerms
 from bayesnas.inference.optim.optimizers import (
@@ -22,16 +24,33 @@ from bayesnas.inference.optim.trainable_parameters import (
     trainable,
 )
 from bayesnas.inference.steps.eager_step import EagerStep
+from bayesnas.inference.steps.shared_gradient import SharedGradient, used_by_any
 from bayesnas.inference.steps.traced_step import TracedStep
 from bayesnas.models.base import BayesianModel
+from bayesnas.runtime.processes.group import ALONE, Processes
 from bayesnas.runtime.random_state import RandomStream
+
+
+class PartOfBatch(NamedTuple):
+    """What of a batch the rows of one process are.
+
+    Attributes:
+        batch: rows of the whole batch.
+        weight: of these among them.
+        kl_weights: of the steps of all processes, or the one that they share.
+    """
+
+    batch: int
+    weight: float
+    kl_weights: Sequence[StepKLWeight]
 
 
 class Step:
     """Takes the training steps of one model.
 
     A step is a traced one where the settings ask for it and it can be traced, else one through
-    Pyro.
+    Pyro. Of several processes each takes the step on its rows of a batch, up to the gradient; the
+    optimiser gets the sum.
 
     Args:
         model: trained in place.
@@ -40,6 +59,8 @@ class Step:
         examples: size N of the sample.
         stream: random state in use while steps are taken.
         where: describes a step, for error messages.
+        processes: that share out every batch.
+        shared_noise: whether their noise is that of one process.
 
     Attributes:
         parameters: the trainable parameters.
@@ -61,6 +82,8 @@ class Step:
         examples: int,
         stream: RandomStream,
         where: Callable[[], str],
+        processes: Processes = ALONE,
+        shared_noise: bool = False,
     ) -> None:
         """Make the maps and the optimiser; see the class."""
         named = trainable(model)
@@ -73,9 +96,11 @@ class Step:
         self._upper = self.all.level(upper=True)
         lower = set(self.trained.names)
         self.parameters = [value for name, value in named.items() if name in lower]
-        self.eager = EagerStep(
-            model, self.all, self.trained, examples, settings.clip, stream, where
-        )
+        share, clip = processes.share, settings.clip
+        self._sum = SharedGradient(self.trained, processes, clip) if share.size > 1 else None
+        noise = WholeBatchNoise(share) if shared_noise and share.size > 1 else None
+        clip = clip if share.size == 1 else None  # the sum is clipped
+        self.eager = EagerStep(model, self.all, self.trained, examples, clip, stream, where, noise)
         self.adam = factory is torch.optim.Adam
         flat = is_coordinatewise(factory) or settings.amortization is not None
         self.optimizer = build_optimizer(
@@ -83,11 +108,18 @@ class Step:
         )
         self.rates = LearningRates(self.optimizer)
         self.traced = TracedStep(
-            model, self.trained, self.optimizer, self.adam, settings, examples, self.eager
+            model, self.trained, self.optimizer, self.adam, settings, examples, self.eager, share
         )
         self.log_lik_sites, self.kl_sites = list[str](), list[str]()
 
-    def __call__(self, x: AnyInputs, y: Tensor, kl_weight: StepKLWeight, factor: float) -> Tensor:
+    def __call__(
+        self,
+        x: AnyInputs,
+        y: Tensor,
+        kl_weight: StepKLWeight,
+        factor: float,
+        part: PartOfBatch | None = None,
+    ) -> Tensor:
         """Take a step on a batch.
 
         Args:
@@ -95,11 +127,16 @@ class Step:
             y: targets ``[b, ...]``.
             kl_weight: of the bound, and of the parameters.
             factor: of the learning-rate schedule.
+            part: of several processes, what of the batch these rows are.
 
         Returns:
-            the terms of the bound, ``[sites]``: full-sample estimates in nats.
+            the terms of the bound, ``[sites]``: full-sample estimates in nats, from these rows.
         """
         self.rates.scale(factor)
+        if self._sum is not None and part is not None:
+            self.eager.see_draws(x, y, part.batch)
+            if len(part.kl_weights) > 1:
+                self._sum.clear()
         use = self.trained.use(kl_weight.target, kl_weight.metaparameters)
         self._upper.write(kl_weight.target, kl_weight.metaparameters)
         self.eager.write_metaparameters(kl_weight.metaparameters)
@@ -113,6 +150,10 @@ class Step:
             terms = self.eager(x, y, kl_weight, use)
             self.log_lik_sites, self.kl_sites = list(terms.log_lik), list(terms.kl)
             row = terms.stacked()
+        if self._sum is not None and part is not None:
+            uses = [self.trained.use(at.target, at.metaparameters) for at in part.kl_weights]
+            use = used_by_any(uses, use) if len(uses) > 1 else use
+            self._sum.add(part.weight, use)
         self.update(use)
         return row
 

@@ -11,7 +11,8 @@ from torch import Tensor
 from bayesnas.data import Split, StreamedSplit
 from bayesnas.data.inputs import AnyInputs
 from bayesnas.data.streams.reading_ahead import Wanted
-from bayesnas.inference.steps.minibatches import Batches, epoch_order
+from bayesnas.inference.steps.minibatches import Batches, epoch_order, rows_of_batch
+from bayesnas.runtime.processes.share import WHOLE, Share
 
 
 class StreamedBatches:
@@ -24,6 +25,8 @@ class StreamedBatches:
         sample: of the rows; an iterable's are taken in its own order.
         batch_size: examples a batch.
         seed: of the order, and of what is drawn while rows are read.
+        share: which rows of every batch are given. Of an iterable, whose rows come one after the
+            other, the others are read too.
 
     >>> import torch
     >>> from bayesnas.data import from_dataset
@@ -33,9 +36,11 @@ class StreamedBatches:
     True
     """
 
-    def __init__(self, sample: StreamedSplit, batch_size: int, seed: int) -> None:
+    def __init__(
+        self, sample: StreamedSplit, batch_size: int, seed: int, share: Share = WHOLE
+    ) -> None:
         """Keep the stream; see the class."""
-        self._sample, self._seed = sample, seed
+        self._sample, self._seed, self.share = sample, seed, share
         self.size = len(sample)
         self.batch_size = min(batch_size, self.size)
         self.per_epoch = -(-self.size // self.batch_size)
@@ -48,8 +53,16 @@ class StreamedBatches:
     def at(self, step: int) -> tuple[AnyInputs, Tensor]:
         """Inputs and targets of a step, counted from 0 over all epochs."""
         if self._batch is None or step != self._step:
-            self._batch, self._step = self._read(step), step
+            x, y = self._read(step)
+            if self._sample.source.in_order:
+                mine = self.share.rows(len(y))
+                x, y = x[mine], y[mine]
+            self._batch, self._step = (x, y), step
         return self._batch
+
+    def rows_at(self, step: int) -> int:
+        """How many rows the batch of a step has, over all shares."""
+        return rows_of_batch(self, step)
 
     def _read(self, step: int) -> tuple[AnyInputs, Tensor]:
         if self._sample.workers == 0:
@@ -70,7 +83,10 @@ class StreamedBatches:
             self._order = torch.arange(self.size) if in_order else self.order(epoch)
             self._epoch = epoch
         rows = slice(position * self.batch_size, (position + 1) * self.batch_size)
-        return Wanted(self._seed, epoch, self._order[rows])
+        whole = self._order[rows]
+        in_order = self._sample.source.in_order
+        mine = whole if in_order else whole[self.share.rows(len(whole))]
+        return Wanted(self._seed, epoch, mine)
 
     def order(self, epoch: int) -> Tensor:
         """Indices of the examples in the order of an epoch, ``[n]``."""
@@ -80,8 +96,10 @@ class StreamedBatches:
 AnyBatches = Batches | StreamedBatches
 
 
-def batches_of(sample: Split | StreamedSplit, batch_size: int, seed: int) -> AnyBatches:
-    """The minibatches of a sample, in memory or read when needed."""
+def batches_of(
+    sample: Split | StreamedSplit, batch_size: int, seed: int, share: Share = WHOLE
+) -> AnyBatches:
+    """The minibatches of a sample, in memory or read when needed; or a share of each."""
     if isinstance(sample, StreamedSplit):
-        return StreamedBatches(sample, batch_size, seed)
-    return Batches(sample.x, sample.y, batch_size, seed)
+        return StreamedBatches(sample, batch_size, seed, share)
+    return Batches(sample.x, sample.y, batch_size, seed, share)

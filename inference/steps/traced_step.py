@@ -44,6 +44,7 @@ from bayesnas.inference.optim.trainable_parameters import (
 from bayesnas.inference.steps.eager_step import EagerStep
 from bayesnas.models.base import BayesianModel
 from bayesnas.runtime.device import sent
+from bayesnas.runtime.processes.share import WHOLE, Share
 
 _LOG = logging.getLogger("bayesnas")
 Graph = StepGraph | CapturedStep
@@ -70,6 +71,7 @@ class TracedStep:
         settings: of the fit.
         examples: size N of the sample.
         eager: takes the same steps through Pyro.
+        share: which rows of a batch the steps see; of part of one they only write gradients.
 
     Attributes:
         updates: whether Adam's update is part of the step; else only gradients are written.
@@ -86,13 +88,14 @@ class TracedStep:
         settings: FitSettings,
         examples: int,
         eager: EagerStep,
+        share: Share = WHOLE,
     ) -> None:
         """Keep what the steps need; see the class."""
         self._model, self._trained, self._examples = model, trained, examples
         self._optimizer, self._adam, self._eager = optimizer, adam, eager
-        self._settings = settings
+        self._settings, self._share = settings, share
         # Uncompiled, torch's fused Adam is faster than the operations of a record.
-        self.updates = adam and settings.compile in ("inductor", "cudagraph")
+        self.updates = adam and settings.compile in ("inductor", "cudagraph") and share == WHOLE
         self.possible = settings.compile != "eager"
         self.log_lik_sites, self.kl_sites = list[str](), list[str]()
         self._graphs: dict[tuple[torch.Size, ...], Graph | None] = {}
@@ -133,10 +136,8 @@ class TracedStep:
         return {"traceable": self.possible, "recorded": recorded}
 
     def decide_as(self, decisions: dict[str, Any]) -> None:
-        """Take the same steps as the fit that :meth:`decisions` is of; none is compared anew.
-
-        A comparison at another step could come out otherwise, and change the numbers.
-        """
+        """Take the same steps as the fit of :meth:`decisions`; none is compared anew."""
+        # A comparison at another step could come out otherwise, and change the numbers.
         self.possible = bool(decisions["traceable"])
         self._tensors = None
         self._trusted = {tuple(torch.Size(shape) for shape in key) for key in decisions["recorded"]}
@@ -154,20 +155,26 @@ class TracedStep:
             NotTraceableError: where it would freeze what Python decides at every step.
         """
         function = self._function(self._model, use, adam)
+
+        def step(inputs: StepInputs, function: StepFunction = function) -> Tensor:
+            with self._eager.drawing(len(y)):
+                return function(inputs)
+
         inputs = self._inputs(x, y, 1.0, use)
-        if _shapes(x, y) not in self._trusted:
+        if self._eager.kind(x, y) not in self._trusted:
             refuse_python_state(
                 self._model,
-                lambda model: self._function(model, use, adam)(mapped(torch.clone, inputs)),  # type: ignore[arg-type]
+                lambda model: step(mapped(torch.clone, inputs), self._function(model, use, adam)),  # type: ignore[arg-type]
                 self._eager.unchanged,
             )
         with self._eager.unchanged():
-            recorded = trace_step(function, inputs)
+            recorded = trace_step(step, inputs)
         self.log_lik_sites, self.kl_sites = function.log_lik_sites, function.kl_sites
         return recorded
 
     def _function(self, model: BayesianModel, use: ActiveLeaves, adam: bool) -> StepFunction:
-        return StepFunction(model, self._trained, use, self._examples, self._settings.clip, adam)
+        clip = self._settings.clip if self._share == WHOLE else None  # the sum is clipped
+        return StepFunction(model, self._trained, use, self._examples, clip, adam)
 
     def compiles(self, batch: int) -> bool:
         """Whether the step of batches of a size is compiled: only the full ones come often."""
@@ -227,10 +234,10 @@ class TracedStep:
         return self._is_full(batch) or must or epochs >= EPOCHS_WORTH_RECORDING
 
     def _is_full(self, batch: int) -> bool:
-        return batch == min(self._settings.batch_size, self._examples)
+        return batch == self._share.count(min(self._settings.batch_size, self._examples))
 
     def _graph(self, x: AnyInputs, y: Tensor, use: ActiveLeaves) -> Graph | None:
-        key = _shapes(x, y)
+        key = self._eager.kind(x, y)
         if key not in self._graphs and self.possible:
             try:
                 self._graphs[key] = self._traced(x, y, use)
@@ -256,7 +263,7 @@ class TracedStep:
 
     def _agrees(self, graph: StepGraph, x: AnyInputs, y: Tensor) -> bool:
         """Whether a traced step gives the eager numbers; else the steps stay eager."""
-        if _shapes(x, y) in self._trusted:
+        if self._eager.kind(x, y) in self._trusted:
             return True
         difference = self._difference(graph, x, y, self._settings.another_kl_weight)
         if difference > TOLERANCE:
@@ -291,10 +298,3 @@ class TracedStep:
     def _stay_eager(self, reason: str) -> None:
         self.possible = False
         _LOG.warning("%s trains step by step in eager mode: %s", self._model.describe(), reason)
-
-
-def _shapes(x: AnyInputs, y: Tensor) -> tuple[torch.Size, ...]:
-    """Of a batch: what a traced step is of."""
-    if isinstance(x, Tensor):
-        return x.shape, y.shape
-    return (*(leaf.shape for leaf in x.leaves), y.shape)

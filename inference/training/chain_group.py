@@ -18,7 +18,7 @@ from bayesnas.runtime.pyro_context import pyro_session
 
 
 class ChainGroup:
-    """Chains that take their steps together; or one, by itself.
+    """Chains that take their steps together, or by turns; or one, by itself.
 
     Every chain stays a :class:`~bayesnas.inference.training.chain_trainer.ChainTrainer` of its own,
     with its model, random stream, order of examples, history and early stopping; only the steps are
@@ -26,7 +26,7 @@ class ChainGroup:
 
     Args:
         chains: at the same step, those that have stopped aside.
-        stacked: takes their steps; None for one chain.
+        stacked: takes their steps as one; None for one chain, or for several by turns.
 
     Attributes:
         chains: as given.
@@ -63,6 +63,11 @@ class ChainGroup:
         return group
 
     @property
+    def as_one(self) -> bool:
+        """Whether the steps of several chains are one."""
+        return self._stacked is not None
+
+    @property
     def running(self) -> list[ChainTrainer]:
         """The chains that have steps left."""
         return [chain for chain in self.chains if not chain.finished]
@@ -79,7 +84,9 @@ class ChainGroup:
             NonFiniteLossError: at the first step of a chain whose bound is NaN or infinite.
         """
         if self._stacked is None:
-            self.chains[0].advance(count, interrupted)
+            by_turns = len(self.chains) > 1  # which stay at one step
+            for chain in self.running:
+                chain.advance(count, (lambda: False) if by_turns else interrupted)
             return
         running = self._released(self._stacked)
         first = self.step

@@ -9,27 +9,27 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bayesnas.data.inputs import AnyInputs
 from bayesnas.data.streams.streamed_split import AnySplit
 from bayesnas.inference.bilevel.options import Bilevel
 from bayesnas.inference.config.amortization import NONE, Values
 from bayesnas.inference.config.schedules import Schedule, learning_rate_factor
 from bayesnas.inference.config.settings import FitSettings, StepKLWeight
-from bayesnas.inference.elbo.bound import bound_terms
 from bayesnas.inference.elbo.nonfinite import check_parameters, check_terms
 from bayesnas.inference.optim.optimizer_state import optimizer_state, restore_optimizer
 from bayesnas.inference.optim.optimizers import OptimizerFactory
 from bayesnas.inference.runs.chain_record import HISTORY
 from bayesnas.inference.steps.bilevel_step import UpperStep
-from bayesnas.inference.steps.minibatches import joined
-from bayesnas.inference.steps.step import Step
+from bayesnas.inference.steps.step import PartOfBatch, Step
 from bayesnas.inference.steps.streamed_batches import batches_of
-from bayesnas.inference.training.moves import BATCHES, moves_due, try_moves
+from bayesnas.inference.training.first_batch import prepare, try_out
+from bayesnas.inference.training.moves import try_due_moves
+from bayesnas.inference.training.processes.agreement import start_as_the_first
+from bayesnas.inference.training.processes.among import AmongProcesses
 from bayesnas.models.base import BayesianModel
 from bayesnas.nn.modules.parameter_names import below
 from bayesnas.runtime.matmul_precision import fast_products
 from bayesnas.runtime.pyro_context import pyro_session
-from bayesnas.runtime.random_state import RandomStream
+from bayesnas.runtime.random_state import RandomStream, derived_seed
 
 
 class ChainTrainer:
@@ -44,6 +44,7 @@ class ChainTrainer:
         schedule: learning-rate schedule.
         fresh: draw the initial parameters; False goes on from those of ``model``.
         upper: options of the upper level of a bilevel fit, and its sample.
+        among: the processes that take its steps together.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class ChainTrainer:
         *,
         fresh: bool = True,
         upper: tuple[Bilevel, AnySplit] | None = None,
+        among: AmongProcesses | None = None,
     ) -> None:
         """Draw the initial parameters and set up the optimiser; see the class."""
         seeds = np.random.SeedSequence([settings.seed, chain]).generate_state(2)
@@ -66,24 +68,33 @@ class ChainTrainer:
         self.step = 0
         self.stopped = False
         self._anneals = fresh  # a fit that goes on from another stays at the end of its schedules
-        self.batches = batches_of(sample, settings.batch_size, int(seeds[0]))
-        self.stream = RandomStream(int(seeds[1]), sample.device)
+        self.among = AmongProcesses() if among is None else among
+        processes = self.among.processes
+        # What changes the model between steps sees whole batches, and is alike in all processes.
+        self._whole = batches_of(sample, settings.batch_size, int(seeds[0]))
+        self.batches = self._whole
+        if processes.size > 1:
+            share = processes.share
+            self.batches = batches_of(sample, settings.batch_size, int(seeds[0]), share)
+        self._seed = int(seeds[1])
+        self.stream = RandomStream(self._seed, sample.device)
         self._schedule = schedule
         with pyro_session(self.stream, validate=True):
-            first = self.batches.at(0)
+            first = self._whole.at(0)
             model.train()
             if fresh:
-                self._prepare()
+                prepare(model, self._whole, settings.batch_size)
+            self.among.check(model)
             if model.whole_sample and settings.batch_size < len(sample):
                 raise ValueError(
                     f"{model.whole_sample}, so it can't be fitted to minibatches: set "
                     f"batch_size={len(sample)}, got {settings.batch_size}"
                 )
-            self._try_out(*first)
-            size, stream = len(sample), self.stream
-            self.step_fn = Step(
-                model, optimizer, settings, size, stream, lambda: self._where(self.step)
-            )
+            try_out(model, *first)
+            start_as_the_first(model, processes)
+            fit = model, optimizer, settings, len(sample), self.stream
+            shared_noise = self.among.shared_noise
+            self.step_fn = Step(*fit, lambda: self._where(self.step), processes, shared_noise)
         self.upper = None
         if upper is not None:
             bilevel, held_out = upper
@@ -97,28 +108,12 @@ class ChainTrainer:
                 int(seeds[0]),
                 self.stream,
             )
+        self.among.begin(self.stream, self._seed)
         self.history = torch.full(
             (settings.steps, len(HISTORY)), torch.nan, device=sample.device, dtype=model.dtype
         )
         self.validation_nll: list[float] = []
         self.best_state: dict[str, Tensor] | None = None
-
-    def _prepare(self) -> None:
-        """Let the model start from the first batch, or from as many as it asks for."""
-        count = max(1, -(-self.model.rows_to_prepare // self.settings.batch_size))
-        x, y = joined(self.batches, 0, count)
-        weights = self.model.row_weights
-        self.model.prepare(x, y if weights is None else weights.unpack(y)[0])
-        self.model.reset()
-
-    def _try_out(self, x: AnyInputs, y: Tensor) -> None:
-        """Run the pair once with Pyro's checks on; the chain goes on as if it had not run."""
-        if self.model.elbo is not None:
-            return
-        before = {name: value.clone() for name, value in self.model.state_dict().items()}
-        with RandomStream(0, x.device).active(), torch.no_grad():
-            bound_terms(self.model, x, y)
-        self.model.load_state_dict(before)  # running statistics of normalisation layers
 
     @property
     def parameters(self) -> list[torch.nn.Parameter]:
@@ -143,12 +138,19 @@ class ChainTrainer:
         self.model.train()
         with pyro_session(self.stream), fast_products(self.history.device):
             while self.step < stop and not interrupted():
-                kl_weight = self.settings.kl_weight_at(self.step)
-                recorded.append(self._take_step(kl_weight))
+                kl_weight, part = self._at(self.step)
+                recorded.append(self._take_step(kl_weight, part))
                 weights.append(kl_weight.bound)
                 self.step += 1
         if recorded:
             self._record(first, torch.stack(recorded), weights)
+            self.among.even_out(self.model)
+
+    def _at(self, step: int) -> tuple[StepKLWeight, PartOfBatch | None]:
+        """KL weight of a step, and of several processes what of its batch this one takes."""
+        if self.batches is self._whole:
+            return self.settings.kl_weight_at(step), None
+        return self.among.at(self.settings, self.batches, step)
 
     def record_steps(self, terms: Tensor, kl_weights: list[float]) -> None:
         """Note steps that were taken together with those of other chains.
@@ -164,31 +166,21 @@ class ChainTrainer:
         self.step += len(terms)
         self._record(first, terms, kl_weights)
 
-    def _take_step(self, kl_weight: StepKLWeight) -> Tensor:
+    def _take_step(self, kl_weight: StepKLWeight, part: PartOfBatch | None = None) -> Tensor:
         x, y = self.batches.at(self.step)
         self.follow_schedules(self.step)
         factor = self.rate_at(self.step)
         if self.upper is not None:
             self.upper(self.step, x, y, kl_weight, self.settings.lr * factor)
-        return self.step_fn(x, y, kl_weight, factor)
+        return self.step_fn(x, y, kl_weight, factor, part)
 
     def follow_schedules(self, step: int) -> bool:
         """Do what is due before a step; return whether the maps over λ became finer."""
         progress = step / self.settings.steps
         if self._anneals:
             self.model.anneal(progress)
-            self._try_moves(step)
+            try_due_moves(self.model, self._whole, self.settings, step)
         return self.step_fn.refine(progress)
-
-    def _try_moves(self, step: int) -> None:
-        if self.settings.amortization is not None:  # parameters are functions of λ
-            return
-        most = moves_due(step, self.settings.steps)
-        if most == 0:
-            return
-        x, y = joined(self.batches, step, BATCHES)
-        kl_weight = self.settings.kl_weight_at(step).target
-        try_moves(self.model, x, y, kl_weight, most=most, size=self.batches.size, seed=step)
 
     def rate_at(self, step: int) -> float:
         """Factor on the learning rate of a step."""
@@ -196,13 +188,16 @@ class ChainTrainer:
 
     def _record(self, first: int, terms: Tensor, kl_weights: list[float]) -> None:
         split = len(self.step_fn.log_lik_sites)
-        log_lik, kl = terms[:, :split].sum(1), terms[:, split:].sum(1)
-        weights = kl.new_tensor(kl_weights)
-        rows = torch.stack([weights * kl - log_lik, log_lik, kl, weights], dim=1)
+        weights = terms.new_tensor(kl_weights)[:, None]
+        weighted = weights * terms[:, split:].sum(1, keepdim=True)
+        columns = torch.cat([terms, weights, weighted], dim=1)
+        terms = self.among.summed(columns, self.batches, first)
+        log_lik, kl = terms[:, :split].sum(1), terms[:, split:-2].sum(1)
+        rows = torch.stack([terms[:, -1] - log_lik, log_lik, kl, terms[:, -2]], dim=1)
         finite = torch.isfinite(rows).all(dim=1)
         if not bool(finite.all()):
             index = int((~finite).nonzero()[0])
-            check_terms(self.step_fn.named(terms[index]), self._where(first + index))
+            check_terms(self.step_fn.named(terms[index, :-2]), self._where(first + index))
         self.history[first : first + len(rows)] = rows
 
     def _where(self, index: int) -> str:
@@ -216,12 +211,14 @@ class ChainTrainer:
     def check_parameters(self) -> None:
         """Raise NonFiniteLossError where the last step left a parameter NaN or infinite.
 
-        The loss of the step before it says nothing of that.
+        The loss of the step before it says nothing of that. Of several processes all have the same
+        parameters after it.
         """
         where = self._where(self.step - 1)
         check_parameters(self.model.named_parameters(), where)
         maps = [(f"leaf {i} of the map", leaf) for i, leaf in enumerate(self.step_fn.all.leaves)]
         check_parameters(maps, where)
+        self.among.keep_together(self.step_fn.all.leaves)
 
     def end_epoch(self, validation_nll: float, patience: int | None) -> None:
         """Note an epoch's validation NLL; keep the best state, and stop once patience is out.
@@ -258,7 +255,8 @@ class ChainTrainer:
         for name, each in self._optimizers().items():
             optimizer, values[name] = optimizer_state(each)
             tensors |= {f"{name}/{key}": value for key, value in optimizer.items()}
-        tensors |= {f"random/{name}": value for name, value in self.stream.state.items()}
+        random = self.among.random_states(self.stream)
+        tensors |= {f"random/{name}": value for name, value in random.items()}
         tensors["history"] = self.history[: self.step]
         for name, value in (self.best_state or {}).items():
             tensors[f"best/{name}"] = value
@@ -292,8 +290,9 @@ class ChainTrainer:
         self.step_fn.traced.decide_as(values["steps"])
         if self.upper is not None:
             self.upper.decide_as(values["upper_steps"])
-        self.stream.state = below("random/", tensors)
         self.step = int(values["step"])
+        seed = derived_seed(self._seed, self.step)
+        self.among.take_up(self.stream, below("random/", tensors), seed)
         self.stopped = bool(values["stopped"])
         self.validation_nll = list(values["validation_nll"])
         self.history[: self.step] = tensors["history"].to(self.history.device)

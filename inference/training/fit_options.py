@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict
+from typing import Literal, TypedDict
 
 import torch
 
@@ -13,6 +13,7 @@ from bayesnas.checks import function, whole_number
 from bayesnas.distributions import LogUniform, Uniform
 from bayesnas.inference.bilevel.generalised_objective import GeneralisedObjective
 from bayesnas.inference.bilevel.options import Bilevel
+from bayesnas.inference.config.distributed import Distributed, checked_distributed
 from bayesnas.inference.config.example_weights import ClassWeight
 from bayesnas.inference.config.inputs import Data
 from bayesnas.inference.config.schedules import Schedule
@@ -47,6 +48,7 @@ class FitOptions(TypedDict, total=False):
     device: str | torch.device
     compile: str | bool
     precision: str
+    distributed: Distributed | Literal["auto", False]
     progress: bool
     on_step: Callable[[StepEvent], None] | None
     out: str | Path | None
@@ -81,6 +83,7 @@ class FitArguments:
     device: str | torch.device = "auto"
     compile: str | bool = "auto"
     precision: str = "float32"
+    distributed: Distributed | Literal["auto", False] = "auto"
     progress: bool = True
     on_step: Callable[[StepEvent], None] | None = None
     out: str | Path | None = None
@@ -94,3 +97,4 @@ class FitArguments:
         if self.resume and self.out is None:
             raise ValueError("resume needs out=, the folder of the run to go on with")
         whole_number("checkpoint_every", self.checkpoint_every, 1)
+        checked_distributed(self.distributed)

@@ -7,28 +7,43 @@ import logging
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from bayesnas.data.streams.streamed_split import AnySplit
 from bayesnas.inference.bilevel.options import Bilevel
-from bayesnas.inference.config.amortization import NONE, Values
 from bayesnas.inference.config.schedules import Schedule
 from bayesnas.inference.config.settings import Batched, FitSettings
 from bayesnas.inference.evaluation.metrics import mean_nll
 from bayesnas.inference.optim.optimizers import OptimizerFactory
 from bayesnas.inference.runs.chain_record import ChainRecord
-from bayesnas.inference.runs.run_folder import RunFolder
-from bayesnas.inference.steps.vmap_step import NotVmappableError
-from bayesnas.inference.training.chain_group import ChainGroup, check_together, pays
+from bayesnas.inference.training.chain_group import ChainGroup
 from bayesnas.inference.training.chain_trainer import ChainTrainer
 from bayesnas.inference.training.events import StepEvent
+from bayesnas.inference.training.processes.rounds import Rounds
+from bayesnas.inference.training.processes.run_folder import SharedRunFolder
+from bayesnas.inference.training.processes.sharing import BY_ITSELF, Sharing
 from bayesnas.inference.training.progress import Progress
+from bayesnas.inference.training.validation import validation_nll
 from bayesnas.models.base import BayesianModel
 from bayesnas.runtime.interrupt import DeferredInterrupt, InterruptedFitWarning
 
+INTERRUPTED = 130
+"""Exit status of a process that Ctrl-C stopped."""
 _LOG = logging.getLogger("bayesnas")
 _SECONDS_BETWEEN_LOOKS = 0.5  # at the progress bar and at the finiteness of the losses
 _MOST_STEPS_BETWEEN_LOOKS = 200
-_VALIDATED_AT = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the range of log λ
+
+
+class Stops(NamedTuple):
+    """Why the chains take no more steps.
+
+    Attributes:
+        asked: whether a signal asked for it.
+        unfinished: whether there are steps left, of these chains or of others.
+    """
+
+    asked: bool
+    unfinished: bool
 
 
 class Loop:
@@ -48,6 +63,10 @@ class Loop:
             is that.
         batched: whether the chains take their steps together; ``"auto"`` does it on a GPU, where
             it can be done.
+        sharing: of the work among several processes.
+
+    Attributes:
+        where: how far the fit is, in words.
     """
 
     def __init__(
@@ -63,15 +82,17 @@ class Loop:
         starts: Sequence[BayesianModel] | None = None,
         upper: tuple[Bilevel, AnySplit] | None = None,
         batched: Batched = False,
+        sharing: Sharing = BY_ITSELF,
     ) -> None:
         """Keep what the chains need; see the class."""
         self.model, self.train, self.validation = model, train, validation
         self.settings, self.optimizer, self.schedule = settings, optimizer, schedule
-        self.on_step, self.checkpoint_every = on_step, checkpoint_every
+        self._sharing, self._processes = sharing, sharing.processes
+        self.on_step = on_step if self._processes.is_first else None
+        self.checkpoint_every = checkpoint_every
         self._starts, self._upper, self._batched = starts, upper, batched
-        self.finished: list[ChainRecord] = []
-        self._folder: RunFolder | None = None
         self._steps_at_once = 1
+        self.where = "before the first step"
 
     def chain(self, index: int) -> ChainTrainer:
         """Start a chain; nothing of it depends on the chains before.
@@ -90,6 +111,7 @@ class Loop:
             self.schedule,
             fresh=self._starts is None,
             upper=self._upper,
+            among=self._sharing.among(),
         )
         if self.validation is not None and index == 0:  # what can't be validated fails here
             if model.whole_sample:
@@ -98,7 +120,7 @@ class Loop:
         return training
 
     def run(
-        self, first: ChainTrainer, folder: RunFolder | None, progress: bool
+        self, first: ChainTrainer, folder: SharedRunFolder | None, progress: bool
     ) -> list[ChainRecord]:
         """Train every chain.
 
@@ -115,26 +137,34 @@ class Loop:
             ValueError: where the chains are to be trained together and can't be.
             KeyboardInterrupt: after Ctrl-C with a folder, once the checkpoint is written.
         """
-        self._folder = folder
-        current = self._begun(first)
+        rounds = Rounds(self.chain, self.model, self.settings, self._sharing, folder)
+        current = rounds.begun(first, self._batched, self.train.device)
         if folder is not None:
             folder.begin()
         self._say_what_is_fitted()
         total = self.settings.steps * self.settings.chains
-        bar = Progress(progress, total, self.model.describe(), self._done(current))
+        shown = progress and self._processes.is_first
+        done = self._done(current, rounds)
+        bar = Progress(shown, total, self.model.describe(), done)
         try:
             with DeferredInterrupt() as interrupt:
-                self._train(current, bar, interrupt.received)
-                while not (interrupt.received() and self._is_stopped(current)):
-                    self._end(current)
-                    if len(self.finished) == self.settings.chains:
-                        return self.finished
-                    current = ChainGroup([self.chain(len(self.finished))])
-                    self._train(current, bar, interrupt.received)
-                self._stop_early(current)
+                stops = self._train(current, rounds, bar, interrupt.received)
+                while not (stops.asked and stops.unfinished):
+                    self._end(current, rounds)
+                    if rounds.all_are_finished:
+                        return rounds.finished
+                    current = rounds.next()
+                    stops = self._train(current, rounds, bar, interrupt.received)
+                self._stop_early(current, rounds, folder)
         finally:
             bar.close()
-        return self.finished
+        return rounds.finished
+
+    def _end(self, chains: ChainGroup, rounds: Rounds) -> None:
+        step = self._processes.agree(step=chains.step)["step"]
+        if rounds.some_are_left and step % self.checkpoint_every != 0:
+            rounds.write_checkpoint(chains)
+        rounds.end(chains)
 
     def _say_what_is_fitted(self) -> None:
         """One line on what has a posterior and what the fit starts from."""
@@ -144,47 +174,35 @@ class Loop:
         level = logging.WARNING if "; point estimates: " in what else logging.INFO
         _LOG.log(level, "%s", f"{what} ({anew})" if anew else what)
 
-    def _begun(self, first: ChainTrainer) -> ChainGroup:
-        """The chains to begin with: as the checkpoint has them, where there is one."""
-        checkpoint = None if self._folder is None else self._folder.checkpoint()
-        if checkpoint is None:
-            return self._fresh(first)
-        self.finished, running = checkpoint
-        chains = []
-        for index, (tensors, values) in enumerate(running, start=len(self.finished)):
-            chains.append(first if index == 0 else self.chain(index))
-            chains[-1].load_state(tensors, values)
-        return ChainGroup.together(chains, trusted=True) if len(chains) > 1 else ChainGroup(chains)
-
-    def _fresh(self, first: ChainTrainer) -> ChainGroup:
-        """All chains together where that is wanted and can be done, else the first alone."""
-        auto = self._batched == "auto"
-        wanted = pays(self.settings, self.train.device) if auto else self._batched
-        if self.settings.chains == 1 or not wanted:
-            return ChainGroup([first])
-        try:
-            check_together(self.settings, self.model)
-            rest = [self.chain(index) for index in range(1, self.settings.chains)]
-            return ChainGroup.together([first, *rest])
-        except NotVmappableError as reason:
-            why = str(reason)
-        if not auto:
-            raise ValueError(f"batched: the chains can't be trained together: {why}")
-        _LOG.warning("%s trains its chains one after the other: %s", self.model.describe(), why)
-        return ChainGroup([first])
-
-    def _train(self, chains: ChainGroup, bar: Progress, interrupted: Callable[[], bool]) -> None:
-        while chains.running and not interrupted():
-            before, began, running = chains.step, time.monotonic(), chains.running
-            chains.advance(self._steps_until_next_event(chains), interrupted)
-            self._note_speed(chains.step - before, time.monotonic() - began)
-            if chains.step == before:
+    def _train(
+        self, chains: ChainGroup, rounds: Rounds, bar: Progress, interrupted: Callable[[], bool]
+    ) -> Stops:
+        alone = not self._processes.together
+        while True:
+            agreed = self._processes.agree(
+                asked=interrupted() or self._processes.is_told_to_end(),
+                running=bool(chains.running),
+                step=chains.step,
+                at_once=self._steps_at_once if self._processes.is_first else 0,
+                hook=self.on_step is not None,
+            )
+            if agreed["asked"] or not agreed["running"]:
+                unfinished = bool(agreed["running"]) or rounds.some_are_left
+                return Stops(bool(agreed["asked"]), unfinished)
+            before, began, running = agreed["step"], time.monotonic(), chains.running
+            self.where = f"after step {before} of {self.settings.steps}"
+            count = 1 if agreed["hook"] else self._steps_until_next_event(before, agreed["at_once"])
+            chains.advance(count, interrupted if alone else lambda: False)
+            step = chains.step if alone else before + count
+            self._note_speed(step - before, time.monotonic() - began)
+            if step == before:
                 continue
             for training in running:
                 self._look_at(training)
-            if chains.step % self.checkpoint_every == 0:
-                self._write_checkpoint(chains)
-            bar.update(self._done(chains), running[0])
+            if step % self.checkpoint_every == 0:
+                rounds.write_checkpoint(chains)
+            if running:
+                bar.update(self._done(chains, rounds), running[0])
 
     def _look_at(self, training: ChainTrainer) -> None:
         if self._measures and training.step % training.batches.per_epoch == 0:
@@ -199,13 +217,12 @@ class Loop:
         possible = int(steps * _SECONDS_BETWEEN_LOOKS / max(seconds, 1e-9))
         self._steps_at_once = min(max(possible, 1), _MOST_STEPS_BETWEEN_LOOKS)
 
-    def _steps_until_next_event(self, chains: ChainGroup) -> int:
-        if self.on_step is not None:
-            return 1
+    def _steps_until_next_event(self, step: int, at_once: int) -> int:
         periods = [self.checkpoint_every]
         if self._measures:
-            periods.append(chains.chains[0].batches.per_epoch)
-        return min(self._steps_at_once, *(period - chains.step % period for period in periods))
+            periods.append(-(-len(self.train) // min(self.settings.batch_size, len(self.train))))
+        left = self.settings.steps - step
+        return min(at_once, left, *(period - step % period for period in periods))
 
     @property
     def _measures(self) -> bool:
@@ -214,82 +231,48 @@ class Loop:
         return self.validation is not None and not is_upper
 
     def _validate(self, training: ChainTrainer) -> None:
-        assert self.validation is not None
-        losses = []
-        for kl_weight, metaparameters in _validated_at(training.settings):
-            training.set_kl_weight(kl_weight, metaparameters)
-            losses.append(mean_nll(training.model, self.validation, seed=self.settings.seed))
-        training.end_epoch(sum(losses) / len(losses), self.settings.patience)
+        validation, seed = self.validation, self.settings.seed
+        assert validation is not None
 
-    def _done(self, chains: ChainGroup) -> int:
+        def measured() -> float:
+            return validation_nll(training, validation, seed)
+
+        # All decide by the number of the first, and stop at the same step.
+        nll = self._processes.of_first(measured) if self._sharing.by_batch else measured()
+        training.end_epoch(nll, self.settings.patience)
+
+    def _done(self, chains: ChainGroup, rounds: Rounds) -> int:
         taken = (self.settings.steps if chain.stopped else chain.step for chain in chains.chains)
-        return self.settings.steps * len(self.finished) + sum(taken)
+        return self.settings.steps * len(rounds.finished) + sum(taken)
 
-    def _write_checkpoint(self, chains: ChainGroup) -> bool:
-        if self._folder is None:
-            return False
-        for chain in chains.chains:
-            chain.check_parameters()
-        states = [chain.state() for chain in chains.chains]
-        return self._folder.write_checkpoint(self.finished, states)
-
-    def _end(self, chains: ChainGroup) -> None:
-        for chain in chains.chains:
-            chain.check_parameters()
-        last = len(self.finished) + len(chains.chains) == self.settings.chains
-        if not last and chains.step % self.checkpoint_every != 0:
-            self._write_checkpoint(chains)
-        self.finished += [_record(chain) for chain in chains.chains]
-
-    def _is_stopped(self, chains: ChainGroup) -> bool:
-        some_are_left = len(self.finished) + len(chains.chains) < self.settings.chains
-        return bool(chains.running) or some_are_left
-
-    def _stop_early(self, chains: ChainGroup) -> None:
-        first, *others = chains.chains
-        which = f"all {len(chains.chains)} chains" if others else f"chain {first.chain}"
+    def _stop_early(
+        self, chains: ChainGroup, rounds: Rounds, folder: SharedRunFolder | None
+    ) -> None:
+        count = rounds.side_by_side
+        which = f"{count} chains" if count > 1 else f"chain {chains.chains[0].chain}"
+        if count == self.settings.chains > 1:
+            which = f"all {which}"
         where = f"at step {chains.step} of {self.settings.steps} of {which}"
-        if self._folder is None:
-            self.finished += [_record(chain) for chain in chains.chains]
-            warnings.warn(
-                f"interrupted {where}: this is the posterior as it stood",
-                InterruptedFitWarning,
-                stacklevel=5,
-            )
-        elif self._write_checkpoint(chains):
-            raise KeyboardInterrupt(
-                f"stopped {where}; resume=True goes on from {self._folder.path}"
-            )
-        else:
-            raise KeyboardInterrupt(
-                f"stopped {where}, which could not be written to {self._folder.path}; "
-                "resume=True goes on from the checkpoint before, if there is one"
-            )
-
-
-def _validated_at(settings: FitSettings) -> list[tuple[float, Values]]:
-    """KL weights at which validation data is measured; the mean is what counts."""
-    if settings.amortization is None:
-        return [(settings.kl_weight_at(0).target, NONE)]
-    amortization = settings.amortization
-    count, others = len(_VALIDATED_AT), range(2, len(amortization.axes) + 1)
-    # Over more metaparameters a Latin square: each takes its five values in an order of its own.
-    places = (
-        (t, *(_VALIDATED_AT[(index * other) % count] for other in others))
-        for index, t in enumerate(_VALIDATED_AT)
-    )
-    return [amortization.values(*place) for place in places]
+        if folder is None:
+            rounds.end(chains, checked=False)
+            if self._processes.is_first:
+                warnings.warn(
+                    f"interrupted {where}: this is the posterior as it stood",
+                    InterruptedFitWarning,
+                    stacklevel=5,
+                )
+            return
+        written = rounds.write_checkpoint(chains)
+        if not self._processes.is_first:
+            raise SystemExit(INTERRUPTED)  # the first one says it
+        if written:
+            raise KeyboardInterrupt(f"stopped {where}; resume=True goes on from {folder.path}")
+        raise KeyboardInterrupt(
+            f"stopped {where}, which could not be written to {folder.path}; "
+            "resume=True goes on from the checkpoint before, if there is one"
+        )
 
 
 def _event(training: ChainTrainer) -> StepEvent:
     loss, log_lik, kl, kl_weight = training.history[training.step - 1].tolist()
     return StepEvent(training.chain, training.step, loss, log_lik, kl, kl_weight, training.model)
-
-
-def _record(training: ChainTrainer) -> ChainRecord:
-    fitted = training.best_state or training.fitted()
-    return ChainRecord(
-        {name: value.cpu().clone() for name, value in fitted.items()},
-        training.history[: training.step].cpu(),
-        training.validation_nll,
-    )

@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 
 from bayesnas.data.inputs import AnyInputs
+from bayesnas.inference.config.settings import FitSettings
 from bayesnas.inference.elbo.bound import bound_terms
+from bayesnas.inference.steps.minibatches import SomeBatches, joined
 from bayesnas.models.base import BayesianModel
 from bayesnas.runtime.random_state import RandomStream
 
@@ -28,6 +30,25 @@ def moves_due(step: int, steps: int) -> int:
     moment = _MOMENTS * step // steps
     is_first = step > 0 and moment > _MOMENTS * (step - 1) // steps
     return steps // _STEPS_A_MOVE if is_first and 2 * moment >= _MOMENTS else 0
+
+
+def try_due_moves(
+    model: BayesianModel, batches: SomeBatches, settings: FitSettings, step: int
+) -> None:
+    """Try the moves that are due before a step, where the model has one λ.
+
+    Args:
+        model: changed in place.
+        batches: of the training sample.
+        settings: of the fit.
+        step: counted from 0.
+    """
+    most = moves_due(step, settings.steps)
+    if most == 0 or settings.amortization is not None:  # parameters are functions of λ
+        return
+    x, y = joined(batches, step, BATCHES)
+    kl_weight = settings.kl_weight_at(step).target
+    try_moves(model, x, y, kl_weight, most=most, size=batches.size, seed=step)
 
 
 @torch.no_grad()

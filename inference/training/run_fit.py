@@ -16,13 +16,15 @@ from bayesnas.data import Split
 from bayesnas.data.inputs import map_inputs
 from bayesnas.data.streams.streamed_split import AnySplit
 from bayesnas.distributions import LogUniform
+from bayesnas.inference.config.distributed import Distributed, checked_distributed
 from bayesnas.inference.config.example_weights import carrying, example_weights
-from bayesnas.inference.config.inputs import Data, check_alike, checked_data
+from bayesnas.inference.config.inputs import Data, checked_data
+from bayesnas.inference.config.inputs import check_alike as check_data_alike
 from bayesnas.inference.config.settings import FitSettings, make_settings
 from bayesnas.inference.optim.optimizers import stated_lr
 from bayesnas.inference.runs.chain_record import ChainRecord
 from bayesnas.inference.runs.description import RunDescription, state_hash
-from bayesnas.inference.runs.run_folder import Example, RunFolder, read_run
+from bayesnas.inference.runs.run_folder import Example
 from bayesnas.inference.training.convergence import unconverged
 from bayesnas.inference.training.fit_options import FitArguments
 from bayesnas.inference.training.levels import (
@@ -34,8 +36,18 @@ from bayesnas.inference.training.levels import (
     with_optimizers,
 )
 from bayesnas.inference.training.loop import Loop
+from bayesnas.inference.training.processes.agreement import (
+    check_alike,
+    ending,
+    start_as_the_first,
+)
+from bayesnas.inference.training.processes.run_folder import SharedRunFolder
+from bayesnas.inference.training.processes.sharing import Sharing
 from bayesnas.models.base import FEW, BayesianModel
 from bayesnas.runtime.device import resolve_device
+from bayesnas.runtime.processes.group import Processes
+from bayesnas.runtime.processes.lost import ProcessLostError
+from bayesnas.runtime.processes.opening import device_of_process, open_processes
 
 _LOG = logging.getLogger("bayesnas")
 
@@ -65,50 +77,90 @@ def run_fit(model: BayesianModel, data: Data, arguments: FitArguments) -> FitRes
         arguments: of ``bayesnas.fit``.
     """
     _check_model(model)
-    model = copy.deepcopy(model)  # what becomes of the caller's is no matter from here on
+    options = checked_distributed(arguments.distributed)
+    alone = options is None
+    options = Distributed() if options is None else options
     device = resolve_device(arguments.device)
-    train, held_out = _checked_parts(model, data, arguments)
-    weights = _weights(model, data, train, arguments)
-    arguments = with_objective(arguments, model, len(train))
-    upper = upper_level(model, arguments, held_out)
-    settings = _checked_settings(arguments, model, len(train), device, upper)
-    trained, sample = carrying(model, train, weights)
-    trained = with_hyper_terms(trained, arguments.objective, device)
-    sample, measured = sample.to(device), None if held_out is None else held_out.to(device)
-    loop = Loop(
-        trained,
-        sample,
-        measured,
-        settings,
-        arguments.optimizer,
-        arguments.schedule,
-        arguments.on_step,
-        int(arguments.checkpoint_every),
-        upper=upper_sample(arguments, sample, measured),
-        batched=arguments.batched,
-    )
-    first = loop.chain(0)
-    run = RunDescription(
-        model,
-        with_optimizers(settings, arguments, first, upper),
-        train.info,
-        train.fingerprint,
-        "" if held_out is None else held_out.fingerprint,
-        f"{device.type}:{state_hash(first.model.state_dict())}",
-        "" if weights is None else state_hash({"weights": weights}),
-    )
-    out = arguments.out
-    folder = None if out is None else RunFolder.open(out, run, resume=arguments.resume)
-    if folder is not None and folder.finished:
-        folder.tidy()
-        return FitResult(*read_run(folder.path, model, arguments.amortize), device)
-    records = loop.run(first, folder, arguments.progress)
-    if said := unconverged(records, run.settings):
-        _LOG.warning("%s: %s", model.describe(), said)
-    example = _example(first.model, train)
-    if folder is not None:
-        _save_result(folder, records, example)
-    return FitResult(run, records, example, device)
+    device = device if alone else device_of_process(device)
+    fit = _Fit(device)
+
+    def end(lost: ProcessLostError, processes: Processes) -> BaseException:
+        return ending(lost, processes, fit.where, arguments.out)
+
+    with open_processes(device, options.timeout, end, alone=alone) as processes:
+        return fit.result(copy.deepcopy(model), data, arguments, Sharing(processes, options))
+
+
+class _Fit:
+    """One fit of this process.
+
+    Args:
+        device: of the fit.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._loop: Loop | None = None
+
+    @property
+    def where(self) -> str:
+        """How far it is, in words."""
+        return "before the first step" if self._loop is None else self._loop.where
+
+    def result(
+        self, model: BayesianModel, data: Data, arguments: FitArguments, sharing: Sharing
+    ) -> FitResult:
+        """Fit a model, which is changed."""
+        device, processes = self._device, sharing.processes
+        train, held_out = _checked_parts(model, data, arguments)
+        weights = _weights(model, data, train, arguments)
+        arguments = with_objective(arguments, model, len(train))
+        upper = upper_level(model, arguments, held_out)
+        if upper and sharing.by_batch and processes.size > 1:
+            raise ValueError(
+                "distributed: the batches of a fit of two levels can't be shared out: give "
+                "distributed=Distributed(spread='chains'), or distributed=False"
+            )
+        settings = _checked_settings(arguments, model, len(train), device, upper)
+        start_as_the_first(model, processes)
+        trained, sample = carrying(model, train, weights)
+        trained = with_hyper_terms(trained, arguments.objective, device)
+        sample, measured = sample.to(device), None if held_out is None else held_out.to(device)
+        loop = self._loop = Loop(
+            trained,
+            sample,
+            measured,
+            settings,
+            arguments.optimizer,
+            arguments.schedule,
+            arguments.on_step,
+            int(arguments.checkpoint_every),
+            upper=upper_sample(arguments, sample, measured),
+            batched=arguments.batched,
+            sharing=sharing,
+        )
+        first = loop.chain(0)
+        run = RunDescription(
+            model,
+            with_optimizers(settings, arguments, first, upper),
+            train.info,
+            train.fingerprint,
+            "" if held_out is None else held_out.fingerprint,
+            f"{device.type}:{state_hash(first.model.state_dict())}",
+            "" if weights is None else state_hash({"weights": weights}),
+        )
+        check_alike(run, processes)
+        out, resume = arguments.out, arguments.resume
+        folder = None if out is None else SharedRunFolder(out, run, processes, resume=resume)
+        if folder is not None and folder.finished:
+            return FitResult(*folder.read(model, arguments.amortize), device)
+        records = loop.run(first, folder, arguments.progress)
+        if said := unconverged(records, run.settings):
+            _LOG.warning("%s: %s", model.describe(), said)
+        example = _example(first.model, train)
+        if folder is not None:
+            _save_result(folder, records, example, processes)
+        return FitResult(run, records, example, device)
 
 
 def _example(model: BayesianModel, train: AnySplit) -> Example:
@@ -136,7 +188,7 @@ def _checked_parts(
     model.size_for(train.info.classes)
     if arguments.validation is not None:
         held_out = checked_data(model, arguments.validation, "validation")
-        check_alike(train, held_out)
+        check_data_alike(train, held_out)
         return train, held_out
     if arguments.patience is not None:
         raise ValueError("patience needs validation=, data that is not trained on")
@@ -208,10 +260,17 @@ def _check_ends(model: BayesianModel, settings: FitSettings) -> None:
                 raise ValueError(f"metaparameters[{axis.name!r}]: {error}") from error
 
 
-def _save_result(folder: RunFolder, records: Sequence[ChainRecord], example: Example) -> None:
+def _save_result(
+    folder: SharedRunFolder,
+    records: Sequence[ChainRecord],
+    example: Example,
+    processes: Processes,
+) -> None:
     try:
         folder.finish(records, example)
     except OSError as error:
+        if not processes.is_first:
+            return
         warnings.warn(
             f"the fit is done but not saved: {error}. The posterior is returned all the same "
             "(post.save(folder) writes it), and resume=True goes on from the last checkpoint",

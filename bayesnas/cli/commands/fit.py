@@ -29,6 +29,7 @@ from bayesnas.nn import PiecewiseMap
 from bayesnas.report.findings import judged_part, parts_of, steps_taken
 from bayesnas.report.frontier_findings import kl_weight_grid, measure_frontier, rows_of
 from bayesnas.runtime.interrupt import InterruptedFitWarning
+from bayesnas.runtime.launched import speaks
 from bayesnas.tensor_files import read_json
 
 _RANGES: dict[str, Any] = {"log": bn.LogUniform, "linear": bn.Uniform}
@@ -78,6 +79,8 @@ def run(args: argparse.Namespace) -> Outcome:
     except (KeyboardInterrupt, InterruptedFitWarning):
         keep_config(args)
         raise
+    if not speaks():
+        return Outcome("", {})
     saved = args.out is not None and read_json(args.out / RUN)["status"] == "finished"
     if saved:
         keep_config(args)
@@ -88,7 +91,7 @@ def run(args: argparse.Namespace) -> Outcome:
 
 def _logger(args: argparse.Namespace, data: DataSet) -> AbstractContextManager[Logger | None]:
     """The hook that ``--log`` asks for."""
-    if args.log is None:
+    if args.log is None or not speaks():
         return nullcontext()
     every = whole_number("log_every", args.log_every)
     options = {"every": every, "validation": data.validation, "validate_every": 10 * every}
@@ -111,6 +114,7 @@ def fit_settings(args: argparse.Namespace) -> dict[str, Any]:
     if args.knots is not None:
         settings["amortize"] = PiecewiseMap(knots=whole_number("knots", args.knots, 2))
     settings["compile"] = False if args.compile == "off" else args.compile
+    settings["distributed"] = bn.Distributed(noise=args.noise, spread=args.spread)
     if args.likelihood_weight is not None or args.kl_weight_upper is not None:
         settings["objective"] = _objective(args, settings.pop("kl_weight"))
     return settings

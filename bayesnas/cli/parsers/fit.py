@@ -40,6 +40,9 @@ bayesnas fit gaussian-net --data table.csv --target price --standardise --kl-wei
 bayesnas fit --config runs/a/run.toml --lr 0.003 --out runs/b
 bayesnas fit gaussian-net --validation 0.1 --log tensorboard:logs --out runs/c
 
+by two processes, each with half of every batch:
+torchrun --nproc-per-node 2 -m bayesnas fit gaussian-net --data mnist --out runs/d
+
 one fit for every λ of a range, to be measured along it by the command frontier:
 bayesnas fit gaussian-net --data mnist --hidden 50 --prior-scale 0.1 --kl-weight 0.1:100 \\
   --lr 0.006 --epochs 50 --out runs/all
@@ -68,6 +71,7 @@ def add_parser(commands: Commands) -> None:
     add_data_options(parser, default="digits")
     add_model_options(parser)
     _add_training_options(parser)
+    _add_process_options(parser)
     add_device_option(parser)
 
 
@@ -139,6 +143,23 @@ def _add_log_options(parser: argparse.ArgumentParser) -> None:
         metavar="STEPS",
         help="steps between what is written; metrics of a --validation part each tenfold "
         "(%(default)s)",
+    )
+
+
+def _add_process_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("several processes, started by torchrun")
+    group.add_argument(
+        "--noise",
+        choices=("independent", "shared"),
+        default="independent",
+        help="of the weights: each process its own, or that of one process, with its numbers "
+        "(%(default)s)",
+    )
+    group.add_argument(
+        "--spread",
+        choices=("batch", "chains"),
+        default="batch",
+        help="each process takes rows of every batch, or restarts and λ of its own (%(default)s)",
     )
 
 

@@ -498,3 +498,20 @@ def test_every_help_shows_an_example_that_can_be_read(capsys):
 )
 def test_messages_name_options(message, expected):
     assert in_option_words(message, ["lr", "clip", "out", "resume", "device"]) == expected
+
+
+def test_of_several_processes_the_first_speaks(monkeypatch, capsys):
+    """As torchrun starts them; a fit needs the others, so words alone are tried here."""
+    two = {"WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": "1", "RANK": "0"}
+    for name, value in two.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("bayesnas.runtime.processes.opening.says_first", lambda text: True)
+    assert main(["models"]) == 2
+    assert "several processes share a fit, not bayesnas models" in capsys.readouterr().err
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setattr("bayesnas.runtime.processes.opening.says_first", lambda text: False)
+    assert main(["models"]) == 2
+    with pytest.raises(SystemExit) as refused:
+        main(["fit", "gaussian-net", "--noise", "common"])
+    assert refused.value.code == 2
+    assert capsys.readouterr() == ("", "")

@@ -7,6 +7,8 @@ import torch
 
 import bayesnas as bn
 from bayesnas.inference.steps.minibatches import Batches
+from bayesnas.inference.steps.streamed_batches import batches_of
+from bayesnas.runtime.processes.share import Share
 
 SIZES = [(10, 2), (10, 3), (7, 6), (7, 7), (7, 100), (5, 1), (1, 1)]
 
@@ -88,3 +90,37 @@ def test_ragged_minibatches_are_unbiased(xy):
     error = values.std() / len(values) ** 0.5
     assert abs(values.mean() - exact) < 5.5 * error
     assert error < 0.02 * abs(exact)
+
+
+class Passes:
+    def __init__(self, x, y):
+        self.x, self.y = x, y
+
+    def __iter__(self):
+        return iter(zip(self.x, self.y, strict=True))
+
+
+@pytest.mark.parametrize("size", [2, 3])
+@pytest.mark.parametrize("batch_size", [4, 11, 100])
+@pytest.mark.parametrize("kind", ["memory", "stream", "iterable"])
+def test_shares_of_processes_are_the_batch(kind, batch_size, size):
+    """In the order of its rows, also of the last batch of an epoch."""
+    x, y = torch.arange(22.0).view(11, 2), torch.arange(11) % 3
+    sample = {
+        "memory": bn.data.Split.of((x, y)),
+        "stream": bn.data.from_dataset((x, y)),
+        "iterable": bn.data.from_dataset(Passes(x, y), n=11, classes=3),
+    }[kind]
+    whole = batches_of(sample, batch_size, 5)
+    shares = [Share(rank, size) for rank in range(size)]
+    parts = [batches_of(sample, batch_size, 5, share) for share in shares]
+    for step in range(2 * whole.per_epoch):
+        x_whole, y_whole = whole.at(step)
+        assert whole.rows_at(step) == len(y_whole)
+        counted = [
+            part.at(step)
+            for part, share in zip(parts, shares, strict=True)
+            if share.weight(len(y_whole))
+        ]
+        assert torch.equal(torch.cat([x for x, _ in counted]), x_whole)
+        assert torch.equal(torch.cat([y for _, y in counted]), y_whole)

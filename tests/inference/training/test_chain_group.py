@@ -19,7 +19,8 @@ import bayesnas as bn
 from bayesnas.inference import NonFiniteLossError
 from bayesnas.inference.steps import vmap_step as stacked
 from bayesnas.inference.steps.minibatches import Batches, StackedBatches
-from bayesnas.inference.training import chain_group, loop
+from bayesnas.inference.training import chain_group
+from bayesnas.inference.training.processes import rounds
 
 SHORT = {"steps": 40, "batch_size": 9, "lr": 0.02, "compile": "trace"}
 SGD = functools.partial(torch.optim.SGD, momentum=0.9)
@@ -315,7 +316,7 @@ def test_what_cannot_be_batched_says_why(name, tmp_path, monkeypatch, caplog, nu
         bn.fit(model, data, batched=True, out=tmp_path / "run", **options)
     assert not (tmp_path / "run").exists()
     alone = bn.fit(model, data, batched=False, **options)
-    monkeypatch.setattr(loop, "pays", lambda settings, device: True)
+    monkeypatch.setattr(rounds, "pays", lambda settings, device: True)
     caplog.clear()
     with caplog.at_level(logging.WARNING, logger="bayesnas"):
         in_turn = bn.fit(model, data, **options)

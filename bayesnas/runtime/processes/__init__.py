@@ -1,0 +1,1 @@
+"""Several processes that take part in one fit."""

@@ -1,0 +1,1 @@
+"""What a fit by several processes does otherwise."""
