@@ -169,14 +169,9 @@ def _load_data(args: argparse.Namespace, post: Posterior | KLWeightPath) -> AnyD
             "stands for: give the data with --data NAME|PATH"
         )
     if streamed:
-        return bn.data.load_streamed(
-            source.name_or_path,
-            test=source.test,
-            validation=source.validation,
-            seed=source.seed,
-            task=source.task,
-            workers=args.workers or 0,
-        )
+        told = source.to_dict()
+        split = {name: told[name] for name in ("test", "validation", "seed", "task")}
+        return bn.data.load_streamed(source.name_or_path, workers=args.workers or 0, **split)
     arguments = source.to_dict()
     if args.root is not None:
         arguments["root"] = args.root

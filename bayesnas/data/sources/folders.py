@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -83,7 +84,7 @@ def _of_arrays(path: Path, files: dict[str, Path]) -> Folder:
     return Folder(parts, names)
 
 
-def _targets(path: Path) -> np.ndarray:  # type: ignore[type-arg]
+def _targets(path: Path) -> np.ndarray[Any, Any]:
     try:
         return np.atleast_1d(np.load(path, allow_pickle=False))
     except (ValueError, EOFError) as error:
