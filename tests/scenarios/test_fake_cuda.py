@@ -251,6 +251,54 @@ def same(here: Any, there: Any) -> None:
             same(variable.values.astype(float), there[name].values.astype(float))
 
 
+WAYS: dict[str, dict[str, Any]] = {
+    "a range of λ": {"kl_weight": bn.LogUniform(0.1, 10.0)},
+    "a box": {
+        "kl_weight": bn.LogUniform(0.1, 10.0),
+        "metaparameters": {"prior_scale": bn.LogUniform(0.3, 3.0)},
+    },
+    "low rank": {"kl_weight": bn.LogUniform(0.1, 10.0), "amortize": "low-rank"},
+    "several λ": {"kl_weight": [0.1, 1.0], "restarts": 2},
+    "weights": {"sample_weight": torch.arange(N) / 9, "class_weight": "balanced"},
+    "early stopping": {"patience": 1, "steps": 9},
+    "another optimiser": {"optimizer": torch.optim.SGD, "clip": 0.5},
+    "streamed": {},
+}
+
+
+@pytest.mark.slow_except("streamed")
+@pytest.mark.parametrize("way", WAYS)
+def test_every_way_of_fitting_has_the_numbers_of_the_cpu(way, tmp_path):
+    case = cases()["gaussian-net"]
+    part = Split.of((case.x, case.y), classes=3)
+    data = bn.data.from_dataset((case.x, case.y)) if way == "streamed" else part
+    options: dict[str, Any] = {"steps": 4, "batch_size": 8, "compile": False, "progress": False}
+    options |= {"validation": part, "batched": False} | WAYS[way]
+    model = bn.models.GaussianNet(mlp())
+    here = bn.fit(model, data, device="cpu", **options)
+    with fake_cuda():
+        there = bn.fit(
+            model, data, device="cuda", out=tmp_path / "run", checkpoint_every=2, **options
+        )
+        same(here.history()["loss"].values, there.history()["loss"].values)
+        for chain, expected in zip(there.records(), here.records(), strict=True):
+            same(expected.fitted, chain.fitted)
+            assert chain.validation_nll == pytest.approx(expected.validation_nll, rel=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["greedy", "unrolled", "implicit"])
+def test_a_fit_of_two_levels_has_the_numbers_of_the_cpu(kind):
+    case = cases()["latent-structure-net"]
+    part = Split.of((case.x, case.y), classes=3)
+    options: dict[str, Any] = {"steps": 4, "batch_size": 8, "compile": False, "progress": False}
+    options |= {"validation": part, "bilevel": bn.Bilevel(kind, lr=0.1)}
+    here = bn.fit(case.model(), part, device="cpu", **options)
+    with fake_cuda():
+        there = bn.fit(case.model(), part, device="cuda", **options)
+        same(here.records()[0].fitted, there.records()[0].fitted)
+
+
 # Steps ------------------------------------------------------------------------------------
 
 CONSTANT = ("tensor(", "new_tensor(")
