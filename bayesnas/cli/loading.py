@@ -45,13 +45,9 @@ def load_data(args: argparse.Namespace) -> AnyDataSet:
 
 
 def _load_streamed(args: argparse.Namespace) -> AnyDataSet:
-    needing_memory = [
-        option
-        for option in data_options_given(args)
-        if option in ("--root", "--target", "--drop", "--standardise")
-    ]
-    if needing_memory:
-        raise ValueError(f"{', '.join(needing_memory)} can't come with --stream")
+    others = {"--root", "--target", "--drop", "--standardise"} & set(data_options_given(args))
+    if others:
+        raise ValueError(f"{', '.join(sorted(others))} can't come with --stream")
     if args.data is None or not Path(args.data).is_dir():
         raise ValueError(
             "stream goes with a folder of .npy files, or of images by class: --data FOLDER, got "

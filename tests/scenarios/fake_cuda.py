@@ -193,7 +193,7 @@ class FakeCuda(TorchFunctionMode):
 
 
 class _Operations(TorchDispatchMode):
-    """Looks at operations of tensors none of which lies on the GPU, as those that make tensors."""
+    """Looks at every operation, also at those that make tensors of none."""
 
     def __init__(self, of: FakeCuda) -> None:
         super().__init__()
