@@ -41,6 +41,8 @@ def is_number(value: object) -> TypeGuard[float]:
     >>> is_number(np.float32(0.3)), is_number(np.array(2)), is_number("2"), is_number(np.True_)
     (True, True, False, False)
     """
+    if isinstance(value, Tensor):  # not read: it may lie on a GPU
+        return value.ndim == 0 and value.dtype is not torch.bool and not value.is_complex()
     value = _scalar(value)
     return isinstance(value, Real) and not isinstance(value, bool)
 

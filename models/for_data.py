@@ -10,13 +10,16 @@ from typing import Any
 from torch import nn
 
 from bayesnas.data import Split
+from bayesnas.data.streams.streamed_split import AnySplit
 from bayesnas.models.autoencoders.base import Autoencoder
 from bayesnas.models.base import BayesianModel
 from bayesnas.models.registry import zoo_class
 from bayesnas.nn import mlp
 
+_LOOKED_AT = 1024  # rows of a streamed part, to see whether they are pixels
 
-def model_for_data(name: str, train: Split, **options: Any) -> BayesianModel:
+
+def model_for_data(name: str, train: AnySplit, **options: Any) -> BayesianModel:
     """A model of the zoo by its name, with as many inputs and outputs as the data have.
 
     Args:
@@ -41,7 +44,7 @@ def model_for_data(name: str, train: Split, **options: Any) -> BayesianModel:
     if "in_features" in takes:
         if "likelihood" in takes and train.info.task == "classification":
             options.setdefault("likelihood", "bernoulli")
-        return make(math.prod(train.x.shape[1:]), **options)
+        return make(math.prod(_row(train).x.shape[1:]), **options)
     if "net" not in takes:
         raise ValueError(f"model {name!r} has no size that data give: make it in Python")
     net, options["likelihood"] = network_for_data(
@@ -54,28 +57,33 @@ def model_for_data(name: str, train: Split, **options: Any) -> BayesianModel:
 
 
 def network_for_data(
-    train: Split, hidden: Sequence[int] | None, activation: str | None, likelihood: str | None
+    train: AnySplit, hidden: Sequence[int] | None, activation: str | None, likelihood: str | None
 ) -> tuple[nn.Module, str]:
     """A perceptron that fits the data, and the likelihood of its targets."""
     if likelihood is None:
         likelihood = "gaussian" if train.info.task == "regression" else "categorical"
     inner = [100] if hidden is None else hidden
-    sizes = [math.prod(train.x.shape[1:]), *inner, _outputs(train, likelihood)]
+    sizes = [math.prod(_row(train).x.shape[1:]), *inner, _outputs(train, likelihood)]
     return mlp(sizes, "relu" if activation is None else activation), likelihood
 
 
 def _autoencoder(
-    make: Callable[..., BayesianModel], train: Split, options: dict[str, Any]
+    make: Callable[..., BayesianModel], train: AnySplit, options: dict[str, Any]
 ) -> BayesianModel:
     """An autoencoder of examples; values in [0, 1] are pixels unless the options say otherwise."""
-    is_pixels = bool(((train.x >= 0) & (train.x <= 1)).all())
+    x = train.x if isinstance(train, Split) else train.first(_LOOKED_AT).x
+    is_pixels = bool(((x >= 0) & (x <= 1)).all())
     options.setdefault("likelihood", "bernoulli" if is_pixels else "gaussian")
-    return make(tuple(train.x.shape[1:]), **options)
+    return make(tuple(x.shape[1:]), **options)
 
 
-def _outputs(train: Split, likelihood: str) -> int:
+def _outputs(train: AnySplit, likelihood: str) -> int:
     """Width of the last layer."""
     if likelihood == "categorical" and train.info.classes is not None:
         return train.info.classes
     each = 2 if likelihood == "heteroscedastic" else 1
-    return each * math.prod(train.y.shape[1:])
+    return each * math.prod(_row(train).y.shape[1:])
+
+
+def _row(train: AnySplit) -> Split:
+    return train.first(1)

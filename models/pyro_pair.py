@@ -104,12 +104,12 @@ class PyroPair(BayesianModel):
 
     def model(self, x: AnyInputs, y: Tensor | None = None) -> Any:
         """Call the user's model with this module's own parameters."""
-        with pyro.settings.context(module_local_params=True), _OwnParameters(self):
+        with pyro.settings.context(module_local_params=True), _OwnParameters(self, x.device):
             return self.model_fn(_as_given(x), y)
 
     def guide(self, x: AnyInputs, y: Tensor | None = None) -> Any:
         """Call the user's guide with this module's own parameters."""
-        with pyro.settings.context(module_local_params=True), _OwnParameters(self):
+        with pyro.settings.context(module_local_params=True), _OwnParameters(self, x.device):
             return self.guide_fn(_as_given(x), y)
 
     def prepare(self, x: Tensor, y: Tensor) -> None:
@@ -148,8 +148,12 @@ class PyroPair(BayesianModel):
             if callable(reset):
                 reset()
 
-    def parameter_value(self, name: str, initial: Any, constraint: constraints.Constraint) -> Any:
+    def parameter_value(
+        self, name: str, initial: Any, constraint: constraints.Constraint, device: torch.device
+    ) -> Any:
         """Value of ``pyro.param(name, initial, constraint)``, created at its first call.
+
+        It lies where the data do, as on a GPU, whatever the device of its initial value.
 
         Raises:
             KeyError: for a parameter that is asked for without an initial value.
@@ -161,7 +165,7 @@ class PyroPair(BayesianModel):
         if key not in self._transforms:
             if initial is None:
                 raise KeyError(f"pyro.param({name!r}) has no initial value")
-            start = torch.as_tensor(initial() if callable(initial) else initial)
+            start = torch.as_tensor(initial() if callable(initial) else initial, device=device)
             transform = transform_to(constraint)
             self._transforms[key] = transform
             with torch.no_grad():
@@ -195,14 +199,14 @@ _MODULE_DIVIDER = "$$$"  # pyro.module names its parameters "module$$$parameter"
 class _OwnParameters(Messenger):
     """Answer ``pyro.param`` from a :class:`PyroPair` instead of the global store."""
 
-    def __init__(self, pair: PyroPair) -> None:
+    def __init__(self, pair: PyroPair, device: torch.device) -> None:
         super().__init__()
-        self.pair = pair
+        self.pair, self.device = pair, device
 
     def _pyro_param(self, msg: Any) -> None:
         if msg["fn"] != pyro.get_param_store().get_param:
             return  # a PyroModule answers for its parameters itself
         name, initial = (*msg["args"], None, None)[:2]
         constraint = msg["kwargs"].get("constraint", constraints.real)
-        msg["value"] = self.pair.parameter_value(name, initial, constraint)
+        msg["value"] = self.pair.parameter_value(name, initial, constraint, self.device)
         msg["done"] = True

@@ -3,21 +3,34 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
+from typing import Any
 
 import bayesnas as bn
 from bayesnas.checks import draw_count, whole_number
 from bayesnas.cli.arguments.shared import data_options_given
 from bayesnas.cli.output import note
-from bayesnas.data import DataSet
+from bayesnas.data import DataSet, StreamedSplit
 from bayesnas.inference import AmortizedPosterior, Posterior, Posteriors
 from bayesnas.inference.posterior.kl_path import KLWeightPath
 from bayesnas.models.autoencoders.base import Autoencoder
 
+AnyDataSet = DataSet[Any]
+"""In memory, or streamed."""
 
-def load_data(args: argparse.Namespace) -> DataSet:
-    """The data set that the options name."""
+
+def load_data(args: argparse.Namespace) -> AnyDataSet:
+    """The data set that the options name.
+
+    Raises:
+        ValueError: an option does not go with the data, and all that loading them refuses.
+    """
     if args.split_seed is not None:
         whole_number("split_seed", args.split_seed, 0)
+    if args.stream:
+        return _load_streamed(args)
+    if args.workers is not None:
+        raise ValueError(f"workers needs --stream, got --workers {args.workers}")
     return bn.data.load(
         "digits" if args.data is None else args.data,
         root=args.root,
@@ -31,7 +44,37 @@ def load_data(args: argparse.Namespace) -> DataSet:
     )
 
 
-def open_run(args: argparse.Namespace) -> tuple[Posterior, DataSet]:
+def _load_streamed(args: argparse.Namespace) -> AnyDataSet:
+    others = {"--root", "--target", "--drop", "--standardise"} & set(data_options_given(args))
+    if others:
+        raise ValueError(f"{', '.join(sorted(others))} can't come with --stream")
+    if args.data is None or not Path(args.data).is_dir():
+        raise ValueError(
+            "stream goes with a folder of .npy files, or of images by class: --data FOLDER, got "
+            f"{args.data!r}"
+        )
+    return bn.data.load_streamed(
+        args.data,
+        test=args.test,
+        validation=args.validation or 0.0,
+        seed=args.split_seed or 0,
+        task=args.task,
+        workers=args.workers or 0,
+    )
+
+
+def in_memory(data: AnyDataSet, command: str) -> DataSet:
+    """A data set that a command needs in memory.
+
+    Raises:
+        ValueError: it is streamed.
+    """
+    if isinstance(data.train, StreamedSplit):
+        raise ValueError(f"{command} needs the data in memory: leave --stream out")
+    return data
+
+
+def open_run(args: argparse.Namespace) -> tuple[Posterior, AnyDataSet]:
     """Load a run at one KL weight, and its data.
 
     Raises:
@@ -42,7 +85,7 @@ def open_run(args: argparse.Namespace) -> tuple[Posterior, DataSet]:
     return at_kl_weight(post, args), data
 
 
-def open_fitted(args: argparse.Namespace) -> tuple[Posterior | KLWeightPath, DataSet]:
+def open_fitted(args: argparse.Namespace) -> tuple[Posterior | KLWeightPath, AnyDataSet]:
     """Load a run, and its data by the way it was loaded for the fit.
 
     Raises:
@@ -107,18 +150,24 @@ def _held(post: Posterior | KLWeightPath, args: argparse.Namespace) -> Posterior
     return post
 
 
-def _load_data(args: argparse.Namespace, post: Posterior | KLWeightPath) -> DataSet:
+def _load_data(args: argparse.Namespace, post: Posterior | KLWeightPath) -> AnyDataSet:
     if args.data is not None:
         return load_data(args)
-    others = [option for option in data_options_given(args) if option != "--root"]
+    source = post.data.source
+    streamed = source is not None and source.streamed
+    alone = "--workers" if streamed else "--root"
+    others = [option for option in data_options_given(args) if option != alone]
     if others:
         raise ValueError(f"{', '.join(others)} must come with --data NAME|PATH")
-    source = post.data.source
     if source is None:
         raise ValueError(
             f"the run in {args.run_folder} was fitted on {post.data.name!r}, which no name or file "
             "stands for: give the data with --data NAME|PATH"
         )
+    if streamed:
+        told = source.to_dict()
+        split = {name: told[name] for name in ("test", "validation", "seed", "task")}
+        return bn.data.load_streamed(source.name_or_path, workers=args.workers or 0, **split)
     arguments = source.to_dict()
     if args.root is not None:
         arguments["root"] = args.root
@@ -126,7 +175,7 @@ def _load_data(args: argparse.Namespace, post: Posterior | KLWeightPath) -> Data
 
 
 def _check_fingerprint(
-    args: argparse.Namespace, post: Posterior | KLWeightPath, data: DataSet
+    args: argparse.Namespace, post: Posterior | KLWeightPath, data: AnyDataSet
 ) -> None:
     expected = post.run.fingerprint
     if not expected:

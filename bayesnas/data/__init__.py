@@ -14,6 +14,7 @@ from bayesnas.data.inputs import Inputs
 from bayesnas.data.provenance import DataSource
 from bayesnas.data.sources.arrays import from_arrays
 from bayesnas.data.sources.glyphs import glyph_images
+from bayesnas.data.sources.load_folder import load_streamed
 from bayesnas.data.sources.new_rows import read_rows
 from bayesnas.data.standardisation import Standardisation
 from bayesnas.data.streams.from_dataset import from_dataset
@@ -35,5 +36,6 @@ __all__ = [
     "from_dataset",
     "glyph_images",
     "load",
+    "load_streamed",
     "read_rows",
 ]

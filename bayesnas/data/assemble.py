@@ -76,16 +76,7 @@ def assemble(
         ValueError: x, y, a fraction or the seed is not as it should be, or a fraction is given
             for a part that the source brings.
     """
-    test = _fraction(raw, "test", test, DEFAULT_TEST)
-    validation = _fraction(raw, "validation", validation or None, 0.0)
-    check_fractions(test, validation)
-    check_seed(seed)
-    task = infer_task(raw.parts["train"][1]) if raw.task is None else raw.task
-    check_task(task)
-    parts, classes = _checked(raw, task)
-    n = len(parts["train"][0])
-    parts = _take(parts, "test", math.ceil(test * n), seed, task)
-    parts = _take(parts, "validation", math.ceil(validation * n), seed, task)
+    parts, task, classes = divide(raw, test=test, validation=validation, seed=seed)
     encoding = None
     if raw.frame is not None:
         encoding, parts = _encoded(raw, parts)
@@ -96,6 +87,27 @@ def assemble(
         for part, (x, y) in parts.items()
     }
     return DataSet(raw.name, splits["train"], splits.get("validation"), splits.get("test"))
+
+
+def divide(
+    raw: Raw, *, test: float | None, validation: float, seed: int
+) -> tuple[Parts, Task, int | None]:
+    """Check, and hold rows out for the parts that the source does not bring; see `assemble`.
+
+    Returns:
+        The parts, with int64 labels for a classification, the task, and the number of classes.
+    """
+    test = _fraction(raw, "test", test, DEFAULT_TEST)
+    validation = _fraction(raw, "validation", validation or None, 0.0)
+    check_fractions(test, validation)
+    check_seed(seed)
+    task = infer_task(raw.parts["train"][1]) if raw.task is None else raw.task
+    check_task(task)
+    parts, classes = _checked(raw, task)
+    n = len(parts["train"][0])
+    parts = _take(parts, "test", math.ceil(test * n), seed, task)
+    parts = _take(parts, "validation", math.ceil(validation * n), seed, task)
+    return parts, task, classes
 
 
 def _fraction(raw: Raw, part: Part, given: float | None, default: float) -> float:

@@ -17,6 +17,7 @@ from bayesnas.data.sources import sklearn_sets as embedded
 from bayesnas.data.sources import torchvision_sets as images
 from bayesnas.data.sources.csv_npz import read_csv, read_npz
 from bayesnas.data.sources.data_root import data_root
+from bayesnas.data.sources.load_folder import read_folder
 from bayesnas.files import path_of
 from bayesnas.typed import typed
 
@@ -56,10 +57,11 @@ def load(
     By name, `available()` lists them, or a file of your own: a `.npz` with arrays `x, y` (or
     `x_train, y_train, x_test, y_test, x_validation, y_validation`, the last four optional), or a
     `.csv` with a column to predict. Its categories, dates, booleans and missing cells become
-    numbers by what the training rows say: `data.info.encoding`, a `TableEncoding`.
+    numbers by what the training rows say: `data.info.encoding`, a `TableEncoding`. Or a folder of
+    such arrays as `.npy` files, or of images by class, which `load_streamed` reads row by row.
 
     Args:
-        name_or_path: a name, or a path that ends in `.npz` or `.csv`.
+        name_or_path: a name, a path that ends in `.npz` or `.csv`, or a folder.
         root: folder of downloaded sets; None: the environment variable BAYESNAS_DATA, then the
             user's cache folder.
         test: fraction of the rows held out for testing; None: 0.2 where the set brings no test
@@ -69,8 +71,9 @@ def load(
         standardise: give x (and y of a regression) mean 0 and standard deviation 1 on the
             training part. What was subtracted and divided by is in `data.info.standardisation`.
         flatten: images as `[n, c·h·w]` (True) or `[n, c, h, w]` (False); None: flat for digits,
-            not for the others. True flattens the rows of a `.npz` too.
-        task: of a file: "classification" or "regression"; None: by the type of the targets.
+            not for the others. True flattens the rows of a `.npz` or a folder too.
+        task: of a file or folder: "classification" or "regression"; None: by the type of its
+            targets.
         target: the column of a `.csv` to predict; None: the last.
         drop: columns of a `.csv` to leave out.
         download: get missing files from the network.
@@ -91,9 +94,9 @@ def load(
         fraction_in("test", test, "[0, 1)")
     fraction_in("validation", validation, "[0, 1)")
     name = os.fspath(name_or_path)
-    if name.lower().endswith(SUFFIXES):
+    if name.lower().endswith(SUFFIXES) or (name not in available() and Path(name).is_dir()):
         path = path_of("name_or_path", name)
-        if not path.is_file():
+        if not path.exists():
             raise FileNotFoundError(f"there is no data file {path}")
         try:
             raw = _read_file(path, task, target, list(drop), flatten)
@@ -145,10 +148,11 @@ def _read_file(
         if flatten is not None:
             raise ValueError(f"flatten goes with images, got {flatten} for a table")
         return read_csv(path, task, target, drop)
+    kind = "folder" if path.is_dir() else ".npz"
     for option, value in (("target", target), ("drop", drop or None)):
         if value is not None:
-            raise ValueError(f"{option} names a column of a .csv, got {value!r} for a .npz")
-    return read_npz(path, task, flatten)
+            raise ValueError(f"{option} names a column of a .csv, got {value!r} for a {kind}")
+    return read_folder(path, task, flatten) if path.is_dir() else read_npz(path, task, flatten)
 
 
 def _read_named(name: str, root: Path, download: bool, flatten: bool | None) -> Raw:
@@ -169,5 +173,5 @@ def _unknown(name: str) -> str:
     hint = f"; nearest: {', '.join(nearest)}" if nearest else ""
     return (
         f"unknown data set {name!r}{hint}. Known: {', '.join(known)}, "
-        f"or a path that ends in {' or '.join(SUFFIXES)}"
+        f"a path that ends in {' or '.join(SUFFIXES)}, or a folder"
     )

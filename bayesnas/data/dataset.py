@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING, Generic, Protocol, Self
 
 import torch
 from torch import Tensor
@@ -23,6 +24,29 @@ from bayesnas.data.checks import (
 from bayesnas.data.info import DataInfo, Task
 from bayesnas.data.inputs import AnyInputs, Inputs, leaves_of
 from bayesnas.typed import typed
+
+
+class AnyPart(Protocol):
+    """A part of a data set, in memory or streamed."""
+
+    @property
+    def info(self) -> DataInfo:
+        """What is known of it."""
+        ...
+
+    def reconstructing(self) -> Self:
+        """The same rows, every one its own target."""
+        ...
+
+
+if TYPE_CHECKING:  # Python has defaults from 3.13 on
+    from typing_extensions import TypeVar
+
+    PartT = TypeVar("PartT", bound=AnyPart, default="Split")
+else:
+    from typing import TypeVar
+
+    PartT = TypeVar("PartT")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -102,6 +126,10 @@ class Split:
         """Some rows, in the order of ``index``, whole numbers ``[m]``."""
         info = dataclasses.replace(self.info, n=len(index))
         return Split(self.x[index], self.y[index], info)
+
+    def reconstructing(self) -> Split:
+        """The same rows, every one its own target; see `DataSet.reconstructing`."""
+        return _as_target(self)
 
     def parts(self, size: int) -> Iterator[tuple[AnyInputs, Tensor]]:
         """All rows at once: they are in memory, whatever ``size`` others would be read in."""
@@ -190,8 +218,8 @@ class Split:
 
 
 @dataclass(frozen=True, eq=False)
-class DataSet:
-    """A data set in parts.
+class DataSet(Generic[PartT]):
+    """A data set in parts, in memory, or of `load_streamed` read when they are needed.
 
     Args:
         name: of the data set.
@@ -207,16 +235,16 @@ class DataSet:
     """
 
     name: str
-    train: Split
-    validation: Split | None = None
-    test: Split | None = None
+    train: PartT
+    validation: PartT | None = None
+    test: PartT | None = None
 
     @property
     def info(self) -> DataInfo:
         """What is known of the training part."""
         return self.train.info
 
-    def reconstructing(self) -> DataSet:
+    def reconstructing(self) -> DataSet[PartT]:
         """The same parts, in which every example is its own target: what autoencoders fit.
 
         Example:
@@ -227,9 +255,9 @@ class DataSet:
         """
         return DataSet(
             self.name,
-            _as_target(self.train),
-            None if self.validation is None else _as_target(self.validation),
-            None if self.test is None else _as_target(self.test),
+            self.train.reconstructing(),
+            None if self.validation is None else self.validation.reconstructing(),
+            None if self.test is None else self.test.reconstructing(),
         )
 
 

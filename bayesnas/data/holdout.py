@@ -67,6 +67,6 @@ def _can_stratify(labels: Tensor, count: int) -> bool:
     warnings.warn(
         f"the split is not stratified: {len(labels)} rows, {count} of them held out, are too few "
         f"for {len(sizes)} classes with {int(sizes.min())} rows in the smallest",
-        stacklevel=7,  # the caller of from_arrays or load,
+        stacklevel=8,  # the caller of from_arrays or load
     )
     return False

@@ -25,6 +25,7 @@ class DataSource:
         task: None: by the type of the targets.
         target: column of a table; None: the last.
         drop: columns of a table that were left out.
+        streamed: whether it was `load_streamed` that was told.
 
     Example:
         >>> import bayesnas.data
@@ -43,10 +44,14 @@ class DataSource:
     task: str | None = None
     target: str | None = None
     drop: tuple[str, ...] = ()
+    streamed: bool = False
 
     def to_dict(self) -> dict[str, Any]:
-        """Arguments by name, ready for JSON and for `load(**arguments)`."""
-        return {**dataclasses.asdict(self), "drop": list(self.drop)}
+        """Arguments by name, ready for JSON and, unless streamed, for `load(**arguments)`."""
+        values = {**dataclasses.asdict(self), "drop": list(self.drop)}
+        if not self.streamed:
+            del values["streamed"]
+        return values
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> DataSource:

@@ -11,7 +11,8 @@ import numpy.typing as npt
 import torch
 
 from bayesnas.complexity import nats_to_bits
-from bayesnas.data import DataSet, Split
+from bayesnas.data import DataSet, Split, StreamedSplit
+from bayesnas.data.streams.streamed_split import AnySplit
 from bayesnas.inference import Posterior
 from bayesnas.inference.evaluation.calibration import reliability
 from bayesnas.inference.evaluation.intervals import predictive_interval
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 LEVEL = 0.9
 """Probability of the predictive intervals of a regression."""
+
+MOST_STREAMED = 10_000
+"""Rows of a streamed part behind what is drawn of single rows; metrics are of all."""
 
 INTERVAL_DRAWS = 200
 """Draws behind these intervals."""
@@ -218,7 +222,10 @@ def latents_in_use(findings: Findings) -> tuple[int, int] | None:
     return None if latents is None else (len(latents.measures.latent), min(latents.active.values()))
 
 
-def _on_device(post: Posterior, split: Split) -> tuple[torch.Tensor, torch.Tensor]:
+def _on_device(post: Posterior, split: AnySplit) -> tuple[torch.Tensor, torch.Tensor]:
+    """Inputs and targets in memory; of a streamed part the first rows."""
+    if isinstance(split, StreamedSplit):
+        split = split.first(MOST_STREAMED)
     return split.x.to(post.example[0]), split.y.to(post.example[1])
 
 

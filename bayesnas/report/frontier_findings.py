@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from bayesnas.data import DataSet, Split
 from bayesnas.inference import Posterior
+from bayesnas.inference.config.inputs import split_of
 from bayesnas.inference.evaluation.frontier import SUPERFLUOUS_DENSITY, frontier
 from bayesnas.inference.posterior.kl_path import KLWeightPath
 from bayesnas.nn.hypernetworks.intervals import LogInterval
@@ -90,8 +90,7 @@ def rows_of(measures: xr.Dataset) -> list[dict[str, Any]]:
 def _measure(
     post: Posterior, part: Split, train: Split, draws: int, threshold: float
 ) -> xr.Dataset:
-    x, y = part.x.to(post.example[0]), part.y.to(post.example[1])
-    sample = dataclasses.replace(part, x=x, y=y)
+    sample = split_of(post.model, part).to(post.device)
     models = [(post.kl_weight, post.model)]
     measures = frontier(models, sample, draws=draws, threshold=threshold, seed=0)
     if part is train:

@@ -27,6 +27,7 @@ from bayesnas.inference.optim.trainable_parameters import TrainableParameters, r
 from bayesnas.inference.steps.streamed_batches import batches_of
 from bayesnas.inference.steps.traced_step import TOLERANCE
 from bayesnas.models.base import BayesianModel
+from bayesnas.runtime.device import sent
 from bayesnas.runtime.random_state import RandomStream
 
 _LOG = logging.getLogger("bayesnas")
@@ -130,7 +131,7 @@ class UpperStep:
         above = self._bilevel.kl_weight
         weights = kl_weight.bound, kl_weight.bound if above is None else above
         dtype = scalar_type(self.trained.leaves)
-        scalars = torch.tensor([*weights, lower_lr], dtype=dtype, device=y.device)
+        scalars = sent(torch.tensor([*weights, lower_lr], dtype=dtype), y.device)
         inputs = self._function.inputs(x, y, *self._batches.at(step), scalars)
         gradient = self._gradient(inputs)(inputs)
         flat = [group.flat.gradient for group in self.trained.groups]

@@ -201,7 +201,7 @@ class ArdVae(Autoencoder):
 
     def weight_prior(self) -> GaussianWeights:
         """p(W), independent N(0, 1 / rows): columns of length 1 in the mean of squares."""
-        scale = self.weight.new_tensor(self.networks.first**-0.5)
+        scale = self.weight.new_full((), self.networks.first**-0.5)
         return GaussianWeights(scale.new_zeros(()), scale, shape=self.weight.shape)
 
     def weight_posterior(self) -> GaussianWeights:

@@ -70,8 +70,8 @@ def kept_over_open(mask: Tensor, kept: Tensor | None) -> Tensor:
     >>> kept_over_open(torch.tensor([1.0, 0.0, 1.0, 0.0]), None)
     tensor(2.)
     """
-    total = torch.full((), float(mask.numel())) if kept is None else kept.sum()
-    return total.to(mask) / mask.detach().sum().clamp_min(1.0)
+    total = mask.numel() if kept is None else kept.sum().to(mask)
+    return total / mask.detach().sum().clamp_min(1.0)
 
 
 class FrozenWeights(nn.Module):

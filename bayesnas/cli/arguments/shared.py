@@ -21,6 +21,8 @@ _DATA_OPTIONS = (
     "validation",
     "split_seed",
     "standardise",
+    "stream",
+    "workers",
 )
 
 
@@ -77,7 +79,8 @@ def add_data_options(parser: argparse.ArgumentParser, *, default: str | None) ->
         "--data",
         default=default,
         metavar="NAME|PATH",
-        help=f"{', '.join(DATA_SETS)}, or a .npz or .csv file (default: {where})",
+        help=f"{', '.join(DATA_SETS)}, a .npz or .csv file, or a folder of .npy files or of images "
+        f"by class (default: {where})",
     )
     add_root_option(group)
     group.add_argument("--target", metavar="COLUMN", help="column of a .csv to predict (the last)")
@@ -102,6 +105,15 @@ def add_data_options(parser: argparse.ArgumentParser, *, default: str | None) ->
         action="store_true",
         default=None,
         help="give every input, and the target of a regression, mean 0 and variance 1",
+    )
+    group.add_argument(
+        "--stream",
+        action="store_true",
+        default=None,
+        help="read the rows of a folder when they are needed: for what the memory does not hold",
+    )
+    group.add_argument(
+        "--workers", type=int, metavar="N", help="processes that read them ahead (0: this one)"
     )
 
 

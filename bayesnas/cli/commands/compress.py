@@ -11,7 +11,7 @@ from torch import nn
 
 import bayesnas as bn
 from bayesnas.checks import seed_number
-from bayesnas.cli.loading import load_data, open_fitted
+from bayesnas.cli.loading import in_memory, load_data, open_fitted
 from bayesnas.cli.make_model import hidden_widths
 from bayesnas.cli.output import Outcome, encoded, note
 from bayesnas.coding.encoding import check_new
@@ -55,7 +55,8 @@ def run(args: argparse.Namespace) -> Outcome:
 
 def _from_run(args: argparse.Namespace) -> tuple[DataSet, nn.Module, Compressed]:
     """The smallest network along the KL weight of a run, chosen on its validation part."""
-    post, data = open_fitted(args)
+    post, opened = open_fitted(args)
+    data = in_memory(opened, "compress")
     if data.validation is None:
         raise ValueError(
             f"RUN must be fitted with --validation, on which sizes are chosen, got "
@@ -68,7 +69,7 @@ def _from_run(args: argparse.Namespace) -> tuple[DataSet, nn.Module, Compressed]
 def _from_data(args: argparse.Namespace) -> tuple[DataSet, nn.Module, Compressed]:
     """A network trained, fitted and made smaller in stages."""
     seed = seed_number("seed", 0 if args.seed is None else args.seed)
-    data = load_data(args)
+    data = in_memory(load_data(args), "compress")
     with torch.random.fork_rng():
         torch.manual_seed(seed)  # of the weights that it begins with
         net, likelihood = network_for_data(

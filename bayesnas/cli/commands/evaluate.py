@@ -61,7 +61,8 @@ def _told_apart(
     """How well uncertainty tells rows of a file from the last of the parts."""
     name, part = list(parts.items())[-1]
     x, _ = bn.data.read_rows(args.out_of_distribution, post.data)
-    auroc = post.out_of_distribution(part.x, x, draws=max(args.draws, 2))
+    inside = part.x if isinstance(part, Split) else part
+    auroc = post.out_of_distribution(inside, x, draws=max(args.draws, 2))
     return {"inside": name, "rows": len(x), "auroc": auroc}
 
 

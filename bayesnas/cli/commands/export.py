@@ -6,9 +6,10 @@ import argparse
 
 import bayesnas as bn
 from bayesnas.checks import draw_count
-from bayesnas.cli.loading import at_kl_weight, open_run
-from bayesnas.cli.output import Outcome
+from bayesnas.cli.loading import at_kl_weight, in_memory, open_run
+from bayesnas.cli.output import Outcome, note
 from bayesnas.cli.parsers.export import SUFFIXES
+from bayesnas.data import Split
 from bayesnas.files import check_new_file
 
 
@@ -20,10 +21,15 @@ def run(args: argparse.Namespace) -> Outcome:
     check_new_file("out", path, (suffix,))
     if args.format == "code":
         post, data = open_run(args)
-        bn.code(post, data.train, size=args.size, device=args.device).encode(path)
+        bn.code(post, in_memory(data, "a code").train, size=args.size, device=args.device).encode(
+            path
+        )
     elif args.format == "netcdf":
         post, data = open_run(args)
-        post.export(path, draws=args.draws, data=data.train)
+        train = data.train if isinstance(data.train, Split) else None
+        if train is None:
+            note("rows that are read when needed leave no log-likelihoods in the file", args.quiet)
+        post.export(path, draws=args.draws, data=train)
     else:
         post = at_kl_weight(bn.load(args.run_folder, device=args.device), args)
         post.export(path)

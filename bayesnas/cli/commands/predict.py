@@ -9,11 +9,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from torch import Tensor
 
 import bayesnas as bn
 from bayesnas.checks import draw_count, fraction_in, seed_number
 from bayesnas.cli.loading import at_kl_weight
 from bayesnas.cli.output import Outcome
+from bayesnas.data import StreamedSplit
+from bayesnas.data.streams.file_rows import FileRows
 from bayesnas.files import check_new_file, write_new
 from bayesnas.inference import Posterior
 from bayesnas.models.autoencoders.base import Autoencoder
@@ -34,7 +37,7 @@ def run(args: argparse.Namespace) -> Outcome:
         raise ValueError(
             f"RUN must predict targets, got the {post.model.describe()} in {args.run_folder}"
         )
-    x, _ = bn.data.read_rows(args.data, post.data)
+    x = _rows(args.data, post)
     classification = post.data.task == "classification"
     predictions = _classes(post, x, args) if classification else _numbers(post, x, args)
     columns = _columns(predictions)
@@ -52,6 +55,18 @@ def run(args: argparse.Namespace) -> Outcome:
         return Outcome(rows_as_csv(rows).rstrip("\n"), content)
     _write(args.out, predictions, rows)
     return Outcome(f"predictions of {len(rows):,} rows in {args.out}", content)
+
+
+def _rows(path: Path, post: Posterior) -> Tensor | StreamedSplit:
+    """Inputs of a file; of an .npy file that can be taken as it is, read when they are needed."""
+    plain = post.data.standardisation is None and post.data.encoding is None
+    if path.suffix != ".npy" or not plain:
+        return bn.data.read_rows(path, post.data)[0]
+    rows, like = FileRows(path), post.example[1]
+    unknown = like.new_zeros(1).expand(len(rows), *like.shape[1:]).cpu()
+    task, classes = post.data.task, post.data.classes
+    classes = None if task == "regression" or like.ndim > 1 else classes
+    return bn.data.from_dataset((path, unknown), task=task, classes=classes)
 
 
 def _numbers(post: Posterior, x: Any, args: argparse.Namespace) -> dict[str, Array]:

@@ -10,6 +10,7 @@ from bayesnas.cli.loading import open_run
 from bayesnas.cli.metrics import metrics_table
 from bayesnas.cli.output import Outcome, encoded
 from bayesnas.coding.encoding import check_new, encode
+from bayesnas.data import Split
 from bayesnas.inference.posterior.posterior import Posterior
 from bayesnas.inference.runs.run_folder import RUN
 from bayesnas.models.compression.grouped_weights import GroupedWeights
@@ -40,7 +41,7 @@ def run(args: argparse.Namespace) -> Outcome:
         by=args.by,
         groups=args.groups,
         biases=not args.keep_biases,
-        training=data.train,
+        training=data.train if isinstance(data.train, Split) else None,
         seed=args.seed,
     )
     if args.out is not None:

@@ -38,7 +38,7 @@ def add_parser(commands: Commands) -> None:
         required=True,
         type=path_word,
         metavar="FILE",
-        help=".csv with the columns of the training data, or .npz with the array x",
+        help=".csv with the columns of the training data, .npz with the array x, or x as .npy",
     )
     parser.add_argument(
         "--out",

@@ -29,7 +29,7 @@ def read_npz(path: Path, task: Task | None, flatten: bool | None) -> Raw:
             these, or holds anything but numbers (y: or text).
     """
     arrays = read_arrays(path)
-    keys = _part_keys(path, set(arrays))
+    keys = part_keys(path, set(arrays))
     y = np.concatenate([arrays[f"y{suffix}"] for suffix in keys.values()])
     targets, class_names = as_target_tensor(y)
     lengths = [len(arrays[f"y{suffix}"]) for suffix in keys.values()]
@@ -107,7 +107,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray[Any, Any]]:
             ) from error
 
 
-def _part_keys(path: Path, keys: set[str]) -> dict[Part, str]:
+def part_keys(path: Path, keys: set[str]) -> dict[Part, str]:
     """The suffix of the arrays of each part, after checking that just these are there."""
     suffixes: dict[Part, str] = {"train": "_train", "validation": "_validation", "test": "_test"}
     if "x_train" not in keys:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -28,9 +29,9 @@ def read_rows(
     labels are numbered alike.
 
     Args:
-        rows: a path to a `.csv` or `.npz` file, or a table of pandas: with the columns of the
-            training data, with or without its target; of an `.npz` arrays `x` and, with targets,
-            `y`.
+        rows: a path to a `.csv`, `.npz` or `.npy` file, or a table of pandas: with the columns of
+            the training data, with or without its target; of an `.npz` arrays `x` and, with
+            targets, `y`; an `.npy` is x.
         like: what is known of the training data, `post.data`.
         target: column of the targets; None: that of the training data where it was named, or
             else the one that is no feature, where there is one such.
@@ -71,15 +72,16 @@ def _from_file(path: Any, like: DataInfo, target: str | None) -> tuple[Tensor, A
     file = path_of("rows", path)
     if not file.is_file():
         raise FileNotFoundError(f"there is no data file {file}")
-    if file.suffix not in (".csv", ".npz"):
-        raise ValueError(f"data must be a .csv or .npz file, got {str(path)!r}")
-    if file.suffix == ".npz":
+    if file.suffix not in (".csv", ".npz", ".npy"):
+        raise ValueError(f"data must be a .csv, .npz or .npy file, got {str(path)!r}")
+    if file.suffix != ".csv":
         if like.encoding is not None:
             raise ValueError(
                 "data must be a .csv file or a table, as the training data were, got "
                 f"{file.name}: {like.encoding.describe()}"
             )
-        return *_from_npz(file), file.name
+        read = _from_npz(file) if file.suffix == ".npz" else (_from_npy(file), None)
+        return *read, file.name
     return *_from_csv(file, like, target), file.name
 
 
@@ -91,6 +93,13 @@ def _from_npz(path: Path) -> tuple[Tensor, Any]:
             f"got {', '.join(sorted(arrays)) or 'none'}"
         )
     return as_number_tensor("x", arrays["x"]), arrays.get("y")
+
+
+def _from_npy(path: Path) -> Tensor:
+    try:
+        return as_number_tensor("x", np.load(path, allow_pickle=False))
+    except (ValueError, EOFError) as error:
+        raise ValueError(f"{path.name} must be an .npy file of numbers: {error}") from error
 
 
 def _from_csv(path: Path, like: DataInfo, target: str | None) -> tuple[Tensor, Any]:

@@ -31,7 +31,8 @@ from bayesnas.data.streams.streamed_split import RowForm, StreamedSplit
 from bayesnas.typed import typed
 
 _LOOKED_AT = 64  # rows that the fingerprint is of
-_MOST = 1024  # processes
+MOST_WORKERS = 1024
+"""Processes that read, at most."""
 
 
 @typed(unchecked=("dataset",))
@@ -108,7 +109,10 @@ def from_dataset(
         >>> sorted(post.evaluate(data))[0]
         'accuracy'
     """
-    workers, prefetch = whole_number("workers", workers, 0, _MOST), size("prefetch", prefetch)
+    workers, prefetch = (
+        whole_number("workers", workers, 0, MOST_WORKERS),
+        size("prefetch", prefetch),
+    )
     if task is not None:
         check_task(task)
     source = _source(dataset, n, transform)
@@ -137,7 +141,7 @@ def from_dataset(
         classes=classes,
         class_names=None if class_names is None else tuple(class_names),
     )
-    stamp = _hash(source, x, y) if fingerprint is None else f"given:{fingerprint}"
+    stamp = rows_hash(source, x, y) if fingerprint is None else f"given:{fingerprint}"
     return StreamedSplit(source, info, stamp, workers, prefetch, RowForm(None, task, classes))
 
 
@@ -220,7 +224,7 @@ def _classes(dataset: Any, given: int | None, names: Sequence[str] | None) -> in
     )
 
 
-def _hash(source: Source, x: AnyInputs, y: Tensor) -> str:
+def rows_hash(source: Source, x: AnyInputs, y: Tensor) -> str:
     """SHA-256 of what the source is and of some of its rows."""
     digest = hashlib.sha256(source.describe().encode())
     for values in (*leaves_of(x), y):

@@ -14,6 +14,7 @@ from bayesnas.data.dataset import Split
 from bayesnas.data.info import DataInfo, Task
 from bayesnas.data.inputs import AnyInputs
 from bayesnas.data.row_weights import RowWeights
+from bayesnas.data.streams.chosen_rows import OwnTargets
 from bayesnas.data.streams.reading_ahead import Wanted, read_ahead
 from bayesnas.data.streams.sources import Source
 from bayesnas.typed import typed
@@ -155,6 +156,12 @@ class StreamedSplit:
         classes = form.classes if form.task == "classification" else None
         info = dataclasses.replace(self.info, task=form.task, classes=classes)
         return dataclasses.replace(self, form=form, info=info)
+
+    def reconstructing(self) -> StreamedSplit:
+        """The same rows, every one its own target: what autoencoders fit."""
+        info = dataclasses.replace(self.info, task="regression", classes=None, class_names=None)
+        form = dataclasses.replace(self.form, task="regression", classes=None)
+        return dataclasses.replace(self, source=OwnTargets(self.source), info=info, form=form)
 
     def targets(self) -> Tensor:
         """The targets of all rows, by one pass over them."""

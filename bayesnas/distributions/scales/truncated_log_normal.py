@@ -59,10 +59,8 @@ class TruncatedLogNormal(TorchDistribution):
         validate_args: bool | None = None,
     ) -> None:
         """Check the bounds and broadcast; see the class."""
-        interval = LogUniform(low, high, validate_args=validate_args)
-        self.loc, self.scale, self.low, self.high = broadcast_all(
-            loc, scale, interval.low, interval.high
-        )
+        LogUniform(low, high, validate_args=validate_args)  # checks them
+        self.loc, self.scale, self.low, self.high = broadcast_all(loc, scale, low, high)
         super().__init__(self.loc.shape, torch.Size(), validate_args=validate_args)
 
     @constraints.dependent_property(is_discrete=False, event_dim=0)

@@ -112,10 +112,11 @@ def _pareto_k(findings: Findings, data: DataSet, draws: int) -> tuple[float | No
         return None, "not defined for weighted examples"
     if post.kl_weight == 0:
         return None, "not defined at λ = 0"
-    x = data.train.x.to(post.example[0])
+    train = data.train.first(rows)
+    x = train.x.to(post.example[0])
     if next(posterior_draws(post.model.eval(), post.model.few_rows(x), 1, 0)).local:
         return None, "not defined for a model with latents of every example"
     try:
-        return post.pareto_k(data.train, draws=draws), ""
+        return post.pareto_k(train, draws=draws), ""
     except (TypeError, ValueError) as error:
         return None, f"not defined here: {error}"

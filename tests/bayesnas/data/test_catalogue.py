@@ -81,7 +81,7 @@ def test_the_list_names_what_load_knows():
         ("minst", "unknown data set 'minst'; nearest: mnist"),
         ("Fashion_MNIST", "unknown data set 'Fashion_MNIST'; nearest: fashion-mnist"),
         ("zzzz", r"unknown data set 'zzzz'\. Known: digits, diabetes"),
-        ("table.xlsx", r"or a path that ends in \.npz or \.csv"),
+        ("table.xlsx", r"a path that ends in \.npz or \.csv, or a folder"),
     ],
 )
 def test_an_unknown_name_is_answered_with_the_nearest(name, message):

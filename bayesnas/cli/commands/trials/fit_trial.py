@@ -11,10 +11,10 @@ from typing import Any
 import bayesnas as bn
 from bayesnas.cli.arguments.trials import Varied
 from bayesnas.cli.commands.fit import fit_settings, keep_config
-from bayesnas.cli.loading import load_data
+from bayesnas.cli.loading import AnyDataSet, load_data
 from bayesnas.cli.main import read_words
 from bayesnas.cli.make_model import model_of
-from bayesnas.data import DataSet, Split
+from bayesnas.data.streams.streamed_split import AnySplit
 from bayesnas.inference import Posterior
 from bayesnas.inference.search import Categorical, Integer, LogReal, Real, SearchSpace
 from bayesnas.inference.search.judges.fits import folder_name, measures
@@ -78,11 +78,10 @@ class FitTrial:
             raise ValueError("kl_weight of a trial must be one number: vary it")
         return args
 
-    def _judged(self, data: DataSet) -> Split:
-        judged = getattr(data, self.part)
+    def _judged(self, data: AnyDataSet) -> AnySplit:
+        judged: AnySplit | None = getattr(data, self.part)
         if judged is None:
             raise ValueError(f"part must be one that the data have, got {self.part!r}")
-        assert isinstance(judged, Split)
         return judged
 
 

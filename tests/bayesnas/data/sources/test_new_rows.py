@@ -117,7 +117,7 @@ def test_wrong_files_are_named(table, tmp_path):
     with pytest.raises(FileNotFoundError, match="there is no data file"):
         bn.data.read_rows(tmp_path / "absent.csv", info)
     (tmp_path / "new.txt").write_text("1")
-    with pytest.raises(ValueError, match=r"data must be a .csv or .npz file"):
+    with pytest.raises(ValueError, match=r"data must be a .csv, .npz or .npy file"):
         bn.data.read_rows(tmp_path / "new.txt", info)
     np.savez(tmp_path / "new.npz", z=np.ones(3))
     with pytest.raises(ValueError, match=r"must hold the array x.*got z"):
