@@ -189,6 +189,7 @@ class Split:
         return cls(x, y, info)
 
 
+@typed()
 @dataclass(frozen=True, eq=False)
 class DataSet:
     """A data set in parts.
