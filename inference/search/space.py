@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from bayesnas.checks import choice, shown
+from bayesnas.checks import shown
 from bayesnas.inference.search.variables import Categorical, Value, Variable, variable_of
 from bayesnas.nn.graphs.graph import Graph
 from bayesnas.nn.graphs.topology import Edge, edge_name
@@ -99,7 +99,9 @@ class SearchSpace(Mapping[str, Variable]):
 
     def is_active(self, name: str, candidate: Mapping[str, Value]) -> bool:
         """Whether a candidate has the variable, by what it has of the earlier ones."""
-        condition = self._variables[choice("name", name, tuple(self._variables))].when
+        if not isinstance(name, str) or name not in self._variables:
+            raise ValueError(f"name must be one of {list(self._variables)}, got {shown(name)}")
+        condition = self._variables[name].when
         return condition is None or condition.holds(candidate)
 
     def checked(self, candidate: Mapping[str, object]) -> Candidate:
