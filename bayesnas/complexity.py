@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from bayesnas.checks import non_negative, positive
+from bayesnas.checks import choice, non_negative, positive
 from bayesnas.distributions import GaussianWeights
 
 if TYPE_CHECKING:
@@ -93,6 +93,9 @@ def smallest_kl_of_layers(
     Returns:
         a scalar, in nats.
 
+    Raises:
+        ValueError: naming ``per`` or ``scale_range``.
+
     >>> q = GaussianWeights(torch.tensor([0.0, 1.0]), torch.tensor([1.0, 1.0]))
     >>> smallest_kl_of_layers([[q]], "weight", ANY_SCALE)  # 0 and ½ ln 2
     tensor(0.3466)
@@ -100,6 +103,7 @@ def smallest_kl_of_layers(
     tensor(0.4055)
     """
     every = [list(layer) for layer in layers]
+    choice("per", per, get_args(PriorScales))
     if per == "none":
         return smallest_gaussian_kl([q for layer in every for q in layer], scale_range)
     if per == "layer":

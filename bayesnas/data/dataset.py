@@ -217,6 +217,7 @@ class Split:
         return cls(x, y, info)
 
 
+@typed()
 @dataclass(frozen=True, eq=False)
 class DataSet(Generic[PartT]):
     """A data set in parts, in memory, or of `load_streamed` read when they are needed.

@@ -134,14 +134,16 @@ class BayesianStructureClassifier(ClassifierMixin, StructureEstimator):  # type:
     def _of_classes(self, y: Array, weights: Array) -> Array:
         """A weight for every class, those that no row of positive weight has being 1."""
         by_class = np.ones(len(self.classes_))
-        seen = np.isin(self.classes_, y[weights > 0])
         counted = weights > 0
-        by_class[seen] = compute_class_weight(
-            self.class_weight,
-            classes=self.classes_[seen],
-            y=y[counted],
-            sample_weight=weights[counted],
-        )
+        seen = np.isin(self.classes_, y[counted])
+        if isinstance(self.class_weight, str) and self.class_weight == "balanced":
+            # Not by compute_class_weight, which weighs no rows before scikit-learn 1.7.
+            totals = np.bincount(np.searchsorted(self.classes_, y), weights)[seen]
+            by_class[seen] = totals.sum() / (len(totals) * totals)
+        else:
+            by_class[seen] = compute_class_weight(
+                self.class_weight, classes=self.classes_[seen], y=y[counted]
+            )
         return by_class
 
     def predict_proba(self, X: Any) -> Array:  # noqa: N803

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from bayesnas.checks import positive
 from bayesnas.distributions import LogUniform
 from bayesnas.inference.bilevel.hypergradients import Hypergradient
 from bayesnas.inference.bilevel.options import Bilevel
@@ -240,7 +241,10 @@ class ClippedSGD(torch.optim.SGD):
         weight_decay: float = 0.0,
     ) -> None:
         """As SGD; see the class."""
-        super().__init__(params, lr=lr, momentum=momentum, weight_decay=weight_decay)
+        super().__init__(
+            params, lr=positive("lr", lr), momentum=momentum, weight_decay=weight_decay
+        )
+        clip_norm = positive("clip_norm", clip_norm)
         self.defaults["clip_norm"] = clip_norm  # for the description of a run
         self._clip_norm = clip_norm
 

@@ -99,6 +99,8 @@ class SearchSpace(Mapping[str, Variable]):
 
     def is_active(self, name: str, candidate: Mapping[str, Value]) -> bool:
         """Whether a candidate has the variable, by what it has of the earlier ones."""
+        if not isinstance(name, str) or name not in self._variables:
+            raise ValueError(f"name must be one of {list(self._variables)}, got {shown(name)}")
         condition = self._variables[name].when
         return condition is None or condition.holds(candidate)
 

@@ -12,8 +12,9 @@ import numpy.typing as npt
 import torch
 from scipy import special, stats
 
-from bayesnas.checks import positive
+from bayesnas.checks import positive, whole_number
 from bayesnas.distributions import CascadingIndianBuffet, LayeredGraph
+from bayesnas.typed import typed
 
 Doubles: TypeAlias = npt.NDArray[np.float64]
 
@@ -158,6 +159,7 @@ class BeliefNetwork:
 
     # Draws --------------------------------------------------------------------------------
 
+    @typed()
     def sample(self, n: int, rng: np.random.Generator) -> Network:
         """Draw a network and n examples from the prior.
 
@@ -165,6 +167,7 @@ class BeliefNetwork:
             n: number of examples, 0 for the network alone.
             rng: random state.
         """
+        n = whole_number("n", n, 0)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(rng.integers(2**62)))
             graph = self.cascade.sample()

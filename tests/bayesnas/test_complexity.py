@@ -104,6 +104,11 @@ def test_what_is_no_range_is_refused(span: tuple[float, float]) -> None:
             smallest_kl_of_layers(layers(), per, span)  # type: ignore[arg-type]
 
 
+def test_what_has_no_prior_scale_is_refused() -> None:
+    with pytest.raises(ValueError, match="per must be one of"):
+        smallest_kl_of_layers(layers(), "neuron", (0.0, math.inf))  # type: ignore[arg-type]
+
+
 def test_of_an_ard_regression_it_counts_the_correlations() -> None:
     x = torch.randn(40, 3, generator=torch.Generator().manual_seed(0))
     x[:, 1] = x[:, 0] + 0.3 * x[:, 1]

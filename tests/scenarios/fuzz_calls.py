@@ -218,6 +218,12 @@ def calls(folder) -> list[Call]:
                 "activation": never,
             },
         ),
+        Call(
+            "StandardisedNet",
+            n.StandardisedNet,
+            {"net": net, "x_mean": [0.0] * 4, "x_scale": [1.0] * 4},
+            {"net": a_net, "x_mean": never, "x_scale": never, "factor": or_none(never)},
+        ),
         Call("GaussianNoise", n.GaussianNoise, {"scale": 1.0}, {"scale": non_negative}),
         Call("PiecewiseMap", n.PiecewiseMap, {}, {"knots": knots, "coarse_to_fine": flag}),
         Call("LowRankMap", n.LowRankMap, {}, {"rank": whole(), "hidden": whole()}),

@@ -208,6 +208,7 @@ class Graph(nn.Module):
         return graph_spec.describe_graph(self)
 
     @classmethod
+    @typed()
     def from_dict(cls, spec: Mapping[str, Any]) -> Graph:
         """The graph that :meth:`to_dict` described, with fresh weights.
 

@@ -11,6 +11,7 @@ from bayesnas.checks import finite
 from bayesnas.nn.grown.activations import ACTIVATIONS
 from bayesnas.nn.grown.neuron_graph import NeuronGraph
 from bayesnas.nn.rebuilding.module_classes import register_module
+from bayesnas.typed import typed
 
 
 @register_module
@@ -61,6 +62,7 @@ class NeuronNet(nn.Module):
         ]
 
     @classmethod
+    @typed()
     def of(cls, graph: NeuronGraph, weight: float = 1.0) -> NeuronNet:
         """The network of a graph, all weights of one value."""
         return cls(**graph.to_dict(), weight=weight)

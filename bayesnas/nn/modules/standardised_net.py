@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from bayesnas.typed import typed
+
 
 class StandardisedNet(nn.Module):
     r"""A network fitted to standardised data that takes and gives numbers in their own units.
@@ -24,12 +26,17 @@ class StandardisedNet(nn.Module):
         factor: s, by which outputs are multiplied; None: they stay as they are.
         shift: t, what is added to them then.
 
+    Raises:
+        TypeError, ValueError: naming the argument, for what is no sequence of numbers, two that
+            differ in length, or one of ``factor`` and ``shift`` without the other.
+
     >>> net = StandardisedNet(nn.Identity(), [10.0], [2.0], [3.0], [1.0])
     >>> net(torch.tensor([[10.0], [12.0]]))
     tensor([[1.],
             [4.]])
     """
 
+    @typed()
     def __init__(
         self,
         net: nn.Module,
@@ -42,6 +49,10 @@ class StandardisedNet(nn.Module):
         super().__init__()
         self.net = net
         values = {"x_mean": x_mean, "x_scale": x_scale, "factor": factor, "shift": shift}
+        for one, other in (("x_mean", "x_scale"), ("factor", "shift")):
+            lengths = [None if v is None else len(v) for v in (values[one], values[other])]
+            if lengths[0] != lengths[1]:
+                raise ValueError(f"{one} and {other} must have as many numbers, got {lengths}")
         device = next((p.device for p in net.parameters()), None)
         for name, value in values.items():
             tensor = None if value is None else torch.tensor(value, dtype=torch.float64)

@@ -13,6 +13,7 @@ from bayesnas.nn.rebuilding.module_classes import class_of, path_of, recorded_ar
 from bayesnas.nn.rebuilding.module_comparison import difference as difference_of
 from bayesnas.nn.rebuilding.module_comparison import differs_in, hidden_tensors, tensor_kinds
 from bayesnas.nn.rebuilding.module_spec import UndescribableNetError, build, describe
+from bayesnas.nn.rebuilding.plain_values import as_plain, has_hooks, is_plain
 from bayesnas.nn.rebuilding.torch_arguments import READERS
 from bayesnas.nn.rebuilding.torchvision_builders import build_torchvision, find_builder
 
@@ -21,8 +22,6 @@ ADVICE = "pass model= to bn.load to load the run"
 
 _DTYPES = {str(d).removeprefix("torch."): d for d in (torch.float16, torch.bfloat16)}
 _DTYPES |= {str(d).removeprefix("torch."): d for d in (torch.float32, torch.float64)}
-_SCALARS = (bool, int, float, str, type(None))
-_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
 def describe_imported(net: nn.Module) -> dict[str, Any]:
@@ -172,8 +171,8 @@ def _arguments(net: nn.Module, name: str) -> dict[str, Any]:
         if isinstance(value, nn.Module):
             arguments[key] = _described_part(value, name)
             continue
-        plain = _plain(value)
-        if not _is_plain(plain):
+        plain = as_plain(value)
+        if not is_plain(plain):
             raise _undescribable(
                 net, name, f"its argument {key!r} is a {type(value).__name__}, not numbers or words"
             )
@@ -189,7 +188,7 @@ def _read(net: nn.Module, name: str) -> dict[str, Any]:
             continue
         key = parameter.name
         value = getattr(net, key, parameter.default)
-        if isinstance(value, (nn.Module, Tensor)) or not _is_plain(_plain(value)):
+        if isinstance(value, (nn.Module, Tensor)) or not is_plain(as_plain(value)):
             value = parameter.default  # an attribute of that name that is another thing
         if value is parameter.empty:
             raise _undescribable(
@@ -198,14 +197,14 @@ def _read(net: nn.Module, name: str) -> dict[str, Any]:
                 f"its argument {key!r} is not kept: set self.{key} = {key} in its constructor, or "
                 "put @bn.nn.register_module before the class",
             )
-        if value != parameter.default or not _is_plain(_plain(parameter.default)):
+        if value != parameter.default or not is_plain(as_plain(parameter.default)):
             values[key] = value
-    return {key: value for key, value in values.items() if _is_plain(_plain(value))}
+    return {key: value for key, value in values.items() if is_plain(as_plain(value))}
 
 
 def _refuse_hooks(net: nn.Module) -> None:
     for name, module in net.named_modules():
-        if "forward" in vars(module) or any(getattr(module, kind, None) for kind in _HOOKS):
+        if has_hooks(module):
             raise _undescribable(module, name, "it has hooks or a forward of its own")
 
 
@@ -214,13 +213,3 @@ def _undescribable(net: nn.Module, name: str, why: str) -> UndescribableNetError
     return UndescribableNetError(
         f"{where} is a {type(net).__name__} that can't be written to a run: {why}; or {ADVICE}"
     )
-
-
-def _plain(value: Any) -> Any:
-    return [_plain(item) for item in value] if isinstance(value, (tuple, list)) else value
-
-
-def _is_plain(value: Any) -> bool:
-    if isinstance(value, list):
-        return all(_is_plain(item) for item in value)
-    return isinstance(value, _SCALARS)

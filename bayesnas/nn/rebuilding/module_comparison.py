@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 
 _OF_MODULES = frozenset({*vars(nn.Module()), "_bayesnas_arguments"})
-_SCALARS = (bool, int, float, str, type(None))
 
 
 def difference(net: nn.Module, twin: nn.Module) -> str:

@@ -15,6 +15,7 @@ from bayesnas.nn.modules.gaussian_noise import GaussianNoise
 from bayesnas.nn.modules.parameter_names import dotted
 from bayesnas.nn.modules.select_inputs import SelectInputs
 from bayesnas.nn.rebuilding.module_comparison import ties
+from bayesnas.nn.rebuilding.plain_values import as_plain, has_hooks, is_plain
 
 FORMAT = 1
 
@@ -23,7 +24,6 @@ _DTYPES |= {str(d).removeprefix("torch."): d for d in (torch.float32, torch.floa
 _CONTAINERS = {"Container", "DataParallel", "Module", "ModuleDict", "ModuleList"}
 _CONTAINERS |= {"ParameterDict", "ParameterList", "Sequential"}
 _OWN: dict[str, type[nn.Module]] = {"GaussianNoise": GaussianNoise, "SelectInputs": SelectInputs}
-_SCALARS = (bool, int, float, str, type(None))
 _SHARED = "Shared"
 """Stands in the place of a layer's class where the layer was described before."""
 _ADVICE = "pass model= to bn.load to load the run"
@@ -147,7 +147,7 @@ def _describe_layer(module: nn.Module, name: str) -> dict[str, Any]:
     arguments = {}
     for parameter in _constructor_parameters(cls):
         value = _argument_value(module, parameter, name)
-        if value != _plain(parameter.default):
+        if value != as_plain(parameter.default):
             arguments[parameter.name] = value
     spec: dict[str, Any] = {"type": cls.__name__, "arguments": arguments}
     dtypes = [t.dtype for t in module.parameters(recurse=False) if t.is_floating_point()]
@@ -168,8 +168,8 @@ def _argument_value(module: nn.Module, parameter: inspect.Parameter, name: str) 
         # A normalisation layer without a weight has no bias either, whatever was asked for.
         without_weight = getattr(module, "weight", None) is None
         value = parameter.default if without_weight else value is not None
-    value = _plain(value)
-    if value is inspect.Parameter.empty or not _is_plain(value):
+    value = as_plain(value)
+    if value is inspect.Parameter.empty or not is_plain(value):
         raise UndescribableNetError(
             f"{_where(name)} is a {type(module).__name__} whose argument {key!r} can't be written "
             f"to a run; {_ADVICE}"
@@ -238,8 +238,7 @@ def _constructor_parameters(cls: type[nn.Module]) -> list[inspect.Parameter]:
 
 
 def _refuse_hooks(module: nn.Module, name: str) -> None:
-    hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-    if "forward" in vars(module) or any(getattr(module, kind, None) for kind in hooks):
+    if has_hooks(module):
         raise UndescribableNetError(
             f"{_where(name)} is a {type(module).__name__} with hooks or a forward of its own, "
             f"which can't be written to a run; {_ADVICE}"
@@ -274,16 +273,6 @@ def _children(module: nn.Module) -> list[tuple[str, nn.Module]]:
     """Children by name, a layer that is used twice both times."""
     everything = module.named_modules(remove_duplicate=False)
     return [(name, child) for name, child in everything if name and "." not in name]
-
-
-def _plain(value: Any) -> Any:
-    return [_plain(item) for item in value] if isinstance(value, tuple | list) else value
-
-
-def _is_plain(value: Any) -> bool:
-    if isinstance(value, list):
-        return all(_is_plain(item) for item in value)
-    return isinstance(value, _SCALARS)
 
 
 def _tuples(value: Any) -> Any:

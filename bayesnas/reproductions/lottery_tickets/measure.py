@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 
 import torch
-from torch import nn
 
 import bayesnas as bn
-from bayesnas.data import DataSet, Split
+from bayesnas.data import DataSet
 from bayesnas.inference.compression.tickets import Control
+from bayesnas.reproductions.accuracies import accuracy
 from bayesnas.reproductions.base import Request
 from bayesnas.reproductions.lottery_tickets.settings import Settings, network
 from bayesnas.tensor_files import read_json, write_json
@@ -62,7 +62,9 @@ def _measure(start: int, data: DataSet, settings: Settings, request: Request) ->
         device=request.device,
         progress=request.progress,
     )
-    figures = Measured([t.kept for t in tickets], [_accuracy(t.module, test) for t in tickets])
+    figures = Measured(
+        [t.kept for t in tickets], [accuracy(t.module, test.x, test.y) for t in tickets]
+    )
     controls: tuple[tuple[Control, list[float]], ...] = (
         ("reinitialised", figures.reinitialised),
         ("random", figures.random),
@@ -71,10 +73,5 @@ def _measure(start: int, data: DataSet, settings: Settings, request: Request) ->
         ticket = tickets[index]
         for kind, into in controls:
             control = ticket.control(data.train, kind, seed=1000 + seed, device=request.device)
-            into.append(_accuracy(control.module, test))
+            into.append(accuracy(control.module, test.x, test.y))
     return figures
-
-
-@torch.no_grad()
-def _accuracy(net: nn.Module, test: Split) -> float:
-    return float((net(test.x).argmax(-1) == test.y).double().mean())

@@ -15,6 +15,7 @@ from bayesnas.inference.compression.prune import plain_subject, put_in
 from bayesnas.inference.compression.training import prunable_masks
 from bayesnas.likelihoods import Categorical
 from bayesnas.pruning.criteria.removal import RemovalPlan
+from bayesnas.reproductions.accuracies import accuracy
 from bayesnas.reproductions.base import Request
 from bayesnas.reproductions.pruning.settings import Family, Settings, pooled
 from bayesnas.tensor_files import read_json, write_json
@@ -124,15 +125,15 @@ def _of_a_point(
         torch.manual_seed(seed)
         start_net = _regression(train)
     net = trained(start_net, 0.0, settings.epochs)
-    figures = Measured(_accuracy(net, test))
+    figures = Measured(accuracy(net, test.x, test.y))
     sample = train.first(settings.curvature_examples)
     subject = plain_subject(net, Categorical(), sample, prunable_masks(net), l2, seed)
     for by in family.criteria:
         plan = RemovalPlan(subject, by, biases=False)
         smaller = [_without(net, plan, fraction) for fraction in settings.fractions]
-        figures.pruned[by] = [_accuracy(each, test) for each in smaller]
+        figures.pruned[by] = [accuracy(each, test.x, test.y) for each in smaller]
         figures.retrained[by] = [
-            _accuracy(trained(each, fraction, settings.retraining_epochs), test)
+            accuracy(trained(each, fraction, settings.retraining_epochs), test.x, test.y)
             for each, fraction in zip(smaller, settings.fractions, strict=True)
         ]
     return figures
@@ -147,8 +148,3 @@ def _without(net: nn.Module, plan: RemovalPlan, fraction: float) -> nn.Module:
 def _regression(train: Split) -> nn.Linear:
     assert train.info.classes is not None
     return nn.Linear(train.x.shape[1], train.info.classes)
-
-
-@torch.no_grad()
-def _accuracy(net: nn.Module, test: Split) -> float:
-    return float((net(test.x).argmax(-1) == test.y).double().mean())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 import bayesnas as bn
+from bayesnas.reproductions.accuracies import accuracy
 from bayesnas.reproductions.redundancy.settings import (
     COPIES,
     FEATURES,
@@ -132,7 +134,5 @@ def _rmse(net: nn.Module, x: Tensor, y: Tensor, noise: float, seed: int) -> floa
     return float(torch.stack(squares).mean().sqrt())
 
 
-@torch.no_grad()
 def _accuracy(net: nn.Module, x: Tensor, y: Tensor, noise: float, seed: int) -> float:
-    right = [(net(each).argmax(-1) == y).double().mean() for each in _noisy(x, noise, seed)]
-    return float(torch.stack(right).mean())
+    return statistics.fmean(accuracy(net, each, y) for each in _noisy(x, noise, seed))

@@ -11,6 +11,7 @@ import bayesnas as bn
 from bayesnas.files import write_atomically
 from bayesnas.inference.search import AdaNet, adanet
 from bayesnas.report.figure import write_figure
+from bayesnas.reproductions.accuracies import accuracy
 from bayesnas.reproductions.base import Comparison, Request
 from bayesnas.reproductions.search.growth_figures import adanet_figure
 from bayesnas.reproductions.search.parts import Part, PartRecord
@@ -76,7 +77,7 @@ def _compare(found: Sequence[AdaNet], given: Mapping[str, Any]) -> Iterator[Comp
     data = bn.data.load(given["data"], validation=given["validation"])
     assert data.test is not None
     x, y = data.test.x, data.test.y
-    accuracies = [float((each.module(x).argmax(1) == y).double().mean()) for each in found]
+    accuracies = [accuracy(each.module, x, y) for each in found]
     linear = [each.steps[1] for each in found]
     last = [[step for step in each.steps if step["accepted"]][-1] for each in found]
     rows = {

@@ -14,6 +14,7 @@ import bayesnas as bn
 from bayesnas.files import write_atomically
 from bayesnas.inference.search import AddDel, HiddenNeurons, LinearFeatures, add_del
 from bayesnas.report.figure import write_figure
+from bayesnas.reproductions.accuracies import accuracy
 from bayesnas.reproductions.base import Comparison, Request
 from bayesnas.reproductions.search.growth_figures import add_del_figure
 from bayesnas.reproductions.search.parts import Part, PartRecord
@@ -151,7 +152,7 @@ def _compare_neurons(found: Sequence[AddDel]) -> Iterator[Comparison]:
     data = bn.data.load("digits", validation=0.2)
     assert data.test is not None
     x, y = data.test.x, data.test.y
-    accuracies = [float((each.module(x).argmax(1) == y).double().mean()) for each in found]
+    accuracies = [accuracy(each.module, x, y) for each in found]
     for column, ours in (
         ("neurons", tuple(float(each.size) for each in found)),
         ("validation error", tuple(each.error for each in found)),

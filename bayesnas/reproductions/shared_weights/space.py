@@ -14,6 +14,7 @@ import bayesnas as bn
 from bayesnas.inference.search.strategies.shared_weights.samples import Batches, Sample
 from bayesnas.nn.graphs.darts_operations import Zero
 from bayesnas.nn.graphs.graph import Graph
+from bayesnas.reproductions.accuracies import accuracy
 from bayesnas.reproductions.base import Request
 from bayesnas.runtime.random_state import RandomStream
 
@@ -140,10 +141,5 @@ def retrained(graph: Graph, parts: Parts, settings: Settings, seed: int) -> tupl
             nn.utils.clip_grad_norm_(net.parameters(), 5.0)
             optimizer.step()
             schedule.step()
-    return _accuracy(net, parts.validation), _accuracy(net, parts.test)
-
-
-@torch.no_grad()
-def _accuracy(net: nn.Module, sample: Sample) -> float:
-    net.eval()
-    return float((net(sample.x).argmax(1) == sample.y).double().mean())
+    x, y = parts.validation.x, parts.validation.y
+    return accuracy(net, x, y), accuracy(net, parts.test.x, parts.test.y)

@@ -10,6 +10,7 @@ from bayesnas.data import DataSet
 from bayesnas.models import GaussianNet
 from bayesnas.nn.hypernetworks.options import Amortize
 from bayesnas.reproductions.base import Request
+from bayesnas.reproductions.small_data import small_data
 from bayesnas.reproductions.varhypernet import published
 
 HIDDEN = 50
@@ -112,7 +113,8 @@ def prepare(request: Request) -> tuple[Settings, DataSet]:
         data = bn.data.load("mnist", root=request.root)
         starts = published.STARTS if request.seeds is None else request.seeds
         return Settings(data.name, len(data.train), published.EPOCHS, 256, starts, draws=16), data
-    data, epochs = _small_data(request.root)
+    data = small_data(request.root)
+    epochs = 25 if data.name == "digits" else 5
     starts = 1 if request.seeds is None else request.seeds
     return Settings(data.name, len(data.train), epochs, 64, starts, draws=4, lr_factor=3.0), data
 
@@ -123,17 +125,3 @@ def build_model(data: DataSet) -> GaussianNet:
     inputs = data.train.x[0].numel()
     net = bn.nn.mlp([inputs, HIDDEN, data.info.classes])
     return GaussianNet(net, prior_scale=PRIOR_SCALE, initial_scale=_INITIAL_SCALE)
-
-
-_QUICK_TRAIN, _QUICK_TEST = 10_000, 2_000
-
-
-def _small_data(root: str | None) -> tuple[DataSet, int]:
-    """A part of MNIST where it is at hand, else digits; and how many epochs are quick on it."""
-    try:
-        data = bn.data.load("mnist", root=root, download=False)
-    except FileNotFoundError:
-        return bn.data.load("digits"), 25
-    assert data.test is not None
-    parts = (data.train.first(_QUICK_TRAIN), data.test.first(_QUICK_TEST))
-    return DataSet(data.name, parts[0], test=parts[1]), 5

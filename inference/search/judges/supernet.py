@@ -5,9 +5,9 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from bayesnas.checks import positive, seed_number, size, step_count
+from bayesnas.files import path_of
 from bayesnas.inference.search.space import SearchSpace
 from bayesnas.inference.search.variables import Value
 from bayesnas.nn.graphs.darts_operations import Zero
@@ -143,23 +144,27 @@ class Supernet(nn.Module):
 
     def parameters_of(self, candidate: Mapping[str, Value]) -> int:
         """Number of parameters of an architecture, dead edges included."""
-        return _total(self.graph, self.graph.parameter_counts, candidate)
+        return _total(self.graph, self.graph.parameter_counts, self.space.checked(candidate))
 
     def multiply_adds_of(self, candidate: Mapping[str, Value]) -> int:
         """Multiply–adds an example of an architecture, dead edges included."""
-        return _total(self.graph, self.graph.multiply_adds, candidate)
+        return _total(self.graph, self.graph.multiply_adds, self.space.checked(candidate))
 
-    def save(self, path: Path) -> None:
+    @typed()
+    def save(self, path: str | os.PathLike[str]) -> None:
         """Write the weights, and which graph they are of, as safetensors."""
-        write_tensors(path, self.graph.state_dict(), {"graph": fingerprint(self.graph)})
+        write_tensors(
+            path_of("path", path), self.graph.state_dict(), {"graph": fingerprint(self.graph)}
+        )
 
-    def load(self, path: Path) -> None:
+    @typed()
+    def load(self, path: str | os.PathLike[str]) -> None:
         """Take up weights that :meth:`save` wrote.
 
         Raises:
             ValueError: they are of another graph.
         """
-        tensors, metadata = read_tensors(path)
+        tensors, metadata = read_tensors(path_of("path", path))
         if metadata.get("graph") != fingerprint(self.graph):
             raise ValueError(
                 f"{path} must hold weights of this graph, got those of another: its fingerprint "

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from bayesnas.files import write_atomically
+from bayesnas.checks import choice
+from bayesnas.files import path_of, write_atomically
 from bayesnas.inference.search.space import SearchSpace
 from bayesnas.inference.search.variables import Value
 from bayesnas.typed import typed
@@ -59,27 +60,34 @@ class Table:
             place = place * len(choices) + choices.index(checked[name])
         return place
 
+    @typed()
     def best(self, objective: str) -> float:
-        """The smallest number of a column."""
-        return float(self.columns[objective].min())
+        """The smallest number of a column.
 
-    def save(self, path: Path) -> None:
+        Raises:
+            ValueError: for a name that is none of a column.
+        """
+        return float(self.columns[choice("objective", objective, tuple(self.columns))].min())
+
+    @typed()
+    def save(self, path: str | os.PathLike[str]) -> None:
         """Write space and numbers, compressed."""
         stream = io.BytesIO()
         head = json.dumps({"space": self.space.to_dict(), "about": dict(self.about)})
         columns = {f"column_{name}": column for name, column in self.columns.items()}
         np.savez_compressed(stream, head=np.frombuffer(head.encode(), np.uint8), **columns)  # type: ignore[arg-type]
-        write_atomically(path, stream.getvalue())
+        write_atomically(path_of("path", path), stream.getvalue())
 
     @classmethod
-    def load(cls, path: Path) -> Table:
+    @typed()
+    def load(cls, path: str | os.PathLike[str]) -> Table:
         """Read what :meth:`save` wrote.
 
         Raises:
             ValueError: naming the file, where it is something else.
         """
         try:
-            with np.load(path, allow_pickle=False) as stored:
+            with np.load(path_of("path", path), allow_pickle=False) as stored:
                 head = json.loads(stored["head"].tobytes())
                 columns = dict(_columns(stored))
         except (KeyError, ValueError, EOFError) as error:

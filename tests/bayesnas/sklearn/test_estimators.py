@@ -55,14 +55,15 @@ def test_the_posterior_is_that_of_fit_on_standardised_rows(rows):
     assert np.allclose(draws, fitted.predict_proba(x), atol=1e-12)
 
 
-def test_a_weight_is_a_repeated_row_and_order_says_nothing(rows):
+@pytest.mark.parametrize("class_weight", [None, "balanced"])
+def test_a_weight_is_a_repeated_row_and_order_says_nothing(rows, class_weight):
     x, y = rows
     weights = np.arange(len(x)) % 3
-    weighted = quick_classifier().fit(x, y, weights)
+    weighted = quick_classifier(class_weight=class_weight).fit(x, y, weights)
     order = np.random.default_rng(1).permutation(np.repeat(np.arange(len(x)), weights))
-    repeated = quick_classifier().fit(x[order], y[order])
+    repeated = quick_classifier(class_weight=class_weight).fit(x[order], y[order])
     assert np.array_equal(weighted.predict_proba(x), repeated.predict_proba(x))
-    plain = quick_classifier().fit(x, y)
+    plain = quick_classifier(class_weight=class_weight).fit(x, y)
     assert not np.allclose(plain.predict_proba(x), weighted.predict_proba(x), atol=1e-3)
 
 

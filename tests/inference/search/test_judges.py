@@ -91,7 +91,7 @@ def test_weights_of_another_graph_are_refused(tmp_path):
     path = tmp_path / "weights.safetensors"
     supernet.save(path)
     again = Supernet(graph())
-    again.load(path)
+    again.load(str(path))
     x, _ = ring()
     candidate = next(supernet.space.candidates())
     assert torch.equal(again(x, candidate), supernet(x, candidate))
@@ -108,12 +108,14 @@ SPACE = SearchSpace({"a": Integer(1, 3), "b": Categorical(("x", "y"))})
 def test_a_table_gives_every_candidate_its_row(tmp_path):
     numbers = np.arange(6.0)
     table = Table(SPACE, {"score": numbers, "cost": -numbers}, {"seed": 1})
-    table.save(tmp_path / "table.npz")
-    again = Table.load(tmp_path / "table.npz")
+    table.save(str(tmp_path / "table.npz"))
+    again = Table.load(str(tmp_path / "table.npz"))
     assert again.about == {"seed": 1}
     for row, candidate in enumerate(SPACE.candidates()):
         assert again(candidate) == {"score": row, "cost": -row}
     assert again.best("score") == 0
+    with pytest.raises(ValueError, match=r"objective must be one of \[.score., .cost.\]"):
+        again.best("width")
 
 
 def test_wrong_tables_are_refused(tmp_path):
