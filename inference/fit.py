@@ -42,7 +42,11 @@ def fit(
 
 @overload
 def fit(
-    model: BayesianModel, data: Data, *, kl_weight: float = 1.0, **options: Unpack[FitOptions]
+    model: BayesianModel,
+    data: Data,
+    *,
+    kl_weight: float | None = None,
+    **options: Unpack[FitOptions],
 ) -> Posterior: ...
 
 
@@ -71,7 +75,7 @@ def fit(
     model: BayesianModel,
     data: Data,
     *,
-    kl_weight: float | Sequence[float] | LogUniform = 1.0,
+    kl_weight: float | Sequence[float] | LogUniform | None = None,
     kl_warmup: float | None = None,
     amortize: Amortize | None = None,
     metaparameters: Mapping[str, LogUniform | Uniform] | None = None,
@@ -115,7 +119,8 @@ def fit(
         data: ``data.train`` of a data set, a pair ``(x, y)`` of tensors (x several of them, as a
             tuple or a dict, where the net takes more than one), or rows that are read when they are
             needed, of ``bayesnas.data.from_dataset``.
-        kl_weight: λ ≥ 0; or a list of them, each fitted by itself, with the numbers that a fit
+        kl_weight: λ ≥ 0; None for that of the model, 1 but for ``BayesianCompressionNet``, whose
+            is 0.1; or a list of them, each fitted by itself, with the numbers that a fit
             at it alone has; or a range, ``bayesnas.LogUniform(low, high)``: then every step is
             at a λ of its own, and one fit serves the whole range.
         kl_warmup: fraction of the steps over which λ rises linearly from 0 to its value; None for

@@ -58,7 +58,7 @@ class FitOptions(TypedDict, total=False):
 class FitArguments:
     """Arguments of :func:`bayesnas.fit`, which describes each; their defaults are the same."""
 
-    kl_weight: float | Sequence[float] | LogUniform = 1.0
+    kl_weight: float | Sequence[float] | LogUniform | None = None
     kl_warmup: float | None = None
     amortize: Amortize | None = None
     metaparameters: Mapping[str, LogUniform | Uniform] | None = None

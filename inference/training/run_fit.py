@@ -172,7 +172,7 @@ def _checked_settings(
         epochs = given.passes(examples, size("batch_size", batch_size))
     settings = make_settings(
         examples=examples,
-        kl_weight=arguments.kl_weight,
+        kl_weight=given.kl_weight if arguments.kl_weight is None else arguments.kl_weight,
         kl_warmup=_or(arguments.kl_warmup, given.kl_warmup if rises else 0.0),
         amortize=arguments.amortize,
         metaparameters=arguments.metaparameters,

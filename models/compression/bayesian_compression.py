@@ -209,8 +209,13 @@ class BayesianCompressionNet(GroupedWeights):
         return GroupScales(base, self._kept(name, loc), local=self.estimator == "local")
 
     def fit_defaults(self, examples: int) -> FitDefaults:
-        """Steps enough for groups to part, and a λ that rises while the weights find their use."""
-        return FitDefaults(lr=0.02, batch_size=max(32, min(256, examples // 16)), kl_warmup=0.5)
+        """Steps enough for groups to part, and a small λ that rises while weights find their use."""
+        return FitDefaults(
+            lr=0.02,
+            batch_size=max(32, min(256, examples // 16)),
+            kl_weight=0.1,
+            kl_warmup=0.5,
+        )
 
     def reset(self) -> None:
         """Draw the initial means (or go back to the net's), reset scales and z; masks stay."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import operator
+
 import pytest
 import torch
 from sklearn.datasets import load_wine
@@ -33,13 +35,22 @@ def test_what_is_given_wins(net, xy, monkeypatch):
     monkeypatch.setattr(
         type(net),
         "fit_defaults",
-        lambda self, examples: FitDefaults(lr=0.5, batch_size=examples // 3, kl_warmup=0.5),
+        lambda self, examples: FitDefaults(
+            lr=0.5, batch_size=examples // 3, kl_weight=0.2, kl_warmup=0.5
+        ),
     )
-    settings = bn.fit(net, xy, steps=1, progress=False).settings
-    assert (settings.lr, settings.batch_size, settings.kl_warmup) == (0.5, 9, 0.5)
-    options = {"lr": 0.1, "batch_size": 4, "kl_warmup": 0.0}
-    settings = bn.fit(net, xy, steps=1, progress=False, **options).settings
-    assert (settings.lr, settings.batch_size, settings.kl_warmup) == (0.1, 4, 0.0)
+    said = operator.attrgetter("lr", "batch_size", "kl_weight", "kl_warmup")
+    assert said(bn.fit(net, xy, steps=1, progress=False).settings) == (0.5, 9, 0.2, 0.5)
+    options = {"lr": 0.1, "batch_size": 4, "kl_weight": 1.0, "kl_warmup": 0.0}
+    assert said(bn.fit(net, xy, steps=1, progress=False, **options).settings) == (0.1, 4, 1.0, 0.0)
+
+
+def test_only_a_compression_net_has_another_kl_weight_than_one(net, xy):
+    groups = bn.models.BayesianCompressionNet(bn.nn.mlp([4, 6, 3]))
+    assert bn.fit(groups, xy, steps=1, progress=False).kl_weight == 0.1
+    assert bn.fit(net, xy, steps=1, progress=False).kl_weight == 1.0
+    several = bn.fit(groups, xy, kl_weight=[1.0, 0.3], steps=1, progress=False)
+    assert tuple(several.kl_weights) == (1.0, 0.3)
 
 
 def test_gates_stay_open_where_the_data_need_them():

@@ -112,7 +112,8 @@ def fit_settings(args: argparse.Namespace) -> dict[str, Any]:
         settings["amortize"] = PiecewiseMap(knots=whole_number("knots", args.knots, 2))
     settings["compile"] = False if args.compile == "off" else args.compile
     if args.likelihood_weight is not None or args.kl_weight_upper is not None:
-        settings["objective"] = _objective(args, settings.pop("kl_weight"))
+        lower = settings.pop("kl_weight")
+        settings["objective"] = _objective(args, 1.0 if lower is None else lower)
     return settings
 
 
