@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict
+from typing import Literal, TypedDict
 
 import torch
 
@@ -20,6 +20,8 @@ from bayesnas.inference.config.settings import Batched
 from bayesnas.inference.optim.optimizers import OptimizerFactory
 from bayesnas.inference.training.events import StepEvent
 from bayesnas.nn.hypernetworks.options import Amortize
+
+KLWeight = float | Sequence[float] | LogUniform | Literal["auto"]
 
 
 class FitOptions(TypedDict, total=False):
@@ -58,7 +60,7 @@ class FitOptions(TypedDict, total=False):
 class FitArguments:
     """Arguments of :func:`bayesnas.fit`, which describes each; their defaults are the same."""
 
-    kl_weight: float | Sequence[float] | LogUniform | None = None
+    kl_weight: KLWeight = "auto"
     kl_warmup: float | None = None
     amortize: Amortize | None = None
     metaparameters: Mapping[str, LogUniform | Uniform] | None = None

@@ -209,7 +209,7 @@ class BayesianCompressionNet(GroupedWeights):
         return GroupScales(base, self._kept(name, loc), local=self.estimator == "local")
 
     def fit_defaults(self, examples: int) -> FitDefaults:
-        """Steps enough for groups to part, and a small λ that rises while weights find their use."""
+        """Steps enough for groups to part, and a small λ that rises as weights find their use."""
         return FitDefaults(
             lr=0.02,
             batch_size=max(32, min(256, examples // 16)),

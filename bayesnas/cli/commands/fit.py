@@ -113,7 +113,7 @@ def fit_settings(args: argparse.Namespace) -> dict[str, Any]:
     settings["compile"] = False if args.compile == "off" else args.compile
     if args.likelihood_weight is not None or args.kl_weight_upper is not None:
         lower = settings.pop("kl_weight")
-        settings["objective"] = _objective(args, 1.0 if lower is None else lower)
+        settings["objective"] = _objective(args, 1.0 if lower == "auto" else lower)
     return settings
 
 

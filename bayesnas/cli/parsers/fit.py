@@ -95,9 +95,9 @@ def _check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
         raise ValueError(f"knots needs --amortize piecewise, got --amortize {args.amortize}")
 
 
-def _text(kl_weight: float | list[float] | None) -> str:
-    if kl_weight is None:
-        return "none"
+def _text(kl_weight: float | list[float] | str) -> str:
+    if isinstance(kl_weight, str):
+        return f"--kl-weight {kl_weight}"
     several = kl_weight if isinstance(kl_weight, list) else [kl_weight]
     return "--kl-weight " + ",".join(f"{each:g}" for each in several)
 
@@ -149,9 +149,10 @@ def _add_training_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--kl-weight",
         type=kl_weight,
+        default="auto",
         metavar="λ",
         help="0: maximum likelihood; A,B,C: a fit at each; LOW:HIGH: one fit for every λ of that "
-        "range (1; 0.1 of bayesian-compression)",
+        "range (auto: 1, of bayesian-compression 0.1)",
     )
     group.add_argument(
         "--metaparameters",
