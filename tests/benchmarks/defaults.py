@@ -89,6 +89,7 @@ def main() -> None:
                     fitted(study, kind, data, cells)
     for name in args.data:
         print_table(name, cells)
+    print_choices(cells)
 
 
 class Cells:
@@ -169,6 +170,22 @@ def print_table(name: str, cells: Cells) -> None:
         if len(tried) > 1:
             best = min(tried, key=lambda fit: float(tried[fit]["validation_nll"]))
             print(row("", f"tuned: {best}", tried[best], ""))
+
+
+def print_choices(cells: Cells) -> None:
+    """Validation log loss of compression nets at every λ: what their default was chosen by."""
+    losses: dict[tuple[str, str], dict[float, float]] = {}
+    for key, value in cells.values.items():
+        name, title, fit = key.split(" | ")
+        if title.startswith("BayesianCompressionNet") and (fit == "default" or fit[0] == "λ"):
+            losses.setdefault((name, title), {})[value["kl_weight"]] = value["validation_nll"]
+    weights = sorted({weight for by_weight in losses.values() for weight in by_weight})
+    print("\nvalidation log loss at λ of\n")
+    print("| data | model | " + " | ".join(f"{weight:g}" for weight in weights) + " |")
+    print("|---|---|" + "---|" * len(weights))
+    for (name, title), by_weight in losses.items():
+        shown = [f"{by_weight[w]:.3f}" if w in by_weight else "" for w in weights]
+        print(f"| {name} | {title} | " + " | ".join(shown) + " |")
 
 
 def row(title: str, fit: str, cell: Cell, gap: str) -> str:
