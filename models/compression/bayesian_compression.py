@@ -57,6 +57,8 @@ class BayesianCompressionNet(GroupedWeights):
       Gamma and inverse Gamma variables with log-normal guides,
     - ``"log-uniform-truncated"``: ln z uniform on an interval, q(z) truncated log-normal.
 
+    A fit that is not told ``kl_weight`` takes λ = 0.1: at 1 the network underfits.
+
     Args:
         net: any network of linear and convolution layers; it is copied and never changed.
         prior: of z, one of the three above.

@@ -56,7 +56,7 @@ def test_only_a_compression_net_has_another_kl_weight_than_one(net, xy):
 @pytest.mark.slow
 @pytest.mark.parametrize("prior", ["horseshoe", "normal-jeffreys"])
 def test_groups_go_and_the_digits_are_still_told(prior):
-    """Each of three seeds; .94 is 1.6 standard errors of 360 rows below what they have, .96."""
+    """Over seeds accuracy is .964 ± .007, at .2 to .27 of the parameters: 4.9 deviations off."""
     data = bn.data.load("digits", validation=0.2)
     model = bn.models.BayesianCompressionNet(bn.nn.mlp([64, 100, 50, 10]), prior=prior)
     for seed in range(3):
