@@ -155,6 +155,8 @@ def kept_share(post: bn.Posterior, validation: Split) -> float:
 
 
 def print_table(name: str, cells: Cells) -> None:
+    if not any(key.startswith(f"{name} | ") for key in cells.values):
+        return
     print(f"\n{name}\n")
     print("| model | fit | log loss | error | ECE | kept, % | steps | gap | says |")
     print("|---|---|---|---|---|---|---|---|---|")
