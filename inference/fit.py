@@ -22,7 +22,7 @@ from bayesnas.inference.posterior.kl_weight_list import Posteriors
 from bayesnas.inference.posterior.load import posterior_of
 from bayesnas.inference.posterior.posterior import Posterior
 from bayesnas.inference.training.events import StepEvent
-from bayesnas.inference.training.fit_options import FitArguments, FitOptions
+from bayesnas.inference.training.fit_options import FitArguments, FitOptions, KLWeight
 from bayesnas.inference.training.run_fit import run_fit
 from bayesnas.models.base import BayesianModel
 from bayesnas.nn.hypernetworks.options import Amortize
@@ -43,7 +43,11 @@ def fit(
 
 @overload
 def fit(
-    model: BayesianModel, data: Data, *, kl_weight: float = 1.0, **options: Unpack[FitOptions]
+    model: BayesianModel,
+    data: Data,
+    *,
+    kl_weight: float | Literal["auto"] = "auto",
+    **options: Unpack[FitOptions],
 ) -> Posterior: ...
 
 
@@ -73,7 +77,7 @@ def fit(
     model: BayesianModel,
     data: Data,
     *,
-    kl_weight: float | Sequence[float] | LogUniform = 1.0,
+    kl_weight: KLWeight = "auto",
     kl_warmup: float | None = None,
     amortize: Amortize | None = None,
     metaparameters: Mapping[str, LogUniform | Uniform] | None = None,
@@ -118,7 +122,8 @@ def fit(
         data: ``data.train`` of a data set, a pair ``(x, y)`` of tensors (x several of them, as a
             tuple or a dict, where the net takes more than one), or rows that are read when they are
             needed, of ``bayesnas.data.from_dataset``.
-        kl_weight: λ ≥ 0; or a list of them, each fitted by itself, with the numbers that a fit
+        kl_weight: λ ≥ 0; ``"auto"`` for that of the model, 1 but for ``BayesianCompressionNet``,
+            whose is 0.1; or a list of them, each fitted by itself, with the numbers that a fit
             at it alone has; or a range, ``bayesnas.LogUniform(low, high)``: then every step is
             at a λ of its own, and one fit serves the whole range.
         kl_warmup: fraction of the steps over which λ rises linearly from 0 to its value; None for

@@ -13,6 +13,7 @@ class FitDefaults:
     Attributes:
         lr: learning rate at the start.
         batch_size: examples in a batch.
+        kl_weight: λ of the bound; of fits that are not told one.
         kl_warmup: fraction of the steps over which λ rises; of fits at one λ alone.
         epochs: at least so many passes over the sample, where neither epochs nor steps are given;
         steps: and at least so many steps.
@@ -20,6 +21,7 @@ class FitDefaults:
 
     lr: float = 1e-3
     batch_size: int = 256
+    kl_weight: float = 1.0
     kl_warmup: float = 0.0
     epochs: int = 30
     steps: int = 3000

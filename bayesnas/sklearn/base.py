@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -45,7 +45,7 @@ class StructureEstimator(BaseEstimator):  # type: ignore[misc]  # untyped
         hidden: Sequence[int] | None = None,
         activation: str | None = None,
         model_options: Mapping[str, Any] | None = None,
-        kl_weight: float = 1.0,
+        kl_weight: float | Literal["auto"] = "auto",
         epochs: int | None = None,
         steps: int | None = None,
         batch_size: int | None = None,
@@ -100,7 +100,8 @@ class StructureEstimator(BaseEstimator):  # type: ignore[misc]  # untyped
 
     def _check_parameters(self) -> None:
         """Refuse parameters that neither the model nor the fit would look at."""
-        non_negative("kl_weight", self.kl_weight)  # several would give several posteriors
+        if self.kl_weight != "auto":  # several would give several posteriors
+            non_negative("kl_weight", self.kl_weight)
         draw_count("draws", self.draws, 1)
         flag("standardise", self.standardise)
         flag("verbose", self.verbose)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from sklearn.base import ClassifierMixin
@@ -31,7 +31,8 @@ class BayesianStructureClassifier(ClassifierMixin, StructureEstimator):  # type:
             one.
         activation: between the layers, ``"relu"`` by default.
         model_options: other arguments of the model, such as ``{"prior_scale": 0.3}``.
-        kl_weight: λ >= 0: the larger, the simpler the network.
+        kl_weight: λ >= 0: the larger, the simpler the network; ``"auto"`` for that of
+            the model.
         epochs: passes over the rows; or
         steps: optimiser steps; without either as many as the model finds enough, 3,000 or more.
         batch_size: rows in a step; None for that of the model.
@@ -73,7 +74,7 @@ class BayesianStructureClassifier(ClassifierMixin, StructureEstimator):  # type:
         hidden: Sequence[int] | None = None,
         activation: str | None = None,
         model_options: Mapping[str, Any] | None = None,
-        kl_weight: float = 1.0,
+        kl_weight: float | Literal["auto"] = "auto",
         epochs: int | None = None,
         steps: int | None = None,
         batch_size: int | None = None,

@@ -27,7 +27,8 @@ class BayesianStructureRegressor(RegressorMixin, StructureEstimator):  # type: i
             one.
         activation: between the layers, ``"relu"`` by default.
         model_options: other arguments of the model, such as ``{"likelihood": "heteroscedastic"}``.
-        kl_weight: λ >= 0: the larger, the simpler the network.
+        kl_weight: λ >= 0: the larger, the simpler the network; ``"auto"`` for that of
+            the model.
         epochs: passes over the rows; or
         steps: optimiser steps; without either as many as the model finds enough, 3,000 or more.
         batch_size: rows in a step; None for that of the model.

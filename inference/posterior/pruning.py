@@ -67,7 +67,8 @@ class Prunable(ArvizExport):
                 where the score of ``model.group_scores()`` is ≥ threshold.
             validation: held-out data, on which the smallest network is chosen whose loss is within
                 one standard error of the lowest (Breiman et al. 1984); the loss is the share of
-                errors or the mean squared error.
+                errors or the mean squared error. Of groups the log loss stays near its lowest, too
+                (``bayesnas.models.knee``).
             by: what goes first (docs/pruning.md has the formulas): ``"density"`` ρ, ``"evidence"``
                 ΔF, ``"magnitude"`` ``|μ|``, ``"obd"`` ½hμ² (Optimal Brain Damage), ``"fisher"``,
                 ``"obs"`` (Optimal Brain Surgeon), ``"relevance"``, ``"random"``, the baseline, or

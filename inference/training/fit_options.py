@@ -22,6 +22,8 @@ from bayesnas.inference.optim.optimizers import OptimizerFactory
 from bayesnas.inference.training.events import StepEvent
 from bayesnas.nn.hypernetworks.options import Amortize
 
+KLWeight = float | Sequence[float] | LogUniform | Literal["auto"]
+
 
 class FitOptions(TypedDict, total=False):
     """Options of :func:`bayesnas.fit`, besides the KL weight."""
@@ -60,7 +62,7 @@ class FitOptions(TypedDict, total=False):
 class FitArguments:
     """Arguments of :func:`bayesnas.fit`, which describes each; their defaults are the same."""
 
-    kl_weight: float | Sequence[float] | LogUniform = 1.0
+    kl_weight: KLWeight = "auto"
     kl_warmup: float | None = None
     amortize: Amortize | None = None
     metaparameters: Mapping[str, LogUniform | Uniform] | None = None

@@ -39,7 +39,7 @@ def with_objective(arguments: FitArguments, model: BayesianModel, examples: int)
         raise ValueError(
             "give either objective or bilevel: that of an objective is its upper=Bilevel(...)"
         )
-    if arguments.kl_weight != 1.0:
+    if arguments.kl_weight not in ("auto", 1.0):
         raise ValueError(
             "kl_weight has no place beside objective, whose kl_weight_lower it is, "
             f"got {arguments.kl_weight!r}"

@@ -26,7 +26,7 @@ from bayesnas.inference.runs.chain_record import ChainRecord
 from bayesnas.inference.runs.description import RunDescription, state_hash
 from bayesnas.inference.runs.run_folder import Example
 from bayesnas.inference.training.convergence import unconverged
-from bayesnas.inference.training.fit_options import FitArguments
+from bayesnas.inference.training.fit_options import FitArguments, KLWeight
 from bayesnas.inference.training.levels import (
     upper_level,
     upper_sample,
@@ -205,6 +205,10 @@ def _weights(
     return weights
 
 
+def _told(kl_weight: KLWeight, default: float) -> float | Sequence[float] | LogUniform:
+    return default if isinstance(kl_weight, str) and kl_weight == "auto" else kl_weight
+
+
 def _or(value: float | None, default: float) -> float:
     return default if value is None else value
 
@@ -224,7 +228,7 @@ def _checked_settings(
         epochs = given.passes(examples, size("batch_size", batch_size))
     settings = make_settings(
         examples=examples,
-        kl_weight=arguments.kl_weight,
+        kl_weight=_told(arguments.kl_weight, given.kl_weight),
         kl_warmup=_or(arguments.kl_warmup, given.kl_warmup if rises else 0.0),
         amortize=arguments.amortize,
         metaparameters=arguments.metaparameters,

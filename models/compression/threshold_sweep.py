@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 _THRESHOLDS = 60
+_TRIFLE = 0.1  # share of the log loss that no weights are kept for
 
 
 class Predictor(Protocol):
@@ -59,8 +60,9 @@ def sweep_groups(
     Returns:
         over ``threshold`` (falling, so nets get smaller): ``loss``, the mean over examples of
         the error (classification) or of the squared error; ``loss_error``, its standard error;
-        ``nll``, mean negative log-likelihood; ``weights``, how many are kept; and ``groups``,
-        how many are kept, over ``(threshold, layer)``.
+        ``nll``, mean negative log-likelihood; ``nll_error``, standard error of how much it lies
+        above the lowest, over the same examples, so 0 there; ``weights``, how many are kept; and
+        ``groups``, how many are kept, over ``(threshold, layer)``.
 
     Raises:
         ValueError: at a threshold that would remove a whole layer.
@@ -69,18 +71,18 @@ def sweep_groups(
 
     scores = model.group_scores()
     chosen = _between(scores) if thresholds is None else sorted(map(float, thresholds))[::-1]
-    rows: dict[str, list[float]] = {"loss": [], "loss_error": [], "nll": [], "weights": []}
-    groups = []
+    rows: dict[str, list[float]] = {"loss": [], "loss_error": [], "weights": []}
+    nll, groups = [], []
     for threshold in chosen:
         smaller = copy.deepcopy(model)
         smaller.remove_groups(threshold)
         loss, error = mean_loss(smaller, x, y)
-        nll = _mean_nll(smaller, x, y)
+        nll.append(_nll(smaller, x, y))
         rows["loss"].append(loss)
         rows["loss_error"].append(error)
-        rows["nll"].append(nll)
         rows["weights"].append(sum(int(mask.sum()) for mask in smaller.keep_masks().values()))
         groups.append([int((score < threshold).sum()) for score in scores.values()])
+    rows["nll"], rows["nll_error"] = _means_and_errors(torch.stack(nll))
     variables = {name: ("threshold", values) for name, values in rows.items()}
     return xr.Dataset(
         {**variables, "groups": (("threshold", "layer"), groups)},
@@ -93,11 +95,13 @@ def knee(sweep: xr.Dataset) -> float:
 
     As groups that carry noise alone are removed the loss stays flat, then it climbs; this is
     the last place on the flat (the one-standard-error rule of Breiman, Friedman, Olshen, Stone,
-    *Classification and regression trees*, 1984).
+    *Classification and regression trees*, 1984). Few rows count few errors, so that by them alone
+    the rule takes groups that matter: the log loss has to be near its lowest too, within one
+    standard error of the difference on the same rows, or a tenth.
 
     Args:
         sweep: what :func:`sweep_groups` gives, on data that nothing was trained or will be
-            tested on.
+            tested on; without ``nll_error`` the loss alone decides.
 
     >>> import xarray as xr
     >>> loss = ("threshold", [0.020, 0.018, 0.019, 0.050])
@@ -109,6 +113,9 @@ def knee(sweep: xr.Dataset) -> float:
     loss = sweep["loss"].values
     best = int(np.nanargmin(loss))
     good = loss <= loss[best] + sweep["loss_error"].values[best]
+    if "nll_error" in sweep:
+        nll, lowest = sweep["nll"].values, np.nanmin(sweep["nll"].values)
+        good &= nll <= lowest + np.maximum(sweep["nll_error"].values, _TRIFLE * abs(lowest))
     weights = np.where(good, sweep["weights"].values, np.inf)
     return float(sweep["threshold"].values[int(np.argmin(weights))])
 
@@ -147,13 +154,26 @@ def mean_loss(model: Predictor, x: AnyInputs, y: Tensor) -> tuple[float, float]:
     return losses.mean().item(), spread / math.sqrt(len(losses))
 
 
-def _mean_nll(model: Predictor, x: AnyInputs, y: Tensor) -> float:
-    log_lik = 0.0
+def _nll(model: Predictor, x: AnyInputs, y: Tensor) -> Tensor:
+    """Negative log-likelihood of the posterior means on every example, ``[n]``."""
+    parts = []
     for output, targets in _outputs(model, x, y):
         observed = model.likelihood.observed(targets, output)
         log_probs = model.likelihood(output).log_prob(observed)
-        log_lik += log_probs.sum().item()
-    return -log_lik / len(x)
+        parts.append(-log_probs.double().reshape(len(targets), -1).sum(1))
+    return torch.cat(parts)
+
+
+def _means_and_errors(losses: Tensor) -> tuple[list[float], list[float]]:
+    """Mean loss of every net ``[nets, n]``, and the standard error of its excess over the lowest.
+
+    One row has no error; the excess of a net over itself is 0 in any case.
+    """
+    means = losses.mean(1)
+    lowest = int(means.nan_to_num(nan=math.inf).argmin())
+    excess = losses - losses[lowest]
+    errors = excess.std(1) / math.sqrt(len(losses[0])) if losses.shape[1] > 1 else excess.sum(1) * 0
+    return means.tolist(), errors.tolist()
 
 
 def _outputs(model: Predictor, x: AnyInputs, y: Tensor) -> Iterator[tuple[Tensor, Tensor]]:

@@ -1,26 +1,30 @@
 """What a fit with no option is worth: every model of nets and regressions on five data sets.
 
-.venv/bin/python tests/benchmarks/defaults.py                       # the table
-.venv/bin/python tests/benchmarks/defaults.py --data wine diabetes  # some of it
+.venv/bin/python tests/benchmarks/defaults.py --out runs/defaults       # all fits, then the tables
+.venv/bin/python tests/benchmarks/defaults.py --out runs/defaults --only default --data wine
 
-"default" is bn.fit(model, train) with the model at its defaults; "tuned" is the best of learning
-rates 0.003, 0.01, 0.03 and, of nets, prior or slab scales 0.3 and 1, at twice the length, by the
-mean log loss of validation rows (a fifth of the data). All figures but those of the bound are of
-the test part, at seed 0: log loss, error in per cent (classes) or root mean squared error
-(numbers, in standard deviations), expected calibration error, share of weights that are not
-removed at a density of 0.99. "gap" is what a fit four times as long gains in the bound of the
-training part, in nats an example.
+A fit that is in the folder is not made again, so that the command goes on where it was stopped, and
+a second one prints the tables of docs/defaults.md; fits that are missing have no row.
+
+"default" is bn.fit(model, train) with the model at its defaults; "tuned" is the best of it and of
+fits that differ in one thing, by the mean log loss of validation rows (a fifth of the data): three
+times the learning rate and a third, a prior or slab scale of 0.3, λ of 0.03, 0.3 and 1 for
+compression nets. All figures but those of the bound are of the test part, at seed 0: log loss,
+error in per cent (classes) or root mean squared error (numbers, in standard deviations), expected
+calibration error, share of weights that are left at a density of 0.99, of compression nets by
+groups, as validation rows choose. "gap" is what a fit twice as long gains in the bound of the
+training part, in nats an example; "says" whether the default fit said that it had not converged.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-import itertools
+import json
 import math
 import pathlib
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -28,37 +32,174 @@ from sklearn.datasets import load_wine
 
 import bayesnas as bn
 from bayesnas.data import DataSet, Split
+from bayesnas.files import write_atomically
+from bayesnas.inference.training.convergence import unconverged
 from bayesnas.models import BayesianModel
 from bayesnas.report.findings import steps_taken
 
-NAMES = ("digits", "breast-cancer", "wine", "diabetes", "mnist")
-RATES = (0.003, 0.01, 0.03)
-SCALES = (0.3, 1.0)
+NAMES = ("wine", "breast-cancer", "diabetes", "digits", "mnist")
+KINDS = ("default", "tuned", "longer")
 MNIST_ROWS = 10_000
 Make = Callable[..., BayesianModel]
+Cell = dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Study:
+    """A model on a data set: how it is made, and what is tried besides its defaults."""
+
+    data: str
+    title: str
+    make: Make
+    options: tuple[Cell, ...] = ()
+    kl_weights: tuple[float, ...] = ()
+
+    def fits(self, kind: str, lr: float, steps: int) -> Iterator[tuple[str, Cell, Cell]]:
+        """Name, arguments of the model and of the fit, of every fit of a kind."""
+        if kind == "default":
+            yield "default", {}, {}
+        elif kind == "longer":
+            yield "longer", {}, {"steps": 2 * steps}
+        else:
+            for rate in (lr / 3, 3 * lr):
+                yield f"lr {rate:.2g}", {}, {"lr": rate}
+            for options in self.options:
+                words = ", ".join(f"{k.replace('_', ' ')} {v:g}" for k, v in options.items())
+                yield words, options, {}
+            for weight in self.kl_weights:
+                yield f"λ {weight:g}", {}, {"kl_weight": weight}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--out", type=pathlib.Path, required=True, help="folder of the fits")
     parser.add_argument("--data", nargs="+", choices=NAMES, default=NAMES)
-    parser.add_argument("--skip-tuned", action="store_true", help="the defaults alone")
+    parser.add_argument("--only", nargs="+", choices=KINDS, default=KINDS, metavar="KIND")
+    parser.add_argument("--models", nargs="+", help="words that their names hold")
+    parser.add_argument("--print", action="store_true", help="make no fit")
     args = parser.parse_args()
-    print("| data | model | fit | log loss | error | ECE | kept, % | steps | gap |")
-    print("|---|---|---|---|---|---|---|---|---|")
+    cells = Cells(args.out / "cells.json")
+    for kind in () if args.print else args.only:
+        for name in args.data:
+            data = loaded(name)
+            for study in studies(name, data):
+                if args.models is None or any(word in study.title for word in args.models):
+                    fitted(study, kind, data, cells)
     for name in args.data:
-        data = loaded(name)
-        for title, (make, grid) in models(data).items():
-            default = bn.fit(make(), data.train, progress=False)
-            steps = steps_taken(default)
-            longer = bn.fit(make(), data.train, steps=4 * steps, progress=False)
-            gap = (bound(longer, data.train) - bound(default, data.train)) / len(data.train)
-            print(line(name, title, "default", default, data, f"{steps} | {gap:.3f}"))
-            if args.skip_tuned:
-                continue
-            words, best = tuned(make, grid, data, 2 * steps)
-            print(line(name, title, words, best, data, f"{2 * steps} | "))
+        print_table(name, cells)
+    print_choices(cells)
+
+
+class Cells:
+    """Figures of fits by name, in a file that is written after each."""
+
+    def __init__(self, path: pathlib.Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._path = path
+        self.values: dict[str, Cell] = json.loads(path.read_text()) if path.exists() else {}
+
+    def add(self, name: str, value: Cell) -> None:
+        self.values[name] = value
+        write_atomically(self._path, json.dumps(self.values, indent=1).encode())
+
+    def of(self, data: str, title: str) -> dict[str, Cell]:
+        """Figures of the fits of a model on a data set, by the name of the fit."""
+        split = {tuple(name.split(" | ")): value for name, value in self.values.items()}
+        return {fit: value for (d, t, fit), value in split.items() if (d, t) == (data, title)}
+
+
+def fitted(study: Study, kind: str, data: DataSet, cells: Cells) -> None:
+    """Make the fits of a kind that are missing."""
+    there = cells.of(study.data, study.title)
+    default = there.get("default", {"lr": math.nan, "steps": 0})
+    if kind != "default" and "default" not in there:
+        return
+    for name, options, how in study.fits(kind, default["lr"], default["steps"]):
+        if name not in there:
+            post = bn.fit(study.make(**options), data.train, progress=False, **how)
+            cells.add(f"{study.data} | {study.title} | {name}", figures(post, data))
+
+
+def figures(post: bn.Posterior, data: DataSet) -> Cell:
+    assert data.test is not None
+    assert data.validation is not None
+    metrics = post.evaluate(data.test, draws=64)
+    error = 100 * (1 - metrics["accuracy"]) if "accuracy" in metrics else metrics["rmse"]
+    train = post.evaluate(data.train, draws=64)
+    kl_weight = post.kl_weight
+    return {
+        "validation_nll": post.evaluate(data.validation, draws=64)["nll"],
+        "nll": metrics["nll"],
+        "error": error,
+        "ece": metrics.get("ece"),
+        "kept": kept_share(post, data.validation),
+        "steps": steps_taken(post),
+        "lr": post.settings.lr,
+        "kl_weight": kl_weight,
+        "bound": (train["expected_log_lik"] - kl_weight * train["kl"]) / len(data.train),
+        "said": unconverged(post.records(), post.settings),
+    }
+
+
+def kept_share(post: bn.Posterior, validation: Split) -> float:
+    """Share of the weights that are left: of groups as validation rows choose."""
+    by_groups = isinstance(post.model, bn.models.BayesianCompressionNet)
+    how = {"by": "group", "validation": validation} if by_groups else {"threshold": 0.99}
+    masks = post.prune(**how).model.keep_masks().values()
+    return sum(int(m.sum()) for m in masks) / sum(m.numel() for m in masks)
+
+
+# What is printed ------------------------------------------------------------------------------
+
+
+def print_table(name: str, cells: Cells) -> None:
+    if not any(key.startswith(f"{name} | ") for key in cells.values):
+        return
+    print(f"\n{name}\n")
+    print("| model | fit | log loss | error | ECE | kept, % | steps | gap | says |")
+    print("|---|---|---|---|---|---|---|---|---|")
+    titles = dict.fromkeys(key.split(" | ")[1] for key in cells.values if key.startswith(name))
+    for title in titles:
+        fits = cells.of(name, title)
+        if "default" not in fits:
+            continue
+        default = fits["default"]
+        gap = f"{fits['longer']['bound'] - default['bound']:.3f}" if "longer" in fits else ""
+        print(row(title, "default", default, gap))
+        tried = {fit: value for fit, value in fits.items() if fit != "longer"}
+        if len(tried) > 1:
+            best = min(tried, key=lambda fit: float(tried[fit]["validation_nll"]))
+            print(row("", f"tuned: {best}", tried[best], ""))
+
+
+def print_choices(cells: Cells) -> None:
+    """Validation log loss of compression nets at every λ: what their default was chosen by."""
+    losses: dict[tuple[str, str], dict[float, float]] = {}
+    for key, value in cells.values.items():
+        name, title, fit = key.split(" | ")
+        if title.startswith("BayesianCompressionNet") and (fit == "default" or fit[0] == "λ"):
+            losses.setdefault((name, title), {})[value["kl_weight"]] = value["validation_nll"]
+    weights = sorted({weight for by_weight in losses.values() for weight in by_weight})
+    print("\nvalidation log loss at λ of\n")
+    print("| data | model | " + " | ".join(f"{weight:g}" for weight in weights) + " |")
+    print("|---|---|" + "---|" * len(weights))
+    for (name, title), by_weight in losses.items():
+        shown = [f"{by_weight[w]:.3f}" if w in by_weight else "" for w in weights]
+        print(f"| {name} | {title} | " + " | ".join(shown) + " |")
+
+
+def row(title: str, fit: str, cell: Cell, gap: str) -> str:
+    ece = "" if cell["ece"] is None else f"{cell['ece']:.3f}"
+    said = "" if cell["said"] is None else "not converged"
+    return (
+        f"| {title} | {fit} | {cell['nll']:.3f} | {cell['error']:.3g} | {ece} | "
+        f"{100 * cell['kept']:.0f} | {cell['steps']:,} | {gap} | {said} |"
+    )
+
+
+# Data and models ------------------------------------------------------------------------------
 
 
 def loaded(name: str) -> DataSet:
@@ -90,8 +231,8 @@ def first(part: Split, rows: int) -> Split:
     return Split(part.x[:rows], part.y[:rows], info)
 
 
-def models(data: DataSet) -> dict[str, tuple[Make, list[dict[str, Any]]]]:
-    """How to make each model, and the values of its arguments that are tried."""
+def studies(name: str, data: DataSet) -> list[Study]:
+    """The models on a data set."""
     features = math.prod(data.train.x.shape[1:])
     numbers = data.info.task == "regression"
     outputs = 1 if numbers else int(data.info.classes or 0)
@@ -104,58 +245,19 @@ def models(data: DataSet) -> dict[str, tuple[Make, list[dict[str, Any]]]]:
 
         return make
 
-    scales = [{"prior_scale": scale} for scale in SCALES]
-    slabs = [{"slab_scale": scale} for scale in SCALES]
-    makers: dict[str, tuple[Make, list[dict[str, Any]]]] = {
-        "GaussianNet": (net(bn.models.GaussianNet), scales),
-        "SpikeAndSlabNet": (net(bn.models.SpikeAndSlabNet), slabs),
-    }
+    smaller = ({"prior_scale": 0.3},), ({"slab_scale": 0.3},)
+    made = [
+        Study(name, "GaussianNet", net(bn.models.GaussianNet), smaller[0]),
+        Study(name, "SpikeAndSlabNet", net(bn.models.SpikeAndSlabNet), smaller[1]),
+    ]
     for prior in ("horseshoe", "normal-jeffreys"):
         make = net(bn.models.BayesianCompressionNet, prior=prior)
-        makers[f"BayesianCompressionNet, {prior}"] = make, [{}]
+        title = f"BayesianCompressionNet, {prior}"
+        made.append(Study(name, title, make, kl_weights=(0.03, 0.3, 1.0)))
     if numbers:
-        makers["ArdRegression"] = (lambda: bn.models.ArdRegression(features)), [{}]
-        makers["SpikeAndSlabRegression"] = (
-            (lambda: bn.models.SpikeAndSlabRegression(features)),
-            [{}],
-        )
-    return makers
-
-
-def tuned(
-    make: Make, grid: list[dict[str, Any]], data: DataSet, steps: int
-) -> tuple[str, bn.Posterior]:
-    best: tuple[float, str, bn.Posterior] | None = None
-    assert data.validation is not None
-    for lr, options in itertools.product(RATES, grid):
-        post = bn.fit(make(**options), data.train, lr=lr, steps=steps, progress=False)
-        nll = post.evaluate(data.validation, draws=32)["nll"]
-        words = f"lr {lr:g}" + "".join(f", {k.split('_')[0]} {v:g}" for k, v in options.items())
-        if best is None or nll < best[0]:
-            best = nll, words, post
-    assert best is not None
-    return best[1], best[2]
-
-
-def bound(post: bn.Posterior, part: Split) -> float:
-    return post.evaluate(part, draws=64)["elbo"]
-
-
-def line(name: str, title: str, fit: str, post: bn.Posterior, data: DataSet, rest: str) -> str:
-    assert data.test is not None
-    metrics = post.evaluate(data.test, draws=64)
-    error = 100 * (1 - metrics["accuracy"]) if "accuracy" in metrics else metrics["rmse"]
-    kept = 100 * kept_share(post)
-    ece = f"{metrics['ece']:.3f}" if "ece" in metrics else ""
-    return (
-        f"| {name} | {title} | {fit} | {metrics['nll']:.3f} | {error:.3g} | {ece} | {kept:.0f} | "
-        f"{rest} |"
-    )
-
-
-def kept_share(post: bn.Posterior) -> float:
-    masks = post.prune(threshold=0.99).model.keep_masks().values()
-    return sum(int(m.sum()) for m in masks) / sum(m.numel() for m in masks)
+        for cls in (bn.models.ArdRegression, bn.models.SpikeAndSlabRegression):
+            made.append(Study(name, cls.__name__, lambda cls=cls: cls(features)))
+    return made
 
 
 if __name__ == "__main__":

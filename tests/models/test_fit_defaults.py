@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import operator
+
 import pytest
 import torch
 from sklearn.datasets import load_wine
@@ -33,13 +35,35 @@ def test_what_is_given_wins(net, xy, monkeypatch):
     monkeypatch.setattr(
         type(net),
         "fit_defaults",
-        lambda self, examples: FitDefaults(lr=0.5, batch_size=examples // 3, kl_warmup=0.5),
+        lambda self, examples: FitDefaults(
+            lr=0.5, batch_size=examples // 3, kl_weight=0.2, kl_warmup=0.5
+        ),
     )
-    settings = bn.fit(net, xy, steps=1, progress=False).settings
-    assert (settings.lr, settings.batch_size, settings.kl_warmup) == (0.5, 9, 0.5)
-    options = {"lr": 0.1, "batch_size": 4, "kl_warmup": 0.0}
-    settings = bn.fit(net, xy, steps=1, progress=False, **options).settings
-    assert (settings.lr, settings.batch_size, settings.kl_warmup) == (0.1, 4, 0.0)
+    said = operator.attrgetter("lr", "batch_size", "kl_weight", "kl_warmup")
+    assert said(bn.fit(net, xy, steps=1, progress=False).settings) == (0.5, 9, 0.2, 0.5)
+    options = {"lr": 0.1, "batch_size": 4, "kl_weight": 1.0, "kl_warmup": 0.0}
+    assert said(bn.fit(net, xy, steps=1, progress=False, **options).settings) == (0.1, 4, 1.0, 0.0)
+
+
+def test_only_a_compression_net_has_another_kl_weight_than_one(net, xy):
+    groups = bn.models.BayesianCompressionNet(bn.nn.mlp([4, 6, 3]))
+    assert bn.fit(groups, xy, steps=1, progress=False).kl_weight == 0.1
+    assert bn.fit(net, xy, steps=1, progress=False).kl_weight == 1.0
+    several = bn.fit(groups, xy, kl_weight=[1.0, 0.3], steps=1, progress=False)
+    assert tuple(several.kl_weights) == (1.0, 0.3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("prior", ["horseshoe", "normal-jeffreys"])
+def test_groups_go_and_the_digits_are_still_told(prior):
+    """Over seeds accuracy is .964 ± .007, at .2 to .27 of the parameters: 4.9 deviations off."""
+    data = bn.data.load("digits", validation=0.2)
+    model = bn.models.BayesianCompressionNet(bn.nn.mlp([64, 100, 50, 10]), prior=prior)
+    for seed in range(3):
+        post = bn.fit(model, data.train, epochs=100, seed=seed, progress=False)
+        small = post.prune(by="group", validation=data.validation)
+        assert sum(p.numel() for p in small.compact().parameters()) < 0.4 * 12_060
+        assert small.evaluate(data.test, draws=0)["accuracy"] > 0.93
 
 
 def test_gates_stay_open_where_the_data_need_them():

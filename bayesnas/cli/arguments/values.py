@@ -59,14 +59,16 @@ def inclusion(text: str) -> float | str:
         raise argparse.ArgumentTypeError(f"must be a number or 'learned', got {text!r}") from error
 
 
-def kl_weight(text: str) -> float | list[float] | KLRange:
-    """A KL weight, several with commas between, or a range with a colon between its ends.
+def kl_weight(text: str) -> float | list[float] | KLRange | str:
+    """A KL weight, several with commas between, a range with a colon between, or ``auto``.
 
     >>> kl_weight("0.5"), kl_weight("0.1,1,10")
     (0.5, [0.1, 1.0, 10.0])
     >>> kl_weight("0.1:100")
     KLRange(low=0.1, high=100.0)
     """
+    if text == "auto":
+        return text
     separator = ":" if ":" in text else ","
     try:
         numbers = [float(word) for word in text.split(separator)]

@@ -116,7 +116,8 @@ def fit_settings(args: argparse.Namespace) -> dict[str, Any]:
     settings["compile"] = False if args.compile == "off" else args.compile
     settings["distributed"] = bn.Distributed(noise=args.noise, spread=args.spread)
     if args.likelihood_weight is not None or args.kl_weight_upper is not None:
-        settings["objective"] = _objective(args, settings.pop("kl_weight"))
+        lower = settings.pop("kl_weight")
+        settings["objective"] = _objective(args, 1.0 if lower == "auto" else lower)
     return settings
 
 

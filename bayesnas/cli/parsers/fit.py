@@ -93,15 +93,17 @@ def _check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
             if value not in (None, []):
                 raise ValueError(
                     f"{name} needs a range of KL weights, as in --kl-weight 0.1:100, "
-                    f"got --kl-weight {_text(args.kl_weight)}"
+                    f"got {_text(args.kl_weight)}"
                 )
     if args.knots is not None and args.amortize not in (None, "piecewise"):
         raise ValueError(f"knots needs --amortize piecewise, got --amortize {args.amortize}")
 
 
-def _text(kl_weight: float | list[float]) -> str:
+def _text(kl_weight: float | list[float] | str) -> str:
+    if isinstance(kl_weight, str):
+        return f"--kl-weight {kl_weight}"
     several = kl_weight if isinstance(kl_weight, list) else [kl_weight]
-    return ",".join(f"{each:g}" for each in several)
+    return "--kl-weight " + ",".join(f"{each:g}" for each in several)
 
 
 def _add_folder_options(parser: argparse.ArgumentParser) -> None:
@@ -168,10 +170,10 @@ def _add_training_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--kl-weight",
         type=kl_weight,
-        default=1.0,
+        default="auto",
         metavar="λ",
         help="0: maximum likelihood; A,B,C: a fit at each; LOW:HIGH: one fit for every λ of that "
-        "range (1)",
+        "range (auto: 1, of bayesian-compression 0.1)",
     )
     group.add_argument(
         "--metaparameters",

@@ -68,6 +68,36 @@ def test_the_knee_is_the_smallest_net_on_the_flat() -> None:
     assert knee(sweep) == 0.0
 
 
+def test_the_knee_stops_where_the_log_loss_climbs_before_the_errors_do() -> None:
+    columns = {
+        "loss": [0.018, 0.018, 0.018, 0.018],
+        "loss_error": [0.001] * 4,
+        "nll": [0.051, 0.050, 0.057, 0.070],
+        "nll_error": [0.004, 0.0, 0.008, 0.004],
+        "weights": [100, 80, 60, 40],
+    }
+    sweep = xr.Dataset(
+        {name: ("threshold", values) for name, values in columns.items()},
+        {"threshold": [2.0, 1.0, 0.0, -1.0]},
+    )
+    assert knee(sweep.drop_vars("nll_error")) == -1.0
+    assert knee(sweep) == 0.0
+
+
+def test_the_error_of_the_log_loss_is_that_of_the_difference_from_the_lowest() -> None:
+    model = made([-6.0, -2.0, 0.0, 2.0])
+    x, y = data()
+    sweep = sweep_groups(model, x, y)
+    kept = torch.tensor([[True] * count + [False] * (4 - count) for count in (4, 3, 2, 1)])
+    logits = (x[:, None, :] * kept).sum(-1).double()  # class 1 against class 0, [rows, nets]
+    nll = torch.nn.functional.softplus(torch.where(y[:, None] > 0, -logits, logits)).numpy()
+    assert np.allclose(sweep["nll"], nll.mean(0), rtol=1e-5)
+    excess = nll - nll[:, [int(nll.mean(0).argmin())]]
+    expected = np.sqrt(excess.var(0, ddof=1) / len(x))
+    assert np.allclose(sweep["nll_error"], expected, rtol=1e-3, atol=1e-9)
+    assert float(sweep["nll_error"].min()) == 0.0
+
+
 def test_regression_is_measured_by_the_squared_error() -> None:
     net = bn.nn.mlp([4, 1], bias=False)
     model = bn.models.BayesianCompressionNet(
