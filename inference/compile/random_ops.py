@@ -109,7 +109,7 @@ class Noise:
         return [draw() for draw in self._functions]
 
     def compile(self) -> None:
-        """Draw by compiled loops where there are any; the numbers stay what they are, to rounding."""
+        """Draw by compiled loops where there are any; the numbers are the same to rounding."""
         self.draws = [draw.compiled() for draw in self.draws]
         self._functions = [draw.of_default_generator() for draw in self.draws]
 

@@ -87,6 +87,16 @@ def compile_cpp(source: str) -> ctypes.CDLL:
     return library
 
 
+def has_cpp_compiler() -> bool:
+    """Whether inductor finds a C++ compiler."""
+    from torch._inductor.cpp_builder import get_cpp_compiler
+
+    try:
+        return bool(get_cpp_compiler())
+    except Exception:  # it says by several errors that there is none
+        return False
+
+
 def schema(operator: Any) -> Any:
     """Name, arguments and returns of an operator; None for what is none."""
     return getattr(operator, "_schema", None)

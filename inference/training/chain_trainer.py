@@ -267,7 +267,7 @@ class ChainTrainer:
             "stopped": self.stopped,
             "validation_nll": self.validation_nll,
             **values,
-            "steps": self.step_fn.traced.decisions(),
+            "steps": self.step_fn.decisions(),
             "upper_steps": None if self.upper is None else self.upper.decisions(),
         }
 
@@ -289,7 +289,7 @@ class ChainTrainer:
             raise ValueError(f"the checkpoint is of another model: {error}") from error
         for name, optimizer in self._optimizers().items():
             restore_optimizer(optimizer, below(f"{name}/", tensors), values[name])
-        self.step_fn.traced.decide_as(values["steps"])
+        self.step_fn.decide_as(values["steps"])
         if self.upper is not None:
             self.upper.decide_as(values["upper_steps"])
         self.stream.state = below("random/", tensors)

@@ -72,6 +72,7 @@ class Loop:
         self.finished: list[ChainRecord] = []
         self._folder: RunFolder | None = None
         self._steps_at_once = 1
+        self._mode: str | None = None  # of steps, as a trial of an earlier chain found it
 
     def chain(self, index: int) -> ChainTrainer:
         """Start a chain; nothing of it depends on the chains before.
@@ -84,7 +85,7 @@ class Loop:
         training = ChainTrainer(
             model,
             self.train,
-            self.settings.of_chain(index),
+            self.settings.of_chain(index).in_mode(self._mode),
             index % self.settings.restarts,
             self.optimizer,
             self.schedule,
@@ -240,6 +241,7 @@ class Loop:
         if not last and chains.step % self.checkpoint_every != 0:
             self._write_checkpoint(chains)
         self.finished += [_record(chain) for chain in chains.chains]
+        self._mode = chains.chains[0].step_fn.mode
 
     def _is_stopped(self, chains: ChainGroup) -> bool:
         some_are_left = len(self.finished) + len(chains.chains) < self.settings.chains

@@ -189,6 +189,7 @@ def _checked_settings(
         seed=arguments.seed,
         compile=arguments.compile,
         precision=arguments.precision,
+        timed=device.type == "cpu" and arguments.bilevel is None,
     )
     _check_ends(model, settings)
     if settings.compile == "cudagraph" and device.type != "cuda":
