@@ -48,6 +48,29 @@ def ordinary(net: str, compiled: bool) -> Taken:
     return steps
 
 
+def products(net: str, times: int) -> Taken:
+    """The matrix products of a perceptron's ordinary step alone, each so many times."""
+    layers = [
+        module for module in NETS[net](PLAIN).modules() if isinstance(module, torch.nn.Linear)
+    ]
+    weights = [layer.weight.detach() for layer in layers]
+    x, _ = batch(net)
+
+    @torch.no_grad()
+    def steps() -> None:
+        for _ in range(STEPS[net] * times):
+            inputs = [x]
+            for weight in weights:
+                inputs.append(inputs[-1] @ weight.t())
+            gradient = inputs.pop()
+            for weight in reversed(weights):
+                before = inputs.pop()
+                gradient.t() @ before
+                gradient = gradient @ weight if inputs else gradient
+
+    return steps
+
+
 def ivon(net: str) -> Taken:
     """The net by IVON (Shen et al. 2024): weights drawn once a step, no KL, no compiler."""
     import ivon as package
