@@ -20,6 +20,10 @@ class ModeTrial:
     step only adds to its time. Steps are taken eagerly, then traced. They are compiled where 0.3 of
     the time of the steps left is more than compiling takes, fifteen times what tracing took here.
 
+    The clock is that of the calling thread on the processor. It takes its share of all that several
+    threads do, so this is the time of a step on a machine without other work; by the wall, on a
+    busy one, how long a step waits for its turn would decide.
+
     Args:
         steps: of the fit.
         can_compile: whether there is a compiler; asked where compiling would pay.
@@ -41,7 +45,7 @@ class ModeTrial:
         self,
         steps: int,
         can_compile: Callable[[], bool] = lambda: True,
-        clock: Callable[[], float] = time.perf_counter,
+        clock: Callable[[], float] = time.thread_time,
     ) -> None:
         """Begin with eager steps; see the class."""
         self.clock = clock
@@ -88,4 +92,9 @@ class ModeTrial:
             f"{mode} {1e3 * seconds:.2f} ms (set up in {self._set_up[mode]:.1f} s)"
             for mode, seconds in self._fastest.items()
         )
-        _LOG.info("steps are taken in mode %s: fastest of %d %s", self.mode, _TIMED, times)
+        _LOG.info(
+            "steps are taken in mode %s: fastest of %d, on the processor: %s",
+            self.mode,
+            _TIMED,
+            times,
+        )

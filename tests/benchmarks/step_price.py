@@ -27,7 +27,7 @@ import torch
 from interleaved import interleaved
 from step_methods import STEPS, Taken, ivon, ordinary, ours, products
 
-ROUNDS = {"mlp": 15, "mlp1000": 15, "mlp4000": 9}
+ROUNDS = {"mlp": 15, "mlp1000": 15, "mlp4000": 4}
 ORDINARY = ("ordinary, eager", "ordinary, compiled")
 
 
@@ -100,7 +100,7 @@ def main() -> None:
     """Read the options."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--nets", nargs="+", choices=list(ROUNDS), default=list(ROUNDS))
-    parser.add_argument("--rounds", type=int, help="by default 15, 15 and 9")
+    parser.add_argument("--rounds", type=int, help="by default 15, 15 and 4")
     options = parser.parse_args()
     torch.manual_seed(0)
     torch.set_num_threads(1)

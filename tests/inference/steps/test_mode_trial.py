@@ -148,7 +148,7 @@ def test_a_fit_does_not_depend_on_its_trial(
     (trial,) = trials
     assert (trial.mode, trial.settled) == ("trace", True)
     assert "steps are not compiled: it can't be traced (RuntimeError: no room" in caplog.text
-    assert "steps are taken in mode trace: fastest of 5 eager" in caplog.text
+    assert "steps are taken in mode trace: fastest of 5, on the processor: eager" in caplog.text
     assert not [record for record in caplog.records if record.levelno > logging.INFO]
     assert np.allclose(tried, losses_of(net(), (0, 25), compile=False), rtol=1e-5)
 
