@@ -93,7 +93,7 @@ def has_cpp_compiler() -> bool:
 
     try:
         return bool(get_cpp_compiler())
-    except Exception:  # it says by several errors that there is none
+    except Exception:  # torch raises several kinds of errors where there is none
         return False
 
 
