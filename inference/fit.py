@@ -171,9 +171,11 @@ def fit(
         device: ``"auto"`` (a GPU where there is one), ``"cpu"``, ``"cuda"``.
         compile: ``"trace"`` traces a step once into plain tensor operations, ``"inductor"``
             also compiles it (some seconds, once), ``"cudagraph"`` replays it on a GPU as one
-            CUDA graph, False runs every step through Pyro;
-            ``"auto"`` decides by the number of steps. The numbers agree to rounding. What
-            can't be traced runs through Pyro, and the log of ``bayesnas`` says so.
+            CUDA graph, False runs every step through Pyro; ``"auto"`` times the first steps of a
+            fit of 1,000 or more on a CPU in every mode that may pay and takes the fastest, else it
+            decides by the number of steps. The numbers agree to rounding; where two fits must
+            agree to the bit, state one. What can't be traced runs through Pyro, and the log of
+            ``bayesnas`` says so.
         precision: of the matrix products: ``"bfloat16"`` rounds their factors where the step is
             traced, but for the variances of local reparameterisation; meant for a GPU.
         distributed: how the fit is shared out among the processes that ``torchrun`` started, or

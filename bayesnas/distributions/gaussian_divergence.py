@@ -35,7 +35,7 @@ def gaussian_divergence(
         other_log_scale: ln s.
 
     Returns:
-        of the shape that all broadcast to; off by at most some roundings of ln σ and ln s, times
+        of the shape that all broadcast to; off by at most some roundings of 1, ln σ and ln s, times
         1 + σ²/s².
 
     >>> zero = torch.tensor(0.0)
@@ -44,7 +44,8 @@ def gaussian_divergence(
     """
     log_ratio = log_scale - other_log_scale
     shift = ((loc - other_loc) / other_scale).square()
-    return 0.5 * (torch.expm1(2 * log_ratio) + shift) - log_ratio
+    # expm1 would save a rounding of 1, and takes ten times as long as exp on a CPU.
+    return 0.5 * ((2 * log_ratio).exp() - 1 + shift) - log_ratio
 
 
 def positive_exp(log_scale: Tensor) -> Tensor:

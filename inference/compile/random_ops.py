@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bayesnas.inference.compile.native_normal import can_fill, fill_normal
 from bayesnas.inference.compile.torch_private import Operator, schema
 
 _ATEN = torch.ops.aten
@@ -60,6 +61,30 @@ class RandomOp:
         """Draw into a tensor, the same numbers from a generator in the same state."""
         getattr(tensor, self.method)(*self.arguments, generator=generator)
 
+    def compiled(self) -> RandomOp:
+        """The same draw by a compiled loop, to rounding; itself where there is none."""
+        plain = self.method == "normal_" and not self.arguments
+        if plain and can_fill(self.shape, self.dtype, self.device) and fill_normal() is not None:
+            return _CompiledNormal(**vars(self))
+        return self
+
+
+class _CompiledNormal(RandomOp):
+    """A draw of many N(0, 1) on a CPU."""
+
+    def of_default_generator(self) -> Callable[[], Tensor]:
+        return self._drawn
+
+    def _drawn(self) -> Tensor:
+        drawn = torch.empty(self.shape, dtype=self.dtype)
+        self.fill(drawn, torch.default_generator)
+        return drawn
+
+    def fill(self, tensor: Tensor, generator: torch.Generator) -> None:
+        fill = fill_normal()
+        assert fill is not None
+        fill(tensor, generator)
+
 
 class Noise:
     """The draws of a step, in the order of the eager run.
@@ -82,6 +107,11 @@ class Noise:
     def __call__(self) -> list[Tensor]:
         """Draw the last arguments of the step."""
         return [draw() for draw in self._functions]
+
+    def compile(self) -> None:
+        """Draw by compiled loops where there are any; the numbers are the same to rounding."""
+        self.draws = [draw.compiled() for draw in self.draws]
+        self._functions = [draw.of_default_generator() for draw in self.draws]
 
 
 class StackedNoise(Noise):

@@ -7,6 +7,7 @@ graph of tensor operations that can be changed and run. These are the pieces it 
 - ``make_fx``, which records operations below autograd;
 - a tracing context and a fake tensor mode: with one mode for all values a trace takes half as long;
 - ``torch._inductor.compile``: ``torch.compile`` would trace anew and check guards at every step;
+- inductor's cache of compiled C++, and the layout of a generator's state, for normal numbers;
 - the mode that sees every operation, and the leaves of its arguments, to compare passes;
 - the switch of oneDNN, whose recurrent layers are single operations without a rule for recording;
 - the class of operators and their schemas, which say what is random and what is written to.
@@ -17,6 +18,7 @@ to eager steps, and the log of ``bayesnas`` says so.
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -75,6 +77,24 @@ def compile_operations(
     options: dict[str, Any] = {"fallback_random": True, "layout_optimization": False}
     compiled: Callable[..., Tensor] = torch._inductor.compile(graph, list(tensors), options=options)
     return compiled
+
+
+def compile_cpp(source: str) -> ctypes.CDLL:
+    """Compile C++ with the compiler, the options and the cache on disk of inductor."""
+    from torch._inductor.codecache import CppCodeCache  # loads inductor, which few fits need
+
+    library: ctypes.CDLL = CppCodeCache.load(source)
+    return library
+
+
+def has_cpp_compiler() -> bool:
+    """Whether inductor finds a C++ compiler."""
+    from torch._inductor.cpp_builder import get_cpp_compiler
+
+    try:
+        return bool(get_cpp_compiler())
+    except Exception:  # torch raises several kinds of errors where there is none
+        return False
 
 
 def schema(operator: Any) -> Any:

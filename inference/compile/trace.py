@@ -163,6 +163,7 @@ class StepGraph:
         if size > MOST_COMPILED:
             _LOG.info("a step of %d operations is traced and not compiled", size)
             return
+        self.noise.compile()
         tensors = [*flatten(inputs), *self.noise()]
         keep_pooling(self.graph.graph)
         self.graph.recompile()

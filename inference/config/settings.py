@@ -24,12 +24,14 @@ from bayesnas.inference.config.amortization import (
     Values,
     make_amortization,
 )
+from bayesnas.inference.config.compile_mode import compile_mode
 from bayesnas.inference.config.schedules import Schedule, learning_rate_factor
 from bayesnas.memory import available_memory
 from bayesnas.nn.hypernetworks.options import Amortize
+from bayesnas.runtime.processes.share import WHOLE, Share
 
 Batched = bool | Literal["auto"]
-_COMPILE_MODES = ("auto", "trace", "inductor", "cudagraph")
+_EPOCHS_WORTH_TRACING = 400  # of smaller last batches: tracing takes what so many of them save
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,8 @@ class FitSettings:
             counted from the end of the KL warm-up.
         seed: of everything random.
         optimizer: class of the optimiser, and its settings where they are not the default.
-        compile: how steps are taken: ``"eager"``, ``"trace"``, ``"inductor"``, ``"cudagraph"``.
+        compile: how steps are taken: ``"eager"``, ``"trace"``, ``"inductor"``, ``"cudagraph"``, or
+            ``"auto"``: as is fastest in a trial of the first ones.
         precision: of matrix products, ``"float32"`` or ``"bfloat16"``.
         kl_weights: several λ, each of which is fitted ``restarts`` times; None for one.
         bilevel: of a bilevel fit, ``Bilevel.config()`` of its upper level; else None.
@@ -109,6 +112,10 @@ class FitSettings:
         kl_weight = self.kl_weights[index // self.restarts]
         return replace(self, kl_weight=kl_weight, kl_weights=None)
 
+    def in_mode(self, mode: str | None) -> FitSettings:
+        """Settings with a way of taking steps that a trial found, where they leave it open."""
+        return replace(self, compile=mode) if mode and self.compile == "auto" else self
+
     @property
     def upper(self) -> tuple[str, ...]:
         """Beginnings of the names of the parameters of the upper level of a bilevel fit."""
@@ -119,7 +126,17 @@ class FitSettings:
         """Steps over which the KL weight rises; that many have to be taken before it is λ."""
         return self.kl_warmup * self.steps
 
-    def kl_weight_at(self, step: int, share: tuple[int, int] = (0, 1)) -> StepKLWeight:
+    def is_full(self, rows: int, examples: int, share: Share = WHOLE) -> bool:
+        """Whether rows are all that a batch of a sample of N examples may have, or a share of it."""
+        return rows == share.count(min(self.batch_size, examples))
+
+    def comes_often(self, rows: int, examples: int, share: Share = WHOLE) -> bool:
+        """Whether so many rows are worth tracing: smaller last batches come once an epoch."""
+        epochs = self.steps / -(-examples // self.batch_size)
+        must = self.precision != "float32"
+        return self.is_full(rows, examples, share) or must or epochs >= _EPOCHS_WORTH_TRACING
+
+    def kl_weight_at(self, step: int, share: Share = WHOLE) -> StepKLWeight:
         """KL weight of a step, counted from 0; over a range that of process r of K."""
         target, others = self.kl_weight, NONE
         if target is None:
@@ -183,11 +200,13 @@ def make_settings(
     batched: Batched = False,
     metaparameters: Mapping[str, object] | None = None,
     known: Sequence[str] = (),
+    timed: bool = False,
 ) -> FitSettings:
     """Check the arguments of a fit; every error names its argument. The optimiser is open yet.
 
     ``batched`` is no setting of the run: it changes numbers by rounding alone, and a checkpoint
-    says which chains were together. ``known`` are the metaparameters that the model has.
+    says which chains were together. ``known`` are the metaparameters that the model has; ``timed``
+    says whether ``compile="auto"`` may be left to a trial of the first steps.
 
     Raises:
         ValueError: for a value out of range, or both or neither of ``epochs`` and ``steps``.
@@ -236,7 +255,7 @@ def make_settings(
         patience=patience,
         seed=seed,
         optimizer="",
-        compile=_compile_mode(compile, steps * chains, precision, recorded=together),
+        compile=compile_mode(compile, steps * chains, precision, together=together, timed=timed),
         precision=precision,
         kl_weights=several,
     )
@@ -251,31 +270,6 @@ def _several(kl_weights: Sequence[object]) -> tuple[float, ...]:
             f"kl_weight must hold one or more different KL weights, got {kl_weights!r}"
         )
     return numbers
-
-
-def _compile_mode(compile: str | bool, steps: int, precision: str, *, recorded: bool) -> str:
-    if not isinstance(precision, str) or precision not in ("float32", "bfloat16"):
-        raise ValueError(f"precision must be 'float32' or 'bfloat16', got {precision!r}")
-    if isinstance(compile, (bool, np.bool_)) and not compile:
-        if precision != "float32":
-            raise ValueError(f"precision={precision!r} is that of a traced step, got compile=False")
-        return "eager"
-    if not isinstance(compile, str) or compile not in _COMPILE_MODES:
-        raise ValueError(
-            f"compile must be 'auto', 'trace', 'inductor', 'cudagraph' or False, got {compile!r}"
-        )
-    if compile != "auto":
-        return compile
-    if steps >= _STEPS_WORTH_COMPILING:
-        return "inductor"
-    worth_tracing = steps >= _STEPS_WORTH_TRACING or recorded or precision != "float32"
-    return "trace" if worth_tracing else "eager"
-
-
-# Tracing takes half a second and compiling some three to ten; a step of a small net then takes
-# seven tenths and a quarter of its time (docs/benchmarks.md).
-_STEPS_WORTH_TRACING = 1_000
-_STEPS_WORTH_COMPILING = 5_000
 
 
 def check_kl_weight(kl_weight: object, name: str = "kl_weight") -> None:

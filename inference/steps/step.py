@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from bayesnas.data.inputs import AnyInputs
+from bayesnas.inference.compile.torch_private import has_cpp_compiler
 from bayesnas.inference.compile.whole_batch_noise import WholeBatchNoise
 from bayesnas.inference.config.settings import FitSettings, StepKLWeight
 from bayesnas.inference.elbo.bound import BoundTerms
@@ -24,6 +25,7 @@ from bayesnas.inference.optim.trainable_parameters import (
     trainable,
 )
 from bayesnas.inference.steps.eager_step import EagerStep
+from bayesnas.inference.steps.mode_trial import ModeTrial
 from bayesnas.inference.steps.shared_gradient import SharedGradient, used_by_any
 from bayesnas.inference.steps.traced_step import TracedStep
 from bayesnas.models.base import BayesianModel
@@ -49,8 +51,8 @@ class Step:
     """Takes the training steps of one model.
 
     A step is a traced one where the settings ask for it and it can be traced, else one through
-    Pyro. Of several processes each takes the step on its rows of a batch, up to the gradient; the
-    optimiser gets the sum.
+    Pyro. Where they leave it open, the first steps are a trial. Of several processes each takes the
+    step on its rows of a batch, up to the gradient; the optimiser gets the sum.
 
     Args:
         model: trained in place.
@@ -71,6 +73,7 @@ class Step:
         adam: whether that is torch's Adam.
         eager: takes a step through Pyro.
         traced: takes traced steps.
+        trial: of the modes, while it goes on; None where the mode is settled.
         log_lik_sites, kl_sites: what the entries of a step's result are.
     """
 
@@ -110,6 +113,9 @@ class Step:
         self.traced = TracedStep(
             model, self.trained, self.optimizer, self.adam, settings, examples, self.eager, share
         )
+        auto = settings.compile == "auto"
+        self.trial = ModeTrial(settings.steps, has_cpp_compiler) if auto else None
+        self._was_traced = False
         self.log_lik_sites, self.kl_sites = list[str](), list[str]()
 
     def __call__(
@@ -132,6 +138,25 @@ class Step:
         Returns:
             the terms of the bound, ``[sites]``: full-sample estimates in nats, from these rows.
         """
+        if self.trial is None or not self.settings.is_full(len(y), self._examples):
+            return self._take(x, y, kl_weight, factor, part)
+        began = self.trial.clock()
+        row = self._take(x, y, kl_weight, factor, part)
+        seconds = self.trial.clock() - began
+        self.trial.note(seconds, possible=self._was_traced or self.traced.mode == "eager")
+        self.traced.mode = self.trial.mode
+        if self.trial.settled:
+            self.trial = None
+        return row
+
+    def _take(
+        self,
+        x: AnyInputs,
+        y: Tensor,
+        kl_weight: StepKLWeight,
+        factor: float,
+        part: PartOfBatch | None,
+    ) -> Tensor:
         self.rates.scale(factor)
         if self._sum is not None and part is not None:
             self.eager.see_draws(x, y, part.batch)
@@ -141,7 +166,8 @@ class Step:
         self._upper.write(kl_weight.target, kl_weight.metaparameters)
         self.eager.write_metaparameters(kl_weight.metaparameters)
         traced = self.traced
-        row = traced(x, y, kl_weight.bound, use) if traced.possible else None
+        row = None if traced.mode == "eager" else traced(x, y, kl_weight.bound, use)
+        self._was_traced = row is not None
         if row is not None:
             self.log_lik_sites, self.kl_sites = traced.log_lik_sites, traced.kl_sites
             if traced.updates:
@@ -156,6 +182,21 @@ class Step:
             self._sum.add(part.weight, use)
         self.update(use)
         return row
+
+    @property
+    def mode(self) -> str | None:
+        """How steps are taken; None while a trial goes on."""
+        return self.traced.mode if self.trial is None else None
+
+    def decisions(self) -> dict[str, Any]:
+        """Return how steps are taken, as JSON values for a checkpoint."""
+        return {**self.traced.decisions(), "mode": self.mode}
+
+    def decide_as(self, decisions: Mapping[str, Any]) -> None:
+        """Take steps as the fit that :meth:`decisions` is of; a trial under way begins anew."""
+        self.traced.decide_as(decisions)
+        if decisions.get("mode") is not None:
+            self.traced.mode, self.trial = decisions["mode"], None
 
     def refine(self, progress: float) -> bool:
         """Let maps over λ become finer; return whether any did."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -48,10 +47,8 @@ from bayesnas.runtime.processes.share import WHOLE, Share
 
 _LOG = logging.getLogger("bayesnas")
 Graph = StepGraph | CapturedStep
-TOLERANCE = 1e-4
-"""Of traced against eager gradients, relative in norm."""
-EPOCHS_WORTH_RECORDING = 400
-"""Of smaller last batches: tracing takes as long as so many of its steps save."""
+Shapes = tuple[torch.Size, ...]
+TOLERANCE = 1e-4  # of traced against eager gradients, relative in norm
 
 
 class TracedStep:
@@ -74,8 +71,7 @@ class TracedStep:
         share: which rows of a batch the steps see; of part of one they only write gradients.
 
     Attributes:
-        updates: whether Adam's update is part of the step; else only gradients are written.
-        possible: whether steps are traced at all; false for good once one could not be.
+        mode: how steps are taken, ``"eager"`` for none of these; may be set between steps.
         log_lik_sites, kl_sites: what the entries of a step's result are.
     """
 
@@ -94,14 +90,18 @@ class TracedStep:
         self._model, self._trained, self._examples = model, trained, examples
         self._optimizer, self._adam, self._eager = optimizer, adam, eager
         self._settings, self._share = settings, share
-        # Uncompiled, torch's fused Adam is faster than the operations of a record.
-        self.updates = adam and settings.compile in ("inductor", "cudagraph") and share == WHOLE
-        self.possible = settings.compile != "eager"
+        self.mode = "eager" if settings.compile == "auto" else settings.compile
+        self._traceable = settings.compile != "eager"  # false for good once a step could not be
         self.log_lik_sites, self.kl_sites = list[str](), list[str]()
-        self._graphs: dict[tuple[torch.Size, ...], Graph | None] = {}
-        self._trusted: set[tuple[torch.Size, ...]] = set()
+        self._graphs: dict[tuple[str, Shapes], Graph | None] = {}
+        self._trusted: set[Shapes] = set()
         self._tensors: StepTensors | None = None
         self._counts: StepCounts = {}
+
+    @property
+    def updates(self) -> bool:
+        """Whether the step has Adam's update: uncompiled, torch's fused one is faster."""
+        return self._adam and self.mode in ("inductor", "cudagraph") and self._share == WHOLE
 
     def __call__(
         self, x: AnyInputs, y: Tensor, kl_weight: float, use: ActiveLeaves
@@ -117,7 +117,8 @@ class TracedStep:
         Returns:
             the terms of the bound, ``[sites]``; None where the step has to be taken eagerly.
         """
-        graph = self._graph(x, y, use) if self._comes_often(len(y)) else None
+        often = self._settings.comes_often(len(y), self._examples, self._share)
+        graph = self._graph(x, y, use) if often else None
         if graph is None:
             return None
         adam = None
@@ -132,13 +133,14 @@ class TracedStep:
 
     def decisions(self) -> dict[str, Any]:
         """Return which steps are traced ones, as JSON values for a checkpoint."""
-        recorded = [[list(shape) for shape in key] for key, graph in self._graphs.items() if graph]
-        return {"traceable": self.possible, "recorded": recorded}
+        traced = dict.fromkeys(key for (_, key), graph in self._graphs.items() if graph)
+        recorded = [[list(shape) for shape in key] for key in traced]
+        return {"traceable": self._traceable, "recorded": recorded}
 
-    def decide_as(self, decisions: dict[str, Any]) -> None:
+    def decide_as(self, decisions: Mapping[str, Any]) -> None:
         """Take the same steps as the fit of :meth:`decisions`; none is compared anew."""
         # A comparison at another step could come out otherwise, and change the numbers.
-        self.possible = bool(decisions["traceable"])
+        self._traceable = bool(decisions["traceable"])
         self._tensors = None
         self._trusted = {tuple(torch.Size(shape) for shape in key) for key in decisions["recorded"]}
 
@@ -178,7 +180,9 @@ class TracedStep:
 
     def compiles(self, batch: int) -> bool:
         """Whether the step of batches of a size is compiled: only the full ones come often."""
-        return self._is_full(batch) and self._settings.compile == "inductor"
+        return self.mode == "inductor" and self._settings.is_full(
+            batch, self._examples, self._share
+        )
 
     def difference(
         self, x: AnyInputs, y: Tensor, kl_weight: float, metaparameters: Values = NONE
@@ -227,25 +231,17 @@ class TracedStep:
             buffer.data = value
         self._tensors = None
 
-    def _comes_often(self, batch: int) -> bool:
-        """Whether tracing is worth it: smaller last batches come once an epoch."""
-        epochs = self._settings.steps / math.ceil(self._examples / self._settings.batch_size)
-        must = self._settings.precision != "float32"
-        return self._is_full(batch) or must or epochs >= EPOCHS_WORTH_RECORDING
-
-    def _is_full(self, batch: int) -> bool:
-        return batch == self._share.count(min(self._settings.batch_size, self._examples))
-
     def _graph(self, x: AnyInputs, y: Tensor, use: ActiveLeaves) -> Graph | None:
-        key = self._eager.kind(x, y)
-        if key not in self._graphs and self.possible:
+        key = self.mode, self._eager.kind(x, y)
+        if key not in self._graphs and self._traceable:
+            self._graphs[key] = None
             try:
                 self._graphs[key] = self._traced(x, y, use)
             except NotTraceableError as reason:
                 self._stay_eager(str(reason))
             except Exception as error:  # whatever a user's model does that tracing can't follow
                 self._stay_eager(f"it can't be traced ({type(error).__name__}: {error})")
-        return self._graphs.get(key) if self.possible else None
+        return self._graphs.get(key) if self._traceable else None
 
     def _traced(self, x: AnyInputs, y: Tensor, use: ActiveLeaves) -> Graph | None:
         graph = self.graph_of(x, y, use, adam=self.updates)
@@ -259,7 +255,7 @@ class TracedStep:
                 graph.compile(self._inputs(x, y, 1.0, use))
         if not rounded and not self._agrees(graph, x, y):
             return None
-        return CapturedStep(graph) if self._settings.compile == "cudagraph" else graph
+        return CapturedStep(graph) if self.mode == "cudagraph" else graph
 
     def _agrees(self, graph: StepGraph, x: AnyInputs, y: Tensor) -> bool:
         """Whether a traced step gives the eager numbers; else the steps stay eager."""
@@ -296,5 +292,8 @@ class TracedStep:
         return self.tensors().inputs(use, x, y, sent(scalars, y.device))
 
     def _stay_eager(self, reason: str) -> None:
-        self.possible = False
+        if self._settings.compile == "auto" and self.mode == "inductor":
+            _LOG.info("steps are not compiled: %s", reason)  # those traced before go on
+            return
+        self._traceable = False
         _LOG.warning("%s trains step by step in eager mode: %s", self._model.describe(), reason)

@@ -265,7 +265,7 @@ class ChainTrainer:
             "stopped": self.stopped,
             "validation_nll": self.validation_nll,
             **values,
-            "steps": self.step_fn.traced.decisions(),
+            "steps": self.step_fn.decisions(),
             "upper_steps": None if self.upper is None else self.upper.decisions(),
         }
 
@@ -287,7 +287,7 @@ class ChainTrainer:
             raise ValueError(f"the checkpoint is of another model: {error}") from error
         for name, optimizer in self._optimizers().items():
             restore_optimizer(optimizer, below(f"{name}/", tensors), values[name])
-        self.step_fn.traced.decide_as(values["steps"])
+        self.step_fn.decide_as(values["steps"])
         if self.upper is not None:
             self.upper.decide_as(values["upper_steps"])
         self.step = int(values["step"])

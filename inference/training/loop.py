@@ -93,6 +93,7 @@ class Loop:
         self._starts, self._upper, self._batched = starts, upper, batched
         self._steps_at_once = 1
         self.where = "before the first step"
+        self._mode: str | None = None  # of steps, as a trial of an earlier chain found it
 
     def chain(self, index: int) -> ChainTrainer:
         """Start a chain; nothing of it depends on the chains before.
@@ -105,7 +106,7 @@ class Loop:
         training = ChainTrainer(
             model,
             self.train,
-            self.settings.of_chain(index),
+            self.settings.of_chain(index).in_mode(self._mode),
             index % self.settings.restarts,
             self.optimizer,
             self.schedule,
@@ -165,6 +166,8 @@ class Loop:
         if rounds.some_are_left and step % self.checkpoint_every != 0:
             rounds.write_checkpoint(chains)
         rounds.end(chains)
+        if chains.chains:
+            self._mode = chains.chains[0].step_fn.mode
 
     def _say_what_is_fitted(self) -> None:
         """One line on what has a posterior and what the fit starts from."""

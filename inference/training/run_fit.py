@@ -121,7 +121,8 @@ class _Fit:
                 "distributed: the batches of a fit of two levels can't be shared out: give "
                 "distributed=Distributed(spread='chains'), or distributed=False"
             )
-        settings = _checked_settings(arguments, model, len(train), device, upper)
+        timed = not processes.together  # several would not choose alike
+        settings = _checked_settings(arguments, model, len(train), device, upper, timed)
         start_as_the_first(model, processes)
         trained, sample = carrying(model, train, weights)
         trained = with_hyper_terms(trained, arguments.objective, device)
@@ -219,6 +220,7 @@ def _checked_settings(
     examples: int,
     device: torch.device,
     upper: tuple[str, ...],
+    timed: bool,
 ) -> FitSettings:
     given = model.fit_defaults(examples)
     rises = not isinstance(arguments.kl_weight, LogUniform) and arguments.bilevel is None
@@ -245,6 +247,7 @@ def _checked_settings(
         seed=arguments.seed,
         compile=arguments.compile,
         precision=arguments.precision,
+        timed=timed and device.type == "cpu" and arguments.bilevel is None,
     )
     _check_ends(model, settings)
     if settings.compile == "cudagraph" and device.type != "cuda":

@@ -21,11 +21,72 @@ from bayesnas.runtime.pyro_context import pyro_session
 from bayesnas.runtime.random_state import RandomStream
 
 EXAMPLES = 60_000
-STEPS = {"mlp": 100, "conv": 5, "cell": 3}  # of a call
+STEPS = {"mlp": 100, "mlp1000": 3, "mlp4000": 1, "conv": 5, "cell": 3}  # of a call
 # inductor's own random numbers are slow on a CPU
 COMPILE: dict[str, str | int | bool | Callable[..., object]] = {"fallback_random": True}
 
 Taken = Callable[[], object]  # STEPS[net] steps
+
+
+def ordinary(net: str, compiled: bool) -> Taken:
+    """The same net without a posterior: cross-entropy and Adam; its loss compiled or not."""
+    module = NETS[net](PLAIN)
+    x, y = batch(net)
+
+    def loss(x: Tensor, y: Tensor) -> Tensor:
+        return F.cross_entropy(module(x), y)
+
+    optimizer = torch.optim.Adam(module.parameters(), lr=1e-3, fused=True)
+    measured = torch.compile(loss, dynamic=False, options=COMPILE) if compiled else loss
+
+    def steps() -> None:
+        for _ in range(STEPS[net]):
+            optimizer.zero_grad()
+            measured(x, y).backward()
+            optimizer.step()
+
+    return steps
+
+
+def products(net: str, times: int) -> Taken:
+    """The matrix products of a perceptron's ordinary step alone, each so many times."""
+    layers = [
+        module for module in NETS[net](PLAIN).modules() if isinstance(module, torch.nn.Linear)
+    ]
+    weights = [layer.weight.detach() for layer in layers]
+    x, _ = batch(net)
+
+    @torch.no_grad()
+    def steps() -> None:
+        for _ in range(STEPS[net] * times):
+            inputs = [x]
+            for weight in weights:
+                inputs.append(inputs[-1] @ weight.t())
+            gradient = inputs.pop()
+            for weight in reversed(weights):
+                before = inputs.pop()
+                gradient.t() @ before
+                gradient = gradient @ weight if inputs else gradient
+
+    return steps
+
+
+def ivon(net: str) -> Taken:
+    """The net by IVON (Shen et al. 2024): weights drawn once a step, no KL, no compiler."""
+    import ivon as package
+
+    module = NETS[net](PLAIN)
+    x, y = batch(net)
+    optimizer = package.IVON(module.parameters(), lr=0.1, ess=EXAMPLES)
+
+    def steps() -> None:
+        for _ in range(STEPS[net]):
+            with optimizer.sampled_params(train=True):
+                optimizer.zero_grad()
+                F.cross_entropy(module(x), y).backward()
+            optimizer.step()
+
+    return steps
 
 
 def by_hand(net: str, estimator: str, compiled: bool) -> Taken:
@@ -50,14 +111,14 @@ def by_hand(net: str, estimator: str, compiled: bool) -> Taken:
     return steps
 
 
-def ours(net: str, estimator: str, mode: str) -> Taken:
+def ours(net: str, estimator: str, mode: str, precision: str = "float32") -> Taken:
     """The step of ``bayesnas.fit``."""
     model = bn.models.GaussianNet(NETS[net](PLAIN), prior_scale=PRIOR, estimator=estimator)
     stream = RandomStream(0, torch.device("cpu"))
     settings = FitSettings(
         kl_weight=1.0, kl_warmup=0.0, amortization=None, steps=1, batch_size=256, lr=1e-3,
         schedule="constant", clip=None, restarts=1, patience=None, seed=0, optimizer="Adam",
-        compile=mode,
+        compile=mode, precision=precision,
     )  # fmt: skip
     taken = Step(model, torch.optim.Adam, settings, EXAMPLES, stream, lambda: "")
     x, y = batch(net)

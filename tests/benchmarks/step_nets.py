@@ -86,11 +86,23 @@ class Cell(nn.Module):
 
 
 def mlp(layers: Layers) -> nn.Module:
-    """784–100–10."""
+    """784–100–10: 80 thousand parameters."""
     linear, _ = layers
     return nn.Sequential(
         OrderedDict(layer1=linear(784, 100), activation=nn.ReLU(), layer2=linear(100, 10))
     )
+
+
+def wide(width: int) -> Callable[[Layers], nn.Module]:
+    """784–width–width–10: 1.8 million parameters at 1,000, 19 million at 4,000."""
+
+    def make(layers: Layers) -> nn.Module:
+        linear, _ = layers
+        return nn.Sequential(
+            linear(784, width), nn.ReLU(), linear(width, width), nn.ReLU(), linear(width, 10)
+        )
+
+    return make
 
 
 def conv(layers: Layers) -> nn.Module:
@@ -112,13 +124,19 @@ def cell(layers: Layers) -> nn.Module:
     )  # fmt: skip
 
 
-NETS = {"mlp": mlp, "conv": conv, "cell": cell}
+NETS = {
+    "mlp": mlp,
+    "mlp1000": wide(1000),
+    "mlp4000": wide(4000),
+    "conv": conv,
+    "cell": cell,
+}
 
 
 def batch(name: str, size: int = 256) -> tuple[Tensor, Tensor]:
     """A batch of noise of the shape of MNIST: speed doesn't depend on its values."""
     generator = torch.Generator().manual_seed(0)
-    shape = (size, 784) if name == "mlp" else (size, 1, 28, 28)
+    shape = (size, 784) if name.startswith("mlp") else (size, 1, 28, 28)
     return (
         torch.rand(*shape, generator=generator),
         torch.randint(0, 10, (size,), generator=generator),

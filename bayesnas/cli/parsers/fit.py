@@ -236,5 +236,5 @@ def _add_training_options(parser: argparse.ArgumentParser) -> None:
         "--compile",
         choices=("auto", "trace", "inductor", "cudagraph", "off"),
         default="auto",
-        help="how steps are taken; auto decides by their number (%(default)s)",
+        help="how steps are taken; auto times the first ones of a long fit (%(default)s)",
     )

@@ -19,7 +19,9 @@ from bayesnas.inference.compile.torch_private import (
     TO_COPY,
     UNSAFE_VIEW,
     Operator,
+    compile_cpp,
     compile_operations,
+    has_cpp_compiler,
     schema,
     trace_operations,
 )
@@ -148,3 +150,15 @@ def test_private_names_stand_in_the_adapters_alone() -> None:
         if private_names(path.read_text(encoding="utf-8"))
     }
     assert users == {"inference/compile/torch_private.py", "bayesnas/nn/lazy/torch_private.py"}
+
+
+def test_cpp_is_compiled_where_there_is_a_compiler() -> None:
+    if not has_cpp_compiler():
+        pytest.skip("no C++ compiler")
+    library = compile_cpp('extern "C" int twice(int number) { return 2 * number; }')
+    assert library.twice(21) == 42
+
+
+def test_without_a_compiler_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch._inductor.config.cpp.cxx", ("/nowhere/g++",))
+    assert not has_cpp_compiler()

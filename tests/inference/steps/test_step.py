@@ -230,15 +230,18 @@ def test_flat_parameters_are_views_of_one_tensor_a_type() -> None:
         ("inductor", 1, 1, "inductor"),
     ],
 )
-def test_auto_decides_by_the_number_of_steps(
+def test_auto_decides_by_the_number_of_steps_where_nothing_is_timed(
     compile: str | bool, steps: int, restarts: int, mode: str
 ) -> None:
-    settings = make_settings(
+    settings = functools.partial(
+        make_settings,
         examples=10, kl_weight=1.0, kl_warmup=0.0, amortize=None, epochs=None, steps=steps,
         batch_size=5, lr=0.1, schedule="cosine", clip=None, restarts=restarts, patience=None,
         seed=0, compile=compile,
     )  # fmt: skip
-    assert settings.compile == mode
+    assert settings().compile == mode
+    by_trial = compile == "auto" and mode != "eager"
+    assert settings(timed=True).compile == ("auto" if by_trial else mode)
 
 
 @pytest.mark.parametrize("compile", ["jit", True, None])
