@@ -158,9 +158,7 @@ class ArdVae(Autoencoder):
     def model(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """Sample γ, W, z and the data; returns their mean or logits, ``[n, *shape]``."""
         self.register_with_pyro()
-        gamma = self._ones()
-        if self.relevance is not None:
-            gamma = pyro.sample(GAMMA, self.relevance.prior())
+        gamma = pyro.sample(GAMMA, self.relevance.prior()) if self.relevance else self._ones()
         weight = self.point_weight()
         if self.decoder_prior == "gaussian":
             weight = pyro.sample(WEIGHT, self.weight_prior())
@@ -178,9 +176,7 @@ class ArdVae(Autoencoder):
     def guide(self, x: Tensor, y: Tensor | None = None) -> None:
         """Sample q(γ), q(W) and q(z | x, γ)."""
         self.register_with_pyro()
-        gamma = self._ones()
-        if self.relevance is not None:
-            gamma = pyro.sample(GAMMA, self.relevance.posterior())
+        gamma = pyro.sample(GAMMA, self.relevance.posterior()) if self.relevance else self._ones()
         if self.decoder_prior == "gaussian":
             pyro.sample(WEIGHT, self.weight_posterior())
         with pyro.plate(DATA_PLATE, x.shape[0], dim=-1):
@@ -207,6 +203,10 @@ class ArdVae(Autoencoder):
     def weight_posterior(self) -> GaussianWeights:
         """q(W), independent Gaussians."""
         return GaussianWeights(self.weight, log_scale=self.weight_log_scale, local=True)
+
+    def gaussian_parameters(self) -> dict[str, str]:
+        """Those of q(W)."""
+        return {"weight": "weight_log_scale"} if self.decoder_prior == "gaussian" else {}
 
     def point_weight(self) -> Tensor:
         """W as a point: its mean, its free value, or with columns of length 1."""

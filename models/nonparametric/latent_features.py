@@ -203,6 +203,10 @@ class LatentFeatures(BayesianModel):
         self.start_log_noise.copy_(noise.log())
 
     @torch.no_grad()
+    def gaussian_parameters(self) -> dict[str, str]:
+        """Those of the loadings."""
+        return {"loc": "log_scale"}
+
     def reset(self) -> None:
         """Go to the start that the first batch gave."""
         self.sticks.reset()
