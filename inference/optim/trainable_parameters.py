@@ -5,15 +5,15 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from bayesnas.inference.config.amortization import NONE, Amortization, Values
 from bayesnas.inference.optim.flat_parameters import FlatParameters, flatten_parameters
+from bayesnas.inference.optim.optimizer_state import interpolate_state
 from bayesnas.models.base import BayesianModel
-from bayesnas.nn.hypernetworks.base import ConstantNet, Hypernet, HypernetInputs, InsertedKnot
+from bayesnas.nn.hypernetworks.base import ConstantNet, Hypernet, HypernetInputs
 from bayesnas.nn.hypernetworks.parameter_map import Pairs, ParameterMap
 from bayesnas.nn.modules.parameter_names import below, matching
 
@@ -203,7 +203,7 @@ class TrainableParameters:
         finer = False
         for group in self.groups:
             for filled in group.net.refine(progress):
-                _interpolate_state(optimizer, list(group.net.leaves), filled)
+                interpolate_state(optimizer, list(group.net.leaves), filled)
                 finer = True
         return finer
 
@@ -289,32 +289,3 @@ def _net(
     values = flat.values.detach().clone()
     net = kind.build(values, flat.shapes, *amortization.axes, gaussians=gaussians)
     return net.to(values.device)
-
-
-@torch.no_grad()
-def _interpolate_state(
-    optimizer: torch.optim.Optimizer, leaves: Sequence[nn.Parameter], filled: InsertedKnot
-) -> None:
-    sources = [optimizer.state.get(leaves[index]) for index in filled.sources]
-    states = [state for state in sources if state and _has_moved(state)]
-    if len(states) < len(sources):
-        return
-    entry = optimizer.state[leaves[filled.leaf]]
-    for name, value in states[0].items():
-        between = value
-        if isinstance(value, Tensor) and _is_by_coordinate(value, leaves[filled.leaf]):
-            shares = zip(filled.shares, states, strict=True)
-            between = torch.stack([share * state[name] for share, state in shares]).sum(0)
-        if name in entry and isinstance(between, Tensor):
-            entry[name].copy_(between)  # one of those that a step writes in place
-        else:
-            entry[name] = between.clone() if isinstance(between, Tensor) else between
-
-
-def _is_by_coordinate(value: Tensor, leaf: Tensor) -> bool:
-    """Whether a state has an entry, or several, for every coordinate of a leaf."""
-    return value.ndim >= leaf.ndim and value.shape[value.ndim - leaf.ndim :] == leaf.shape
-
-
-def _has_moved(state: Mapping[str, Any]) -> bool:
-    return float(state.get("step", 1)) > 0

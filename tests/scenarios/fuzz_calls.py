@@ -224,7 +224,7 @@ def calls(folder) -> list[Call]:
             "CurvatureMap",
             n.CurvatureMap,
             {},
-            {"knots": knots, "rank": whole(), "coarse_to_fine": flag},
+            {"knots": knots, "rank": whole(), "balance": non_negative, "coarse_to_fine": flag},
         ),
         Call("LowRankMap", n.LowRankMap, {}, {"rank": whole(), "hidden": whole()}),
         Call(

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bayesnas.checks import flag, whole_number
+from bayesnas.checks import flag, non_negative, whole_number
 from bayesnas.nn.hypernetworks.base import Hypernet, HypernetInputs
 from bayesnas.nn.hypernetworks.intervals import Interval
 from bayesnas.nn.hypernetworks.knots import Knots, checked_knots, positions
@@ -46,6 +46,10 @@ class CurvatureNet(PiecewiseLinearNet):
     :math:`\theta_{ij} e^{a_i + b_j} + d_i + e_j + \sum_r u_{ri} v_{rj}`, which for vectors and
     numbers is a value of their own at every knot.
 
+    What all λ share, m, k, θ and c, is trained at all λ. Gradients grow with λ, so large λ would
+    decide alone, and close what only small λ need. At λ they are multiplied by
+    (λ / λ_middle)^−balance.
+
     Args:
         initial: θ in the middle of the range, ``[P]``.
         shapes: of the tensors that θ holds one after the other.
@@ -53,6 +57,7 @@ class CurvatureNet(PiecewiseLinearNet):
         gaussians: pairs of positions in ``shapes``, of a μ and of its ln σ.
         log_range: ln(λ_max / λ_min).
         rank: number of products u v of a matrix.
+        balance: how far the gradients of large λ are reduced.
         coarse_to_fine: begin the training with few knots, as
             :class:`~bayesnas.nn.hypernetworks.piecewise.PiecewiseLinearNet` does.
 
@@ -83,11 +88,12 @@ class CurvatureNet(PiecewiseLinearNet):
         *,
         gaussians: Pairs = (),
         log_range: float = 1.0,
-        rank: int = 3,
+        rank: int = 4,
+        balance: float = 0.2,
         coarse_to_fine: bool = True,
     ) -> None:
         """Draw the first factors from torch's global random state; see the class."""
-        self._log_range, self._rank = log_range, rank
+        self._log_range, self._rank, self._balance = log_range, rank, balance
         self._matrices = [_as_matrix(shape) for shape in shapes]
         self._sizes = [rows * columns for rows, columns in self._matrices]
         self._scale_of = dict(gaussians)
@@ -132,14 +138,17 @@ class CurvatureNet(PiecewiseLinearNet):
         return HypernetInputs(
             (*place.leaves, len(self.leaves) - 1),
             (*place.moves, True),
-            (*place.inputs, log_kl_weight),
+            (*place.inputs, math.exp(-self._balance * log_kl_weight), log_kl_weight),
         )
 
     def combine(self, leaves: Sequence[Tensor], inputs: Tensor) -> Tensor:
         """Evaluate the formulas, ln λ counted from the middle of the range."""
         *knots, shared = leaves
+        *_, weight, log_kl_weight = inputs.unbind()
+        if self._balance:
+            shared = weight * shared + ((1 - weight) * shared).detach()
         sizes = [size for each in self._factor_sizes for size in each]
-        pieces = iter(self.between(knots, inputs[:-1]).split(sizes))
+        pieces = iter(self.between(knots, inputs[:-2]).split(sizes))
         factors = [[next(pieces) for _ in each] for each in self._factor_sizes]
         *bases, levels = shared.split([*self._sizes, sum(self._levels)])
         tensors: list[Tensor] = [
@@ -151,7 +160,7 @@ class CurvatureNet(PiecewiseLinearNet):
         pairs = zip(self._scale_of.items(), levels.split(self._levels), strict=True)
         for (location, scale), level in pairs:
             rows, columns, change = factors[scale]
-            turn = tensors[scale] + _outer_sum(rows, columns) - inputs[-1]
+            turn = tensors[scale] + _outer_sum(rows, columns) - log_kl_weight
             tensors[scale] = (level + change)[:, None] + F.logsigmoid(-turn) / 2
             tensors[location] = self._location(tensors[location], turn, *factors[location])
         return torch.cat([tensor.flatten() for tensor in tensors])
@@ -196,19 +205,22 @@ class CurvatureMap(ParameterMap):
     Attributes:
         knots: as for :class:`~bayesnas.nn.hypernetworks.options.PiecewiseMap`, here of the factors.
         rank: number of products of a row and a column that are added to a matrix.
+        balance: the gradients of what all λ share are multiplied by (λ / λ_middle)^−balance.
         coarse_to_fine: begin the training with few knots.
 
     Raises:
-        ValueError: for knots that do not fit, or a rank that is no whole number >= 1.
+        ValueError: for knots that do not fit, a rank that is no whole number >= 1, or a negative
+            balance.
 
     >>> CurvatureMap(rank=2).config()
-    {'kind': 'curvature', 'knots': 5, 'rank': 2, 'coarse_to_fine': True}
+    {'kind': 'curvature', 'knots': 5, 'rank': 2, 'balance': 0.2, 'coarse_to_fine': True}
     """
 
     kind: ClassVar[str] = "curvature"
 
     knots: Knots | Mapping[str, Knots] = 5
-    rank: int = 3
+    rank: int = 4
+    balance: float = 0.2
     coarse_to_fine: bool = True
 
     def __post_init__(self) -> None:
@@ -216,10 +228,11 @@ class CurvatureMap(ParameterMap):
         flag("coarse_to_fine", self.coarse_to_fine)
         object.__setattr__(self, "knots", checked_knots(self.knots))
         object.__setattr__(self, "rank", whole_number("rank", self.rank))
+        object.__setattr__(self, "balance", non_negative("balance", self.balance))
 
     def __hash__(self) -> int:
         """By all of it; a mapping has none of its own."""
-        return hash((str(self.knots), self.rank, self.coarse_to_fine))
+        return hash((str(self.knots), self.rank, self.balance, self.coarse_to_fine))
 
     def check(self, *axes: Interval) -> None:
         """Raise ValueError unless the knots span the ranges."""
@@ -241,5 +254,6 @@ class CurvatureMap(ParameterMap):
             gaussians=gaussians,
             log_range=math.log(span.high / span.low),
             rank=self.rank,
+            balance=self.balance,
             coarse_to_fine=self.coarse_to_fine,
         )

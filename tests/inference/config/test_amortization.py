@@ -39,7 +39,7 @@ KINDS = {
     "linear": "linear",
     "piecewise": "piecewise",
     "low-rank": bn.nn.LowRankMap(rank=2, hidden=6),
-    "curvature": bn.nn.CurvatureMap(rank=2),
+    "curvature": bn.nn.CurvatureMap(rank=2, balance=0.0),
     "own": Lines,
 }
 

@@ -42,7 +42,7 @@ def curvature_net(start: Tensor) -> CurvatureNet:
     shapes = [torch.Size(shape) for shape in ([3, 4], [3, 4], [5], [5], [2, 3])]
     return CurvatureNet(
         start, shapes, [[0, 0.2, 0.7, 1]], gaussians=[(0, 1), (3, 2)], log_range=3.0, rank=2,
-        coarse_to_fine=False,
+        balance=0.0, coarse_to_fine=False,
     )  # fmt: skip
 
 
@@ -53,7 +53,9 @@ def nets() -> dict[str, Hypernet]:
         "linear": randomised(PiecewiseLinearNet(start, [0, 1])),
         "piecewise": randomised(PiecewiseLinearNet(start, [0, 0.2, 0.7, 1], coarse_to_fine=False)),
         "low-rank": randomised(LowRankNet(start, SHAPES, rank=2, hidden=5)),
-        "factors": randomised(CurvatureNet(start, SHAPES, [[0, 0.2, 1]], coarse_to_fine=False)),
+        "factors": randomised(
+            CurvatureNet(start, SHAPES, [[0, 0.2, 1]], balance=0.0, coarse_to_fine=False)
+        ),
         "curvature": randomised(curvature_net(start)),
         "monotone": randomised(MonotoneNet(start, torch.arange(SIZE) % 7, 5, [0, 0.2, 0.7, 1])),
         "own": randomised(ModuleNet(Sines(start), start)),

@@ -137,6 +137,23 @@ def test_the_optimum_of_a_coordinate_is_exact_at_every_kl_weight() -> None:
         assert np.allclose(np.exp(log_scale), precision**-0.5)
 
 
+def test_large_kl_weights_weigh_less_in_what_all_share() -> None:
+    """Gradients of the shared leaf by the power of λ, those of the knots as they are."""
+    plain, balanced = (
+        CurvatureNet(
+            start(), SHAPES, [[0, 1]], gaussians=PAIRS, log_range=LOG_RANGE, rank=2, balance=power
+        )
+        for power in (0.0, 0.4)
+    )
+    balanced.load_state_dict(plain.state_dict())
+    for t in (0.0, 0.3, 1.0):
+        assert torch.allclose(balanced.at(t), plain.at(t), atol=1e-12)
+        pulled, expected = (net.pull_back(net.place(t), start()) for net in (balanced, plain))
+        factor = (SPAN.value(t) / SPAN.value(0.5)) ** -0.4
+        assert torch.allclose(pulled[-1], factor * expected[-1])
+        assert all(map(torch.allclose, pulled[:-1], expected[:-1]))
+
+
 def test_other_metaparameters_have_knots_of_their_own() -> None:
     initial = start()
     axes = (SPAN, LinearInterval(0.0, 1.0, "temperature"))

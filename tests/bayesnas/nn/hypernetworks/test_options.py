@@ -37,6 +37,7 @@ def test_outside_the_range_is_refused_with_the_range(outside: float) -> None:
         (lambda: bn.nn.PiecewiseMap(knots=()), "knots must be at least 2"),
         (lambda: bn.nn.CurvatureMap(knots=1), "knots must be at least 2, got 1"),
         (lambda: bn.nn.CurvatureMap(rank=0), "rank must be a whole number >= 1, got 0"),
+        (lambda: bn.nn.CurvatureMap(balance=-1), "balance must be .* got -1"),
         (lambda: bn.nn.CurvatureMap(knots=(1, 10)).check(SPAN), "knots must increase from 0.1"),
         (lambda: bn.nn.LowRankMap(rank=0), "rank must be a whole number >= 1, got 0"),
         (lambda: bn.nn.LowRankMap(hidden=2.5), "hidden must be a whole number >= 1, got 2.5"),
