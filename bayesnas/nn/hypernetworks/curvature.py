@@ -168,13 +168,13 @@ class CurvatureNet(PiecewiseLinearNet):
     def _location(
         self, mode: Tensor, turn: Tensor, rows: Tensor, columns: Tensor, *products: Tensor
     ) -> Tensor:
-        shrunk = mode * _outer_sum(rows, columns).exp() * turn.sigmoid()
+        shrunk = mode * _outer_product(rows.exp(), columns.exp()) * turn.sigmoid()
         return self._with_products(shrunk, *products)
 
     def _other(self, value: Tensor, *factors: Tensor) -> Tensor:
         rows, columns, row_shifts, column_shifts, *products = factors
-        scaled = value * _outer_sum(rows, columns).exp() + _outer_sum(row_shifts, column_shifts)
-        return self._with_products(scaled, *products)
+        scaled = value * _outer_product(rows.exp(), columns.exp())
+        return self._with_products(scaled + _outer_sum(row_shifts, column_shifts), *products)
 
     def _with_products(self, value: Tensor, *products: Tensor) -> Tensor:
         if not products:
@@ -192,6 +192,10 @@ def _as_matrix(shape: torch.Size) -> tuple[int, int]:
 
 def _outer_sum(rows: Tensor, columns: Tensor) -> Tensor:
     return rows[:, None] + columns
+
+
+def _outer_product(rows: Tensor, columns: Tensor) -> Tensor:
+    return rows[:, None] * columns
 
 
 @typed()
