@@ -14,6 +14,8 @@ class FitDefaults:
         lr: learning rate at the start.
         batch_size: examples in a batch.
         kl_warmup: fraction of the steps over which λ rises; of fits at one λ alone.
+        range_warmup: the same of fits over a range of λ.
+        amortize: the map of these.
         epochs: at least so many passes over the sample, where neither epochs nor steps are given;
         steps: and at least so many steps.
     """
@@ -21,6 +23,8 @@ class FitDefaults:
     lr: float = 1e-3
     batch_size: int = 256
     kl_warmup: float = 0.0
+    range_warmup: float = 0.0
+    amortize: str = "piecewise"
     epochs: int = 30
     steps: int = 3000
 

@@ -110,6 +110,7 @@ def curve(steps: int, seed: int = 0) -> list[CurvePoint]:
         model(),
         (x, x),
         kl_weight=bn.LogUniform(CURVE_WEIGHTS[0], CURVE_WEIGHTS[-1]),
+        amortize="piecewise",  # the map of the figures of docs/reproductions/ard-vae.md
         **options,
     )
     options["steps"] = steps

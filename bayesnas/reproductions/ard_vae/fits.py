@@ -51,6 +51,7 @@ class Fits:
             model,
             (self._x, self._x),
             kl_weight=bn.LogUniform(weights[0], weights[-1]),
+            amortize="piecewise",  # the map of the figures of docs/reproductions/ard-vae.md
             **self._options(out, seed, self._settings.epochs_along),
         )
 
