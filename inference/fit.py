@@ -122,11 +122,11 @@ def fit(
             that of the model: at one λ half for gates and groups, over a range 0.3 for ``ArdVae``,
             else 0.
         amortize: for a range of λ, how the parameters depend on it: ``"piecewise"`` (linear in
-            log λ between knots; the default but for ``ArdVae``), ``"curvature"``, ``"linear"``, ``"low-rank"``, one of
-            ``bayesnas.nn.PiecewiseMap``, ``CurvatureMap``, ``LinearMap`` and ``LowRankMap`` with
-            its options, or a function that makes an ``nn.Module`` from the initial parameters, one
-            vector ``[P]``: called with t in [0, 1], the normalised log λ as a tensor ``[1]``, it
-            gives them at that λ.
+            log λ between knots; the default but for ``ArdVae``), ``"curvature"``, ``"linear"``,
+            ``"low-rank"``, one of ``bayesnas.nn.PiecewiseMap``, ``CurvatureMap``, ``LinearMap`` and
+            ``LowRankMap`` with its options, or a function that makes an ``nn.Module`` from the
+            initial parameters, one vector ``[P]``: called with t in [0, 1], the normalised log λ as
+            a tensor ``[1]``, it gives them at that λ.
         metaparameters: ranges of numbers of the model besides λ, of which the parameters are to be
             functions too, by name (``model.metaparameters()`` lists them):
             ``{"prior_scale": bayesnas.LogUniform(0.1, 3)}``, or ``bayesnas.Uniform(low, high)``.
