@@ -76,8 +76,7 @@ class PiecewiseMap(ParameterMap):
         Grebenkova, Bakhteev, Strijov, *Deep learning model selection with complexity control*,
         2023 (piecewise linear maps).
 
-    >>> from bayesnas.nn.hypernetworks.curvature import CurvatureMap
-    from bayesnas.nn.hypernetworks.intervals import LogInterval
+    >>> from bayesnas.nn.hypernetworks.intervals import LogInterval
     >>> PiecewiseMap(knots=3).positions(LogInterval(0.1, 1000.0))
     [[0.0, 0.5, 1.0]]
     """
