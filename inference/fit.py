@@ -127,13 +127,14 @@ def fit(
             at it alone has; or a range, ``bayesnas.LogUniform(low, high)``: then every step is
             at a λ of its own, and one fit serves the whole range.
         kl_warmup: fraction of the steps over which λ rises linearly from 0 to its value; None for
-            that of the model, at one λ: half for gates and groups, else 0.
+            that of the model: at one λ half for gates and groups, over a range 0.3 for ``ArdVae``,
+            else 0.
         amortize: for a range of λ, how the parameters depend on it: ``"piecewise"`` (linear in
-            log λ between knots; the default), ``"linear"``, ``"low-rank"``, one of
-            ``bayesnas.nn.PiecewiseMap``, ``LinearMap`` and ``LowRankMap`` with its options, or a
-            function that makes an ``nn.Module`` from the initial parameters, one vector ``[P]``:
-            called with t in [0, 1], the normalised log λ as a tensor ``[1]``, it gives them at that
-            λ.
+            log λ between knots; the default but for ``ArdVae``), ``"curvature"``, ``"linear"``,
+            ``"low-rank"``, one of ``bayesnas.nn.PiecewiseMap``, ``CurvatureMap``, ``LinearMap`` and
+            ``LowRankMap`` with its options, or a function that makes an ``nn.Module`` from the
+            initial parameters, one vector ``[P]``: called with t in [0, 1], the normalised log λ as
+            a tensor ``[1]``, it gives them at that λ.
         metaparameters: ranges of numbers of the model besides λ, of which the parameters are to be
             functions too, by name (``model.metaparameters()`` lists them):
             ``{"prior_scale": bayesnas.LogUniform(0.1, 3)}``, or ``bayesnas.Uniform(low, high)``.

@@ -141,6 +141,10 @@ class BayesianModel(Metaparameters, PrunableWeights):
         """Names, or their first parts, of the trained parameters h of p(w, Γ | h); maybe none."""
         return ()
 
+    def gaussian_parameters(self) -> dict[str, str]:
+        """From trained means of Gaussian factors with priors around 0, to the ln σ of each."""
+        return {}
+
     def structure_priors(self) -> dict[str, TorchDistribution]:
         """p(Γ | h) by site; none for a model without a latent structure."""
         return {}

@@ -15,6 +15,8 @@ class FitDefaults:
         batch_size: examples in a batch.
         kl_weight: λ of the bound; of fits that are not told one.
         kl_warmup: fraction of the steps over which λ rises; of fits at one λ alone.
+        range_warmup: the same of fits over a range of λ.
+        amortize: the map of these.
         epochs: at least so many passes over the sample, where neither epochs nor steps are given;
         steps: and at least so many steps.
     """
@@ -23,6 +25,8 @@ class FitDefaults:
     batch_size: int = 256
     kl_weight: float = 1.0
     kl_warmup: float = 0.0
+    range_warmup: float = 0.0
+    amortize: str = "piecewise"
     epochs: int = 30
     steps: int = 3000
 

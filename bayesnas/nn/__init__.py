@@ -7,6 +7,7 @@ from bayesnas.nn.graphs.random_architectures import random_architecture
 from bayesnas.nn.grown.neuron_graph import NeuronGraph
 from bayesnas.nn.grown.neuron_net import NeuronNet
 from bayesnas.nn.grown.subnetwork_sum import SubnetworkSum
+from bayesnas.nn.hypernetworks.curvature import CurvatureMap
 from bayesnas.nn.hypernetworks.monotone import MonotoneMap
 from bayesnas.nn.hypernetworks.options import LinearMap, LowRankMap, PiecewiseMap
 from bayesnas.nn.lazy.gaussian_tensor import GaussianTensor
@@ -23,6 +24,7 @@ from bayesnas.nn.modules.variational_parameters import VariationalParameters
 from bayesnas.nn.rebuilding.module_classes import register_module
 
 __all__ = [
+    "CurvatureMap",
     "GaussianNoise",
     "GaussianTensor",
     "Graph",

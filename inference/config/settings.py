@@ -127,7 +127,7 @@ class FitSettings:
         return self.kl_warmup * self.steps
 
     def is_full(self, rows: int, examples: int, share: Share = WHOLE) -> bool:
-        """Whether rows are all that a batch of a sample of N examples may have, or a share of it."""
+        """Whether rows are all that a batch of a sample of N has, or all of a share of it."""
         return rows == share.count(min(self.batch_size, examples))
 
     def comes_often(self, rows: int, examples: int, share: Share = WHOLE) -> bool:

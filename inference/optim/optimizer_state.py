@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from bayesnas.nn.hypernetworks.base import InsertedKnot
 
 
 def is_plain(value: Any) -> bool:
@@ -62,3 +64,33 @@ def _restore_types(
         for name, value in entry.items():
             if isinstance(value, Tensor) and loaded[name].dtype != value.dtype:
                 loaded[name] = value.to(loaded[name].device)
+
+
+@torch.no_grad()
+def interpolate_state(
+    optimizer: torch.optim.Optimizer, leaves: Sequence[nn.Parameter], filled: InsertedKnot
+) -> None:
+    """Give a knot that came in what the optimiser knows of those around it."""
+    sources = [optimizer.state.get(leaves[index]) for index in filled.sources]
+    states = [state for state in sources if state and _has_moved(state)]
+    if len(states) < len(sources):
+        return
+    entry = optimizer.state[leaves[filled.leaf]]
+    for name, value in states[0].items():
+        between = value
+        if isinstance(value, Tensor) and _is_by_coordinate(value, leaves[filled.leaf]):
+            shares = zip(filled.shares, states, strict=True)
+            between = torch.stack([share * state[name] for share, state in shares]).sum(0)
+        if name in entry and isinstance(between, Tensor):
+            entry[name].copy_(between)  # one of those that a step writes in place
+        else:
+            entry[name] = between.clone() if isinstance(between, Tensor) else between
+
+
+def _is_by_coordinate(value: Tensor, leaf: Tensor) -> bool:
+    """Whether a state has an entry, or several, for every coordinate of a leaf."""
+    return value.ndim >= leaf.ndim and value.shape[value.ndim - leaf.ndim :] == leaf.shape
+
+
+def _has_moved(state: Mapping[str, Any]) -> bool:
+    return float(state.get("step", 1)) > 0

@@ -5,16 +5,19 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from bayesnas.inference.config.amortization import NONE, Amortization, Values
 from bayesnas.inference.optim.flat_parameters import FlatParameters, flatten_parameters
-from bayesnas.nn.hypernetworks.base import ConstantNet, Hypernet, HypernetInputs, InsertedKnot
-from bayesnas.nn.hypernetworks.parameter_map import ParameterMap
+from bayesnas.inference.optim.optimizer_state import interpolate_state
+from bayesnas.models.base import BayesianModel
+from bayesnas.nn.hypernetworks.base import ConstantNet, Hypernet, HypernetInputs
+from bayesnas.nn.hypernetworks.parameter_map import Pairs, ParameterMap
 from bayesnas.nn.modules.parameter_names import below, matching
+
+_NO_GAUSSIANS: Mapping[str, str] = {}
 
 
 @dataclass
@@ -72,6 +75,8 @@ class TrainableParameters:
         parameters: of the model, trainable, by name.
         amortization: of the fit, None for a fit at one KL weight.
         upper: beginnings of the names of those that belong to the upper level of a bilevel fit.
+        gaussians: from the name of the mean of a Gaussian factor to that of its log standard
+            deviation; see :meth:`~bayesnas.models.base.BayesianModel.gaussian_parameters`.
 
     Attributes:
         groups: by type, device, level and kind of map.
@@ -85,6 +90,7 @@ class TrainableParameters:
         parameters: Mapping[str, nn.Parameter],
         amortization: Amortization | None,
         upper: Sequence[str] = (),
+        gaussians: Mapping[str, str] = _NO_GAUSSIANS,
     ) -> None:
         """Flatten the parameters and make the maps; see the class."""
         self.amortization = amortization
@@ -97,11 +103,11 @@ class TrainableParameters:
         self.groups = []
         self._only_use: ActiveLeaves | None = None  # of constant parameters: the same at every λ
         for indices, flat in flatten_parameters(list(parameters.values()), kinds):
-            net = _net(flat, amortization, maps[indices[0]])
+            members = [names[index] for index in indices]
+            net = _net(flat, amortization, maps[indices[0]], _pairs(members, gaussians))
             gradients = [torch.zeros_like(leaf) for leaf in net.leaves]
             if amortization is None:
                 gradients = [flat.gradient]
-            members = [names[index] for index in indices]
             self.groups.append(ParameterGroup(members, members[0] in above, flat, net, gradients))
 
     @property
@@ -197,7 +203,7 @@ class TrainableParameters:
         finer = False
         for group in self.groups:
             for filled in group.net.refine(progress):
-                _interpolate_state(optimizer, list(group.net.leaves), filled)
+                interpolate_state(optimizer, list(group.net.leaves), filled)
                 finer = True
         return finer
 
@@ -240,6 +246,15 @@ def trainable(model: nn.Module) -> dict[str, nn.Parameter]:
     return {name: value for name, value in model.named_parameters() if value.requires_grad}
 
 
+def parameters_of(
+    model: BayesianModel, amortization: Amortization | None, upper: Sequence[str] = ()
+) -> TrainableParameters:
+    """The trainable parameters of a model, as it declares them; see the class."""
+    return TrainableParameters(
+        trainable(model), amortization, upper, gaussians=model.gaussian_parameters()
+    )
+
+
 def constant_parameters(model: nn.Module, trained: TrainableParameters) -> dict[str, nn.Parameter]:
     """The trainable parameters that are not among those of a step, by name: another level's."""
     names = set(trained.names)
@@ -253,39 +268,24 @@ def running_buffers(model: nn.Module) -> dict[str, Tensor]:
     return {name: b for name, b in named if name in kept and b.dtype != torch.bool}
 
 
+def _pairs(names: Sequence[str], gaussians: Mapping[str, str]) -> list[tuple[int, int]]:
+    """Positions of both parameters of a Gaussian factor, where both are trained by one map."""
+    position = {name: index for index, name in enumerate(names)}
+    return [
+        (position[mean], position[log_scale])
+        for mean, log_scale in gaussians.items()
+        if mean in position and log_scale in position
+    ]
+
+
 def _net(
-    flat: FlatParameters, amortization: Amortization | None, kind: ParameterMap | None
+    flat: FlatParameters,
+    amortization: Amortization | None,
+    kind: ParameterMap | None,
+    gaussians: Pairs,
 ) -> Hypernet:
     if amortization is None or kind is None:
         return ConstantNet(flat.values)
     values = flat.values.detach().clone()
-    return kind.build(values, flat.shapes, *amortization.axes).to(values.device)
-
-
-@torch.no_grad()
-def _interpolate_state(
-    optimizer: torch.optim.Optimizer, leaves: Sequence[nn.Parameter], filled: InsertedKnot
-) -> None:
-    sources = [optimizer.state.get(leaves[index]) for index in filled.sources]
-    states = [state for state in sources if state and _has_moved(state)]
-    if len(states) < len(sources):
-        return
-    entry = optimizer.state[leaves[filled.leaf]]
-    for name, value in states[0].items():
-        between = value
-        if isinstance(value, Tensor) and _is_by_coordinate(value, leaves[filled.leaf]):
-            shares = zip(filled.shares, states, strict=True)
-            between = torch.stack([share * state[name] for share, state in shares]).sum(0)
-        if name in entry and isinstance(between, Tensor):
-            entry[name].copy_(between)  # one of those that a step writes in place
-        else:
-            entry[name] = between.clone() if isinstance(between, Tensor) else between
-
-
-def _is_by_coordinate(value: Tensor, leaf: Tensor) -> bool:
-    """Whether a state has an entry, or several, for every coordinate of a leaf."""
-    return value.ndim >= leaf.ndim and value.shape[value.ndim - leaf.ndim :] == leaf.shape
-
-
-def _has_moved(state: Mapping[str, Any]) -> bool:
-    return float(state.get("step", 1)) > 0
+    net = kind.build(values, flat.shapes, *amortization.axes, gaussians=gaussians)
+    return net.to(values.device)

@@ -7,7 +7,7 @@ import copy
 from bayesnas.checks import whole_number
 from bayesnas.distributions import LogUniform
 from bayesnas.inference.config.amortization import make_amortization
-from bayesnas.inference.optim.trainable_parameters import TrainableParameters, trainable
+from bayesnas.inference.optim.trainable_parameters import parameters_of
 from bayesnas.models.base import BayesianModel
 from bayesnas.nn.hypernetworks.options import Amortize
 from bayesnas.runtime.random_state import random_state_kept
@@ -75,5 +75,5 @@ def trainable_scalars(
     amortization = make_amortization(kl_weight, amortize)
     with random_state_kept():
         copied = copy.deepcopy(model)  # its parameters move into one vector
-        trained = TrainableParameters(trainable(copied), amortization)
+        trained = parameters_of(copied, amortization)
     return sum(leaf.numel() for leaf in trained.leaves)

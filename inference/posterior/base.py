@@ -26,7 +26,7 @@ from bayesnas.inference.config.inputs import (
     split_of,
 )
 from bayesnas.inference.config.settings import FitSettings
-from bayesnas.inference.optim.trainable_parameters import TrainableParameters, trainable
+from bayesnas.inference.optim.trainable_parameters import parameters_of
 from bayesnas.inference.posterior.chain import FittedChain
 from bayesnas.inference.runs.chain_record import HISTORY, ChainRecord
 from bayesnas.inference.runs.description import RunDescription
@@ -217,7 +217,7 @@ def _restored(run: RunDescription, record: ChainRecord, example: Example) -> Fit
         trained = None
         if run.settings.amortization is not None:
             settings = run.settings
-            trained = TrainableParameters(trainable(fresh), settings.amortization, settings.upper)
+            trained = parameters_of(fresh, settings.amortization, settings.upper)
             trained.load_state(below("maps/", record.fitted))
     return FittedChain(fresh.eval(), record.history, record.validation_nll, trained)
 

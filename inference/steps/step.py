@@ -21,7 +21,7 @@ from bayesnas.inference.optim.optimizers import (
 )
 from bayesnas.inference.optim.trainable_parameters import (
     ActiveLeaves,
-    TrainableParameters,
+    parameters_of,
     trainable,
 )
 from bayesnas.inference.steps.eager_step import EagerStep
@@ -94,7 +94,7 @@ class Step:
             raise ValueError("model must have parameters to train, got none")
         self._model, self._examples = model, examples
         self.settings, self.stream = settings, stream
-        self.all = TrainableParameters(named, settings.amortization, settings.upper)
+        self.all = parameters_of(model, settings.amortization, settings.upper)
         self.trained = self.all.level(upper=False)
         self._upper = self.all.level(upper=True)
         lower = set(self.trained.names)

@@ -223,7 +223,8 @@ def _checked_settings(
     timed: bool,
 ) -> FitSettings:
     given = model.fit_defaults(examples)
-    rises = not isinstance(arguments.kl_weight, LogUniform) and arguments.bilevel is None
+    along = isinstance(arguments.kl_weight, LogUniform)
+    warmup = given.range_warmup if along else given.kl_warmup
     batch_size = given.batch_size if arguments.batch_size is None else arguments.batch_size
     epochs = arguments.epochs
     if epochs is None and arguments.steps is None:
@@ -231,8 +232,8 @@ def _checked_settings(
     settings = make_settings(
         examples=examples,
         kl_weight=_told(arguments.kl_weight, given.kl_weight),
-        kl_warmup=_or(arguments.kl_warmup, given.kl_warmup if rises else 0.0),
-        amortize=arguments.amortize,
+        kl_warmup=_or(arguments.kl_warmup, warmup if arguments.bilevel is None else 0.0),
+        amortize=given.amortize if along and arguments.amortize is None else arguments.amortize,
         metaparameters=arguments.metaparameters,
         known=model.metaparameters(),
         epochs=epochs,

@@ -93,6 +93,8 @@ class ArdVae(Autoencoder):
     1
     """
 
+    range_warmup, range_map = 0.3, "curvature"
+
     def __init__(
         self,
         shape: int | Sequence[int],
@@ -158,18 +160,16 @@ class ArdVae(Autoencoder):
     def model(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """Sample γ, W, z and the data; returns their mean or logits, ``[n, *shape]``."""
         self.register_with_pyro()
-        gamma = self._ones()
-        if self.relevance is not None:
-            gamma = pyro.sample(GAMMA, self.relevance.prior())
+        gamma = pyro.sample(GAMMA, self.relevance.prior()) if self.relevance else self._ones()
         weight = self.point_weight()
         if self.decoder_prior == "gaussian":
             weight = pyro.sample(WEIGHT, self.weight_prior())
         if weight.ndim > self.weight.ndim:  # pyro.infer.Predictive puts dims of plates in front
             weight = weight.reshape(self.weight.shape)
         target = None if y is None else y.reshape(-1, *self.shape)
-        zeros = self.weight.new_zeros(x.shape[0], self.latents)
         with pyro.plate(DATA_PLATE, x.shape[0], dim=-1):
             _, target = self.observation.seen(x, target)
+            zeros = self.weight.new_zeros(x.shape[0], self.latents)
             z = pyro.sample(LATENT, dist.Normal(zeros, 1.0).to_event(1))
             output = self.decode(z * gamma, weight)
             pyro.sample(OBSERVED, self.observation(output), obs=target)
@@ -178,9 +178,7 @@ class ArdVae(Autoencoder):
     def guide(self, x: Tensor, y: Tensor | None = None) -> None:
         """Sample q(γ), q(W) and q(z | x, γ)."""
         self.register_with_pyro()
-        gamma = self._ones()
-        if self.relevance is not None:
-            gamma = pyro.sample(GAMMA, self.relevance.posterior())
+        gamma = pyro.sample(GAMMA, self.relevance.posterior()) if self.relevance else self._ones()
         if self.decoder_prior == "gaussian":
             pyro.sample(WEIGHT, self.weight_posterior())
         with pyro.plate(DATA_PLATE, x.shape[0], dim=-1):
@@ -207,6 +205,10 @@ class ArdVae(Autoencoder):
     def weight_posterior(self) -> GaussianWeights:
         """q(W), independent Gaussians."""
         return GaussianWeights(self.weight, log_scale=self.weight_log_scale, local=True)
+
+    def gaussian_parameters(self) -> dict[str, str]:
+        """Those of q(W)."""
+        return {"weight": "weight_log_scale"} if self.decoder_prior == "gaussian" else {}
 
     def point_weight(self) -> Tensor:
         """W as a point: its mean, its free value, or with columns of length 1."""
@@ -267,10 +269,9 @@ class ArdVae(Autoencoder):
     @torch.no_grad()
     def included(self) -> Tensor:
         """q(γ_l ‖W_l‖ > threshold), ‖W_l‖ the root mean square length of a column, ``[L]``."""
-        squares = self.point_weight().square()
-        if self.decoder_prior == "gaussian":
-            squares = squares + (2 * self.weight_log_scale).exp()
-        lengths = squares.sum(0).sqrt()
+        gaussian = self.decoder_prior == "gaussian"
+        spread = (2 * self.weight_log_scale).exp() if gaussian else 0.0
+        lengths = (self.point_weight().square() + spread).sum(0).sqrt()
         if self.relevance is None:
             return (lengths > self.threshold).to(lengths)
         return self.relevance.probability_above(self.threshold / lengths)
@@ -283,8 +284,7 @@ class ArdVae(Autoencoder):
     def structure(self) -> xr.Dataset:
         """How far an example determines each dimension, variable ``inclusion``, dim ``latent``.
 
-        :meth:`determined` of examples that the model generates: near 1 where the encoder knows z_l,
-        0 where it is as uncertain as before. No probability of an event.
+        :meth:`determined` of examples that the model generates; no probability of an event.
         """
         import xarray as xr
 

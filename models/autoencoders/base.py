@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -13,6 +13,7 @@ from bayesnas.checks import is_whole, whole_number
 from bayesnas.models.autoencoders import active_units
 from bayesnas.models.autoencoders.decoder_likelihood import Observation
 from bayesnas.models.base import BayesianModel
+from bayesnas.models.fit_defaults import FitDefaults
 from bayesnas.typed import typed
 
 if TYPE_CHECKING:
@@ -29,12 +30,20 @@ class Autoencoder(BayesianModel):
         shape: of one example.
         latents: L.
         observation: p(x | f).
+        range_warmup: share of the steps over which λ rises in a fit over a range of it.
+        range_map: map from λ to parameters of such a fit.
     """
 
     task = "regression"
     shape: tuple[int, ...]
     latents: int
     observation: Observation
+    range_warmup: ClassVar[float] = 0.0
+    range_map: ClassVar[str] = "piecewise"
+
+    def fit_defaults(self, examples: int) -> FitDefaults:
+        """Over a range of λ a warm-up and a map that keep dimensions open."""
+        return FitDefaults(range_warmup=self.range_warmup, amortize=self.range_map)
 
     def check(self, x: Tensor, y: Tensor, classes: int | None = None) -> None:
         """Examples of the model's shape, targets alike, pixels in [0, 1] for a Bernoulli."""

@@ -56,6 +56,16 @@ class NetModel(BayesianModel):
         for site, value in self.layers.redraw().items():
             self.variational.assign(f"{site}.loc", value)
 
+    def gaussian_parameters(self) -> dict[str, str]:
+        """Those of the sites of weights that have both."""
+        pairs = {f"{site}.loc": f"{site}.log_scale" for site in self.layers.shapes}
+        known = set(self.variational)
+        return {
+            f"variational.{loc}": f"variational.{log_scale}"
+            for loc, log_scale in pairs.items()
+            if loc in known and log_scale in known
+        }
+
     def describe(self) -> str:
         """Name and network, e.g. ``GaussianNet 784–50–10``; and what has no posterior, if any.
 

@@ -202,6 +202,10 @@ class LatentFeatures(BayesianModel):
         self.start_log_scale.copy_(0.5 * variance.log()[:, None].expand_as(loc))
         self.start_log_noise.copy_(noise.log())
 
+    def gaussian_parameters(self) -> dict[str, str]:
+        """Those of the loadings."""
+        return {"loc": "log_scale"}
+
     @torch.no_grad()
     def reset(self) -> None:
         """Go to the start that the first batch gave."""

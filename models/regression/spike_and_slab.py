@@ -146,6 +146,10 @@ class SpikeAndSlabRegression(LinearModel):
         else:
             super().set_metaparameter(name, value)
 
+    def gaussian_parameters(self) -> dict[str, str]:
+        """Those of the slabs, where the guide is a mean-field one."""
+        return {} if self.guide_family == "supports" else {"loc": "log_scale"}
+
     def prior_parameters(self) -> tuple[str, ...]:
         """The log slab scale, where it is trained."""
         return ("log_slab_scale",) if self._learned_slab else ()

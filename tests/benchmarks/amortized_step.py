@@ -28,6 +28,7 @@ KINDS: dict[str, str | ParameterMap | None] = {
     "piecewise, 5 knots": "piecewise",
     "piecewise, 17 knots": bn.nn.PiecewiseMap(knots=17),
     "low-rank": "low-rank",
+    "curvature": "curvature",
 }
 
 

@@ -66,6 +66,17 @@ def test_groups_go_and_the_digits_are_still_told(prior):
         assert small.evaluate(data.test, draws=0)["accuracy"] > 0.93
 
 
+def test_a_fit_over_a_range_has_defaults_of_its_own(net, xy, monkeypatch):
+    defaults = FitDefaults(kl_warmup=0.5, range_warmup=0.25, amortize="linear")
+    monkeypatch.setattr(type(net), "fit_defaults", lambda self, examples: defaults)
+    along = {"steps": 1, "progress": False, "kl_weight": bn.LogUniform(0.1, 10)}
+    settings = bn.fit(net, xy, **along).settings
+    assert (settings.kl_warmup, settings.amortization.map.kind) == (0.25, "linear")
+    settings = bn.fit(net, xy, kl_warmup=0.0, amortize="low-rank", **along).settings
+    assert (settings.kl_warmup, settings.amortization.map.kind) == (0.0, "low-rank")
+    assert bn.fit(net, xy, steps=1, progress=False).settings.kl_warmup == 0.5
+
+
 def test_gates_stay_open_where_the_data_need_them():
     """With a whole λ from the start all gates shut, and a third of 178 wines is told by chance."""
     x, y = (torch.as_tensor(part) for part in load_wine(return_X_y=True))

@@ -226,6 +226,12 @@ def calls(folder) -> list[Call]:
         ),
         Call("GaussianNoise", n.GaussianNoise, {"scale": 1.0}, {"scale": non_negative}),
         Call("PiecewiseMap", n.PiecewiseMap, {}, {"knots": knots, "coarse_to_fine": flag}),
+        Call(
+            "CurvatureMap",
+            n.CurvatureMap,
+            {},
+            {"knots": knots, "rank": whole(), "balance": non_negative, "coarse_to_fine": flag},
+        ),
         Call("LowRankMap", n.LowRankMap, {}, {"rank": whole(), "hidden": whole()}),
         Call(
             "MonotoneMap",

@@ -156,8 +156,10 @@ def test_learned_noise_scale_is_the_maximum_likelihood_one() -> None:
     assert learned == pytest.approx(residual.square().mean().sqrt().item(), rel=0.01)
 
 
-@pytest.mark.slow_except("piecewise")
-@pytest.mark.parametrize("amortize", ["piecewise", bn.nn.LowRankMap(rank=2, hidden=20)])
+@pytest.mark.slow_except("piecewise", "curvature")
+@pytest.mark.parametrize(
+    "amortize", ["piecewise", "curvature", bn.nn.LowRankMap(rank=2, hidden=20)]
+)
 def test_one_fit_reaches_the_exact_mean_field_optimum_along_kl_weight(amortize) -> None:
     """Linear regression, where it is known in closed form at every λ."""
     x, y = regression_data(correlated=True)

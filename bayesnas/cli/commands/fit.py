@@ -25,7 +25,7 @@ from bayesnas.inference import (
 from bayesnas.inference.runs.run_folder import RUN
 from bayesnas.loggers import Logger, logger_of
 from bayesnas.models.autoencoders.base import Autoencoder
-from bayesnas.nn import PiecewiseMap
+from bayesnas.nn import CurvatureMap, PiecewiseMap
 from bayesnas.report.findings import judged_part, parts_of, steps_taken
 from bayesnas.report.frontier_findings import kl_weight_grid, measure_frontier, rows_of
 from bayesnas.runtime.interrupt import InterruptedFitWarning
@@ -112,7 +112,8 @@ def fit_settings(args: argparse.Namespace) -> dict[str, Any]:
         }
     settings["amortize"] = args.amortize
     if args.knots is not None:
-        settings["amortize"] = PiecewiseMap(knots=whole_number("knots", args.knots, 2))
+        with_knots = CurvatureMap if args.amortize == CurvatureMap.kind else PiecewiseMap
+        settings["amortize"] = with_knots(knots=whole_number("knots", args.knots, 2))
     settings["compile"] = False if args.compile == "off" else args.compile
     settings["distributed"] = bn.Distributed(noise=args.noise, spread=args.spread)
     if args.likelihood_weight is not None or args.kl_weight_upper is not None:

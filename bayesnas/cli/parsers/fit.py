@@ -95,8 +95,10 @@ def _check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
                     f"{name} needs a range of KL weights, as in --kl-weight 0.1:100, "
                     f"got {_text(args.kl_weight)}"
                 )
-    if args.knots is not None and args.amortize not in (None, "piecewise"):
-        raise ValueError(f"knots needs --amortize piecewise, got --amortize {args.amortize}")
+    if args.knots is not None and args.amortize not in (None, "piecewise", "curvature"):
+        raise ValueError(
+            f"knots needs --amortize piecewise or curvature, got --amortize {args.amortize}"
+        )
 
 
 def _text(kl_weight: float | list[float] | str) -> str:
@@ -202,11 +204,11 @@ def _add_training_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--amortize",
-        choices=("piecewise", "linear", "low-rank"),
+        choices=("piecewise", "curvature", "linear", "low-rank"),
         help="over a range: how the parameters depend on λ (piecewise)",
     )
     group.add_argument(
-        "--knots", type=int, metavar="N", help="of a piecewise linear dependence (5)"
+        "--knots", type=int, metavar="N", help="of a piecewise or curvature dependence (5)"
     )
     length = group.add_mutually_exclusive_group()
     length.add_argument(

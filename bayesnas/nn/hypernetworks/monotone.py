@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from bayesnas.nn.hypernetworks.base import Hypernet, HypernetInputs
 from bayesnas.nn.hypernetworks.intervals import Interval
 from bayesnas.nn.hypernetworks.knots import Knots, checked_costs, checked_knots, positions
-from bayesnas.nn.hypernetworks.parameter_map import ParameterMap
+from bayesnas.nn.hypernetworks.parameter_map import Pairs, ParameterMap
 from bayesnas.typed import typed
 
 _FIRST_FALL = 0.05  # of g over a stretch: hardly a preference before any gradient
@@ -124,7 +124,9 @@ class MonotoneMap(ParameterMap):
             )
         positions(self.knots, axes)
 
-    def build(self, initial: Tensor, shapes: Sequence[Any], *axes: Interval) -> Hypernet:
+    def build(
+        self, initial: Tensor, shapes: Sequence[Any], *axes: Interval, gaussians: Pairs = ()
+    ) -> Hypernet:
         """Where entries start, and how far they fall on each stretch between knots."""
         if len(shapes) != 1 or not shapes[0] or len(self.costs) != initial.numel():
             raise ValueError(

@@ -10,11 +10,12 @@ from torch import Tensor, nn
 
 from bayesnas.checks import flag, whole_number
 from bayesnas.nn.hypernetworks.base import ConstantNet, Hypernet, ModuleNet
+from bayesnas.nn.hypernetworks.curvature import CurvatureMap
 from bayesnas.nn.hypernetworks.intervals import Interval
 from bayesnas.nn.hypernetworks.knots import Knots, checked_knots, positions
 from bayesnas.nn.hypernetworks.low_rank import LowRankNet
 from bayesnas.nn.hypernetworks.monotone import MonotoneMap
-from bayesnas.nn.hypernetworks.parameter_map import ParameterMap
+from bayesnas.nn.hypernetworks.parameter_map import Pairs, ParameterMap
 from bayesnas.nn.hypernetworks.piecewise import PiecewiseLinearNet
 from bayesnas.nn.modules.parameter_names import begins, matching
 from bayesnas.typed import typed
@@ -26,7 +27,9 @@ class ConstantMap(ParameterMap):
 
     kind: ClassVar[str] = "constant"
 
-    def build(self, initial: Tensor, shapes: Sequence[Any], *axes: Interval) -> Hypernet:
+    def build(
+        self, initial: Tensor, shapes: Sequence[Any], *axes: Interval, gaussians: Pairs = ()
+    ) -> Hypernet:
         """One vector."""
         return ConstantNet(nn.Parameter(initial.clone()))
 
@@ -44,7 +47,9 @@ class LinearMap(ParameterMap):
 
     kind: ClassVar[str] = "linear"
 
-    def build(self, initial: Tensor, shapes: Sequence[Any], *axes: Interval) -> Hypernet:
+    def build(
+        self, initial: Tensor, shapes: Sequence[Any], *axes: Interval, gaussians: Pairs = ()
+    ) -> Hypernet:
         """Two knots an axis, at the ends."""
         return PiecewiseLinearNet(initial, *[(0.0, 1.0)] * len(axes))
 
@@ -98,7 +103,9 @@ class PiecewiseMap(ParameterMap):
         """Raise ValueError unless the knots span the ranges."""
         self.positions(*axes)
 
-    def build(self, initial: Tensor, shapes: Sequence[Any], *axes: Interval) -> Hypernet:
+    def build(
+        self, initial: Tensor, shapes: Sequence[Any], *axes: Interval, gaussians: Pairs = ()
+    ) -> Hypernet:
         """One copy of the parameters a knot."""
         knots = self.positions(*axes)
         return PiecewiseLinearNet(initial, *knots, coarse_to_fine=self.coarse_to_fine)
@@ -130,7 +137,9 @@ class LowRankMap(ParameterMap):
         for name in ("rank", "hidden"):
             object.__setattr__(self, name, whole_number(name, getattr(self, name)))
 
-    def build(self, initial: Tensor, shapes: Sequence[Any], *axes: Interval) -> Hypernet:
+    def build(
+        self, initial: Tensor, shapes: Sequence[Any], *axes: Interval, gaussians: Pairs = ()
+    ) -> Hypernet:
         """A network a tensor."""
         return LowRankNet(initial, shapes, rank=self.rank, hidden=self.hidden, axes=len(axes))
 
@@ -149,7 +158,9 @@ class CustomMap(ParameterMap):
 
     factory: Callable[[Tensor], nn.Module]
 
-    def build(self, initial: Tensor, shapes: Sequence[Any], *axes: Interval) -> Hypernet:
+    def build(
+        self, initial: Tensor, shapes: Sequence[Any], *axes: Interval, gaussians: Pairs = ()
+    ) -> Hypernet:
         """Call the factory."""
         module = self.factory(initial.detach().clone())
         if not isinstance(module, nn.Module):
@@ -197,7 +208,8 @@ class ByName:
 
 
 _KINDS: dict[str, type[ParameterMap]] = {
-    kind.kind: kind for kind in (ConstantMap, LinearMap, LowRankMap, MonotoneMap, PiecewiseMap)
+    kind.kind: kind
+    for kind in (ConstantMap, CurvatureMap, LinearMap, LowRankMap, MonotoneMap, PiecewiseMap)
 }
 
 
@@ -231,8 +243,9 @@ def _one_map(amortize: OneMap) -> ParameterMap:
         return CustomMap(cast(Callable[[Tensor], nn.Module], amortize))
     error = ValueError if isinstance(amortize, str) else TypeError
     raise error(
-        f"amortize must be one of {sorted(_KINDS)}, one of bayesnas.nn.LinearMap, PiecewiseMap and "
-        f"LowRankMap with its options, or a function that makes a module, got {amortize!r}"
+        f"amortize must be one of {sorted(_KINDS)}, one of bayesnas.nn.CurvatureMap, LinearMap, "
+        "PiecewiseMap and LowRankMap with its options, or a function that makes a module, got "
+        f"{amortize!r}"
     )
 
 

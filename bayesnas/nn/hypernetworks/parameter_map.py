@@ -12,6 +12,9 @@ from torch import Tensor
 from bayesnas.nn.hypernetworks.base import Hypernet
 from bayesnas.nn.hypernetworks.intervals import Interval
 
+Pairs = Sequence[tuple[int, int]]
+"""Positions among the tensors of θ of the mean of a Gaussian factor and of its ln σ."""
+
 
 class ParameterMap(abc.ABC):
     """A kind of map from metaparameters to parameters; builds the hypernetwork of a model."""
@@ -26,13 +29,16 @@ class ParameterMap(abc.ABC):
         """Raise ValueError where the map does not fit the names of the parameters."""
 
     @abc.abstractmethod
-    def build(self, initial: Tensor, shapes: Sequence[Any], *axes: Interval) -> Hypernet:
-        """Make the hypernetwork that starts at ``initial`` everywhere.
+    def build(
+        self, initial: Tensor, shapes: Sequence[Any], *axes: Interval, gaussians: Pairs = ()
+    ) -> Hypernet:
+        """Make the hypernetwork that starts at ``initial`` in the middle of the ranges.
 
         Args:
             initial: all trainable parameters, ``[P]``.
             shapes: of the tensors that it holds one after the other.
             axes: the range of every metaparameter, that of λ first.
+            gaussians: which tensors are mean and log standard deviation of one Gaussian factor.
         """
 
     def check(self, *axes: Interval) -> None:  # noqa: B027  # most options fit any range

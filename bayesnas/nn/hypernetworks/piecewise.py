@@ -82,7 +82,12 @@ class PiecewiseLinearNet(Hypernet):
 
     def combine(self, leaves: Sequence[Tensor], inputs: Tensor) -> Tensor:
         """Weighted sum of the knots."""
-        first, *rest = (share * leaf for share, leaf in zip(inputs.unbind(), leaves, strict=True))
+        return self.between(leaves, inputs)
+
+    @staticmethod
+    def between(knots: Sequence[Tensor], shares: Tensor) -> Tensor:
+        """Weighted sum of knots."""
+        first, *rest = (share * knot for share, knot in zip(shares.unbind(), knots, strict=True))
         return sum(rest, first)
 
     @torch.no_grad()
@@ -97,8 +102,10 @@ class PiecewiseLinearNet(Hypernet):
             if knot in present:
                 continue
             t = [axis[index] for axis, index in zip(self.knots, knot, strict=True)]
-            place, leaf = self.place(*t), self._leaf(knot)
-            self.leaves[leaf].data.copy_(self.at(*t))
+            place, leaf = PiecewiseLinearNet.place(self, *t), self._leaf(knot)
+            corners = [self.leaves[index] for index in place.leaves]
+            shares = corners[0].new_tensor(place.inputs)
+            self.leaves[leaf].data.copy_(self.between(corners, shares))
             used = [k for k, share in enumerate(place.inputs) if share > 0.0]
             sources = tuple(place.leaves[k] for k in used)
             filled.append(InsertedKnot(leaf, sources, tuple(place.inputs[k] for k in used)))

@@ -105,12 +105,13 @@ def curve(steps: int, seed: int = 0) -> list[CurvePoint]:
             noise_scale=CURVE_NOISE,
         )  # fmt: skip
 
-    options["steps"] = 3 * steps
+    # The piecewise map is that of the figures of docs/reproductions/ard-vae.md.
+    along: FitOptions = {**options, "steps": 3 * steps, "amortize": "piecewise"}
     post: AmortizedPosterior = bn.fit(
         model(),
         (x, x),
         kl_weight=bn.LogUniform(CURVE_WEIGHTS[0], CURVE_WEIGHTS[-1]),
-        **options,
+        **along,
     )
     options["steps"] = steps
     points = []

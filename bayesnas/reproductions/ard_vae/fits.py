@@ -47,11 +47,13 @@ class Fits:
         weights = self._settings.kl_weights
         self._tell(out, f"{KINDS['ard']}, all λ from {weights[0]:g} to {weights[-1]:g} at once")
         model = build_model("ard", tuple(self._x.shape[1:]), self._settings)
+        options = self._options(out, seed, self._settings.epochs_along)
+        options["amortize"] = "piecewise"  # that of the figures of docs/reproductions/ard-vae.md
         return bn.fit(
             model,
             (self._x, self._x),
             kl_weight=bn.LogUniform(weights[0], weights[-1]),
-            **self._options(out, seed, self._settings.epochs_along),
+            **options,
         )
 
     def _options(self, out: Path, seed: int, epochs: int) -> FitOptions:

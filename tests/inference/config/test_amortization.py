@@ -21,6 +21,7 @@ from bayesnas.runtime.pyro_context import pyro_session
 from bayesnas.runtime.random_state import RandomStream
 
 SPAN = LogInterval(0.1, 100.0)
+MIDDLE = 10**0.5
 
 
 class Lines(nn.Module):
@@ -38,6 +39,7 @@ KINDS = {
     "linear": "linear",
     "piecewise": "piecewise",
     "low-rank": bn.nn.LowRankMap(rank=2, hidden=6),
+    "curvature": bn.nn.CurvatureMap(rank=2, balance=0.0),
     "own": Lines,
 }
 
@@ -185,18 +187,20 @@ def test_gradients_over_a_box_match_finite_differences(net, xy, kind) -> None:
 def test_every_kind_takes_the_first_step_of_the_constant_parametrisation(
     net, xy, kind, compile
 ) -> None:
-    """Same terms of the bound, and the same gradient by θ(λ)."""
+    """Same terms of the bound, and the same gradient by θ(λ), in the middle of the range."""
     constant = small_step(copy.deepcopy(net), settings_of(None, compile=compile))
     other = small_step(copy.deepcopy(net), settings_of(KINDS[kind], compile=compile))
     rows = []
     for step in (constant, other):
         with pyro_session(RandomStream(0, torch.device("cpu"))):
-            rows.append(step(*xy, lambda_(5.0), 1.0))
+            rows.append(step(*xy, lambda_(MIDDLE), 1.0))
     assert torch.allclose(rows[0], rows[1], rtol=1e-6)
-    expected = constant.trained.use(5.0).gradients[0]
-    use = other.trained.use(5.0)
+    expected = constant.trained.use(MIDDLE).gradients[0]
+    use = other.trained.use(MIDDLE)
     if kind in ("linear", "piecewise"):
         gradient = sum(use.gradients)  # weights of the knots add up to 1
+    elif kind == "curvature":
+        gradient = other.trained.groups[0].flat.gradient
     else:
         gradient = use.gradients[0][: len(expected)]  # by what a change of all θ(t) alike changes
     assert torch.allclose(gradient, expected, rtol=1e-4, atol=1e-7)
@@ -240,6 +244,7 @@ def test_recorded_steps_equal_eager_ones(net, xy, kind) -> None:
         ("piecewise", torch.optim.Adam),
         ("piecewise", torch.optim.SGD),
         ("low-rank", torch.optim.SGD),
+        ("curvature", torch.optim.Adam),
     ],
 )
 def test_a_recorded_fit_follows_the_eager_one(net, xy, kind, optimizer) -> None:

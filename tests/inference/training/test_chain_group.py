@@ -114,6 +114,7 @@ def test_convolutions(images, stacked_steps, estimator, compile):
     [
         {"optimizer": SGD, "clip": 1e-2},
         {"kl_weight": bn.LogUniform(0.1, 10), "amortize": "piecewise"},
+        {"kl_weight": bn.LogUniform(0.1, 10), "amortize": "curvature"},
         pytest.param(
             {"kl_weight": bn.LogUniform(0.1, 10), "amortize": "linear", "optimizer": SGD},
             marks=pytest.mark.slow,

@@ -78,7 +78,7 @@ def test_fit_over_a_range_prints_a_row_for_each_decade(call, tmp_path):
     assert last == f"saved in {tmp_path / 'a'}; next: bayesnas frontier {tmp_path / 'a'}"
 
 
-@pytest.mark.parametrize("amortize", ["linear", "low-rank", "piecewise"])
+@pytest.mark.parametrize("amortize", ["linear", "low-rank", "piecewise", "curvature"])
 def test_the_kind_of_the_map(call_json, amortize):
     output = call_json(*FIT, "--steps", 2, "--kl-weight", "0.5:2", "--amortize", amortize)
     assert output["settings"]["amortization"]["kind"] == amortize
@@ -90,6 +90,7 @@ def test_the_kind_of_the_map(call_json, amortize):
         (["--knots", 4], "--knots needs a range of KL weights, as in --kl-weight 0.1:100"),
         (["--amortize", "linear", "--kl-weight", 3], "got --kl-weight 3"),
         (["--kl-weight", "1:2", "--amortize", "linear", "--knots", 3], "--knots needs --amortize"),
+        (["--kl-weight", "1:2", "--amortize", "curvature", "--knots", 1], "number >= 2, got 1"),
         (["--kl-weight", "1:2", "--knots", 1], "--knots must be a whole number >= 2, got 1"),
         (["--kl-warmup", 2], "--kl-warmup must be a fraction in [0, 1], got 2"),
     ],

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from bayesnas.nn.hypernetworks.base import ConstantNet, Hypernet, ModuleNet
+from bayesnas.nn.hypernetworks.curvature import CurvatureNet
 from bayesnas.nn.hypernetworks.low_rank import LowRankNet
 from bayesnas.nn.hypernetworks.monotone import MonotoneNet
 from bayesnas.nn.hypernetworks.piecewise import REFINED_AT, PiecewiseLinearNet
@@ -37,6 +38,14 @@ def randomised(net: Hypernet) -> Hypernet:
     return net
 
 
+def curvature_net(start: Tensor) -> CurvatureNet:
+    shapes = [torch.Size(shape) for shape in ([3, 4], [3, 4], [5], [5], [2, 3])]
+    return CurvatureNet(
+        start, shapes, [[0, 0.2, 0.7, 1]], gaussians=[(0, 1), (3, 2)], log_range=3.0, rank=2,
+        balance=0.0, coarse_to_fine=False,
+    )  # fmt: skip
+
+
 def nets() -> dict[str, Hypernet]:
     start = torch.zeros(SIZE, dtype=torch.float64)
     return {
@@ -44,6 +53,10 @@ def nets() -> dict[str, Hypernet]:
         "linear": randomised(PiecewiseLinearNet(start, [0, 1])),
         "piecewise": randomised(PiecewiseLinearNet(start, [0, 0.2, 0.7, 1], coarse_to_fine=False)),
         "low-rank": randomised(LowRankNet(start, SHAPES, rank=2, hidden=5)),
+        "factors": randomised(
+            CurvatureNet(start, SHAPES, [[0, 0.2, 1]], balance=0.0, coarse_to_fine=False)
+        ),
+        "curvature": randomised(curvature_net(start)),
         "monotone": randomised(MonotoneNet(start, torch.arange(SIZE) % 7, 5, [0, 0.2, 0.7, 1])),
         "own": randomised(ModuleNet(Sines(start), start)),
     }
