@@ -2,20 +2,20 @@
 
 Numbers are those of Python and NumPy, and arrays and tensors without a dimension. True and False
 are no numbers; a flag is nothing else. What a check returns is plain Python, so that it can be
-written to JSON.
+written to JSON. A number is refused without importing torch, for the command line.
 """
 
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from numbers import Integral, Real
-from typing import Any, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeGuard
 
-import numpy as np
-import torch
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _LARGEST_SEED = 2**63 - 1  # that torch takes
 _MOST_DRAWS = 1_000_000
@@ -47,8 +47,11 @@ def is_number(value: object) -> TypeGuard[float]:
 
 def _scalar(value: object) -> object:
     """The one element of an array or tensor without a dimension; all else as it is."""
-    if isinstance(value, (Tensor, np.ndarray)) and value.ndim == 0:
-        return value.item()
+    for module, array in (("torch", "Tensor"), ("numpy", "ndarray")):
+        # What has not been imported has no values either.
+        kind = getattr(sys.modules.get(module), array, None)
+        if kind is not None and isinstance(value, kind) and value.ndim == 0:
+            return value.item()
     return value
 
 
@@ -203,6 +206,8 @@ def flag(name: str, value: object) -> bool:
     >>> flag("bias", np.False_)
     False
     """
+    import numpy as np
+
     if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name} must be True or False, got {shown(value)}")
     return bool(value)
@@ -225,6 +230,8 @@ def names_of(name: str, value: object) -> list[str]:
     >>> names_of("parameters", ("a", "b"))
     ['a', 'b']
     """
+    import numpy as np
+
     is_sequence = isinstance(value, (Sequence, np.ndarray)) and not isinstance(value, (str, bytes))
     if not is_sequence or not all(isinstance(each, str) for each in value):  # type: ignore[attr-defined]
         raise TypeError(f"{name} must be a sequence of names, got {shown(value)}")
@@ -249,6 +256,8 @@ def tensor(name: str, value: object) -> Tensor:
     >>> tensor("x", torch.zeros(2))
     tensor([0., 0.])
     """
+    from torch import Tensor
+
     if not isinstance(value, Tensor):
         raise TypeError(f"{name} must be a torch tensor, got {type(value).__name__}")
     return value
@@ -260,8 +269,10 @@ def positive_scalar(name: str, value: object) -> Tensor:
     >>> positive_scalar("mass", 2)
     tensor(2.)
     """
+    import torch
+
     number = positive(name, value)
-    return value if isinstance(value, Tensor) else torch.as_tensor(number)
+    return value if isinstance(value, torch.Tensor) else torch.as_tensor(number)
 
 
 @contextmanager
