@@ -94,11 +94,15 @@ def _labels(dim: str, size: int, coords: Coords) -> npt.NDArray[Any] | Sequence[
 
 
 def provenance() -> dict[str, str]:
-    """When, and by which version of what, a tree was made: ArviZ's own attribute names."""
+    """When, and by which version of what, a tree was made; names are those of ArviZ."""
     return {
         "created_at": datetime.now(UTC).isoformat(),
+        "creation_library": "bayesnas",
+        "creation_library_version": version("bayesnas"),
+        "creation_library_language": "Python",
         "inference_library": "bayesnas",
         "inference_library_version": version("bayesnas"),
+        "sample_dims": json.dumps(SAMPLE_DIMS),
     }
 
 
