@@ -43,20 +43,20 @@ def exact(post, tree, x, index, power=1.0):
 
 
 def test_the_log_likelihood_of_an_autoencoder_is_that_of_rows_without_codes(post, x):
-    tree = post.to_arviz(6, (x, x), latent_draws=1000)
-    assert tree["log_likelihood"].attrs["latent_draws"] == 1000
-    for index in range(6):
+    tree = post.to_arviz(3, (x, x), latent_draws=300)
+    assert tree["log_likelihood"].attrs["latent_draws"] == 300
+    for index in range(3):
         found = torch.from_numpy(tree["log_likelihood"]["y"].values[0, index])
-        # The mean of 1,000 weights; they spread by less than themselves for a trained encoder.
-        assert (found - exact(post, tree, x, index)).abs().max() < 0.3
-        assert (found - exact(post, tree, x, index)).abs().mean() < 0.05
+        # The mean of 300 weights; they spread by less than themselves for a trained encoder.
+        assert (found - exact(post, tree, x, index)).abs().max() < 0.5
+        assert (found - exact(post, tree, x, index)).abs().mean() < 0.1
 
 
 def test_the_log_target_is_tempered_inside_the_integral(post, x):
     colder = bn.fit(post.model, (x, x), kl_weight=0.5, steps=400, lr=0.02, progress=False)
-    tree = colder.to_arviz(3, (x, x), latent_draws=1000)
+    tree = colder.to_arviz(2, (x, x), latent_draws=300)
     prior = sum(tree["log_prior"][name] for name in tree["log_prior"].data_vars).values[0]
-    for index in range(3):
+    for index in range(2):
         target = exact(colder, tree, x, index, power=2.0).sum() + float(prior[index])
         assert abs(float(tree["sample_stats"]["lp"][0, index]) - target) < 3
 

@@ -144,7 +144,7 @@ def test_an_autoencoder():
     az.loo(data, reff=1.0) if GENERATION < 1 else az.loo(data)
 
 
-@pytest.mark.parametrize(("exact", "count"), [(True, 1), (False, 3000)])
+@pytest.mark.parametrize(("exact", "count"), [(True, 1), (False, 300)])
 def test_codes_of_rows_are_integrated_out(exact, count):
     loads, noise = torch.randn(2, 4, generator=torch.Generator().manual_seed(0)), 0.7
     x = torch.randn(9, 4, generator=torch.Generator().manual_seed(1))
@@ -163,15 +163,15 @@ def test_codes_of_rows_are_integrated_out(exact, count):
         with pyro.plate("data", len(x)):
             pyro.sample("z", dist.MultivariateNormal(mean, precision_matrix=wider))
 
-    options = {"model_args": (x,), "num_samples": 4, "num_latent_samples": count, "seed": 0}
+    options = {"model_args": (x,), "num_samples": 2, "num_latent_samples": count, "seed": 0}
     tree = bn.from_pyro_svi(model, guide, **options)
     for index, scale in enumerate(tree.posterior["scale"].values[0]):
         weight = float(scale) * loads.double()
         covariance = weight.T @ weight + noise**2 * torch.eye(4)
         marginal = dist.MultivariateNormal(torch.zeros(4).double(), covariance)
         found = tensor(tree.log_likelihood["obs"].values[0, index]).double()
-        # Of 3,000 weights, which spread by as much as they are: six standard errors.
-        assert torch.allclose(found, marginal.log_prob(x.double()), atol=1e-3 if exact else 0.11)
+        # Of 300 weights, which spread by as much as they are: six standard errors.
+        assert torch.allclose(found, marginal.log_prob(x.double()), atol=1e-3 if exact else 0.35)
 
 
 def test_a_guide_of_all_sites_at_once_has_no_density_by_row():
@@ -182,12 +182,12 @@ def test_a_guide_of_all_sites_at_once_has_no_density_by_row():
             pyro.sample("obs", dist.Normal(z, 1.0), obs=x)
 
     x = torch.zeros(5)
-    call = {"model_args": (x,), "num_samples": 30, "seed": 0}
+    call = {"model_args": (x,), "num_samples": 3, "seed": 0}
     with pytest.raises(ValueError, match="got the site 'z', of which the guide has no density"):
         bn.from_pyro_svi(model, AutoMultivariateNormal(model), **call)
     start = init_to_value(values={"loc": torch.tensor(0.0), "z": x})
     guide = AutoNormal(model, init_loc_fn=start, init_scale=0.7)
-    tree = bn.from_pyro_svi(model, guide, num_latent_samples=400, **call)
+    tree = bn.from_pyro_svi(model, guide, num_latent_samples=300, **call)
     for index, loc in enumerate(tree.posterior["loc"].values[0]):
         found = tensor(tree.log_likelihood["obs"].values[0, index])
         by_hand = dist.Normal(float(loc), 2**0.5).log_prob(x)
