@@ -9,8 +9,8 @@ from types import TracebackType
 from typing import Any
 
 from bayesnas.checks import name_of
-from bayesnas.inference.runtime.interrupt import InterruptedFitWarning
 from bayesnas.loggers.base import Logger
+from bayesnas.runtime.interrupt import InterruptedFitWarning
 
 _BATCH = 500  # metrics in a request; MLflow takes 1,000
 

@@ -14,9 +14,9 @@ from bayesnas.data.inputs import AnyInputs
 from bayesnas.inference.elbo.messengers import FixedValues
 from bayesnas.inference.elbo.sites import log_density_by_row, split_sites
 from bayesnas.inference.evaluation.predictive import PosteriorDraw, guide_trace
-from bayesnas.inference.runtime.pyro_context import pyro_session
-from bayesnas.inference.runtime.random_state import RandomStream
 from bayesnas.models.base import BayesianModel
+from bayesnas.runtime.pyro_context import pyro_session
+from bayesnas.runtime.random_state import RandomStream
 
 
 def has_row_densities(model: BayesianModel, x: AnyInputs, draw: PosteriorDraw) -> bool:

@@ -14,8 +14,8 @@ import torch
 
 import bayesnas as bn
 from bayesnas.cli.main import main
-from bayesnas.inference.runtime.interrupt import InterruptedFitWarning
 from bayesnas.loggers import CSVLogger, Logger, MLflowLogger, TensorBoardLogger, logger_of
+from bayesnas.runtime.interrupt import InterruptedFitWarning
 
 OPTIONS = {"steps": 12, "batch_size": 8, "progress": False, "lr": 0.01}
 NAMES = ("loss", "expected_log_lik", "kl", "kl_weight")
