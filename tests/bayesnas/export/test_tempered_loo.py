@@ -5,6 +5,7 @@ from __future__ import annotations
 import arviz as az
 import numpy as np
 import pytest
+import xarray
 
 from bayesnas.export import along_kl_weight, tempered_loo, to_datatree, to_inference_data
 
@@ -86,3 +87,12 @@ def test_what_has_no_leave_one_out_is_refused():
     )
     with pytest.raises(ValueError, match="tree must have log_likelihood"):
         tempered_loo(without)
+
+
+def test_sample_dims_are_a_list_that_netcdf_keeps(tmp_path):
+    tree = tree_at(1.0)
+    assert tree["posterior"].attrs["sample_dims"] == ["chain", "draw"]  # which ArviZ 1.x looks up
+    tree.to_netcdf(tmp_path / "a.nc")
+    with xarray.open_datatree(tmp_path / "a.nc") as again:
+        assert list(again["posterior"].attrs["sample_dims"]) == ["chain", "draw"]
+        assert again.attrs["creation_library"] == "bayesnas"
