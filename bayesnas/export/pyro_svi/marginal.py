@@ -46,8 +46,9 @@ def marginal(program: Program, sites: Sites, drawn: Any, count: int) -> Values:
         _check_density(local, kept)
         replayed = poutine.replay(poutine.condition(program.model, data=shared), trace=guided)
         trace = program.trace(replayed)
-        terms = [_of_rows(trace.nodes[name], rows) for name in (*local, *sites.observed)]
-        weights.append(sum(terms) - sum(_of_rows(node, rows) for node in kept.values()))
+        modelled = [_of_rows(trace.nodes[name], rows) for name in (*local, *sites.observed)]
+        proposed = [_of_rows(node, rows) for node in kept.values()]
+        weights.append(torch.stack(modelled).sum(0) - torch.stack(proposed).sum(0))
     (name,) = sites.observed
     return {name: torch.stack(weights).logsumexp(0) - math.log(count)}
 
