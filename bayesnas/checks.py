@@ -2,20 +2,20 @@
 
 Numbers are those of Python and NumPy, and arrays and tensors without a dimension. True and False
 are no numbers; a flag is nothing else. What a check returns is plain Python, so that it can be
-written to JSON.
+written to JSON. A number is refused without importing torch, for the command line.
 """
 
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from numbers import Integral, Real
-from typing import Any, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeGuard
 
-import numpy as np
-import torch
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _LARGEST_SEED = 2**63 - 1  # that torch takes
 _MOST_DRAWS = 1_000_000
@@ -41,17 +41,29 @@ def is_number(value: object) -> TypeGuard[float]:
     >>> is_number(np.float32(0.3)), is_number(np.array(2)), is_number("2"), is_number(np.True_)
     (True, True, False, False)
     """
-    if isinstance(value, Tensor):  # not read: it may lie on a GPU
-        return value.ndim == 0 and value.dtype is not torch.bool and not value.is_complex()
+    if _is_of(value, "torch", "Tensor"):
+        return _is_number_tensor(value)
     value = _scalar(value)
     return isinstance(value, Real) and not isinstance(value, bool)
 
 
-def _scalar(value: object) -> object:
+def _is_of(value: object, module: str, kind: str) -> bool:
+    """Whether a value is of a class, whose module is not imported for it."""
+    found = getattr(sys.modules.get(module), kind, None)
+    return found is not None and isinstance(value, found)
+
+
+def _is_number_tensor(value: Any) -> bool:
+    import torch
+
+    # The number is not read: it may lie on a GPU.
+    return value.ndim == 0 and value.dtype is not torch.bool and not value.is_complex()
+
+
+def _scalar(value: Any) -> object:
     """The one element of an array or tensor without a dimension; all else as it is."""
-    if isinstance(value, (Tensor, np.ndarray)) and value.ndim == 0:
-        return value.item()
-    return value
+    is_array = _is_of(value, "torch", "Tensor") or _is_of(value, "numpy", "ndarray")
+    return value.item() if is_array and value.ndim == 0 else value
 
 
 def whole_number(name: str, value: object, least: int = 1, most: int | None = None) -> int:
@@ -205,6 +217,8 @@ def flag(name: str, value: object) -> bool:
     >>> flag("bias", np.False_)
     False
     """
+    import numpy as np
+
     if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name} must be True or False, got {shown(value)}")
     return bool(value)
@@ -227,6 +241,8 @@ def names_of(name: str, value: object) -> list[str]:
     >>> names_of("parameters", ("a", "b"))
     ['a', 'b']
     """
+    import numpy as np
+
     is_sequence = isinstance(value, (Sequence, np.ndarray)) and not isinstance(value, (str, bytes))
     if not is_sequence or not all(isinstance(each, str) for each in value):  # type: ignore[attr-defined]
         raise TypeError(f"{name} must be a sequence of names, got {shown(value)}")
@@ -251,6 +267,8 @@ def tensor(name: str, value: object) -> Tensor:
     >>> tensor("x", torch.zeros(2))
     tensor([0., 0.])
     """
+    from torch import Tensor
+
     if not isinstance(value, Tensor):
         raise TypeError(f"{name} must be a torch tensor, got {type(value).__name__}")
     return value
@@ -262,8 +280,10 @@ def positive_scalar(name: str, value: object) -> Tensor:
     >>> positive_scalar("mass", 2)
     tensor(2.)
     """
+    import torch
+
     number = positive(name, value)
-    return value if isinstance(value, Tensor) else torch.as_tensor(number)
+    return value if isinstance(value, torch.Tensor) else torch.as_tensor(number)
 
 
 @contextmanager

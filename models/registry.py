@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import importlib.metadata
 import re
@@ -24,6 +23,7 @@ from bayesnas.models.pyro_pair import PyroPair
 from bayesnas.models.regression.ard import ArdRegression
 from bayesnas.models.regression.spike_and_slab import SpikeAndSlabRegression
 from bayesnas.typed import typed
+from bayesnas.words import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -224,6 +224,5 @@ def zoo_record(name: str) -> ModelRecord:
     by_name = {**zoo, **{record.cls.__name__: record for record in zoo.values()}}
     if name in by_name:
         return by_name[name]
-    near = difflib.get_close_matches(name, by_name, n=2, cutoff=0.4)
-    hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
+    hint = did_you_mean(name, by_name, cutoff=0.4)
     raise ValueError(f"model must be one of {sorted(zoo)}, got {name!r}{hint}")

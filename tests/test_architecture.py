@@ -15,7 +15,7 @@ FOLDERS = ("bayesnas", "models", "inference")
 # own line or of a later one.
 ORDER = """
 files
-checks memory
+checks memory words
 typed runtime tensor_files
 export likelihoods
 nn.modules nn.lazy

@@ -77,11 +77,14 @@ def in_option_words(message: str, options: Sequence[str]) -> str:
     'give another folder, or --resume to go on'
     >>> in_option_words("a smaller lr or clip= may help with kl_weight=2", ["kl_weight", "clip"])
     'a smaller lr or --clip may help with --kl-weight=2'
+    >>> in_option_words("leave it out with drop=['id']", ["drop"])
+    "leave it out with --drop 'id'"
     """
     for name in options:
         flag = f"--{name.replace('_', '-')}"
         message = re.sub(rf"^{name}(?= must| needs|:)", flag, message)
         message = re.sub(rf"(?<![\w/.=-]){name}=(True\b|(?=[\s,.;)]|$))", flag, message)
+        message = re.sub(rf"(?<![\w/.=-]){name}=\[(.*?)\]", rf"{flag} \1", message)
         message = re.sub(rf"(?<![\w/.=-]){name}=", f"{flag}=", message)
     return message
 

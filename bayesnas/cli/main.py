@@ -18,6 +18,7 @@ import sys
 from collections.abc import Sequence
 
 import bayesnas
+from bayesnas.cli.arguments.checks import check_values
 from bayesnas.cli.arguments.config import config_text, takes_config, with_config
 from bayesnas.cli.errors import guarded, raise_interruptions
 from bayesnas.cli.output import Outcome, to_json
@@ -107,6 +108,7 @@ def read_words(words: Sequence[str], args: argparse.Namespace | None = None) -> 
     check = getattr(namespace, "check", None)
     if check is not None:
         check(namespace)
+    check_values(namespace)
     return namespace
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,12 +17,11 @@ from bayesnas.data.sources import torchvision_sets as images
 from bayesnas.data.sources.csv_npz import read_csv, read_npz
 from bayesnas.data.sources.data_root import data_root
 from bayesnas.data.sources.load_folder import read_folder
-from bayesnas.files import path_of
 from bayesnas.typed import typed
+from bayesnas.words import check_options_of_files, data_file
 
 TABLES = {"diabetes": embedded.diabetes, "breast-cancer": embedded.breast_cancer}
 IMAGES = {"mnist": images.mnist, "fashion-mnist": images.fashion_mnist, "cifar10": images.cifar10}
-SUFFIXES = (".npz", ".csv")
 
 
 def available() -> dict[str, str]:
@@ -94,10 +92,8 @@ def load(
         fraction_in("test", test, "[0, 1)")
     fraction_in("validation", validation, "[0, 1)")
     name = os.fspath(name_or_path)
-    if name.lower().endswith(SUFFIXES) or (name not in available() and Path(name).is_dir()):
-        path = path_of("name_or_path", name)
-        if not path.exists():
-            raise FileNotFoundError(f"there is no data file {path}")
+    path = data_file(name)
+    if path is not None:
         try:
             raw = _read_file(path, task, target, list(drop), flatten)
             data = assemble(
@@ -107,12 +103,8 @@ def load(
             raise ValueError(f"{path}: {error}") from error
         name = str(path.absolute())
     else:
+        check_options_of_files(name, {"task": task, "target": target, "drop": list(drop) or None})
         raw = _read_named(name, data_root(root), download, flatten)
-        for option, value in (("task", task), ("target", target), ("drop", list(drop) or None)):
-            if value is not None:
-                raise ValueError(
-                    f"{option} goes with a file of your own, got {value!r} for {name!r}"
-                )
         data = assemble(raw, test=test, validation=validation, seed=seed, standardise=standardise)
     source = DataSource(
         name_or_path=name,
@@ -160,18 +152,6 @@ def _read_named(name: str, root: Path, download: bool, flatten: bool | None) -> 
         return embedded.digits(flatten)
     if name in IMAGES:
         return IMAGES[name](root, download, flatten)
-    if name not in TABLES:
-        raise ValueError(_unknown(name))
     if flatten is not None:
         raise ValueError(f"flatten goes with images, got {flatten} for {name!r}")
     return TABLES[name]()
-
-
-def _unknown(name: str) -> str:
-    known = list(available())
-    nearest = difflib.get_close_matches(name.lower().replace("_", "-"), known, n=3, cutoff=0.5)
-    hint = f"; nearest: {', '.join(nearest)}" if nearest else ""
-    return (
-        f"unknown data set {name!r}{hint}. Known: {', '.join(known)}, "
-        f"a path that ends in {' or '.join(SUFFIXES)}, or a folder"
-    )

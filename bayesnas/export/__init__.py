@@ -2,11 +2,13 @@
 
 from bayesnas.export.datatree import along_kl_weight, to_datatree, to_inference_data
 from bayesnas.export.psis import pareto_k, tempered_log_weights
+from bayesnas.export.tempered_loo import tempered_loo
 
 __all__ = [
     "along_kl_weight",
     "pareto_k",
     "tempered_log_weights",
+    "tempered_loo",
     "to_datatree",
     "to_inference_data",
 ]

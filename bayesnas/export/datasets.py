@@ -93,20 +93,28 @@ def _labels(dim: str, size: int, coords: Coords) -> npt.NDArray[Any] | Sequence[
     return labels if isinstance(labels, Sequence) else to_numpy(labels)
 
 
-def provenance() -> dict[str, str]:
-    """When, and by which version of what, a tree was made: ArviZ's own attribute names."""
+def provenance() -> dict[str, Any]:
+    """When, and by which version of what, a tree was made; names are those of ArviZ."""
     return {
         "created_at": datetime.now(UTC).isoformat(),
+        "creation_library": "bayesnas",
+        "creation_library_version": version("bayesnas"),
+        "creation_library_language": "Python",
         "inference_library": "bayesnas",
         "inference_library_version": version("bayesnas"),
+        "sample_dims": list(SAMPLE_DIMS),
     }
 
 
 def attributes(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Attributes as netCDF takes them: strings and numbers as they are, the rest as JSON."""
+    """Attributes as netCDF takes them: strings and numbers as they are, the rest as JSON.
+
+    ``sample_dims``, which ArviZ 1.x looks at, stays a list of names.
+    """
     plain: dict[str, Any] = {}
     for name, value in values.items():
         is_number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
         fits = is_number and not (isinstance(value, int) and abs(value) >= 2**63)
-        plain[name] = value if isinstance(value, str) or fits else json.dumps(value, default=str)
+        fits |= isinstance(value, str) or name == "sample_dims"
+        plain[name] = value if fits else json.dumps(value, default=str)
     return plain

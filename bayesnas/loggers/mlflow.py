@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
+from types import TracebackType
 from typing import Any
 
 from bayesnas.checks import name_of
 from bayesnas.loggers.base import Logger
+from bayesnas.runtime.interrupt import InterruptedFitWarning
 
 _BATCH = 500  # metrics in a request; MLflow takes 1,000
 
@@ -17,6 +19,7 @@ class MLflowLogger(Logger):
     """Writes metrics to a server or folder of MLflow, one run a chain.
 
     Needs the extra: ``pip install 'bayesnas[mlflow]'``. MLflow's active run is left alone.
+    As a context it ends its runs as failed after an error, and as killed after Ctrl-C.
 
     Args:
         uri: of the tracking server, ``"http://..."``, or of a data base, ``"sqlite:///runs.db"``;
@@ -81,6 +84,22 @@ class MLflowLogger(Logger):
 
     def close(self) -> None:
         """Send what is left, and end the runs."""
+        self._end("FINISHED")
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """End the runs, as failed after an error and as killed after Ctrl-C."""
+        if kind is None:
+            self._end("FINISHED")
+        else:
+            stopped = issubclass(kind, (KeyboardInterrupt, InterruptedFitWarning))
+            self._end("KILLED" if stopped else "FAILED")
+
+    def _end(self, status: str) -> None:
         for chain, run in self._runs.items():
             self._send(chain)
-            self._client.set_terminated(run)
+            self._client.set_terminated(run, status)

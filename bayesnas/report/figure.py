@@ -25,6 +25,7 @@ from bayesnas.report.findings import (
     target_scale,
 )
 from bayesnas.report.latent_findings import Latents
+from bayesnas.report.tables import epochs_text
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -52,14 +53,14 @@ def caption(findings: Findings) -> str:
     post, settings = findings.post, findings.post.settings
     steps = steps_taken(post)
     batch = min(settings.batch_size, post.data.n)
-    epochs = steps / -(-post.data.n // batch)
+    epochs = epochs_text(steps, batch, post.data.n)
     metrics = findings.metrics[findings.part]
     sizes = [f"{count:,} {_adjective(part)}" for part, count in findings.sizes.items()]
     sentences = [
         f"{post.model.describe()}{_prior(post)} fitted to {post.data.name} "
         f"({_listed(sizes)} examples{_classes(post)}) at KL weight λ = {settings.kl_weight:g}"
         f"{_fitted_range(post)}.",
-        f"{settings.optimizer}, {steps:,} steps of {batch:,} examples ({epochs:.3g} epochs), "
+        f"{settings.optimizer}, {steps:,} steps of {batch:,} examples ({epochs} epochs), "
         f"learning rate {settings.lr:g} ({settings.schedule}), seed {settings.seed}"
         f"{_starts(post)}.",
         f"{_adjective(findings.part).capitalize()} {_judged(post, metrics)} "

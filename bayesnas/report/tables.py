@@ -42,3 +42,13 @@ def rows_as_csv(rows: Sequence[dict[str, Any]]) -> str:
     writer.writeheader()
     writer.writerows(rows)
     return stream.getvalue()
+
+
+def epochs_text(steps: int, batch: int, rows: int) -> str:
+    """How many times steps of so many rows have seen all rows, of which there are ``rows``.
+
+    >>> epochs_text(3000, 256, 320), epochs_text(25, 256, 1437)
+    ('1,500', '4.17')
+    """
+    epochs = steps / -(-rows // batch)
+    return f"{epochs:,.0f}" if epochs >= 100 else f"{epochs:.3g}"

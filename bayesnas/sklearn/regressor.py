@@ -6,9 +6,11 @@ from typing import Any, Self
 
 import numpy as np
 from sklearn.base import RegressorMixin
-from sklearn.utils.validation import _check_sample_weight, validate_data
+from sklearn.utils.validation import _check_sample_weight, column_or_1d, validate_data
 
 from bayesnas.sklearn.base import DRAWS_SEED, Array, StructureEstimator
+
+_OF_ONE_TARGET = ("ard-regression", "spike-and-slab-regression")
 
 
 class BayesianStructureRegressor(RegressorMixin, StructureEstimator):  # type: ignore[misc]
@@ -61,12 +63,18 @@ class BayesianStructureRegressor(RegressorMixin, StructureEstimator):  # type: i
     (True, (1,))
     """
 
+    def __sklearn_tags__(self) -> Any:
+        """As scikit-learn wants them: networks take several targets a row."""
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = self.model not in _OF_ONE_TARGET
+        return tags
+
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:  # noqa: N803
         """Fit the model.
 
         Args:
             X: numbers ``[n, d]``.
-            y: numbers ``[n]``.
+            y: numbers ``[n]``, or ``[n, k]`` of a network; one column counts as ``[n]``.
             sample_weight: ``[n]`` numbers >= 0; None: all 1.
 
         Returns:
@@ -75,7 +83,14 @@ class BayesianStructureRegressor(RegressorMixin, StructureEstimator):  # type: i
         Raises:
             ValueError: naming what is no such input, or an argument that does not fit.
         """
-        x, y = validate_data(self, X, y, dtype=np.float64, y_numeric=True)
+        x, y = validate_data(self, X, y, dtype=np.float64, y_numeric=True, multi_output=True)
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
+        if y.ndim == 2 and self.model in _OF_ONE_TARGET:
+            raise ValueError(
+                f"y must have one number a row for {self.model!r}, got {y.shape[1]}: a network "
+                "such as 'gaussian-net' takes several"
+            )
         weights = _check_sample_weight(sample_weight, x, dtype=np.float64, ensure_non_negative=True)
         return self._fit_rows(x, np.asarray(y, dtype=np.float64), weights, "regression", None)
 
@@ -89,7 +104,7 @@ class BayesianStructureRegressor(RegressorMixin, StructureEstimator):  # type: i
             return_std: give the standard deviation of a new target too, noise included.
 
         Returns:
-            ``[n]``, or a pair of them.
+            ``[n]``, or ``[n, k]``, as y was in ``fit``; or a pair of them.
         """
         parts = [
             self.posterior_.moments(rows, self.draws, seed=DRAWS_SEED) for rows in self._parts(X)
@@ -100,8 +115,9 @@ class BayesianStructureRegressor(RegressorMixin, StructureEstimator):  # type: i
         )
         units = self.posterior_.data.standardisation
         if units is not None and units.y_mean is not None and units.y_scale is not None:
-            mean, deviation = (
-                mean * units.y_scale[0] + units.y_mean[0],
-                deviation * units.y_scale[0],
+            shift, scale = (
+                np.asarray(each)[0 if mean.ndim == 1 else slice(None)]
+                for each in (units.y_mean, units.y_scale)
             )
+            mean, deviation = mean * scale + shift, deviation * scale
         return (mean, deviation) if return_std else mean

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pyro.distributions as dist
@@ -27,7 +27,7 @@ from bayesnas.inference.elbo.sites import (
 from bayesnas.inference.evaluation.enumeration import enumerated, summed_log_lik, summed_mean
 from bayesnas.models.base import BayesianModel, is_deterministic
 from bayesnas.runtime.pyro_context import pyro_session
-from bayesnas.runtime.random_state import RandomStream
+from bayesnas.runtime.random_state import RandomStream, derived_seed
 
 _COUNTS = (dist.Poisson, dist.Binomial, dist.NegativeBinomial, dist.Geometric)
 
@@ -41,12 +41,14 @@ class PosteriorDraw:
         log_q: log density of the guide at the draw, in nats, by site, its auxiliary ones too.
         local: whether the guide also has latent sites of every example, drawn on demand.
         means: whether the values are posterior means rather than a draw.
+        seed: of what is drawn on demand.
     """
 
     values: dict[str, Tensor]
     log_q: dict[str, Tensor]
     local: bool
     means: bool
+    seed: int = 0
 
 
 def posterior_draws(
@@ -61,10 +63,10 @@ def posterior_draws(
         seed: of the draws; the global random state is left as it was.
     """
     stream = RandomStream(seed, x.device)
-    for _ in range(draws):
+    for index in range(draws):
         with torch.no_grad(), pyro_session(stream):
             draw = _run_guide(model, x, means=False)
-        yield draw
+        yield replace(draw, seed=derived_seed(seed, index))
 
 
 def posterior_means(model: BayesianModel, x: AnyInputs) -> PosteriorDraw:
@@ -82,9 +84,17 @@ def _run_guide(model: BayesianModel, x: AnyInputs, *, means: bool) -> PosteriorD
     return PosteriorDraw(values, log_q, local=len(shared) < len(sites), means=means)
 
 
-def guide_trace(model: BayesianModel, x: AnyInputs, *, means: bool = False) -> Any:
-    """Trace of the guide at a draw, or at the means of its sites."""
+def guide_trace(
+    model: BayesianModel,
+    x: AnyInputs,
+    *,
+    means: bool = False,
+    given: Mapping[str, Tensor] | None = None,
+) -> Any:
+    """Trace of the guide at a draw, or at the means of its sites; those ``given`` have values."""
     guide: Callable[..., Any] = GuideMeans()(model.guide) if means else model.guide
+    if given:
+        guide = FixedValues(given)(guide)
     with DrawnWeights():
         return poutine.trace(guide).get_trace(x, None)
 
@@ -109,11 +119,13 @@ def model_trace(
     Raises:
         ValueError: if the model has no such site.
     """
-    stream = RandomStream(0, x.device) if sampler is None else sampler
+    stream = RandomStream(draw.seed, x.device) if sampler is None else sampler
     with torch.no_grad(), pyro_session(stream):
-        fn: Callable[..., Any] = FixedValues(draw.values)(model.model)
+        fn: Callable[..., Any] = model.model
         if draw.local:
-            fn = poutine.replay(fn, trace=guide_trace(model, x, means=draw.means))
+            rows = guide_trace(model, x, means=draw.means, given=draw.values)
+            fn = poutine.replay(fn, trace=rows)
+        fn = FixedValues(draw.values)(fn)
         if sampler is None:
             fn = enumerated(model, fn)
         with UnsampledTargets(model.target_site):

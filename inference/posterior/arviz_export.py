@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ from bayesnas.inference.evaluation.predictive import (
     shared_values,
 )
 from bayesnas.inference.evidence.log_densities import tempered_pareto_k, total
+from bayesnas.inference.evidence.row_marginals import has_row_densities, marginal_log_lik
 from bayesnas.inference.posterior.base import BasePosterior, padded_history
 from bayesnas.inference.posterior.chain import FittedChain
 from bayesnas.inference.runs.chain_record import HISTORY
@@ -55,6 +57,7 @@ class ArvizExport(BasePosterior):
         data: Data | None = None,
         *,
         var_names: Sequence[str] | None = None,
+        latent_draws: int = 20,
         seed: int = 0,
     ) -> xr.DataTree:
         """Export draws of every chain as the tree that ArviZ reads.
@@ -65,9 +68,13 @@ class ArvizExport(BasePosterior):
                 observed_data and constant_data for its rows; for the training data also the
                 tempered log target ``lp`` in sample_stats.
             var_names: sites to export; all by default. log_prior and log_q stay complete.
+            latent_draws: where rows have latents of their own, as the codes of an autoencoder:
+                draws of them, over which log_likelihood is averaged by importance weights; 0:
+                log_likelihood is left out.
             seed: of the draws.
         """
         draws = draw_count("draws", draws, 1)
+        latent_draws = draw_count("latent_draws", latent_draws, 0)
         seed = seed_number("seed", seed)
         split = None if data is None else self._sample(in_memory(data, "data"))
         return draws_to_datatree(
@@ -82,6 +89,7 @@ class ArvizExport(BasePosterior):
             is_training_data=split is not None
             and split.fingerprint == self.run.fingerprint
             and not self.run.weights,
+            latent_draws=latent_draws,
         )
 
     @typed(unchecked=("data", "tree"))
@@ -136,6 +144,7 @@ def draws_to_datatree(
     seed: int,
     *,
     is_training_data: bool = False,
+    latent_draws: int = 20,
 ) -> xr.DataTree:
     """Draw from every chain and build the ArviZ tree; see ``Posterior.to_arviz``.
 
@@ -146,6 +155,8 @@ def draws_to_datatree(
         ValueError: for a name in ``var_names`` that is no latent site.
     """
     posterior, prior, targets = (_Recorder(len(chains), draws) for _ in range(3))
+    kl_weight = run.settings.kl_weight
+    assert kl_weight is not None  # of one λ: an amortised fit exports its λ in turn
     log_q, log_lik = np.zeros((len(chains), draws)), np.zeros((len(chains), draws))
     for c, chain in enumerate(chains):
         samples = RandomStream(seed + c + 1, example[1].device)
@@ -159,18 +170,22 @@ def draws_to_datatree(
                 prior.put(site, c, d, value.double())
             log_q[c, d] = total(draw.log_q)
             if data is not None:
-                log_lik[c, d] = _record_targets(targets, c, d, model, draw, data, samples)
-    assert run.settings.kl_weight is not None  # of one λ: an amortised fit exports its λ in turn
+                _record_predictive(targets, c, d, model, draw, data, samples)
+                by_row, log_lik[c, d] = _log_lik(
+                    model, data, draw, latent_draws, samples, kl_weight
+                )
+                if by_row is not None:
+                    targets.put("log_likelihood", c, d, by_row.double())
     target = chains[0].model.target_site
     observed = None if data is None else {target: data[1].cpu().numpy()}
-    return to_datatree(
+    tree = to_datatree(
         posterior=posterior.arrays,
         dims=_dims(chains[0].model, data),
         coords=_coords(chains[0].model, posterior.arrays, run.data.feature_names, data),
         log_prior=prior.arrays,
         log_q=log_q,
-        kl_weight=run.settings.kl_weight,
-        log_lik_total=log_lik if is_training_data else None,
+        kl_weight=kl_weight,
+        log_lik_total=log_lik if is_training_data and np.isfinite(log_lik).all() else None,
         log_likelihood=_named(targets, "log_likelihood", target),
         posterior_predictive=_named(targets, "posterior_predictive", target),
         observed_data=observed,
@@ -182,9 +197,12 @@ def draws_to_datatree(
             "seed": run.settings.seed,
         },
     )
+    if draw.local and "log_likelihood" in targets.arrays:
+        tree["log_likelihood"].attrs["latent_draws"] = latent_draws
+    return tree
 
 
-def _record_targets(
+def _record_predictive(
     targets: _Recorder,
     chain: int,
     index: int,
@@ -192,14 +210,34 @@ def _record_targets(
     draw: PosteriorDraw,
     data: Example,
     stream: RandomStream,
-) -> float:
-    """Record what a draw says of the targets; return its log-likelihood, in nats."""
+) -> None:
+    """Record new targets, sampled at a draw."""
+    sample = conditional_samples(model, data[0], draw, stream)
+    targets.put("posterior_predictive", chain, index, sample.to(data[1].dtype))
+
+
+def _log_lik(
+    model: BayesianModel,
+    data: Example,
+    draw: PosteriorDraw,
+    latent_draws: int,
+    stream: RandomStream,
+    kl_weight: float,
+) -> tuple[Tensor | None, float]:
+    """Log-likelihood of every row at a draw, and λ times that of the tempered target.
+
+    Latents of rows are integrated out: given what was drawn for the row itself, leave-one-out would
+    be that of rows whose latents are known. Where that can't be done there is None, and NaN.
+    """
     x, y = data
-    given = conditionals(model, x, y, draw)
-    targets.put("log_likelihood", chain, index, given.log_lik.double())
-    sample = conditional_samples(model, x, draw, stream)
-    targets.put("posterior_predictive", chain, index, sample.to(y.dtype))
-    return given.total()
+    if not draw.local:
+        given = conditionals(model, x, y, draw)
+        return given.log_lik, given.total()
+    if not latent_draws or not has_row_densities(model, model.few_rows(x), draw):
+        return None, math.nan
+    weight = kl_weight or 1.0  # there is no target at λ = 0
+    by_row, tempered = marginal_log_lik(model, x, y, draw, latent_draws, stream, weight)
+    return by_row, weight * tempered.sum().item()
 
 
 def _exported(values: Mapping[str, Tensor], var_names: Sequence[str] | None) -> Sequence[str]:

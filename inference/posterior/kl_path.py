@@ -169,6 +169,7 @@ class KLWeightPath(BasePosterior, abc.ABC):
         data: Data | None = None,
         *,
         var_names: Sequence[str] | None = None,
+        latent_draws: int = 20,
         seed: int = 0,
         **metaparameters: Sequence[float],
     ) -> xr.DataTree:
@@ -179,6 +180,7 @@ class KLWeightPath(BasePosterior, abc.ABC):
             draws: draws a chain and λ.
             data: as in ``Posterior.to_arviz``.
             var_names: sites to export; all by default.
+            latent_draws: as in ``Posterior.to_arviz``.
             seed: of the draws.
             metaparameters: values of every other metaparameter of the fit, by name; each gives a
                 dim after ``kl_weight``.
@@ -189,7 +191,8 @@ class KLWeightPath(BasePosterior, abc.ABC):
 
         def along(**fixed: float) -> xr.DataTree:
             posts = (self.at(kl_weight, **fixed) for kl_weight in kl_weights)
-            trees = [post.to_arviz(draws, data, var_names=var_names, seed=seed) for post in posts]
+            options: dict[str, Any] = {"var_names": var_names, "latent_draws": latent_draws}
+            trees = [post.to_arviz(draws, data, seed=seed, **options) for post in posts]
             return along_kl_weight(trees)
 
         return tree_over(_grid(metaparameters), along)

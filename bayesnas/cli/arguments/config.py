@@ -42,12 +42,14 @@ def with_config(parser: argparse.ArgumentParser, words: Sequence[str]) -> list[s
 
     Raises:
         ValueError: the file is no TOML, or holds what is no option of the command.
-        OSError: it can't be read.
+        OSError: it is not there, or can't be read.
     """
     given = _given(parser, words)
     if "config" not in given:
         return list(words)
     path = Path(given["config"])
+    if not path.is_file():
+        raise FileNotFoundError(f"config: there is no file {path}")
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:  # of TOML, or of UTF-8

@@ -2,7 +2,24 @@
 
 from __future__ import annotations
 
-DATA_SETS = ("digits", "diabetes", "breast-cancer", "mnist", "fashion-mnist", "cifar10")
+RUN = "run.json"
+"""The file that makes a folder a run."""
+
+MODELS = {
+    "ard-regression": "ArdRegression",
+    "ard-vae": "ArdVae",
+    "bayesian-compression": "BayesianCompressionNet",
+    "gaussian-net": "GaussianNet",
+    "indian-buffet-vae": "IndianBuffetVae",
+    "latent-features": "LatentFeatures",
+    "latent-structure-net": "LatentStructureNet",
+    "pyro-pair": "PyroPair",
+    "spike-and-slab-net": "SpikeAndSlabNet",
+    "spike-and-slab-regression": "SpikeAndSlabRegression",
+    "supermask-net": "SupermaskNet",
+}
+"""Classes of the zoo by name."""
+
 LIKELIHOODS = (
     "categorical",
     "bernoulli",
@@ -28,6 +45,19 @@ MODEL_OPTIONS: dict[str, tuple[str, ...]] = {
     "supermask-net": (*_NET[:-1], "weights", "selection", "inclusion", "kept"),
 }
 """Options of the models that the command line makes; others are fitted from Python."""
+
+CHOICES: dict[str, tuple[str, ...]] = {
+    "activation": (*("relu", "tanh", "gelu", "silu", "elu", "leaky_relu", "sigmoid", "softplus"),),
+    "decoder_prior": ("gaussian", "unit", "none"),
+    "gates": ("weights", "neurons", "filters"),
+    "guide_structure": ("mean-field", "structured"),
+    "hyperparameters": ("maximum", "posterior"),
+    "network": ("mlp", "convolution"),
+    "relevance_prior": ("half-normal", "half-cauchy", "gamma", "log-uniform", "none"),
+    "selection": ("bernoulli", "edge-popup"),
+    "weights": ("signed-constant", "drawn"),
+}
+"""Values of options of models that are names."""
 
 PRUNING_RULES = {
     "density": "relative density of the posterior at 0, |μ|/σ",

@@ -6,8 +6,8 @@ import argparse
 import textwrap
 from typing import Any
 
-from bayesnas.cli.arguments.names import DATA_SETS
 from bayesnas.cli.arguments.values import metaparameter, path_word
+from bayesnas.words import DATA_SETS
 
 Commands = Any
 """What ``ArgumentParser.add_subparsers`` gives."""

@@ -61,7 +61,8 @@ def _check_same_rows(opened: dict[Path, tuple[Posterior, DataSet]]) -> str:
         if (other_name, other.fingerprint) != (name, part.fingerprint):
             raise ValueError(
                 f"RUN must be judged on the same rows, got the {name} part of {first} "
-                f"({len(part):,} rows) and another {other_name} part of {folder} ({len(other):,})"
+                f"({len(part):,} rows) and another {other_name} part of {folder} ({len(other):,}): "
+                "fit them with the same --test, --validation, --split-seed and --standardise"
             )
     return name
 

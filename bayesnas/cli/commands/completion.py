@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 
-from bayesnas.cli.arguments.names import DATA_SETS, MODEL_OPTIONS
+from bayesnas.cli.arguments.names import MODEL_OPTIONS
 from bayesnas.cli.arguments.values import path_word
 from bayesnas.cli.main import build_parser
 from bayesnas.cli.output import Outcome
+from bayesnas.words import DATA_SETS
 
 
 def run(args: argparse.Namespace) -> Outcome:

@@ -17,7 +17,7 @@ from bayesnas.cli.loading import at_kl_weight
 from bayesnas.cli.output import Outcome
 from bayesnas.data import StreamedSplit
 from bayesnas.data.streams.file_rows import FileRows
-from bayesnas.files import check_new_file, write_new
+from bayesnas.files import write_new
 from bayesnas.inference import Posterior
 from bayesnas.models.autoencoders.base import Autoencoder
 from bayesnas.report.tables import rows_as_csv
@@ -30,8 +30,6 @@ def run(args: argparse.Namespace) -> Outcome:
     draw_count("draws", args.draws, 1)
     fraction_in("level", args.level, "(0, 1)")
     seed_number("seed", args.seed)
-    if args.out is not None:
-        check_new_file("out", args.out, (".csv", ".npz"))
     post = at_kl_weight(bn.load(args.run_folder, device=args.device), args)
     if isinstance(post.model, Autoencoder):
         raise ValueError(

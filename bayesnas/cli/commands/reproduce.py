@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import textwrap
 from pathlib import Path
 
@@ -18,7 +17,7 @@ _MOST_SEEDS = 1_000
 
 def run(args: argparse.Namespace) -> Outcome:
     """Reproduce, and print the table."""
-    reproduction = _named(args.name)
+    reproduction = REPRODUCTIONS[args.name]
     if args.seeds is not None:
         whole_number("seeds", args.seeds, 1)
         if args.seeds > _MOST_SEEDS:
@@ -39,14 +38,6 @@ def run(args: argparse.Namespace) -> Outcome:
         say=lambda text: note(text, args.quiet),
     )
     return _outcome(reproduction, reproduction.run(request), out)
-
-
-def _named(name: str) -> Reproduction:
-    if name not in REPRODUCTIONS:
-        near = difflib.get_close_matches(name, REPRODUCTIONS, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"name must be one of {', '.join(REPRODUCTIONS)}, got {name!r}{hint}")
-    return REPRODUCTIONS[name]
 
 
 def _outcome(reproduction: Reproduction, reproduced: Reproduced, out: Path) -> Outcome:

@@ -83,8 +83,6 @@ def _check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
         check_model_options(args.model, model_options_given(args))
     if args.log is not None:
         check_log_word(args.log)
-    if args.log_every < 1:
-        raise ValueError(f"log-every must be a whole number >= 1, got {args.log_every}")
     if args.resume and args.out is None:
         raise ValueError("resume needs out, the folder of the run to go on with")
     if not isinstance(args.kl_weight, KLRange):

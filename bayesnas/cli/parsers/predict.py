@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+
 from bayesnas.cli.arguments.shared import (
     Commands,
     add_command,
@@ -11,6 +13,7 @@ from bayesnas.cli.arguments.shared import (
     add_run_folder,
 )
 from bayesnas.cli.arguments.values import path_word
+from bayesnas.files import check_new_file
 
 _DESCRIPTION = """
 Predict the targets of new rows by a fitted run: mean, standard deviation and interval of a number,
@@ -32,6 +35,7 @@ def add_parser(commands: Commands) -> None:
         description=_DESCRIPTION,
         example=_EXAMPLE,
     )
+    parser.set_defaults(check=_check)
     add_run_folder(parser)
     parser.add_argument(
         "--data",
@@ -60,3 +64,8 @@ def add_parser(commands: Commands) -> None:
     add_kl_weight_option(parser)
     add_device_option(parser)
     add_output_options(parser)
+
+
+def _check(args: argparse.Namespace) -> None:
+    if args.out is not None:
+        check_new_file("out", args.out, (".csv", ".npz"))

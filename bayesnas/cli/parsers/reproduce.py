@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import textwrap
 
 from bayesnas.cli.arguments.names import REPRODUCTIONS
@@ -13,6 +14,7 @@ from bayesnas.cli.arguments.shared import (
     add_root_option,
 )
 from bayesnas.cli.arguments.values import path_word
+from bayesnas.words import did_you_mean
 
 _DESCRIPTION = """
 Run the experiments behind a published table again and print our figures beside those of the source.
@@ -33,6 +35,7 @@ def add_parser(commands: Commands) -> None:
         description=_DESCRIPTION + textwrap.indent(listed, "  "),
         example="bayesnas reproduce varhypernet --quick",
     )
+    parser.set_defaults(check=_check)
     parser.add_argument("name", metavar="NAME", help="of the reproduction, listed above")
     parser.add_argument(
         "--quick", action="store_true", help="a small version that shows the way in a few minutes"
@@ -49,3 +52,9 @@ def add_parser(commands: Commands) -> None:
     add_root_option(parser)
     add_device_option(parser)
     add_output_options(parser)
+
+
+def _check(args: argparse.Namespace) -> None:
+    if args.name not in REPRODUCTIONS:
+        known, hint = ", ".join(REPRODUCTIONS), did_you_mean(args.name, REPRODUCTIONS)
+        raise ValueError(f"NAME must be one of {known}, got {args.name!r}{hint}")

@@ -16,6 +16,7 @@ from bayesnas.data.assemble import Parts, Raw
 from bayesnas.data.info import Part, Task
 from bayesnas.data.sources.arrays import as_number_tensor, as_target_tensor
 from bayesnas.data.tables.encoding import kinds_of, takes_encoding
+from bayesnas.words import did_you_mean
 
 # What zipfile, zlib and numpy raise at one or another broken byte.
 _DAMAGE = (EOFError, OSError, RuntimeError, ValueError, zipfile.BadZipFile, zlib.error)
@@ -56,7 +57,8 @@ def read_csv(path: Path, task: Task | None, target: str | None, drop: Sequence[s
     column = frame.columns[-1] if target is None else target
     for name, value in (("target", column), *(("drop", each) for each in drop)):
         if value not in frame.columns:
-            raise ValueError(f"{name} must be one of {', '.join(frame.columns)}, got {value!r}")
+            known, hint = ", ".join(frame.columns), did_you_mean(value, frame.columns)
+            raise ValueError(f"{name} must be one of {known}, got {value!r}{hint}")
     features = frame.drop(columns=[column, *drop])
     if features.shape[1] == 0:
         raise ValueError("a table needs a column of features, got none that is left")
@@ -156,24 +158,59 @@ def read_table(
 ) -> Any:
     """A frame of a `.csv` file of so many columns or more, some of which are text as they stand.
 
+    Columns are separated by what is more frequent in the first line, commas or semicolons; with
+    semicolons numbers may have a decimal comma.
+
     Raises:
         ValueError: the file is no such table.
     """
+    frame = _read_separated(path, header, rows, text)
+    if frame.shape[1] < columns:
+        raise ValueError(
+            "a table needs two columns or more, separated by commas or semicolons, got 1"
+        )
+    if frame.empty:
+        raise ValueError("a table needs at least one row, got none")
+    return frame
+
+
+def _read_separated(path: Path, header: int | None, rows: int | None, text: Sequence[str]) -> Any:
     import pandas as pd
 
-    try:
-        frame = pd.read_csv(
+    def read(decimal: str) -> Any:
+        return pd.read_csv(
             path,
+            sep=separator,
+            decimal=decimal,
             header=header,
             nrows=rows,
             skipinitialspace=True,
             dtype=dict.fromkeys(text, str),
             low_memory=False,
         )
-    except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
+
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            first = file.readline()
+        separator = ";" if first.count(";") > first.count(",") else ","
+        frame = read(".")
+        if separator == ";" and any(_has_decimal_commas(frame[name]) for name in frame.columns):
+            frame = read(",")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"the file must be a table in UTF-8, got: {error}: save it as 'CSV UTF-8'"
+        ) from error
+    except (pd.errors.EmptyDataError, pd.errors.ParserError) as error:
         raise ValueError(f"the file must be a table, got: {error}") from error
-    if frame.shape[1] < columns:
-        raise ValueError("a table needs two columns or more, separated by commas, got 1")
-    if frame.empty:
-        raise ValueError("a table needs at least one row, got none")
     return frame
+
+
+def _has_decimal_commas(column: Any) -> bool:
+    """Whether all cells of a column are numbers, some of them with a decimal comma."""
+    from pandas.api.types import is_numeric_dtype
+
+    if is_numeric_dtype(column.dtype):
+        return False
+    cells = column.dropna().astype(str)
+    numbers = cells.str.fullmatch(r"[-+]?\d+(,\d+)?([eE][-+]?\d+)?")
+    return bool(len(cells)) and bool(numbers.all()) and bool(cells.str.contains(",").any())

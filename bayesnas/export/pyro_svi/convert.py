@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pyro
 
 from bayesnas.checks import draw_count, seed_number, shown
-from bayesnas.export.datasets import SAMPLE_DIMS, attributes, dataset
+from bayesnas.export.datasets import SAMPLE_DIMS, attributes, dataset, provenance
 from bayesnas.export.pyro_svi.draws import posterior_draws, prior_draws
 from bayesnas.export.pyro_svi.naming import VariableNames
 from bayesnas.export.pyro_svi.program import Program, Sites
@@ -32,6 +30,7 @@ def from_pyro_svi(
     model_kwargs: Mapping[str, Any] | None = None,
     num_samples: int = 1000,
     num_prior_samples: int = 0,
+    num_latent_samples: int = 20,
     log_likelihood: bool = True,
     posterior_predictive: bool = True,
     discrete: bool = False,
@@ -54,6 +53,9 @@ def from_pyro_svi(
         model_kwargs: likewise.
         num_samples: draws from the guide.
         num_prior_samples: draws from the model for the groups prior and prior_predictive.
+        num_latent_samples: where rows have latent sites of their own, as the codes of an
+            autoencoder: draws of them, over which log_likelihood is averaged by importance weights;
+            0: it is given the one that was drawn, of which leave-one-out is not that of new rows.
         log_likelihood: give log p(y_i | latents) of every observed value, unscaled; discrete sites
             without a guide are summed out of it.
         posterior_predictive: draw new values of the observed sites.
@@ -100,13 +102,20 @@ def from_pyro_svi(
         raise TypeError(f"coords must be a mapping by dimension, got {shown(coords)}")
     if len(sample_dims) not in (1, 2):
         raise ValueError(f"sample_dims must be one name or two, got {list(sample_dims)}")
+    num_latent_samples = draw_count("num_latent_samples", num_latent_samples, 0)
     program = Program(model, guide, tuple(model_args), dict(model_kwargs or {}))
     with _random_state(seed):
         sites = Sites.of(program)
         if discrete and not sites.enumerated:
             raise ValueError("discrete must be False where no discrete site is without a guide")
         drawn = posterior_draws(
-            program, sites, num_samples, log_likelihood, posterior_predictive, discrete
+            program,
+            sites,
+            num_samples,
+            log_likelihood,
+            posterior_predictive,
+            discrete,
+            num_latent_samples,
         )
         before = prior_draws(program, sites, num_prior_samples)
     names = VariableNames(sites, dims or {}, tuple(sample_dims))
@@ -119,15 +128,17 @@ def from_pyro_svi(
         "observed_data": names.of_data(sites),
         "constant_data": names.constant(constant_data or {}),
     }
-    attrs = attributes({**_provenance(), "sample_dims": list(sample_dims)})
+    made_by = {"inference_library": "pyro", "inference_library_version": str(pyro.__version__)}
+    attrs = attributes({**provenance(), **made_by, "sample_dims": list(sample_dims)})
     tree = {
         name: dataset(name, variables, coords or {}, {}, None).assign_attrs(attrs)
         for name, variables in groups.items()
         if variables
     }
-    if "log_likelihood" in tree and _local(sites):
-        # Leave-one-out by these conditions on what was drawn for the row itself.
-        tree["log_likelihood"].attrs["given_latents_of_rows"] = ", ".join(_local(sites))
+    if "log_likelihood" in tree and (local := sites.local()):
+        about = tree["log_likelihood"].attrs
+        about["latents_of_rows"] = ", ".join(local)
+        about["num_latent_samples"] = num_latent_samples  # 0: given the one that was drawn
     return xarray.DataTree.from_dict({"/": xarray.Dataset(attrs=attrs), **tree})
 
 
@@ -142,19 +153,3 @@ def _random_state(seed: int | None) -> Iterator[None]:
         yield
     finally:
         pyro.util.set_rng_state(state)
-
-
-def _local(sites: Sites) -> list[str]:
-    """Latent sites of the rows whose likelihood is given."""
-    rows = {plate for name in sites.observed for plate in sites.plates(name)}
-    return [name for name in sites.latent if rows & sites.plates(name)]
-
-
-def _provenance() -> dict[str, str]:
-    return {
-        "created_at": datetime.now(UTC).isoformat(),
-        "creation_library": "bayesnas",
-        "creation_library_version": importlib.metadata.version("bayesnas"),
-        "inference_library": "pyro",
-        "inference_library_version": str(pyro.__version__),
-    }

@@ -6,6 +6,7 @@ import torch
 from pyro import poutine
 from torch import Tensor
 
+from bayesnas.export.pyro_svi.marginal import marginal
 from bayesnas.export.pyro_svi.pointwise import check_shape, pointwise
 from bayesnas.export.pyro_svi.program import Program, Sites, Values
 
@@ -28,7 +29,13 @@ class _Draws:
 
 
 def posterior_draws(
-    program: Program, sites: Sites, count: int, log_lik: bool, predictive: bool, discrete: bool
+    program: Program,
+    sites: Sites,
+    count: int,
+    log_lik: bool,
+    predictive: bool,
+    discrete: bool,
+    latent_count: int,
 ) -> dict[str, Values]:
     """Draws of the guide and what the model says of them, by group.
 
@@ -39,6 +46,7 @@ def posterior_draws(
         log_lik: give log_likelihood.
         predictive: give posterior_predictive.
         discrete: draw sites that have no guide from their posterior.
+        latent_count: draws of the latents of a row for its log_likelihood; 0: given the one drawn.
 
     Returns:
         ``[count, ...]`` by site.
@@ -53,7 +61,11 @@ def posterior_draws(
         kept = (*sites.latent, *(sites.enumerated if discrete else ()), *fixed)
         groups["posterior"].put({name: whole.nodes[name]["value"] for name in kept})
         if log_lik and sites.observed:
-            groups["log_likelihood"].put(pointwise(program, sites, drawn, trace))
+            if latent_count and sites.local():
+                found = marginal(program, sites, drawn, latent_count)
+            else:
+                found = pointwise(program, sites, drawn, trace)
+            groups["log_likelihood"].put(found)
         if predictive and sites.observed:
             new = program.trace(poutine.replay(program.anew(), trace=drawn))
             values = {name: new.nodes[name]["value"] for name in sites.observed}

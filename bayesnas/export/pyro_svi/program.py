@@ -112,6 +112,14 @@ class Sites:
         stack = self.nodes[name]["cond_indep_stack"]
         return {frame.name for frame in stack if frame.vectorized}
 
+    def rows(self) -> set[str]:
+        """Names of the plates that observed sites lie in."""
+        return {plate for name in self.observed for plate in self.plates(name)}
+
+    def local(self) -> list[str]:
+        """Latent sites of the rows whose likelihood is given."""
+        return [name for name in self.latent if self.rows() & self.plates(name)]
+
 
 def _is_plate(node: Any) -> bool:
     return type(node["fn"]).__name__ == "_Subsample"

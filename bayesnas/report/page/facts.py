@@ -11,6 +11,7 @@ from bayesnas.inference import Posterior
 from bayesnas.models.autoencoders.base import Autoencoder
 from bayesnas.models.registry import zoo_record
 from bayesnas.report.findings import Findings, latents_in_use, steps_taken, target_scale
+from bayesnas.report.tables import epochs_text
 
 _LIBRARIES = ("bayesnas", "torch", "pyro-ppl")
 _LONGEST = 300  # characters of the arguments of a model
@@ -39,7 +40,7 @@ def facts_of(findings: Findings, kl_weights: str) -> list[tuple[str, str]]:
         (
             "Steps",
             f"{steps:,} of {settings.steps:,}, {batch:,} examples each "
-            f"({steps / -(-data.n // batch):.3g} epochs)",
+            f"({epochs_text(steps, batch, data.n)} epochs)",
         ),
         (
             "Optimiser",

@@ -154,7 +154,7 @@ def test_a_learned_prior_and_restarts(call_json):
         ([*FIT, "--split-seed", "-1"], "--split-seed must be a whole number >= 0, got -1"),
         ([*FIT, "--patience", "3"], "--patience needs --validation"),
         ([*FIT, "--prior-scale", "1,2,3"], "--prior-scale must have one value for each of the 2"),
-        ([*FIT, "--activation", "rleu"], "did you mean relu?"),
+        ([*FIT, "--activation", "rleu"], "did you mean 'relu'?"),
         ([*FIT, "--likelihood", "gaussian"], "likelihood is for regression"),
         ([*FIT, "--noise-scale", "1"], "goes with --likelihood='gaussian'"),
         ([*FIT, "--resume"], "--resume needs out"),

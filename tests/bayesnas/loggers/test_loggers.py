@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import types
+from contextlib import nullcontext
 from typing import ClassVar
 
 import numpy as np
@@ -14,6 +15,7 @@ import torch
 import bayesnas as bn
 from bayesnas.cli.main import main
 from bayesnas.loggers import CSVLogger, Logger, MLflowLogger, TensorBoardLogger, logger_of
+from bayesnas.runtime.interrupt import InterruptedFitWarning
 
 OPTIONS = {"steps": 12, "batch_size": 8, "progress": False, "lr": 0.01}
 NAMES = ("loss", "expected_log_lik", "kl", "kl_weight")
@@ -105,8 +107,8 @@ class Client:
         self.metrics += [(run_id, *metric) for metric in metrics]
         self.params += [(run_id, *param) for param in params]
 
-    def set_terminated(self, run_id):
-        self.ended.append(run_id)
+    def set_terminated(self, run_id, status):
+        self.ended.append((run_id, status))
 
 
 def test_mlflow_gets_every_number(monkeypatch):
@@ -124,7 +126,42 @@ def test_mlflow_gets_every_number(monkeypatch):
     assert client.uri == "http://here"
     assert client.metrics == [("run of chain0", "loss", float(s), s) for s in range(700)]
     assert client.params == [("run of chain0", "kl_weight", "2.0")]
-    assert client.ended == ["run of chain0"]
+    assert client.ended == [("run of chain0", "FINISHED")]
+
+
+@pytest.mark.filterwarnings("ignore")  # of mlflow and its data base
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (None, "FINISHED"),
+        (ValueError, "FAILED"),
+        (KeyboardInterrupt, "KILLED"),
+        (InterruptedFitWarning, "KILLED"),
+    ],
+)
+def test_a_real_store_of_mlflow(tmp_path, model, data, error, status):
+    mlflow = pytest.importorskip("mlflow")
+    pytest.importorskip("sqlalchemy")
+    uri = f"sqlite:///{tmp_path}/runs.db"
+    with (
+        pytest.raises(error) if error else nullcontext(),
+        MLflowLogger(uri, params={"kl_weight": 1.0}) as logger,
+    ):
+        post = bn.fit(model, data, restarts=2, on_step=logger, **OPTIONS)
+        if error is not None:
+            raise error
+    client = mlflow.MlflowClient(tracking_uri=uri)
+    experiment = client.get_experiment_by_name("bayesnas")
+    runs = client.search_runs([experiment.experiment_id])
+    assert {run.info.run_name for run in runs} == {"chain0", "chain1"}
+    for run in runs:
+        assert (run.info.status, run.data.params) == (status, {"kl_weight": "1.0"})
+        course = client.get_metric_history(run.info.run_id, "loss")
+        chain = int(run.info.run_name.removeprefix("chain"))
+        found = [metric.value for metric in sorted(course, key=lambda metric: metric.step)]
+        if error is None:
+            assert np.allclose(found, post.history()["loss"][chain], rtol=1e-6)
+        assert len(found) == 12
 
 
 @pytest.mark.parametrize(

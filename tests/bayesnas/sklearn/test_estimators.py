@@ -11,6 +11,7 @@ import torch
 from sklearn.base import clone
 from sklearn.compose import make_column_transformer
 from sklearn.datasets import load_breast_cancer, load_diabetes
+from sklearn.exceptions import DataConversionWarning
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import ARDRegression
 from sklearn.model_selection import GridSearchCV, cross_val_score
@@ -231,3 +232,23 @@ def test_wrong_arguments_are_named(rows, options, message):
 def test_one_class_is_none(rows):
     with pytest.raises(ValueError, match="got 1 class: 0"):
         quick_classifier().fit(rows[0], np.zeros(120))
+
+
+def test_several_targets_a_row():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(150, 2))
+    noise = 0.1 * rng.normal(size=(150, 2)) * [1.0, 100.0]
+    y = x @ np.array([[1.0, 0.0], [0.0, 300.0]]) + [5.0, -1000.0] + noise
+    options = {"hidden": (), "steps": 400, "lr": 0.05, "random_state": 0}
+    model = BayesianStructureRegressor(**options).fit(x, y)
+    mean, deviation = model.predict(x[:9], return_std=True)
+    assert mean.shape == deviation.shape == (9, 2)
+    assert model.score(x, y) > 0.98
+    # In the units of each target: the noise of the second is a hundred times as wide.
+    assert 0.05 < deviation[:, 0].mean() < 0.3
+    assert 5 < deviation[:, 1].mean() < 60
+    with pytest.warns(DataConversionWarning):
+        one = BayesianStructureRegressor(**{**options, "steps": 2}).fit(x, y[:, :1])
+    assert one.predict(x).shape == (150,)
+    with pytest.raises(ValueError, match="y must have one number a row .* got 2"):
+        BayesianStructureRegressor("ard-regression", steps=2).fit(x, y)

@@ -8,7 +8,8 @@ import sys
 
 import pytest
 
-from bayesnas.cli.arguments.names import DATA_SETS, MODEL_OPTIONS
+from bayesnas.cli.arguments.names import MODEL_OPTIONS
+from bayesnas.words import DATA_SETS
 
 ASK = 'source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _shtab_bayesnas; '
 ASK += 'printf "%s\\n" "${COMPREPLY[@]}"'

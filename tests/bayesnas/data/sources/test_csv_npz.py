@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from bayesnas.data import from_arrays, load
+from bayesnas.data import from_arrays, load, read_rows
 
 X = np.random.default_rng(0).normal(size=(30, 3)).astype(np.float32)
 LABELS = np.arange(30) % 3
@@ -164,7 +164,7 @@ def test_a_missing_number_in_the_first_row_is_no_header(tmp_path):
         ("a,b\n1,0\n2,1\n", {"drop": ["a"]}, "a column of features, got none"),
         ("a,y\n1,yes\n2,\n", {}, "all numbers or all text, got nan, row 1"),
         ("a,y\n1,151\n2,75\n", {}, "give class_names= .*or task='regression'"),
-        ("a;y\n1;0\n", {}, "two columns or more, separated by commas, got 1"),
+        ("a:y\n1:0\n", {}, "two columns or more, separated by commas or semicolons, got 1"),
         ("a,y\n1,2\n1,2,3,4\n", {}, "the file must be a table, got"),
         ("a,y\n", {}, "at least one row"),
         ("", {}, "the file must be a table, got"),
@@ -190,3 +190,28 @@ def test_a_target_for_an_npz_is_named(tmp_path):
 def test_a_file_that_is_not_there_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"there is no data file .*none\.csv"):
         load(tmp_path / "none.csv")
+
+
+@pytest.mark.parametrize("decimal", [",", "."])
+def test_semicolons_and_decimal_commas_as_spreadsheets_write_them(tmp_path, decimal):
+    table = pd.DataFrame(
+        {"size": [1.5, 2.25, -0.5, 4.0], "town": ["Ulm, Donau", "Köln", "Ulm, Donau", None]}
+    )
+    table["price"] = [10.5, 20.0, 30.25, 40.0]
+    table.to_csv(tmp_path / "commas.csv", index=False)
+    table.to_csv(tmp_path / "semicolons.csv", index=False, sep=";", decimal=decimal)
+    expected, found = (
+        load(tmp_path / name, test=0.25).train for name in ("commas.csv", "semicolons.csv")
+    )
+    assert torch.equal(found.x, expected.x)
+    assert torch.equal(found.y, expected.y)
+    assert found.info.feature_names == expected.info.feature_names
+    again, _ = read_rows(tmp_path / "semicolons.csv", expected.info)
+    assert torch.equal(again, read_rows(tmp_path / "commas.csv", expected.info)[0])
+
+
+def test_a_table_in_another_encoding_is_told_what_to_do(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_bytes("ort;y\nKöln;1\nUlm;2\n".encode("cp1252"))
+    with pytest.raises(ValueError, match="in UTF-8.*save it as 'CSV UTF-8'"):
+        load(path)

@@ -11,7 +11,8 @@ import torch
 import xarray
 from pyro import poutine
 from pyro.infer import SVI, Trace_ELBO, TraceEnum_ELBO, config_enumerate
-from pyro.infer.autoguide import AutoDelta, AutoDiagonalNormal, AutoNormal
+from pyro.infer.autoguide import AutoDelta, AutoDiagonalNormal, AutoMultivariateNormal, AutoNormal
+from pyro.infer.autoguide.initialization import init_to_value
 from torch import nn
 
 import bayesnas as bn
@@ -127,11 +128,13 @@ def test_an_autoencoder():
     x = (torch.rand(10, 6, generator=torch.Generator().manual_seed(0)) > 0.5).float()
     vae = VAE()
     trained(vae.model, vae.guide, (x,), steps=20)
-    tree = bn.from_pyro_svi(vae.model, vae.guide, model_args=(x,), num_samples=60)
+    options = {"model_args": (x,), "num_samples": 60, "num_latent_samples": 0}
+    tree = bn.from_pyro_svi(vae.model, vae.guide, **options)
     assert tree.posterior["latent"].dims == ("chain", "draw", "data", "latent_dim_1")
     assert tree.posterior_predictive["obs"].dims == ("chain", "draw", "data", "obs_dim_1")
     assert tree.log_likelihood["obs"].dims == ("chain", "draw", "data")
-    assert tree.log_likelihood.attrs["given_latents_of_rows"] == "latent"
+    assert tree.log_likelihood.attrs["latents_of_rows"] == "latent"
+    assert tree.log_likelihood.attrs["num_latent_samples"] == 0
     with torch.no_grad():
         logits = vae.decoder(tensor(tree.posterior["latent"][0]))
     by_hand = dist.Bernoulli(logits=logits).log_prob(x).sum(-1)
@@ -139,6 +142,56 @@ def test_an_autoencoder():
     data = readable(tree)
     assert len(az.summary(data, var_names=["latent"])) == 20
     az.loo(data, reff=1.0) if GENERATION < 1 else az.loo(data)
+
+
+@pytest.mark.parametrize(("exact", "count"), [(True, 1), (False, 300)])
+def test_codes_of_rows_are_integrated_out(exact, count):
+    loads, noise = torch.randn(2, 4, generator=torch.Generator().manual_seed(0)), 0.7
+    x = torch.randn(9, 4, generator=torch.Generator().manual_seed(1))
+
+    def model(x):
+        scale = pyro.sample("scale", dist.LogNormal(0.0, 0.1))
+        with pyro.plate("data", len(x)):
+            z = pyro.sample("z", dist.Normal(x.new_zeros(len(x), 2), 1.0).to_event(1))
+            pyro.sample("obs", dist.Normal(scale * z @ loads, noise).to_event(1), obs=x)
+
+    def guide(x):
+        weight = pyro.sample("scale", dist.LogNormal(0.0, 0.1)) * loads
+        precision = torch.eye(2) + weight @ weight.T / noise**2
+        mean = x @ weight.T / noise**2 @ precision.inverse()
+        wider = precision if exact else precision / 2
+        with pyro.plate("data", len(x)):
+            pyro.sample("z", dist.MultivariateNormal(mean, precision_matrix=wider))
+
+    options = {"model_args": (x,), "num_samples": 2, "num_latent_samples": count, "seed": 0}
+    tree = bn.from_pyro_svi(model, guide, **options)
+    for index, scale in enumerate(tree.posterior["scale"].values[0]):
+        weight = float(scale) * loads.double()
+        covariance = weight.T @ weight + noise**2 * torch.eye(4)
+        marginal = dist.MultivariateNormal(torch.zeros(4).double(), covariance)
+        found = tensor(tree.log_likelihood["obs"].values[0, index]).double()
+        # Of 300 weights, which spread by as much as they are: six standard errors.
+        assert torch.allclose(found, marginal.log_prob(x.double()), atol=1e-3 if exact else 0.35)
+
+
+def test_a_guide_of_all_sites_at_once_has_no_density_by_row():
+    def model(x):
+        loc = pyro.sample("loc", dist.Normal(0.0, 1.0))
+        with pyro.plate("data", len(x)):
+            z = pyro.sample("z", dist.Normal(loc, 1.0))
+            pyro.sample("obs", dist.Normal(z, 1.0), obs=x)
+
+    x = torch.zeros(5)
+    call = {"model_args": (x,), "num_samples": 3, "seed": 0}
+    with pytest.raises(ValueError, match="got the site 'z', of which the guide has no density"):
+        bn.from_pyro_svi(model, AutoMultivariateNormal(model), **call)
+    start = init_to_value(values={"loc": torch.tensor(0.0), "z": x})
+    guide = AutoNormal(model, init_loc_fn=start, init_scale=0.7)
+    tree = bn.from_pyro_svi(model, guide, num_latent_samples=300, **call)
+    for index, loc in enumerate(tree.posterior["loc"].values[0]):
+        found = tensor(tree.log_likelihood["obs"].values[0, index])
+        by_hand = dist.Normal(float(loc), 2**0.5).log_prob(x)
+        assert (found - by_hand).abs().max() < 0.5
 
 
 # The mixture of "Gaussian mixture model", whose assignments are summed out.
@@ -212,7 +265,7 @@ def test_it_is_plotted_and_kept(nations, tmp_path):
     else:
         import arviz_plots
 
-        arviz_plots.plot_ppc_dist(tree)
+        arviz_plots.plot_ppc_dist(tree, num_samples=5)
     tree.to_netcdf(tmp_path / "a.nc")
     with xarray.open_datatree(tmp_path / "a.nc") as again:
         assert again["posterior"]["b"].equals(tree["posterior"]["b"])

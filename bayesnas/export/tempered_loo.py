@@ -1,0 +1,94 @@
+"""Leave-one-out of tempered posteriors, so that λ can be chosen by it."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bayesnas.export.arviz_version import arviz, has_inference_data
+from bayesnas.typed import typed
+
+if TYPE_CHECKING:
+    import xarray
+
+_GOOD_K = 0.7
+
+
+@typed(unchecked=("tree",))
+def tempered_loo(tree: xarray.DataTree) -> xarray.Dataset:
+    r"""Expected log density of a new row at every λ of a tree, by Pareto-smoothed leave-one-out.
+
+    A fit at λ counts every row 1/λ times, so that leaving row i out of its target
+    :math:`p(w) \prod_j p(y_j \mid w)^{1/\lambda}` divides by :math:`p(y_i \mid w)^{1/\lambda}`:
+
+    .. math:: \mathrm{elpd} = \sum_i \ln \sum_s \bar w_{is}\, p(y_i \mid w_s), \qquad
+        w_{is} \propto p(y_i \mid w_s)^{-1/\lambda},
+
+    with the largest weights smoothed. At λ = 1 it is ``az.loo``. The draws are taken for those of
+    the target, which ``post.pareto_k`` looks at.
+
+    Args:
+        tree: of ``to_arviz`` with ``data=`` the training data, at one λ or along several.
+
+    Returns:
+        by λ: ``elpd`` in nats, its standard error ``se``, the effective number of parameters ``p``,
+        and ``large_k``, how many rows have k̂ above 0.7; by row ``elpd_i`` and ``pareto_k``.
+
+    Raises:
+        ValueError: the tree has no log-likelihoods, or λ = 0.
+
+    References:
+        Vehtari, Gelman, Gabry, *Practical Bayesian model evaluation using leave-one-out
+        cross-validation and WAIC*, 2017.
+
+    >>> import torch, bayesnas as bn
+    >>> from bayesnas.export import tempered_loo
+    >>> data = (torch.randn(40, 2), torch.randn(40))
+    >>> model = bn.models.GaussianNet(bn.nn.mlp([2, 1]), likelihood="gaussian")
+    >>> post = bn.fit(model, data, kl_weight=[0.1, 10.0], steps=50, progress=False)
+    >>> found = tempered_loo(post.to_arviz([0.1, 10.0], draws=100, data=data))
+    >>> found["elpd"].sizes
+    Frozen({'kl_weight': 2})
+    """
+    import xarray
+
+    if "log_likelihood" not in tree.children:
+        raise ValueError("tree must have log_likelihood, as that of to_arviz(data=train), got none")
+    group = tree["log_likelihood"].to_dataset()
+    (name,) = group.data_vars
+    values = group[name]
+    values = values.expand_dims("kl_weight") if "kl_weight" not in values.dims else values
+    rows = tuple(dim for dim in values.dims if dim not in ("chain", "draw", "kl_weight"))
+    if len(rows) != 1:
+        raise ValueError(f"tree must have one log-likelihood a row, got dims {values.dims}")
+    ordered = values.transpose("kl_weight", *rows, "chain", "draw")
+    log_lik = ordered.to_numpy().astype(np.float64).reshape(*ordered.shape[:2], -1)
+    weights = np.atleast_1d(ordered["kl_weight"].to_numpy())
+    if (weights == 0).any():
+        raise ValueError("kl_weight must be > 0 for leave-one-out, got 0: its target is a point")
+    pairs = [_one(each, float(weight)) for each, weight in zip(log_lik, weights, strict=True)]
+    elpd_i, k = (np.stack(each) for each in zip(*pairs, strict=True))
+    along = ("kl_weight", *rows)
+    density = np.logaddexp.reduce(log_lik, axis=-1) - np.log(log_lik.shape[-1])
+    found = {
+        "elpd": ("kl_weight", elpd_i.sum(1)),
+        "se": ("kl_weight", np.sqrt(elpd_i.shape[1] * elpd_i.var(1))),
+        "p": ("kl_weight", (density - elpd_i).sum(1)),
+        "large_k": ("kl_weight", (k > _GOOD_K).sum(1)),
+        "elpd_i": (along, elpd_i),
+        "pareto_k": (along, k),
+    }
+    coords = {"kl_weight": weights, rows[0]: ordered[rows[0]]}
+    return xarray.Dataset(found, coords=coords)
+
+
+def _one(log_lik: Any, kl_weight: float) -> tuple[Any, Any]:
+    """Log density of every row without it, and k̂, from ``[rows, draws]``."""
+    if has_inference_data():
+        smoothed, k = arviz().psislw(-log_lik / kl_weight, reff=1.0)
+    else:
+        statistics = importlib.import_module("arviz_stats.base").array_stats
+        smoothed, k = statistics.psislw(log_lik / kl_weight, r_eff=1.0, axis=-1)
+    return np.logaddexp.reduce(np.asarray(smoothed) + log_lik, axis=-1), np.asarray(k)
