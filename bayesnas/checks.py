@@ -8,11 +8,11 @@ written to JSON. A number is refused without importing torch, for the command li
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any
+
+from bayesnas.scalars import is_number, is_whole, item_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,49 +21,6 @@ _LARGEST_SEED = 2**63 - 1  # that torch takes
 _MOST_DRAWS = 1_000_000
 _MOST_STEPS = 1_000_000
 _LARGEST_SIZE = 2**31
-
-
-def is_whole(value: object) -> TypeGuard[int]:
-    """Whether a value is a whole number; True and False are none.
-
-    >>> import numpy as np, torch
-    >>> is_whole(np.int8(3)), is_whole(torch.tensor(3)), is_whole(3.0), is_whole(True)
-    (True, True, False, False)
-    """
-    value = _scalar(value)
-    return isinstance(value, Integral) and not isinstance(value, bool)
-
-
-def is_number(value: object) -> TypeGuard[float]:
-    """Whether a value is a real number, finite or not; True and False are none.
-
-    >>> import numpy as np
-    >>> is_number(np.float32(0.3)), is_number(np.array(2)), is_number("2"), is_number(np.True_)
-    (True, True, False, False)
-    """
-    if _is_of(value, "torch", "Tensor"):
-        return _is_number_tensor(value)
-    value = _scalar(value)
-    return isinstance(value, Real) and not isinstance(value, bool)
-
-
-def _is_of(value: object, module: str, kind: str) -> bool:
-    """Whether a value is of a class, whose module is not imported for it."""
-    found = getattr(sys.modules.get(module), kind, None)
-    return found is not None and isinstance(value, found)
-
-
-def _is_number_tensor(value: Any) -> bool:
-    import torch
-
-    # The number is not read: it may lie on a GPU.
-    return value.ndim == 0 and value.dtype is not torch.bool and not value.is_complex()
-
-
-def _scalar(value: Any) -> object:
-    """The one element of an array or tensor without a dimension; all else as it is."""
-    is_array = _is_of(value, "torch", "Tensor") or _is_of(value, "numpy", "ndarray")
-    return value.item() if is_array and value.ndim == 0 else value
 
 
 def whole_number(name: str, value: object, least: int = 1, most: int | None = None) -> int:
@@ -156,7 +113,7 @@ def non_negative(name: str, value: object) -> float:
 
 def _number(name: str, value: object, bound: str, holds: Callable[[float], bool]) -> float:
     if is_number(value):
-        number = _float(_scalar(value))
+        number = _float(item_of(value))
         if math.isfinite(number) and holds(number):
             return number
     raise ValueError(f"{name} must be a finite number{bound}, got {shown(value)}")
@@ -177,7 +134,7 @@ def probability(name: str, value: object) -> float:
     """
     if not is_number(value) or not 0 < value < 1:
         raise ValueError(f"{name} must be a probability in (0, 1), got {shown(value)}")
-    return _float(_scalar(value))
+    return _float(item_of(value))
 
 
 def fraction_in(name: str, value: object, interval: str = "[0, 1]") -> float:
@@ -193,7 +150,7 @@ def fraction_in(name: str, value: object, interval: str = "[0, 1]") -> float:
     )
     if not is_number(value) or not inside:
         raise ValueError(f"{name} must be a fraction in {interval}, got {shown(value)}")
-    return _float(_scalar(value))
+    return _float(item_of(value))
 
 
 def choice(name: str, value: object, choices: Sequence[str], hint: str = "") -> str:

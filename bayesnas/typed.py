@@ -20,7 +20,8 @@ import numpy as np
 import pydantic
 from torch import Tensor, nn
 
-from bayesnas.checks import is_number, is_whole, shown
+from bayesnas.checks import shown
+from bayesnas.scalars import is_number, is_whole
 
 T = TypeVar("T", bound=Callable[..., Any])
 

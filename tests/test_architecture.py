@@ -14,7 +14,7 @@ FOLDERS = ("bayesnas", "models", "inference")
 # Rooms from the lowest to the highest; those of a line stand side by side. None imports one of its
 # own line or of a later one.
 ORDER = """
-files
+files scalars
 checks memory words
 typed runtime tensor_files
 export likelihoods

@@ -13,13 +13,14 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from bayesnas.checks import draw_count, flag, is_whole, naming, non_negative, shown
+from bayesnas.checks import draw_count, flag, naming, non_negative, shown
 from bayesnas.data import DataInfo, Split, Standardisation
 from bayesnas.inference.fit import fit
 from bayesnas.inference.posterior.posterior import Posterior
 from bayesnas.models.autoencoders.base import Autoencoder
 from bayesnas.models.base import BayesianModel
 from bayesnas.models.for_data import model_for_data
+from bayesnas.scalars import is_whole
 from bayesnas.sklearn.distinct_rows import distinct_rows
 from bayesnas.sklearn.importances import importances
 from bayesnas.typed import rule_of

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bayesnas.checks import is_whole, shown
+from bayesnas.checks import shown
 from bayesnas.data import Split
 from bayesnas.data.checks import as_floats
 from bayesnas.data.conversion import as_tensor, check_index
@@ -19,6 +19,7 @@ from bayesnas.data.row_weights import RowWeights
 from bayesnas.data.streams.streamed_split import AnySplit
 from bayesnas.inference.config.inputs import Data
 from bayesnas.models.base import BayesianModel
+from bayesnas.scalars import is_whole
 
 ClassWeight = str | Mapping[int, float] | Sequence[float] | np.ndarray[Any, Any] | Tensor
 """``"balanced"``, weights by class, or one for each class."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from bayesnas.checks import is_number
+from bayesnas.scalars import is_number
 
 Schedule = str | Callable[[float], float]
 

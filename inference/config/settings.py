@@ -10,7 +10,6 @@ import numpy as np
 
 from bayesnas.checks import (
     fraction_in,
-    is_number,
     non_negative,
     positive,
     seed_number,
@@ -29,6 +28,7 @@ from bayesnas.inference.config.schedules import Schedule, learning_rate_factor
 from bayesnas.memory import available_memory
 from bayesnas.nn.hypernetworks.options import Amortize
 from bayesnas.runtime.processes.share import WHOLE, Share
+from bayesnas.scalars import is_number
 
 Batched = bool | Literal["auto"]
 _EPOCHS_WORTH_TRACING = 400  # of smaller last batches: tracing takes what so many of them save

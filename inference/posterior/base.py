@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Self
 import torch
 from torch import Tensor
 
-from bayesnas.checks import is_whole
 from bayesnas.data import DataInfo, Inputs, Split, StreamedSplit
 from bayesnas.data.conversion import column_names
 from bayesnas.data.inputs import AnyInputs
@@ -36,6 +35,7 @@ from bayesnas.nn.modules.parameter_names import below
 from bayesnas.runtime.device import resolve_device
 from bayesnas.runtime.pyro_context import pyro_session
 from bayesnas.runtime.random_state import RandomStream
+from bayesnas.scalars import is_whole
 from bayesnas.typed import typed
 
 if TYPE_CHECKING:

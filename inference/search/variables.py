@@ -11,7 +11,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from bayesnas.checks import finite, is_number, is_whole, positive, shown, whole_number
+from bayesnas.checks import finite, positive, shown, whole_number
+from bayesnas.scalars import is_number, is_whole
 from bayesnas.typed import typed
 
 _MOST_VALUES = 1_000_000  # of an integer, to be listed

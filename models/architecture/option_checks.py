@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from bayesnas.checks import choice, is_number, positive
+from bayesnas.checks import choice, positive
 from bayesnas.models.architecture.guides import StructureGuide
 from bayesnas.nn.graphs.graph import Graph
+from bayesnas.scalars import is_number
 
 COUPLINGS = ("independent", "conjugate")
 SAMPLES = ("batch", "example")

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor
 
-from bayesnas.checks import is_whole, whole_number
+from bayesnas.checks import whole_number
 from bayesnas.models.autoencoders import active_units
 from bayesnas.models.autoencoders.decoder_likelihood import Observation
 from bayesnas.models.base import BayesianModel
 from bayesnas.models.fit_defaults import FitDefaults
+from bayesnas.scalars import is_whole
 from bayesnas.typed import typed
 
 if TYPE_CHECKING:

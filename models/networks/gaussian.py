@@ -10,7 +10,7 @@ import pyro
 import torch
 from torch import Tensor, nn
 
-from bayesnas.checks import choice, is_number, positive
+from bayesnas.checks import choice, positive
 from bayesnas.complexity import ANY_SCALE, PriorScales, ScaleRange, smallest_kl_of_layers
 from bayesnas.data.inputs import AnyInputs
 from bayesnas.distributions import GaussianWeights
@@ -28,6 +28,7 @@ from bayesnas.nn.modules.variational_parameters import VariationalParameters
 from bayesnas.nn.user_networks.layer_rule import Layers, layer_rule, picked_layers
 from bayesnas.nn.user_networks.user_module import check_weights, copied_net
 from bayesnas.pruning.criteria.relative_density import relative_density
+from bayesnas.scalars import is_number
 from bayesnas.typed import typed
 
 if TYPE_CHECKING:

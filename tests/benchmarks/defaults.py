@@ -119,6 +119,7 @@ def fitted(study: Study, kind: str, data: DataSet, cells: Cells) -> None:
     for name, options, how in study.fits(kind, default["lr"], default["steps"]):
         if name not in there:
             post = bn.fit(study.make(**options), data.train, progress=False, **how)
+            assert isinstance(post, bn.Posterior)
             cells.add(f"{study.data} | {study.title} | {name}", figures(post, data))
 
 

@@ -29,7 +29,9 @@ ROWS = 60_000
 NETS = {"784–100–10": [784, 100, 10], "784–1000–1000–10": [784, 1000, 1000, 10]}
 
 
-def trainer(sizes: list[int], data: Split, batch: int, compile: str, among: AmongProcesses):
+def trainer(
+    sizes: list[int], data: Split, batch: int, compile: str, among: AmongProcesses
+) -> ChainTrainer:
     """A chain that takes steps."""
     torch.manual_seed(0)
     model = bn.models.GaussianNet(bn.nn.mlp(sizes))

@@ -130,7 +130,8 @@ class Nets:
         y = y.repeat(self.count, 1)
         if self.folds.numbers:
             noise = torch.distributions.Normal(output[..., 0], self.log_noise.exp()[:, None])
-            return noise.log_prob(y)
+            log_lik: Tensor = noise.log_prob(y)
+            return log_lik
         return output.log_softmax(-1).gather(2, y[..., None])[..., 0]
 
     @torch.no_grad()

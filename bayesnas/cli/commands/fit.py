@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import bayesnas as bn
-from bayesnas.checks import draw_count, is_number, whole_number
+from bayesnas.checks import draw_count, whole_number
 from bayesnas.cli.arguments.config import CONFIG
 from bayesnas.cli.arguments.values import KLRange
 from bayesnas.cli.loading import load_data
@@ -30,6 +30,7 @@ from bayesnas.report.findings import judged_part, parts_of, steps_taken
 from bayesnas.report.frontier_findings import kl_weight_grid, measure_frontier, rows_of
 from bayesnas.runtime.interrupt import InterruptedFitWarning
 from bayesnas.runtime.launched import speaks
+from bayesnas.scalars import is_number
 from bayesnas.tensor_files import read_json
 
 _RANGES: dict[str, Any] = {"log": bn.LogUniform, "linear": bn.Uniform}

@@ -12,7 +12,6 @@ from torch import Tensor
 from torch.distributions import Distribution, constraints, register_kl
 from torch.distributions.utils import broadcast_all
 
-from bayesnas.checks import is_number
 from bayesnas.distributions.relaxed.binary_concrete import (
     check_temperature,
     log_logistic,
@@ -20,6 +19,7 @@ from bayesnas.distributions.relaxed.binary_concrete import (
     standard_logistic,
 )
 from bayesnas.distributions.shape import Shape
+from bayesnas.scalars import is_number
 from bayesnas.typed import typed
 
 # Gauss-Legendre on [0, 1]; the tail functions of a gate are smooth there.

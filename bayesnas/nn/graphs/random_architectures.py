@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from bayesnas.checks import is_number, seed_number
+from bayesnas.checks import seed_number
 from bayesnas.nn.graphs.graph import Graph
+from bayesnas.scalars import is_number
 from bayesnas.typed import typed
 
 

@@ -6,8 +6,9 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from bayesnas.checks import finite, is_number, is_whole
+from bayesnas.checks import finite
 from bayesnas.nn.hypernetworks.intervals import Interval
+from bayesnas.scalars import is_number, is_whole
 
 Knots = int | tuple[float, ...]
 

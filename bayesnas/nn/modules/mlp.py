@@ -9,7 +9,8 @@ from typing import Any
 
 from torch import nn
 
-from bayesnas.checks import is_whole, whole_number
+from bayesnas.checks import whole_number
+from bayesnas.scalars import is_whole
 from bayesnas.typed import typed
 
 _ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {

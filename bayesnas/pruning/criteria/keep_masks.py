@@ -10,8 +10,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from bayesnas.checks import is_number
 from bayesnas.pruning.criteria.registry import Criterion, rule_of
+from bayesnas.scalars import is_number
 
 
 def keep_masks(

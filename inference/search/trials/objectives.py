@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bayesnas.checks import is_number, shown
+from bayesnas.checks import shown
+from bayesnas.scalars import is_number
 
 MINIMISE, MAXIMISE = "minimise", "maximise"
 

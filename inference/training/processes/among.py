@@ -14,6 +14,7 @@ from bayesnas.inference.steps.step import PartOfBatch
 from bayesnas.models.base import BayesianModel
 from bayesnas.nn.modules.parameter_names import below
 from bayesnas.runtime.processes.group import ALONE, Processes
+from bayesnas.runtime.processes.share import Share
 from bayesnas.runtime.random_state import RandomStream, derived_seed
 
 _MOST_APART = 1e-4
@@ -62,7 +63,7 @@ class AmongProcesses:
         kl_weights = [settings.kl_weight_at(step)]
         if settings.amortization is not None and not self.shared_noise:
             kl_weights = [
-                settings.kl_weight_at(step, (rank, share.size)) for rank in range(share.size)
+                settings.kl_weight_at(step, Share(rank, share.size)) for rank in range(share.size)
             ]
         mine = kl_weights[share.rank % len(kl_weights)]
         return mine, PartOfBatch(rows, share.weight(rows), kl_weights)
