@@ -103,7 +103,17 @@ def bound_terms(
     >>> sorted(terms.kl) == sorted(net.site_dims())
     True
     """
-    data_scale = positive("data_scale", data_scale)
+    return batch_terms(model, x, y, positive("data_scale", data_scale), differentiable)
+
+
+def batch_terms(
+    model: BayesianModel,
+    x: AnyInputs,
+    y: Tensor | None,
+    data_scale: float,
+    differentiable: bool = True,
+) -> BoundTerms:
+    """:func:`bound_terms` of arguments that need no check, for every step of a fit."""
     scale: float | Tensor = data_scale
     if model.row_weights is not None and y is not None:
         y, weights = model.row_weights.unpack(y)

@@ -13,7 +13,7 @@ from bayesnas.data.inputs import AnyInputs, leaves_of
 from bayesnas.inference.compile.whole_batch_noise import WholeBatchNoise
 from bayesnas.inference.config.amortization import NONE, Values
 from bayesnas.inference.config.settings import StepKLWeight
-from bayesnas.inference.elbo.bound import BoundTerms, bound_terms
+from bayesnas.inference.elbo.bound import BoundTerms, batch_terms
 from bayesnas.inference.elbo.messengers import kl_weighted
 from bayesnas.inference.elbo.nonfinite import check_sites
 from bayesnas.inference.optim.trainable_parameters import (
@@ -143,7 +143,7 @@ class EagerStep:
         elbo: Any = self._model.elbo
         if elbo is None:
             with self.drawing(len(x)):
-                terms = bound_terms(self._model, x, y, data_scale=scale)
+                terms = batch_terms(self._model, x, y, scale)
             return terms, terms.bound(kl_weight)
         handled = (kl_weight, scale, self._model.follows_batch, self._model.summed_out)
         model = kl_weighted(self._model.model, *handled)

@@ -148,7 +148,7 @@ class ChainTrainer:
 
     def _at(self, step: int) -> tuple[StepKLWeight, PartOfBatch | None]:
         """KL weight of a step, and of several processes what of its batch this one takes."""
-        if self.batches is self._whole:
+        if self.batches is self._whole or self.among.processes.size == 1:
             return self.settings.kl_weight_at(step), None
         return self.among.at(self.settings, self.batches, step)
 
