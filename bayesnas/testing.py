@@ -134,7 +134,8 @@ class ModelContract(abc.ABC):
                 assert torch.allclose(sum(pulled, torch.zeros(())), gradients[0], atol=1e-6)
         (row, gradient), (other_row, other_gradient) = steps
         assert torch.allclose(row, other_row, rtol=1e-6)
-        assert torch.allclose(gradient, other_gradient, rtol=1e-5, atol=1e-7)
+        largest = float(gradient.abs().max())  # to its rounding small ones are known
+        assert torch.allclose(gradient, other_gradient, rtol=1e-5, atol=1e-5 * largest)
 
     def test_one_fit_serves_a_range_of_kl_weights(self, tmp_path: Path) -> None:
         """Every λ of the range has a finite bound, also after saving; outside it is refused."""

@@ -61,7 +61,7 @@ class AntColony(StringStrategy):
     >>> from bayesnas.inference.search import Categorical
     >>> space = SearchSpace({name: Categorical((0, 1)) for name in "abcd"})
     >>> search = AntColony(space, ants=4)
-    >>> for _ in range(40):
+    >>> for _ in range(600):
     ...     candidate = search.ask()
     ...     search.tell(candidate, [-sum(candidate.values())])
     >>> search.best

@@ -189,8 +189,10 @@ def waves():
     return (x[::2], y[::2]), (x[1::2], y[1::2])
 
 
+@pytest.mark.slow
 def test_neurons_come_until_the_curve_is_met(waves):
-    found = add_del(HiddenNeurons(*waves, candidates=1, steps=80), most_iterations=1)
+    """One start of a neuron in ten or so ends in a poor optimum; all five of them do not."""
+    found = add_del(HiddenNeurons(*waves, candidates=5, steps=80), most_iterations=1)
     assert found.size >= 2
     rest = found.error - 0.5 * math.log(2 * math.pi)
     assert rest < 0.02 < found.steps[0]["error"] - 0.5 * math.log(2 * math.pi)
