@@ -108,7 +108,7 @@ class AmongProcesses:
         for leaf in leaves:
             mean = leaf.detach().clone()
             self.processes.average(mean)
-            apart = max(apart, float((leaf - mean).norm() / mean.norm().clamp(min=1e-12)))
+            apart = max(apart, float((leaf.detach() - mean).norm() / mean.norm().clamp(min=1e-12)))
             leaf.data.copy_(mean)
         apart = max(self.processes.gathered(apart))
         if apart > _MOST_APART:
