@@ -21,6 +21,7 @@ from bayesnas.nn.hypernetworks.intervals import (
 )
 from bayesnas.nn.hypernetworks.options import Amortize, ByName, make_map, read_map
 from bayesnas.nn.hypernetworks.parameter_map import ParameterMap
+from bayesnas.runtime.processes.share import WHOLE, Share
 
 Values = Mapping[str, float]
 """Metaparameters besides λ, by name."""
@@ -85,7 +86,7 @@ class Amortization:
         """λ and the other metaparameters at the same t along every axis."""
         return self.values(*[t] * len(self.axes))
 
-    def draw(self, step: int, seed: int, share: tuple[int, int] = (0, 1)) -> tuple[float, Values]:
+    def draw(self, step: int, seed: int, share: Share = WHOLE) -> tuple[float, Values]:
         """λ and the other metaparameters of a step.
 
         The steps walk over log λ by the golden ratio, and over d metaparameters by its

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,12 +45,9 @@ def check_same_run(path: Path, stored: Mapping[str, Any], run: RunDescription) -
     asked = run.to_dict(stored["status"])
     check_same_model(path, stored["model"], run.model)  # first: some settings follow from it
     for part in ("settings", "data"):
-        for name, value in asked[part].items():
-            before = stored[part].get(name)
-            # The same numbers may come from another place: fingerprints tell. How steps are taken
-            # may be open, on this machine or that; then the checkpoint says it.
-            is_open = name == "source" or (name == "compile" and "auto" in (before, value))
-            if before != value and not is_open:
+        for name, before, value in differing(stored[part], asked[part]):
+            # How steps are taken may be open, on this machine or that; the checkpoint says it then.
+            if name != "compile" or "auto" not in (before, value):
                 raise ValueError(
                     f"resume: {path} has {part} {name}={_short(before)}, got {name}={_short(value)}"
                 )
@@ -64,6 +61,19 @@ def check_same_run(path: Path, stored: Mapping[str, Any], run: RunDescription) -
             f"resume: the model given starts from other values than that of {path}: the net's "
             "own weights, or parameters that no reset_parameters draws anew, are not the same"
         )
+
+
+def differing(
+    stored: Mapping[str, Any], asked: Mapping[str, Any]
+) -> Iterator[tuple[str, Any, Any]]:
+    """What differs in a part of two descriptions: names with both values.
+
+    The same numbers may come from another place, so the source of data is left out: fingerprints
+    tell.
+    """
+    for name, value in asked.items():
+        if stored.get(name) != value and name != "source":
+            yield name, stored.get(name), value
 
 
 def _other_start(stored: str, asked: str) -> bool:

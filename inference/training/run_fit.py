@@ -18,8 +18,7 @@ from bayesnas.data.streams.streamed_split import AnySplit
 from bayesnas.distributions import LogUniform
 from bayesnas.inference.config.distributed import Distributed, checked_distributed
 from bayesnas.inference.config.example_weights import carrying, example_weights
-from bayesnas.inference.config.inputs import Data, checked_data
-from bayesnas.inference.config.inputs import check_alike as check_data_alike
+from bayesnas.inference.config.inputs import Data, check_alike, checked_data
 from bayesnas.inference.config.settings import FitSettings, make_settings
 from bayesnas.inference.optim.optimizers import stated_lr
 from bayesnas.inference.runs.chain_record import ChainRecord
@@ -37,7 +36,7 @@ from bayesnas.inference.training.levels import (
 )
 from bayesnas.inference.training.loop import Loop
 from bayesnas.inference.training.processes.agreement import (
-    check_alike,
+    check_same_fit,
     ending,
     start_as_the_first,
 )
@@ -150,7 +149,7 @@ class _Fit:
             f"{device.type}:{state_hash(first.model.state_dict())}",
             "" if weights is None else state_hash({"weights": weights}),
         )
-        check_alike(run, processes)
+        check_same_fit(run, processes)
         out, resume = arguments.out, arguments.resume
         folder = None if out is None else SharedRunFolder(out, run, processes, resume=resume)
         if folder is not None and folder.finished:
@@ -189,7 +188,7 @@ def _checked_parts(
     model.size_for(train.info.classes)
     if arguments.validation is not None:
         held_out = checked_data(model, arguments.validation, "validation")
-        check_data_alike(train, held_out)
+        check_alike(train, held_out)
         return train, held_out
     if arguments.patience is not None:
         raise ValueError("patience needs validation=, data that is not trained on")

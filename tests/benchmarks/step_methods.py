@@ -28,14 +28,11 @@ COMPILE: dict[str, str | int | bool | Callable[..., object]] = {"fallback_random
 Taken = Callable[[], object]  # STEPS[net] steps
 
 
-def ordinary(net: str, compiled: bool) -> Taken:
-    """The same net without a posterior: cross-entropy and Adam; its loss compiled or not."""
-    module = NETS[net](PLAIN)
+def by_adam(
+    net: str, module: torch.nn.Module, loss: Callable[[Tensor, Tensor], Tensor], compiled: bool
+) -> Taken:
+    """Steps of torch's fused Adam on a loss, which is compiled or not."""
     x, y = batch(net)
-
-    def loss(x: Tensor, y: Tensor) -> Tensor:
-        return F.cross_entropy(module(x), y)
-
     optimizer = torch.optim.Adam(module.parameters(), lr=1e-3, fused=True)
     measured = torch.compile(loss, dynamic=False, options=COMPILE) if compiled else loss
 
@@ -46,6 +43,16 @@ def ordinary(net: str, compiled: bool) -> Taken:
             optimizer.step()
 
     return steps
+
+
+def ordinary(net: str, compiled: bool) -> Taken:
+    """The same net without a posterior: cross-entropy and Adam; its loss compiled or not."""
+    module = NETS[net](PLAIN)
+
+    def loss(x: Tensor, y: Tensor) -> Tensor:
+        return F.cross_entropy(module(x), y)
+
+    return by_adam(net, module, loss, compiled)
 
 
 def products(net: str, times: int) -> Taken:
@@ -93,22 +100,12 @@ def by_hand(net: str, estimator: str, compiled: bool) -> Taken:
     """Plain torch: Bayesian layers, closed-form KL, Adam; loss and update compiled or not."""
     module = NETS[net](hand_layers(estimator == "local"))
     layers = [m for m in module.modules() if isinstance(m, HandLayer)]
-    x, y = batch(net)
 
     def loss(x: Tensor, y: Tensor) -> Tensor:
         kl = sum(layer.kl() for layer in layers)
         return F.cross_entropy(module(x), y) + kl / EXAMPLES
 
-    optimizer = torch.optim.Adam(module.parameters(), lr=1e-3, fused=True)
-    measured = torch.compile(loss, dynamic=False, options=COMPILE) if compiled else loss
-
-    def steps() -> None:
-        for _ in range(STEPS[net]):
-            optimizer.zero_grad()
-            measured(x, y).backward()
-            optimizer.step()
-
-    return steps
+    return by_adam(net, module, loss, compiled)
 
 
 def ours(net: str, estimator: str, mode: str, precision: str = "float32") -> Taken:

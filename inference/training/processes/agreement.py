@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from bayesnas.inference.runs.compatibility import differing
 from bayesnas.inference.runs.description import RunDescription
 from bayesnas.models.base import BayesianModel
 from bayesnas.runtime.processes.group import Processes
@@ -33,7 +34,7 @@ def start_as_the_first(model: BayesianModel, processes: Processes) -> None:
         ) from error
 
 
-def check_alike(run: RunDescription, processes: Processes) -> None:
+def check_same_fit(run: RunDescription, processes: Processes) -> None:
     """Raise ValueError, in all processes, unless they were given the same model, data and options.
 
     Args:
@@ -59,10 +60,8 @@ def _difference(first: Mapping[str, Any], other: Mapping[str, Any]) -> str:
                 what = {"fingerprint": "training data", "validation": "validation data"}
                 return f"its {what.get(part, part)} differ"
             continue
-        for name in sorted(here.keys() | there.keys()):
-            # The same numbers may come from another place: fingerprints tell.
-            if here.get(name) != there.get(name) and name != "source":
-                return f"its {part} has {name}={there.get(name)!r}, not {here.get(name)!r}"
+        for name, found, expected in differing(there, here):
+            return f"its {part} has {name}={found!r}, not {expected!r}"
     return ""
 
 

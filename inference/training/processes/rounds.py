@@ -113,9 +113,9 @@ class Rounds:
         self.side_by_side = self._sharing.at_once(self._settings.chains - done)
         chains = []
         for position in self._sharing.positions(self.side_by_side):
-            is_first = first is not None and position == 0
-            chains.append(first if is_first else self._chain(done + position))
-        return ChainGroup([chain for chain in chains if chain is not None])
+            made = first if position == 0 else None
+            chains.append(self._chain(done + position) if made is None else made)
+        return ChainGroup(chains)
 
     def write_checkpoint(self, chains: ChainGroup) -> bool:
         """Write where the fit stands; return whether there is a folder that took it."""

@@ -6,7 +6,11 @@ import pytest
 import torch
 
 import bayesnas as bn
-from bayesnas.inference.training.processes.agreement import check_alike, ending, start_as_the_first
+from bayesnas.inference.training.processes.agreement import (
+    check_same_fit,
+    ending,
+    start_as_the_first,
+)
 from bayesnas.runtime.processes.group import Processes
 from bayesnas.runtime.processes.lost import ProcessLostError
 from bayesnas.runtime.processes.share import Share
@@ -34,7 +38,7 @@ def described(net, xy, **options):
 def test_the_same_run_passes_wherever_its_data_come_from(net, xy):
     run, content = described(net, xy)
     content["data"] = content["data"] | {"source": "elsewhere"}
-    check_alike(run, Told(content))
+    check_same_fit(run, Told(content))
 
 
 @pytest.mark.parametrize(
@@ -51,7 +55,7 @@ def test_another_run_is_refused(net, xy, part, change, said):
     content[part] = content[part] | change if isinstance(change, dict) else change
     message = f"distributed: process 1 was given another fit than process 0: .*{said}"
     with pytest.raises(ValueError, match=message):
-        check_alike(run, Told(content))
+        check_same_fit(run, Told(content))
 
 
 def test_all_start_as_the_first(net):
