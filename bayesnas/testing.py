@@ -133,7 +133,7 @@ class ModelContract(abc.ABC):
             if kind in ("linear", "piecewise") and len(step.trained.groups) == 1:
                 assert torch.allclose(sum(pulled, torch.zeros(())), gradients[0], atol=1e-6)
         (row, gradient), (other_row, other_gradient) = steps
-        assert torch.allclose(row, other_row, rtol=1e-6)
+        assert torch.allclose(row, other_row, rtol=1e-5)  # a map may come back to θ by way of ln σ
         largest = float(gradient.abs().max())  # to its rounding small ones are known
         assert torch.allclose(gradient, other_gradient, rtol=1e-5, atol=1e-5 * largest)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -44,6 +45,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
             "that a test starts stay as they are"
         ),
     )
+
+
+def pytest_configure() -> None:
+    """Ctrl-C is heard, as in a terminal: a command in the background of a script ignores it."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(tryfirst=True)

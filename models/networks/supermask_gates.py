@@ -57,8 +57,8 @@ def largest_scores(scores: Tensor, kept: Tensor | None, share: float) -> Tensor:
     count = max(1, round(share * total)) if total else 0
     if not count:
         return torch.zeros_like(scores)
-    limit = size.detach().flatten().topk(count).values[-1]
-    mask = (size.detach() >= limit).to(scores)
+    largest = size.detach().flatten().topk(count).indices  # so many also where some are equal
+    mask = torch.zeros_like(scores).flatten().index_fill(0, largest, 1.0).view_as(scores)
     return mask + (size - size.detach())  # exactly 0 and 1
 
 

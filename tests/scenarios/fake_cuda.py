@@ -37,6 +37,7 @@ _WAITING = {
 _INDEXING = {ATEN.index, ATEN.index_put, ATEN.index_put_, ATEN._index_put_impl_}
 # Take numbers that lie on the CPU, though torch does not mark them as pointwise.
 _TAKING_NUMBERS = {ATEN.fill_, ATEN.fill, ATEN.masked_fill, ATEN.masked_fill_, ATEN._fused_adam_}
+_GENERATOR = torch.Generator
 _NOT_OURS = ("site-packages", "fake_cuda", "<string>")
 
 
@@ -91,7 +92,14 @@ class OnGpu(Tensor):
         return _run(func, args, kwargs or {}, lambda _: None, False)
 
 
-class _Generator(torch.Generator):
+class _AnyGenerator(type(_GENERATOR)):  # type: ignore[misc]
+    """Takes all generators for its instances: what learns this class may outlive it."""
+
+    def __instancecheck__(cls, instance: object) -> bool:
+        return isinstance(instance, _GENERATOR)
+
+
+class _Generator(torch.Generator, metaclass=_AnyGenerator):
     """Of any device: the CPU's."""
 
     def __new__(cls, device: object = None) -> _Generator:

@@ -22,6 +22,7 @@ from bayesnas.data import Inputs, Split
 from bayesnas.inference.config.settings import make_settings
 from bayesnas.inference.training.loop import Loop
 from bayesnas.models import available
+from bayesnas.typed import typed
 
 N = 20
 
@@ -403,6 +404,18 @@ NOT_WAITING: dict[str, Callable[[Tensor], Any]] = {
     "filled": lambda gpu: gpu.masked_fill_(gpu > 0, 1.0),
     "shape": lambda gpu: gpu.sum(0).shape,
 }
+
+
+def test_a_check_of_types_made_inside_still_holds_outside():
+    @typed()
+    def seeded(generator: torch.Generator | None = None) -> bool:
+        return generator is not None
+
+    with fake_cuda():
+        assert seeded(generator=torch.Generator("cuda"))
+    assert seeded(generator=torch.Generator())
+    with pytest.raises(TypeError, match="generator must be a"):
+        seeded(generator=3)
 
 
 @pytest.mark.parametrize("name", [*WAITING, *NOT_WAITING])

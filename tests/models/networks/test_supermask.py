@@ -132,6 +132,13 @@ def test_edge_popup_keeps_the_largest_scores_and_passes_the_gradient():
     assert not largest_scores(scores.detach(), torch.zeros_like(kept), 0.5).any()
 
 
+def test_edge_popup_keeps_its_share_where_scores_are_equal():
+    mask = largest_scores(torch.tensor([[1.0, -1.0, 1.0], [0.5, 1.0, 0.0]]), None, 0.5)
+    assert mask.shape == (2, 3)
+    assert sorted(mask.flatten().tolist()) == [0.0, 0.0, 0.0, 1.0, 1.0, 1.0]
+    assert mask[1, 0] == mask[1, 2] == 0.0
+
+
 def test_edge_popup_learns_and_its_kl_is_the_surprise_of_the_mask():
     digits = bn.data.load("digits")
     model = SupermaskNet(bn.nn.mlp([64, 30, 10]), selection="edge-popup", kept=0.3, inclusion=0.2)
