@@ -38,7 +38,7 @@ import torch
 from peer_methods.cells import NETS, Cell, compared
 from peer_methods.figures import Record, accuracy, chosen, judged, log_loss
 from peer_methods.methods import METHODS
-from peer_methods.table import print_table
+from peer_methods.table import print_rates, print_table
 from peer_methods.task import Method, Task, Watch
 
 from bayesnas.files import write_atomically
@@ -72,7 +72,9 @@ def main(words: Sequence[str] | None = None) -> None:
     if not args.print:
         load_what_fits_import(installed)
         make(folder, cell, installed, args.seeds, rates)
-    print_table(cell, records(folder), installed, args.seeds, rates)
+    found = records(folder)
+    print_table(cell, found, installed, args.seeds, rates)
+    print_rates(found, installed, args.seeds[0], rates)
 
 
 def is_installed(method: Method) -> bool:
@@ -90,7 +92,6 @@ def make(
     folder: pathlib.Path, cell: Cell, names: list[str], seeds: list[int], rates: tuple[float, ...]
 ) -> None:
     """All fits that are missing: every rate with the first seed, the chosen one with others."""
-    torch.set_num_threads(1)
     os.environ["TORCHINDUCTOR_COMPILE_THREADS"] = "1"  # so that compilers are waited for
     for rate in rates:
         for name in names:
@@ -160,4 +161,5 @@ def records(folder: pathlib.Path) -> list[Record]:
 
 
 if __name__ == "__main__":
+    torch.set_num_threads(1)  # before data are read: the threads of a pool don't survive a fork
     main()

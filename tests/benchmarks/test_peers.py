@@ -118,6 +118,8 @@ def test_the_table_has_what_is_finished_and_says_what_is_not(code, cell, capsys,
     assert " | never | 2.0 | 25.0 | 100.00 |" in rows["slow"]
     assert " | 0.5 | 0.5 | 25.0 | 100.00 |" in rows[ordinary]
     assert " | 0.2 | 100.00 | 0.223 | " in rows["slow"]
+    code.table.print_rates(found, list(known_methods), 0, (0.1, 0.2))
+    assert capsys.readouterr().out.splitlines()[-1] == "| slow | 0.500 | 0.400 |"  # cut has no row
 
 
 def test_a_fit_whose_file_is_there_is_not_made_again(code, cell, tmp_path, monkeypatch):

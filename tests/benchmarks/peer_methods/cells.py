@@ -68,8 +68,7 @@ def images(name: str, flatten: bool) -> DataSet:
 
 
 def square(part: Split) -> Split:
-    x = part.x.reshape(-1, 1, 8, 8)
-    return Split(x, part.y, replace(part.info, shape=tuple(x.shape[1:])))
+    return Split(part.x.reshape(-1, 1, 8, 8), part.y, part.info)
 
 
 def shuffled(x: Tensor) -> Tensor:

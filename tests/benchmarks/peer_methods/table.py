@@ -1,4 +1,4 @@
-"""The table of a cell."""
+"""The tables of a cell."""
 
 from __future__ import annotations
 
@@ -40,6 +40,19 @@ def print_table(
     missing = [name for name, records in finished.items() if not records]
     if missing:
         print(f"\nNot finished: {', '.join(missing)}.")
+
+
+def print_rates(
+    found: Sequence[Record], methods: Sequence[str], seed: int, rates: Sequence[float]
+) -> None:
+    """Print what the rates were chosen by: the log loss of held-out rows at one seed."""
+    print(f"\nlog loss of held-out rows, seed {seed}, at the rate of Adam of\n")
+    print(f"| method | {' | '.join(f'{rate:g}' for rate in rates)} |")
+    print(f"|---{'|---' * len(rates)}|")
+    for name in methods:
+        if chosen(found, name, seed, rates) is not None:
+            losses = {r.rate: r.validation_nll for r in found if (r.method, r.seed) == (name, seed)}
+            print(f"| {name} | {' | '.join(f'{losses[rate]:.3f}' for rate in rates)} |")
 
 
 def of_seeds(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -127,8 +127,7 @@ def averaged(forward: Callable[[Tensor], Tensor], draws: int = DRAWS) -> Predict
     """Probabilities averaged over calls of a net that draws its weights, or what stands for it."""
 
     def predict(x: Tensor) -> Tensor:
-        total: Any = sum(forward(x).double().softmax(-1) for _ in range(draws))
-        return total / draws
+        return torch.stack([forward(x).double().softmax(-1) for _ in range(draws)]).mean(0)
 
     return by_parts(predict)
 

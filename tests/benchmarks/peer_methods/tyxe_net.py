@@ -2,7 +2,7 @@
 
 Prior N(0, 1) and a guide that begins at the net with a scale of 1e-4, as in its examples; Adam's
 rate falls along a cosine from epoch to epoch. The guide is Pyro's: TyXe 0.0.2's own, and with it
-local reparameterisation, calls ``pyro.util.deep_getattr``, which Pyro 1.9 has no longer.
+local reparameterisation, calls ``pyro.util.deep_getattr``, which Pyro 1.9.2 does not have.
 """
 
 from __future__ import annotations
