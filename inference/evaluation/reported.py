@@ -76,16 +76,40 @@ def mean_probabilities(
     for draw in posterior_draws(model, example, draws, seed):
         found = conditional_means(model, x, draw).double()
         total = total.to(found.device) + found
-        entropy = entropy.to(found.device) + _entropy(found, model)
+        entropy = entropy.to(found.device) + predictive_entropy(found, binary=_is_of_two(model))
     return total / draws, entropy / draws
 
 
-def _entropy(probabilities: Tensor, model: BayesianModel) -> Tensor:
-    """In nats, ``[n]``; of several labels a row the sum over them."""
+def predictive_entropy(probabilities: Tensor, *, binary: bool = False) -> Tensor:
+    """Entropy of predicted labels in nats, ``[n]``; of several labels a row the sum over them.
+
+    Args:
+        probabilities: ``[n, classes]``; where ``binary``, P(y = 1) ``[n]`` or ``[n, k]``.
+        binary: whether they are of labels that are 0 or 1 each.
+
+    >>> predictive_entropy(torch.tensor([[0.5, 0.5], [1.0, 0.0]]))
+    tensor([0.6931, 0.0000])
+    """
     found: Tensor = torch.special.entr(probabilities)
-    if _is_of_two(model):
+    if binary:
         found = found + torch.special.entr(1 - probabilities)
     return found.flatten(1).sum(1) if found.ndim > 1 else found
+
+
+def separation(inside: Tensor, outside: Tensor) -> float:
+    """AUROC of a score that is larger outside: the chance that it is in a pair, ties half.
+
+    Args:
+        inside: scores ``[n]`` of rows like those of training.
+        outside: scores ``[m]`` of rows of another source.
+
+    >>> separation(torch.tensor([0.0, 1.0]), torch.tensor([1.0, 2.0]))
+    0.875
+    """
+    from sklearn.metrics import roc_auc_score
+
+    labels = torch.cat([torch.zeros(len(inside)), torch.ones(len(outside))])
+    return float(roc_auc_score(labels.numpy(), torch.cat([inside, outside]).cpu().numpy()))
 
 
 def uncertainty(
@@ -105,7 +129,7 @@ def uncertainty(
     if score == "confidence":
         surest = torch.maximum(mean, 1 - mean) if _is_of_two(model) else mean.amax(-1)
         return 1 - (surest.flatten(1).mean(1) if surest.ndim > 1 else surest)
-    total = _entropy(mean, model)
+    total = predictive_entropy(mean, binary=_is_of_two(model))
     return total if score == "entropy" else (total - entropy).clamp(min=0.0)
 
 

@@ -11,7 +11,12 @@ from bayesnas.checks import choice, draw_count, fraction_in, naming, seed_number
 from bayesnas.inference.config.inputs import Data
 from bayesnas.inference.evaluation.intervals import predictive_interval, predictive_moments
 from bayesnas.inference.evaluation.predictive import conditional_means, posterior_draws
-from bayesnas.inference.evaluation.reported import Score, reported_metrics, uncertainty
+from bayesnas.inference.evaluation.reported import (
+    Score,
+    reported_metrics,
+    separation,
+    uncertainty,
+)
 from bayesnas.inference.posterior.pruning import Prunable
 from bayesnas.typed import typed
 
@@ -213,14 +218,11 @@ class Predictive(Prunable):
         >>> post.out_of_distribution(x, 100 * x, draws=400) > 0.8
         True
         """
-        from sklearn.metrics import roc_auc_score
-
         scores = []
         for name, rows in (("inside", inside), ("outside", outside)):
             with naming(name):
-                scores.append(self.uncertainty(rows, score, draws=draws, seed=seed).cpu())
-        labels = torch.cat([torch.full_like(each, place) for place, each in enumerate(scores)])
-        return float(roc_auc_score(labels.numpy(), torch.cat(scores).numpy()))
+                scores.append(self.uncertainty(rows, score, draws=draws, seed=seed))
+        return separation(*scores)
 
     def _check_regression(self, asked: str) -> None:
         if self.data.task == "classification":

@@ -1,0 +1,1 @@
+"""Methods that the comparison with peers fits, one file each."""
