@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from bayesnas.export.psis import Doubles
 
 __all__ = [
-    "along_kl_weight",
     "pareto_k",
     "tempered_log_weights",
     "to_datatree",
@@ -159,43 +158,6 @@ def _pointwise_dims(
         if name in dims and len(value.shape) == len(SAMPLE_DIMS) + 1:
             pointwise[name] = dims[name][:1]
     return pointwise
-
-
-@typed()
-def along_kl_weight(trees: Sequence[xarray.DataTree]) -> xarray.DataTree:
-    """One tree from the trees of several KL weights of one fit.
-
-    Args:
-        trees: made by :func:`to_datatree` of the same sites, draws and data, each at its λ.
-
-    Returns:
-        a tree in which every group that depends on λ has a dimension ``kl_weight`` after chain
-        and draw; the other groups (data, the history of the fit) are those of the first tree.
-
-    >>> import torch, bayesnas as bn
-    >>> from bayesnas.export import along_kl_weight
-    >>> data = (torch.ones(8, 2), torch.arange(8) % 2)
-    >>> model = bn.models.GaussianNet(bn.nn.mlp([2, 2]))
-    >>> post = bn.fit(model, data, kl_weight=bn.LogUniform(0.1, 1), steps=5, progress=False)
-    >>> tree = along_kl_weight([post.at(weight).to_arviz(draws=3) for weight in (0.1, 1.0)])
-    >>> tree["posterior"]["layer1.bias"].dims
-    ('chain', 'draw', 'kl_weight', 'layer1.out')
-    """
-    import xarray
-
-    groups = {}
-    for name, node in trees[0].children.items():
-        first = node.to_dataset()
-        if "kl_weight" not in first.coords:
-            first.attrs.pop("kl_weight", None)
-            groups[name] = first
-            continue
-        parts = [tree[name].to_dataset() for tree in trees]
-        joined = xarray.concat(parts, dim="kl_weight", combine_attrs="drop_conflicts")
-        groups[name] = joined.transpose("chain", "draw", "kl_weight", ..., missing_dims="ignore")
-    tree = xarray.DataTree.from_dict(groups)
-    tree.attrs = {name: value for name, value in trees[0].attrs.items() if name != "kl_weight"}
-    return tree
 
 
 @typed(unchecked=("data", "tree"))

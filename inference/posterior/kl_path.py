@@ -185,7 +185,7 @@ class KLWeightPath(BasePosterior, abc.ABC):
             metaparameters: values of every other metaparameter of the fit, by name; each gives a
                 dim after ``kl_weight``.
         """
-        from bayesnas.export.datatree import along_kl_weight
+        from bayesnas.export.along_kl_weight import along_kl_weight
 
         _check_any(kl_weights)
 
