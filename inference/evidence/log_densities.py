@@ -15,7 +15,6 @@ from bayesnas.inference.evaluation.predictive import (
     PosteriorDraw,
     conditionals,
     posterior_draws,
-    shared_values,
 )
 from bayesnas.models.base import BayesianModel
 
@@ -74,8 +73,9 @@ def log_densities(
 
 def scored(model: BayesianModel, x: Tensor, y: Tensor, draw: PosteriorDraw) -> tuple[float, float]:
     """Ln p(w) and ln p(y | x, w) at one draw, of all rows."""
-    log_prior = total(shared_values(model, model.few_rows(x), draw)[0])
-    return log_prior, conditionals(model, x, y, draw).total()
+    given = conditionals(model, x, y, draw, with_latents=True)
+    assert given.shared_latents is not None
+    return total(given.shared_latents[0]), given.total()
 
 
 def check_shared(model: BayesianModel, x: Tensor, seed: int) -> None:
