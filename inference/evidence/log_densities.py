@@ -59,16 +59,21 @@ def log_densities(
     """
     model.eval()
     few = model.few_rows(x)
-    if fixed := point_masses(model, few):
-        raise ValueError(
-            f"the guide of {model.describe()} puts all mass on one value of {fixed}, so draws from "
-            "it have no importance weights"
-        )
+    check_no_points(model, few)
     rows = []
     for draw in posterior_draws(model, few, draws, seed):
         rows.append((*scored(model, x, y, draw), total(draw.log_q)))
     log_prior, log_lik, log_q = np.array(rows, dtype=np.float64).T
     return LogDensities(log_prior, log_lik, log_q)
+
+
+def check_no_points(model: BayesianModel, few: Tensor) -> None:
+    """Raise ValueError where the guide puts all mass on one value of a continuous latent."""
+    if fixed := point_masses(model, few):
+        raise ValueError(
+            f"the guide of {model.describe()} puts all mass on one value of {fixed}, so draws from "
+            "it have no importance weights"
+        )
 
 
 def scored(model: BayesianModel, x: Tensor, y: Tensor, draw: PosteriorDraw) -> tuple[float, float]:

@@ -9,7 +9,8 @@ from bayesnas.checks import draw_count, seed_number
 from bayesnas.data import Split
 from bayesnas.inference.config.inputs import Data, in_memory
 from bayesnas.inference.config.settings import check_kl_weight
-from bayesnas.inference.evidence.log_densities import tempered_pareto_k
+from bayesnas.inference.evidence.layer_densities import layer_pareto_k
+from bayesnas.inference.evidence.log_densities import check_shared, tempered_pareto_k
 from bayesnas.inference.posterior.arviz_tree.draws import draws_to_datatree
 from bayesnas.inference.posterior.arviz_tree.names import GivenNames
 from bayesnas.inference.posterior.base import BasePosterior
@@ -114,3 +115,38 @@ class ArvizExport(BasePosterior):
         check_kl_weight(target)
         draws, seed = draw_count("draws", draws), seed_number("seed", seed)
         return tempered_pareto_k(self.model, *self._tensors(data), draws, target, seed)
+
+    @typed(unchecked=("data",))
+    def pareto_k_by_layer(
+        self, data: Data, *, draws: int = 200, kl_weight: float | None = None, seed: int = 0
+    ) -> dict[str, float]:
+        """k̂ of the guide of every layer against the target given one draw of all other layers.
+
+        :meth:`pareto_k` is of all weights at once, and large for any network of practice. A layer
+        has fewer, so that this still tells which are off. It can't see a dependence between layers
+        that one draw of the others does not show.
+
+        Args:
+            data: the training data.
+            draws: of every layer, at least 30.
+            kl_weight: λ of the target; that of the fit by default.
+            seed: of the draws.
+
+        Returns:
+            k̂ by the names of the layers, of sites as ``"layer1.weight"`` and ``"layer1.bias"``.
+
+        Raises:
+            ValueError: for a model with latents of every example, or a guide that is a point.
+
+        >>> import torch, bayesnas as bn
+        >>> model = bn.models.GaussianNet(bn.nn.mlp([2, 3, 1]), likelihood="gaussian")
+        >>> data = (torch.eye(2), torch.tensor([1.0, -1.0]))
+        >>> list(bn.fit(model, data, steps=5).pareto_k_by_layer(data, draws=30))
+        ['layer1', 'layer2']
+        """
+        target = self.kl_weight if kl_weight is None else kl_weight
+        check_kl_weight(target)
+        draws, seed = draw_count("draws", draws), seed_number("seed", seed)
+        x, y = self._tensors(data)
+        check_shared(self.model, x, seed)
+        return layer_pareto_k(self.model, x, y, draws, target, seed)
