@@ -16,6 +16,7 @@ from bayesnas.data.inputs import AnyInputs
 from bayesnas.data.row_weights import RowWeights
 from bayesnas.models.fit_defaults import FitDefaults
 from bayesnas.models.metaparameters import Metaparameters
+from bayesnas.models.point_estimates import PointEstimates
 from bayesnas.models.prunable_weights import PrunableWeights
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def stands_for_examples(site: Mapping[str, Any]) -> bool:
     return in_plate or is_data
 
 
-class BayesianModel(Metaparameters, PrunableWeights):
+class BayesianModel(Metaparameters, PrunableWeights, PointEstimates):
     """A joint density p(y, w, Γ | x) and a guide q(w, Γ), both plain Pyro functions.
 
     A subclass defines :meth:`model` and :meth:`guide`, which sample the same latent sites, and
@@ -136,10 +137,6 @@ class BayesianModel(Metaparameters, PrunableWeights):
     def few_rows(self, values: AnyInputs) -> AnyInputs:
         """Of inputs or targets ``[n, ...]`` those that say all of what examples share."""
         return values if self.whole_sample else values[:FEW]
-
-    def prior_parameters(self) -> tuple[str, ...]:
-        """Names, or their first parts, of the trained parameters h of p(w, Γ | h); maybe none."""
-        return ()
 
     def gaussian_parameters(self) -> dict[str, str]:
         """From trained means of Gaussian factors with priors around 0, to the ln σ of each."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -11,6 +11,7 @@ from pyro import poutine
 from pyro.poutine.util import site_is_subsample
 from torch import Tensor
 
+from bayesnas.export.plate_dims import plate_dims
 from bayesnas.models.base import OBSERVED, is_deterministic, is_factor, stands_for_examples
 
 
@@ -28,6 +29,7 @@ class ProgramSites:
         whole_sample: why the pair must see all rows of its sample at once; empty where it need not.
         subsamples: whether some plate shows a part of its members.
         depth: of nested plates.
+        dims: names of the dims of every site, those of plates and by place.
     """
 
     plates: frozenset[str]
@@ -38,6 +40,7 @@ class ProgramSites:
     whole_sample: str = ""
     subsamples: bool = False
     depth: int = 1
+    dims: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def follows_batch(self, site: Mapping[str, Any]) -> bool:
         """Whether a site of a trace stands for the examples."""
@@ -114,6 +117,7 @@ def find_program_sites(
         _needs_all_rows(guide_name, latent, plates, sizes, runs_on_others=second is not None),
         any(pair.scales_itself() for pair in pairs),
         max((-frame.dim for p in pairs for frame in p.frames() if frame.vectorized), default=1),
+        {pair.name: pair.dims() for pair in pairs},
     )
 
 
@@ -128,6 +132,12 @@ class _SiteTwice:
 
     def frames(self) -> Any:
         return self.site["cond_indep_stack"]
+
+    def dims(self) -> tuple[str, ...]:
+        """Names of the dims of its value, those of plates and by place."""
+        shape = getattr(self.site["value"], "shape", ())
+        event = 0 if is_deterministic(self.site) else self.site["fn"].event_dim
+        return plate_dims(self.name, shape, self.frames(), event)
 
     def plates_of(self, sizes: tuple[int, int]) -> Iterator[str]:
         """Names of the plates around it that have as many members as there are rows."""

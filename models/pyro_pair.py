@@ -125,6 +125,18 @@ class PyroPair(BayesianModel):
         self.summed_out, self.whole_sample = self._sites.summed_out, self._sites.whole_sample
         self.plate_depth = self._sites.depth
 
+    def site_dims(self) -> dict[str, tuple[str, ...]]:
+        """Names of plates, and places in the others; known once the pair has seen a batch.
+
+        A plate that has the name of a site is ``<name>_plate``.
+        """
+        sites = self._sites.dims
+        return {
+            site: tuple(f"{dim}_plate" if dim in sites else dim for dim in dims)
+            for site, dims in sites.items()
+            if dims and site not in self._sites.observed
+        }
+
     def describe(self) -> str:
         """The names of both, e.g. ``PyroPair(model, AutoNormal)``."""
         return f"{type(self).__name__}({_name(self.model_fn)}, {_name(self.guide_fn)})"

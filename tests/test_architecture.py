@@ -26,7 +26,7 @@ nn.hypernetworks nn.graphs nn.grown
 nn
 distributions data coding
 complexity plots
-models.fit_defaults models.metaparameters models.prunable_weights
+models.fit_defaults models.metaparameters models.point_estimates models.prunable_weights
 models.base models.checks
 models.program_sites
 models.networks models.nonparametric models.regression models.pyro_pair

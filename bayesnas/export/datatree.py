@@ -36,14 +36,19 @@ if TYPE_CHECKING:
     from bayesnas.export.psis import Doubles
 
 __all__ = [
-    "along_kl_weight",
     "pareto_k",
     "tempered_log_weights",
     "to_datatree",
     "to_inference_data",
 ]
 
-ABOUT_DATA = ("posterior_predictive", "log_likelihood", "observed_data", "constant_data")
+ABOUT_DATA = (
+    "posterior_predictive",
+    "prior_predictive",
+    "log_likelihood",
+    "observed_data",
+    "constant_data",
+)
 
 
 @typed()
@@ -60,6 +65,10 @@ def to_datatree(
     posterior_predictive: Mapping[str, Array] | None = None,
     observed_data: Mapping[str, Array] | None = None,
     constant_data: Mapping[str, Array] | None = None,
+    prior: Mapping[str, Array] | None = None,
+    prior_predictive: Mapping[str, Array] | None = None,
+    structure: Mapping[str, Array] | None = None,
+    point_estimates: Mapping[str, Array] | None = None,
     svi: Mapping[str, Array] | None = None,
     attrs: Mapping[str, Any] | None = None,
 ) -> xarray.DataTree:
@@ -90,6 +99,10 @@ def to_datatree(
         posterior_predictive: `{"y": chains x draws x observations}`.
         observed_data: `{"y": observations}`.
         constant_data: whatever was conditioned on, such as `{"x": observations x features}`.
+        prior: site name to draws of the prior, ``chains x draws x ...``, of another number.
+        prior_predictive: ``{"y": chains x draws x observations}``, as many draws as ``prior``.
+        structure: what each chain says of the structure, ``chains x ...``.
+        point_estimates: what each chain has learned as numbers, ``chains x ...``.
         svi: history of the fit by name (`loss`, `kl`, ...), `chains x steps`, or one number a
             chain, `chains`.
         attrs: written on the tree and every group, beside created_at, inference_library and
@@ -97,7 +110,8 @@ def to_datatree(
 
     Returns:
         A tree with the groups posterior, posterior_predictive, log_likelihood, log_prior,
-        sample_stats (log_q, lp), observed_data, constant_data and svi, as far as given.
+        sample_stats (log_q, lp), observed_data, constant_data, prior, prior_predictive, structure,
+        point_estimates and svi, as far as given.
 
     Raises:
         ValueError: if there are no posterior sites, a shape disagrees with its names, labels,
@@ -124,7 +138,7 @@ def to_datatree(
         raise ValueError("posterior must hold at least one site, got none")
     draws = named("posterior", posterior, SAMPLE_DIMS, dims)
     shape = next(iter(draws.values()))[1].shape[:2]
-    prior, stats = _log_densities(log_prior, log_q, log_lik_total, kl_weight, shape)
+    log_priors, stats = _log_densities(log_prior, log_q, log_lik_total, kl_weight, shape)
     pointwise = _pointwise_dims(log_likelihood or {}, dims)
     likelihood, ties = _separated(named("log_likelihood", log_likelihood, SAMPLE_DIMS, pointwise))
     predictive = named("posterior_predictive", posterior_predictive, SAMPLE_DIMS, dims)
@@ -133,9 +147,13 @@ def to_datatree(
             "posterior": draws,
             "posterior_predictive": predictive,
             "log_likelihood": likelihood,
-            "log_prior": named("log_prior", prior, SAMPLE_DIMS, {}),
+            "log_prior": named("log_prior", log_priors, SAMPLE_DIMS, {}),
             "sample_stats": named("sample_stats", stats, SAMPLE_DIMS, {}),
             "svi": _history(svi or {}),
+            "structure": named("structure", structure, SAMPLE_DIMS[:1], dims),
+            "point_estimates": named("point_estimates", point_estimates, SAMPLE_DIMS[:1], dims),
+            "prior": named("prior", prior, SAMPLE_DIMS, dims),
+            "prior_predictive": named("prior_predictive", prior_predictive, SAMPLE_DIMS, dims),
             "observed_data": named("observed_data", observed_data, (), dims),
             "constant_data": named("constant_data", constant_data, (), dims),
         },
@@ -159,43 +177,6 @@ def _pointwise_dims(
         if name in dims and len(value.shape) == len(SAMPLE_DIMS) + 1:
             pointwise[name] = dims[name][:1]
     return pointwise
-
-
-@typed()
-def along_kl_weight(trees: Sequence[xarray.DataTree]) -> xarray.DataTree:
-    """One tree from the trees of several KL weights of one fit.
-
-    Args:
-        trees: made by :func:`to_datatree` of the same sites, draws and data, each at its λ.
-
-    Returns:
-        a tree in which every group that depends on λ has a dimension ``kl_weight`` after chain
-        and draw; the other groups (data, the history of the fit) are those of the first tree.
-
-    >>> import torch, bayesnas as bn
-    >>> from bayesnas.export import along_kl_weight
-    >>> data = (torch.ones(8, 2), torch.arange(8) % 2)
-    >>> model = bn.models.GaussianNet(bn.nn.mlp([2, 2]))
-    >>> post = bn.fit(model, data, kl_weight=bn.LogUniform(0.1, 1), steps=5, progress=False)
-    >>> tree = along_kl_weight([post.at(weight).to_arviz(draws=3) for weight in (0.1, 1.0)])
-    >>> tree["posterior"]["layer1.bias"].dims
-    ('chain', 'draw', 'kl_weight', 'layer1.out')
-    """
-    import xarray
-
-    groups = {}
-    for name, node in trees[0].children.items():
-        first = node.to_dataset()
-        if "kl_weight" not in first.coords:
-            first.attrs.pop("kl_weight", None)
-            groups[name] = first
-            continue
-        parts = [tree[name].to_dataset() for tree in trees]
-        joined = xarray.concat(parts, dim="kl_weight", combine_attrs="drop_conflicts")
-        groups[name] = joined.transpose("chain", "draw", "kl_weight", ..., missing_dims="ignore")
-    tree = xarray.DataTree.from_dict(groups)
-    tree.attrs = {name: value for name, value in trees[0].attrs.items() if name != "kl_weight"}
-    return tree
 
 
 @typed(unchecked=("data", "tree"))
@@ -241,6 +222,8 @@ def _datasets(
     datasets: dict[str, xarray.Dataset] = {}
     for name, variables in groups.items():
         weight = None if name in ("observed_data", "constant_data") else kl_weight
+        if name in ("prior", "prior_predictive"):
+            sizes = {dim: size for dim, size in sizes.items() if dim != "draw"}
         datasets[name] = dataset(name, variables, coords, sizes, weight)
         if name in ABOUT_DATA:
             # A dimension of the data is as long in the next group as in this one.

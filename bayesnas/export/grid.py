@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 Grid = Mapping[str, Sequence[float]]
 """Values by the name of a metaparameter; each gives a dim."""
 
-_ALONG = "kl_weight"
+ALONG = "kl_weight"
+"""The dim of λ."""
 
 
 def dataset_over(grid: Grid, along: Callable[..., xr.Dataset]) -> xr.Dataset:
@@ -42,7 +43,7 @@ def dataset_over(grid: Grid, along: Callable[..., xr.Dataset]) -> xr.Dataset:
         for value in grid[name]
     ]
     joined = xr.concat(parts, _dim(name, grid[name]), combine_attrs="drop_conflicts")
-    return joined.transpose(_ALONG, *grid, ...)
+    return joined.transpose(ALONG, *grid, ...)
 
 
 def tree_over(grid: Grid, along: Callable[..., xr.DataTree]) -> xr.DataTree:
@@ -68,10 +69,10 @@ def tree_over(grid: Grid, along: Callable[..., xr.DataTree]) -> xr.DataTree:
     groups = {}
     for group, node in trees[0].children.items():
         groups[group] = node.to_dataset()
-        if _ALONG in groups[group].dims and group != "svi":
+        if ALONG in groups[group].dims and group != "svi":
             parts = [tree[group].to_dataset() for tree in trees]
             joined = xr.concat(parts, _dim(name, grid[name]), combine_attrs="drop_conflicts")
-            dims = ("chain", "draw", _ALONG, *grid)
+            dims = ("chain", "draw", ALONG, *grid)
             groups[group] = joined.transpose(*dims, ..., missing_dims="ignore")
     tree = xr.DataTree.from_dict(groups)
     tree.attrs = dict(trees[0].attrs)

@@ -54,9 +54,10 @@ def tempered_loo(tree: xarray.DataTree) -> xarray.Dataset:
     """
     import xarray
 
-    if "log_likelihood" not in tree.children:
+    names = [name for name in tree.children if name.startswith("log_likelihood")]
+    if not names:
         raise ValueError("tree must have log_likelihood, as that of to_arviz(data=train), got none")
-    group = tree["log_likelihood"].to_dataset()
+    group = tree[names[0]].to_dataset()
     (name,) = group.data_vars
     values = group[name]
     values = values.expand_dims("kl_weight") if "kl_weight" not in values.dims else values

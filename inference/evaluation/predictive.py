@@ -25,7 +25,8 @@ from bayesnas.inference.elbo.sites import (
     split_sites,
 )
 from bayesnas.inference.evaluation.enumeration import enumerated, summed_log_lik, summed_mean
-from bayesnas.models.base import BayesianModel, is_deterministic
+from bayesnas.inference.evaluation.shared_latents import SharedValues, shared_values_of
+from bayesnas.models.base import BayesianModel
 from bayesnas.runtime.pyro_context import pyro_session
 from bayesnas.runtime.random_state import RandomStream, derived_seed
 
@@ -181,6 +182,7 @@ class Conditionals:
         seen: rows of which anything is observed, boolean ``[n]``; None for all of them.
         targets: values of the site of the targets ``[n, ...]``.
         labels: whether they are classes: whole numbers, but no counts.
+        shared_latents: where asked for, what :func:`shared_values` gives.
     """
 
     means: Tensor
@@ -189,6 +191,7 @@ class Conditionals:
     seen: Tensor | None
     targets: Tensor
     labels: bool
+    shared_latents: SharedValues | None = None
 
     def total(self) -> float:
         """Log-likelihood of all rows, in nats."""
@@ -196,10 +199,19 @@ class Conditionals:
 
 
 def conditionals(
-    model: BayesianModel, x: AnyInputs, y: Tensor, draw: PosteriorDraw
+    model: BayesianModel,
+    x: AnyInputs,
+    y: Tensor,
+    draw: PosteriorDraw,
+    *,
+    with_latents: bool = False,
 ) -> Conditionals:
-    """Means of y and log-likelihood of every row, in batches."""
+    """Means of y and log-likelihood of every row, in batches.
+
+    ``with_latents`` asks for what shared latents are given, from the same run of the model.
+    """
     means, log_lik, seen, targets, shared, labels = [], [], [], [], 0.0, True
+    latents: SharedValues | None = None
     for start, (trace, rows) in enumerate(batch_traces(model, x, draw, y)):
         observed = split_sites(trace)[1]
         of_rows = {name: site for name, site in observed.items() if model.has_rows(site)}
@@ -207,6 +219,7 @@ def conditionals(
         if start == 0:
             others = (site for name, site in observed.items() if name not in of_rows)
             shared = sum(log_density(site).item() for site in others)
+            latents = shared_values_of(model, trace, draw.values) if with_latents else None
         target = trace.nodes[model.target_site]
         targets.append(target["value"])
         labels = _is_of_labels(target["fn"])
@@ -222,6 +235,7 @@ def conditionals(
         None if everything else mask,
         torch.cat(targets),
         labels,
+        latents,
     )
 
 
@@ -264,22 +278,9 @@ def batch_traces(
         yield model_trace(model, x[rows], draw, observed, sampler=sampler), len(x[rows])
 
 
-def shared_values(
-    model: BayesianModel, x: AnyInputs, draw: PosteriorDraw
-) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Log p(w) of every shared latent site at a draw, in nats, and what is deterministic then.
-
-    Values of ``pyro.deterministic`` that stand for the examples of a batch are left out.
-    """
-    trace = model_trace(model, x, draw)
-    sites, _ = split_sites(trace)
-    log_prior = {name: log_density(sites[name], value) for name, value in draw.values.items()}
-    noted = {
-        name: site["value"]
-        for name, site in trace.nodes.items()
-        if site["type"] == "sample" and is_deterministic(site) and not model.follows_batch(site)
-    }
-    return log_prior, noted
+def shared_values(model: BayesianModel, x: AnyInputs, draw: PosteriorDraw) -> SharedValues:
+    """What the model gives its shared latents at a draw."""
+    return shared_values_of(model, model_trace(model, x, draw), draw.values)
 
 
 def predicted_labels(probabilities: Tensor, y: Tensor) -> Tensor:

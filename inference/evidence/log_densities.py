@@ -15,7 +15,6 @@ from bayesnas.inference.evaluation.predictive import (
     PosteriorDraw,
     conditionals,
     posterior_draws,
-    shared_values,
 )
 from bayesnas.models.base import BayesianModel
 
@@ -60,11 +59,7 @@ def log_densities(
     """
     model.eval()
     few = model.few_rows(x)
-    if fixed := point_masses(model, few):
-        raise ValueError(
-            f"the guide of {model.describe()} puts all mass on one value of {fixed}, so draws from "
-            "it have no importance weights"
-        )
+    check_no_points(model, few)
     rows = []
     for draw in posterior_draws(model, few, draws, seed):
         rows.append((*scored(model, x, y, draw), total(draw.log_q)))
@@ -72,10 +67,20 @@ def log_densities(
     return LogDensities(log_prior, log_lik, log_q)
 
 
+def check_no_points(model: BayesianModel, few: Tensor) -> None:
+    """Raise ValueError where the guide puts all mass on one value of a continuous latent."""
+    if fixed := point_masses(model, few):
+        raise ValueError(
+            f"the guide of {model.describe()} puts all mass on one value of {fixed}, so draws from "
+            "it have no importance weights"
+        )
+
+
 def scored(model: BayesianModel, x: Tensor, y: Tensor, draw: PosteriorDraw) -> tuple[float, float]:
     """Ln p(w) and ln p(y | x, w) at one draw, of all rows."""
-    log_prior = total(shared_values(model, model.few_rows(x), draw)[0])
-    return log_prior, conditionals(model, x, y, draw).total()
+    given = conditionals(model, x, y, draw, with_latents=True)
+    assert given.shared_latents is not None
+    return total(given.shared_latents[0]), given.total()
 
 
 def check_shared(model: BayesianModel, x: Tensor, seed: int) -> None:

@@ -170,28 +170,40 @@ class KLWeightPath(BasePosterior, abc.ABC):
         *,
         var_names: Sequence[str] | None = None,
         latent_draws: int = 20,
+        prior_draws: int = 0,
+        dims: Mapping[str, Sequence[str]] | None = None,
+        coords: Mapping[str, Any] | None = None,
         seed: int = 0,
         **metaparameters: Sequence[float],
     ) -> xr.DataTree:
         """Export draws at several KL weights as one tree, with a dim ``kl_weight``.
+
+        ArviZ would take the rows of all λ for more rows, so the groups of rows have names that it
+        does not read; ``bayesnas.export.at_kl_weight`` takes the tree of one λ out.
 
         Args:
             kl_weights: λ, each in the fitted range, or one of those fitted.
             draws: draws a chain and λ.
             data: as in ``Posterior.to_arviz``.
             var_names: sites to export; all by default.
-            latent_draws: as in ``Posterior.to_arviz``.
+            latent_draws: as in ``Posterior.to_arviz``, like the next three.
+            prior_draws: of the model alone.
+            dims: names of dimensions.
+            coords: labels along them.
             seed: of the draws.
             metaparameters: values of every other metaparameter of the fit, by name; each gives a
                 dim after ``kl_weight``.
         """
-        from bayesnas.export.datatree import along_kl_weight
+        from bayesnas.export.along_kl_weight import along_kl_weight
 
         _check_any(kl_weights)
 
         def along(**fixed: float) -> xr.DataTree:
             posts = (self.at(kl_weight, **fixed) for kl_weight in kl_weights)
-            options: dict[str, Any] = {"var_names": var_names, "latent_draws": latent_draws}
+            options: dict[str, Any] = {
+                "var_names": var_names, "latent_draws": latent_draws, "prior_draws": prior_draws,
+                "dims": dims, "coords": coords,
+            }  # fmt: skip
             trees = [post.to_arviz(draws, data, seed=seed, **options) for post in posts]
             return along_kl_weight(trees)
 

@@ -86,6 +86,7 @@ class LatentFeatures(BayesianModel):
     start_log_noise: Tensor
     log_noise_scale: Tensor
     log_feature_scale: Tensor
+    estimated = ("log_noise_scale", "log_feature_scale")
 
     def __init__(
         self,

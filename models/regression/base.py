@@ -176,6 +176,16 @@ class LinearModel(BayesianModel):
 
     # Reading ------------------------------------------------------------------------------
 
+    def point_estimates(self) -> dict[str, Tensor]:
+        """Also the intercept b and the centre c: f = b + (x - c) · w."""
+        own = {"intercept": self.offset().detach(), "centre": self.centre}
+        return {**super().point_estimates(), **own}
+
+    def point_estimate_dims(self) -> dict[str, tuple[str, ...]]:
+        """Those of the features."""
+        estimates = self.point_estimates().items()
+        return dict.fromkeys((name for name, value in estimates if value.ndim), ("feature",))
+
     def evidence_of_supports(
         self, x: Tensor, y: Tensor, scales: Tensor, supports: Tensor
     ) -> Tensor:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import Tensor
 
+from bayesnas.export.plate_dims import plate_dims
 from bayesnas.export.psis import separate_ties
 from bayesnas.export.pyro_svi.program import Sites, Values
 
@@ -27,17 +28,12 @@ class VariableNames:
         """Names of all dimensions of a value, in which plates are those that it lies in."""
         if name in self._given:
             return tuple(self._given[name])
-        names = [f"{name}_dim_{place}" for place in range(len(shape))]
         node = self._sites.nodes.get(name)
         if node is None:
-            return tuple(names)
+            return plate_dims(name, shape, (), 0)
         # All dims of a deterministic site are said to be of one event.
         event = 0 if name in self._sites.deterministic else node["fn"].event_dim
-        for frame in node["cond_indep_stack"]:
-            place = len(shape) - event + (frame.dim or 0)
-            if frame.vectorized and place >= 0 and shape[place] == frame.size:
-                names[place] = self._plate(frame.name)
-        return tuple(names)
+        return tuple(map(self._plate, plate_dims(name, shape, node["cond_indep_stack"], event)))
 
     def _plate(self, name: str) -> str:
         """Name of the dim of a plate, which no variable may have."""

@@ -256,7 +256,7 @@ def test_the_export_has_a_kl_weight_dim(post, data, tmp_path) -> None:
     tree = post.to_arviz([0.1, 1.0, 10.0], draws=6, data=data)
     tree.to_netcdf(tmp_path / "post.nc")
     with xr.open_datatree(tmp_path / "post.nc") as read:
-        for group in ("posterior", "log_likelihood", "log_prior", "sample_stats"):
+        for group in ("posterior", "log_likelihood_by_kl_weight", "log_prior", "sample_stats"):
             dataset = read[group].to_dataset()
             assert dataset["kl_weight"].values.tolist() == [0.1, 1.0, 10.0]
             assert all(v.dims[:3] == ("chain", "draw", "kl_weight") for v in dataset.values())

@@ -95,7 +95,7 @@ def test_predictive_draws_follow_the_predicted_probabilities(
 def test_groups_dims_and_coordinates(tree: xr.DataTree) -> None:
     assert set(tree.children) == {
         "posterior", "posterior_predictive", "log_likelihood", "log_prior", "observed_data",
-        "constant_data", "sample_stats", "svi",
+        "constant_data", "sample_stats", "structure", "svi",
     }  # fmt: skip
     assert tree["posterior"]["layer1.weight"].dims == ("chain", "draw", "layer1.out", "layer1.in")
     assert tree["svi"]["loss"].dims == ("chain", "step")

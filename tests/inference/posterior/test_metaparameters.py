@@ -148,7 +148,7 @@ def test_the_export_has_a_dim_for_each(post, data, tmp_path) -> None:
     tree = post.to_arviz([0.1, 1.0], draws=3, data=data, prior_scale=[0.1, 0.5, 3.0])
     tree.to_netcdf(tmp_path / "post.nc")
     with xr.open_datatree(tmp_path / "post.nc") as read:
-        for group in ("posterior", "log_likelihood", "log_prior", "sample_stats"):
+        for group in ("posterior", "log_likelihood_by_kl_weight", "log_prior", "sample_stats"):
             dataset = read[group].to_dataset()
             assert dataset["prior_scale"].values.tolist() == [0.1, 0.5, 3.0]
             dims = ("chain", "draw", "kl_weight", "prior_scale")
