@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from bayesnas.checks import positive, seed_number, size, step_count
 from bayesnas.files import path_of
+from bayesnas.inference.search.judges.batch_statistics import batch_statistics
 from bayesnas.inference.search.space import SearchSpace
 from bayesnas.inference.search.variables import Value
 from bayesnas.nn.graphs.darts_operations import Zero
@@ -130,15 +131,30 @@ class Supernet(nn.Module):
         return losses
 
     @torch.no_grad()
-    def measure(self, candidate: Mapping[str, Value], x: Tensor, y: Tensor) -> dict[str, float]:
+    def measure(
+        self,
+        candidate: Mapping[str, Value],
+        x: Tensor,
+        y: Tensor,
+        calibration: Tensor | None = None,
+    ) -> dict[str, float]:
         """``error``, the share of wrong classes, and ``nll``, nats an example.
+
+        The running averages of batch normalisation are those of all architectures together, so
+        the architecture's own take their place, see :func:`~.batch_statistics.batch_statistics`.
 
         Args:
             candidate: an architecture.
-            x: inputs ``[n, ...]``.
+            x: inputs ``[n, ...]``; with batch normalisation two or more, or ``calibration``.
             y: classes ``[n]``.
+            calibration: inputs ``[m, ...]`` whose means and variances normalise; None for ``x``.
         """
-        output = self.eval()(x, candidate)
+        self.eval()
+        with batch_statistics(self) as norms:
+            if calibration is not None and len(norms):
+                self(calibration, candidate)
+                norms.eval()
+            output = self(x, candidate)
         wrong = int((output.argmax(-1) != y).sum())
         return {"error": wrong / len(y), "nll": float(F.cross_entropy(output, y))}
 
@@ -242,6 +258,8 @@ class SupernetJudge:
         supernet: fitted.
         x: inputs ``[n, ...]``, held out.
         y: classes ``[n]``.
+        calibration: inputs of which batch normalisation takes its averages, see
+            :meth:`Supernet.measure`; None for ``x``.
 
     >>> layers = {"line": nn.Linear(2, 3, bias=False), "shift": nn.Linear(2, 3)}
     >>> supernet = Supernet(Graph({("x", "y"): layers}, example=torch.zeros(1, 2)))
@@ -253,6 +271,7 @@ class SupernetJudge:
     supernet: Supernet
     x: Tensor
     y: Tensor
+    calibration: Tensor | None = None
 
     def __post_init__(self) -> None:
         check_classes(self.supernet.graph, self.x, self.y)
@@ -260,7 +279,7 @@ class SupernetJudge:
     def __call__(self, candidate: Mapping[str, Value]) -> dict[str, float]:
         """``error``, ``nll``, ``parameters`` and ``multiply_adds``."""
         return {
-            **self.supernet.measure(candidate, self.x, self.y),
+            **self.supernet.measure(candidate, self.x, self.y, self.calibration),
             "parameters": float(self.supernet.parameters_of(candidate)),
             "multiply_adds": float(self.supernet.multiply_adds_of(candidate)),
         }

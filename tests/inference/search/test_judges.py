@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn.functional import cross_entropy
+from torch.optim.swa_utils import update_bn
 
 import bayesnas as bn
 from bayesnas.inference.search import (
@@ -52,8 +54,45 @@ def test_an_architecture_of_a_supernet_is_that_of_the_graph():
         assert supernet.multiply_adds_of(candidate) == alone.multiply_add_count
 
 
-def test_all_architectures_at_once_are_measured_as_one_by_one():
-    supernet, (x, y) = Supernet(graph()), ring()
+def normalised() -> bn.nn.Graph:
+    """Two edges whose operations differ in scale and end in batch normalisation."""
+
+    def options():
+        line = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
+        return {"line": line, "squares": nn.Sequential(Squares(), nn.BatchNorm1d(2, momentum=0.3))}
+
+    edges = {("x", "h"): options(), ("h", "z"): options(), ("z", "y"): nn.Linear(2, 2)}
+    return bn.nn.Graph(edges, example=torch.zeros(2, 2))
+
+
+class Squares(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return 5 * x.square() + 1
+
+
+def test_an_architecture_is_measured_with_its_own_batch_statistics():
+    supernet, (x, y) = Supernet(normalised()), ring(60)
+    supernet.fit(x, y, steps=40)
+    before = {name: value.clone() for name, value in supernet.state_dict().items()}
+    for candidate in supernet.space.candidates():
+        alone = supernet.graph.discrete(chosen(supernet.graph, candidate))
+        update_bn([x[:40]], alone)
+        output = alone.eval()(x[40:])
+        found = supernet.measure(candidate, x[40:], y[40:], calibration=x[:40])
+        assert found["nll"] == pytest.approx(cross_entropy(output, y[40:]).item(), abs=1e-5)
+        own = supernet.measure(candidate, x, y)["nll"]
+        assert own == pytest.approx(cross_entropy(alone.train()(x), y).item(), abs=1e-5)
+        mixture = cross_entropy(supernet(x, candidate), y).item()
+        assert abs(own - mixture) > 1e-3  # running averages are those of all four
+    assert all(torch.equal(value, before[name]) for name, value in supernet.state_dict().items())
+    momenta = {m.momentum for m in supernet.modules() if isinstance(m, nn.BatchNorm1d)}
+    assert momenta == {0.1, 0.3}
+    assert not any(module.training for module in supernet.modules())
+
+
+@pytest.mark.parametrize("make", [graph, normalised])
+def test_all_architectures_at_once_are_measured_as_one_by_one(make):
+    supernet, (x, y) = Supernet(make()), ring()
     supernet.fit(x, y, steps=5)
     rows = list(measure_all(supernet, x, y))
     for candidate, measured in zip(supernet.space.candidates(), rows, strict=True):

@@ -90,9 +90,6 @@ class SharedSearch:
 class SharedTraining:
     """Training of a supernet and a policy over its architectures.
 
-    Rewards are measured in training mode: of operations with batch normalisation the running
-    averages would be those of all architectures together.
-
     Args:
         supernet: its weights are moved.
         policy: over the mixed edges, in their order.
@@ -169,13 +166,9 @@ class SharedTraining:
         losses = [(c, self.measured(validation, c)) for c in kept or drawn.values()]
         return tuple(sorted(losses, key=lambda pair: pair[1]))
 
-    @torch.no_grad()
     def measured(self, sample: Sample, candidate: Candidate) -> float:
         """The loss of an architecture with the shared weights."""
-        output = self.supernet.train()(sample.x, candidate)
-        if self._loss == "nll":
-            return float(F.cross_entropy(output, sample.y))
-        return float((output.argmax(-1) != sample.y).double().mean())
+        return self.supernet.measure(candidate, sample.x, sample.y)[self._loss]
 
     def _weight_step(self, batch: Sample) -> float:
         """One architecture drawn, its weights moved; nats an example."""
