@@ -25,8 +25,8 @@ def model_for_data(name: str, train: AnySplit, **options: Any) -> BayesianModel:
     Args:
         name: as in ``bayesnas.models.available()``.
         train: the training part.
-        options: arguments of the model; of one around a network, whose layers are made here, also
-            ``hidden`` (widths, 100 by default) and ``activation``.
+        options: arguments of the model; of one around a network also ``hidden`` (widths, 100 by
+            default) and ``activation`` of the layers that are made here, or ``net``.
 
     Raises:
         ValueError: for an unknown name, or a model that no data size.
@@ -47,6 +47,9 @@ def model_for_data(name: str, train: AnySplit, **options: Any) -> BayesianModel:
         return make(math.prod(_row(train).x.shape[1:]), **options)
     if "net" not in takes:
         raise ValueError(f"model {name!r} has no size that data give: make it in Python")
+    if "net" in options:
+        options["likelihood"] = _likelihood(train, options.get("likelihood"))
+        return make(**options)
     net, options["likelihood"] = network_for_data(
         train,
         options.pop("hidden", None),
@@ -60,11 +63,17 @@ def network_for_data(
     train: AnySplit, hidden: Sequence[int] | None, activation: str | None, likelihood: str | None
 ) -> tuple[nn.Module, str]:
     """A perceptron that fits the data, and the likelihood of its targets."""
-    if likelihood is None:
-        likelihood = "gaussian" if train.info.task == "regression" else "categorical"
+    likelihood = _likelihood(train, likelihood)
     inner = [100] if hidden is None else hidden
     sizes = [math.prod(_row(train).x.shape[1:]), *inner, _outputs(train, likelihood)]
     return mlp(sizes, "relu" if activation is None else activation), likelihood
+
+
+def _likelihood(train: AnySplit, given: str | None) -> str:
+    """Of the targets, where none is given."""
+    if given is not None:
+        return given
+    return "gaussian" if train.info.task == "regression" else "categorical"
 
 
 def _autoencoder(

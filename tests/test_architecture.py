@@ -19,7 +19,7 @@ checks memory words
 typed runtime tensor_files
 export likelihoods
 nn.modules nn.lazy
-nn.functional_call
+nn.functional_call nn.costs
 nn.rebuilding pruning
 nn.user_networks
 nn.hypernetworks nn.graphs nn.grown

@@ -9,6 +9,7 @@ from typing import Any
 
 from bayesnas.cli.arguments.models import check_model_options, model_options_given
 from bayesnas.cli.arguments.names import MODEL_OPTIONS
+from bayesnas.cli.graphs import network_of_graph, read_graph
 from bayesnas.data import DataSet
 from bayesnas.models import BayesianModel
 from bayesnas.models.autoencoders.base import Autoencoder
@@ -34,6 +35,9 @@ def model_of(args: argparse.Namespace, data: DataSet) -> BayesianModel:
         given = {option: None if value == "none" else value for option, value in given.items()}
     if "hidden" in given:
         given["hidden"] = hidden_widths(given["hidden"])
+    if "graph" in given:
+        operations = dict(given.pop("operations", ()))
+        given["net"] = network_of_graph(read_graph(given.pop("graph")), operations, data)
     return model_for_data(name, data.train, **given)
 
 

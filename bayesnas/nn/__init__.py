@@ -1,5 +1,6 @@
 """Networks and the distributions on their weights."""
 
+from bayesnas.nn.costs import latencies, multiply_adds
 from bayesnas.nn.graphs.darts_cells import cells
 from bayesnas.nn.graphs.graph import Graph
 from bayesnas.nn.graphs.module_file import load_net, save_net
@@ -43,8 +44,10 @@ __all__ = [
     "convnet",
     "has_weights",
     "is_linear_or_convolution",
+    "latencies",
     "load_net",
     "mlp",
+    "multiply_adds",
     "random_architecture",
     "register_module",
     "save_net",

@@ -64,6 +64,10 @@ class RandomStream:
         """State of the generators at this moment: inside :meth:`active`, where the stream is."""
         return self._capture()
 
+    def go_on_from(self, state: dict[str, Tensor]) -> None:
+        """Inside :meth:`active`: draw from here on what was drawn after ``state``."""
+        self._install(state)
+
     @contextmanager
     def rewound(self, state: dict[str, Tensor]) -> Iterator[None]:
         """Draw inside the block what was drawn after ``state``, and go on from here after it."""

@@ -17,6 +17,7 @@ from bayesnas.inference.search.growth.add_del.linear_features import LinearFeatu
 from bayesnas.inference.search.growth.weight_agnostic.result import WeightAgnostic
 from bayesnas.inference.search.growth.weight_agnostic.search import weight_agnostic
 from bayesnas.inference.search.judges.fits import AmortizedJudge, FitJudge
+from bayesnas.inference.search.judges.latency import Latency
 from bayesnas.inference.search.judges.supernet import Supernet, SupernetJudge
 from bayesnas.inference.search.judges.table import Table
 from bayesnas.inference.search.registry import STRATEGIES, StrategyRecord
@@ -42,6 +43,7 @@ __all__ = [
     "HiddenNeurons",
     "Integer",
     "InterruptedSearchWarning",
+    "Latency",
     "LinearFeatures",
     "LogReal",
     "Real",

@@ -141,9 +141,26 @@ class SearchSpace(Mapping[str, Variable]):
         """Number of candidates, ``math.inf`` where a variable is real or has too many values."""
         if self.choices is None:
             return math.inf
-        if all(variable.when is None for variable in self._variables.values()):
-            return math.prod(len(values) for values in self.choices.values())
-        return sum(1 for _ in self.candidates())
+        counts: dict[str, int] = {}
+        for name in reversed(self._variables):  # a variable comes after the one it depends on
+            counts[name] = self._count(name, counts)
+        return math.prod(counts[name] for name, each in self._variables.items() if not each.when)
+
+    def _count(self, name: str, counts: Mapping[str, int]) -> int:
+        """Values of a variable together with those of the variables that depend on it.
+
+        n = Σ_k Π_c n_c over its values k, and over the variables c that are there at k.
+        """
+        dependent = [
+            (counts[other], each.when.values)
+            for other, each in self._variables.items()
+            if each.when is not None and each.when.name == name
+        ]
+        decisive = {value for _, values in dependent for value in values}
+        others = len(self._variables[name].values or ()) - len(decisive)
+        return others + sum(
+            math.prod(count for count, values in dependent if value in values) for value in decisive
+        )
 
     @property
     def choices(self) -> dict[str, tuple[Value, ...]] | None:

@@ -8,7 +8,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from bayesnas.cli.arguments.names import GROUP_PRIORS, LIKELIHOODS, MODEL_OPTIONS
-from bayesnas.cli.arguments.values import inclusion, prior_scale, widths
+from bayesnas.cli.arguments.values import (
+    inclusion,
+    operation,
+    path_word,
+    prior_scale,
+    widths,
+)
 
 _ALL = tuple(dict.fromkeys(itertools.chain.from_iterable(MODEL_OPTIONS.values())))
 
@@ -59,11 +65,28 @@ def check_model_options(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     return dict(given)
 
 
+def check_graph_options(args: argparse.Namespace) -> None:
+    """Refuse layers beside a graph, and operations without one.
+
+    Raises:
+        ValueError: naming them.
+    """
+    if args.graph is None and args.operations is not None:
+        raise ValueError("operations needs --graph FILE, the graph whose edges they are on")
+    layers = [name for name in ("hidden", "activation") if getattr(args, name) is not None]
+    if args.graph is not None and layers:
+        raise ValueError(f"graph is a network by itself: leave {', '.join(layers)} out")
+    edges = [edge for edge, _ in args.operations or ()]
+    if len(set(edges)) < len(edges):
+        raise ValueError(f"operations must name different edges, got {', '.join(edges)}")
+
+
 def add_model_options(parser: argparse.ArgumentParser) -> None:
     """The model and its options; what is not given is as in Python."""
     parser.add_argument("model", nargs="?", help="name of a model, see `bayesnas models`")
     group = parser.add_argument_group("model (bayesnas fit MODEL --help shows those of one)")
     add_network_options(group, " (100; of an encoder 200 200)")
+    _add_graph_options(group)
     group.add_argument(
         "--prior-scale",
         type=prior_scale,
@@ -103,6 +126,22 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         help="sample the outputs of layers, or the weights once a batch (local)",
     )
     _add_autoencoder_options(parser)
+
+
+def _add_graph_options(group: argparse._ActionsContainer) -> None:
+    group.add_argument(
+        "--graph",
+        type=path_word,
+        metavar="FILE",
+        help="a network of it in the place of layers: JSON of bayesnas.nn.Graph.to_dict()",
+    )
+    group.add_argument(
+        "--operations",
+        nargs="+",
+        type=operation,
+        metavar="EDGE=NAME",
+        help="one on every edge of the graph that has several, as in 'x->h=conv'",
+    )
 
 
 def _add_autoencoder_options(parser: argparse.ArgumentParser) -> None:

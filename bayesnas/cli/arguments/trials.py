@@ -101,10 +101,16 @@ def add_trial_options(parser: argparse.ArgumentParser, *, objective: str) -> Non
         "--vary",
         action="append",
         type=varied,
-        required=True,
+        default=[],
         metavar="NAME=VALUES",
         help="an option of bayesnas fit, or model: A,B,C or A|B, or LOW:HIGH with :log or :int "
         "behind it; as often as needed",
+    )
+    parser.add_argument(
+        "--graph",
+        type=path_word,
+        metavar="FILE",
+        help="JSON of bayesnas.nn.Graph.to_dict(): the operation on every mixed edge varies",
     )
     parser.add_argument(
         "--objective",

@@ -28,6 +28,18 @@ def widths(text: str) -> list[int]:
     return [_whole(word) for word in text.split(",")]
 
 
+def operation(text: str) -> tuple[str, str]:
+    """An edge of a graph and an operation on it.
+
+    >>> operation("x->h=conv-3x3")
+    ('x->h', 'conv-3x3')
+    """
+    edge, equals, name = text.partition("=")
+    if not equals or not edge or not name:
+        raise argparse.ArgumentTypeError(f"must be EDGE=NAME, as in 'x->h=conv', got {text!r}")
+    return edge, name
+
+
 def prior_scale(text: str) -> float | list[float] | str:
     """A prior scale: a number, one a layer with commas between, ``learned`` or ``ard``.
 

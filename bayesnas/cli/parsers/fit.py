@@ -9,6 +9,7 @@ from typing import Any
 from bayesnas.cli.arguments.models import (
     ModelHelp,
     add_model_options,
+    check_graph_options,
     check_model_options,
     model_options_given,
 )
@@ -81,6 +82,7 @@ def _check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
         parser.error("the following arguments are required: model")
     if args.model in MODEL_OPTIONS:
         check_model_options(args.model, model_options_given(args))
+    check_graph_options(args)
     if args.log is not None:
         check_log_word(args.log)
     if args.resume and args.out is None:

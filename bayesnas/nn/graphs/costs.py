@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import statistics
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import torch
 from torch import Tensor, nn
 
-from bayesnas.checks import whole_number
+from bayesnas.nn.costs import evaluating, run_counted
+from bayesnas.nn.costs import latencies as net_latencies
 from bayesnas.nn.graphs.topology import AGGREGATIONS, Edge, GraphLike, edge_name
 
 Shapes = dict[str, tuple[int, ...]]
 Counts = dict[Edge, tuple[int, ...]]
-
-_WARM_UP = 2
 
 
 def measure(graph: GraphLike, example: Tensor) -> tuple[Shapes, Counts]:
@@ -30,7 +24,7 @@ def measure(graph: GraphLike, example: Tensor) -> tuple[Shapes, Counts]:
         ValueError: naming the edge or the vertex where shapes disagree.
     """
     counts: Counts = {}
-    with torch.no_grad(), _evaluating(graph):
+    with torch.no_grad(), evaluating(graph):
         values = {graph.input: example[:2]}
         for vertex in graph.vertices[1:]:
             arriving = []
@@ -43,14 +37,11 @@ def measure(graph: GraphLike, example: Tensor) -> tuple[Shapes, Counts]:
 
 def latencies(graph: GraphLike, example: Tensor, repeats: int) -> dict[Edge, tuple[float, ...]]:
     """See ``Graph.latencies``."""
-    repeats = whole_number("repeats", repeats)
     seconds: dict[Edge, tuple[float, ...]] = {}
-    with torch.no_grad(), _evaluating(graph):
-        for edge in graph.edges:
-            x = example.new_ones(len(example), *graph.shapes[edge[0]])
-            seconds[edge] = tuple(
-                _seconds(graph.primitive(edge, name), x, repeats) for name in graph.names[edge]
-            )
+    for edge in graph.edges:
+        x = example.new_ones(len(example), *graph.shapes[edge[0]])
+        primitives = {name: graph.primitive(edge, name) for name in graph.names[edge]}
+        seconds[edge] = tuple(net_latencies(primitives, x, repeats=repeats).values())
     return seconds
 
 
@@ -59,40 +50,19 @@ def size_of(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def _seconds(primitive: nn.Module, x: Tensor, repeats: int) -> float:
-    """Median time of a forward pass."""
-    times = []
-    for _ in range(_WARM_UP + repeats):
-        _wait_for(x.device)
-        began = time.perf_counter()
-        primitive(x)
-        _wait_for(x.device)
-        times.append(time.perf_counter() - began)
-    return statistics.median(times[_WARM_UP:])
-
-
-def _wait_for(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
 def _measured(graph: GraphLike, edge: Edge, x: Tensor) -> tuple[Tensor, tuple[int, ...]]:
     """Output of an edge's first primitive, and the multiply–adds of all; they give one shape."""
-    from torch.utils.flop_counter import FlopCounterMode  # takes a while to import
-
     outputs: dict[str, Tensor] = {}
     counts = []
     for name in graph.names[edge]:
-        counter = FlopCounterMode(display=False)
         try:
-            with counter:
-                outputs[name] = graph.primitive(edge, name)(x)
+            outputs[name], count = run_counted(graph.primitive(edge, name), x)
         except (IndexError, RuntimeError, TypeError, ValueError) as error:
             raise ValueError(
                 f"edge {edge_name(edge)}: primitive {name!r} does not take values of shape "
                 f"{['n', *x.shape[1:]]}: {error}"
             ) from error
-        counts.append(int(counter.get_total_flops()) // (2 * x.shape[0]))
+        counts.append(count)
     shapes = {name: ["n", *value.shape[1:]] for name, value in outputs.items()}
     first: Tensor = next(iter(outputs.values()))
     if any(value.shape != first.shape for value in outputs.values()):
@@ -114,15 +84,3 @@ def _aggregated(graph: GraphLike, vertex: str, arriving: list[Tensor]) -> Tensor
         raise ValueError(
             f"vertex {vertex!r}: the edges that arrive must have shapes to {kind}, got {shapes}"
         ) from error
-
-
-@contextmanager
-def _evaluating(net: GraphLike) -> Iterator[None]:
-    """Evaluation mode, in which batch statistics stay as they are, and each module's own after."""
-    training = {module: module.training for module in net.modules()}
-    net.eval()
-    try:
-        yield
-    finally:
-        for module, mode in training.items():
-            module.training = mode

@@ -193,7 +193,7 @@ class Graph(nn.Module):
 
         Args:
             rows: examples in a pass.
-            repeats: passes timed, after two that are not.
+            repeats: passes timed, after five that are not, see :func:`~bayesnas.nn.latencies`.
         """
         return latencies(self, self._like_inputs(rows), repeats)
 

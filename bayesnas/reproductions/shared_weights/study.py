@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from bayesnas.inference.search.strategies.shared_weights.alternation import SharedSearch
 from bayesnas.inference.search.strategies.shared_weights.budgeted_supernet import budgeted_supernet
 from bayesnas.inference.search.strategies.shared_weights.enas import enas
+from bayesnas.inference.search.strategies.shared_weights.shared_search import SharedSearch
 from bayesnas.nn.graphs.graph import Graph
 from bayesnas.nn.graphs.random_architectures import architecture_sizes, random_architecture
 from bayesnas.reproductions.base import Request

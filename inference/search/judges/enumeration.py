@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from bayesnas.inference.search.judges.batch_statistics import batch_statistics
 from bayesnas.inference.search.judges.supernet import Supernet
 from bayesnas.inference.search.variables import Value
 from bayesnas.nn.graphs.topology import AGGREGATIONS, Edge, edge_name
@@ -33,7 +34,7 @@ def measure_all(supernet: Supernet, x: Tensor, y: Tensor) -> Iterator[dict[str, 
     """
     shared = _Shared(supernet.eval(), x)
     for candidate in supernet.space.candidates():
-        with torch.no_grad():
+        with torch.no_grad(), batch_statistics(supernet):
             output = shared.value(supernet.graph.output, candidate)
             error = float((output.argmax(-1) != y).double().mean())
             losses = {"error": error, "nll": float(F.cross_entropy(output, y))}

@@ -9,14 +9,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from bayesnas.checks import draw_count, name_of
 from bayesnas.files import path_of
 from bayesnas.inference.config.inputs import Data
 from bayesnas.inference.fit import fit
 from bayesnas.inference.posterior.amortized import AmortizedPosterior
 from bayesnas.inference.posterior.posterior import Posterior
+from bayesnas.inference.search.judges.latency import Latency
 from bayesnas.inference.search.space import Candidate
 from bayesnas.models.base import BayesianModel
+from bayesnas.nn.costs import multiply_adds
 from bayesnas.typed import typed
 
 DRAWS = 32
@@ -36,14 +40,15 @@ class FitJudge:
         options: other arguments of it. Few epochs judge sooner, and favour what learns fast.
         folder: of one run folder a candidate, with which a killed fit goes on where it was.
         draws: of the weights, behind the measures.
+        latency: how the latency of the network is measured; None: it is not.
 
     >>> import torch, bayesnas as bn
     >>> x, y = torch.randn(40, 2), torch.arange(40) % 2
     >>> def make(candidate):
     ...     return bn.models.GaussianNet(bn.nn.mlp([2, candidate["width"], 2]))
     >>> judge = FitJudge(make, (x, y), (x, y), ("kl_weight",), {"steps": 5})
-    >>> sorted(judge({"width": 3, "kl_weight": 0.1}))
-    ['accuracy', 'bound', 'ece', 'error', 'kl', 'nll', 'parameters', 'parameters_kept']
+    >>> list(judge({"width": 3, "kl_weight": 0.1}))[:5]
+    ['error', 'nll', 'accuracy', 'ece', 'bound']
     """
 
     make: Callable[[Candidate], BayesianModel]
@@ -53,6 +58,7 @@ class FitJudge:
     options: Mapping[str, Any] = field(default_factory=dict)
     folder: str | Path | None = None
     draws: int = DRAWS
+    latency: Latency | None = None
 
     def __post_init__(self) -> None:
         draw_count("draws", self.draws, 0)
@@ -68,7 +74,7 @@ class FitJudge:
         post = fit(self.make(candidate), self.train, **options)
         if not isinstance(post, Posterior):
             raise ValueError("kl_weight of a judged fit must be one number, got several")
-        return measures(post, self.train, self.judged, self.draws)
+        return measures(post, self.train, self.judged, self.draws, self.latency)
 
 
 @typed()
@@ -100,7 +106,9 @@ class AmortizedJudge:
         return measures(self.post.at(kl_weight), self.train, self.judged, self.draws)
 
 
-def measures(post: Posterior, train: Data, judged: Data, draws: int = DRAWS) -> dict[str, float]:
+def measures(
+    post: Posterior, train: Data, judged: Data, draws: int = DRAWS, latency: Latency | None = None
+) -> dict[str, float]:
     """Objectives that a posterior has.
 
     Args:
@@ -108,12 +116,16 @@ def measures(post: Posterior, train: Data, judged: Data, draws: int = DRAWS) -> 
         train: data of the fit.
         judged: other rows.
         draws: of the weights.
+        latency: how that of the network is measured; None: it is not.
 
     Returns:
         of the judged rows ``error`` (the share of wrong classes, or the root mean square error),
         ``nll`` in nats an example, and the other metrics of ``post.evaluate``; of the training
-        rows ``bound`` = E ln p − λ KL, in nats, with ``kl``; and the numbers of weights,
-        ``parameters``, and of those that are kept, ``parameters_kept``, where a model counts them.
+        rows ``kl``, ``bound`` = E ln p − λ KL, which is what the fit maximises, and ``evidence``
+        = E ln p − KL ≤ ln p(y | x), which compares fits of several λ, in nats; the numbers of
+        weights, ``parameters``, and of those that are kept, ``parameters_kept``, where a model
+        counts them; and of ``post.compact()`` ``multiply_adds`` and ``latency`` in milliseconds,
+        where a model is a network.
     """
     metrics = dict(post.evaluate(judged, draws=draws))
     on_train = post.evaluate(train, draws=draws)
@@ -123,11 +135,32 @@ def measures(post: Posterior, train: Data, judged: Data, draws: int = DRAWS) -> 
         "error": error,
         **{name: metrics.get(name) for name in ("nll", "accuracy", "ece", "rmse")},
         "bound": on_train["expected_log_lik"] - post.kl_weight * on_train["kl"],
+        "evidence": on_train["expected_log_lik"] - on_train["kl"],
         "kl": on_train["kl"],
         "parameters": sum(mask.numel() for mask in masks.values()) if masks else None,
         "parameters_kept": sum(int(mask.sum()) for mask in masks.values()) if masks else None,
+        **_costs(post, latency),
     }
     return {name: float(value) for name, value in values.items() if value is not None}
+
+
+def _costs(post: Posterior, latency: Latency | None) -> dict[str, float]:
+    """Of the network without what was removed."""
+    x = post.example[0]
+    try:
+        net = post.compact() if isinstance(x, Tensor) else None
+    except TypeError:  # a model of no network
+        net = None
+    if net is None:
+        if latency is not None:
+            raise ValueError(
+                f"latency must be of a network of one input, got {post.model.describe()}"
+            )
+        return {}
+    costs: dict[str, float] = {"multiply_adds": multiply_adds(net, x)}
+    if latency is not None:
+        costs["latency"] = latency(net, x)
+    return costs
 
 
 def folder_name(candidate: Mapping[str, Any]) -> str:

@@ -17,7 +17,9 @@ from tqdm import tqdm
 
 from bayesnas.checks import positive, seed_number, size, step_count
 from bayesnas.files import path_of
-from bayesnas.inference.search.space import SearchSpace
+from bayesnas.inference.search.judges.batch_statistics import batch_statistics
+from bayesnas.inference.search.judges.latency import Latency
+from bayesnas.inference.search.space import SearchSpace, architecture
 from bayesnas.inference.search.variables import Value
 from bayesnas.nn.graphs.darts_operations import Zero
 from bayesnas.nn.graphs.graph import Graph
@@ -130,15 +132,30 @@ class Supernet(nn.Module):
         return losses
 
     @torch.no_grad()
-    def measure(self, candidate: Mapping[str, Value], x: Tensor, y: Tensor) -> dict[str, float]:
+    def measure(
+        self,
+        candidate: Mapping[str, Value],
+        x: Tensor,
+        y: Tensor,
+        calibration: Tensor | None = None,
+    ) -> dict[str, float]:
         """``error``, the share of wrong classes, and ``nll``, nats an example.
+
+        The running averages of batch normalisation are those of all architectures together, so
+        the architecture's own take their place, see :func:`~.batch_statistics.batch_statistics`.
 
         Args:
             candidate: an architecture.
-            x: inputs ``[n, ...]``.
+            x: inputs ``[n, ...]``; with batch normalisation two or more, or ``calibration``.
             y: classes ``[n]``.
+            calibration: inputs ``[m, ...]`` whose means and variances normalise; None for ``x``.
         """
-        output = self.eval()(x, candidate)
+        self.eval()
+        with batch_statistics(self) as norms:
+            if calibration is not None and len(norms):
+                self(calibration, candidate)
+                norms.eval()
+            output = self(x, candidate)
         wrong = int((output.argmax(-1) != y).sum())
         return {"error": wrong / len(y), "nll": float(F.cross_entropy(output, y))}
 
@@ -242,6 +259,9 @@ class SupernetJudge:
         supernet: fitted.
         x: inputs ``[n, ...]``, held out.
         y: classes ``[n]``.
+        calibration: inputs of which batch normalisation takes its averages, see
+            :meth:`Supernet.measure`; None for ``x``.
+        latency: how that of an architecture by itself is measured; None: it is not.
 
     >>> layers = {"line": nn.Linear(2, 3, bias=False), "shift": nn.Linear(2, 3)}
     >>> supernet = Supernet(Graph({("x", "y"): layers}, example=torch.zeros(1, 2)))
@@ -253,14 +273,21 @@ class SupernetJudge:
     supernet: Supernet
     x: Tensor
     y: Tensor
+    calibration: Tensor | None = None
+    latency: Latency | None = None
 
     def __post_init__(self) -> None:
         check_classes(self.supernet.graph, self.x, self.y)
 
     def __call__(self, candidate: Mapping[str, Value]) -> dict[str, float]:
-        """``error``, ``nll``, ``parameters`` and ``multiply_adds``."""
-        return {
-            **self.supernet.measure(candidate, self.x, self.y),
+        """``error``, ``nll``, ``parameters``, ``multiply_adds``, and ``latency``, milliseconds."""
+        costs = {
             "parameters": float(self.supernet.parameters_of(candidate)),
             "multiply_adds": float(self.supernet.multiply_adds_of(candidate)),
         }
+        if self.latency is not None:
+            graph = self.supernet.graph
+            choice = dict(architecture(graph, candidate).items())
+            costs["latency"] = self.latency(graph.discrete(choice).without_dead_edges(), self.x)  # type: ignore[arg-type]
+        measured = self.supernet.measure(candidate, self.x, self.y, self.calibration)
+        return {**measured, **costs}

@@ -20,6 +20,10 @@ from bayesnas.runtime.random_state import derived_seed
 SAMPLERS = ("random", "grid", "tpe", "nsga2", "cmaes")
 """Strategies that are Optuna's own; a grid is a queue of trials, and needs no sampler."""
 
+# TPE learns from the best tenth: of ten trials, Optuna's number, from one. Twenty are hyperopt's,
+# and had the least regret of 10, 20, 30 and 40 on seeds 100 to 119 of the tabulated space.
+_RANDOM_FIRST = 20
+
 SamplerMaker = Callable[[int], Any]
 """From the place of a trial in the study to the sampler that proposes it."""
 
@@ -39,7 +43,7 @@ def optuna_sampler(name: str, seed: int) -> SamplerMaker:
     makers: Mapping[str, SamplerMaker] = {
         "random": lambda seed: samplers.RandomSampler(seed=seed),
         "grid": lambda seed: samplers.RandomSampler(seed=seed),
-        "tpe": lambda seed: samplers.TPESampler(seed=seed),
+        "tpe": lambda seed: samplers.TPESampler(seed=seed, n_startup_trials=_RANDOM_FIRST),
         "nsga2": lambda seed: samplers.NSGAIISampler(seed=seed),
         "cmaes": lambda seed: samplers.CmaEsSampler(seed=seed, warn_independent_sampling=False),
     }

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.distributions import MultivariateNormal
+from torch.nn.functional import cross_entropy
+from torch.optim.swa_utils import update_bn
 
 import bayesnas as bn
 from bayesnas.inference.search import (
@@ -13,12 +18,15 @@ from bayesnas.inference.search import (
     Categorical,
     FitJudge,
     Integer,
+    Latency,
     SearchSpace,
     Supernet,
+    SupernetJudge,
     Table,
     When,
 )
 from bayesnas.inference.search import architecture as chosen
+from bayesnas.inference.search.judges import fits
 from bayesnas.inference.search.judges.enumeration import measure_all
 from bayesnas.nn.graphs.darts_operations import Zero
 
@@ -52,8 +60,45 @@ def test_an_architecture_of_a_supernet_is_that_of_the_graph():
         assert supernet.multiply_adds_of(candidate) == alone.multiply_add_count
 
 
-def test_all_architectures_at_once_are_measured_as_one_by_one():
-    supernet, (x, y) = Supernet(graph()), ring()
+def normalised() -> bn.nn.Graph:
+    """Two edges whose operations differ in scale and end in batch normalisation."""
+
+    def options():
+        line = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
+        return {"line": line, "squares": nn.Sequential(Squares(), nn.BatchNorm1d(2, momentum=0.3))}
+
+    edges = {("x", "h"): options(), ("h", "z"): options(), ("z", "y"): nn.Linear(2, 2)}
+    return bn.nn.Graph(edges, example=torch.zeros(2, 2))
+
+
+class Squares(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return 5 * x.square() + 1
+
+
+def test_an_architecture_is_measured_with_its_own_batch_statistics():
+    supernet, (x, y) = Supernet(normalised()), ring(60)
+    supernet.fit(x, y, steps=40)
+    before = {name: value.clone() for name, value in supernet.state_dict().items()}
+    for candidate in supernet.space.candidates():
+        alone = supernet.graph.discrete(chosen(supernet.graph, candidate))
+        update_bn([x[:40]], alone)
+        output = alone.eval()(x[40:])
+        found = supernet.measure(candidate, x[40:], y[40:], calibration=x[:40])
+        assert found["nll"] == pytest.approx(cross_entropy(output, y[40:]).item(), abs=1e-5)
+        own = supernet.measure(candidate, x, y)["nll"]
+        assert own == pytest.approx(cross_entropy(alone.train()(x), y).item(), abs=1e-5)
+        mixture = cross_entropy(supernet(x, candidate), y).item()
+        assert abs(own - mixture) > 1e-3  # running averages are those of all four
+    assert all(torch.equal(value, before[name]) for name, value in supernet.state_dict().items())
+    momenta = {m.momentum for m in supernet.modules() if isinstance(m, nn.BatchNorm1d)}
+    assert momenta == {0.1, 0.3}
+    assert not any(module.training for module in supernet.modules())
+
+
+@pytest.mark.parametrize("make", [graph, normalised])
+def test_all_architectures_at_once_are_measured_as_one_by_one(make):
+    supernet, (x, y) = Supernet(make()), ring()
     supernet.fit(x, y, steps=5)
     rows = list(measure_all(supernet, x, y))
     for candidate, measured in zip(supernet.space.candidates(), rows, strict=True):
@@ -144,7 +189,10 @@ def test_a_judged_fit_is_the_fit_itself_and_a_folder_keeps_it(tmp_path):
     assert found["nll"] == there["nll"]
     assert found["error"] == 1 - there["accuracy"]
     assert found["bound"] == here["expected_log_lik"] - 0.5 * here["kl"]
+    assert found["evidence"] == here["expected_log_lik"] - here["kl"]
     assert found["parameters"] == (2 + 1) * 3 + (3 + 1) * 2
+    assert found["multiply_adds"] == 2 * 3 + 3 * 2
+    assert "latency" not in found
     assert (tmp_path / "width=3,kl_weight=0.5,seed=2" / "run.json").exists()
     assert judge({"width": 3, "kl_weight": 0.5, "seed": 2}) == found
 
@@ -157,3 +205,57 @@ def test_one_kl_weight_of_an_amortised_fit_is_judged_as_the_posterior_there():
     assert found["nll"] == post.at(2.0).evaluate(rows, draws=32)["nll"]
     with pytest.raises(ValueError, match="must be one number, got several"):
         FitJudge(net, rows, rows, (), {"kl_weight": span, "steps": 2})({"width": 2})
+
+
+def test_the_evidence_is_a_bound_at_every_kl_weight_and_tight_at_one():
+    """One weight, so a mean-field guide has the posterior itself, and ln p(y | x) is known."""
+    x = torch.linspace(-1, 1, 40)[:, None]
+    y = 1.5 * x[:, 0] + 0.5 * torch.randn(40, generator=torch.Generator().manual_seed(0))
+    covariance = 0.25 * torch.eye(40) + x @ x.T
+    exact = float(MultivariateNormal(torch.zeros(40), covariance).log_prob(y))
+
+    def line(candidate):
+        net = bn.nn.mlp([1, 1], bias=False)
+        return bn.models.GaussianNet(net, likelihood="gaussian", noise_scale=0.5)
+
+    options = {"steps": 200, "lr": 0.1, "device": "cpu"}
+    judge = FitJudge(line, (x, y), (x, y), ("kl_weight",), options, draws=400)
+    at_one, at_ten = judge({"kl_weight": 1.0}), judge({"kl_weight": 10.0})
+    # The mean of 400 draws of E ln p has a standard error below 0.05 under either posterior.
+    assert abs(at_one["evidence"] - exact) < 0.3
+    assert at_one["evidence"] == at_one["bound"]
+    assert at_ten["evidence"] < exact - 0.5
+    assert at_ten["bound"] < at_ten["evidence"]
+
+
+class Ticks:
+    """A clock on which a reading takes a millisecond longer each time."""
+
+    def __init__(self) -> None:
+        self.readings, self.now = 0, 0.0
+
+    def __call__(self) -> float:
+        self.readings += 1
+        self.now += 1e-3 * self.readings
+        return self.now
+
+
+def test_a_latency_is_measured_where_it_is_asked_for():
+    rows = ring(40)
+    latency = Latency(rows=8, repeats=3, warm_up=2, clock=Ticks())
+    options = {"steps": 2, "device": "cpu", "compile": False}
+    fitted = FitJudge(net, rows, rows, (), options, latency=latency)({"width": 3})
+    # A pass lies between readings 2k − 1 and 2k, and takes 2k ms; k = 3, 4, 5 count.
+    assert fitted["latency"] == pytest.approx(8.0)
+    latency = Latency(repeats=1, warm_up=0, clock=Ticks())
+    shared = SupernetJudge(Supernet(graph()), *rows, latency=latency)
+    assert shared(next(shared.supernet.space.candidates()))["latency"] == pytest.approx(2.0)
+    pair = bn.models.PyroPair(lambda x, y=None: None, lambda x, y=None: None)
+
+    def no_network() -> nn.Module:
+        return pair.plain_module()
+
+    post = SimpleNamespace(example=rows, compact=no_network, model=pair)
+    assert fits._costs(post, None) == {}
+    with pytest.raises(ValueError, match="latency must be of a network of one input, got PyroPair"):
+        fits._costs(post, latency)

@@ -50,6 +50,35 @@ def test_every_candidate_of_a_conditional_space_is_there_once():
     assert all(CONDITIONAL.checked(dict(items)) == dict(items) for items in candidates)
 
 
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_the_size_is_the_number_of_candidates(data):
+    variables: dict[str, Integer | Categorical] = {}
+    for index in range(data.draw(st.integers(1, 5))):
+        when = None
+        if variables and data.draw(st.booleans()):
+            name = data.draw(st.sampled_from(sorted(variables)))
+            values = st.lists(st.sampled_from(variables[name].values), min_size=1, unique=True)
+            when = When(name, tuple(data.draw(values)))
+        last = data.draw(st.integers(1, 3))
+        kinds = Integer(1, last, when=when), Categorical(tuple("abc"[:last]), when=when)
+        variables[f"v{index}"] = data.draw(st.sampled_from(kinds))
+    space = SearchSpace(variables)
+    assert space.size == sum(1 for _ in space.candidates())
+
+
+def test_the_size_of_a_deep_space_is_known_without_its_candidates():
+    layers = {"depth": Integer(1, 40)} | {
+        f"width{i}": Categorical((8, 16, 32), when=When("depth", tuple(range(i, 41))))
+        for i in range(1, 41)
+    }
+    assert SearchSpace(layers).size == sum(3**depth for depth in range(1, 41))
+    chain = {"v0": Categorical((False, True))} | {
+        f"v{i}": Categorical((False, True), when=When(f"v{i - 1}", (True,))) for i in range(1, 60)
+    }
+    assert SearchSpace(chain).size == 61
+
+
 @settings(max_examples=50, deadline=None)
 @given(seed=st.integers(0, 2**32))
 def test_what_is_drawn_is_a_candidate(seed):

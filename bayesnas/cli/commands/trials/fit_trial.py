@@ -11,12 +11,13 @@ from typing import Any
 import bayesnas as bn
 from bayesnas.cli.arguments.trials import Varied
 from bayesnas.cli.commands.fit import fit_settings, keep_config
+from bayesnas.cli.graphs import read_graph
 from bayesnas.cli.loading import AnyDataSet, load_data
 from bayesnas.cli.main import read_words
 from bayesnas.cli.make_model import model_of
 from bayesnas.data.streams.streamed_split import AnySplit
 from bayesnas.inference import Posterior
-from bayesnas.inference.search import Categorical, Integer, LogReal, Real, SearchSpace
+from bayesnas.inference.search import Categorical, Integer, Latency, LogReal, Real, SearchSpace
 from bayesnas.inference.search.judges.fits import folder_name, measures
 from bayesnas.inference.search.variables import Value, Variable
 from bayesnas.models.autoencoders.base import Autoencoder
@@ -34,12 +35,16 @@ class FitTrial:
         folder: of the run folders.
         part: ``"validation"`` or ``"test"``, whose measures are given.
         draws: of the weights.
+        graph: file of a graph, on whose edges the operations vary.
+        latency: how that of the network is measured; None: it is not.
     """
 
     words: tuple[str, ...]
     folder: Path
     part: str
     draws: int
+    graph: Path | None = None
+    latency: Latency | None = None
 
     def __call__(self, candidate: Mapping[str, Value]) -> dict[str, float]:
         """Fit, or go on with or load the fit that is there, and measure."""
@@ -53,7 +58,7 @@ class FitTrial:
         post = bn.fit(model, data.train, validation=stopping, progress=False, **fit_settings(args))
         keep_config(args)
         assert isinstance(post, Posterior)  # a range of λ is refused before
-        return measures(post, data.train, self._judged(data), self.draws)
+        return measures(post, data.train, self._judged(data), self.draws, self.latency)
 
     def arguments(self, candidate: Mapping[str, Value]) -> argparse.Namespace:
         """What ``bayesnas fit`` is told for a candidate.
@@ -62,13 +67,7 @@ class FitTrial:
             ValueError: options that don't go together, or several λ in one fit.
             SystemExit: for words that are no options.
         """
-        model = [str(candidate["model"])] if "model" in candidate else []
-        options = [
-            word
-            for name, value in candidate.items()
-            if name != "model"
-            for word in (f"--{name}", str(value))
-        ]
+        model, options = self._words_of(candidate)
         held_out = ["--validation", _HELD_OUT]
         if self.part == "test" or "--validation" in [*self.words, *options]:
             held_out = []
@@ -78,6 +77,22 @@ class FitTrial:
             raise ValueError("kl_weight of a trial must be one number: vary it")
         return args
 
+    def command(self, candidate: Mapping[str, Value]) -> list[str]:
+        """The words of a fit of a candidate, as a user would type them."""
+        model, options = self._words_of(candidate)
+        return ["bayesnas", "fit", *model, *self.words, *options]
+
+    def _words_of(self, candidate: Mapping[str, Value]) -> tuple[list[str], list[str]]:
+        """The model, where it varies, and options: those of a graph, then the others."""
+        edges = [f"{name}={value}" for name, value in candidate.items() if is_edge(name)]
+        model = [str(value) for name, value in candidate.items() if name == "model"]
+        options = [] if self.graph is None else ["--graph", str(self.graph)]
+        options += ["--operations", *edges] if edges else []
+        for name, value in candidate.items():
+            if name != "model" and not is_edge(name):
+                options += [f"--{name}", str(value)]
+        return model, options
+
     def _judged(self, data: AnyDataSet) -> AnySplit:
         judged: AnySplit | None = getattr(data, self.part)
         if judged is None:
@@ -85,13 +100,19 @@ class FitTrial:
         return judged
 
 
-def space_of(varied: list[Varied]) -> SearchSpace:
-    """The variables of ``--vary``.
+def is_edge(name: str) -> bool:
+    """Whether a variable is the operation on an edge, not an option."""
+    return "->" in name
+
+
+def space_of(varied: list[Varied], graph: Path | None = None) -> SearchSpace:
+    """The variables of ``--graph`` and of ``--vary``.
 
     >>> space_of([Varied("seed", ("0", "1"))])
     SearchSpace({'seed': Categorical(when=None, choices=(0, 1))})
     """
-    return SearchSpace({each.name: _variable(each) for each in varied})
+    edges = {} if graph is None else dict(SearchSpace.of_graph(read_graph(graph)))
+    return SearchSpace({**edges, **{each.name: _variable(each) for each in varied}})
 
 
 def _variable(each: Varied) -> Variable:

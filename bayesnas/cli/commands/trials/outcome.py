@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 import bayesnas as bn
 from bayesnas.checks import draw_count
-from bayesnas.cli.commands.trials.fit_trial import FitTrial, space_of
+from bayesnas.cli.commands.trials.fit_trial import FitTrial, is_edge, space_of
 from bayesnas.cli.output import Outcome, note, number
 from bayesnas.files import write_atomically
-from bayesnas.inference.search import SearchResult, SearchSpace, SearchTrial
+from bayesnas.inference.search import Latency, Real, SearchResult, SearchSpace, SearchTrial
 from bayesnas.inference.search.judges.fits import folder_name
+from bayesnas.inference.search.variables import Value, Variable
 from bayesnas.report.figure import write_figure
 from bayesnas.report.tables import table
 
@@ -35,9 +36,16 @@ def run_study(args: argparse.Namespace, name: str) -> Outcome:
         args: of the command.
         name: of the command, and of its study.
     """
-    trial = FitTrial(tuple(args.fit), args.out / _RUNS, args.part, draw_count("draws", args.draws))
-    space = space_of(args.vary)
-    first = next(iter(space.candidates())) if space.choices else _lowest(args)
+    trial = FitTrial(
+        tuple(args.fit),
+        args.out / _RUNS,
+        args.part,
+        draw_count("draws", args.draws),
+        args.graph,
+        Latency() if "latency" in args.objective else None,
+    )
+    space = space_of(args.vary, args.graph)
+    first = {name: _first_value(variable) for name, variable in space.items()}
     trial.arguments(first)  # refuses words that no fit takes before a folder is made
     with _folder(args.out):
         result = _searched(args, name, space, trial)
@@ -60,7 +68,7 @@ def _searched(
     args: argparse.Namespace, name: str, space: SearchSpace, trial: FitTrial
 ) -> SearchResult:
     storage = args.out / "study.journal" if args.storage is None else args.storage
-    note(f"{name}: {len(space)} options vary, trials in {storage}", args.quiet)
+    note(f"{name}: {_varying(space)} vary, trials in {storage}", args.quiet)
     return bn.search(
         space,
         trial,
@@ -76,14 +84,14 @@ def _searched(
     )
 
 
-def _lowest(args: argparse.Namespace) -> dict[str, Any]:
-    """A candidate of a space that is not finite, to read its words."""
-    return {
-        each.name: each.words[0]
-        if each.words
-        else (int(each.low) if each.scale == "int" else each.low)
-        for each in args.vary
-    }
+def _first_value(variable: Variable) -> Value:
+    return variable.low if isinstance(variable, Real) else (variable.values or (None,))[0]
+
+
+def _varying(space: SearchSpace) -> str:
+    edges = sum(map(is_edge, space))
+    parts = {"operations": edges, "options": len(space) - edges}
+    return " and ".join(f"{count} {what}" for what, count in parts.items() if count)
 
 
 def _outcome(args: argparse.Namespace, name: str, result: SearchResult, trial: FitTrial) -> Outcome:
@@ -113,7 +121,7 @@ def _outcome(args: argparse.Namespace, name: str, result: SearchResult, trial: F
             content["reference"] = reference
         else:
             content["best"] = best[0].number
-        words = ["bayesnas", "fit", *trial.words, *_option_words(best[0])]
+        words = trial.command(best[0].candidate)
         lines.append(f"the best as a command: {shlex.join(words)}")
         content["command"] = words
     for each in failed[:3]:
@@ -154,11 +162,6 @@ def _row(out: Path, each: SearchTrial) -> dict[str, Any]:
         "failure": each.error,
         "run": str(out / _RUNS / folder_name(each.candidate)) if each.candidate else None,
     }
-
-
-def _option_words(best: SearchTrial) -> Iterator[str]:
-    for name, value in best.candidate.items():
-        yield from ([str(value)] if name == "model" else [f"--{name}", str(value)])
 
 
 def _written(out: Path, result: SearchResult) -> Iterator[Path]:

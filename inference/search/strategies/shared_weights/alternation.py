@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import math
+import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,13 +16,18 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from bayesnas.inference.elbo.nonfinite import NonFiniteLossError
+from bayesnas.inference.optim.optimizer_state import optimizer_state, restore_optimizer
 from bayesnas.inference.search.judges.supernet import Supernet
-from bayesnas.inference.search.space import Candidate, architecture
+from bayesnas.inference.search.space import Candidate
 from bayesnas.inference.search.strategies.policies import Policy
 from bayesnas.inference.search.strategies.policy_gradients import MovingBaseline, surrogate
+from bayesnas.inference.search.strategies.shared_weights.checkpoint import SearchCheckpoint, State
 from bayesnas.inference.search.strategies.shared_weights.samples import Batches, Sample
 from bayesnas.inference.search.strategies.strings import StringSpace
 from bayesnas.nn.graphs.graph import Graph
+from bayesnas.nn.modules.parameter_names import below
+from bayesnas.runtime.interrupt import DeferredInterrupt, InterruptedFitWarning
+from bayesnas.runtime.random_state import RandomStream
 
 LOSSES = ("error", "nll")
 """Of the distribution: the share of wrong classes, or the mean of −ln p(y | x)."""
@@ -58,40 +65,8 @@ class Alternation:
     entropy_weight: float
 
 
-@dataclass(frozen=True)
-class SharedSearch:
-    """What a search in a supernet found.
-
-    Attributes:
-        supernet: with the shared weights.
-        policy: the distribution over architectures.
-        ranked: candidates drawn from it with the losses of one validation sample, the best first.
-        history: by round, ``train_nll`` of the weights, ``loss`` of the architectures drawn and
-            ``entropy`` of the distribution, nats: one that falls to 0 early has collapsed.
-    """
-
-    supernet: Supernet
-    policy: Policy
-    ranked: tuple[tuple[Candidate, float], ...]
-    history: Mapping[str, list[float]] = field(default_factory=dict)
-
-    @property
-    def candidate(self) -> Candidate:
-        """The best of the drawn ones."""
-        return self.ranked[0][0]
-
-    def architecture(self) -> Graph:
-        """Its network, without dead edges, with copies of the shared weights: to be retrained."""
-        graph = self.supernet.graph
-        choice = dict(architecture(graph, self.candidate).items())
-        return graph.discrete(choice).without_dead_edges()  # type: ignore[arg-type]
-
-
 class SharedTraining:
     """Training of a supernet and a policy over its architectures.
-
-    Rewards are measured in training mode: of operations with batch normalisation the running
-    averages would be those of all architectures together.
 
     Args:
         supernet: its weights are moved.
@@ -127,32 +102,105 @@ class SharedTraining:
         )
         self._schedule = torch.optim.lr_scheduler.CosineAnnealingLR(self._weights, settings.epochs)
         self._optimizer = torch.optim.Adam(policy.parameters(), lr=settings.policy_lr)
+        self._trained: dict[str, tuple[nn.Module, torch.optim.Optimizer]] = {
+            "supernet": (supernet, self._weights),
+            "policy": (policy, self._optimizer),
+        }
+        self._batches: dict[str, Batches] = {}
+        self._history: dict[str, list[float]] = {"train_nll": [], "loss": [], "entropy": []}
         self._baseline = MovingBaseline(settings.baseline_decay)
 
-    def run(self, train: Sample, validation: Sample, *, progress: bool) -> dict[str, list[float]]:
-        """All rounds; the history."""
-        history: dict[str, list[float]] = {"train_nll": [], "loss": [], "entropy": []}
-        settings = self.settings
-        weight_batches = Batches(train, settings.batch_size)
-        policy_batches = Batches(validation, settings.batch_size)
-        steps = max(len(train) // settings.batch_size, 1)
-        for epoch in tqdm(range(settings.epochs), disable=not progress, leave=False):
-            losses = [self._weight_step(weight_batches.next()) for _ in range(steps)]
-            if not math.isfinite(sum(losses)):
-                raise NonFiniteLossError(
-                    f"the training loss is not finite in round {epoch + 1}: try a smaller lr "
-                    f"than {self.settings.lr:g}"
-                )
-            history["train_nll"].append(sum(losses) / steps)
-            self._schedule.step()
-            moves = epoch >= settings.warm_up
-            moves_made = [
-                self._policy_step(policy_batches.next(), moves=moves)
-                for _ in range(settings.policy_steps)
-            ]
-            history["loss"].append(sum(loss for loss, _ in moves_made) / len(moves_made))
-            history["entropy"].append(sum(entropy for _, entropy in moves_made) / len(moves_made))
-        return history
+    def run(
+        self,
+        train: Sample,
+        validation: Sample,
+        *,
+        progress: bool,
+        checkpoint: SearchCheckpoint,
+        stream: RandomStream,
+    ) -> dict[str, list[float]]:
+        """All rounds, or those that a checkpoint has not; the history.
+
+        Args:
+            train: of the weights.
+            validation: of the distribution.
+            progress: show a bar.
+            checkpoint: where the rounds are kept.
+            stream: what is drawn from, active.
+
+        Raises:
+            NonFiniteLossError: the weights diverge.
+            KeyboardInterrupt: after Ctrl-C, once the round is written; where there is no folder, a
+                warning says so, and the history is as it stood.
+        """
+        rounds = self.settings.epochs
+        self._batches = {
+            "weights": Batches(train, self.settings.batch_size),
+            "policy": Batches(validation, self.settings.batch_size),
+        }
+        if (kept := checkpoint.read(stream)) is not None:
+            self._restore(*kept)
+        steps = max(len(train) // self.settings.batch_size, 1)
+        done = len(self._history["loss"])
+        with (
+            DeferredInterrupt() as interrupt,
+            tqdm(total=rounds, initial=done, disable=not progress, leave=False) as bar,
+        ):
+            while done < rounds and not interrupt.received():
+                self._round(done, steps)
+                done += 1
+                bar.update()
+                if checkpoint.is_due(done, rounds) or interrupt.received():
+                    checkpoint.write(self._state(), stream)
+            stopped = done < rounds
+        if stopped:
+            stop(f"in round {done} of {rounds}", checkpoint)
+        return self._history
+
+    def _round(self, number: int, steps: int) -> None:
+        """A pass over the training examples, then the steps of the distribution."""
+        losses = [self._weight_step(self._batches["weights"].next()) for _ in range(steps)]
+        if not math.isfinite(sum(losses)):
+            raise NonFiniteLossError(
+                f"the training loss is not finite in round {number + 1}: try a smaller lr than "
+                f"{self.settings.lr:g}"
+            )
+        self._schedule.step()
+        moves = number >= self.settings.warm_up
+        made = [
+            self._policy_step(self._batches["policy"].next(), moves=moves)
+            for _ in range(self.settings.policy_steps)
+        ]
+        self._history["train_nll"].append(sum(losses) / steps)
+        self._history["loss"].append(sum(loss for loss, _ in made) / len(made))
+        self._history["entropy"].append(sum(entropy for _, entropy in made) / len(made))
+
+    def _state(self) -> State:
+        """All that later rounds follow from, but for torch's random state."""
+        tensors = {f"rows/{name}": each.left for name, each in self._batches.items()}
+        values: dict[str, Any] = {
+            "schedule": self._schedule.state_dict(),
+            "baseline": self._baseline.value,
+            "draws": self._draws.bit_generator.state,
+            "history": self._history,
+        }
+        for name, (module, optimizer) in self._trained.items():
+            moments, values[name] = optimizer_state(optimizer)
+            tensors |= {f"{name}/module/{key}": each for key, each in module.state_dict().items()}
+            tensors |= {f"{name}/optimizer/{key}": each for key, each in moments.items()}
+        return tensors, values
+
+    def _restore(self, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
+        """Go on from what :meth:`_state` gave."""
+        for name, (module, optimizer) in self._trained.items():
+            module.load_state_dict(below(f"{name}/module/", tensors))
+            restore_optimizer(optimizer, below(f"{name}/optimizer/", tensors), values[name])
+        for name, batches in self._batches.items():
+            batches.left = tensors[f"rows/{name}"]
+        self._schedule.load_state_dict(values["schedule"])
+        self._baseline.value = values["baseline"]
+        self._draws.bit_generator.state = values["draws"]
+        self._history = values["history"]
 
     def derive(
         self, validation: Sample, count: int, keeps: Callable[[Candidate], bool]
@@ -169,13 +217,9 @@ class SharedTraining:
         losses = [(c, self.measured(validation, c)) for c in kept or drawn.values()]
         return tuple(sorted(losses, key=lambda pair: pair[1]))
 
-    @torch.no_grad()
     def measured(self, sample: Sample, candidate: Candidate) -> float:
         """The loss of an architecture with the shared weights."""
-        output = self.supernet.train()(sample.x, candidate)
-        if self._loss == "nll":
-            return float(F.cross_entropy(output, sample.y))
-        return float((output.argmax(-1) != sample.y).double().mean())
+        return self.supernet.measure(candidate, sample.x, sample.y)[self._loss]
 
     def _weight_step(self, batch: Sample) -> float:
         """One architecture drawn, its weights moved; nats an example."""
@@ -211,6 +255,15 @@ class SharedTraining:
 
     def _candidate(self, string: Tensor) -> Candidate:
         return self._strings.candidate(string.numpy())
+
+
+def stop(where: str, checkpoint: SearchCheckpoint) -> None:
+    """End a search that Ctrl-C stopped: it goes on from its folder, or is taken as it stands."""
+    if checkpoint.folder is not None:
+        raise KeyboardInterrupt(f"stopped {where}; resume=True goes on from {checkpoint.folder}")
+    warnings.warn(
+        f"interrupted {where}: this is the result as it stood", InterruptedFitWarning, stacklevel=4
+    )
 
 
 def retrainable(graph: Graph) -> Graph:

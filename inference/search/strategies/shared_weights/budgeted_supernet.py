@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import warnings
+from dataclasses import asdict
 
 import torch
 from torch import Tensor
@@ -23,11 +25,15 @@ from bayesnas.inference.search.strategies.policies import IndependentPolicy, Pol
 from bayesnas.inference.search.strategies.shared_weights.alternation import (
     LOSSES,
     Alternation,
-    SharedSearch,
     SharedTraining,
     retrainable,
 )
+from bayesnas.inference.search.strategies.shared_weights.checkpoint import (
+    SearchCheckpoint,
+    data_settings,
+)
 from bayesnas.inference.search.strategies.shared_weights.samples import Pair, samples_of
+from bayesnas.inference.search.strategies.shared_weights.shared_search import SharedSearch
 from bayesnas.nn.graphs.graph import Graph
 from bayesnas.runtime.device import resolve_device
 from bayesnas.runtime.random_state import RandomStream
@@ -59,6 +65,9 @@ def budgeted_supernet(
     derive: int = 100,
     seed: int = 0,
     device: str = "auto",
+    out: str | os.PathLike[str] | None = None,
+    checkpoint_every: int = 1,
+    resume: bool = False,
     progress: bool = True,
 ) -> SharedSearch:
     r"""Stochastic edges over shared weights, their expected cost within a budget.
@@ -93,11 +102,18 @@ def budgeted_supernet(
         derive: architectures drawn in the end.
         seed: of everything.
         device: of the supernet.
+        out: folder of a checkpoint; None writes nothing.
+        checkpoint_every: rounds between two checkpoints.
+        resume: go on from the checkpoint of ``out``, if it has one; the numbers are those of a
+            search that was never interrupted.
         progress: show a bar.
 
     Raises:
-        ValueError: naming the argument; for a graph without mixed edges, or a budget below the
-            cost of its cheapest architecture.
+        FileExistsError: ``out`` has a search, and ``resume`` is False.
+        KeyboardInterrupt: after Ctrl-C with ``out``, once the round is written; without ``out`` a
+            warning says so, and the result is as it stood.
+        ValueError: naming the argument; where ``out`` has a search of other settings or data; for a
+            graph without mixed edges, or a budget below the cost of its cheapest architecture.
         NonFiniteLossError: the weights diverge.
 
     References:
@@ -128,7 +144,24 @@ def budgeted_supernet(
     )
     place = resolve_device(device)
     train, held_out = samples_of(graph, data, validation, place)
-    with RandomStream(seed_number("seed", seed), place).active():
+    checkpoint = SearchCheckpoint(
+        out,
+        {
+            **asdict(settings),
+            **data_settings(graph, {"data": train, "validation": held_out}),
+            "search": "budgeted",
+            "budget": budget,
+            "cost": cost,
+            "cost_weight": cost_weight,
+            "loss": loss,
+            "seed": seed_number("seed", seed),
+            "device": place.type,
+        },
+        every=checkpoint_every,
+        resume=resume,
+    )
+    stream = RandomStream(seed, place)
+    with stream.active():
         supernet = Supernet(retrainable(graph)).to(place)
         costs = ExpectedCost(graph, choice("cost", cost, COSTS))
         costs.check_budget(budget)
@@ -141,7 +174,9 @@ def budgeted_supernet(
             penalty=lambda policy: weight * (costs(policy) / budget - 1).relu(),
             seed=seed,
         )
-        history = training.run(train, held_out, progress=progress)
+        history = training.run(
+            train, held_out, progress=progress, checkpoint=checkpoint, stream=stream
+        )
         ranked = training.derive(
             held_out, draw_count("derive", derive), lambda each: costs.of(each) <= budget
         )

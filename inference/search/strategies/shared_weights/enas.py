@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import asdict
+
 from bayesnas.checks import (
     choice,
     draw_count,
@@ -17,11 +20,15 @@ from bayesnas.inference.search.strategies.policies import Controller
 from bayesnas.inference.search.strategies.shared_weights.alternation import (
     LOSSES,
     Alternation,
-    SharedSearch,
     SharedTraining,
     retrainable,
 )
+from bayesnas.inference.search.strategies.shared_weights.checkpoint import (
+    SearchCheckpoint,
+    data_settings,
+)
 from bayesnas.inference.search.strategies.shared_weights.samples import Pair, samples_of
+from bayesnas.inference.search.strategies.shared_weights.shared_search import SharedSearch
 from bayesnas.nn.graphs.graph import Graph
 from bayesnas.runtime.device import resolve_device
 from bayesnas.runtime.random_state import RandomStream, derived_seed
@@ -51,6 +58,9 @@ def enas(
     derive: int = 100,
     seed: int = 0,
     device: str = "auto",
+    out: str | os.PathLike[str] | None = None,
+    checkpoint_every: int = 1,
+    resume: bool = False,
     progress: bool = True,
 ) -> SharedSearch:
     r"""Efficient neural architecture search: the weights of a supernet and a controller in turns.
@@ -85,10 +95,18 @@ def enas(
         derive: architectures drawn in the end.
         seed: of everything.
         device: of the supernet.
+        out: folder of a checkpoint; None writes nothing.
+        checkpoint_every: rounds between two checkpoints.
+        resume: go on from the checkpoint of ``out``, if it has one; the numbers are those of a
+            search that was never interrupted.
         progress: show a bar.
 
     Raises:
-        ValueError: naming the argument; for a graph without mixed edges.
+        FileExistsError: ``out`` has a search, and ``resume`` is False.
+        KeyboardInterrupt: after Ctrl-C with ``out``, once the round is written; without ``out`` a
+            warning says so, and the result is as it stood.
+        ValueError: naming the argument; where ``out`` has a search of other settings or data; for a
+            graph without mixed edges.
         NonFiniteLossError: the weights diverge.
 
     References:
@@ -118,7 +136,24 @@ def enas(
     )
     place = resolve_device(device)
     train, held_out = samples_of(graph, data, validation, place)
-    with RandomStream(seed_number("seed", seed), place).active():
+    checkpoint = SearchCheckpoint(
+        out,
+        {
+            **asdict(settings),
+            **data_settings(graph, {"data": train, "validation": held_out}),
+            "search": "enas",
+            "hidden": hidden,
+            "temperature": temperature,
+            "tanh_constant": tanh_constant,
+            "loss": loss,
+            "seed": seed_number("seed", seed),
+            "device": place.type,
+        },
+        every=checkpoint_every,
+        resume=resume,
+    )
+    stream = RandomStream(seed, place)
+    with stream.active():
         supernet = Supernet(retrainable(graph)).to(place)
         controller = Controller(
             [len(graph.names[edge]) for edge in graph.mixed],
@@ -137,6 +172,8 @@ def enas(
             penalty=None,
             seed=seed,
         )
-        history = training.run(train, held_out, progress=progress)
+        history = training.run(
+            train, held_out, progress=progress, checkpoint=checkpoint, stream=stream
+        )
         ranked = training.derive(held_out, draw_count("derive", derive), lambda candidate: True)
     return SharedSearch(supernet, controller, ranked, history)

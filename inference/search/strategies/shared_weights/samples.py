@@ -105,16 +105,19 @@ class Batches:
     Args:
         sample: the examples.
         size: of a batch, cut to the number of examples.
+
+    Attributes:
+        left: places of the examples that this pass has not seen, in its order.
     """
 
     def __init__(self, sample: Sample, size: int) -> None:
         """Start with a new order; see the class."""
         self._sample, self._size = sample, min(size, len(sample))
-        self._order = torch.empty(0, dtype=torch.long)
+        self.left = torch.empty(0, dtype=torch.long)
 
     def next(self) -> Sample:
         """The next batch."""
-        if len(self._order) < self._size:
-            self._order = torch.randperm(len(self._sample))
-        rows, self._order = self._order[: self._size], self._order[self._size :]
+        if len(self.left) < self._size:
+            self.left = torch.randperm(len(self._sample))
+        rows, self.left = self.left[: self._size], self.left[self._size :]
         return self._sample.rows(rows)

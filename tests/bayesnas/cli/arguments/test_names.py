@@ -48,7 +48,12 @@ def test_every_choice_is_taken_and_no_other():
 
 
 def test_options_of_a_model_are_arguments_of_its_class():
-    made = {"hidden", "activation"}  # from which the command line makes a net
+    made = {
+        "hidden",
+        "activation",
+        "graph",
+        "operations",
+    }  # from which the command line makes a net
     for name, options in names.MODEL_OPTIONS.items():
         cls = bn.models.available()[name].cls
         assert set(options) - made <= set(inspect.signature(cls).parameters) | made, name

@@ -20,8 +20,10 @@ from bayesnas.inference.search.strategies.shared_weights.budgeted_supernet impor
     ExpectedCost,
     budgeted_supernet,
 )
+from bayesnas.inference.search.strategies.shared_weights.checkpoint import SearchCheckpoint
 from bayesnas.inference.search.strategies.shared_weights.enas import enas
 from bayesnas.inference.search.strategies.shared_weights.samples import Batches, Sample
+from bayesnas.runtime.random_state import RandomStream
 
 SHORT = {"epochs": 12, "batch_size": 32, "progress": False, "device": "cpu"}
 
@@ -107,7 +109,10 @@ def test_a_step_moves_the_weights_of_the_drawn_architecture_alone(halves):
     before = {name: value.clone() for name, value in supernet.state_dict().items()}
     training = SharedTraining(supernet, policy, settings, loss="nll", penalty=None, seed=0)
     train, held_out = (Sample(*half) for half in halves)
-    training.run(train, held_out, progress=False)
+    nothing = SearchCheckpoint(None, {}, every=1, resume=False)
+    stream = RandomStream(0, torch.device("cpu"))
+    with stream.active():
+        training.run(train, held_out, progress=False, checkpoint=nothing, stream=stream)
     moved = {name for name, value in supernet.state_dict().items() if (value != before[name]).any()}
     assert moved == {name for name in before if ".dear." not in name}
 
