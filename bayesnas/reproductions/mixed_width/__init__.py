@@ -74,9 +74,10 @@ def remarks(settings: Settings, by_data: Mapping[str, Sequence[Compared]]) -> li
     said = [
         f"Images of {settings.side} × {settings.side} pixels, {settings.layers} layers, options "
         f"identity and {', '.join(map(str, settings.widths))}; at most {settings.train:,} training "
-        f"images, {settings.validation:,} held out, {settings.steps:,} steps; (λ lik of Q, λ prior "
-        f"of Q, λ prior of L) {settings.coefficients}; random search of {settings.trials} networks "
-        "a start. Every network is trained from fresh weights by the same objective and steps."
+        f"images, {settings.validation:,} held out, {settings.steps:,} steps; λ lik of Q 1, λ "
+        f"prior of Q and of L m / {settings.sample:,.0f} for m training images; random search of "
+        f"{settings.trials} networks a start. Every network is trained from fresh weights by the "
+        "same objective and steps."
     ]
     for name, starts in by_data.items():
         options = "; ".join(", ".join(start.proposed.options) for start in starts)

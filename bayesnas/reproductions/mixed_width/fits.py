@@ -176,7 +176,7 @@ class Study:
         post = fit(
             model,
             self._images.train,
-            objective=objective(settings),
+            objective=objective(settings, len(self._images.train[0])),
             steps=settings.steps,
             batch_size=settings.batch,
             lr=settings.lr,

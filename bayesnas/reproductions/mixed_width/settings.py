@@ -20,7 +20,7 @@ NOISE = (0.0, 0.25, 0.5, 1.0)
 """Standard deviations of the noise on the inputs of the test images."""
 CLASSES = 10
 LAYERS = 4
-COEFFICIENTS = (1.0, 0.1, 0.1)
+SAMPLE = 3_000.0
 TEMPERATURE = (1.0, 0.2)
 INITIAL_SCALE = 0.05
 """Standard deviation of every weight at the start of a fit."""
@@ -40,7 +40,7 @@ class Settings:
         validation: images held out of the training part, by which random search chooses.
         test: most test images.
         trials: of a random search.
-        coefficients: λ^lik_Q, λ^prior_Q and λ^prior_L, of every fit.
+        sample: m/λ, the sample size that λ^prior_Q = λ^prior_L = λ makes of m training images.
         steps, batch, lr: of every fit.
         cost_scale: c of the prior of Γ at the start, ln s = −n/c with n the weights of an option.
         temperature: of γ, from the first step to the last.
@@ -55,7 +55,7 @@ class Settings:
     validation: int
     test: int
     trials: int
-    coefficients: tuple[float, float, float]
+    sample: float
     steps: int
     batch: int
     lr: float
@@ -78,23 +78,26 @@ def settings_of(request: Request) -> Settings:
         return Settings(
             data=("digits",), starts=request.seeds or 1, side=8, layers=LAYERS,
             widths=(8, 16, 32, 64), train=1_000, validation=300, test=300, trials=3,
-            coefficients=COEFFICIENTS, steps=300, batch=100, lr=0.02, cost_scale=2_500.0,
+            sample=SAMPLE, steps=300, batch=100, lr=0.02, cost_scale=2_500.0,
             temperature=TEMPERATURE,
         )  # fmt: skip
     return Settings(
         data=("mnist", "fashion-mnist"), starts=request.seeds or 3, side=14, layers=LAYERS,
-        widths=(16, 32, 64, 128, 196), train=58_000, validation=600, test=10_000, trials=5,
-        coefficients=COEFFICIENTS, steps=1_000, batch=125, lr=0.02, cost_scale=16_000.0,
+        widths=(16, 32, 64, 128, 196), train=58_000, validation=600, test=10_000, trials=4,
+        sample=SAMPLE, steps=600, batch=125, lr=0.02, cost_scale=16_000.0,
         temperature=TEMPERATURE,
     )  # fmt: skip
 
 
-def objective(settings: Settings) -> GeneralisedObjective:
-    """The objective of every fit."""
-    likelihood, upper, lower = settings.coefficients
-    return GeneralisedObjective(
-        kl_weight_lower=lower, likelihood_weight=likelihood, kl_weight_upper=upper
-    )
+def objective(settings: Settings, count: int) -> GeneralisedObjective:
+    """The objective of every fit: one joint step for h and θ.
+
+    Args:
+        settings: the size of sample to be made of the training images.
+        count: m, how many they are.
+    """
+    weight = count / settings.sample
+    return GeneralisedObjective(kl_weight_lower=weight, kl_weight_upper=weight)
 
 
 @dataclass(frozen=True)

@@ -155,6 +155,14 @@ def test_noise_on_the_inputs_costs_accuracy():
     assert shares == pytest.approx(expected, abs=0.02)  # 10 standard errors
 
 
+def test_coefficients_make_a_sample_of_one_size():
+    """Property 5: λ = m / 3,000 stands for 3,000 images, in one joint step."""
+    quick = settings.settings_of(Request(None, quick=True))
+    objective = settings.objective(quick, 12_000)
+    assert objective.is_joint
+    assert objective.kl_weight_lower == objective.kl_weight_upper == 4.0
+
+
 def test_images_are_padded_and_averaged():
     x = torch.rand(2, 1, 28, 28)
     small = settings.scaled(x, 16)
