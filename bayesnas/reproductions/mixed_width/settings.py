@@ -78,13 +78,13 @@ def settings_of(request: Request) -> Settings:
         return Settings(
             data=("digits",), starts=request.seeds or 1, side=8, layers=LAYERS,
             widths=(8, 16, 32, 64), train=1_000, validation=300, test=300, trials=3,
-            sample=SAMPLE, steps=300, batch=100, lr=0.02, cost_scale=2_500.0,
+            sample=SAMPLE, steps=300, batch=100, lr=0.02, cost_scale=1_000.0,
             temperature=TEMPERATURE,
         )  # fmt: skip
     return Settings(
         data=("mnist", "fashion-mnist"), starts=request.seeds or 3, side=14, layers=LAYERS,
         widths=(16, 32, 64, 128, 196), train=58_000, validation=600, test=10_000, trials=4,
-        sample=SAMPLE, steps=600, batch=125, lr=0.02, cost_scale=16_000.0,
+        sample=SAMPLE, steps=1_000, batch=125, lr=0.02, cost_scale=6_000.0,
         temperature=TEMPERATURE,
     )  # fmt: skip
 
