@@ -186,6 +186,7 @@ class Study:
             progress=False,
             **options,
         )
+        assert isinstance(post, Posterior)
         return post.to("cpu")
 
 

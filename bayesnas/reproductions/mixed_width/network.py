@@ -58,7 +58,7 @@ def mixed_width_graph(inputs: int, layers: int, widths: Sequence[int], classes: 
             **{str(width): _first_units(width, inputs) for width in widths},
         }
     edges[f"h{layers}", "y"] = nn.Linear(inputs, classes)
-    together = {f"z{i}": "concat" for i in range(1, layers + 1)}
+    together: dict[Vertex, str] = {f"z{i}": "concat" for i in range(1, layers + 1)}
     return Graph(edges, example=torch.zeros(2, inputs), aggregation=together)
 
 
