@@ -80,6 +80,7 @@ REPRODUCTIONS = {
     "ibp": "moments and draws of Indian buffet processes",
     "lottery-tickets": "lottery tickets of LeNet-300-100",
     "learned-optimiser": "learned optimisers: an LSTM beside SGD and Adam",
+    "mixed-width": "a network of mixed width, chosen by the generalised objective",
     "pruning": "criteria of pruning, logistic regression",
     "redundancy": "redundant weights: a flat likelihood, and noise of the inputs",
     "search": "searches by trials against random search",

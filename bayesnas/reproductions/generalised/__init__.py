@@ -17,6 +17,7 @@ from torch import Tensor
 from bayesnas.inference import Posterior, fit, load
 from bayesnas.report.figure import write_figure
 from bayesnas.reproductions.base import Comparison, Reproduced, Reproduction, Request, claim
+from bayesnas.reproductions.generalised.barrier import WEIGHTS, Barrier
 from bayesnas.reproductions.generalised.figures import simplex_figure
 from bayesnas.reproductions.generalised.settings import (
     COEFFICIENTS,
@@ -71,7 +72,7 @@ def run(request: Request) -> Reproduced:
     fits[REPELLED_FROM, at] = [
         _moved(fits[FROM, at][seed], seed, settings, request) for seed in starts
     ]
-    comparisons = list(compare(fits))
+    comparisons = [*compare(fits), *compare_barriers(Barrier())]
     files = write_comparisons(request.out, comparisons)
     files["simplex.png"] = request.out / "simplex.png"
     draws = {key: draws_of(posts) for key, posts in fits.items()}
@@ -95,6 +96,14 @@ def compare(fits: FitsBySetting) -> Iterator[Comparison]:
         yield Comparison(labels, "share of seeds at the published function", published, hits)
         values = tuple(float(share[expected]) for share in shares)
         yield Comparison(labels, "probability of that function", None, values)
+
+
+def compare_barriers(barrier: Barrier) -> Iterator[Comparison]:
+    """What Q loses on the best way from f₀ to f₁, by structure weight."""
+    for weight in WEIGHTS:
+        labels = {"λ struct": f"{weight:g}"}
+        heights = (barrier.height(weight),)
+        yield Comparison(labels, "barrier between f0 and f1, nats of Q", None, heights)
 
 
 def probabilities(post: Posterior) -> Tensor:

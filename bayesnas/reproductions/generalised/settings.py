@@ -17,6 +17,8 @@ from bayesnas.nn import Graph, SelectInputs
 ROWS, INPUTS, NOISE = 50, 11, 0.5
 FUNCTIONS = ("f0", "f1", "f2")
 """The constant γ₀ w₀, γ₁ tanh(w x₀ + b), which the data are of, and γ₂ tanh(wᵀx) of all inputs."""
+COUNTS = (1, 2, INPUTS + 1)
+"""Weights of each."""
 
 COEFFICIENTS = {"f0": (0.01, 1.0, 100.0), "f1": (1.0, 1.0, 1.0), "f2": (100.0, 1.0, 0.01)}
 """λ^lik_Q, λ^prior_Q and λ^prior_L that put the mass on a function, as published."""
@@ -102,10 +104,7 @@ def objective(which: str, structure_weight: float = 0.0) -> GeneralisedObjective
         structure_weight: λ^struct of each structure prior of the transition; 0 for none of them.
     """
     likelihood, upper, lower = COEFFICIENTS[which]
-    priors = [
-        GumbelSoftmax(STRUCTURE_TEMPERATURE, logits=torch.tensor(shares).log())
-        for shares in REPELLED
-    ]
+    priors = structure_priors()
     return GeneralisedObjective(
         kl_weight_lower=lower,
         likelihood_weight=likelihood,
@@ -113,6 +112,18 @@ def objective(which: str, structure_weight: float = 0.0) -> GeneralisedObjective
         structure_weights=[structure_weight] * len(priors) if structure_weight else (),
         structure_priors=priors if structure_weight else (),
     )
+
+
+def structure_priors() -> list[GumbelSoftmax]:
+    """𝔓 of the transition.
+
+    >>> [prior.event_shape for prior in structure_priors()]
+    [torch.Size([3]), torch.Size([3])]
+    """
+    return [
+        GumbelSoftmax(STRUCTURE_TEMPERATURE, logits=torch.tensor(shares).log())
+        for shares in REPELLED
+    ]
 
 
 class NormClippedAdam(torch.optim.Adam):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -9,6 +12,7 @@ from PIL import Image
 import bayesnas as bn
 from bayesnas.reproductions import REPRODUCTIONS, Request, generalised
 from bayesnas.reproductions.generalised import settings
+from bayesnas.reproductions.generalised.barrier import Barrier, structure_terms
 from bayesnas.reproductions.generalised.figures import plot_simplex
 
 
@@ -19,7 +23,7 @@ def test_the_three_functions_have_fifteen_weights():
     assert y.shape == (50,)
     assert torch.equal(x[:, -1], torch.ones(50))
     graph = settings.graph()
-    assert graph.parameter_counts == {("x", "y"): (1, 2, 12)}
+    assert graph.parameter_counts == {("x", "y"): (1, 2, 12)} == {("x", "y"): settings.COUNTS}
     functions = dict(graph.primitives["x->y"].named_children())
     assert list(functions) == list(settings.FUNCTIONS)
     (one,) = functions["f0"].parameters()
@@ -37,8 +41,9 @@ def test_one_command_writes_table_and_picture_and_goes_on(call_json, tmp_path, m
     words = ("reproduce", "generalised", "--quick", "--device", "cpu", "--out", tmp_path / "toy")
     output = call_json(*words)
     quantities = {row["quantity"] for row in output["comparisons"]}
-    assert len(output["comparisons"]) == 5 * len(quantities)
-    assert {row["setting"] for row in output["comparisons"]} >= set(settings.FUNCTIONS)
+    fitted = [row for row in output["comparisons"] if "setting" in row]
+    assert len(fitted) == 5 * (len(quantities) - 1)
+    assert {row["setting"] for row in fitted} >= set(settings.FUNCTIONS)
     with Image.open(tmp_path / "toy" / "simplex.png") as picture:
         assert picture.size[0] > 1000
     assert "f0 → f1" in (tmp_path / "toy" / "comparison.md").read_text()
@@ -53,6 +58,45 @@ def test_one_command_writes_table_and_picture_and_goes_on(call_json, tmp_path, m
     assert call_json(*words)["comparisons"] == output["comparisons"]
     with pytest.raises(ValueError, match="starts=1"):
         REPRODUCTIONS["generalised"].run(Request(tmp_path / "toy", quick=True, seeds=2))
+
+
+def test_the_terms_at_the_centre_are_integrals_over_the_simplex():
+    """At τ = 1 γ is uniform there: each γ_k is Beta(1, 2), and 1 / γ² floored has a closed form."""
+    floor = 0.1
+    below = 1 - (1 - floor) ** 2
+    inverse_square = below / floor**2 + 2 * (1 / floor - 1 + math.log(floor))
+    log_square = 2 * (below * math.log(floor) - 1.5 - _indefinite(floor))
+    complexity, away = structure_terms(torch.zeros(3))
+    expected = 15 * (math.log(inverse_square) + log_square) / 2
+    assert complexity == pytest.approx(expected, abs=0.8)  # 4 standard errors of the fixed draws
+    side = (np.arange(400) + 0.5) / 400
+    first, second = (each.ravel() for each in np.meshgrid(side, side))
+    inside = first + second < 1
+    gamma = np.stack([first, second, 1 - first - second], -1)[inside]
+    integrals = [math.log(2) - _log_concrete(gamma, p).mean() for p in settings.REPELLED]
+    assert away == pytest.approx(sum(integrals), abs=0.5)
+
+
+def _indefinite(x):
+    """∫ 2 (1 − γ) ln γ dγ; −3/2 at 1."""
+    return 2 * (x * math.log(x) - x) - (x**2 * math.log(x) - x**2 / 2)
+
+
+def _log_concrete(gamma, shares, temperature=0.1):
+    """Maddison, Mnih, Teh 2017: 2! τ² Π s_k γ_k^(−τ−1) / (Σ s_k γ_k^−τ)³."""
+    powers = np.array(shares) * gamma**-temperature
+    return (
+        math.log(2 * temperature**2) + np.log(powers / gamma).sum(-1) - 3 * np.log(powers.sum(-1))
+    )
+
+
+@pytest.mark.slow
+def test_a_barrier_stands_at_the_published_structure_weight_and_falls():
+    barrier = Barrier()
+    heights = [barrier.height(weight) for weight in (-0.5, -1.0, -2.0, -3.0, -10.0)]
+    assert heights == sorted(heights, reverse=True)
+    assert heights[1] > 0.5
+    assert heights[-1] == 0.0
 
 
 def test_corners_of_the_simplex_are_the_functions():
