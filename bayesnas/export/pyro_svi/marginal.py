@@ -69,10 +69,10 @@ def _check_density(local: list[str], guided: dict[str, Any]) -> None:
 
 def _of_rows(node: Any, rows: set[str]) -> Tensor:
     """Log density of a site, summed over all plates but those of rows; unscaled."""
-    found: Tensor = node["fn"].log_prob(node["value"], *node["args"], **node["kwargs"]).detach()
+    log_prob: Tensor = node["fn"].log_prob(node["value"], *node["args"], **node["kwargs"])
     frames = [frame for frame in node["cond_indep_stack"] if frame.vectorized]
     others = [frame.dim for frame in frames if frame.name not in rows]
-    return found.sum(others, keepdim=True) if others else found
+    return (log_prob.sum(others, keepdim=True) if others else log_prob).detach()
 
 
 def _refusal(why: str) -> ValueError:

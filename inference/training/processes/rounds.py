@@ -147,11 +147,11 @@ class Rounds:
         if not self._sharing.by_chain:
             return values
         positions = self._sharing.positions(self.side_by_side)
-        found: dict[int, Value] = {}
+        by_position: dict[int, Value] = {}
         for pairs in self._sharing.processes.gathered(list(zip(positions, values, strict=True))):
             for position, value in pairs:
-                found.setdefault(position, value)
-        return [found[position] for position in range(self.side_by_side)]
+                by_position.setdefault(position, value)
+        return [by_position[position] for position in range(self.side_by_side)]
 
 
 def _record(training: ChainTrainer) -> ChainRecord:
