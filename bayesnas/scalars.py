@@ -33,8 +33,8 @@ def is_number(value: object) -> TypeGuard[float]:
 
 def _is_of(value: object, module: str, kind: str) -> bool:
     """Whether a value is of a class, whose module is not imported for it."""
-    found = getattr(sys.modules.get(module), kind, None)
-    return found is not None and isinstance(value, found)
+    cls = getattr(sys.modules.get(module), kind, None)
+    return cls is not None and isinstance(value, cls)
 
 
 def _is_number_tensor(value: Any) -> bool:

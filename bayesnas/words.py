@@ -12,13 +12,13 @@ DATA_SETS = ("digits", "diabetes", "breast-cancer", "mnist", "fashion-mnist", "c
 SUFFIXES = (".npz", ".csv")
 
 
-def did_you_mean(value: str, choices: Iterable[str], cutoff: float = 0.6) -> str:
+def did_you_mean(value: object, choices: Iterable[str], cutoff: float = 0.6) -> str:
     """The nearest of the choices, as the end of a message; nothing where none is near.
 
     >>> did_you_mean("rleu", ("relu", "tanh"))
     "; did you mean 'relu'?"
     """
-    near = difflib.get_close_matches(value, list(choices), n=2, cutoff=cutoff)
+    near = difflib.get_close_matches(str(value), list(choices), n=2, cutoff=cutoff)
     return f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
 
 
@@ -38,10 +38,9 @@ def data_file(name: str) -> Path | None:
         return path
     if name not in DATA_SETS:
         word = name.lower().replace("_", "-")
-        nearest = difflib.get_close_matches(word, DATA_SETS, n=3, cutoff=0.5)
-        hint = f"; nearest: {', '.join(nearest)}" if nearest else ""
+        hint = did_you_mean(word, DATA_SETS, cutoff=0.5)
         raise ValueError(
-            f"unknown data set {name!r}{hint}. Known: {', '.join(DATA_SETS)}, "
+            f"unknown data set {name!r}{hint or '.'} Known: {', '.join(DATA_SETS)}, "
             f"a path that ends in {' or '.join(SUFFIXES)}, or a folder"
         )
     return None

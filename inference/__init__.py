@@ -6,14 +6,14 @@ from bayesnas.inference.bilevel.hypergradients import Greedy, Implicit, Unrolled
 from bayesnas.inference.bilevel.options import Bilevel
 from bayesnas.inference.compression.compress import compress
 from bayesnas.inference.compression.compressed import Compressed
-from bayesnas.inference.compression.lottery import lottery_tickets
-from bayesnas.inference.compression.prune import prune
-from bayesnas.inference.compression.pruned import Pruned
-from bayesnas.inference.compression.quantise import quantise
+from bayesnas.inference.compression.plain_networks.lottery import lottery_tickets
+from bayesnas.inference.compression.plain_networks.prune import prune
+from bayesnas.inference.compression.plain_networks.pruned import Pruned
+from bayesnas.inference.compression.plain_networks.quantise import quantise
+from bayesnas.inference.compression.plain_networks.tickets import LotteryTickets, Ticket
 from bayesnas.inference.compression.relative_entropy.code import code
 from bayesnas.inference.compression.relative_entropy.coded import Coded
 from bayesnas.inference.compression.smallest import smallest
-from bayesnas.inference.compression.tickets import LotteryTickets, Ticket
 from bayesnas.inference.config.distributed import Distributed
 from bayesnas.inference.criteria.comparison import compare
 from bayesnas.inference.elbo.bound import BoundTerms, bound_terms

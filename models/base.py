@@ -174,7 +174,7 @@ class BayesianModel(Metaparameters, PrunableWeights, PointEstimates):
 
         For what gradients don't find, such as two features that say the same. A fit at one KL
         weight tries them at five moments of its second half and keeps each that raises the
-        bound; see ``inference/training/moves.py``.
+        bound; see ``inference/training/chains/moves.py``.
 
         Args:
             x: examples of the training data ``[n, ...]``.

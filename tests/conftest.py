@@ -239,7 +239,7 @@ def refused(net, xy, folders, snapshot, monkeypatch):
         options = SHORT | options
         before = snapshot()
         with monkeypatch.context() as patched:
-            patched.setattr(bn.inference.training.chain_trainer.ChainTrainer, "advance", forbid)
+            patched.setattr(bn.inference.training.chains.trainer.ChainTrainer, "advance", forbid)
             for out in (None, *folders[:3]):
                 with pytest.raises(error, match=message):
                     bn.fit(model, data, **options, **({} if out is None else {"out": out}))

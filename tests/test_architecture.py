@@ -16,7 +16,7 @@ FOLDERS = ("bayesnas", "models", "inference")
 ORDER = """
 files scalars
 checks memory words
-typed runtime tensor_files
+densities typed runtime tensor_files
 export likelihoods
 nn.modules nn.lazy
 nn.functional_call nn.costs

@@ -23,6 +23,9 @@ PAGES = [*sorted(TOP.glob("*.md")), *sorted((TOP / "docs").rglob("*.md"))]
 
 FENCE = re.compile(r"^```([^\n`]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+NAMED_FILE = re.compile(
+    r"(?<![\w/.])((?:bayesnas|models|inference|tests|docs)/[\w/.-]+\.(?:py|md))"
+)
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 
 
@@ -178,6 +181,22 @@ def test_the_files_that_the_architecture_names_are_there():
     for name in named:
         folder = (TOP / name).parent if "/" in name else folder
         assert (folder / Path(name).name).is_file(), name
+
+
+def test_files_that_are_named_are_there():
+    """In pages, docstrings and comments, by their path from the top, or from the page."""
+    code = [
+        f
+        for top in ("bayesnas", "models", "inference", "tests")
+        for f in sorted((TOP / top).rglob("*.py"))
+    ]
+    missing = [
+        f"{relative(file)}: {name}"
+        for file in (*PAGES, *code)
+        for name in NAMED_FILE.findall(file.read_text(encoding="utf-8"))
+        if not (TOP / name).is_file() and not (file.parent / name).is_file()
+    ]
+    assert missing == []
 
 
 def commands_of(page):

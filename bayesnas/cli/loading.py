@@ -98,7 +98,7 @@ def open_fitted(args: argparse.Namespace) -> tuple[Posterior | KLWeightPath, Any
     if isinstance(post.model, Autoencoder):
         data = data.reconstructing()
     _check_fingerprint(args, post, data)
-    return _held(post, args), data
+    return _at_values(post, args), data
 
 
 def at_kl_weight(post: Posterior | KLWeightPath, args: argparse.Namespace) -> Posterior:
@@ -108,7 +108,7 @@ def at_kl_weight(post: Posterior | KLWeightPath, args: argparse.Namespace) -> Po
         ValueError: the run was fitted over a range of KL weights and the option is none of them,
             or it was fitted at one and the option is another.
     """
-    kl_weight, folder, post = args.kl_weight, args.run_folder, _held(post, args)
+    kl_weight, folder, post = args.kl_weight, args.run_folder, _at_values(post, args)
     if isinstance(post, KLWeightPath):
         if kl_weight is None:
             which = "at each of" if isinstance(post, Posteriors) else "over the range"
@@ -125,7 +125,9 @@ def at_kl_weight(post: Posterior | KLWeightPath, args: argparse.Namespace) -> Po
     return post
 
 
-def _held(post: Posterior | KLWeightPath, args: argparse.Namespace) -> Posterior | KLWeightPath:
+def _at_values(
+    post: Posterior | KLWeightPath, args: argparse.Namespace
+) -> Posterior | KLWeightPath:
     """A run along λ, at the ``--metaparameters`` besides it.
 
     Raises:

@@ -181,10 +181,10 @@ def _encoded(raw: Raw, parts: Parts) -> tuple[TableEncoding, Parts]:
     """Rows of a table as numbers, by what its training rows say."""
     tables = {part: raw.frame.iloc[rows.numpy()] for part, (rows, _) in parts.items()}
     encoding = TableEncoding.fit(tables["train"], raw.kinds)
-    found: Parts = {
+    encoded: Parts = {
         part: (torch.from_numpy(encoding.apply(tables[part])), y) for part, (_, y) in parts.items()
     }
-    return encoding, found
+    return encoding, encoded
 
 
 def _fit_standardisation(train: tuple[AnyInputs, Tensor], task: Task) -> Standardisation:

@@ -27,6 +27,6 @@ def feature_coords(
     {'l1.in': ['age', 'sex']}
     """
     ending = ".in" if isinstance(net, nn.Sequential) else "feature"
-    found = [dim for each in dims for dim in each if dim == "feature" or dim.endswith(ending)][:1]
+    fitting = [dim for each in dims for dim in each if dim == "feature" or dim.endswith(ending)][:1]
     labels = [] if names is None else list(names)
-    return {dim: labels for dim in found if sizes.get(dim) == len(labels)}
+    return {dim: labels for dim in fitting if sizes.get(dim) == len(labels)}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import difflib
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +16,7 @@ from bayesnas.likelihoods.heteroscedastic import Heteroscedastic
 from bayesnas.likelihoods.negative_binomial import NegativeBinomial
 from bayesnas.likelihoods.ordinal import Ordinal
 from bayesnas.likelihoods.poisson import Poisson
+from bayesnas.words import did_you_mean
 
 AnyLikelihood = str | Likelihood | LikelihoodContract
 """A name, or an object that fulfils the contract."""
@@ -78,8 +78,7 @@ def make_likelihood(
 def _named(likelihood: object, noise_scale: float | None) -> Likelihood:
     hint = ", or an object as bayesnas.likelihoods.LikelihoodContract describes it"
     if isinstance(likelihood, str):
-        near = difflib.get_close_matches(likelihood, _KINDS, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        hint = did_you_mean(likelihood, _KINDS)
     choice("likelihood", likelihood, sorted(_KINDS), hint)
     assert isinstance(likelihood, str)
     if likelihood == "gaussian":

@@ -56,22 +56,22 @@ class Logger:
 
     def __call__(self, event: StepEvent) -> None:
         """Write what is due at a step."""
-        found: dict[str, float] = {}
+        values: dict[str, float] = {}
         if event.step % self.every == 0:
             names = ("loss", "expected_log_lik", "kl", "kl_weight")
-            found |= {name: getattr(event, name) for name in names}
+            values |= {name: getattr(event, name) for name in names}
         if self.validation is not None and event.step % self.validate_every == 0:
-            found |= {f"validation/{name}": value for name, value in self._metrics(event).items()}
-        if found:
-            self.log(found, event.step, event.chain)
+            values |= {f"validation/{name}": value for name, value in self._metrics(event).items()}
+        if values:
+            self.log(values, event.step, event.chain)
 
     def _metrics(self, event: StepEvent) -> dict[str, float]:
         device = next(event.model.parameters()).device
         if self._sample is None:
             assert self.validation is not None
             self._sample = checked_data(event.model, self.validation, "validation").to(device)
-        found = evaluate(event.model, self._sample, event.kl_weight, self.draws, _SEED)
-        return {name: value for name, value in found.items() if name not in _OF_A_SAMPLE}
+        metrics = evaluate(event.model, self._sample, event.kl_weight, self.draws, _SEED)
+        return {name: value for name, value in metrics.items() if name not in _OF_A_SAMPLE}
 
     def log(self, values: Mapping[str, float], step: int, chain: int = 0) -> None:
         """Write numbers by name, of one step of one chain; also for metrics of your own."""

@@ -45,7 +45,7 @@ def plot_neurons(graph: NeuronGraph, ax: Axes | None = None) -> Axes:
     kinds = {vertex: _kind(graph, vertex) for vertex in places}
     colours = dict(zip(ACTIVATIONS, colormaps["tab10"](np.arange(len(ACTIVATIONS))), strict=True))
     for kind in ["input", "bias", "output", *ACTIVATIONS]:
-        points = [places[vertex] for vertex, own in kinds.items() if own == kind]
+        points = [places[vertex] for vertex, of_vertex in kinds.items() if of_vertex == kind]
         if points:
             colour = colours.get(kind, "#333333")
             marker = {"input": "s", "bias": "D", "output": "^"}.get(kind, "o")

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, kl_divergence
 
+from bayesnas.densities import innermost
 from bayesnas.inference.optim.trainable_parameters import trainable
 from bayesnas.models.base import BayesianModel
 from bayesnas.nn.modules.parameter_names import begins, matching
@@ -177,7 +178,7 @@ def _by_site(
 
 
 def _check_divergence(name: str, of: Distribution, prior: Distribution) -> None:
-    kinds = f"KL({_kind(of)} ‖ {_kind(prior)})"
+    kinds = f"KL({type(innermost(of)).__name__} ‖ {type(innermost(prior)).__name__})"
     try:
         value = divergence(of, prior, 1)
     except (NotImplementedError, ValueError, RuntimeError, TypeError) as error:
@@ -199,11 +200,5 @@ def _check_density(name: str, density: Distribution, value: Tensor, of_h: Sequen
     if not all(bool(torch.isfinite(values).all()) for values in log_densities):
         raise ValueError(
             f"hyperprior[{name!r}] must be finite at all real values {list(value.shape)}, "
-            f"got a {_kind(density)} that is not"
+            f"got a {type(innermost(density)).__name__} that is not"
         )
-
-
-def _kind(distribution: Any) -> str:
-    while hasattr(distribution, "base_dist"):
-        distribution = distribution.base_dist
-    return type(distribution).__name__

@@ -1,1 +1,1 @@
-"""From a network to a smaller one: trained, fitted, and made smaller in stages."""
+"""From a network to a smaller one: fitted and made smaller in stages, or coded by a posterior."""

@@ -16,7 +16,7 @@ from bayesnas.checks import choice, flag, fraction_in, non_negative, seed_number
 from bayesnas.data import Split
 from bayesnas.data.holdout import hold_out
 from bayesnas.inference.compression.compressed import Compressed, weight_count
-from bayesnas.inference.compression.pretraining import Pretraining, pretrained
+from bayesnas.inference.compression.plain_networks.pretraining import Pretraining, pretrained
 from bayesnas.inference.compression.stages import Descent, Effort, Stage, flattened, with_noise
 from bayesnas.inference.config.inputs import Data, checked_tensors
 from bayesnas.inference.fit import fit

@@ -66,7 +66,7 @@ def smallest(
     (2, True)
     """
     tolerance = non_negative("tolerance", tolerance)
-    whole = list(_along(post, kl_weights))
+    whole = list(_posteriors(post, kl_weights))
     with naming("validation"):
         x, y = whole[0]._tensors(validation)
     _check_network(whole[0].model)
@@ -84,7 +84,7 @@ def smallest(
     return Compressed(modules[chosen], reduced[chosen], table, before, whole[0].data)
 
 
-def _along(
+def _posteriors(
     post: Posterior | KLWeightPath, kl_weights: Sequence[float] | None
 ) -> Iterator[Posterior]:
     if isinstance(post, Posterior):

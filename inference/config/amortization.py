@@ -108,10 +108,10 @@ class Amortization:
         """
         rank, size = share
         starts, strides = _start(seed, len(self.axes)), _strides(len(self.axes))
-        along = [starts[0] + step * strides[0] + rank / size]
+        places = [starts[0] + step * strides[0] + rank / size]
         rest = zip(starts[1:], strides[1:], strict=True)
-        along += [start + (step * size + rank) * stride for start, stride in rest]
-        return self.values(*(_stretched(place % 1.0) for place in along))
+        places += [start + (step * size + rank) * stride for start, stride in rest]
+        return self.values(*(_stretched(place % 1.0) for place in places))
 
     def to_dict(self) -> dict[str, Any]:
         """Ranges and map, as JSON values."""

@@ -81,7 +81,7 @@ def requirements(
     tolerance = positive("tolerance", tolerance)
     least = non_negative("least_divergence", least_divergence)
     draws, seed = draw_count("draws", draws), seed_number("seed", seed)
-    path = _Path.along(post, weights, data, draws, seed)
+    path = _Path.of(post, weights, data, draws, seed)
     by_name = {
         "maximum likelihood": _at_most(path.penalty_of_an_example(), tolerance),
         "complexity": _at_most(path.rank_correlation(), _FALLS),
@@ -113,7 +113,7 @@ class _Path:
     rows: int
 
     @classmethod
-    def along(
+    def of(
         cls, post: KLWeightPath, weights: Sequence[float], data: Data, draws: int, seed: int
     ) -> _Path:
         table, structures = [], []

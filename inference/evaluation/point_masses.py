@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from pyro.distributions import Delta
 from torch import Tensor
 
 from bayesnas.data.inputs import AnyInputs
+from bayesnas.densities import innermost, is_point_mass
 from bayesnas.inference.evaluation.predictive import guide_trace, model_trace, posterior_draws
 from bayesnas.models.base import BayesianModel
 from bayesnas.runtime.pyro_context import pyro_session
@@ -43,16 +43,10 @@ def _deltas(model: BayesianModel, x: AnyInputs, seed: int) -> dict[str, Tensor]:
     return {
         name: site["value"]
         for name, site in trace.nodes.items()
-        if site["type"] == "sample" and isinstance(_base(site["fn"]), Delta)
+        if site["type"] == "sample" and is_point_mass(site["fn"])
     }
 
 
 def _has_density(fn: Any) -> bool:
-    is_density = getattr(_base(fn), "is_density", True)
-    return is_density and not isinstance(_base(fn), Delta) and not fn.support.is_discrete
-
-
-def _base(fn: Any) -> Any:
-    while hasattr(fn, "base_dist"):
-        fn = fn.base_dist
-    return fn
+    is_density = getattr(innermost(fn), "is_density", True)
+    return is_density and not is_point_mass(fn) and not fn.support.is_discrete

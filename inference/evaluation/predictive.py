@@ -12,6 +12,7 @@ from pyro import poutine
 from torch import Tensor
 
 from bayesnas.data.inputs import AnyInputs
+from bayesnas.densities import innermost
 from bayesnas.inference.elbo.messengers import (
     DrawnWeights,
     FixedValues,
@@ -257,8 +258,7 @@ def _log_lik_by_row(
 
 
 def _is_of_labels(fn: Any) -> bool:
-    while hasattr(fn, "base_dist"):
-        fn = fn.base_dist
+    fn = innermost(fn)
     return bool(fn.support.is_discrete) and not isinstance(fn, _COUNTS)
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import torch
 from pyro import poutine
 from torch import Tensor
 from torch.distributions import Transform, biject_to
 
+from bayesnas.densities import innermost
 from bayesnas.distributions import HardConcrete, SpikeAndSlab
 from bayesnas.inference.elbo.messengers import FixedValues
 from bayesnas.inference.elbo.sites import log_density, split_sites
@@ -60,7 +61,7 @@ class Coordinates:
         sites, _ = split_sites(model_trace(model, x, means))
         latent = {name: sites[name] for name in means.values}
         for name, site in latent.items():
-            if site["fn"].support.is_discrete or isinstance(_base(site["fn"]), _WITH_ATOMS):
+            if site["fn"].support.is_discrete or isinstance(innermost(site["fn"]), _WITH_ATOMS):
                 raise ValueError(
                     f"Laplace's method takes latents that have a density, got {name!r}, "
                     "some of whose values have a probability: take method='importance'"
@@ -94,9 +95,3 @@ class Coordinates:
             log_jacobian = log_jacobian + transform.log_abs_det_jacobian(free, values[name]).sum()
             used += count
         return values, log_jacobian
-
-
-def _base(fn: Any) -> Any:
-    while hasattr(fn, "base_dist"):
-        fn = fn.base_dist
-    return fn

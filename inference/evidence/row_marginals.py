@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
-import pyro.distributions as dist
 import torch
 from pyro import poutine
 from torch import Tensor
 
 from bayesnas.data.inputs import AnyInputs
+from bayesnas.densities import is_point_mass, log_mean_exp
 from bayesnas.inference.elbo.messengers import FixedValues
 from bayesnas.inference.elbo.sites import log_density_by_row, split_sites
 from bayesnas.inference.evaluation.predictive import PosteriorDraw, guide_trace
@@ -29,7 +28,7 @@ def has_row_densities(model: BayesianModel, x: AnyInputs, draw: PosteriorDraw) -
         return False
     with torch.no_grad(), pyro_session(RandomStream(0, x.device)):
         sites = _of_rows(model, guide_trace(model, x, given=draw.values))
-    return not any(_is_point(site["fn"]) for site in sites.values())
+    return not any(is_point_mass(site["fn"]) for site in sites.values())
 
 
 def marginal_log_lik(
@@ -63,15 +62,15 @@ def marginal_log_lik(
     References:
         Burda, Grosse, Salakhutdinov, *Importance weighted autoencoders*, 2016.
     """
-    found = []
+    parts = []
     size = model.rows_at_once(len(x))
     for start in range(0, len(x), size):
         rows = slice(start, start + size)
         terms = [_terms(model, x[rows], y[rows], draw, stream) for _ in range(latent_draws)]
         log_lik, log_ratio = (torch.stack(each).double() for each in zip(*terms, strict=True))
         weights = torch.stack([log_lik + log_ratio, log_lik / kl_weight + log_ratio])
-        found.append(weights.logsumexp(1) - math.log(latent_draws))
-    plain, tempered = torch.cat(found, dim=1)
+        parts.append(log_mean_exp(weights, dim=1))
+    plain, tempered = torch.cat(parts, dim=1)
     return plain, tempered
 
 
@@ -99,9 +98,3 @@ def _of_rows(model: BayesianModel, trace: Any) -> dict[str, Any]:
 def _by_row(sites: dict[str, Any], rows: int) -> Tensor:
     terms = [log_density_by_row(name, site, rows)[0] for name, site in sites.items()]
     return torch.stack(terms).sum(0)
-
-
-def _is_point(fn: Any) -> bool:
-    while hasattr(fn, "base_dist"):
-        fn = fn.base_dist
-    return isinstance(fn, dist.Delta)

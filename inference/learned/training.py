@@ -99,7 +99,7 @@ def learn_optimizer(
         size("coordinates", coordinates)
         if flag("second_derivatives", second_derivatives):
             raise ValueError("coordinates must be None with second_derivatives=True")
-    moving = _own(rule, seed)
+    moving = _checked_rule(rule, seed)
     check_gradients(tasks.draw(1, derived_seed(seed, 0)))
     trained = [value for value in moving.parameters() if value.requires_grad]
     adam = torch.optim.Adam(trained, lr)
@@ -210,10 +210,11 @@ class Window:
             """Move all coordinates, and let the change of some depend on φ."""
             with torch.no_grad():
                 change, after = self._rule(slopes[0], states[0])
-            own, own_after = self._rule(slopes[0][:, some], states[1])
-            scaled = own.detach() + (width / len(some)) * (own - own.detach())
+            of_some, after_some = self._rule(slopes[0][:, some], states[1])
+            fixed = of_some.detach()
+            scaled = fixed + (width / len(some)) * (of_some - fixed)
             change = self._rule.lr * change.index_copy(1, some, scaled)
-            return [change], (after, own_after)
+            return [change], (after, after_some)
 
         return partial, (state, tuple(part[..., some] for part in state))
 
@@ -231,14 +232,14 @@ class _Best:
     def look(self) -> float:
         if self._count == 0:
             return math.nan
-        found = loss_curves(
+        curves = loss_curves(
             LearnedOptimizer(self._moving),
             self._tasks,
             steps=self._steps,
             count=self._count,
             seed=self._seed,
         )
-        loss = float(found[-1].double().mean())
+        loss = float(curves[-1].double().mean())
         loss = min(loss, _BIG_LOSS) if math.isfinite(loss) else _BIG_LOSS
         if not self.losses or loss < min(self.losses):
             self.rule = copy.deepcopy(self._moving)
@@ -246,7 +247,7 @@ class _Best:
         return loss
 
 
-def _own(rule: UpdateRule | None, seed: int) -> UpdateRule:
+def _checked_rule(rule: UpdateRule | None, seed: int) -> UpdateRule:
     if rule is None:
         with RandomStream(seed, torch.device("cpu")).active():
             return LstmRule()
@@ -261,8 +262,8 @@ def check_gradients(drawn: Drawn) -> None:
         raise ValueError(f"tasks must have floating-point parameters, got {drawn.start.dtype}")
     theta = drawn.start.detach().requires_grad_()
     loss = drawn.losses(theta, 0)
-    found = None
+    gradient = None
     if loss.requires_grad:
-        (found,) = torch.autograd.grad(loss.sum(), theta, allow_unused=True)
-    if found is None:
+        (gradient,) = torch.autograd.grad(loss.sum(), theta, allow_unused=True)
+    if gradient is None:
         raise ValueError("tasks must have losses with a gradient by their parameters, got none")

@@ -59,13 +59,13 @@ class Prediction:
         mean, factor = features_given(z, x, noise_scale, feature_scale)
         inverse = np.linalg.inv(factor)
         self._covariance = inverse.T @ inverse  # of every column of A
-        self._gram, self._along = mean @ mean.T, mean @ x[n]
+        self._gram, self._projection = mean @ mean.T, mean @ x[n]
         self._square, self._dim = float(x[n] @ x[n]), x.shape[1]
         self._noise, self._feature = noise_scale**2, feature_scale**2
 
     def log_density(self, row: Doubles, new: npt.ArrayLike = 0) -> Doubles:
         """Up to a constant, for a row of features and numbers of new ones."""
-        square = self._square - 2 * (row @ self._along) + row @ self._gram @ row
+        square = self._square - 2 * (row @ self._projection) + row @ self._gram @ row
         variance = self._noise + row @ self._covariance @ row + np.asarray(new) * self._feature
         density: Doubles = -0.5 * (self._dim * np.log(variance) + square / variance)
         return density

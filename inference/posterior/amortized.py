@@ -176,11 +176,11 @@ class AmortizedPosterior(KLWeightPath):
 
     def chain(self, index: int) -> Self:
         """Return the fit of one chain alone."""
-        return self._held(super().chain(index))
+        return self._with_given(super().chain(index))
 
     def to(self, device: str | torch.device) -> Self:
         """Return a copy on another device."""
-        return self._held(super().to(device))
+        return self._with_given(super().to(device))
 
     def history(self) -> xr.Dataset:
         """Loss, its two terms and λ of every step, and the metaparameters besides λ."""
@@ -195,7 +195,7 @@ class AmortizedPosterior(KLWeightPath):
             }
         )
 
-    def _held(self, other: Self) -> Self:
+    def _with_given(self, other: Self) -> Self:
         other._given = self._given
         return other
 

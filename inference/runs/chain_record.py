@@ -11,7 +11,7 @@ from torch import Tensor
 from bayesnas.nn.modules.parameter_names import below
 
 ChainState = tuple[dict[str, Tensor], dict[str, Any]]
-"""What ``Training.state`` gave: tensors by name, and JSON values."""
+"""What ``ChainTrainer.state`` gave: tensors by name, and JSON values."""
 
 
 @dataclass
@@ -19,7 +19,7 @@ class ChainRecord:
     """What is kept of a chain: parameters and buffers, and its history.
 
     Attributes:
-        fitted: what ``Training.fitted`` gave, on the CPU: the state of the model as
+        fitted: what ``ChainTrainer.fitted`` gave, on the CPU: the state of the model as
             ``model/...``, that of the maps of an amortised fit as ``maps/...``.
         history: ``[steps, 4]``: loss, expected log-likelihood, KL, KL weight.
         validation_nll: mean negative log-likelihood on the validation part, an epoch each.

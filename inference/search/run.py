@@ -19,7 +19,7 @@ from bayesnas.inference.search.strategy import (
     ask_generator,
     is_strategy,
 )
-from bayesnas.inference.search.trials.objectives import Objectives, nearest
+from bayesnas.inference.search.trials.objectives import Objectives
 from bayesnas.inference.search.trials.pool import Work, run_workers, sampler_of
 from bayesnas.inference.search.trials.queue import Queue
 from bayesnas.inference.search.trials.result import SearchResult, result_of
@@ -31,6 +31,7 @@ from bayesnas.inference.search.variables import Variable
 from bayesnas.nn.graphs.graph import Graph
 from bayesnas.runtime.interrupt import InterruptedFitWarning
 from bayesnas.typed import typed
+from bayesnas.words import did_you_mean
 
 TRIALS = 100
 """Of a search that does not say how many."""
@@ -168,7 +169,8 @@ def _strategy(given: object, space: SearchSpace, objectives: Objectives) -> tupl
         return given, given
     names = [*SAMPLERS, *STRATEGIES]
     if given not in STRATEGIES:
-        raise ValueError(f"strategy must be one of {names}, got {given!r}{nearest(given, names)}")
+        hint = did_you_mean(given, names)
+        raise ValueError(f"strategy must be one of {names}, got {given!r}{hint}")
     record = STRATEGIES[given]
     if len(objectives.names) > 1 and not record.several:
         raise ValueError(f"strategy {given!r} takes one objective, got {list(objectives.names)}")

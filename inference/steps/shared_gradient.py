@@ -72,21 +72,21 @@ class SharedGradient:
                 piece.clamp_(-self._clip, self._clip)
 
 
-def used_by_any(uses: Sequence[ActiveLeaves], own: ActiveLeaves) -> ActiveLeaves:
+def used_by_any(uses: Sequence[ActiveLeaves], this: ActiveLeaves) -> ActiveLeaves:
     """What the steps of all processes read and update, each at a KL weight of its own.
 
     Args:
         uses: of every process.
-        own: that of this one.
+        this: that of this one.
     """
-    found: dict[int, tuple[torch.nn.Parameter, Tensor, bool]] = {}
+    used: dict[int, tuple[torch.nn.Parameter, Tensor, bool]] = {}
     for use in uses:
         rows = zip(use.positions, use.leaves, use.gradients, use.moves, strict=True)
         for position, leaf, gradient, moves in rows:
-            before = position in found and found[position][2]
-            found[position] = leaf, gradient, moves or before
-    positions = sorted(found)
+            before = position in used and used[position][2]
+            used[position] = leaf, gradient, moves or before
+    positions = sorted(used)
     leaves, gradients, moves_any = (
-        [found[position][part] for position in positions] for part in range(3)
+        [used[position][part] for position in positions] for part in range(3)
     )
-    return ActiveLeaves(own.places, positions, leaves, gradients, moves_any)  # type: ignore[arg-type]
+    return ActiveLeaves(this.places, positions, leaves, gradients, moves_any)  # type: ignore[arg-type]

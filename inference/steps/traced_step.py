@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -20,29 +20,13 @@ from bayesnas.inference.compile.trace import (
 )
 from bayesnas.inference.config.amortization import NONE, Values
 from bayesnas.inference.config.settings import FitSettings, StepKLWeight
-from bayesnas.inference.optim.adam import (
-    UNMOVED,
-    AdamScalars,
-    StepCounts,
-    adam_scalars,
-    adam_state,
-)
-from bayesnas.inference.optim.step_tensors import (
-    StepInputs,
-    StepScalars,
-    StepTensors,
-    scalar_type,
-)
+from bayesnas.inference.optim.adam import StepCounts, adam_scalars
+from bayesnas.inference.optim.step_tensors import StepInputs
 from bayesnas.inference.optim.tensor_trees import mapped
-from bayesnas.inference.optim.trainable_parameters import (
-    ActiveLeaves,
-    TrainableParameters,
-    constant_parameters,
-    running_buffers,
-)
+from bayesnas.inference.optim.trainable_parameters import ActiveLeaves, TrainableParameters
 from bayesnas.inference.steps.eager_step import EagerStep
+from bayesnas.inference.steps.step_arguments import StepArguments
 from bayesnas.models.base import BayesianModel
-from bayesnas.runtime.device import sent
 from bayesnas.runtime.processes.share import WHOLE, Share
 
 _LOG = logging.getLogger("bayesnas")
@@ -72,6 +56,7 @@ class TracedStep:
 
     Attributes:
         mode: how steps are taken, ``"eager"`` for none of these; may be set between steps.
+        arguments: of the steps.
         log_lik_sites, kl_sites: what the entries of a step's result are.
     """
 
@@ -90,12 +75,12 @@ class TracedStep:
         self._model, self._trained, self._examples = model, trained, examples
         self._optimizer, self._adam, self._eager = optimizer, adam, eager
         self._settings, self._share = settings, share
+        self.arguments = StepArguments(model, trained, optimizer, adam)
         self.mode = "eager" if settings.compile == "auto" else settings.compile
         self._traceable = settings.compile != "eager"  # false for good once a step could not be
         self.log_lik_sites, self.kl_sites = list[str](), list[str]()
         self._graphs: dict[tuple[str, Shapes], Graph | None] = {}
         self._trusted: set[Shapes] = set()
-        self._tensors: StepTensors | None = None
         self._counts: StepCounts = {}
 
     @property
@@ -124,8 +109,8 @@ class TracedStep:
         adam = None
         if self.updates:
             lr = self._optimizer.param_groups[0]["lr"]
-            adam = adam_scalars(self.tensors().step, use, lr, self._counts)
-        return graph(self._inputs(x, y, kl_weight, use, adam))
+            adam = adam_scalars(self.arguments.tensors().step, use, lr, self._counts)
+        return graph(self.arguments(x, y, kl_weight, use, adam))
 
     def recount(self) -> None:
         """Note that the counts of Adam were changed from outside."""
@@ -141,7 +126,7 @@ class TracedStep:
         """Take the same steps as the fit of :meth:`decisions`; none is compared anew."""
         # A comparison at another step could come out otherwise, and change the numbers.
         self._traceable = bool(decisions["traceable"])
-        self._tensors = None
+        self.arguments.forget()
         self._trusted = {tuple(torch.Size(shape) for shape in key) for key in decisions["recorded"]}
 
     def graph_of(self, x: AnyInputs, y: Tensor, use: ActiveLeaves, *, adam: bool) -> StepGraph:
@@ -162,7 +147,7 @@ class TracedStep:
             with self._eager.drawing(len(y)):
                 return function(inputs)
 
-        inputs = self._inputs(x, y, 1.0, use)
+        inputs = self.arguments(x, y, 1.0, use)
         if self._eager.kind(x, y) not in self._trusted:
             refuse_python_state(
                 self._model,
@@ -201,36 +186,6 @@ class TracedStep:
         recorded = graph.step if isinstance(graph, CapturedStep) else graph
         return self._difference(recorded, x, y, StepKLWeight(kl_weight, kl_weight, metaparameters))
 
-    def tensors(self) -> StepTensors:
-        """All that traced steps read and write in place, whatever the KL weight."""
-        if self._tensors is None:
-            leaves = self._trained.leaves
-            states = [adam_state(self._optimizer, leaf) for leaf in leaves] if self._adam else []
-            constant = constant_parameters(self._model, self._trained).values()
-            self._tensors = StepTensors(
-                leaves=[leaf.data for leaf in leaves],
-                gradients=self._trained.gradients,
-                exp_avg=[state["exp_avg"] for state in states],
-                exp_avg_sq=[state["exp_avg_sq"] for state in states],
-                step=[state["step"] for state in states],
-                buffers=list(running_buffers(self._model).values()),
-                constant=[value.detach() for value in constant],
-            )
-        return self._tensors
-
-    def move(self, tensors: StepTensors) -> None:
-        """Let all of :meth:`tensors` lie in others, which hold the same values."""
-        self._trained.move(tensors.leaves, tensors.gradients)
-        if self._adam:
-            names = ("exp_avg", "exp_avg_sq", "step")
-            states = zip(tensors.exp_avg, tensors.exp_avg_sq, tensors.step, strict=True)
-            for leaf, state in zip(self._trained.leaves, states, strict=True):
-                self._optimizer.state[leaf] = dict(zip(names, state, strict=True))
-        buffers = running_buffers(self._model).values()
-        for buffer, value in zip(buffers, tensors.buffers, strict=True):
-            buffer.data = value
-        self._tensors = None
-
     def _graph(self, x: AnyInputs, y: Tensor, use: ActiveLeaves) -> Graph | None:
         key = self.mode, self._eager.kind(x, y)
         if key not in self._graphs and self._traceable:
@@ -252,7 +207,7 @@ class TracedStep:
             graph.round_products()
         if self.compiles(len(y)):
             with self._eager.unchanged():
-                graph.compile(self._inputs(x, y, 1.0, use))
+                graph.compile(self.arguments(x, y, 1.0, use))
         if not rounded and not self._agrees(graph, x, y):
             return None
         return CapturedStep(graph) if self.mode == "cudagraph" else graph
@@ -273,23 +228,9 @@ class TracedStep:
         with self._eager.unchanged():
             # A traced step takes metaparameters and the other level's parameters as they are.
             self._eager.write(*at)
-            inputs = mapped(torch.clone, self._inputs(x, y, to.bound, use))
+            inputs = mapped(torch.clone, self.arguments(x, y, to.bound, use))
             traced = [graph(inputs), *inputs.gradients]
         return max(relative_difference(a, b) for a, b in zip(traced, eager, strict=True))
-
-    def _inputs(
-        self,
-        x: AnyInputs,
-        y: Tensor,
-        kl_weight: float,
-        use: ActiveLeaves,
-        adam: Sequence[AdamScalars[float]] | None = None,
-    ) -> StepInputs:
-        """Arguments of a traced step; without ``adam`` one that leaves every leaf as it is."""
-        adam = [UNMOVED] * len(use.leaves) if adam is None else adam
-        packed = StepScalars.pack(kl_weight, adam, use.inputs)
-        scalars = torch.tensor(packed, dtype=scalar_type(use.leaves))
-        return self.tensors().inputs(use, x, y, sent(scalars, y.device))
 
     def _stay_eager(self, reason: str) -> None:
         if self._settings.compile == "auto" and self.mode == "inductor":

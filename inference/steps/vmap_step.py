@@ -60,7 +60,7 @@ class VmappedStep:
         self._first = steps[0]
         self._device = self._first.trained.leaves[0].device
         self._generators = [torch.Generator(self._device) for _ in steps]
-        self._tensors = stacked([step.traced.tensors() for step in steps])
+        self._tensors = stacked([step.traced.arguments.tensors() for step in steps])
         self._graphs: dict[torch.Size, Graph] = {}
         self._counts: StepCounts = {}
         self.running = list(range(len(steps)))
@@ -83,14 +83,14 @@ class VmappedStep:
     def take_over(self) -> None:
         """Make the tensors of every chain rows of the stacked ones."""
         for chain, step in enumerate(self._steps):
-            step.traced.move(mapped(itemgetter(chain), self._tensors))
+            step.traced.arguments.move(mapped(itemgetter(chain), self._tensors))
             step.log_lik_sites = self._first.traced.log_lik_sites
             step.kl_sites = self._first.traced.kl_sites
 
     def release(self, chain: int) -> None:
         """Give a chain that takes no more steps tensors of its own; its rows are left to run."""
         of_chain = mapped(lambda tensor: tensor[chain].clone(), self._tensors)
-        self._steps[chain].traced.move(of_chain)
+        self._steps[chain].traced.arguments.move(of_chain)
         self.running.remove(chain)
 
     def recount(self) -> None:
@@ -209,7 +209,8 @@ class VmappedStep:
         for step, kl_weight in zip(self._steps, kl_weights, strict=True):
             with step.eager.unchanged():
                 step.eager.write_metaparameters(kl_weight.metaparameters)
-                by_chain.append([buffer.clone() for buffer in step.traced.tensors().buffers])
+                buffers = step.traced.arguments.tensors().buffers
+                by_chain.append([buffer.clone() for buffer in buffers])
         return [torch.stack(rows) for rows in zip(*by_chain, strict=True)]
 
     def _seed_generators(self) -> None:

@@ -50,7 +50,7 @@ def why_untold(steps: int, settings: FitSettings) -> str:
     if settings.amortization is not None:
         return "the fit is over many λ"
     if settings.bilevel is not None:
-        return "the fit has two levels"
+        return "the fit is bilevel"
     if settings.patience is not None:
         return "held-out data stop the fit"
     if steps < _FEWEST_STEPS:

@@ -14,7 +14,7 @@ from bayesnas.inference.bilevel.losses import upper_parameters
 from bayesnas.inference.bilevel.options import Bilevel
 from bayesnas.inference.config.settings import FitSettings
 from bayesnas.inference.optim.optimizers import try_out_optimizer
-from bayesnas.inference.training.chain_trainer import ChainTrainer
+from bayesnas.inference.training.chains.trainer import ChainTrainer
 from bayesnas.inference.training.fit_options import FitArguments
 from bayesnas.models.base import BayesianModel
 

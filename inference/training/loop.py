@@ -16,8 +16,8 @@ from bayesnas.inference.config.settings import Batched, FitSettings
 from bayesnas.inference.evaluation.metrics import mean_nll
 from bayesnas.inference.optim.optimizers import OptimizerFactory
 from bayesnas.inference.runs.chain_record import ChainRecord
-from bayesnas.inference.training.chain_group import ChainGroup
-from bayesnas.inference.training.chain_trainer import ChainTrainer
+from bayesnas.inference.training.chains.group import ChainGroup
+from bayesnas.inference.training.chains.trainer import ChainTrainer
 from bayesnas.inference.training.events import StepEvent
 from bayesnas.inference.training.processes.rounds import Rounds
 from bayesnas.inference.training.processes.run_folder import SharedRunFolder
@@ -245,8 +245,9 @@ class Loop:
         training.end_epoch(nll, self.settings.patience)
 
     def _done(self, chains: ChainGroup, rounds: Rounds) -> int:
-        taken = (self.settings.steps if chain.stopped else chain.step for chain in chains.chains)
-        return self.settings.steps * len(rounds.finished) + sum(taken)
+        steps = self.settings.steps
+        taken = (steps if chain.stopping.stopped else chain.step for chain in chains.chains)
+        return steps * len(rounds.finished) + sum(taken)
 
     def _stop_early(
         self, chains: ChainGroup, rounds: Rounds, folder: SharedRunFolder | None

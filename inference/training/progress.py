@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from bayesnas.data import Split
 from bayesnas.inference.evaluation.metrics import accuracy_of_means
-from bayesnas.inference.training.chain_trainer import ChainTrainer
+from bayesnas.inference.training.chains.trainer import ChainTrainer
 
 _SECONDS_BETWEEN_FIGURES = 0.5
 

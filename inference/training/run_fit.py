@@ -117,7 +117,7 @@ class _Fit:
         upper = upper_level(model, arguments, held_out)
         if upper and sharing.by_batch and processes.size > 1:
             raise ValueError(
-                "distributed: the batches of a fit of two levels can't be shared out: give "
+                "distributed: the batches of a bilevel fit can't be shared out: give "
                 "distributed=Distributed(spread='chains'), or distributed=False"
             )
         timed = not processes.together  # several would not choose alike

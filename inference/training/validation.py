@@ -6,7 +6,7 @@ from bayesnas.data.streams.streamed_split import AnySplit
 from bayesnas.inference.config.amortization import NONE, Values
 from bayesnas.inference.config.settings import FitSettings
 from bayesnas.inference.evaluation.metrics import mean_nll
-from bayesnas.inference.training.chain_trainer import ChainTrainer
+from bayesnas.inference.training.chains.trainer import ChainTrainer
 
 _MEASURED_AT = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the range of log λ
 

@@ -43,14 +43,14 @@ def log_evidences(
     scaled, residual = (design.double() * scales.double()), residual.double()
     variance = noise_variance.double()
     gram = scaled.mT @ scaled / variance
-    along = scaled.mT @ residual / variance
+    projections = scaled.mT @ residual / variance
     constant = len(residual) * (2 * math.pi * variance).log() + residual @ residual / variance
     eye = torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
     evidences = []
     for some in supports.split(_SUPPORTS_AT_ONCE):
         on = some.to(gram)
         factor = torch.linalg.cholesky(eye + gram * on[:, :, None] * on[:, None, :])
-        half = torch.linalg.solve_triangular(factor, (along * on)[:, :, None], upper=False)
+        half = torch.linalg.solve_triangular(factor, (projections * on)[:, :, None], upper=False)
         log_det = 2 * factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
         evidences.append(-0.5 * (constant + log_det - half.square().sum((-2, -1))))
     return torch.cat(evidences)

@@ -21,7 +21,7 @@ import xarray as xr
 
 import bayesnas as bn
 from bayesnas.data import Split
-from bayesnas.inference.compression.pretraining import Pretraining
+from bayesnas.inference.compression.plain_networks.pretraining import Pretraining
 from bayesnas.models import BayesianCompressionNet
 from bayesnas.models.compression.threshold_sweep import knee
 from bayesnas.nn import load_net, save_net

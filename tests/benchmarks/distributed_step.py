@@ -20,7 +20,7 @@ import torch
 import bayesnas as bn
 from bayesnas.data import Split
 from bayesnas.inference.config.settings import make_settings
-from bayesnas.inference.training.chain_trainer import ChainTrainer
+from bayesnas.inference.training.chains.trainer import ChainTrainer
 from bayesnas.inference.training.processes.among import AmongProcesses
 from bayesnas.runtime.processes.group import Processes
 from bayesnas.runtime.processes.opening import open_processes

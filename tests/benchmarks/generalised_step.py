@@ -23,7 +23,7 @@ import bayesnas as bn
 from bayesnas.distributions import GumbelSoftmax
 from bayesnas.inference import GeneralisedObjective, Implicit, Unrolled
 from bayesnas.inference.config.settings import make_settings
-from bayesnas.inference.training.chain_trainer import ChainTrainer
+from bayesnas.inference.training.chains.trainer import ChainTrainer
 from bayesnas.inference.training.fit_options import FitArguments
 from bayesnas.inference.training.levels import (
     upper_level,

@@ -32,7 +32,7 @@ from torch.distributions import kl_divergence
 import bayesnas as bn
 from bayesnas.distributions import GumbelSoftmax
 from bayesnas.inference.config.settings import make_settings
-from bayesnas.inference.training.chain_trainer import ChainTrainer
+from bayesnas.inference.training.chains.trainer import ChainTrainer
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "models" / "architecture"))
 

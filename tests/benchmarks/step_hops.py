@@ -23,9 +23,9 @@ import torch
 
 import bayesnas as bn
 from bayesnas.inference.config.settings import FitSettings
-from bayesnas.inference.training import chain_trainer
+from bayesnas.inference.training.chains import trainer
 
-TOP = Path(chain_trainer.__file__).resolve().parents[2]
+TOP = Path(trainer.__file__).resolve().parents[3]
 FOLDERS = ("bayesnas", "models", "inference")
 STEP = 5
 
@@ -87,19 +87,19 @@ def of_a_step() -> Hops:
     """Count one step in the middle of a fit: its λ, its batch, the bound, gradients, update."""
     hops = Hops([])
     settings_of = FitSettings.kl_weight_at
-    with_step = chain_trainer.ChainTrainer._take_step
+    with_step = trainer.ChainTrainer._take_step
 
-    def watched(self: chain_trainer.ChainTrainer, *given: object) -> torch.Tensor:
+    def watched(self: trainer.ChainTrainer, *given: object) -> torch.Tensor:
         if self.step != STEP:
             return with_step(self, *given)  # type: ignore[arg-type]
         with counted(hops):
             return with_step(self, settings_of(self.settings, self.step))
 
-    chain_trainer.ChainTrainer._take_step = watched  # type: ignore[method-assign, assignment]
+    trainer.ChainTrainer._take_step = watched  # type: ignore[method-assign, assignment]
     try:
         fit(2 * STEP)
     finally:
-        chain_trainer.ChainTrainer._take_step = with_step  # type: ignore[method-assign]
+        trainer.ChainTrainer._take_step = with_step  # type: ignore[method-assign]
     return hops
 
 

@@ -25,7 +25,7 @@ from bayesnas.data.streams import file_rows
 from bayesnas.data.streams.streamed_split import AnySplit
 from bayesnas.inference.config.inputs import split_of
 from bayesnas.inference.config.settings import make_settings
-from bayesnas.inference.training.chain_trainer import ChainTrainer
+from bayesnas.inference.training.chains.trainer import ChainTrainer
 
 ROWS, WIDTH, BATCH = 80_000, 784, 256
 NETS = {"784–100–10": ([784, 100, 10], 300), "784–1000–1000–10": ([784, 1000, 1000, 10], 12)}

@@ -155,7 +155,7 @@ def test_net_whose_layers_do_not_fit(refused):
     ("name", "near"), [("mnst", "mnist"), ("digit", "digits"), ("cifar", "cifar10")]
 )
 def test_unknown_data_set(name, near):
-    with pytest.raises(ValueError, match=f"{name!r}.*nearest: .*{near}"):
+    with pytest.raises(ValueError, match=f"{name!r}.*did you mean .*{near}"):
         bn.data.load(name)
 
 

@@ -13,13 +13,14 @@ stand on the command line::
 from __future__ import annotations
 
 import argparse
-import difflib
 import json
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from bayesnas.words import did_you_mean
 
 CONFIG = "run.toml"
 """Name of the file in the folder of a run."""
@@ -108,13 +109,16 @@ def _words(
     for key, value in content.items():
         name = key.replace("-", "_")
         if name not in names:
-            near = difflib.get_close_matches(name, names, n=1)
-            hint = f"; did you mean {near[0].replace('_', '-')!r}?" if near else ""
+            hint = did_you_mean(_as_option(key), map(_as_option, names))
             raise ValueError(f"config: {path} has {key!r}, which is no option of a fit{hint}")
         if name not in taken:
             option = _option(actions[name], path, key, value)
             (options if actions[name].option_strings else positional).extend(option)
     return positional, options
+
+
+def _as_option(name: str) -> str:
+    return name.replace("_", "-")
 
 
 def _option(action: argparse.Action, path: Path, key: str, value: Any) -> list[str]:

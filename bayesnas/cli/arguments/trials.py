@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from bayesnas.cli.arguments.names import MAXIMISED, MEASURES
 from bayesnas.cli.arguments.values import path_word
+from bayesnas.words import did_you_mean
 
 FIT_WORDS_NOT_VARIED = ("out", "resume", "config", "json", "quiet", "draws", "help")
 
@@ -80,8 +80,7 @@ def objective_names(text: str) -> dict[str, str]:
     names = text.split(",")
     for name in names:
         if name not in MEASURES:
-            near = difflib.get_close_matches(name, MEASURES, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
+            hint = did_you_mean(name, MEASURES)
             raise argparse.ArgumentTypeError(
                 f"must be of {', '.join(MEASURES)}, got {name!r}{hint}"
             )

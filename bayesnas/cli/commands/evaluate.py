@@ -49,10 +49,10 @@ def run(args: argparse.Namespace) -> Outcome:
 
 def _measured(post: Posterior, part: Split, args: argparse.Namespace) -> dict[str, float]:
     """Metrics; those that need several draws, or targets that are predicted, where there are."""
-    found = post.evaluate(part, draws=args.draws)
+    metrics = post.evaluate(part, draws=args.draws)
     if args.draws < 2 or isinstance(post.model, Autoencoder):
-        return found
-    return {**found, **post.metrics(part, level=args.level, draws=args.draws)}
+        return metrics
+    return {**metrics, **post.metrics(part, level=args.level, draws=args.draws)}
 
 
 def _told_apart(

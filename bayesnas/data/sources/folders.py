@@ -97,16 +97,16 @@ def _of_images(path: Path) -> Folder:
 
     roots = {part: path / part for part in _PARTS if (path / part).is_dir()}
     roots = roots if "train" in roots else {"train": path}
-    found = {}
+    folders = {}
     for part, root in roots.items():
         try:
-            found[part] = ImageFolder(str(root), transform=ToTensor())
+            folders[part] = ImageFolder(str(root), transform=ToTensor())
         except FileNotFoundError as error:
             raise ValueError(
                 f"{root} must have a folder of images for each class: {error}"
             ) from error
-    names = found["train"].classes
-    for part, images in found.items():
+    names = folders["train"].classes
+    for part, images in folders.items():
         if images.classes != names:
             raise ValueError(
                 f"the classes must be the same in all parts, got {names} in train and "
@@ -114,6 +114,6 @@ def _of_images(path: Path) -> Folder:
             )
     parts = {
         part: FolderPart(MapRows(images, None), torch.tensor(images.targets))
-        for part, images in found.items()
+        for part, images in folders.items()
     }
     return Folder(parts, names)

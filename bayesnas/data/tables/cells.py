@@ -61,8 +61,8 @@ def as_numbers(name: str, column: Any, kind: Kind) -> np.ndarray[Any, Any]:
         "boolean": _as_truth,
         "date": _as_dates,
     }
-    found = readers[kind](column)
-    wrong = np.isnan(found) & column.notna().to_numpy() | np.isinf(found)
+    numbers = readers[kind](column)
+    wrong = np.isnan(numbers) & column.notna().to_numpy() | np.isinf(numbers)
     if wrong.any():
         row = int(wrong.argmax())
         expected = {"number": "numbers", "boolean": "true and false", "date": "ISO dates"}[kind]
@@ -70,7 +70,7 @@ def as_numbers(name: str, column: Any, kind: Kind) -> np.ndarray[Any, Any]:
         raise ValueError(
             f"column {name!r} must hold {expected}, got {cell!r} in row {column.index[row]}"
         )
-    return found
+    return numbers
 
 
 def as_text(column: Any) -> np.ndarray[Any, Any]:
@@ -90,8 +90,8 @@ def _as_numbers(column: Any) -> np.ndarray[Any, Any]:
 
 
 def _as_truth(column: Any) -> np.ndarray[Any, Any]:
-    found = [_TRUTH.get(str(value).strip().lower(), np.nan) for value in column]
-    return np.asarray(found, dtype=np.float64)
+    truth = [_TRUTH.get(str(value).strip().lower(), np.nan) for value in column]
+    return np.asarray(truth, dtype=np.float64)
 
 
 def _as_dates(column: Any) -> np.ndarray[Any, Any]:

@@ -57,9 +57,9 @@ class Column:
             present = text[text != None][:, None]  # noqa: E711  # element by element
             if not len(present):
                 raise ValueError(f"column {name!r} must have a value in some training row")
-            (found,) = OneHotEncoder().fit(present).categories_
-            _check_categories(name, found, len(present))
-            return cls(name, kind, categories=tuple(found.tolist()), missing=missing)
+            (distinct,) = OneHotEncoder().fit(present).categories_
+            _check_categories(name, distinct, len(present))
+            return cls(name, kind, categories=tuple(distinct.tolist()), missing=missing)
         strategy = "most_frequent" if kind == "boolean" else "median"
         numbers = as_numbers(name, cells, kind)[:, None]
         if np.isnan(numbers).all():
@@ -118,9 +118,9 @@ class Column:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
-        found = dataclasses.asdict(self)
-        found["categories"] = None if self.categories is None else list(self.categories)
-        return found
+        values = dataclasses.asdict(self)
+        values["categories"] = None if self.categories is None else list(self.categories)
+        return values
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Column:

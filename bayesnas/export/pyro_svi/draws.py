@@ -19,10 +19,10 @@ class _Draws:
 
     def put(self, values: Values) -> None:
         for name, value in values.items():
-            held = self._values.setdefault(name, [])
-            if held:
-                check_shape(name, value, held[0].shape)
-            held.append(value.detach().cpu())
+            draws = self._values.setdefault(name, [])
+            if draws:
+                check_shape(name, value, draws[0].shape)
+            draws.append(value.detach().cpu())
 
     def stacked(self) -> Values:
         return {name: torch.stack(values) for name, values in self._values.items()}
@@ -62,10 +62,10 @@ def posterior_draws(
         groups["posterior"].put({name: whole.nodes[name]["value"] for name in kept})
         if log_lik and sites.observed:
             if latent_count and sites.local():
-                found = marginal(program, sites, drawn, latent_count)
+                by_row = marginal(program, sites, drawn, latent_count)
             else:
-                found = pointwise(program, sites, drawn, trace)
-            groups["log_likelihood"].put(found)
+                by_row = pointwise(program, sites, drawn, trace)
+            groups["log_likelihood"].put(by_row)
         if predictive and sites.observed:
             new = program.trace(poutine.replay(program.anew(), trace=drawn))
             values = {name: new.nodes[name]["value"] for name in sites.observed}

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
-import pyro.distributions as dist
 import torch
 from pyro import poutine
 from torch import Tensor
 
+from bayesnas.densities import is_point_mass, log_mean_exp
 from bayesnas.export.pyro_svi.program import Program, Sites, Values
 
 
@@ -50,7 +49,7 @@ def marginal(program: Program, sites: Sites, drawn: Any, count: int) -> Values:
         proposed = [_of_rows(node, rows) for node in kept.values()]
         weights.append(torch.stack(modelled).sum(0) - torch.stack(proposed).sum(0))
     (name,) = sites.observed
-    return {name: torch.stack(weights).logsumexp(0) - math.log(count)}
+    return {name: log_mean_exp(torch.stack(weights))}
 
 
 def _is_of(node: Any, rows: set[str]) -> bool:
@@ -64,16 +63,16 @@ def _check_density(local: list[str], guided: dict[str, Any]) -> None:
     for name in local:
         node = guided[name]
         alone = not any(other.startswith(f"{name}_") for other in guided if other != name)
-        if alone and isinstance(node["fn"], dist.Delta):
+        if alone and is_point_mass(node["fn"]):
             raise _refusal(f"got the site {name!r}, of which the guide has no density by row")
 
 
 def _of_rows(node: Any, rows: set[str]) -> Tensor:
     """Log density of a site, summed over all plates but those of rows; unscaled."""
-    found: Tensor = node["fn"].log_prob(node["value"], *node["args"], **node["kwargs"]).detach()
+    log_prob: Tensor = node["fn"].log_prob(node["value"], *node["args"], **node["kwargs"])
     frames = [frame for frame in node["cond_indep_stack"] if frame.vectorized]
     others = [frame.dim for frame in frames if frame.name not in rows]
-    return found.sum(others, keepdim=True) if others else found
+    return (log_prob.sum(others, keepdim=True) if others else log_prob).detach()
 
 
 def _refusal(why: str) -> ValueError:

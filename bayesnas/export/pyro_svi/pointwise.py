@@ -42,17 +42,17 @@ def pointwise(program: Program, sites: Sites, drawn: Any, trace: Any) -> Values:
     (name,) = sites.observed
     replayed = poutine.replay(config_enumerate(program.model), trace=drawn)
     enumerated = program.trace(poutine.enum(replayed, first_available_dim=-1 - sites.nesting))
-    found = _log_density(enumerated.nodes[name])
+    log_joint = _log_density(enumerated.nodes[name])
     for other in sites.enumerated:
-        found = found + _log_density(enumerated.nodes[other])
-    rows = found.shape[found.ndim - sites.nesting :]
+        log_joint = log_joint + _log_density(enumerated.nodes[other])
+    rows = log_joint.shape[log_joint.ndim - sites.nesting :]
     shape = trace.nodes[name]["fn"].batch_shape
-    return {name: found.reshape(-1, *rows).logsumexp(0).reshape(shape)}
+    return {name: log_joint.reshape(-1, *rows).logsumexp(0).reshape(shape)}
 
 
 def _log_density(node: Any) -> Tensor:
-    found: Tensor = node["fn"].log_prob(node["value"], *node["args"], **node["kwargs"])
-    return found.detach()
+    log_density: Tensor = node["fn"].log_prob(node["value"], *node["args"], **node["kwargs"])
+    return log_density.detach()
 
 
 def _check_separable(sites: Sites) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Callable, Mapping
 
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor
 
 from bayesnas.checks import choice
+from bayesnas.words import did_you_mean
 
 
 def _step(x: Tensor) -> Tensor:
@@ -58,6 +58,4 @@ def activation_name(name: str, value: object) -> str:
     """
     if isinstance(value, str) and value in ACTIVATIONS:
         return value
-    near = difflib.get_close_matches(str(value), ACTIVATIONS, n=2)
-    hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
-    return choice(name, value, list(ACTIVATIONS), hint)
+    return choice(name, value, list(ACTIVATIONS), did_you_mean(value, ACTIVATIONS))

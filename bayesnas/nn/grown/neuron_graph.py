@@ -70,18 +70,18 @@ class NeuronGraph:
     @cached_property
     def sources(self) -> dict[int, tuple[int, ...]]:
         """Of every output and hidden neuron the vertices that it reads, rising."""
-        found: dict[int, list[int]] = {v: [] for v in range(self.inputs + 1, self.size)}
+        sources: dict[int, list[int]] = {v: [] for v in range(self.inputs + 1, self.size)}
         for source, target in self.connections:
-            found[target].append(source)
-        return {vertex: tuple(each) for vertex, each in found.items()}
+            sources[target].append(source)
+        return {vertex: tuple(each) for vertex, each in sources.items()}
 
     @cached_property
     def targets(self) -> dict[int, tuple[int, ...]]:
         """Of every vertex those that read it, rising."""
-        found: dict[int, list[int]] = {vertex: [] for vertex in range(self.size)}
+        targets: dict[int, list[int]] = {vertex: [] for vertex in range(self.size)}
         for source, target in self.connections:
-            found[source].append(target)
-        return {vertex: tuple(each) for vertex, each in found.items()}
+            targets[source].append(target)
+        return {vertex: tuple(each) for vertex, each in targets.items()}
 
     @cached_property
     def order(self) -> tuple[int, ...]:
@@ -96,18 +96,18 @@ class NeuronGraph:
         }
         free = [vertex for vertex, count in waits.items() if not count]
         heapq.heapify(free)
-        found = []
+        ordered = []
         while free:
             vertex = heapq.heappop(free)
-            found.append(vertex)
+            ordered.append(vertex)
             for target in self.targets[vertex]:
                 waits[target] -= 1
                 if not waits[target]:
                     heapq.heappush(free, target)
-        if len(found) < len(waits):
-            cycle = sorted(set(waits) - set(found))
+        if len(ordered) < len(waits):
+            cycle = sorted(set(waits) - set(ordered))
             raise ValueError(f"connections must have no cycle, got one among vertices {cycle[:8]}")
-        return tuple(found)
+        return tuple(ordered)
 
     def activation(self, vertex: int) -> str:
         """The activation of a neuron; ``"linear"`` of an output."""
@@ -196,7 +196,7 @@ def _is_connection(value: object) -> TypeGuard[Connection]:
 
 
 def _sorted(connections: Iterable[Sequence[int]]) -> tuple[Connection, ...]:
-    found = []
+    pairs = []
     for each in connections:
         if not _is_connection(each):
             try:
@@ -206,5 +206,5 @@ def _sorted(connections: Iterable[Sequence[int]]) -> tuple[Connection, ...]:
                     f"connections must be pairs (source, target), got {each!r:.100}"
                 ) from None
             each = (whole_number("connections", source, 0), whole_number("connections", target, 0))
-        found.append(each)
-    return tuple(sorted(found))
+        pairs.append(each)
+    return tuple(sorted(pairs))

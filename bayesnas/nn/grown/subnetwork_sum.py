@@ -82,13 +82,13 @@ class SubnetworkSum(nn.Module):
     def parts(self, x: Tensor) -> Tensor:
         """Outputs of every subnetwork, ``[subnetworks, n, k]``."""
         x = x.flatten(1)
-        found: list[Tensor] = []
+        outputs: list[Tensor] = []
         units: list[list[Tensor]] = []
         for subnetwork in self.subnetworks:
-            output, own = subnetwork(x, units)
-            found.append(output)
-            units.append(own)
-        return torch.stack(found) if found else x.new_zeros(0, len(x), self.outputs)
+            output, hidden = subnetwork(x, units)
+            outputs.append(output)
+            units.append(hidden)
+        return torch.stack(outputs) if outputs else x.new_zeros(0, len(x), self.outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         """Outputs ``[n, k]``."""

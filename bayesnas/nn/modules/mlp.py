@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -12,6 +11,7 @@ from torch import nn
 from bayesnas.checks import whole_number
 from bayesnas.scalars import is_whole
 from bayesnas.typed import typed
+from bayesnas.words import did_you_mean
 
 _ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
@@ -140,9 +140,8 @@ def _dense_layers(
 def _activation(name: str) -> Callable[[], nn.Module]:
     if isinstance(name, str) and name in _ACTIVATIONS:
         return _ACTIVATIONS[name]
-    near = difflib.get_close_matches(str(name), _ACTIVATIONS, n=3)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(_ACTIVATIONS)}"
-    raise ValueError(f"activation must be a known name, got {name!r}; {hint}")
+    hint = did_you_mean(name, _ACTIVATIONS) or f"; known: {', '.join(_ACTIVATIONS)}"
+    raise ValueError(f"activation must be a known name, got {name!r}{hint}")
 
 
 def _image_size(image: int | tuple[int, int]) -> tuple[int, int]:

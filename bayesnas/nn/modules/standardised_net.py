@@ -63,11 +63,15 @@ class StandardisedNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Outputs in units of the data, of inputs ``[n, ...]`` in units of the data."""
         dtype = next((p.dtype for p in self.net.parameters()), torch.get_default_dtype())
-        mean, scale = (_along(self.get_buffer(name), x.ndim) for name in ("x_mean", "x_scale"))
+        mean, scale = (
+            _channelwise(self.get_buffer(name), x.ndim) for name in ("x_mean", "x_scale")
+        )
         output: Tensor = self.net(((x - mean) / scale).to(dtype))
         if self.factor is None:
             return output
-        factor, shift = (_along(self.get_buffer(name), output.ndim) for name in ("factor", "shift"))
+        factor, shift = (
+            _channelwise(self.get_buffer(name), output.ndim) for name in ("factor", "shift")
+        )
         return (output * factor + shift).to(output.dtype)
 
     def units(self) -> dict[str, Any]:
@@ -75,6 +79,6 @@ class StandardisedNet(nn.Module):
         return {name: value.tolist() for name, value in self.named_buffers(recurse=False)}
 
 
-def _along(values: Tensor, dims: int) -> Tensor:
+def _channelwise(values: Tensor, dims: int) -> Tensor:
     """Values along dimension 1 of a tensor of so many dimensions."""
     return values.reshape(-1, *(1,) * (dims - 2))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,6 +14,7 @@ from bayesnas.nn.modules.stochastic_layers import (
     no_layer,
     trainable_of,
 )
+from bayesnas.words import did_you_mean
 
 Layers = Callable[[str, nn.Module], bool] | str | type[nn.Module] | Sequence[Any]
 """A rule ``(name, module) -> bool``, a name, a type, or names and types."""
@@ -91,11 +91,8 @@ def _named(item: object, net: nn.Module, inside: Rule) -> set[str]:
     if not isinstance(item, str):
         raise TypeError(f"stochastic must hold names of layers or types of modules, got {item!r}")
     if item not in modules:
-        near = difflib.get_close_matches(item, modules, n=3)
-        hint = (
-            f"did you mean {' or '.join(map(repr, near))}?" if near else f"it has {_few(modules)}"
-        )
-        raise ValueError(f"stochastic must name layers of net, got {item!r}; {hint}")
+        hint = did_you_mean(item, modules) or f"; it has {_few(modules)}"
+        raise ValueError(f"stochastic must name layers of net, got {item!r}{hint}")
     if any(True for _ in trainable_of(modules[item])):
         return {item}
     beginning = f"{item}." if item else ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from bayesnas.pruning.criteria.relative_density import log_relative_density
 from bayesnas.pruning.criteria.relevance import relevance_order
 from bayesnas.pruning.criteria.subject import Subject
 from bayesnas.pruning.criteria.surgeon import surgeon
+from bayesnas.words import did_you_mean
 
 Criterion = Literal[
     "density", "evidence", "magnitude", "obd", "fisher", "obs", "relevance", "random"
@@ -62,9 +62,7 @@ def rule_of(by: object) -> Rule:
     >>> rule_of("obd").reference
     'LeCun, Denker, Solla 1990'
     """
-    near = difflib.get_close_matches(by, RULES, n=2) if isinstance(by, str) else []
-    hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
-    return RULES[choice("by", by, list(RULES), hint)]
+    return RULES[choice("by", by, list(RULES), did_you_mean(by, RULES))]
 
 
 def surgery(subject: Subject, removable: Mapping[str, Tensor], count: int) -> tuple[Scores, Scores]:

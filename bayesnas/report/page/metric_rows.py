@@ -67,13 +67,13 @@ def metric_rows(findings: Findings, data: DataSet) -> tuple[list[str], list[Metr
 def _measured(post: Posterior, data: DataSet, findings: Findings, part: str) -> dict[str, float]:
     split, draws = parts_of(data)[part], findings.draws
     known = findings.metrics.get(part) if post is findings.post else None
-    found = known or post.evaluate(split, draws=draws)
+    metrics = known or post.evaluate(split, draws=draws)
     if draws < 2 or isinstance(post.model, Autoencoder):
-        return found
+        return metrics
     try:
-        return {**found, **post.metrics(split, draws=draws)}
+        return {**metrics, **post.metrics(split, draws=draws)}
     except TypeError:  # a Pyro pair that masks rows
-        return found
+        return metrics
 
 
 def _over_restarts(findings: Findings, data: DataSet) -> dict[str, tuple[float, float]]:

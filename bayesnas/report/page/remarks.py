@@ -47,7 +47,7 @@ def remarks_on(checks: FitChecks) -> list[Remark]:
     - *edge of the range*: λ is the smallest or the largest that was fitted.
     - *nothing removed*: every weight is kept, or every latent dimension is in use.
     """
-    found = [
+    remarks = [
         _not_converged(checks),
         _far_from_its_target(checks),
         _judged_in_sample(checks),
@@ -56,7 +56,7 @@ def remarks_on(checks: FitChecks) -> list[Remark]:
         _at_the_edge(checks),
         _nothing_removed(checks),
     ]
-    return [remark for remark in found if remark is not None]
+    return [remark for remark in remarks if remark is not None]
 
 
 def measured_lines(checks: FitChecks) -> list[str]:

@@ -80,8 +80,8 @@ class StructureMatrix:
 
 def quantity_of(post: Posterior) -> str:
     """What the values of the structure are, in a few words; empty where the model has none."""
-    found = post.structure()
-    return str(found.attrs.get("quantity", "probabilities")) if len(found.data_vars) else ""
+    structure = post.structure()
+    return str(structure.attrs.get("quantity", "probabilities")) if len(structure.data_vars) else ""
 
 
 def structure_tables(post: Posterior) -> list[StructureTable | StructureMatrix]:
@@ -98,8 +98,8 @@ def structure_tables(post: Posterior) -> list[StructureTable | StructureMatrix]:
     >>> table.heading, table.rows[0].label
     (('feature', 'inclusion', 'coefficient', 'sd'), 'bmi')
     """
-    found = post.structure()
-    return [_table(post, str(name), variable) for name, variable in found.data_vars.items()]
+    structure = post.structure()
+    return [_table(post, str(name), variable) for name, variable in structure.data_vars.items()]
 
 
 def _table(post: Posterior, name: str, variable: xr.DataArray) -> StructureTable | StructureMatrix:

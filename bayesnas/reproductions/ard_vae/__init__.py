@@ -43,14 +43,14 @@ def run(request: Request) -> Reproduced:
     comparisons = list(compare(results))
     files = write_comparisons(request.out, comparisons)
     files |= {name: request.out / name for name in _FILES}
-    rows = [{"kl_weight": at, **asdict(point)} for at, point in results.along.items()]
+    rows = [{"kl_weight": at, **asdict(point)} for at, point in results.by_kl_weight.items()]
     write_atomically(files["curve.csv"], rows_as_csv(rows).encode())
     latents = latents_of(fits.at_one("ard", settings.seeds[0]).model, test)
     assert latents is not None
     assert latents.frames is not None
     picture = latents_figure(latents.measures, latents.shown, latents.frames)
     write_figure(picture, files["latents.png"])
-    write_figure(curve_figure(results.along, results.curve), files["curve.png"])
+    write_figure(curve_figure(results.by_kl_weight, results.curve), files["curve.png"])
     return Reproduced("ard-vae", settings.to_dict(), remarks(settings), comparisons, files)
 
 
@@ -96,7 +96,7 @@ def compare(results: Results) -> Iterator[Comparison]:
 
 
 def _compare_along(results: Results) -> Iterator[Comparison]:
-    for kl_weight, row in results.along.items():
+    for kl_weight, row in results.by_kl_weight.items():
         for name, value in (
             ("active by variance", float(row.active["variance"])),
             ("−E log p(x | z)", -row.log_likelihood),

@@ -106,12 +106,12 @@ def curve(steps: int, seed: int = 0) -> list[CurvePoint]:
         )  # fmt: skip
 
     # The piecewise map is that of the figures of docs/reproductions/ard-vae.md.
-    along: FitOptions = {**options, "steps": 3 * steps, "amortize": "piecewise"}
+    of_range: FitOptions = {**options, "steps": 3 * steps, "amortize": "piecewise"}
     post: AmortizedPosterior = bn.fit(
         model(),
         (x, x),
         kl_weight=bn.LogUniform(CURVE_WEIGHTS[0], CURVE_WEIGHTS[-1]),
-        **along,
+        **of_range,
     )
     options["steps"] = steps
     points = []

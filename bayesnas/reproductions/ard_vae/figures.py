@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def curve_figure(along: Mapping[float, Measured], linear: Sequence[CurvePoint]) -> Figure:
+def curve_figure(by_kl_weight: Mapping[float, Measured], linear: Sequence[CurvePoint]) -> Figure:
     """Active dimensions along λ: of images against their cost, and of data where it is known.
 
     Args:
-        along: what was measured of images, by λ.
+        by_kl_weight: what was measured of images, by λ.
         linear: the same of linear-Gaussian data.
     """
     import matplotlib
@@ -30,7 +30,7 @@ def curve_figure(along: Mapping[float, Measured], linear: Sequence[CurvePoint]) 
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(9.6, 3.8), layout="constrained")
         left, right = figure.subplots(1, 2)
-        plot_images_curve(along, left)
+        plot_images_curve(by_kl_weight, left)
         plot_linear_curve(linear, right)
         left.set_title("Images, one fit over λ")
         right.set_title("Linear-Gaussian data")
@@ -39,18 +39,18 @@ def curve_figure(along: Mapping[float, Measured], linear: Sequence[CurvePoint]) 
     return figure
 
 
-def plot_images_curve(along: Mapping[float, Measured], ax: Axes | None = None) -> Axes:
+def plot_images_curve(by_kl_weight: Mapping[float, Measured], ax: Axes | None = None) -> Axes:
     """Active dimensions against −E log p(x | z), a point for every λ.
 
     Args:
-        along: what was measured, by λ.
+        by_kl_weight: what was measured, by λ.
         ax: axes to draw on.
     """
     ax = axes_or_new(ax)
-    cost = [-row.log_likelihood for row in along.values()]
-    active = [row.active["variance"] for row in along.values()]
+    cost = [-row.log_likelihood for row in by_kl_weight.values()]
+    active = [row.active["variance"] for row in by_kl_weight.values()]
     ax.plot(cost, active, color=BLUE, marker="o")
-    for index, (weight, x, y) in enumerate(zip(along, cost, active, strict=True)):
+    for index, (weight, x, y) in enumerate(zip(by_kl_weight, cost, active, strict=True)):
         place = (-34, -14) if index % 2 else (5, 5)  # neighbours may lie close together
         ax.annotate(rf"$\lambda={weight:g}$", (x, y), xytext=place, textcoords="offset points")
     ax.set_xlabel(r"$-\mathrm{E}\,\log p(x\,|\,z)$, nats an image")

@@ -40,7 +40,7 @@ class Fits:
             **self._options(out, seed, self._settings.epochs),
         )
 
-    def along(self) -> AmortizedPosterior:
+    def over_range(self) -> AmortizedPosterior:
         """One ARD-VAE for every λ of the range."""
         seed = self._settings.seeds[0]
         out = self._folder("along", seed)

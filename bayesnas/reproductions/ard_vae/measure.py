@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from bayesnas.densities import log_mean_exp
 from bayesnas.inference.elbo.bound import bound_terms
 from bayesnas.models import ArdVae
 from bayesnas.models.autoencoders.active_units import MEASURES
@@ -99,5 +99,5 @@ def importance_nll(model: ArdVae, pixels: Tensor, draws: int, seed: int = 0) -> 
         targets = rows.expand(draws, *rows.shape).flatten(0, 1)
         log_lik = model.observation(output).log_prob(targets).reshape(draws, len(rows))
         log_weights = log_lik + prior - q.log_prob(z).sum(-1)
-        total += float((log_weights.double().logsumexp(0) - math.log(draws)).sum())
+        total += float(log_mean_exp(log_weights.double()).sum())
     return -total / len(pixels)

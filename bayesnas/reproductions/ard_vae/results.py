@@ -25,13 +25,13 @@ class Results:
 
     Attributes:
         images: of each kind of model at λ = 1, one a start.
-        along: of the fit over all λ, one a λ.
+        by_kl_weight: of the fit over all λ, one a λ.
         factors: active dimensions on linear-Gaussian data, by number of factors, one a seed.
         curve: linear-Gaussian data along λ.
     """
 
     images: dict[str, list[Measured]]
-    along: dict[float, Measured]
+    by_kl_weight: dict[float, Measured]
     factors: dict[int, list[dict[str, int]]]
     curve: list[CurvePoint]
 
@@ -51,7 +51,8 @@ def measured_results(request: Request, settings: Settings, fits: Fits, test: Ten
         return asdict(measured(model, test, settings.examples, settings.importance_draws))
 
     def at(kl_weight: float) -> dict[str, Any]:
-        return asdict(measured(ard_vae(fits.along().at(kl_weight).model), test, settings.examples))
+        model = ard_vae(fits.over_range().at(kl_weight).model)
+        return asdict(measured(model, test, settings.examples))
 
     def factors(d: int, seed: int) -> dict[str, int]:
         request.say(f"{d} factors, seed {seed}")
@@ -70,7 +71,7 @@ def measured_results(request: Request, settings: Settings, fits: Fits, test: Ten
             ]
             for kind in KINDS
         },
-        along={
+        by_kl_weight={
             kl_weight: Measured(**kept(f"along-{kl_weight:g}", partial(at, kl_weight)))
             for kl_weight in settings.kl_weights
         },

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 import bayesnas as bn
 from bayesnas.data import Split
 from bayesnas.inference import Posterior
-from bayesnas.inference.compression.pretraining import pretrained
+from bayesnas.inference.compression.plain_networks.pretraining import pretrained
 from bayesnas.inference.compression.smaller_net import shrunk
 from bayesnas.inference.runs.run_folder import RUN
 from bayesnas.likelihoods import Categorical

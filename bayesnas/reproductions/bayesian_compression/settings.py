@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from bayesnas.inference.compression.pretraining import Pretraining
+from bayesnas.inference.compression.plain_networks.pretraining import Pretraining
 from bayesnas.nn import GaussianNoise, convnet, mlp
 from bayesnas.reproductions.bayesian_compression import published
 from bayesnas.reproductions.bayesian_compression.published import Row

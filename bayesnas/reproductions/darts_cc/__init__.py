@@ -63,7 +63,10 @@ def _methods(searches: Searches, data: Images, settings: Settings, request: Requ
     starts, places = range(settings.starts), published.PLACES
     return {
         "DARTS-CC": [
-            [train(f"cc-{start}-{p:g}", partial(searches.along, start, p), start) for p in places]
+            [
+                train(f"cc-{start}-{p:g}", partial(searches.architecture, start, p), start)
+                for p in places
+            ]
             for start in starts
         ],
         "DARTS": [
@@ -162,7 +165,7 @@ def remarks(settings: Settings, by_data: Mapping[str, Methods]) -> list[str]:
 
 def _ends(searches: Searches, name: str, out: Path) -> dict[str, Path]:
     path = out / f"ends-{name}.png"
-    write_figure(ends_figure(searches.model_along(0, 0.0), searches.model_along(0, 1.0)), path)
+    write_figure(ends_figure(searches.model(0, 0.0), searches.model(0, 1.0)), path)
     return {path.name: path}
 
 

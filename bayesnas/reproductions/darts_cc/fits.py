@@ -31,11 +31,11 @@ class Searches:
         self._request = request
         self._fits: dict[str, Posterior | AmortizedPosterior] = {}
 
-    def along(self, start: int, place: float) -> Graph:
+    def architecture(self, start: int, place: float) -> Graph:
         """The architecture that one search along λ̃ found at a place of the range."""
-        return self.model_along(start, place).architecture()
+        return self.model(start, place).architecture()
 
-    def model_along(self, start: int, place: float) -> LatentStructureNet:
+    def model(self, start: int, place: float) -> LatentStructureNet:
         """The model behind it."""
         key = f"cc-{start}"
         if key not in self._fits:

@@ -113,8 +113,8 @@ class Settings:
 
     def to_dict(self) -> dict[str, Any]:
         """All settings, as JSON values."""
-        found = asdict(self)
-        return {name: list(v) if isinstance(v, tuple) else v for name, v in found.items()}
+        values = asdict(self)
+        return {name: list(v) if isinstance(v, tuple) else v for name, v in values.items()}
 
     def grid(self, family: Family, optimizer: str) -> list[float]:
         """Learning rates of a hand-made optimiser, the largest first.

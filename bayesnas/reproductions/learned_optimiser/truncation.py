@@ -36,14 +36,14 @@ def truncations(settings: Settings, request: Request) -> list[Truncation]:
     if path.exists():
         return [Truncation(**each) for each in read_json(path)["rates"]]
     request.say("learning a learning rate, by gradients that go back more and fewer steps")
-    found = [
+    results = [
         Truncation(unroll, second, _rate(unroll, second, settings))
         for second in (True, False)
         for unroll in settings.unrolls
     ]
     path.parent.mkdir(exist_ok=True)
-    write_json(path, {"rates": [asdict(each) for each in found]})
-    return found
+    write_json(path, {"rates": [asdict(each) for each in results]})
+    return results
 
 
 def _rate(unroll: int, second: bool, settings: Settings) -> float:
@@ -63,9 +63,9 @@ def _rate(unroll: int, second: bool, settings: Settings) -> float:
     return float(learned.rule.config()["rate"])
 
 
-def compare_truncations(found: list[Truncation]) -> Iterator[Comparison]:
+def compare_truncations(results: list[Truncation]) -> Iterator[Comparison]:
     """The rates times a thousand, by how far a gradient goes back."""
-    for each in found:
+    for each in results:
         labels = {
             "gradient of the task": "differentiated" if each.second_derivatives else "constant",
             "goes back": f"{each.unroll} steps",

@@ -8,7 +8,7 @@ import torch
 
 import bayesnas as bn
 from bayesnas.data import DataSet
-from bayesnas.inference.compression.tickets import Control
+from bayesnas.inference.compression.plain_networks.tickets import Control
 from bayesnas.reproductions.accuracies import accuracy
 from bayesnas.reproductions.base import Request
 from bayesnas.reproductions.lottery_tickets.settings import Settings, network

@@ -11,8 +11,8 @@ from torch import nn
 import bayesnas as bn
 from bayesnas.data import DataSet, Split
 from bayesnas.inference import Posterior
-from bayesnas.inference.compression.prune import plain_subject, put_in
-from bayesnas.inference.compression.training import prunable_masks
+from bayesnas.inference.compression.plain_networks.prune import plain_subject, put_in
+from bayesnas.inference.compression.plain_networks.training import prunable_masks
 from bayesnas.likelihoods import Categorical
 from bayesnas.pruning.criteria.removal import RemovalPlan
 from bayesnas.reproductions.accuracies import accuracy

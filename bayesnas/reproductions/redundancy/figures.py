@@ -17,22 +17,22 @@ if TYPE_CHECKING:
 _COLOURS = {"redundant": "#D1495B", "compact": "#1B6CA8", "redundant, L2": "#8A8A8A"}
 
 
-def redundancy_figure(found: Sequence[Measured], settings: Settings) -> Figure:
+def redundancy_figure(results: Sequence[Measured], settings: Settings) -> Figure:
     """Three panels; lines are means over the starts, bands from the lowest to the highest."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(12.0, 3.6), layout="constrained")
     flat, noise, images = figure.subplots(1, 3)
-    curves = np.array([each.log_lik for each in found])
+    curves = np.array([each.log_lik for each in results])
     _band(flat, range(curves.shape[1]), curves, "#1B6CA8", "")
     flat.set_xlabel("weights removed, of 20")
     flat.set_ylabel("log-likelihood, nats a training row")
     for name in MODELS:
-        rmse = np.array([each.rmse[name] for each in found])
+        rmse = np.array([each.rmse[name] for each in results])
         _band(noise, settings.noises, rmse, _COLOURS[name], name)
     noise.set_ylabel("test RMSE of the regression")
     for name in NETS:
-        accuracy = np.array([each.accuracy[name] for each in found])
+        accuracy = np.array([each.accuracy[name] for each in results])
         _band(images, settings.image_noises, accuracy, _COLOURS[name], name)
     images.set_ylabel("test accuracy of the network")
     for ax in (noise, images):

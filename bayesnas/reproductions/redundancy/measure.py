@@ -48,9 +48,9 @@ class Measured:
 
 def measured(seed: int, settings: Settings, device: str) -> Measured:
     """Fit, remove and add noise; both models of a pair see the same draws of it."""
-    found = _regressions(seed, settings, device)
-    found.accuracy.update(_networks(seed, settings, device, found.weights))
-    return found
+    result = _regressions(seed, settings, device)
+    result.accuracy.update(_networks(seed, settings, device, result.weights))
+    return result
 
 
 def _regressions(seed: int, settings: Settings, device: str) -> Measured:
@@ -107,14 +107,14 @@ def _networks(
         **options,
     )
     on = bn.prune(dense.module, data.train, fraction=0.0, epochs=settings.epochs, **options)
-    found = {}
+    accuracies = {}
     for name, each in zip(NETS, (on, smaller), strict=True):
         weights[name] = each.weights
-        found[name] = [
+        accuracies[name] = [
             _accuracy(each.module, data.test.x, data.test.y, noise, seed)
             for noise in settings.image_noises
         ]
-    return found
+    return accuracies
 
 
 def _noisy(x: Tensor, noise: float, seed: int) -> Sequence[Tensor]:

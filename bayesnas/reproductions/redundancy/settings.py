@@ -40,8 +40,8 @@ class Settings:
 
     def to_dict(self) -> dict[str, Any]:
         """All of them, as JSON values."""
-        found = asdict(self)
-        return {**found, **{k: list(v) for k, v in found.items() if isinstance(v, tuple)}}
+        values = asdict(self)
+        return {**values, **{k: list(v) for k, v in values.items() if isinstance(v, tuple)}}
 
 
 def settings_of(request: Request) -> Settings:

@@ -34,19 +34,19 @@ def settings(request: Request) -> Mapping[str, Any]:
 
 def run(request: Request, given: Mapping[str, Any]) -> Part:
     """Grow a network with every seed, and measure it beside its first linear candidate."""
-    found = [_grown(seed, given, request) for seed in range(given["seeds"])]
+    nets = [_grown(seed, given, request) for seed in range(given["seeds"])]
     files = {name: request.out / name for name in ("adanet.csv", "adanet.png")}
-    steps = {seed: each.history for seed, each in enumerate(found)}
+    steps = {seed: each.history for seed, each in enumerate(nets)}
     table = pd.concat(steps, names=["seed"]).reset_index(0)
     write_atomically(files["adanet.csv"], table.to_csv(index=False).encode())
     write_figure(adanet_figure(table), files["adanet.png"])
-    depths = "; ".join(" ".join(map(str, each.depths)) for each in found)
+    depths = "; ".join(" ".join(map(str, each.depths)) for each in nets)
     remarks = [
         f"AdaNet: {given['data']}, width {given['width']}, {given['epochs']} epochs a candidate, "
         f"{given['seeds']} seeds; penalty 0.003 times the root of the depth, plus 0.001. Depths in "
         f"the order of joining, by seed: {depths}."
     ]
-    return Part(list(_compare(found, given)), remarks, files)
+    return Part(list(_compare(nets, given)), remarks, files)
 
 
 PART = PartRecord(settings, run)
@@ -60,7 +60,7 @@ def _grown(seed: int, given: Mapping[str, Any], request: Request) -> AdaNet:
         return loaded
     request.say(f"AdaNet, seed {seed}")
     data = bn.data.load(given["data"], validation=given["validation"])
-    found = adanet(
+    net = adanet(
         data.train,
         data.validation,
         width=given["width"],
@@ -69,23 +69,23 @@ def _grown(seed: int, given: Mapping[str, Any], request: Request) -> AdaNet:
         seed=seed,
         progress=request.progress,
     )
-    found.save(folder)
-    return found
+    net.save(folder)
+    return net
 
 
-def _compare(found: Sequence[AdaNet], given: Mapping[str, Any]) -> Iterator[Comparison]:
+def _compare(nets: Sequence[AdaNet], given: Mapping[str, Any]) -> Iterator[Comparison]:
     data = bn.data.load(given["data"], validation=given["validation"])
     assert data.test is not None
     x, y = data.test.x, data.test.y
-    accuracies = [accuracy(each.module, x, y) for each in found]
-    linear = [each.steps[1] for each in found]
-    last = [[step for step in each.steps if step["accepted"]][-1] for each in found]
+    accuracies = [accuracy(each.module, x, y) for each in nets]
+    linear = [each.steps[1] for each in nets]
+    last = [[step for step in each.steps if step["accepted"]][-1] for each in nets]
     rows = {
         "validation accuracy of a linear network": [step["validation_accuracy"] for step in linear],
         "objective of a linear network": [step["objective"] for step in linear],
-        "objective": [each.objective for each in found],
-        "subnetworks": [float(len(each.depths)) for each in found],
-        "deepest": [float(max(each.depths, default=0)) for each in found],
+        "objective": [each.objective for each in nets],
+        "subnetworks": [float(len(each.depths)) for each in nets],
+        "deepest": [float(max(each.depths, default=0)) for each in nets],
         "validation accuracy": [step["validation_accuracy"] for step in last],
         "test accuracy": accuracies,
     }

@@ -47,7 +47,10 @@ def run(request: Request, given: Mapping[str, Any]) -> Part:
     files = {name: request.out / name for name in ("add-del.csv", "add-del.png")}
     steps = {
         (name, seed): each.history
-        for name, several in (("features", [found for found, _ in features]), ("neurons", neurons))
+        for name, several in (
+            ("features", [chosen for chosen, _ in features]),
+            ("neurons", neurons),
+        )
         for seed, each in enumerate(several)
     }
     table = pd.concat(steps, names=["elements", "seed"]).reset_index([0, 1])
@@ -90,7 +93,7 @@ def _features(seed: int, given: Mapping[str, Any]) -> Found:
     train, validation, test = diabetes(seed)
     elements = LinearFeatures(train, validation)
     add_rise, delete_rise = given["feature_rises"]
-    found = add_del(elements, add_rise=add_rise, delete_rise=delete_rise, progress=False)
+    chosen = add_del(elements, add_rise=add_rise, delete_rise=delete_rise, progress=False)
     whole = elements._fitted(tuple(range(train[0].shape[1])))
     greedy = add_del(elements, most_iterations=1, progress=False)
     kept = [step for step in greedy.steps if step["kept"] and step["phase"] != "del"]
@@ -98,9 +101,9 @@ def _features(seed: int, given: Mapping[str, Any]) -> Found:
     modules = {
         "all": elements.module(whole),
         "added alone": elements.module(alone),
-        "AddDel": found.module,
+        "AddDel": chosen.module,
     }
-    sizes = {"all": train[0].shape[1], "added alone": len(alone.features), "AddDel": found.size}
+    sizes = {"all": train[0].shape[1], "added alone": len(alone.features), "AddDel": chosen.size}
     columns = {
         name: {
             "features": float(sizes[name]),
@@ -109,7 +112,7 @@ def _features(seed: int, given: Mapping[str, Any]) -> Found:
         }
         for name, module in modules.items()
     }
-    return found, columns
+    return chosen, columns
 
 
 @torch.no_grad()
@@ -136,26 +139,28 @@ def _neurons(seed: int, given: Mapping[str, Any], request: Request) -> AddDel:
         seed=seed,
     )
     add_rise, delete_rise = given["neuron_rises"]
-    found = add_del(elements, add_rise=add_rise, delete_rise=delete_rise, progress=request.progress)
-    found.save(folder)
-    return found
+    chosen = add_del(
+        elements, add_rise=add_rise, delete_rise=delete_rise, progress=request.progress
+    )
+    chosen.save(folder)
+    return chosen
 
 
-def _compare_features(found: Sequence[Found]) -> Iterator[Comparison]:
-    for name, columns in found[0][1].items():
+def _compare_features(results: Sequence[Found]) -> Iterator[Comparison]:
+    for name, columns in results[0][1].items():
         for column in columns:
-            ours = tuple(each[name][column] for _, each in found)
+            ours = tuple(each[name][column] for _, each in results)
             yield Comparison({"chosen": name, "": column}, "AddDel of features", None, ours)
 
 
-def _compare_neurons(found: Sequence[AddDel]) -> Iterator[Comparison]:
+def _compare_neurons(results: Sequence[AddDel]) -> Iterator[Comparison]:
     data = bn.data.load("digits", validation=0.2)
     assert data.test is not None
     x, y = data.test.x, data.test.y
-    accuracies = [accuracy(each.module, x, y) for each in found]
+    accuracies = [accuracy(each.module, x, y) for each in results]
     for column, ours in (
-        ("neurons", tuple(float(each.size) for each in found)),
-        ("validation error", tuple(each.error for each in found)),
+        ("neurons", tuple(float(each.size) for each in results)),
+        ("validation error", tuple(each.error for each in results)),
         ("test accuracy", tuple(accuracies)),
     ):
         yield Comparison({"chosen": "AddDel", "": column}, "AddDel of neurons", None, ours)

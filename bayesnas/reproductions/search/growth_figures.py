@@ -15,20 +15,20 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def weight_agnostic_figure(found: Sequence[WeightAgnostic]) -> Figure:
+def weight_agnostic_figure(results: Sequence[WeightAgnostic]) -> Figure:
     """Performance and connections by generation, a line a seed, and the first graph."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(12.0, 5.0), layout="constrained")
     left, middle, right = figure.subplots(1, 3, width_ratios=(1, 1, 2))
-    for each in found:
+    for each in results:
         history = each.history
         (line,) = left.plot(history.index, history.performance)
         left.plot(history.index, history.best_weight, ":", color=line.get_color())
         middle.plot(history.index, history.connections)
     left.set(xlabel="generation", ylabel="mean log-likelihood, nats (dotted: at the best weight)")
     middle.set(xlabel="generation", ylabel="connections of the best network")
-    plot_neurons(found[0].graph, right)
+    plot_neurons(results[0].graph, right)
     return figure
 
 
@@ -38,8 +38,8 @@ def add_del_figure(steps: pd.DataFrame) -> Figure:
 
     figure = Figure(figsize=(10.0, 4.5), layout="constrained")
     panels = figure.subplots(1, 2)
-    for ax, (name, own) in zip(panels, steps.groupby("elements"), strict=True):
-        for seed, path in own.groupby("seed"):
+    for ax, (name, of_seed) in zip(panels, steps.groupby("elements"), strict=True):
+        for seed, path in of_seed.groupby("seed"):
             _walk(ax, path, f"seed {seed}")
         ax.set(xlabel=str(name), ylabel="validation error", yscale="log")
         ax.legend(frameon=False)
@@ -59,11 +59,11 @@ def adanet_figure(steps: pd.DataFrame) -> Figure:
 
     figure = Figure(figsize=(10.0, 4.5), layout="constrained")
     panels = figure.subplots(1, 2)
-    for seed, own in steps.groupby("seed"):
-        joined = own[own.accepted]
+    for seed, of_seed in steps.groupby("seed"):
+        joined = of_seed[of_seed.accepted]
         for ax, column in zip(panels, ("objective", "depth"), strict=True):
             (line,) = ax.plot(joined["round"], joined[column], "o-", label=f"seed {seed}")
-            others = own[~own.accepted]
+            others = of_seed[~of_seed.accepted]
             ax.plot(others["round"], others[column], "o", mfc="none", color=line.get_color())
             ax.set(xlabel="round", ylabel=column)
     panels[0].set_yscale("log")

@@ -41,7 +41,7 @@ def run(request: Request, given: Mapping[str, Any]) -> Part:
     data = bn.data.load(given["data"], validation=given["validation"])
     assert data.test is not None
     assert data.validation is not None
-    found, tables = [], []
+    results, tables = [], []
     for seed in range(_FIRST_SEED, _FIRST_SEED + given["seeds"]):
         request.say(f"weight-agnostic search, {given['generations']} generations, seed {seed}")
         result = weight_agnostic(
@@ -55,40 +55,40 @@ def run(request: Request, given: Mapping[str, Any]) -> Part:
             resume=True,
             progress=request.progress,
         )
-        found.append(result)
+        results.append(result)
         tables.append(result.table(data.train, data.test, epochs=given["epochs"], seed=seed))
     files = {name: request.out / name for name in ("weight-agnostic.csv", "weight-agnostic.png")}
     steps = pd.concat(
-        {seed: each.history for seed, each in enumerate(found, _FIRST_SEED)}, names=["seed"]
+        {seed: each.history for seed, each in enumerate(results, _FIRST_SEED)}, names=["seed"]
     )
     write_atomically(files["weight-agnostic.csv"], steps.to_csv().encode())
-    write_figure(weight_agnostic_figure(found), files["weight-agnostic.png"])
-    best_evidence = [_connections_of_best_evidence(each, data.train) for each in found]
-    return Part(list(_compare(found, tables, best_evidence)), _remarks(given, tables), files)
+    write_figure(weight_agnostic_figure(results), files["weight-agnostic.png"])
+    best_evidence = [_connections_of_best_evidence(each, data.train) for each in results]
+    return Part(list(_compare(results, tables, best_evidence)), _remarks(given, tables), files)
 
 
 PART = PartRecord(settings, run)
 
 
-def _connections_of_best_evidence(found: WeightAgnostic, train: bn.data.Split) -> int:
-    table = found.evidence(train)
+def _connections_of_best_evidence(result: WeightAgnostic, train: bn.data.Split) -> int:
+    table = result.evidence(train)
     return int(table.connections.iloc[int(table.log_evidence.argmax())])
 
 
 def _compare(
-    found: Sequence[WeightAgnostic], tables: Sequence[pd.DataFrame], best_evidence: Sequence[int]
+    results: Sequence[WeightAgnostic], tables: Sequence[pd.DataFrame], best_evidence: Sequence[int]
 ) -> Iterator[Comparison]:
     for name, published in PUBLISHED.items():
         ours = tuple(float(table.accuracy[name]) for table in tables)
         yield Comparison({"weights": name}, "WANN: test accuracy", published, ours)
     connections = {
-        "of the chosen graph": tuple(float(len(each.graph.connections)) for each in found),
+        "of the chosen graph": tuple(float(len(each.graph.connections)) for each in results),
         "of the front's graph of the largest evidence": tuple(map(float, best_evidence)),
     }
     for name, counts in connections.items():
         known = PUBLISHED_CONNECTIONS if name == "of the chosen graph" else None
         yield Comparison({"connections": name}, "WANN: connections", known, counts)
-    neurons = tuple(float(len(each.graph.activations)) for each in found)
+    neurons = tuple(float(len(each.graph.activations)) for each in results)
     yield Comparison({"neurons": "hidden, of the chosen graph"}, "WANN: neurons", None, neurons)
 
 

@@ -96,9 +96,9 @@ def _points(small: SmallNet, starts: int, request: Request) -> Iterator[Point]:
     for seed in range(starts):
         for prior in PRIORS:
             for done, path in Codes(small, prior, seed, data.train, request).files():
-                found = point(path, title, prior, seed, done, data.test)
+                reached = point(path, title, prior, seed, done, data.test)
                 request.say(
-                    f"{title}, {prior}, seed {seed}, {done}: {found.architecture}, "
-                    f"{found.size:,} bytes, test error {found.error:.2f} %"
+                    f"{title}, {prior}, seed {seed}, {done}: {reached.architecture}, "
+                    f"{reached.size:,} bytes, test error {reached.error:.2f} %"
                 )
-                yield found
+                yield reached

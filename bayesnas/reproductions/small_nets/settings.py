@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from bayesnas.inference.compression.pretraining import Pretraining
+from bayesnas.inference.compression.plain_networks.pretraining import Pretraining
 from bayesnas.reproductions.bayesian_compression.settings import (
     LENET_5,
     LENET_300_100,

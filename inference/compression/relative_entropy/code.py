@@ -14,9 +14,9 @@ from tqdm import tqdm
 from bayesnas.checks import flag, non_negative, positive, seed_number, whole_number
 from bayesnas.coding.relative_entropy import MOST_BITS, chosen_candidate
 from bayesnas.coding.weight_code import Layout, WeightCode, block_values
+from bayesnas.inference.compression.plain_networks.training import MOST_EPOCHS
 from bayesnas.inference.compression.relative_entropy.coded import Coded
 from bayesnas.inference.compression.relative_entropy.steering import SteeredPosterior, Steering
-from bayesnas.inference.compression.training import MOST_EPOCHS
 from bayesnas.inference.config.inputs import Data, checked_tensors
 from bayesnas.inference.posterior.posterior import Posterior
 from bayesnas.models.networks.gaussian import GaussianNet

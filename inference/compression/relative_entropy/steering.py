@@ -84,11 +84,11 @@ class SteeredPosterior:
         is above comes down step by step: weights that go at once hardly come back.
         """
         loc, scale, prior = (torch.from_numpy(v).to(self._fixed) for v in self.posterior())
-        found, factor = tempered(
+        deviations, factor = tempered(
             loc, scale, prior, self._block, self._layout.blocks, self._how.budget
         )
         self._log_weights -= factor.log()
-        for site, values in self._layout.shaped(found.log()).items():
+        for site, values in self._layout.shaped(deviations.log()).items():
             name = f"{site}.log_scale"
             mask = self._layout.masks[site].to(values.device)
             kept = torch.where(mask, values, self._model.variational[name])

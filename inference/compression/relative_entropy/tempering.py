@@ -57,5 +57,5 @@ def tempered(
         kl = (ratio.square() + (loc / prior_scale).square() - 1) / 2 - ratio.log()
         above = loc.new_zeros(blocks).index_add(0, block, kl) > budget
         high, low = torch.where(above, middle, high), torch.where(above, low, middle)
-    found = (low + high) / 2
-    return deviations(found), found.exp()
+    log_factors = (low + high) / 2
+    return deviations(log_factors), log_factors.exp()

@@ -114,13 +114,13 @@ class MetaLevelNet(nn.Module):
         Returns:
             ``[n, steps, outputs]``.
         """
-        state, found = self.start(len(x)), list[Tensor]()
+        state, outputs = self.start(len(x)), list[Tensor]()
         error = x.new_zeros(len(x), self.outputs)
         for step in range(x.shape[1]):
             state = self.advance(x[:, step], error, state)
-            found.append(state.output)
+            outputs.append(state.output)
             error = y[:, step] - state.output
-        return torch.stack(found, dim=1)
+        return torch.stack(outputs, dim=1)
 
     def advance(self, x: Tensor, error: Tensor, state: NetState) -> NetState:
         """One step.

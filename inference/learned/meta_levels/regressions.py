@@ -96,5 +96,5 @@ def train_on_regressions(
 @torch.no_grad()
 def errors(net: MetaLevelNet, sequences: Sequences) -> Tensor:
     """Squared errors, ``[n, steps]``."""
-    found: Tensor = (net(*sequences) - sequences.y).square().squeeze(-1)
-    return found
+    squares: Tensor = (net(*sequences) - sequences.y).square().squeeze(-1)
+    return squares

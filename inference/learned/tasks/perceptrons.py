@@ -80,8 +80,8 @@ class Perceptrons(TaskFamily):
             rows = torch.randint(
                 len(self._x), (count, self._batch_size), generator=generator_of_step(seed, step)
             )
-            found: Tensor = many(theta, self._x[rows], self._y[rows])
-            return found
+            losses: Tensor = many(theta, self._x[rows], self._y[rows])
+            return losses
 
         with RandomStream(derived_seed(seed, 0), torch.device("cpu")).active():
             start = torch.stack([self._fresh() for _ in range(count)])

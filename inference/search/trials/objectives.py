@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from typing import Any
 
 from bayesnas.checks import shown
 from bayesnas.scalars import is_number
+from bayesnas.words import did_you_mean
 
 MINIMISE, MAXIMISE = "minimise", "maximise"
 
@@ -83,7 +83,7 @@ class Objectives:
                 if name not in outcome:
                     raise ValueError(
                         f"objectives must be among {sorted(map(str, outcome))}, got {name!r}"
-                        + nearest(name, map(str, outcome))
+                        + did_you_mean(name, map(str, outcome))
                     )
             values = [outcome[name] for name in self.names]
             others = {str(k): v for k, v in outcome.items() if k not in self.names}
@@ -100,13 +100,3 @@ class Objectives:
 def all_finite(values: Sequence[float]) -> bool:
     """Whether no value is infinite or NaN."""
     return all(map(math.isfinite, values))
-
-
-def nearest(name: object, names: Any) -> str:
-    """A hint on the names that look like one that is none of them.
-
-    >>> nearest("randon", ["random", "grid"])
-    "; did you mean 'random'?"
-    """
-    near = difflib.get_close_matches(str(name), list(names), n=2)
-    return f"; did you mean {' or '.join(map(repr, near))}?" if near else ""

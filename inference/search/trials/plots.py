@@ -6,8 +6,9 @@ import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from bayesnas.inference.search.trials.objectives import Objectives, nearest
+from bayesnas.inference.search.trials.objectives import Objectives
 from bayesnas.inference.search.trials.optuna_import import quiet_optuna
+from bayesnas.words import did_you_mean
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,7 +38,8 @@ def plot_study(
         ValueError: for an unknown kind, or a front of one objective.
     """
     if kind not in KINDS:
-        raise ValueError(f"kind must be one of {list(KINDS)}, got {kind!r}" + nearest(kind, KINDS))
+        hint = did_you_mean(kind, KINDS)
+        raise ValueError(f"kind must be one of {list(KINDS)}, got {kind!r}{hint}")
     names = objectives.names
     if kind in ("front", "hypervolume") and len(names) == 1:
         raise ValueError(f"kind {kind!r} needs several objectives, got {names[0]!r} alone")

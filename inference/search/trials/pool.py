@@ -14,7 +14,6 @@ from typing import Any
 import torch
 
 from bayesnas.inference.search.strategy import StrategyFactory
-from bayesnas.inference.search.trials.objectives import nearest
 from bayesnas.inference.search.trials.queue import Queue
 from bayesnas.inference.search.trials.samplers import (
     SAMPLERS,
@@ -26,6 +25,7 @@ from bayesnas.inference.search.trials.storage import Storage
 from bayesnas.inference.search.trials.study import Plan, open_study
 from bayesnas.inference.search.trials.worker import Objective, run_trials
 from bayesnas.runtime.random_state import derived_seed
+from bayesnas.words import did_you_mean
 
 _WAIT = 0.5  # seconds between looks at how far the study is
 
@@ -61,7 +61,7 @@ def sampler_of(strategy: str | StrategyFactory | Any, plan: Plan, worker: int = 
         if strategy not in SAMPLERS:
             raise ValueError(
                 f"strategy must be one of {list(SAMPLERS)}, got {strategy!r}"
-                + nearest(strategy, SAMPLERS)
+                + did_you_mean(strategy, SAMPLERS)
             )
         return optuna_sampler(strategy, plan.seed)
     seed = derived_seed(plan.seed, worker) if worker else plan.seed

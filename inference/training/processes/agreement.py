@@ -60,8 +60,8 @@ def _difference(first: Mapping[str, Any], other: Mapping[str, Any]) -> str:
                 what = {"fingerprint": "training data", "validation": "validation data"}
                 return f"its {what.get(part, part)} differ"
             continue
-        for name, found, expected in differing(there, here):
-            return f"its {part} has {name}={found!r}, not {expected!r}"
+        for name, value, expected in differing(there, here):
+            return f"its {part} has {name}={value!r}, not {expected!r}"
     return ""
 
 

@@ -11,8 +11,8 @@ import torch
 from bayesnas.inference.config.settings import Batched, FitSettings
 from bayesnas.inference.runs.chain_record import ChainRecord
 from bayesnas.inference.steps.vmap_step import NotVmappableError
-from bayesnas.inference.training.chain_group import ChainGroup, check_together, pays
-from bayesnas.inference.training.chain_trainer import ChainTrainer
+from bayesnas.inference.training.chains.group import ChainGroup, check_together, pays
+from bayesnas.inference.training.chains.trainer import ChainTrainer
 from bayesnas.inference.training.processes.run_folder import SharedRunFolder
 from bayesnas.inference.training.processes.sharing import Sharing
 from bayesnas.models.base import BayesianModel
@@ -147,17 +147,17 @@ class Rounds:
         if not self._sharing.by_chain:
             return values
         positions = self._sharing.positions(self.side_by_side)
-        found: dict[int, Value] = {}
+        by_position: dict[int, Value] = {}
         for pairs in self._sharing.processes.gathered(list(zip(positions, values, strict=True))):
             for position, value in pairs:
-                found.setdefault(position, value)
-        return [found[position] for position in range(self.side_by_side)]
+                by_position.setdefault(position, value)
+        return [by_position[position] for position in range(self.side_by_side)]
 
 
 def _record(training: ChainTrainer) -> ChainRecord:
-    fitted = training.best_state or training.fitted()
+    fitted = training.stopping.best_state or training.fitted()
     return ChainRecord(
         {name: value.cpu().clone() for name, value in fitted.items()},
         training.history[: training.step].cpu(),
-        training.validation_nll,
+        training.stopping.losses,
     )

@@ -144,7 +144,7 @@ def test_a_learned_prior_and_restarts(call_json):
     [
         (["fit", "gaussain-net"], "did you mean 'gaussian-net'"),
         (["fit", "pyro-pair"], "fit it from Python"),
-        ([*FIT, "--data", "mnits"], "unknown data set 'mnits'; nearest: mnist"),
+        ([*FIT, "--data", "mnits"], "unknown data set 'mnits'; did you mean 'mnist'"),
         ([*FIT, "--data", "absent.csv"], "there is no data file absent.csv"),
         ([*FIT, "--kl-weight", "-1"], "--kl-weight must be a finite number >= 0, got -1"),
         ([*FIT, "--kl-weight", "nan"], "--kl-weight must be a finite number >= 0, got nan"),

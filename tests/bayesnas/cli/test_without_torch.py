@@ -31,7 +31,7 @@ print("CODE", code, *(name for name in ("torch", "numpy", "pyro") if name in sys
         (["report", "nowhere"], 2, "nowhere holds no run: run.json is missing"),
         (["compare", "nowhere", "there"], 2, "nowhere holds no run"),
         (["fit", "gausian-net"], 2, "did you mean 'gaussian-net'"),
-        (["fit", "gaussian-net", "--data", "mnits"], 2, "nearest: mnist"),
+        (["fit", "gaussian-net", "--data", "mnits"], 2, "did you mean 'mnist'"),
         (["fit", "gaussian-net", "--data", "absent.csv"], 2, "there is no data file absent.csv"),
         (["fit", "gaussian-net", "--target", "price"], 2, "target goes with a file of your own"),
         (["fit", "gaussian-net", "--lr", "-1"], 2, "--lr must be a finite number > 0, got -1"),

@@ -78,8 +78,8 @@ def test_the_list_names_what_load_knows():
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("minst", "unknown data set 'minst'; nearest: mnist"),
-        ("Fashion_MNIST", "unknown data set 'Fashion_MNIST'; nearest: fashion-mnist"),
+        ("minst", "unknown data set 'minst'; did you mean 'mnist'"),
+        ("Fashion_MNIST", "unknown data set 'Fashion_MNIST'; did you mean 'fashion-mnist'"),
         ("zzzz", r"unknown data set 'zzzz'\. Known: digits, diabetes"),
         ("table.xlsx", r"a path that ends in \.npz or \.csv, or a folder"),
     ],

@@ -1,4 +1,4 @@
-"""Leave-one-out along λ, held to the mean of a Gaussian, where it is known, and to ArviZ."""
+"""Leave-one-out along λ, beside the mean of a Gaussian, where it is known, and ArviZ."""
 
 from __future__ import annotations
 

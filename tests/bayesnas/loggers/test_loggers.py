@@ -1,4 +1,4 @@
-"""What loggers write, held to the history of the fit and to what is measured after it."""
+"""What loggers write, compared with the history of the fit and what is measured after it."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 import bayesnas as bn
-from bayesnas.inference.compression.pretraining import Pretraining
+from bayesnas.inference.compression.plain_networks.pretraining import Pretraining
 from bayesnas.reproductions import REPRODUCTIONS, Request, bayesian_compression
 from bayesnas.reproductions.bayesian_compression import compare, fits, run, settings
 from bayesnas.reproductions.bayesian_compression.figures import plot_frontier

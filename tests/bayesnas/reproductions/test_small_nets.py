@@ -10,7 +10,7 @@ from PIL import Image
 from torch import nn
 
 import bayesnas as bn
-from bayesnas.inference.compression.pretraining import Pretraining
+from bayesnas.inference.compression.plain_networks.pretraining import Pretraining
 from bayesnas.reproductions import Request, small_nets
 from bayesnas.reproductions.bayesian_compression import fits
 from bayesnas.reproductions.bayesian_compression.settings import QUICK, QUICK_LENET_5, Stage

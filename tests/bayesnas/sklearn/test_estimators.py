@@ -1,4 +1,4 @@
-"""Classifier and regressor: numbers held to other implementations, and life in pipelines."""
+"""Classifier and regressor: numbers beside other implementations, and use in pipelines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Metrics that papers report, held to scikit-learn, torchmetrics and their definitions."""
+"""Metrics that papers report, compared with scikit-learn, torchmetrics and their definitions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Codes integrated out, held to linear autoencoders whose marginal likelihood is a Gaussian."""
+"""Codes integrated out, beside linear autoencoders whose marginal likelihood is a Gaussian."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ import bayesnas as bn
 from bayesnas.data import Split
 from bayesnas.inference.config.settings import make_settings
 from bayesnas.inference.elbo.bound import bound_terms
-from bayesnas.inference.training.chain_trainer import ChainTrainer
+from bayesnas.inference.training.chains.trainer import ChainTrainer
 from bayesnas.models.architecture.latent_structure import LatentStructureNet
 from bayesnas.runtime.pyro_context import pyro_session
 from bayesnas.runtime.random_state import RandomStream

@@ -1,4 +1,4 @@
-"""SupermaskNet: contract, the law of the masks, what is frozen, both selections."""
+"""SupermaskNet: contract, the distribution of the masks, what is frozen, both selections."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_the_kl_is_that_of_bernoulli_variables():
 
 
 def test_masks_have_the_gradient_of_the_base_class():
-    """Given a draw it is a function of the logit alone, so draws of both laws are compared."""
+    """Given a draw it is a function of the logit alone, so draws of both are compared."""
     slopes = {}
     for distribution in (PointMask, StraightThroughBernoulli):
         logits = torch.tensor([-2.0, -0.3, 0.0, 1.5]).repeat(200, 1).requires_grad_()

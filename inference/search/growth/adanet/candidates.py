@@ -53,18 +53,18 @@ def grown(
     """
     number = torch.tensor(seed).mul(torch.tensor([1, 7919, 104_729])).sum()
     with RandomStream(int(number), torch.device("cpu")).active():
-        found = SubnetworkSum(net.inputs, net.outputs, [*net.widths, list(widths)])
-        _copy_earlier(net, found)
-        _train(found, rows, how)
-    _normalise(found, rows.x)
-    return found
+        larger = SubnetworkSum(net.inputs, net.outputs, [*net.widths, list(widths)])
+        _copy_earlier(net, larger)
+        _train(larger, rows, how)
+    _normalise(larger, rows.x)
+    return larger
 
 
 @torch.no_grad()
-def _copy_earlier(net: SubnetworkSum, found: SubnetworkSum) -> None:
-    for old, new in zip(net.subnetworks, found.subnetworks, strict=False):
+def _copy_earlier(net: SubnetworkSum, larger: SubnetworkSum) -> None:
+    for old, new in zip(net.subnetworks, larger.subnetworks, strict=False):
         new.load_state_dict(old.state_dict())
-    found.mixture[: len(net.mixture)] = net.mixture
+    larger.mixture[: len(net.mixture)] = net.mixture
 
 
 def _train(net: SubnetworkSum, rows: Split, how: Training) -> None:
@@ -74,16 +74,16 @@ def _train(net: SubnetworkSum, rows: Split, how: Training) -> None:
         units: list[list[Tensor]] = []
         fixed = rows.x.new_zeros(len(rows), net.outputs)
         for weight, subnetwork in zip(net.mixture, earlier, strict=False):
-            output, own = subnetwork(rows.x, units)
+            output, hidden = subnetwork(rows.x, units)
             fixed += weight * output
-            units.append(own)
+            units.append(hidden)
     optimizer = torch.optim.Adam(new.parameters(), how.lr)
     steps = how.epochs * math.ceil(len(rows) / how.batch_size)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     for _ in range(how.epochs):
         for batch in torch.randperm(len(rows)).split(how.batch_size):
             optimizer.zero_grad()
-            output, _ = new(rows.x[batch], [[layer[batch] for layer in own] for own in units])
+            output, _ = new(rows.x[batch], [[layer[batch] for layer in hidden] for hidden in units])
             cross_entropy(fixed[batch] + output, rows.y[batch]).backward()
             optimizer.step()
             schedule.step()

@@ -60,8 +60,8 @@ class AdaNet(Grown):
     @property
     def mixture(self) -> list[float]:
         """Mixture weights of the subnetworks."""
-        found: list[float] = self._sum.mixture.tolist()
-        return found
+        weights: list[float] = self._sum.mixture.tolist()
+        return weights
 
     @property
     def objective(self) -> float:
@@ -195,8 +195,8 @@ class _Penalty:
 
     def __call__(self, widths: Sequence[Sequence[int]]) -> Tensor:
         """Of every subnetwork, float64."""
-        found = [non_negative("complexity", self.complexity(len(each))) for each in widths]
-        return self.complexity_weight * torch.tensor(found).double() + self.weight_penalty
+        complexities = [non_negative("complexity", self.complexity(len(each))) for each in widths]
+        return self.complexity_weight * torch.tensor(complexities).double() + self.weight_penalty
 
 
 class _Growth:
@@ -217,20 +217,20 @@ class _Growth:
     ) -> bool:
         """Train two candidates and let the better one join; whether one did."""
         depth = max((len(each) for each in self.net.widths), default=0)
-        found = []
+        candidates = []
         for place, layers in enumerate((depth, depth + 1)):
             if stopped():
                 return False
             widths = [self._width] * layers
             net = grown(self.net, widths, self._rows, how, (seed, number, place))
             mixture = self._mixed(net)
-            found.append((mixture.objective, place, net))
+            candidates.append((mixture.objective, place, net))
             self._note(number, layers, net, mixture)
-        objective, place, net = min(found, key=lambda each: each[:2])
+        objective, place, net = min(candidates, key=lambda each: each[:2])
         if not objective < self._objective - least:
             return False
         self.net, self._objective = net, objective
-        self.steps[-len(found) + place]["accepted"] = True
+        self.steps[-len(candidates) + place]["accepted"] = True
         return True
 
     @torch.no_grad()

@@ -162,9 +162,9 @@ class _Walk:
         first = len(self.steps)
         model, least = self.model, self._score(self.model)
         best = 0
-        while not stopped() and (found := change(model)) is not None:
-            model = found.model
-            score = self._note(iteration, phase, found.element, model)
+        while not stopped() and (chosen := change(model)) is not None:
+            model = chosen.model
+            score = self._note(iteration, phase, chosen.element, model)
             done()
             if _is_better(score, least):
                 best, least, self.model = len(self.steps) - first, score, model

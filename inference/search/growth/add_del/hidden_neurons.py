@@ -79,8 +79,8 @@ class HiddenNeurons:
     def add(self, model: nn.Sequential) -> Change | None:
         """The best of several new neurons; the network is trained with it."""
         width = self.size(model)
-        found = [self._widened(model, place) for place in range(self._candidates)]
-        return Change(width, min(found, key=self.error))
+        candidates = [self._widened(model, place) for place in range(self._candidates)]
+        return Change(width, min(candidates, key=self.error))
 
     def delete(self, model: nn.Sequential) -> Change | None:
         """The neuron of the least saliency goes; the network is trained without it."""
@@ -104,12 +104,12 @@ class HiddenNeurons:
         """The network; without neurons one with a neuron that nothing reads."""
         if self.size(model):
             return copy.deepcopy(model)
-        found = _network(self._train.x.shape[1], 1, self._outputs)
-        last = _layers(found)[1]
+        net = _network(self._train.x.shape[1], 1, self._outputs)
+        last = _layers(net)[1]
         with torch.no_grad():
             last.weight.zero_()
             last.bias.copy_(_layers(model)[1].bias)
-        return found
+        return net
 
     def config(self) -> dict[str, Any]:
         """Settings, and the fingerprints of the data."""
@@ -190,14 +190,14 @@ def _layers(model: nn.Sequential) -> tuple[nn.Linear, nn.Linear]:
 def _narrowed(model: nn.Sequential, rest: Sequence[int]) -> nn.Sequential:
     """Some neurons, in their order."""
     old = _layers(model)
-    found = _network(old[0].in_features, len(rest), old[1].out_features)
-    made = _layers(found)
+    narrower = _network(old[0].in_features, len(rest), old[1].out_features)
+    made = _layers(narrower)
     with torch.no_grad():
         made[0].weight.copy_(old[0].weight[rest])
         made[0].bias.copy_(old[0].bias[rest])
         made[1].weight.copy_(old[1].weight[:, rest])
         made[1].bias.copy_(old[1].bias)
-    return found
+    return narrower
 
 
 def _rows(name: str, data: Data) -> Split:

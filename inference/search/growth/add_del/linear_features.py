@@ -81,8 +81,8 @@ class LinearFeatures:
 
     def error(self, model: _Fit) -> float:
         """Mean squared error on validation data."""
-        found = self._test_x[:, list(model.features)] @ model.coefficients
-        return float((self._test_y - found).square().mean())
+        fitted = self._test_x[:, list(model.features)] @ model.coefficients
+        return float((self._test_y - fitted).square().mean())
 
     def size(self, model: _Fit) -> int:
         """Number of features."""
@@ -126,8 +126,8 @@ class LinearFeatures:
         if not x.shape[1]:
             return y.new_zeros(0, *y.shape[1:])
         columns = y if y.ndim > 1 else y[:, None]
-        found: Tensor = torch.linalg.lstsq(x, columns, driver="gelsd").solution
-        return found if y.ndim > 1 else found[:, 0]
+        solution: Tensor = torch.linalg.lstsq(x, columns, driver="gelsd").solution
+        return solution if y.ndim > 1 else solution[:, 0]
 
 
 def _targets(name: str, data: Data) -> Any:

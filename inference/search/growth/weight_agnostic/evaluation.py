@@ -55,13 +55,13 @@ class SharedWeights:
             hidden = sorted(sources[len(inputs) :], key=keys.__getitem__)
             activation = graph.activation(vertex)
             key = keys[vertex] = _digest(activation, inputs, [keys[source] for source in hidden])
-            found = self._asked.get(key)
-            if found is None:
-                found = self._values.get(key)
-                if found is None:
-                    found = self._computed(activation, inputs, [values[v] for v in hidden])
-                self._asked[key] = found
-            values[vertex] = found
+            value = self._asked.get(key)
+            if value is None:
+                value = self._values.get(key)
+                if value is None:
+                    value = self._computed(activation, inputs, [values[v] for v in hidden])
+                self._asked[key] = value
+            values[vertex] = value
         return torch.stack([values[v] for v in range(graph.bias + 1, graph.first_hidden)], 1)
 
     def log_lik(self, graph: NeuronGraph) -> Tensor:

@@ -14,7 +14,7 @@ from torch.distributions import Distribution
 from bayesnas.checks import positive, seed_number, size, whole_number
 from bayesnas.data import Split
 from bayesnas.files import path_of
-from bayesnas.inference.compression.training import MOST_EPOCHS, Training, train
+from bayesnas.inference.compression.plain_networks.training import MOST_EPOCHS, Training, train
 from bayesnas.inference.config.inputs import Data
 from bayesnas.inference.search.growth.rows import check_alike, flat_rows
 from bayesnas.inference.search.growth.weight_agnostic.evaluation import SharedWeights

@@ -1,4 +1,4 @@
-"""Tables of any cells as numbers, held to scikit-learn's transformers fitted in the usual way."""
+"""Tables of any cells as numbers, beside scikit-learn's transformers fitted in the usual way."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pairs of Pyro's tutorials, held to log-likelihoods by hand, and read by ArviZ."""
+"""Pairs of Pyro's tutorials, compared with log-likelihoods by hand, and read by ArviZ."""
 
 from __future__ import annotations
 
@@ -172,6 +172,20 @@ def test_codes_of_rows_are_integrated_out(exact, count):
         found = tensor(tree.log_likelihood["obs"].values[0, index]).double()
         # Of 300 weights, which spread by as much as they are: six standard errors.
         assert torch.allclose(found, marginal.log_prob(x.double()), atol=1e-3 if exact else 0.35)
+
+
+def test_a_vector_that_is_one_point_has_no_density_by_row():
+    def model(x):
+        with pyro.plate("data", len(x)):
+            z = pyro.sample("z", dist.Normal(0.0, 1.0).expand([2]).to_event(1))
+            pyro.sample("obs", dist.Normal(z.sum(-1), 1.0), obs=x)
+
+    def guide(x):
+        with pyro.plate("data", len(x)):
+            pyro.sample("z", dist.Delta(torch.zeros(len(x), 2)).to_event(1))
+
+    with pytest.raises(ValueError, match="got the site 'z', of which the guide has no density"):
+        bn.from_pyro_svi(model, guide, model_args=(torch.zeros(5),), num_samples=2)
 
 
 def test_a_guide_of_all_sites_at_once_has_no_density_by_row():

@@ -118,7 +118,7 @@ def test_convnet_runs_on_the_images_it_was_made_for(kwargs, shape):
         ({"pool": True}, "pool must be a whole number >= 1, got True"),
         ({"image": (28, 28, 1)}, "image must be a whole number >= 1 or two of them"),
         ({"image": 8}, "nothing is left of it after conv2"),
-        ({"activation": "tahn"}, "did you mean tanh"),
+        ({"activation": "tahn"}, "did you mean 'tanh'"),
     ],
 )
 def test_convnet_names_bad_arguments(kwargs, message):

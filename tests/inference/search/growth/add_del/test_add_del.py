@@ -146,8 +146,8 @@ def test_the_feature_deleted_has_the_least_saliency(regression):
     model = elements._fitted((0, 1, 2, 3, 4, 5))
     with torch.no_grad():
         net.weight.copy_(model.coefficients)
-    law = make_likelihood("gaussian", noise_scale=1.0)
-    loss = SampleLoss(net, law, x - x.mean(0), y)
+    likelihood = make_likelihood("gaussian", noise_scale=1.0)
+    loss = SampleLoss(net, likelihood, x - x.mean(0), y)
     saliency = 0.5 * curvature_diagonal(loss, ["weight"])["weight"] * net.weight.detach() ** 2
     assert elements.delete(model).element == int(saliency.argmin())
 

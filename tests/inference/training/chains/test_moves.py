@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 import bayesnas as bn
-from bayesnas.inference.training.moves import moves_due, try_moves
+from bayesnas.inference.training.chains.moves import moves_due, try_moves
 from bayesnas.models.base import BayesianModel
 
 

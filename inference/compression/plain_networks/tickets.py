@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from bayesnas.checks import choice, flag, seed_number
-from bayesnas.inference.compression.pruned import Pruned
-from bayesnas.inference.compression.training import PlainTask, Training, train
+from bayesnas.inference.compression.plain_networks.pruned import Pruned
+from bayesnas.inference.compression.plain_networks.training import PlainTask, Training, train
 from bayesnas.inference.config.inputs import Data
 from bayesnas.likelihoods import Likelihood
 from bayesnas.nn.modules.stochastic_layers import (

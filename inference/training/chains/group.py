@@ -11,7 +11,7 @@ from torch import Tensor
 from bayesnas.inference.config.settings import FitSettings
 from bayesnas.inference.steps.minibatches import StackedBatches
 from bayesnas.inference.steps.vmap_step import NotVmappableError, VmappedStep
-from bayesnas.inference.training.chain_trainer import ChainTrainer
+from bayesnas.inference.training.chains.trainer import ChainTrainer
 from bayesnas.models.base import BayesianModel
 from bayesnas.runtime.matmul_precision import fast_products
 from bayesnas.runtime.pyro_context import pyro_session
@@ -20,9 +20,9 @@ from bayesnas.runtime.pyro_context import pyro_session
 class ChainGroup:
     """Chains that take their steps together, or by turns; or one, by itself.
 
-    Every chain stays a :class:`~bayesnas.inference.training.chain_trainer.ChainTrainer` of its own,
-    with its model, random stream, order of examples, history and early stopping; only the steps are
-    one. A chain that has stopped takes no part in them any more.
+    Every chain stays a :class:`~bayesnas.inference.training.chains.trainer.ChainTrainer` with its
+    model, random stream, order of examples, history and early stopping; only the steps are shared.
+    A chain that has stopped takes no part in them any more.
 
     Args:
         chains: at the same step, those that have stopped aside.
@@ -47,7 +47,7 @@ class ChainGroup:
             trusted: that they did so before, in the fit that is resumed.
 
         Raises:
-            NotStackedError: with the reason, where they can't; they are as before then.
+            NotVmappableError: with the reason, where they can't; they are as before then.
         """
         try:
             stacked = VmappedStep([chain.step_fn for chain in chains], trusted=trusted)
@@ -134,7 +134,7 @@ def pays(settings: FitSettings, device: torch.device) -> bool:
 
 
 def check_together(settings: FitSettings, model: BayesianModel) -> None:
-    """Raise NotStackedError, with the reason, for chains that can't take their steps together."""
+    """Raise NotVmappableError, with the reason, for chains that can't take their steps together."""
     if settings.bilevel is not None:
         raise NotVmappableError("a bilevel fit has a step of its upper level too")
     if settings.compile == "eager":

@@ -7,8 +7,13 @@ from torch import Tensor, nn
 
 from bayesnas.checks import positive, seed_number, whole_number
 from bayesnas.coding.codebooks import SharedWeights, bits_of, shared_weights
-from bayesnas.inference.compression.pruned import Pruned
-from bayesnas.inference.compression.training import MOST_EPOCHS, PlainTask, Training, train
+from bayesnas.inference.compression.plain_networks.pruned import Pruned
+from bayesnas.inference.compression.plain_networks.training import (
+    MOST_EPOCHS,
+    PlainTask,
+    Training,
+    train,
+)
 from bayesnas.inference.config.inputs import Data
 from bayesnas.likelihoods import AnyLikelihood
 from bayesnas.nn.functional_call import functional_call

@@ -19,7 +19,7 @@ import bayesnas as bn
 from bayesnas.inference import NonFiniteLossError
 from bayesnas.inference.steps import vmap_step as stacked
 from bayesnas.inference.steps.minibatches import Batches, StackedBatches
-from bayesnas.inference.training import chain_group
+from bayesnas.inference.training.chains import group
 from bayesnas.inference.training.processes import rounds
 
 SHORT = {"steps": 40, "batch_size": 9, "lr": 0.02, "compile": "trace"}
@@ -336,8 +336,8 @@ def test_by_default_together_on_a_gpu_alone(net):
     settings = bn.fit(
         net, (torch.zeros(4, 4), torch.arange(4) % 3), **SHORT | {"steps": 1}
     ).settings
-    assert chain_group.pays(settings, torch.device("cuda"))
-    assert not chain_group.pays(settings, torch.device("cpu"))
+    assert group.pays(settings, torch.device("cuda"))
+    assert not group.pays(settings, torch.device("cpu"))
 
 
 def test_one_chain_is_trained_by_itself(net, xy, numbers, stacked_steps):

@@ -11,8 +11,8 @@ from tqdm import tqdm
 
 from bayesnas.checks import flag, fraction_in, non_negative, positive, seed_number, whole_number
 from bayesnas.data import Split
-from bayesnas.inference.compression.pruned import Pruned
-from bayesnas.inference.compression.training import (
+from bayesnas.inference.compression.plain_networks.pruned import Pruned
+from bayesnas.inference.compression.plain_networks.training import (
     MOST_EPOCHS,
     PlainTask,
     Training,

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bayesnas.data import Split
-from bayesnas.inference.compression.training import Training, train
+from bayesnas.inference.compression.plain_networks.training import Training, train
 from bayesnas.likelihoods import Likelihood
 from bayesnas.nn import is_linear_or_convolution
 

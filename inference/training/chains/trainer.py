@@ -21,8 +21,9 @@ from bayesnas.inference.runs.chain_record import HISTORY
 from bayesnas.inference.steps.bilevel_step import UpperStep
 from bayesnas.inference.steps.step import PartOfBatch, Step
 from bayesnas.inference.steps.streamed_batches import batches_of
-from bayesnas.inference.training.first_batch import prepare, try_out
-from bayesnas.inference.training.moves import try_due_moves
+from bayesnas.inference.training.chains.early_stopping import EarlyStopping
+from bayesnas.inference.training.chains.first_batch import prepare, try_out
+from bayesnas.inference.training.chains.moves import try_due_moves
 from bayesnas.inference.training.processes.agreement import start_as_the_first
 from bayesnas.inference.training.processes.among import AmongProcesses
 from bayesnas.models.base import BayesianModel
@@ -66,7 +67,6 @@ class ChainTrainer:
         self.settings = settings
         self.chain = chain
         self.step = 0
-        self.stopped = False
         self._anneals = fresh  # a fit that goes on from another stays at the end of its schedules
         self.among = AmongProcesses() if among is None else among
         processes = self.among.processes
@@ -112,8 +112,8 @@ class ChainTrainer:
         self.history = torch.full(
             (settings.steps, len(HISTORY)), torch.nan, device=sample.device, dtype=model.dtype
         )
-        self.validation_nll: list[float] = []
-        self.best_state: dict[str, Tensor] | None = None
+        rising = settings.warm_up_steps // self.batches.per_epoch
+        self.stopping = EarlyStopping(skipped=int(rising))
 
     @property
     def parameters(self) -> list[torch.nn.Parameter]:
@@ -123,7 +123,7 @@ class ChainTrainer:
     @property
     def finished(self) -> bool:
         """Whether no step is left, by count or by early stopping."""
-        return self.stopped or self.step >= self.settings.steps
+        return self.stopping.stopped or self.step >= self.settings.steps
 
     def advance(self, count: int, interrupted: Callable[[], bool] = lambda: False) -> None:
         """Take up to ``count`` steps; fewer at the end, or once ``interrupted()``.
@@ -221,20 +221,8 @@ class ChainTrainer:
         self.among.keep_together(self.step_fn.all.leaves)
 
     def end_epoch(self, validation_nll: float, patience: int | None) -> None:
-        """Note an epoch's validation NLL; keep the best state, and stop once patience is out.
-
-        Epochs that end before the KL weight has risen to λ are noted and do not count: what was
-        fitted there is of a smaller λ.
-        """
-        self.validation_nll.append(validation_nll)
-        if patience is None or self.step <= self.settings.warm_up_steps:
-            return
-        first = int(self.settings.warm_up_steps // self.batches.per_epoch)
-        counted = self.validation_nll[first:]
-        best = int(np.nanargmin([*counted, np.inf]))
-        if best == len(counted) - 1:
-            self.best_state = {name: value.clone() for name, value in self.fitted().items()}
-        self.stopped = len(counted) - 1 - best >= patience
+        """Note the loss on validation data after an epoch, which may be the last one by it."""
+        self.stopping.end_epoch(validation_nll, patience, self.fitted)
 
     def fitted(self) -> dict[str, Tensor]:
         """What was fitted, as it stands: the model as ``model/...``, maps as ``maps/...``.
@@ -258,12 +246,12 @@ class ChainTrainer:
         random = self.among.random_states(self.stream)
         tensors |= {f"random/{name}": value for name, value in random.items()}
         tensors["history"] = self.history[: self.step]
-        for name, value in (self.best_state or {}).items():
+        for name, value in (self.stopping.best_state or {}).items():
             tensors[f"best/{name}"] = value
         return tensors, {
             "step": self.step,
-            "stopped": self.stopped,
-            "validation_nll": self.validation_nll,
+            "stopped": self.stopping.stopped,
+            "validation_nll": self.stopping.losses,
             **values,
             "steps": self.step_fn.decisions(),
             "upper_steps": None if self.upper is None else self.upper.decisions(),
@@ -293,7 +281,7 @@ class ChainTrainer:
         self.step = int(values["step"])
         seed = derived_seed(self._seed, self.step)
         self.among.take_up(self.stream, below("random/", tensors), seed)
-        self.stopped = bool(values["stopped"])
-        self.validation_nll = list(values["validation_nll"])
+        self.stopping.stopped = bool(values["stopped"])
+        self.stopping.losses = list(values["validation_nll"])
         self.history[: self.step] = tensors["history"].to(self.history.device)
-        self.best_state = below("best/", tensors) or None
+        self.stopping.best_state = below("best/", tensors) or None

@@ -8,7 +8,7 @@ from torch import nn
 
 import bayesnas as bn
 from bayesnas.data import Split
-from bayesnas.inference.compression.pretraining import Pretraining, pretrained
+from bayesnas.inference.compression.plain_networks.pretraining import Pretraining, pretrained
 from bayesnas.likelihoods import Categorical, Gaussian
 
 CPU = torch.device("cpu")

@@ -68,7 +68,7 @@ def test_penalties_make_weights_smaller(digits, trained):
 
 def test_rounds_take_the_same_part_of_what_is_left(digits, trained, monkeypatch):
     shares = []
-    plan = bn.inference.compression.prune.RemovalPlan
+    plan = bn.inference.compression.plain_networks.prune.RemovalPlan
 
     def at(self, fraction=None, threshold=None):
         shares.append(fraction)

@@ -21,9 +21,18 @@ from bayesnas.checks import (
     size,
     whole_number,
 )
-from bayesnas.inference.compression.prune import plain_subject
-from bayesnas.inference.compression.tickets import LotteryTickets, Ticket, trained_ticket
-from bayesnas.inference.compression.training import MOST_EPOCHS, PlainTask, Training, train
+from bayesnas.inference.compression.plain_networks.prune import plain_subject
+from bayesnas.inference.compression.plain_networks.tickets import (
+    LotteryTickets,
+    Ticket,
+    trained_ticket,
+)
+from bayesnas.inference.compression.plain_networks.training import (
+    MOST_EPOCHS,
+    PlainTask,
+    Training,
+    train,
+)
 from bayesnas.inference.config.inputs import Data
 from bayesnas.likelihoods import AnyLikelihood
 from bayesnas.pruning.criteria.keep_masks import keep_masks

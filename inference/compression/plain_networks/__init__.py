@@ -1,0 +1,1 @@
+"""Networks without a prior: trained by maximum likelihood, their weights removed or shared."""

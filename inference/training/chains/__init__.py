@@ -1,0 +1,1 @@
+"""One chain of a fit, several that take their steps together, and when a chain stops."""
