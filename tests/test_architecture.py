@@ -16,6 +16,7 @@ FOLDERS = ("bayesnas", "models", "inference")
 ORDER = """
 files scalars
 checks memory words
+reading annotations
 typed runtime tensor_files
 export likelihoods
 nn.modules nn.lazy

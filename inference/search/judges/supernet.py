@@ -22,6 +22,7 @@ from bayesnas.inference.search.variables import Value
 from bayesnas.nn.graphs.darts_operations import Zero
 from bayesnas.nn.graphs.graph import Graph
 from bayesnas.nn.graphs.topology import AGGREGATIONS, Edge, edge_name
+from bayesnas.reading import reading
 from bayesnas.runtime.random_state import RandomStream
 from bayesnas.tensor_files import read_tensors, write_tensors
 from bayesnas.typed import typed
@@ -164,13 +165,15 @@ class Supernet(nn.Module):
         Raises:
             ValueError: they are of another graph.
         """
-        tensors, metadata = read_tensors(path_of("path", path))
+        place = path_of("path", path)
+        tensors, metadata = read_tensors(place)
         if metadata.get("graph") != fingerprint(self.graph):
             raise ValueError(
                 f"{path} must hold weights of this graph, got those of another: its fingerprint "
                 f"is {metadata.get('graph')}, expected {fingerprint(self.graph)}"
             )
-        self.graph.load_state_dict(tensors)
+        with reading(place, "weights of this graph"):
+            self.graph.load_state_dict(tensors)
 
     def _operation(self, edge: Edge, candidate: Mapping[str, Value]) -> nn.Module:
         names = self.graph.names[edge]

@@ -27,6 +27,7 @@ from bayesnas.inference.search.growth.weight_agnostic.weight_posterior import (
 from bayesnas.likelihoods import make_likelihood
 from bayesnas.nn.grown.neuron_graph import NeuronGraph
 from bayesnas.nn.grown.neuron_net import NeuronNet
+from bayesnas.reading import reading
 from bayesnas.runtime.random_state import RandomStream
 from bayesnas.tensor_files import read_json, write_json
 
@@ -217,10 +218,8 @@ class WeightAgnostic:
             raise ValueError(
                 f"{place} must be of format {FORMAT!r}, got {content.get('format')!r:.100}"
             )
-        try:
+        with reading(place, "result of a weight-agnostic search"):
             return cls._from_dict(content)
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"{place} is damaged: {error}") from error
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, as JSON values."""
