@@ -67,7 +67,7 @@ _WORDS = {
     str: "a string",
     type(None): "None",
     Tensor: "a torch tensor",
-    Numbers: "numbers",
+    Numbers: "an array of numbers",
 }
 
 

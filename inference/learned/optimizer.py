@@ -89,6 +89,7 @@ class LearnedOptimizer:
         """Rule and its fingerprint."""
         return f"LearnedOptimizer({self.rule.kind} {self.rule.fingerprint()})"
 
+    @typed()
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a safetensors file with a JSON header, no pickle.
 
@@ -109,6 +110,7 @@ class LearnedOptimizer:
         write_tensors(place, self.rule.state_dict(), header)
 
     @classmethod
+    @typed()
     def load(cls, path: str | os.PathLike[str]) -> Self:
         """Read what :meth:`save` wrote.
 

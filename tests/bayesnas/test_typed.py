@@ -69,5 +69,5 @@ def test_what_it_makes_none_of_is_not(value):
     def total(values: npt.ArrayLike) -> None:
         """Add."""
 
-    with pytest.raises(ValueError, match="values must be numbers, got"):
+    with pytest.raises(ValueError, match="values must be an array of numbers, got"):
         total(value)

@@ -143,10 +143,12 @@ class Supernet(nn.Module):
         wrong = int((output.argmax(-1) != y).sum())
         return {"error": wrong / len(y), "nll": float(F.cross_entropy(output, y))}
 
+    @typed()
     def parameters_of(self, candidate: Mapping[str, Value]) -> int:
         """Number of parameters of an architecture, dead edges included."""
         return _total(self.graph, self.graph.parameter_counts, self.space.checked(candidate))
 
+    @typed()
     def multiply_adds_of(self, candidate: Mapping[str, Value]) -> int:
         """Multiply–adds an example of an architecture, dead edges included."""
         return _total(self.graph, self.graph.multiply_adds, self.space.checked(candidate))

@@ -54,6 +54,7 @@ class Table:
         row = self.row(candidate)
         return {name: float(column[row]) for name, column in self.columns.items()}
 
+    @typed()
     def row(self, candidate: Mapping[str, Value]) -> int:
         """Its place in the table."""
         checked, place = self.space.checked(candidate), 0
