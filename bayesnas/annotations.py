@@ -74,9 +74,9 @@ _WORDS = {
 def in_words(hint: Any) -> str:
     """An annotation in words.
 
-    >>> in_words(float | None), in_words(Sequence[int])
+    >>> in_words(float | None), in_words(collections.abc.Sequence[int])
     ('a number or None', 'a sequence of whole numbers')
-    >>> in_words(Sequence[Sequence[str]])
+    >>> in_words(collections.abc.Sequence[collections.abc.Sequence[str]])
     'a sequence of sequences of strings'
     """
     members = members_of(hint)
