@@ -61,10 +61,6 @@ class MemoryLimit(TorchFunctionMode):
     ValueError: a tensor of shape [1000000000, 1000000000] takes more memory than is free
     """
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._left = available_memory()
-
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
@@ -75,9 +71,11 @@ class MemoryLimit(TorchFunctionMode):
             if args and isinstance(args[0], (tuple, list)):
                 sizes = args[0]
             shape = [n for n in sizes if isinstance(n, int)]
-            if math.prod(shape) * 4 > self._left:
+            needed = math.prod(shape) * 4
+            if needed > _SMALL and needed > available_memory():
                 raise ValueError(f"a tensor of shape {shape} takes more memory than is free")
         return func(*args, **kwargs)
 
 
+_SMALL = 2**20  # bytes, for which nobody need look
 _NEW = {torch.empty, torch.zeros, torch.ones, torch.full, torch.rand, torch.randn}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from bayesnas.files import write_atomically
 from bayesnas.memory import available_memory
+from bayesnas.reading import check_file
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
@@ -38,13 +38,9 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     Raises:
         ValueError: naming the file, where it is cut off or not ours.
     """
-    _check_file(path, available_memory())
+    check_file(path, available_memory())
     try:
-        _check_header(path)
-        with safetensors.safe_open(path, framework="pt") as stream:
-            header = stream.metadata() or {}
-            # Copies: the tensors given lie in the file, which somebody may write over.
-            tensors = {name: stream.get_tensor(name).clone() for name in stream.keys()}  # noqa: SIM118
+        tensors, header = read_safetensors(path)
         metadata = json.loads(header["bayesnas"])
     except (
         safetensors.SafetensorError,
@@ -59,6 +55,20 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return tensors, _checked_object(path, metadata)
 
 
+def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors of a safetensors file, and the words of its header.
+
+    Raises:
+        Exception: of many kinds, where it is no such file; none is believed that says more than
+            it holds.
+    """
+    _check_header(path)
+    with safetensors.safe_open(path, framework="pt") as stream:
+        # Copies: the tensors given lie in the file, which somebody may write over.
+        tensors = {name: stream.get_tensor(name).clone() for name in stream.keys()}  # noqa: SIM118
+        return tensors, stream.metadata() or {}
+
+
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write a JSON object, atomically."""
     write_atomically(path, json.dumps(content, indent=2, ensure_ascii=False).encode() + b"\n")
@@ -70,7 +80,7 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises:
         ValueError: naming the file, where it is cut off or not an object.
     """
-    _check_file(path, _LARGEST_JSON)
+    check_file(path, _LARGEST_JSON)
     try:
         content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_constant)
     except RecursionError:
@@ -88,15 +98,6 @@ def _checked_object(path: Path, content: Any) -> dict[str, Any]:
 
 _LARGEST_JSON = 2**26  # bytes; the description of a net of a thousand layers takes a hundredth
 _LARGEST_HEADER = 10**8  # bytes, that of the format
-
-
-def _check_file(path: Path, most: float) -> None:
-    """Raise ValueError unless it is a plain file, which ends, and of at most so many bytes."""
-    status = path.stat()
-    if not stat.S_ISREG(status.st_mode):
-        raise ValueError(f"{path} must be a file, got a folder, pipe or device")
-    if status.st_size > most:
-        raise ValueError(f"{path} must be of at most {most:,.0f} bytes, got {status.st_size:,}")
 
 
 def _check_header(path: Path) -> None:

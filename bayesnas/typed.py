@@ -11,6 +11,7 @@ from __future__ import annotations
 import collections.abc
 import functools
 import inspect
+import sys
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +21,7 @@ import numpy as np
 import pydantic
 from torch import Tensor, nn
 
+from bayesnas.annotations import Numbers, evaluated, in_words, members_of
 from bayesnas.checks import shown
 from bayesnas.scalars import is_number, is_whole
 
@@ -54,15 +56,18 @@ def typed(*, unchecked: Sequence[str] = ()) -> Callable[[T], T]:
     def decorate(target: T) -> T:
         if isinstance(target, type):
             initialiser = target.__dict__["__init__"]
-            target.__init__ = _wrapped(initialiser, unchecked)  # type: ignore[misc]
+            # A field of a data class is annotated where the class that has it first stands.
+            modules = [sys.modules[each.__module__] for each in reversed(target.__mro__)]
+            names = {name: value for module in modules for name, value in vars(module).items()}
+            target.__init__ = _wrapped(initialiser, unchecked, names)  # type: ignore[misc]
             return target
-        return cast(T, _wrapped(target, unchecked))
+        return cast(T, _wrapped(target, unchecked, {}))
 
     return decorate
 
 
-def _wrapped(fn: Any, unchecked: Sequence[str]) -> Any:
-    checked = _Arguments(fn, unchecked)
+def _wrapped(fn: Any, unchecked: Sequence[str], names: Mapping[str, Any]) -> Any:
+    checked = _Arguments(fn, unchecked, names)
 
     def call(*args: Any, **kwargs: Any) -> Any:
         args, kwargs = checked(args, kwargs)
@@ -78,8 +83,9 @@ def _wrapped(fn: Any, unchecked: Sequence[str]) -> Any:
 class _Arguments:
     """The rules of one function's arguments, made when it is first called."""
 
-    def __init__(self, fn: Any, unchecked: Sequence[str]) -> None:
+    def __init__(self, fn: Any, unchecked: Sequence[str], names: Mapping[str, Any]) -> None:
         self._fn, self._unchecked = fn, frozenset(unchecked)
+        self._known = names
         self._rules: dict[str, _Rule] | None = None
         self._names: list[str] = []
 
@@ -105,7 +111,9 @@ class _Arguments:
                 self._names.append(parameter.name)
             hint = self._hint(parameter)
             left = (
-                parameter.name in self._unchecked or hint is Any or set(_members(hint)) <= _NUMBERS
+                parameter.name in self._unchecked
+                or hint is Any
+                or set(members_of(hint)) <= _NUMBERS
             )
             if not left:
                 self._rules[parameter.name] = rule_of(hint)
@@ -119,10 +127,7 @@ class _Arguments:
         ):
             return Any
         if isinstance(hint, str):
-            try:
-                hint = eval(hint, self._fn.__globals__)
-            except NameError:  # imported for type checkers alone
-                return Any
+            return evaluated(hint, {**self._known, **self._fn.__globals__})
         return hint
 
 
@@ -130,8 +135,8 @@ class _Rule:
     """What values an annotation takes."""
 
     def __init__(self, hint: Any) -> None:
-        members = _members(hint)
-        self.words = _words(hint)
+        members = members_of(hint)
+        self.words = in_words(hint)
         self.always = {cls for member in members for cls in _always(member)}
         self._unwraps = bool(set(members) & set(_SCALARS)) and Tensor not in members
         self._lists = any(_is_numeric_sequence(member) for member in members)
@@ -164,10 +169,12 @@ def rule_of(hint: Any) -> _Rule:
     return _Rule(hint)
 
 
-def _members(hint: Any) -> tuple[Any, ...]:
-    if get_origin(hint) in (Union, types.UnionType):
-        return tuple(m for each in get_args(hint) for m in _members(each))
-    return (type(None),) if hint is None else (hint,)
+def _is_numbers(value: object) -> bool:
+    try:
+        array = np.asarray(value.detach().cpu() if isinstance(value, Tensor) else value)
+    except (TypeError, ValueError, RuntimeError):  # of other things, of rows of unequal lengths
+        return False
+    return array.dtype.kind in "biuf"
 
 
 def _always(hint: Any) -> tuple[type, ...]:
@@ -182,7 +189,7 @@ def _always(hint: Any) -> tuple[type, ...]:
 def _is_numeric_sequence(hint: Any) -> bool:
     origin = get_origin(hint)
     return origin in (list, tuple, collections.abc.Sequence) and any(
-        member in (int, float) for each in get_args(hint) for member in _members(each)
+        member in (int, float) for each in get_args(hint) for member in members_of(each)
     )
 
 
@@ -200,15 +207,18 @@ _FLAG = _holds(lambda value: isinstance(value, (bool, np.bool_)))
 _TEXT = _holds(lambda value: isinstance(value, str))
 _FUNCTION = _holds(callable)
 _LEAVES = {int: _WHOLE, float: _NUMBER, bool: _FLAG, str: _TEXT, Any: Any, None: None}
+_LEAVES[Numbers] = _holds(_is_numbers)
 
 
 def _schema(hint: Any) -> Any:
     """An annotation for pydantic, that means by numbers and flags what we mean."""
+    if len(members := members_of(hint)) == 1:
+        (hint,) = members
     if isinstance(hint, (type(None), type)) and hint in _LEAVES and get_origin(hint) is None:
         return _LEAVES[hint]
     origin, parts = get_origin(hint), get_args(hint)
-    if origin in (Union, types.UnionType):
-        return Union[tuple(_schema(part) for part in parts)]  # noqa: UP007
+    if len(members) > 1:
+        return Union[tuple(_schema(part) for part in members)]  # noqa: UP007
     if origin is typing.Literal:
         flags = [_FLAG] if any(isinstance(part, bool) for part in parts) else []
         return Union[(_TEXT, *flags)]  # which of them is a matter of values
@@ -233,44 +243,3 @@ def _tuple_schema(parts: tuple[Any, ...]) -> Any:
     # A list is what JSON brings back of a tuple.
     as_tuple = pydantic.BeforeValidator(lambda v: tuple(v) if isinstance(v, list) else v)
     return Annotated[inner[tuple(_schema(part) for part in parts)], as_tuple]
-
-
-_WORDS = {
-    int: "a whole number",
-    float: "a number",
-    bool: "True or False",
-    str: "a string",
-    type(None): "None",
-    Tensor: "a torch tensor",
-}
-
-
-def _words(hint: Any) -> str:
-    """An annotation in words.
-
-    >>> _words(float | None), _words(Sequence[int])
-    ('a number or None', 'a sequence of whole numbers')
-    >>> _words(Sequence[Sequence[str]])
-    'a sequence of sequences of strings'
-    """
-    members = _members(hint)
-    if len(members) > 1:
-        several = list(dict.fromkeys(_words(member) for member in members))
-        return " or ".join(several)
-    (hint,) = members
-    if hint in _WORDS:
-        return _WORDS[hint]
-    origin, parts = get_origin(hint), get_args(hint)
-    if origin is typing.Literal:
-        return " or ".join(map(repr, parts))
-    if origin in (list, tuple, collections.abc.Sequence):
-        inner = " or ".join(dict.fromkeys(_words(p) for p in parts if p is not ...))
-        what = inner.removeprefix("a ")
-        nested = what.startswith("sequence ")
-        return f"a sequence of {what.replace('sequence', 'sequences', 1) if nested else what + 's'}"
-    if origin in (dict, collections.abc.Mapping):
-        return "a mapping"
-    if origin is collections.abc.Callable:
-        return "a function"
-    cls = origin if isinstance(origin, type) else hint
-    return f"a {getattr(cls, '__name__', cls)}"

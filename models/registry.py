@@ -126,6 +126,7 @@ ENTRY_POINTS = "bayesnas.models"
 _registered: dict[str, ModelRecord] = {}
 
 
+@typed()
 def register(
     name: str,
     cls: type[BayesianModel],

@@ -16,7 +16,8 @@ FOLDERS = ("bayesnas", "models", "inference")
 ORDER = """
 files scalars
 checks memory words
-densities typed runtime tensor_files
+densities reading annotations
+typed runtime tensor_files
 export likelihoods
 nn.modules nn.lazy
 nn.functional_call nn.costs

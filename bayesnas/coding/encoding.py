@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import struct
 import zlib
@@ -22,11 +23,14 @@ from bayesnas.coding.tensors import (
 )
 from bayesnas.coding.weight_code import WeightCode
 from bayesnas.files import path_of, write_new
+from bayesnas.memory import available_memory
 from bayesnas.nn.graphs.net_spec import build_net, describe_net
+from bayesnas.reading import check_file, reading
 from bayesnas.typed import typed
 
 _MAGIC = b"BNET"
 _FORMAT = 2  # 1 had no preset dictionary for its notes, and is read as well
+_BYTES = 32  # of memory a number, while it is decoded
 _HEAD = struct.Struct("<4sBIII")  # magic, format, length and CRC-32 of the rest, length of notes
 
 
@@ -107,6 +111,7 @@ def decode(path: str | os.PathLike[str]) -> nn.Module:
     True
     """
     source = path_of("path", path)
+    check_file(source, available_memory())
     return _network(source.read_bytes(), source)
 
 
@@ -160,16 +165,22 @@ def _network(content: bytes, path: Path) -> nn.Module:
         raise ValueError(f"{path} is truncated: {len(content)} of {_HEAD.size + length} bytes")
     if len(rest) > length or zlib.crc32(rest) != checksum:
         raise ValueError(f"{path} is damaged: its checksum is another")
-    try:
+    with reading(path, "network of bayesnas.encode"):
         spec, notes = unpacked(rest[:described])
+        _check_sizes(notes)
         state = _state(notes, rest[described:])
         if not isinstance(spec, dict):
             raise TypeError(f"its layers must be described by a mapping, got {shown(spec)}")
         net = build_net(spec)
         net.load_state_dict(state)
-    except (ValueError, KeyError, TypeError, IndexError, RuntimeError, zlib.error) as error:
-        raise ValueError(f"{path} is no network of bayesnas.encode: {error}") from error
     return net.eval()
+
+
+def _check_sizes(notes: Sequence[Any]) -> None:
+    """Raise ValueError where memory has no room for what a few bytes may stand for."""
+    entries = sum(math.prod(map(int, shape)) for _, _, shape, *_ in notes)
+    if _BYTES * entries > available_memory():
+        raise ValueError(f"its {entries:,} numbers take more memory than is free")
 
 
 def _state(notes: Sequence[Any], content: bytes) -> dict[str, Tensor]:

@@ -48,6 +48,7 @@ Files are read with it, so it stays as it is: other words are another format of 
 
 _STEPS = "+"  # the key of a rising list that is written as its differences
 _LONG = 8
+_MOST = 2**26  # bytes; a thousandth of it inflates to as many
 
 
 def packed(notes: Any) -> bytes:
@@ -76,9 +77,9 @@ def unpacked(content: bytes) -> Any:
         ValueError, zlib.error: they are none.
     """
     reader = zlib.decompressobj(zdict=WORDS)
-    text = reader.decompress(content) + reader.flush()
+    text = reader.decompress(content, _MOST)
     if not reader.eof:
-        raise ValueError("its notes end too early")
+        raise ValueError("its notes end too early, or never")
     return json.loads(text, object_hook=_without_steps)
 
 

@@ -116,12 +116,14 @@ class Split:
         """Where x and y lie."""
         return self.y.device
 
+    @typed()
     def first(self, count: int) -> Split:
         """The first rows."""
         count = whole_number("count", count)
         info = dataclasses.replace(self.info, n=min(count, len(self)))
         return Split(self.x[:count], self.y[:count], info)
 
+    @typed()
     def rows(self, index: Tensor) -> Split:
         """Some rows, in the order of ``index``, whole numbers ``[m]``."""
         info = dataclasses.replace(self.info, n=len(index))

@@ -81,6 +81,7 @@ class DataInfo:
         return values
 
     @classmethod
+    @typed()
     def from_dict(cls, values: dict[str, Any]) -> DataInfo:
         """The inverse of `to_dict`.
 

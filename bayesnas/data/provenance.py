@@ -54,6 +54,7 @@ class DataSource:
         return values
 
     @classmethod
+    @typed()
     def from_dict(cls, values: dict[str, Any]) -> DataSource:
         """The inverse of `to_dict`.
 

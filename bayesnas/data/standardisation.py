@@ -53,6 +53,7 @@ class Standardisation:
             _check("y", self.y_mean, self.y_scale)
 
     @classmethod
+    @typed()
     def fit(cls, x: Tensor, y: Tensor | None, *, weights: Tensor | None = None) -> Standardisation:
         """The means and scales of a training part.
 
@@ -114,6 +115,7 @@ class Standardisation:
         return {name: None if value is None else list(value) for name, value in items}
 
     @classmethod
+    @typed()
     def from_dict(cls, values: dict[str, Any]) -> Standardisation:
         """The inverse of `to_dict`.
 

@@ -11,6 +11,7 @@ import torch
 from bayesnas.distributions import CascadingIndianBuffet, LayeredGraph
 from bayesnas.plots.axes import STYLE, axes_or_new
 from bayesnas.plots.fit import BLUE, ORANGE
+from bayesnas.typed import typed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,6 +21,7 @@ PARAMETERS = ((1.0, 1.0), (1.0, 0.5), (0.5, 1.0), (1.0, 2.0), (1.5, 1.0))
 """(α, β) of the draws in the figure of Adams, Wallach and Ghahramani."""
 
 
+@typed()
 def plot_cascade(graph: LayeredGraph, ax: Axes | None = None) -> Axes:
     """One network: a dot a unit, the visible ones below, a line from each unit to its parents.
 
@@ -57,6 +59,7 @@ def plot_cascade(graph: LayeredGraph, ax: Axes | None = None) -> Axes:
     return ax
 
 
+@typed()
 def cascade_figure(
     parameters: Sequence[tuple[float, float]] = PARAMETERS, *, width: int = 10, seed: int = 0
 ) -> Figure:

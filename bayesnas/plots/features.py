@@ -8,6 +8,7 @@ import numpy as np
 
 from bayesnas.export.arviz_version import to_numpy
 from bayesnas.plots.axes import axes_or_new
+from bayesnas.typed import typed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from bayesnas.export.arviz_version import Array
 
 
+@typed()
 def plot_features(features: Array, shape: tuple[int, int], ax: Axes | None = None) -> Axes:
     """A picture of every feature in a row, white at 0, with a column left free between two.
 

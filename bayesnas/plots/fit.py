@@ -21,6 +21,7 @@ from bayesnas.plots.axes import (
     percent,
 )
 from bayesnas.plots.summaries import log_edges, windows
+from bayesnas.typed import typed
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -42,6 +43,7 @@ CRITERION_STYLES = {  # label, colour, marker, line
 }
 
 
+@typed()
 def plot_history(history: xr.Dataset, ax: Axes | None = None) -> Axes:
     """Loss −𝓛 over the steps, and the two terms that it is made of, in nats.
 
@@ -94,6 +96,7 @@ def plot_history(history: xr.Dataset, ax: Axes | None = None) -> Axes:
     return ax
 
 
+@typed()
 def plot_pruning_curve(
     curve: xr.Dataset, ax: Axes | None = None, *, metric: str | None = None
 ) -> Axes:
@@ -142,6 +145,7 @@ def plot_pruning_curve(
     return ax
 
 
+@typed()
 def plot_signal_to_noise(
     ratios: Mapping[str, npt.ArrayLike], ax: Axes | None = None, *, marked: float | None = 0.9
 ) -> Axes:

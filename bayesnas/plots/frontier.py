@@ -9,6 +9,7 @@ import numpy as np
 
 from bayesnas.plots.axes import STYLE, axes_or_new, logarithmic, percent
 from bayesnas.plots.fit import BLUE, GREEN, ORANGE, PURPLE, SKY
+from bayesnas.typed import typed
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -30,6 +31,7 @@ _TITLES = {"elbo": "Bound", "parameters": "Complexity", "accuracy": "Accuracy", 
 _CAPTION_WIDTH = 150  # characters
 
 
+@typed()
 def plot_frontier(
     frontier: xr.Dataset,
     variable: str,
@@ -90,6 +92,7 @@ def plot_frontier(
     return ax
 
 
+@typed()
 def frontier_figure(
     frontier: xr.Dataset, *, separate: xr.Dataset | None = None, caption: str = ""
 ) -> Figure:

@@ -12,6 +12,7 @@ from bayesnas.nn.graphs.graph import Graph
 from bayesnas.nn.graphs.serialisation import check_probabilities
 from bayesnas.nn.graphs.topology import Edge, Vertex
 from bayesnas.plots.axes import axes_or_new
+from bayesnas.typed import typed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,6 +22,7 @@ _SPREAD = 0.35  # bend of the outermost arrow of an edge
 _FIXED = "#999999"
 
 
+@typed()
 def plot_graph(
     graph: Graph,
     probabilities: Mapping[tuple[Vertex, Vertex], Tensor] | None = None,

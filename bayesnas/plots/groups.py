@@ -10,12 +10,14 @@ import numpy.typing as npt
 
 from bayesnas.plots.axes import axes_or_new
 from bayesnas.plots.fit import BLUE, GREY, ORANGE
+from bayesnas.typed import typed
 
 if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.axes import Axes
 
 
+@typed()
 def plot_group_sweep(
     sweep: xr.Dataset, ax: Axes | None = None, *, threshold: float | None = None
 ) -> Axes:
@@ -69,6 +71,7 @@ def plot_group_sweep(
     return ax
 
 
+@typed()
 def plot_inputs(kept: npt.ArrayLike, shape: tuple[int, int], ax: Axes | None = None) -> Axes:
     """The inputs that a first layer still reads, as a picture: dark where one is read.
 
@@ -126,6 +129,7 @@ def plot_layer_sizes(whole: Sequence[int], left: Sequence[int], ax: Axes | None 
     return ax
 
 
+@typed()
 def plot_footprints(
     weights: npt.ArrayLike, shape: tuple[int, int], ax: Axes | None = None, *, columns: int = 10
 ) -> Axes:

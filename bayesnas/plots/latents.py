@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from bayesnas.plots.axes import STYLE, axes_or_new
 from bayesnas.plots.fit import BLUE, GREY, ORANGE
+from bayesnas.typed import typed
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -20,6 +21,7 @@ TRAVERSED = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)
 """Values of z in a row of a grid of traversals."""
 
 
+@typed()
 def latents_figure(
     measures: xr.Dataset, latents: Sequence[int], frames: npt.NDArray[Any]
 ) -> Figure:
@@ -53,6 +55,7 @@ def latents_figure(
     return figure
 
 
+@typed()
 def plot_relevance(measures: xr.Dataset, ax: Axes | None = None) -> Axes:
     """γ, Var(E[z | x]) and sensitivity of every dimension, sorted by the last.
 
@@ -86,6 +89,7 @@ def plot_relevance(measures: xr.Dataset, ax: Axes | None = None) -> Axes:
     return ax
 
 
+@typed()
 def plot_traversals(
     latents: Sequence[int], frames: npt.NDArray[Any], ax: Axes | None = None
 ) -> Axes:

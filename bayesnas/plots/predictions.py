@@ -10,11 +10,13 @@ import numpy.typing as npt
 from bayesnas.plots.axes import axes_or_new, percent, write_note
 from bayesnas.plots.fit import BLACK, BLUE, GREY
 from bayesnas.plots.summaries import jeffreys
+from bayesnas.typed import typed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
+@typed()
 def plot_calibration(
     confidence: npt.ArrayLike,
     accuracy: npt.ArrayLike,
@@ -69,6 +71,7 @@ def plot_calibration(
     return ax
 
 
+@typed()
 def plot_predictions(
     predicted: npt.ArrayLike,
     observed: npt.ArrayLike,

@@ -26,6 +26,7 @@ from bayesnas.report.findings import (
 )
 from bayesnas.report.latent_findings import Latents
 from bayesnas.report.tables import epochs_text
+from bayesnas.typed import typed
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -75,6 +76,7 @@ def caption(findings: Findings) -> str:
     return text.replace(" %", "\N{NO-BREAK SPACE}%").replace(" -", " \N{MINUS SIGN}")
 
 
+@typed()
 def report_figure(findings: Findings) -> Figure:
     """One figure: loss and KL, pruning, calibration, signal-to-noise, and the caption.
 
@@ -114,6 +116,7 @@ def report_figure(findings: Findings) -> Figure:
     return figure
 
 
+@typed()
 def write_report(post: Posterior, data: DataSet, path: str | Path, *, draws: int = 32) -> Findings:
     """Measure, draw and write a report; a picture that is there is replaced in one step.
 

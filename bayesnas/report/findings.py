@@ -20,6 +20,7 @@ from bayesnas.inference.evaluation.metrics import predictive
 from bayesnas.inference.posterior.base import NEARBY, BasePosterior
 from bayesnas.models.autoencoders.base import Autoencoder
 from bayesnas.report.latent_findings import Latents, latents_of
+from bayesnas.typed import typed
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -116,6 +117,7 @@ class Findings:
         return content
 
 
+@typed()
 def measure(post: Posterior, data: DataSet, *, draws: int = 32) -> Findings:
     """Compute the numbers of a report.
 

@@ -12,6 +12,7 @@ from bayesnas.coding import encode
 from bayesnas.data import DataInfo
 from bayesnas.inference.posterior.posterior import Posterior
 from bayesnas.models.plain_network import in_data_units
+from bayesnas.typed import typed
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -59,6 +60,7 @@ class Compressed:
         """Share of the weights that is left, in [0, 1]."""
         return self.weights / self.weights_before
 
+    @typed()
     def encode(self, path: str | os.PathLike[str]) -> int:
         """Write the network, :meth:`in_data_units`, to a file of few bytes; its size.
 

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import rel_entr
 
+from bayesnas.typed import typed
+
 if TYPE_CHECKING:
     import xarray as xr
 
 
+@typed()
 def structure_divergence(q: xr.Dataset, p: xr.Dataset) -> float:
     r"""KL(q(Γ) ‖ p(Γ)) in nats, from what two posteriors say of one structure.
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from bayesnas.checks import non_negative, positive, shown, whole_number
+from bayesnas.typed import typed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,6 +33,7 @@ class Transition:
     pairs: pd.DataFrame
 
 
+@typed()
 def transition(
     values: npt.ArrayLike,
     divergences: npt.ArrayLike,
@@ -102,6 +104,7 @@ def transition(
     return Transition(bool(rows) and bool((pairs["at"] >= 0).all()), pairs)
 
 
+@typed()
 def keeps_optimum(
     loss: Callable[[Tensor, Any], Tensor],
     theta: Tensor,

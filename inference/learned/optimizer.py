@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from bayesnas.checks import positive, shown
 from bayesnas.files import check_new_file, path_of
 from bayesnas.inference.learned.rules import UpdateRule, make_rule
+from bayesnas.reading import reading
 from bayesnas.runtime.random_state import random_state_kept
 from bayesnas.tensor_files import read_tensors, write_tensors
 from bayesnas.typed import typed
@@ -88,6 +89,7 @@ class LearnedOptimizer:
         """Rule and its fingerprint."""
         return f"LearnedOptimizer({self.rule.kind} {self.rule.fingerprint()})"
 
+    @typed()
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a safetensors file with a JSON header, no pickle.
 
@@ -108,6 +110,7 @@ class LearnedOptimizer:
         write_tensors(place, self.rule.state_dict(), header)
 
     @classmethod
+    @typed()
     def load(cls, path: str | os.PathLike[str]) -> Self:
         """Read what :meth:`save` wrote.
 
@@ -123,17 +126,15 @@ class LearnedOptimizer:
             raise ValueError(
                 f"{place} is of format {header.get('format')!r}; this version reads {FORMAT}"
             )
-        try:
+        with reading(place, "learned optimiser"):
             with random_state_kept():
                 rule = make_rule(header["rule"], header["arguments"])
             dtype = next(iter(tensors.values())).dtype
             rule = rule.to(dtype)
             rule.load_state_dict(tensors)
-        except (KeyError, TypeError, ValueError, RuntimeError, StopIteration) as error:
-            raise ValueError(f"{place} is damaged: {error}") from error
-        if not all(bool(value.isfinite().all()) for value in tensors.values()):
-            raise ValueError(f"{place} is damaged: its numbers are not all finite")
-        return cls(rule, header.get("training"))
+            if not all(bool(value.isfinite().all()) for value in tensors.values()):
+                raise ValueError("its numbers are not all finite")
+            return cls(rule, header.get("training"))
 
 
 class LearnedSteps(torch.optim.Optimizer):

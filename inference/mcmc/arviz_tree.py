@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bayesnas.export.datasets import SAMPLE_DIMS, attributes, dataset, named, provenance
+from bayesnas.typed import typed
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from bayesnas.export.arviz_version import Array
 
 
+@typed()
 def mcmc_tree(
     posterior: Mapping[str, Array],
     dims: Mapping[str, Sequence[str]],

@@ -15,6 +15,7 @@ from bayesnas.distributions import LayeredGraph
 from bayesnas.inference.mcmc.arviz_tree import mcmc_tree
 from bayesnas.inference.mcmc.belief_network_sampler import BeliefNetworkSampler
 from bayesnas.models.nonparametric.belief_network import BeliefNetwork, Doubles, Network
+from bayesnas.typed import typed
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -104,6 +105,7 @@ class BeliefPosterior:
         )
 
 
+@typed()
 def sample_belief_network(
     model: BeliefNetwork,
     x: npt.ArrayLike,

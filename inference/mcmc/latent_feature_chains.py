@@ -13,6 +13,7 @@ from bayesnas.checks import whole_number
 from bayesnas.inference.mcmc.arviz_tree import mcmc_tree
 from bayesnas.inference.mcmc.latent_feature_evidence import Doubles
 from bayesnas.inference.mcmc.latent_feature_sampler import LatentFeatureSampler, LatentFeatureState
+from bayesnas.typed import typed
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -79,6 +80,7 @@ class LatentFeatureDraws:
         )
 
 
+@typed()
 def sample_latent_features(
     x: npt.ArrayLike,
     *,

@@ -174,10 +174,12 @@ class AmortizedPosterior(KLWeightPath):
 
         return most_evident(evidence_at, axes, points)
 
+    @typed()
     def chain(self, index: int) -> Self:
         """Return the fit of one chain alone."""
         return self._with_given(super().chain(index))
 
+    @typed()
     def to(self, device: str | torch.device) -> Self:
         """Return a copy on another device."""
         return self._with_given(super().to(device))

@@ -65,6 +65,7 @@ class Posteriors(KLWeightPath):
         run = dataclasses.replace(self.run, settings=settings)
         return Posterior(run, self._chains[index * each : (index + 1) * each], self.example)
 
+    @typed()
     def chain(self, index: int) -> Self:
         """Return the fits of one restart, at every KL weight."""
         posteriors = [self.at(kl_weight).chain(index) for kl_weight in self.kl_weights]

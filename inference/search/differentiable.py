@@ -25,6 +25,7 @@ from bayesnas.nn.graphs.topology import edge_name
 from bayesnas.nn.hypernetworks.monotone import MonotoneMap
 from bayesnas.nn.hypernetworks.options import PiecewiseMap
 from bayesnas.nn.hypernetworks.parameter_map import ParameterMap
+from bayesnas.typed import typed
 
 STRUCTURE_LR = 1e-3
 """Learning rate of α, as published for 50 epochs; shorter searches need a larger one."""
@@ -33,6 +34,7 @@ TEMPERATURES = (1.0, 0.2)
 _FIRST_LR, _LAST_LR = 0.025, 0.001
 
 
+@typed()
 def darts(
     graph: Graph,
     data: Data,
@@ -85,6 +87,7 @@ def darts(
     return fit(model, data, validation=validation, kl_weight=weight, **chosen)
 
 
+@typed()
 def gumbel_darts(
     graph: Graph,
     data: Data,
@@ -131,6 +134,7 @@ def gumbel_darts(
     return fit(model, data, validation=validation, kl_weight=weight, **chosen)
 
 
+@typed()
 def darts_cc(
     graph: Graph,
     data: Data,
@@ -196,6 +200,7 @@ def darts_cc(
     return post
 
 
+@typed()
 def classifier(graph: Graph) -> list[str]:
     """Beginnings of the names of the parameters on edges to the output, in a model of a graph.
 
@@ -277,13 +282,8 @@ def _options(
     )
     length = {} if options.get("steps") is not None else {"epochs": 50}
     lower = partial(ClippedSGD, momentum=0.9, weight_decay=3e-4)
-    published: dict[str, Any] = {
-        "batch_size": 64,
-        "lr": _FIRST_LR,
-        "schedule": _published_schedule,
-        "optimizer": lower,
-        "bilevel": upper,
-    }
+    course = {"batch_size": 64, "lr": _FIRST_LR, "schedule": _published_schedule}
+    published: dict[str, Any] = {**course, "optimizer": lower, "bilevel": upper}
     return {**published, **length, **options}
 
 

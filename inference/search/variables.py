@@ -69,6 +69,7 @@ class Variable:
         return None
 
     @abstractmethod
+    @typed()
     def sample(self, generator: np.random.Generator) -> Value:
         """A value drawn uniformly, or log-uniformly for a ``LogReal``."""
 
@@ -119,6 +120,7 @@ class Categorical(Variable):
         """The choices."""
         return self.choices
 
+    @typed()
     def sample(self, generator: np.random.Generator) -> Value:
         """A choice, all equally likely."""
         return self.choices[int(generator.integers(len(self.choices)))]
@@ -161,6 +163,7 @@ class Integer(Variable):
         count = self.high - self.low + 1
         return tuple(range(self.low, self.high + 1)) if count <= _MOST_VALUES else None
 
+    @typed()
     def sample(self, generator: np.random.Generator) -> Value:
         """A number, all equally likely."""
         return int(generator.integers(self.low, self.high + 1))
@@ -199,6 +202,7 @@ class Real(Variable):
         object.__setattr__(self, "low", low)
         object.__setattr__(self, "high", high)
 
+    @typed()
     def sample(self, generator: np.random.Generator) -> Value:
         """A number, drawn uniformly."""
         return float(generator.uniform(self.low, self.high))
@@ -233,6 +237,7 @@ class LogReal(Real):
         positive("low", self.low)
         super().__post_init__()
 
+    @typed()
     def sample(self, generator: np.random.Generator) -> Value:
         """A number, drawn log-uniformly."""
         drawn = math.exp(generator.uniform(math.log(self.low), math.log(self.high)))

@@ -201,6 +201,7 @@ class BayesianCompressionNet(GroupedWeights):
             local=self.estimator == "local" and site not in self.layers.tied,
         )
 
+    @typed()
     def scale_posterior(self, name: str, variable: str) -> GroupScales:
         """Guide of one of a layer's scale variables."""
         site = dotted(name, variable)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from bayesnas.data.inputs import AnyInputs, call_with
 from bayesnas.likelihoods import Likelihood
 from bayesnas.models.base import ROWS_AT_ONCE
+from bayesnas.typed import typed
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -90,6 +91,7 @@ def sweep_groups(
     )
 
 
+@typed()
 def knee(sweep: xr.Dataset) -> float:
     """The threshold of the smallest net whose loss is within one standard error of the best.
 

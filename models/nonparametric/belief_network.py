@@ -153,6 +153,7 @@ class BeliefNetwork:
         self._visible_precision = _gamma("visible_precision", visible_precision)
         self._hidden_precision = _gamma("hidden_precision", hidden_precision)
 
+    @typed()
     def precision_prior(self, layer: int) -> GammaPrior:
         """Prior of ν in a layer."""
         return self._hidden_precision if layer else self._visible_precision
@@ -173,6 +174,7 @@ class BeliefNetwork:
             graph = self.cascade.sample()
         return self.sample_given(graph, n, rng)
 
+    @typed()
     def sample_given(self, graph: LayeredGraph, n: int, rng: np.random.Generator) -> Network:
         """Draw all but the structure from the prior.
 
@@ -215,6 +217,7 @@ class BeliefNetwork:
         logits = special.expit(above) @ weights.T + bias + noise
         return Layer(logits, connections, weights, bias, precision)
 
+    @typed()
     def sample_visible(self, network: Network, rng: np.random.Generator) -> Doubles:
         """Draw the visible units' logits given all the rest, ``[n, visible]``."""
         noise = rng.standard_normal(network.layers[0].logits.shape)

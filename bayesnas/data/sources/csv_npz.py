@@ -16,6 +16,7 @@ from bayesnas.data.assemble import Parts, Raw
 from bayesnas.data.info import Part, Task
 from bayesnas.data.sources.arrays import as_number_tensor, as_target_tensor
 from bayesnas.data.tables.encoding import kinds_of, takes_encoding
+from bayesnas.memory import available_memory
 from bayesnas.words import did_you_mean
 
 # What zipfile, zlib and numpy raise at one or another broken byte.
@@ -102,11 +103,19 @@ def read_arrays(path: Path) -> dict[str, np.ndarray[Any, Any]]:
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise ValueError("a single array")
             with archive:
+                _check_size(archive)
                 return {key: np.atleast_1d(archive[key]) for key in archive.files}
         except _DAMAGE as error:
             raise ValueError(
                 f"the file must be a whole .npz of plain arrays, got: {error}"
             ) from error
+
+
+def _check_size(archive: Any) -> None:
+    """Raise ValueError where memory has no room for what an `.npz` inflates to."""
+    size = sum(part.file_size for part in archive.zip.infolist())
+    if size > available_memory():
+        raise ValueError(f"{size:,} bytes of arrays, more than memory has room for")
 
 
 def part_keys(path: Path, keys: set[str]) -> dict[Part, str]:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from bayesnas.checks import draw_count, non_negative, seed_number
+from bayesnas.typed import typed
 
 _ROWS = (
     "010000 111000 010000 000000 000000 000000",
@@ -24,6 +25,7 @@ def glyphs() -> Tensor:
     return torch.tensor([[float(digit) for digit in row.replace(" ", "")] for row in _ROWS])
 
 
+@typed()
 def glyph_images(n: int = 100, *, noise_scale: float = 0.5, seed: int = 0) -> tuple[Tensor, Tensor]:
     """Draw images, each with every glyph with probability ½, and Gaussian noise.
 

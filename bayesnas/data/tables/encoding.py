@@ -156,6 +156,7 @@ class TableEncoding:
         return {"columns": [column.to_dict() for column in self.columns]}
 
     @classmethod
+    @typed()
     def from_dict(cls, values: dict[str, Any]) -> TableEncoding:
         """The inverse of `to_dict`.
 

@@ -11,14 +11,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 
-from bayesnas.files import check_new_file, write_new
+from bayesnas.files import check_new_file, path_of, write_new
 from bayesnas.nn.graphs.net_spec import build_net, describe_net
+from bayesnas.reading import reading
+from bayesnas.tensor_files import read_safetensors
 from bayesnas.typed import typed
 
 SUFFIXES = (".safetensors", ".pt2", ".onnx")
@@ -108,21 +109,11 @@ def load_net(path: str | os.PathLike[str]) -> nn.Module:
     ...     bn.nn.load_net(f"{folder}/net.safetensors").layer1
     Linear(in_features=4, out_features=2, bias=True)
     """
-    try:
-        with safetensors.safe_open(path, framework="pt") as stream:
-            header = stream.metadata() or {}
-            state = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
+    source = path_of("path", path)
+    with reading(source, "network of save_net"):
+        state, header = read_safetensors(source)
         net = build_net(json.loads(header[_HEADER]))
         net.load_state_dict(state)
-    except (
-        safetensors.SafetensorError,
-        AttributeError,
-        KeyError,
-        RuntimeError,
-        TypeError,
-        ValueError,
-    ) as error:
-        raise ValueError(f"{path} is truncated or not a network of save_net: {error}") from error
     return net.eval()
 
 

@@ -10,6 +10,7 @@ from typing import Any, TypeGuard
 
 from bayesnas.checks import shown, size, whole_number
 from bayesnas.nn.grown.activations import activation_name
+from bayesnas.typed import typed
 
 Connection = tuple[int, int]
 
@@ -109,12 +110,14 @@ class NeuronGraph:
             raise ValueError(f"connections must have no cycle, got one among vertices {cycle[:8]}")
         return tuple(ordered)
 
+    @typed()
     def activation(self, vertex: int) -> str:
         """The activation of a neuron; ``"linear"`` of an output."""
         if vertex < self.first_hidden:
             return "linear"
         return self.activations[vertex - self.first_hidden]
 
+    @typed()
     def reaches(self, start: int, end: int) -> bool:
         """Whether a path leads from a vertex to another one, or they are the same."""
         seen, waiting = {start}, [start]
@@ -137,6 +140,7 @@ class NeuronGraph:
         }
 
     @classmethod
+    @typed()
     def from_dict(cls, content: Mapping[str, Any]) -> NeuronGraph:
         """The graph of :meth:`to_dict`.
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from bayesnas.checks import size
 from bayesnas.nn.rebuilding.module_classes import register_module
+from bayesnas.typed import typed
 
 
 class Subnetwork(nn.Module):
@@ -79,6 +80,7 @@ class SubnetworkSum(nn.Module):
         )
         self.mixture = nn.Parameter(torch.ones(len(self.widths)))
 
+    @typed()
     def parts(self, x: Tensor) -> Tensor:
         """Outputs of every subnetwork, ``[subnetworks, n, k]``."""
         x = x.flatten(1)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from bayesnas.coding import encode
 from bayesnas.inference.compression.compressed import weight_count
 from bayesnas.pruning.compaction import compact
+from bayesnas.typed import typed
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ class Pruned:
         """A plain module without the units and filters that nothing reads or writes any more."""
         return compact(self.module, self.example)
 
+    @typed()
     def encode(self, path: str | os.PathLike[str]) -> int:
         """Write the network to a file of few bytes, see :func:`bayesnas.encode`; its size."""
         return encode(self.module, path)

@@ -12,6 +12,7 @@ from bayesnas.coding.weight_code import WeightCode
 from bayesnas.data import DataInfo
 from bayesnas.models.base import BayesianModel
 from bayesnas.models.plain_network import in_data_units
+from bayesnas.typed import typed
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ class Coded:
         """The network for rows as they came, and with numbers in the units of the targets."""
         return self._in_data_units()[0]
 
+    @typed()
     def encode(self, path: str | os.PathLike[str]) -> int:
         """Write the network, :meth:`in_data_units`, for :func:`bayesnas.decode`; its size.
 

@@ -13,6 +13,7 @@ from torch import nn
 from bayesnas.files import path_of, write_new
 from bayesnas.nn.graphs.module_file import load_net, save_net
 from bayesnas.tensor_files import read_json
+from bayesnas.typed import typed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,6 +43,7 @@ class Grown:
 
         return pd.DataFrame.from_records(list(self.steps))
 
+    @typed()
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write the network and the steps into a folder, without pickle.
 
@@ -60,6 +62,7 @@ class Grown:
         write_new(place / _STEPS, json.dumps(content, indent=1).encode())
 
     @classmethod
+    @typed()
     def load(cls, folder: str | os.PathLike[str]) -> Grown:
         """What :meth:`save` wrote.
 

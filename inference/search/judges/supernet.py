@@ -24,6 +24,7 @@ from bayesnas.inference.search.variables import Value
 from bayesnas.nn.graphs.darts_operations import Zero
 from bayesnas.nn.graphs.graph import Graph
 from bayesnas.nn.graphs.topology import AGGREGATIONS, Edge, edge_name
+from bayesnas.reading import reading
 from bayesnas.runtime.random_state import RandomStream
 from bayesnas.tensor_files import read_tensors, write_tensors
 from bayesnas.typed import typed
@@ -159,10 +160,12 @@ class Supernet(nn.Module):
         wrong = int((output.argmax(-1) != y).sum())
         return {"error": wrong / len(y), "nll": float(F.cross_entropy(output, y))}
 
+    @typed()
     def parameters_of(self, candidate: Mapping[str, Value]) -> int:
         """Number of parameters of an architecture, dead edges included."""
         return _total(self.graph, self.graph.parameter_counts, self.space.checked(candidate))
 
+    @typed()
     def multiply_adds_of(self, candidate: Mapping[str, Value]) -> int:
         """Multiply–adds an example of an architecture, dead edges included."""
         return _total(self.graph, self.graph.multiply_adds, self.space.checked(candidate))
@@ -181,13 +184,15 @@ class Supernet(nn.Module):
         Raises:
             ValueError: they are of another graph.
         """
-        tensors, metadata = read_tensors(path_of("path", path))
+        place = path_of("path", path)
+        tensors, metadata = read_tensors(place)
         if metadata.get("graph") != fingerprint(self.graph):
             raise ValueError(
                 f"{path} must hold weights of this graph, got those of another: its fingerprint "
                 f"is {metadata.get('graph')}, expected {fingerprint(self.graph)}"
             )
-        self.graph.load_state_dict(tensors)
+        with reading(place, "weights of this graph"):
+            self.graph.load_state_dict(tensors)
 
     def _operation(self, edge: Edge, candidate: Mapping[str, Value]) -> nn.Module:
         names = self.graph.names[edge]

@@ -5,15 +5,17 @@ from __future__ import annotations
 import io
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from bayesnas.checks import choice
+from bayesnas.data.sources.csv_npz import read_arrays
 from bayesnas.files import path_of, write_atomically
 from bayesnas.inference.search.space import SearchSpace
 from bayesnas.inference.search.variables import Value
+from bayesnas.reading import reading
 from bayesnas.typed import typed
 
 
@@ -52,6 +54,7 @@ class Table:
         row = self.row(candidate)
         return {name: float(column[row]) for name, column in self.columns.items()}
 
+    @typed()
     def row(self, candidate: Mapping[str, Value]) -> int:
         """Its place in the table."""
         checked, place = self.space.checked(candidate), 0
@@ -86,16 +89,13 @@ class Table:
         Raises:
             ValueError: naming the file, where it is something else.
         """
-        try:
-            with np.load(path_of("path", path), allow_pickle=False) as stored:
-                head = json.loads(stored["head"].tobytes())
-                columns = dict(_columns(stored))
-        except (KeyError, ValueError, EOFError) as error:
-            raise ValueError(f"{path} is truncated or no table of candidates: {error}") from error
-        return cls(SearchSpace.from_dict(head["space"]), columns, head["about"])
-
-
-def _columns(stored: Mapping[str, np.ndarray]) -> Iterator[tuple[str, np.ndarray]]:
-    for name in stored:
-        if name.startswith("column_"):
-            yield name.removeprefix("column_"), stored[name]
+        place = path_of("path", path)
+        with reading(place, "table of candidates"):
+            stored = read_arrays(place)
+            head = json.loads(stored.pop("head").tobytes())
+            columns = {
+                name.removeprefix("column_"): column
+                for name, column in stored.items()
+                if name.startswith("column_")
+            }
+            return cls(SearchSpace.from_dict(head["space"]), columns, head["about"])

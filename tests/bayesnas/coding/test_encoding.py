@@ -108,7 +108,9 @@ def test_a_description_of_nothing_is_named(described, tmp_path):
     packed = zlib.compress(described)
     head = struct.pack("<5sIII", b"BNET\x01", len(packed), zlib.crc32(packed), len(packed))
     (tmp_path / "bad").write_bytes(head + packed)
-    with pytest.raises(ValueError, match="bad is no network of bayesnas.encode"):
+    with pytest.raises(
+        ValueError, match="bad is truncated, damaged or no network of bayesnas.encode"
+    ):
         bn.decode(tmp_path / "bad")
 
 

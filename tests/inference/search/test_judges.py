@@ -171,7 +171,7 @@ def test_wrong_tables_are_refused(tmp_path):
         Table(conditional, {"score": np.zeros(3)}, {})
     path = tmp_path / "table.npz"
     path.write_bytes(b"nothing of the kind")
-    with pytest.raises(ValueError, match="truncated or no table"):
+    with pytest.raises(ValueError, match="truncated, damaged or no table"):
         Table.load(path)
 
 

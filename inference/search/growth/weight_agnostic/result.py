@@ -27,8 +27,10 @@ from bayesnas.inference.search.growth.weight_agnostic.weight_posterior import (
 from bayesnas.likelihoods import make_likelihood
 from bayesnas.nn.grown.neuron_graph import NeuronGraph
 from bayesnas.nn.grown.neuron_net import NeuronNet
+from bayesnas.reading import reading
 from bayesnas.runtime.random_state import RandomStream
 from bayesnas.tensor_files import read_json, write_json
+from bayesnas.typed import typed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,6 +80,7 @@ class WeightAgnostic:
 
         return pd.DataFrame.from_records(list(self.generations), index="generation")
 
+    @typed()
     def module(self, weight: float | None = None) -> NeuronNet:
         """The chosen graph as a network whose weights can be trained.
 
@@ -90,6 +93,7 @@ class WeightAgnostic:
             weight = self.weights[int(self.performance[place].argmax())]
         return NeuronNet.of(self.graph, weight)
 
+    @typed()
     def posterior(self, data: Data, prior: Distribution | None = None) -> WeightPosterior:
         """The exact posterior of the shared weight of the chosen graph, and its evidence.
 
@@ -100,6 +104,7 @@ class WeightAgnostic:
         rows = self._rows("data", data)
         return weight_posterior(self.graph, rows.x, rows.y, prior)
 
+    @typed()
     def evidence(self, data: Data, prior: Distribution | None = None) -> pd.DataFrame:
         """The evidence of every graph of the front, which ranks structures; one row a graph.
 
@@ -125,6 +130,7 @@ class WeightAgnostic:
             }
         )
 
+    @typed()
     def trained(
         self,
         data: Data,
@@ -156,6 +162,7 @@ class WeightAgnostic:
             train(net, make_likelihood("categorical"), rows, how)
         return net
 
+    @typed()
     def table(self, train: Data, test: Data, *, epochs: int = 300, seed: int = 0) -> pd.DataFrame:
         """Test accuracy by what becomes of the weights: the four rows of the paper's table.
 
@@ -194,6 +201,7 @@ class WeightAgnostic:
         frame.index.name = "weights"
         return frame.astype(float)
 
+    @typed()
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the result to a JSON file; one that is there is replaced.
 
@@ -203,6 +211,7 @@ class WeightAgnostic:
         write_json(path_of("path", path), self.to_dict())
 
     @classmethod
+    @typed()
     def load(cls, path: str | os.PathLike[str]) -> WeightAgnostic:
         """The result of a file of :meth:`save`, or of a folder ``out`` of a search that ended.
 
@@ -217,10 +226,8 @@ class WeightAgnostic:
             raise ValueError(
                 f"{place} must be of format {FORMAT!r}, got {content.get('format')!r:.100}"
             )
-        try:
+        with reading(place, "result of a weight-agnostic search"):
             return cls._from_dict(content)
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"{place} is damaged: {error}") from error
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, as JSON values."""

@@ -79,8 +79,8 @@ def test_other_and_truncated_files_are_refused(tmp_path):
     path = tmp_path / "net.safetensors"
     save_net(mlp([3, 2]), path)
     path.write_bytes(path.read_bytes()[:-4])
-    with pytest.raises(ValueError, match="truncated or not a network"):
+    with pytest.raises(ValueError, match="truncated, damaged or no network"):
         load_net(path)
     safetensors.torch.save_file({"w": torch.zeros(2)}, path)
-    with pytest.raises(ValueError, match="truncated or not a network"):
+    with pytest.raises(ValueError, match="truncated, damaged or no network"):
         load_net(path)
