@@ -26,8 +26,9 @@ nn.hypernetworks nn.graphs nn.grown
 nn
 distributions data coding
 complexity plots
-models.fit_defaults models.metaparameters models.prunable_weights
+models.fit_defaults models.metaparameters models.prunable_weights models.site_kinds
 models.base models.checks
+models.program_runs
 models.program_sites
 models.networks models.nonparametric models.regression models.pyro_pair
 models.compression models.architecture models.autoencoders

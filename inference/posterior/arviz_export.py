@@ -17,13 +17,12 @@ from bayesnas.export.datatree import to_datatree
 from bayesnas.export.feature_coords import feature_coords
 from bayesnas.inference.config.inputs import Data, in_memory
 from bayesnas.inference.config.settings import check_kl_weight
-from bayesnas.inference.evaluation.predictive import (
-    PosteriorDraw,
-    conditional_samples,
+from bayesnas.inference.evaluation.conditionals import (
     conditionals,
-    posterior_draws,
-    shared_values,
+    new_targets,
+    observed_targets,
 )
+from bayesnas.inference.evaluation.predictive import PosteriorDraw, posterior_draws, shared_values
 from bayesnas.inference.evidence.log_densities import tempered_pareto_k, total
 from bayesnas.inference.evidence.row_marginals import has_row_densities, marginal_log_lik
 from bayesnas.inference.posterior.base import BasePosterior, padded_history
@@ -170,13 +169,16 @@ def draws_to_datatree(
                 prior.put(site, c, d, value.double())
             log_q[c, d] = total(draw.log_q)
             if data is not None:
-                _record_predictive(targets, c, d, model, draw, data, samples)
+                drawn = new_targets(model, *data, draw, samples)
+                targets.put("posterior_predictive", c, d, drawn)
                 by_row, log_lik[c, d] = _log_lik(
                     model, data, draw, latent_draws, samples, kl_weight
                 )
                 if by_row is not None:
                     targets.put("log_likelihood", c, d, by_row.double())
     target = chains[0].model.target_site
+    if data is not None:  # a program may observe a part of the targets at that site
+        data = data[0], observed_targets(chains[0].model, *data, draw)
     observed = None if data is None else {target: data[1].cpu().numpy()}
     tree = to_datatree(
         posterior=posterior.arrays,
@@ -200,20 +202,6 @@ def draws_to_datatree(
     if draw.local and "log_likelihood" in targets.arrays:
         tree["log_likelihood"].attrs["latent_draws"] = latent_draws
     return tree
-
-
-def _record_predictive(
-    targets: _Recorder,
-    chain: int,
-    index: int,
-    model: BayesianModel,
-    draw: PosteriorDraw,
-    data: Example,
-    stream: RandomStream,
-) -> None:
-    """Record new targets, sampled at a draw."""
-    sample = conditional_samples(model, data[0], draw, stream)
-    targets.put("posterior_predictive", chain, index, sample.to(data[1].dtype))
 
 
 def _log_lik(
