@@ -14,7 +14,9 @@ from torch.distributions import (
     Categorical,
     Independent,
     MixtureSameFamily,
+    Multinomial,
     OneHotCategorical,
+    constraints,
 )
 
 from bayesnas.data.inputs import AnyInputs
@@ -49,8 +51,8 @@ def conditional_mean(fn: Any) -> Tensor:
         if isinstance(component, Categorical):
             weights = base.mixture_distribution.probs.unsqueeze(-1)
             return (weights * component.probs).sum(-2)
-    if isinstance(base, Categorical):
-        return cast(Tensor, base.probs)
+    if (probabilities := _of_classes(base)) is not None:
+        return probabilities
     try:
         return cast(Tensor, fn.mean)
     except NotImplementedError as error:
@@ -58,6 +60,14 @@ def conditional_mean(fn: Any) -> Tensor:
             f"a {type(base).__name__} has no mean in torch, and predictions are means: give the "
             "targets a distribution of a class of your own, with the property mean"
         ) from error
+
+
+def _of_classes(fn: Any) -> Tensor | None:
+    """Probabilities ``[*batch, classes]``, also of a distribution of a class of one's own."""
+    found = getattr(fn, "probs", None)
+    if isinstance(fn, Multinomial) or not isinstance(found, Tensor):
+        return None  # a multinomial counts how often each comes
+    return found if found.ndim == len(fn.batch_shape) + 1 else None
 
 
 def _base(fn: Any) -> Any:
@@ -192,7 +202,9 @@ def _is_of_labels(fn: Any) -> bool:
     base = _base(fn)
     if isinstance(base, MixtureSameFamily):
         base = _base(base.component_distribution)
-    return isinstance(base, _LABELS)
+    if isinstance(base, _LABELS) or base.support is constraints.boolean:
+        return True
+    return bool(base.support.is_discrete) and _of_classes(base) is not None
 
 
 def observed_targets(model: BayesianModel, x: AnyInputs, y: Tensor, draw: PosteriorDraw) -> Tensor:
