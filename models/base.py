@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import pyro
 import torch
-from pyro.distributions import TorchDistribution, Unit
+from pyro.distributions import TorchDistribution
 from pyro.infer import ELBO
 from torch import Tensor, nn
 
@@ -18,38 +18,16 @@ from bayesnas.models.fit_defaults import FitDefaults
 from bayesnas.models.metaparameters import Metaparameters
 from bayesnas.models.point_estimates import PointEstimates
 from bayesnas.models.prunable_weights import PrunableWeights
+from bayesnas.models.site_kinds import DATA_PLATE, OBSERVED, stands_for_examples
 
 if TYPE_CHECKING:
     import xarray as xr
-
-OBSERVED = "y"
-"""Name of the observed site."""
-
-DATA_PLATE = "data"
-"""Name of the plate over examples; sites in it are scaled up when a minibatch is seen."""
 
 ROWS_AT_ONCE = 4096
 """Rows of a sample that are evaluated together, to bound the memory."""
 
 FEW = 2
 """Rows that say all of what examples share."""
-
-
-def is_factor(site: Mapping[str, Any]) -> bool:
-    """Whether a site is a term that ``pyro.factor`` adds to the log density."""
-    return isinstance(site["fn"], Unit)
-
-
-def is_deterministic(site: Mapping[str, Any]) -> bool:
-    """Whether a site is a note of ``pyro.deterministic``, which has no density."""
-    return bool(site["infer"].get("_deterministic"))
-
-
-def stands_for_examples(site: Mapping[str, Any]) -> bool:
-    """What :meth:`BayesianModel.follows_batch` says by default."""
-    in_plate = any(frame.name == DATA_PLATE for frame in site["cond_indep_stack"])
-    is_data = site["is_observed"] and not is_factor(site) and not is_deterministic(site)
-    return in_plate or is_data
 
 
 class BayesianModel(Metaparameters, PrunableWeights, PointEstimates):
@@ -67,8 +45,12 @@ class BayesianModel(Metaparameters, PrunableWeights, PointEstimates):
         takes_data_as_given: whether x and y reach the model as they are handed over; else they are
             checked and made what ``bayesnas.data.Split`` says.
         summed_out: names of discrete sites that are enumerated, not sampled by the guide.
-        whole_sample: why all rows of the training data must be seen at once; empty where batches
-            of them do.
+        guide_sites: of a program with such sites, names of those that its guide samples.
+        whole_sample: why all rows of the training data must be seen at once, and no others; empty
+            where batches of them do.
+        shared_by_rows: why what examples share is known from all rows of the training data alone,
+            though other rows can be predicted; empty where a few rows say it.
+        row_plates: names of the plates whose members are the examples.
         plate_depth: how many plates are nested.
         row_weights: how the targets of a weighted fit carry a weight of their row, on the copies
             that the fit trains; else None.
@@ -87,7 +69,10 @@ class BayesianModel(Metaparameters, PrunableWeights, PointEstimates):
     takes_data_as_given: ClassVar[bool] = False
     takes_several_inputs: ClassVar[bool] = False
     summed_out: frozenset[str] = frozenset()
+    guide_sites: frozenset[str] = frozenset()
     whole_sample: str = ""
+    shared_by_rows: str = ""
+    row_plates: frozenset[str] = frozenset({DATA_PLATE})
     plate_depth: int = 1
     row_weights: RowWeights | None = None
     rows_to_prepare: int = 0
@@ -130,13 +115,18 @@ class BayesianModel(Metaparameters, PrunableWeights, PointEstimates):
         """Whether an observed site has a log density for every example, scaled or not."""
         return self.follows_batch(site)
 
+    @property
+    def needs_all_rows(self) -> str:
+        """Why a fit must see the whole sample at every step; empty where batches of it do."""
+        return self.whole_sample or self.shared_by_rows
+
     def rows_at_once(self, rows: int) -> int:
         """How many of so many rows are evaluated together."""
-        return rows if self.whole_sample else ROWS_AT_ONCE
+        return rows if self.needs_all_rows else ROWS_AT_ONCE
 
     def few_rows(self, values: AnyInputs) -> AnyInputs:
         """Of inputs or targets ``[n, ...]`` those that say all of what examples share."""
-        return values if self.whole_sample else values[:FEW]
+        return values if self.needs_all_rows else values[:FEW]
 
     def gaussian_parameters(self) -> dict[str, str]:
         """From trained means of Gaussian factors with priors around 0, to the ln σ of each."""

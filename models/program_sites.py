@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
-import torch
-from pyro import poutine
-from pyro.poutine.util import site_is_subsample
 from torch import Tensor
 
-from bayesnas.export.plate_dims import plate_dims
-from bayesnas.models.base import OBSERVED, is_deterministic, is_factor, stands_for_examples
+from bayesnas.models.base import FEW
+from bayesnas.models.program_runs import (
+    SiteTwice,
+    changed_by_rows,
+    on_other_rows,
+    sites_of,
+)
+from bayesnas.models.site_kinds import OBSERVED
 
 
 @dataclass(frozen=True)
@@ -25,8 +29,11 @@ class ProgramSites:
         observed: names of the sites that observe data, in their order.
         self_scaled: names of observed sites with a row for every example in a plate of a fixed
             size, which scales them.
+        showing: names of plates of a fixed size that show as many members as there are rows.
+        sampled: names of the latent sites of the guide.
         summed_out: names of the model's enumerated sites, which the guide does not sample.
         whole_sample: why the pair must see all rows of its sample at once; empty where it need not.
+        shared_by_rows: why what examples share must be taken from all rows; empty where a few do.
         subsamples: whether some plate shows a part of its members.
         depth: of nested plates.
         dims: names of the dims of every site, those of plates and by place.
@@ -36,11 +43,19 @@ class ProgramSites:
     unplated: frozenset[str] = frozenset()
     observed: tuple[str, ...] = ()
     self_scaled: frozenset[str] = frozenset()
+    showing: frozenset[str] = frozenset()
+    sampled: frozenset[str] = frozenset()
     summed_out: frozenset[str] = frozenset()
     whole_sample: str = ""
+    shared_by_rows: str = ""
     subsamples: bool = False
     depth: int = 1
     dims: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def row_plates(self) -> frozenset[str]:
+        """Names of all plates whose members are the examples."""
+        return self.plates | self.showing
 
     def follows_batch(self, site: Mapping[str, Any]) -> bool:
         """Whether a site of a trace stands for the examples."""
@@ -83,8 +98,8 @@ def find_program_sites(
     """Run a pair on batches of two sizes, and see what changes with them.
 
     A plate of a fixed size scales its own subsample, as Pyro's does; a plate over features stays as
-    it is; and a plate over the examples may have any name. Where the pair can't be run on another
-    number of rows, a plate of as many members as there are rows counts as one of examples.
+    it is; and a plate over the examples may have any name. A pair that can't be run on another
+    number of rows must see all of them, and a plate of as many members counts as one of examples.
 
     Args:
         model: called with ``(x, y)``.
@@ -93,132 +108,84 @@ def find_program_sites(
         y: targets ``[n, ...]``.
         guide_name: for the reason why the whole sample is needed.
     """
-    first = _sites(model, guide, x, y)
-    rows = [*range(len(x) - 1)] if len(x) > 1 else [0, 0]
-    try:
-        second = _sites(model, guide, x[rows], y[rows])
-    except Exception:  # whatever a program does with a number of rows that it does not expect
-        second = None
+    run = partial(sites_of, model, guide)
+    first = run(x, y)
+    second, other_rows = on_other_rows(run, x, y)
+    sizes = (len(x), other_rows)
     pairs = [
-        _SiteTwice(owner, name, site, site if second is None else second.get((owner, name)))
+        SiteTwice(owner, name, site, site if second is None else second.get((owner, name)))
         for (owner, name), site in first.items()
     ]
-    sizes = (len(x), len(x)) if second is None else (len(x), len(rows))
     plates = frozenset(name for pair in pairs for name in pair.plates_of(sizes))
-    data = [p for p in pairs if p.site["is_observed"] and not _adds_no_data(p.site)]
-    latent = [p for p in pairs if not p.site["is_observed"]]
-    sampled = {pair.name for pair in latent if pair.owner == "guide"}
+    data = [pair for pair in pairs if pair.adds_data()]
+    latent = [pair for pair in pairs if not pair.site["is_observed"]]
+    sampled = frozenset(pair.name for pair in latent if pair.owner == "guide")
+    whole = _needs_all_rows(
+        guide_name, pairs, latent, plates, sizes, runs_on_others=second is not None
+    )
+    shared = [
+        (pair.owner, pair.name)
+        for pair in pairs
+        if pair.in_no(plates) and not (pair.adds_data() and pair.has_rows(sizes))
+    ]
+    changed = [] if whole else changed_by_rows(run, x, y, FEW, shared)
     return ProgramSites(
         plates,
-        frozenset(p.name for p in data if p.in_no(plates) and p.has_rows(sizes)),
-        tuple(pair.name for pair in data),
-        frozenset(p.name for p in data if p.scales_itself() and p.has_rows(sizes)),
-        frozenset(p.name for p in latent if p.name not in sampled and _is_enumerated(p.site)),
-        _needs_all_rows(guide_name, latent, plates, sizes, runs_on_others=second is not None),
-        any(pair.scales_itself() for pair in pairs),
-        max((-frame.dim for p in pairs for frame in p.frames() if frame.vectorized), default=1),
-        {pair.name: pair.dims() for pair in pairs},
+        unplated=frozenset(p.name for p in data if p.in_no(plates) and p.has_rows(sizes)),
+        observed=tuple(pair.name for pair in data),
+        self_scaled=frozenset(p.name for p in data if p.scales_itself() and p.has_rows(sizes)),
+        showing=frozenset(n for p in pairs if second for n in p.plates_that_show(sizes)),
+        sampled=sampled,
+        summed_out=frozenset(
+            p.name for p in latent if p.name not in sampled and _is_enumerated(p.site)
+        ),
+        whole_sample=whole,
+        shared_by_rows=f"the log densities of {changed}, which all examples share, depend on the "
+        "rows that the program sees"
+        if changed
+        else "",
+        subsamples=any(pair.scales_itself() for pair in pairs),
+        depth=max(
+            (-frame.dim for p in pairs for frame in p.frames() if frame.vectorized), default=1
+        ),
+        dims={pair.name: pair.dims() for pair in pairs},
     )
-
-
-@dataclass(frozen=True)
-class _SiteTwice:
-    """A site of a program's trace on two numbers of rows."""
-
-    owner: str
-    name: str
-    site: Any
-    other: Any
-
-    def frames(self) -> Any:
-        return self.site["cond_indep_stack"]
-
-    def dims(self) -> tuple[str, ...]:
-        """Names of the dims of its value, those of plates and by place."""
-        shape = getattr(self.site["value"], "shape", ())
-        event = 0 if is_deterministic(self.site) else self.site["fn"].event_dim
-        return plate_dims(self.name, shape, self.frames(), event)
-
-    def plates_of(self, sizes: tuple[int, int]) -> Iterator[str]:
-        """Names of the plates around it that have as many members as there are rows."""
-        frames = () if self.other is None else self.other["cond_indep_stack"]
-        for frame, twin in zip(self.frames(), frames, strict=False):
-            if (_full_size(frame), _full_size(twin)) == sizes:
-                yield frame.name
-
-    def in_no(self, plates: frozenset[str]) -> bool:
-        """Whether no plate of examples is around it, nor one that scales what it shows of them."""
-        return not self.scales_itself() and not self.is_in(plates)
-
-    def scales_itself(self) -> bool:
-        """Whether it stands in a plate that shows a part of its members."""
-        frames = () if self.other is None else self.other["cond_indep_stack"]
-        return any(_full_size(frame) != frame.size for frame in [*self.frames(), *frames])
-
-    def is_in(self, plates: frozenset[str]) -> bool:
-        """Whether a plate of examples is around it."""
-        return any(frame.name in plates for frame in self.frames())
-
-    def has_rows(self, sizes: tuple[int, int]) -> bool:
-        """Whether its values have a row for every example, in both runs."""
-        if self.other is self.site:  # the program could be run on one number of rows alone
-            return stands_for_examples(self.site) and _length(self.site) == sizes[0]
-        return (_length(self.site), _length(self.other)) == sizes
-
-    def is_of_one_sample(self, rows: int) -> bool:
-        """Whether it has as many values as there are rows, however many these are."""
-        return _length(self.site) == rows == _length(self.other)
 
 
 def _needs_all_rows(
     guide_name: str,
-    latent: Sequence[_SiteTwice],
+    pairs: Sequence[SiteTwice],
+    latent: Sequence[SiteTwice],
     plates: frozenset[str],
     sizes: tuple[int, int],
     *,
     runs_on_others: bool,
 ) -> str:
-    """Why latents tie a pair to the rows of its whole sample; empty where none do."""
+    """Why a pair is tied to the rows of its whole sample; empty where it is not."""
     in_plate = {p.name for p in latent if p.owner == "model" and p.is_in(plates)}
     fixed = {
         p.name
         for p in latent
         if p.owner == "guide" and p.name in in_plate and p.is_of_one_sample(sizes[0])
     }
-    if fixed or (in_plate and not runs_on_others):
+    if (fixed and runs_on_others) or (in_plate and not runs_on_others):
         of = sorted(fixed or in_plate)
         return f"{guide_name} has values of its own at {of} for every row of the training data"
-    loose = sorted({p.name for p in latent if p.in_no(plates) and p.has_rows(sizes)})
-    return f"the latent sites {loose} follow the rows but stand in no plate" if loose else ""
-
-
-def _sites(
-    model: Callable[..., Any], guide: Callable[..., Any], x: Tensor, y: Tensor
-) -> dict[tuple[str, str], Any]:
-    """Sites of guide and model, by owner and name; random state and gradients are left alone."""
-    with torch.no_grad(), torch.random.fork_rng(devices=[y.device] if y.is_cuda else []):
-        guide_trace = poutine.trace(guide).get_trace(x, y)
-        model_trace = poutine.trace(poutine.replay(model, trace=guide_trace)).get_trace(x, y)
-    return {
-        (owner, name): site
-        for owner, trace in (("guide", guide_trace), ("model", model_trace))
-        for name, site in trace.nodes.items()
-        if site["type"] == "sample" and not site_is_subsample(site)
-    }
-
-
-def _full_size(frame: Any) -> int:
-    return int(frame.size if frame.full_size is None else frame.full_size)
-
-
-def _length(site: Any) -> int | None:
-    """Number of rows of a site's values; None where they have no dims."""
-    value = None if site is None else site["value"]
-    return len(value) if isinstance(value, Tensor) and value.ndim else None
-
-
-def _adds_no_data(site: Any) -> bool:
-    return is_factor(site) or is_deterministic(site)
+    if not runs_on_others:
+        return f"the program runs on {sizes[0]} rows alone"
+    if loose := sorted({p.name for p in latent if p.in_no(plates) and p.has_rows(sizes)}):
+        return f"the latent sites {loose} follow the rows but stand in no plate"
+    if named := sorted({p.name for p in pairs if p.other is None}):
+        return f"the sites {named} are there or not as the number of rows is"
+    if scaled := sorted({p.name for p in pairs if p.adds_data() and p.is_scaled_by_rows(sizes)}):
+        return (
+            f"poutine.scale multiplies {scaled} by a number over that of the rows (leave it out: "
+            "a fit multiplies by N/B itself)"
+        )
+    joint = [p for p in pairs if p.adds_data() and p.in_no(plates) and p.has_rows(sizes)]
+    if events := sorted(p.name for p in joint if p.is_one_event(sizes[0])):
+        return f"all rows are one event of {events}"
+    return ""
 
 
 def _is_enumerated(site: Any) -> bool:

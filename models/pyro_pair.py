@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import pyro
 import torch
 from pyro import poutine
-from pyro.infer import ELBO
+from pyro.infer import ELBO, TraceMeanField_ELBO
 from pyro.infer.autoguide import AutoGuide
 from pyro.nn import PyroModule
 from pyro.poutine.messenger import Messenger
+from pyro.poutine.util import site_is_subsample
 from torch import Tensor, nn
 from torch.distributions import Transform, constraints, transform_to
 
 from bayesnas.data.inputs import AnyInputs, Inputs
-from bayesnas.models.base import DATA_PLATE, OBSERVED, BayesianModel
+from bayesnas.models.base import BayesianModel
 from bayesnas.models.program_sites import ProgramSites, find_program_sites
+from bayesnas.models.site_kinds import (
+    DATA_PLATE,
+    OBSERVED,
+    is_deterministic,
+    log_density_of_delta,
+)
 from bayesnas.typed import typed
 
 
@@ -75,6 +83,7 @@ class PyroPair(BayesianModel):
         for name, fn in (("model_fn", model_fn), ("guide_fn", guide_fn)):
             if not callable(fn):
                 raise TypeError(f"{name} must be a function or a module, got {type(fn).__name__}")
+            _check_arguments(name, fn)
             setattr(self, name, fn)
             owner = getattr(fn, "__self__", None)
             if isinstance(owner, nn.Module):  # a bound method brings its module along
@@ -83,6 +92,11 @@ class PyroPair(BayesianModel):
             if isinstance(module, PyroModule) and not hasattr(module._pyro_context, "param_state"):
                 # Built under global parameters; ours are local, which needs a store of its own.
                 module._pyro_context.param_state = {"params": {}, "constraints": {}}
+        if elbo is not None and not hasattr(elbo, "differentiable_loss"):
+            raise TypeError(
+                "elbo must be an ELBO of Pyro's with differentiable_loss, such as Trace_ELBO(), "
+                f"got a {type(elbo).__name__}"
+            )
         self.elbo = elbo
         self._target, self._sites = target, ProgramSites(frozenset({DATA_PLATE}))
         self.own = nn.ParameterDict()
@@ -116,14 +130,18 @@ class PyroPair(BayesianModel):
         """Run guide and model once, so that every parameter exists before training."""
         with torch.no_grad():
             guide_trace = poutine.trace(self.guide).get_trace(x, y)
-            poutine.replay(self.model, trace=guide_trace)(x, y)
+            program = poutine.replay(self.model, trace=guide_trace)
+            _check_observes(poutine.trace(program).get_trace(x, y))
+        if isinstance(self.elbo, TraceMeanField_ELBO):
+            _check_no_jacobians(guide_trace, _name(self.guide_fn))
         buffers = {name: buffer.clone() for name, buffer in self.named_buffers()}
         self._sites = find_program_sites(self.model, self.guide, x, y, _name(self.guide_fn))
         for name, before in buffers.items():  # running statistics and counters of the user's
             self.get_buffer(name).copy_(before)
         self.target_site = self._sites.target(self._target) or OBSERVED
         self.summed_out, self.whole_sample = self._sites.summed_out, self._sites.whole_sample
-        self.plate_depth = self._sites.depth
+        self.plate_depth, self.row_plates = self._sites.depth, self._sites.row_plates
+        self.guide_sites, self.shared_by_rows = self._sites.sampled, self._sites.shared_by_rows
 
     def site_dims(self) -> dict[str, tuple[str, ...]]:
         """Names of plates, and places in the others; known once the pair has seen a batch.
@@ -194,6 +212,46 @@ class PyroPair(BayesianModel):
                 )
             self._module_parameters.add(name)
         return value
+
+
+def _check_arguments(name: str, fn: Callable[..., Any]) -> None:
+    """Raise TypeError for a function that can't be called with ``(x, y)``."""
+    if not inspect.isroutine(fn):
+        return  # modules and handlers take what they hand on
+    try:
+        inspect.signature(fn).bind(None, None)
+    except TypeError as error:
+        raise TypeError(
+            f"{name} must take (x, y), both by position, got {_name(fn)}{inspect.signature(fn)}"
+        ) from error
+
+
+def _check_observes(trace: Any) -> None:
+    """Raise ValueError for a model that observes nothing of what it is given."""
+    sites = {
+        name: site
+        for name, site in trace.nodes.items()
+        if site["type"] == "sample" and not site_is_subsample(site)
+    }
+    if not any(site["is_observed"] and not is_deterministic(site) for site in sites.values()):
+        raise ValueError(
+            f"model_fn must observe the targets, y of model_fn(x, y), at a site with obs=, got "
+            f"the sites {list(sites)}, none of which is observed"
+        )
+
+
+def _check_no_jacobians(trace: Any, guide: str) -> None:
+    """Raise ValueError where Pyro's mean-field ELBO would leave out a part of log q."""
+    dropped = [
+        name
+        for name, site in trace.nodes.items()
+        if site["type"] == "sample" and bool((log_density_of_delta(site["fn"]) != 0).any())
+    ]
+    if dropped:
+        raise ValueError(
+            f"elbo: TraceMeanField_ELBO leaves out the Jacobians that {guide} puts into the "
+            f"densities of {dropped}, so it is no bound: leave elbo out, or give Trace_ELBO()"
+        )
 
 
 def _as_given(x: AnyInputs) -> Any:

@@ -28,7 +28,9 @@ nn
 distributions data coding
 complexity plots
 models.fit_defaults models.metaparameters models.point_estimates models.prunable_weights
+models.site_kinds
 models.base models.checks
+models.program_runs
 models.program_sites
 models.networks models.nonparametric models.regression models.pyro_pair
 models.compression models.architecture models.autoencoders

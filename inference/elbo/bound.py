@@ -144,6 +144,14 @@ def batch_terms(
     return BoundTerms(log_lik, kl, local, hyper)
 
 
+def check_sites_match(model: BayesianModel, x: AnyInputs, y: Tensor) -> None:
+    """Raise ValueError unless model and guide sample the same latent sites, in the same shapes."""
+    guide_trace = poutine.trace(model.guide).get_trace(x, y)
+    model_trace = poutine.trace(poutine.replay(model.model, trace=guide_trace)).get_trace(x, y)
+    latent = _without_summed(model, split_sites(model_trace)[0], differentiable=False)
+    _check_same_sites(latent, split_sites(guide_trace)[0])
+
+
 def _without_summed(
     model: BayesianModel, latent: Mapping[str, Any], differentiable: bool
 ) -> dict[str, Any]:

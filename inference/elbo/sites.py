@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ from pyro.distributions.util import scale_and_mask
 from pyro.poutine.util import site_is_subsample
 from torch import Tensor
 
-from bayesnas.models.base import is_deterministic, is_factor
+from bayesnas.models.site_kinds import is_deterministic, is_factor
 
 
 def split_sites(trace: Any) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -44,46 +45,97 @@ def log_density(site: Any, value: Tensor | None = None) -> Tensor:
     return total(scale_and_mask(log_prob, site["scale"], site["mask"]))
 
 
-def log_density_by_row(name: str, site: Any, rows: int) -> tuple[Tensor, Tensor | None]:
+def log_density_by_row(
+    name: str, site: Any, rows: int, plates: Collection[str]
+) -> tuple[Tensor, Tensor | None]:
     """Log density of an observed site for every example, masked, and scaled by ``poutine.scale``.
 
     Args:
         name: of the site.
         site: of a trace; its examples are those of a plate, else the first dim of its batch.
         rows: number of examples n.
+        plates: names of those whose members are the examples.
 
     Returns:
-        ``[n]`` in nats, and where not all is seen, which rows have anything that is: boolean
-        ``[n]``; else None.
+        ``[n]`` in nats, and where not all is seen, which of its entries are: boolean ``[n, ...]``;
+        else None.
 
     Raises:
         ValueError: where the site has no term for every example.
     """
     check_not_broadcast(name, site)
-    fn, mask = _unmasked(site)
+    fn, mask = unmasked(site)
     log_prob = fn.log_prob(site["value"])
-    frames = [frame for frame in site["cond_indep_stack"] if frame.vectorized]
-    dims = [frame.dim for frame in frames if frame.size == rows]
-    while not dims and isinstance(fn, Independent) and not _has_rows(log_prob, rows):
+    dim = dim_of_rows(site, rows, plates)
+    while dim is None and isinstance(fn, Independent) and not _has_rows(log_prob, rows):
         fn = fn.base_dist  # a vector of independent rows, declared by to_event
         log_prob = fn.log_prob(site["value"])
-    axis = log_prob.ndim + dims[0] if dims else 0
+    axis = 0 if dim is None else log_prob.ndim + dim
     if log_prob.ndim == 0 or not 0 <= axis < log_prob.ndim or log_prob.shape[axis] != rows:
         raise ValueError(
             f"the observed site {name!r} must have a log density for each of {rows} examples, got "
             f"shape {list(log_prob.shape)}: declare them independent, "
             f"with pyro.plate('data', len(x))"
         )
-    subsampled = math.prod((frame.full_size or frame.size) / frame.size for frame in frames)
-    scaled = scale_and_mask(log_prob, site["scale"] / subsampled, mask)
+    scaled = scale_and_mask(log_prob, scale_of_data(site), mask)
     by_row = scaled.movedim(axis, 0).reshape(rows, -1).sum(-1)
+    return by_row, _whole_mask(mask, log_prob, axis)
+
+
+def mask_by_row(site: Any, rows: int, plates: Collection[str]) -> Tensor | None:
+    """What of a site is seen, as :func:`log_density_by_row` says, where values are enumerated."""
+    fn, mask = unmasked(site)
+    dim = dim_of_rows(site, rows, plates)
+    depth = max((-f.dim for f in site["cond_indep_stack"] if f.vectorized), default=0)
+    # Dims left of those of the plates are of enumerated values.
+    like = torch.zeros(fn.batch_shape[len(fn.batch_shape) - depth :])
+    return _whole_mask(mask, like, 0 if dim is None else depth + dim)
+
+
+def _whole_mask(mask: Any, like: Tensor, axis: int) -> Tensor | None:
     if mask is None or mask is True:
-        return by_row, None
-    seen = torch.as_tensor(mask, device=log_prob.device).expand(log_prob.shape)
-    return by_row, seen.movedim(axis, 0).reshape(rows, -1).any(-1)
+        return None
+    return torch.as_tensor(mask, device=like.device).expand(like.shape).movedim(axis, 0)
 
 
-def _unmasked(site: Any) -> tuple[Any, Any]:
+def dim_of_rows(site: Any, rows: int, plates: Collection[str]) -> int | None:
+    """Dim of the examples, counted from the right of a batch shape; None in no plate of theirs.
+
+    Args:
+        site: of a trace.
+        rows: number of examples; a plate of as many members is theirs where no name says so.
+        plates: names of those whose members are the examples.
+    """
+    frames = [frame for frame in site["cond_indep_stack"] if frame.vectorized]
+    named = [frame.dim for frame in frames if frame.name in plates]
+    dims = named or [frame.dim for frame in frames if frame.size == rows]
+    return dims[0] if dims else None
+
+
+def rows_first(
+    values: Tensor, site: Any, rows: int, plates: Collection[str], inner: int | None = None
+) -> Tensor:
+    """Values of a site, or what has its batch dims, with the examples along the first dim.
+
+    Args:
+        values: ``[*batch, ...]``.
+        site: of a trace.
+        rows: number of examples.
+        plates: names of those whose members are the examples.
+        inner: number of dims of the values after the batch; by default those of an event.
+    """
+    dim = dim_of_rows(site, rows, plates)
+    after = len(site["fn"].event_shape) if inner is None else inner
+    return values if dim is None else values.movedim(values.ndim - after + dim, 0)
+
+
+def scale_of_data(site: Any) -> Any:
+    """What ``poutine.scale`` multiplies a site by, without what plates do that subsample."""
+    frames = [frame for frame in site["cond_indep_stack"] if frame.vectorized]
+    return site["scale"] / math.prod((f.full_size or f.size) / f.size for f in frames)
+
+
+def unmasked(site: Any) -> tuple[Any, Any]:
     """The distribution of a site, and what of it counts: by a handler and by ``fn.mask()``."""
     fn, mask = site["fn"], site["mask"]
     while isinstance(fn, MaskedDistribution):

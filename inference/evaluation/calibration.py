@@ -26,7 +26,7 @@ def reliability(probabilities: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tenso
     if probabilities.shape == y.shape:
         confidence = torch.maximum(probabilities, 1 - probabilities).flatten()
     else:
-        confidence = probabilities.amax(-1)
+        confidence = probabilities.amax(-1).flatten()
     right = (labels == y).to(confidence).flatten()
     index = (confidence * _CALIBRATION_BINS).long().clamp_max(_CALIBRATION_BINS - 1)
     count = torch.zeros(_CALIBRATION_BINS).to(confidence).index_add(0, index, right * 0 + 1)

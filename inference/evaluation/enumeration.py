@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 import torch
 from pyro import poutine
+from pyro.ops.contract import contract_tensor_tree, contract_to_tensor
+from pyro.ops.packed import pack, unpack
 from torch import Tensor
 
+from bayesnas.inference.elbo.sites import dim_of_rows, scale_of_data, unmasked
 from bayesnas.models.base import BayesianModel
+from bayesnas.models.site_kinds import is_deterministic
+
+Terms = OrderedDict[frozenset[str], list[Tensor]]  # log factors by the plates around them
 
 
 def enumerated(model: BayesianModel, fn: Callable[..., Any]) -> Callable[..., Any]:
@@ -25,26 +32,46 @@ def enumerated(model: BayesianModel, fn: Callable[..., Any]) -> Callable[..., An
     return wrapped
 
 
-def summed_log_lik(model: BayesianModel, trace: Any, observed: Iterable[str]) -> Tensor:
+def touched_sites(model: BayesianModel, trace: Any, observed: Mapping[str, Any]) -> dict[str, Any]:
+    """Observed sites whose distribution, or values, depend on what is summed out."""
+    summed = _summed_dims(model, trace)
+    return {name: site for name, site in observed.items() if _depends(trace, name, summed)}
+
+
+def summed_log_lik(
+    model: BayesianModel, trace: Any, observed: Mapping[str, Any], rows: int
+) -> Tensor:
     r"""Log-likelihood of every example with discrete sites summed out, ``[n]`` in nats.
 
     .. math:: p(y_i | w) = \sum_k p(k_i | w) p(y_i | k_i, w)
 
+    As in ``TraceEnum_ELBO`` a mask hides observations and not p(k), and a scale multiplies the
+    logarithm of the sum, which is taken by message passing: chains of ``pyro.markov`` are long.
+
     Args:
         model: says which sites k are summed out.
         trace: of a program from :func:`enumerated`.
-        observed: names of the sites y.
+        observed: sites y that depend on them; see :func:`touched_sites`.
+        rows: number of examples n.
 
     Raises:
         ValueError: where a summed site is not one of each example by itself.
     """
-    dim = _dim_of_examples(model, trace, observed)
-    terms = [_by_row(trace.nodes[name], dim) for name in [*sorted(model.summed_out), *observed]]
-    log_joint = torch.stack(torch.broadcast_tensors(*terms)).sum(0)
-    return log_joint.flatten(0, -2).logsumexp(0) if log_joint.ndim > 1 else log_joint
+    terms, summed, row = _factors(model, trace, observed)
+    total = torch.zeros(rows, device=next(iter(terms.values()))[0].device)
+    for plates, found in contract_tensor_tree(terms, summed).items():
+        for term in found:
+            if row not in plates:
+                _refuse(model)
+            dims = term._pyro_dims
+            if row in dims:
+                total = total + term.movedim(dims.index(row), 0).reshape(rows, -1).sum(1)
+            else:  # of one example alone, or alike for all
+                total = total + term.sum()
+    return total * _common_scale(model, trace, observed, rows)
 
 
-def summed_mean(model: BayesianModel, trace: Any, means: Tensor) -> Tensor:
+def summed_mean(model: BayesianModel, trace: Any, means: Tensor, rows: int) -> Tensor:
     r"""Mean of y for every example with discrete sites summed out, ``[n, ...]``.
 
     .. math:: E[y_i | w] = \sum_k p(k_i | w) E[y_i | k_i, w]
@@ -52,54 +79,125 @@ def summed_mean(model: BayesianModel, trace: Any, means: Tensor) -> Tensor:
     Args:
         model: says which sites k are summed out.
         trace: of a program from :func:`enumerated`.
-        means: of y given k, ``[..., n, ...]``.
+        means: of y given k, ``[..., *batch, ...]``.
+        rows: number of examples n.
 
     Raises:
         ValueError: where a summed site is not one of each example by itself.
     """
-    target = trace.nodes[model.target_site]
-    dim = _dim_of_examples(model, trace, [model.target_site])
-    terms = [_by_row(trace.nodes[name], dim) for name in sorted(model.summed_out)]
-    log_prior = torch.stack(torch.broadcast_tensors(*terms)).sum(0)
-    weights = log_prior.flatten(0, -2).softmax(0).reshape(log_prior.shape)
-    inner = means.ndim - len(target["fn"].batch_shape) - dim - 1  # dims after that of examples
-    weighted = weights.reshape(*weights.shape, *[1] * inner) * means
-    return weighted.sum(tuple(range(weighted.ndim - inner - 1)))
+    terms, summed, _ = _factors(model, trace, ())
+    site = trace.nodes[model.target_site]
+    symbols = site["infer"]["_dim_to_symbol"]
+    batch = site["fn"].batch_shape
+    inner = means.ndim - len(batch)
+    kept = {dim: s for dim, s in symbols.items() if s in summed and dim >= -len(batch)}
+    kept = {dim: s for dim, s in kept.items() if batch[dim] > 1}
+    weighted = means
+    if kept:
+        plates = frozenset(_plates(trace, site))
+        log_weights = contract_to_tensor(terms, summed, plates, set(kept.values()))
+        weights = unpack(log_weights, {s: dim for dim, s in symbols.items()}).exp()
+        weighted = weights.reshape(*weights.shape, *[1] * inner) * means
+        for dim in kept:
+            weighted = weighted.sum(dim - inner, keepdim=True)
+    depth = max((-f.dim for f in site["cond_indep_stack"] if f.vectorized), default=0)
+    found = weighted.reshape(weighted.shape[weighted.ndim - depth - inner :])
+    dim = dim_of_rows(site, rows, model.row_plates)
+    return found if dim is None else found.movedim(depth + dim, 0)
 
 
-def _dim_of_examples(model: BayesianModel, trace: Any, observed: Iterable[str]) -> int:
-    """Dim of the plate of the examples, counted from the right of the batch shapes."""
-    dims = set()
-    for name in sorted(model.summed_out):
+def _factors(
+    model: BayesianModel, trace: Any, observed: Iterable[str]
+) -> tuple[Terms, set[str], str]:
+    """Log factors of what is summed out, its dims, and that of the examples, as symbols."""
+    summed = _summed_dims(model, trace)
+    rows = {trace.plate_to_symbol[name] for name in model.row_plates & {*trace.plate_to_symbol}}
+    _check_latents(model, trace, summed)
+    terms: Terms = OrderedDict()
+    for name in [*sorted(model.summed_out), *observed]:
         site = trace.nodes[name]
-        frames = [frame for frame in site["cond_indep_stack"] if frame.vectorized]
-        dims |= {frame.dim for frame in frames}
-        if len(frames) != 1 or not model.follows_batch(site):
-            _refuse(name)
-    dim: int = dims.pop()
-    outside = [
-        frame
-        for name in observed
-        for frame in trace.nodes[name]["cond_indep_stack"]
-        if frame.vectorized and frame.dim < dim
-    ]
-    if dims or outside:
-        _refuse(sorted(model.summed_out)[0])
-    return dim
+        plates = _plates(trace, site)
+        if name in model.summed_out and len(rows & plates) != 1:
+            _refuse(model)
+        hidden = None if name in model.summed_out else unmasked(site)[1]
+        term = _log_prob(site) if hidden is None else _masked(_log_prob(site), hidden)
+        packed = pack(term, site["infer"]["_dim_to_symbol"])
+        terms.setdefault(frozenset(plates), []).append(packed)
+    used = {row for plates in terms for row in rows & plates}
+    if len(used) != 1:
+        _refuse(model)
+    return terms, summed, used.pop()
 
 
-def _refuse(name: str) -> None:
-    raise ValueError(
-        f"{[name]} are summed out, but not of each example by itself (they must stand in the plate "
-        "of the examples and in no other): to evaluate the model write the sum into its "
-        "likelihood, as pyro.distributions.MixtureSameFamily does"
+def _check_latents(model: BayesianModel, trace: Any, summed: set[str]) -> None:
+    """Raise ValueError where latents of the guide depend on what is summed out."""
+    for name in sorted(model.guide_sites & trace.nodes.keys()):
+        if _depends(trace, name, summed):
+            raise ValueError(
+                f"the latent site {name!r} depends on {sorted(model.summed_out)}, which are summed "
+                "out, so that its KL is not one of its own: to evaluate the model write the sum "
+                "into the distribution of the site, as pyro.distributions.MixtureSameFamily does"
+            )
+
+
+def _summed_dims(model: BayesianModel, trace: Any) -> set[str]:
+    trace.symbolize_dims()
+    return {
+        trace.nodes[name]["infer"]["_enumerate_symbol"]
+        for name in model.summed_out
+        if trace.nodes[name]["infer"].get("_enumerate_symbol")
+    }
+
+
+def _depends(trace: Any, name: str, summed: set[str]) -> bool:
+    site = trace.nodes[name]
+    if is_deterministic(site):
+        return False
+    shape = _log_prob(site).shape
+    symbols = site["infer"]["_dim_to_symbol"]
+    return any(
+        size > 1 and symbols.get(dim - len(shape)) in summed for dim, size in enumerate(shape)
     )
 
 
-def _by_row(site: Any, dim: int) -> Tensor:
-    """Log density of a site for all values of what is summed out, ``[..., n]``, as it is scaled."""
-    log_prob: Tensor = site["fn"].log_prob(site["value"])
-    if isinstance(site["mask"], Tensor):
-        log_prob = log_prob.where(site["mask"], log_prob.new_zeros(()))
-    log_prob = log_prob * site["scale"]
-    return log_prob.flatten(dim + 1).sum(-1) if dim < -1 else log_prob
+def _plates(trace: Any, site: Any) -> set[str]:
+    frames = site["cond_indep_stack"]
+    return {trace.plate_to_symbol[frame.name] for frame in frames if frame.vectorized}
+
+
+def _log_prob(site: Any) -> Tensor:
+    fn, _ = unmasked(site)
+    log_prob: Tensor = fn.log_prob(site["value"])
+    return log_prob
+
+
+def _masked(log_prob: Tensor, mask: Any) -> Tensor:
+    return torch.where(torch.as_tensor(mask, device=log_prob.device), log_prob, 0.0)
+
+
+def _common_scale(
+    model: BayesianModel, trace: Any, observed: Collection[str], rows: int
+) -> float | Tensor:
+    """The scale of all that is summed together: a number, or one for every example."""
+    scales = [scale_of_data(trace.nodes[name]) for name in [*model.summed_out, *observed]]
+    first = scales[0]
+    same = all(scale is first or bool(torch.as_tensor(scale == first).all()) for scale in scales)
+    if not isinstance(first, Tensor) or first.numel() == 1:
+        found: float | Tensor = first if not isinstance(first, Tensor) else first.reshape(())
+    else:
+        found = first.squeeze()
+        same = same and found.shape == (rows,)
+    if not same:
+        raise ValueError(
+            f"{sorted(model.summed_out)} and what depends on them must be scaled alike, by one "
+            "number or one for every example: put one poutine.scale around them all"
+        )
+    return found
+
+
+def _refuse(model: BayesianModel) -> None:
+    raise ValueError(
+        f"{sorted(model.summed_out)} are summed out, but not of each example by itself (they must "
+        "stand in the plate of the examples): to evaluate the model write the sum into its "
+        "likelihood, as pyro.distributions.MixtureSameFamily does"
+    )

@@ -6,14 +6,13 @@ import torch
 from torch import Tensor
 
 from bayesnas.data.inputs import AnyInputs
-from bayesnas.inference.evaluation.enumeration import summed_mean
-from bayesnas.inference.evaluation.predictive import (
-    PosteriorDraw,
-    batch_traces,
+from bayesnas.inference.evaluation.conditionals import (
+    conditional_mean,
     conditional_means,
     conditional_samples,
-    posterior_draws,
+    mean_of_target,
 )
+from bayesnas.inference.evaluation.predictive import PosteriorDraw, batch_traces, posterior_draws
 from bayesnas.models.base import BayesianModel
 from bayesnas.runtime.random_state import RandomStream
 
@@ -77,8 +76,8 @@ def predictive_samples(
 def _second_moments(model: BayesianModel, x: Tensor, draw: PosteriorDraw) -> Tensor:
     """E[y² | w] for every row, in batches."""
     parts = []
-    for trace, _ in batch_traces(model, x, draw):
+    for trace, rows in batch_traces(model, x, draw):
         fn = trace.nodes[model.target_site]["fn"]
-        squares = fn.variance.double() + fn.mean.double().square()
-        parts.append(summed_mean(model, trace, squares) if model.summed_out else squares)
+        squares = fn.variance.double() + conditional_mean(fn).double().square()
+        parts.append(mean_of_target(model, trace, squares, rows))
     return torch.cat(parts)

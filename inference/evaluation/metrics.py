@@ -15,10 +15,9 @@ from bayesnas.data.inputs import AnyInputs
 from bayesnas.data.streams.streamed_split import AnySplit
 from bayesnas.inference.elbo.bound import bound_terms
 from bayesnas.inference.evaluation.calibration import calibration_error
+from bayesnas.inference.evaluation.conditionals import conditional_means, conditionals
 from bayesnas.inference.evaluation.point_masses import point_masses
 from bayesnas.inference.evaluation.predictive import (
-    conditional_means,
-    conditionals,
     posterior_draws,
     posterior_means,
     predicted_labels,
@@ -26,6 +25,8 @@ from bayesnas.inference.evaluation.predictive import (
 from bayesnas.models.base import FEW, BayesianModel
 from bayesnas.runtime.pyro_context import pyro_session
 from bayesnas.runtime.random_state import RandomStream
+
+Rows = tuple[AnyInputs, Tensor]  # inputs and targets of some rows
 
 
 @dataclass
@@ -38,6 +39,7 @@ class Predictive:
         log_lik: log p(y | w) summed over the rows, in nats, by draw.
         shared: what of it belongs to no row, by draw.
         seen: rows of which anything is observed, boolean ``[n]``; None for all of them.
+        entries: which entries of the targets are observed, boolean ``[n, ...]``; None for all.
         targets: as they were given ``[n, ...]``; of a model whose program observes several sites
             the values of that of the targets.
         labels: whether the targets are classes: whole numbers, but no counts.
@@ -48,12 +50,15 @@ class Predictive:
     log_lik: list[float]
     shared: list[float]
     seen: Tensor | None
+    entries: Tensor | None
     targets: Tensor
     labels: bool
 
-    def of_seen(self, rows: Tensor) -> Tensor:
-        """The rows of which anything is observed."""
-        return rows if self.seen is None else rows[self.seen]
+    def compared(self) -> tuple[Tensor, Tensor]:
+        """Means and targets where these are observed."""
+        if self.entries is None:
+            return self.means, self.targets
+        return self.means[self.entries], self.targets[self.entries]
 
     def expected_log_lik(self) -> tuple[float, float]:
         """E_q log p(y | w) and its Monte Carlo standard error (NaN for fewer than two draws)."""
@@ -62,7 +67,8 @@ class Predictive:
 
     def nll(self) -> float:
         """Mean negative log predictive density of an example, in nats."""
-        return -self.of_seen(self.log_density).mean().item()
+        seen = self.log_density if self.seen is None else self.log_density[self.seen]
+        return -seen.mean().item()
 
 
 @contextmanager
@@ -106,17 +112,19 @@ def predictive(
         sums,
         shared,
         given.seen,
+        given.entries,
         given.targets if model.takes_data_as_given else y,
         given.labels,
     )
 
 
-def _predictive_of(model: BayesianModel, sample: AnySplit, draws: int, seed: int) -> Predictive:
+def _predictive_of(
+    model: BayesianModel, sample: AnySplit, draws: int, seed: int, few: AnyInputs
+) -> Predictive:
     """As :func:`predictive`, of a sample that may be read part by part: every part sees all draws.
 
     Memory holds what is predicted of all rows, and the inputs of one part.
     """
-    few = _few(model, sample)[0]
     parts = [
         predictive(model, x, y, draws, seed, few)
         for x, y in sample.parts(model.rows_at_once(len(sample)))
@@ -124,27 +132,39 @@ def _predictive_of(model: BayesianModel, sample: AnySplit, draws: int, seed: int
     return parts[0] if len(parts) == 1 else _together(parts)
 
 
-def _few(model: BayesianModel, sample: AnySplit) -> tuple[AnyInputs, Tensor]:
+def _few(model: BayesianModel, sample: AnySplit) -> Rows:
     """Rows that say all of what examples share."""
     if not isinstance(sample, Split):
-        sample = sample.first(len(sample) if model.whole_sample else FEW)
+        sample = sample.first(len(sample) if model.needs_all_rows else FEW)
     return model.few_rows(sample.x), model.few_rows(sample.y)
 
 
 def _together(parts: Sequence[Predictive]) -> Predictive:
-    seen = [
-        torch.ones_like(part.log_density, dtype=torch.bool) if part.seen is None else part.seen
-        for part in parts
-    ]
-    everything = all(part.seen is None for part in parts)
     return Predictive(
         torch.cat([part.means for part in parts]),
         torch.cat([part.log_density for part in parts]),
         [sum(by_part) for by_part in zip(*(part.log_lik for part in parts), strict=True)],
         parts[0].shared,
-        None if everything else torch.cat(seen),
+        _joined([part.seen for part in parts], [part.log_density for part in parts]),
+        _joined([part.entries for part in parts], [part.targets for part in parts]),
         torch.cat([part.targets for part in parts]),
         parts[0].labels,
+    )
+
+
+def _joined(masks: Sequence[Tensor | None], values: Sequence[Tensor]) -> Tensor | None:
+    """Masks of the values of several parts as one; None of a part says all of it."""
+    given = [mask for mask in masks if mask is not None]
+    if not given:
+        return None
+    dims = given[0].ndim
+    return torch.cat(
+        [
+            torch.ones(like.shape[:dims], dtype=torch.bool, device=like.device)
+            if mask is None
+            else mask
+            for mask, like in zip(masks, values, strict=True)
+        ]
     )
 
 
@@ -156,12 +176,21 @@ def _mean_and_error(values: Sequence[float]) -> tuple[float, float]:
 
 
 def evaluate(
-    model: BayesianModel, sample: AnySplit, kl_weight: float, draws: int, seed: int
+    model: BayesianModel,
+    sample: AnySplit,
+    kl_weight: float,
+    draws: int,
+    seed: int,
+    example: Rows | None = None,
 ) -> dict[str, float]:
-    """Metrics of a model on data; see ``Posterior.evaluate``."""
+    """Metrics of a model on data; see ``Posterior.evaluate``.
+
+    ``example`` are rows that say what examples share, by default those of the data.
+    """
+    few = _few(model, sample) if example is None else example
     with _evaluating(model):
-        predicted = _predictive_of(model, sample, draws, seed)
-        kl, kl_error = kl_of(model, sample, draws, seed)
+        predicted = _predictive_of(model, sample, draws, seed, few[0])
+        kl, kl_error = kl_of(model, sample, draws, seed, few)
     log_lik, error = predicted.expected_log_lik()
     metrics = {
         "nll": predicted.nll(),
@@ -172,7 +201,7 @@ def evaluate(
         # the errors is the most that their difference can have.
         "elbo_error": error + kl_weight * kl_error,
     }
-    means, targets = predicted.of_seen(predicted.means), predicted.of_seen(predicted.targets)
+    means, targets = predicted.compared()
     if targets.is_floating_point() or not predicted.labels:
         if means.shape != targets.shape:
             raise ValueError(
@@ -187,19 +216,29 @@ def evaluate(
     }
 
 
-def mean_nll(model: BayesianModel, sample: AnySplit, *, seed: int, draws: int = 8) -> float:
+def mean_nll(
+    model: BayesianModel,
+    sample: AnySplit,
+    *,
+    seed: int,
+    draws: int = 8,
+    example: Rows | None = None,
+) -> float:
     """Mean negative log predictive density of the targets, in nats an example."""
+    few = _few(model, sample) if example is None else example
     with _evaluating(model):
-        return _predictive_of(model, sample, draws, seed).nll()
+        return _predictive_of(model, sample, draws, seed, few[0]).nll()
 
 
-def kl_of(model: BayesianModel, sample: AnySplit, draws: int, seed: int) -> tuple[float, float]:
+def kl_of(
+    model: BayesianModel, sample: AnySplit, draws: int, seed: int, example: Rows | None = None
+) -> tuple[float, float]:
     """KL(q ‖ p) in nats and its standard error; averaged over ``draws`` where not closed-form.
 
     Latent sites of every example are summed over all rows of ``x``. Infinite where the guide puts
     all mass on one value of a continuous latent.
     """
-    few = _few(model, sample)
+    few = _few(model, sample) if example is None else example
     if point_masses(model, few[0]):
         return math.inf, 0.0
     stream = RandomStream(seed, sample.device)

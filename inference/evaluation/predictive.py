@@ -6,13 +6,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import pyro.distributions as dist
 import torch
 from pyro import poutine
 from torch import Tensor
 
 from bayesnas.data.inputs import AnyInputs
-from bayesnas.densities import innermost
 from bayesnas.inference.elbo.messengers import (
     DrawnWeights,
     FixedValues,
@@ -22,16 +20,13 @@ from bayesnas.inference.elbo.messengers import (
 from bayesnas.inference.elbo.sites import (
     is_auxiliary,
     log_density,
-    log_density_by_row,
     split_sites,
 )
-from bayesnas.inference.evaluation.enumeration import enumerated, summed_log_lik, summed_mean
+from bayesnas.inference.evaluation.enumeration import enumerated
 from bayesnas.inference.evaluation.shared_latents import SharedValues, shared_values_of
 from bayesnas.models.base import BayesianModel
 from bayesnas.runtime.pyro_context import pyro_session
 from bayesnas.runtime.random_state import RandomStream, derived_seed
-
-_COUNTS = (dist.Poisson, dist.Binomial, dist.NegativeBinomial, dist.Geometric)
 
 
 @dataclass
@@ -139,127 +134,6 @@ def model_trace(
             f"got sites {sites}; name the one to predict by PyroPair(model, guide, target=...)"
         )
     return trace
-
-
-def conditional_mean(fn: Any) -> Tensor:
-    """Class probabilities ``[n, classes]`` of a categorical, else the mean ``[n, ...]``."""
-    probabilities = getattr(fn, "probs", None)
-    if isinstance(probabilities, Tensor) and probabilities.ndim == len(fn.batch_shape) + 1:
-        return probabilities
-    mean: Tensor = fn.mean
-    return mean
-
-
-def conditional_means(model: BayesianModel, x: AnyInputs, draw: PosteriorDraw) -> Tensor:
-    """Class probabilities or means of y for every row of ``x``, in batches."""
-    return torch.cat([_mean(model, trace) for trace, _ in batch_traces(model, x, draw)])
-
-
-def _mean(model: BayesianModel, trace: Any) -> Tensor:
-    means = conditional_mean(trace.nodes[model.target_site]["fn"])
-    return summed_mean(model, trace, means) if model.summed_out else means
-
-
-def conditional_samples(
-    model: BayesianModel, x: AnyInputs, draw: PosteriorDraw, stream: RandomStream
-) -> Tensor:
-    """Sample y for every row of ``x`` given a draw of the latents, ``[n, ...]``."""
-    parts = []
-    for trace, _ in batch_traces(model, x, draw, sampler=stream):
-        with torch.no_grad(), stream.active():
-            parts.append(trace.nodes[model.target_site]["fn"].sample())
-    return torch.cat(parts)
-
-
-@dataclass
-class Conditionals:
-    """What a model says of targets, given one draw of its latents.
-
-    Attributes:
-        means: class probabilities ``[n, classes]`` or means of y ``[n, ...]``.
-        log_lik: log p(y_i | x_i, w) ``[n]`` in nats, over all observed sites, as their program
-            masks and scales them.
-        shared: sum of observed terms that belong to no example, as those of ``pyro.factor``.
-        seen: rows of which anything is observed, boolean ``[n]``; None for all of them.
-        targets: values of the site of the targets ``[n, ...]``.
-        labels: whether they are classes: whole numbers, but no counts.
-        shared_latents: where asked for, what :func:`shared_values` gives.
-    """
-
-    means: Tensor
-    log_lik: Tensor
-    shared: float
-    seen: Tensor | None
-    targets: Tensor
-    labels: bool
-    shared_latents: SharedValues | None = None
-
-    def total(self) -> float:
-        """Log-likelihood of all rows, in nats."""
-        return self.log_lik.double().sum().item() + self.shared
-
-
-def conditionals(
-    model: BayesianModel,
-    x: AnyInputs,
-    y: Tensor,
-    draw: PosteriorDraw,
-    *,
-    with_latents: bool = False,
-) -> Conditionals:
-    """Means of y and log-likelihood of every row, in batches.
-
-    ``with_latents`` asks for what shared latents are given, from the same run of the model.
-    """
-    means, log_lik, seen, targets, shared, labels = [], [], [], [], 0.0, True
-    latents: SharedValues | None = None
-    for start, (trace, rows) in enumerate(batch_traces(model, x, draw, y)):
-        observed = split_sites(trace)[1]
-        of_rows = {name: site for name, site in observed.items() if model.has_rows(site)}
-        by_row, in_row = _log_lik_by_row(model, trace, of_rows, rows)
-        if start == 0:
-            others = (site for name, site in observed.items() if name not in of_rows)
-            shared = sum(log_density(site).item() for site in others)
-            latents = shared_values_of(model, trace, draw.values) if with_latents else None
-        target = trace.nodes[model.target_site]
-        targets.append(target["value"])
-        labels = _is_of_labels(target["fn"])
-        means.append(_mean(model, trace))
-        log_lik.append(by_row)
-        seen.append(in_row)
-    mask = torch.cat(seen)
-    everything = bool(mask.all())
-    return Conditionals(
-        torch.cat(means),
-        torch.cat(log_lik),
-        shared,
-        None if everything else mask,
-        torch.cat(targets),
-        labels,
-        latents,
-    )
-
-
-def _log_lik_by_row(
-    model: BayesianModel, trace: Any, sites: Mapping[str, Any], rows: int
-) -> tuple[Tensor, Tensor]:
-    """Log-likelihood of every row, and whether anything of it is observed."""
-    if not sites:
-        raise ValueError(
-            f"the model must observe a site with a log density for each of {rows} examples: "
-            "declare them independent, with pyro.plate('data', len(x))"
-        )
-    if model.summed_out:
-        log_lik = summed_log_lik(model, trace, sites)
-        return log_lik, torch.ones_like(log_lik, dtype=torch.bool)
-    terms, masks = zip(*(log_density_by_row(n, s, rows) for n, s in sites.items()), strict=True)
-    seen = [torch.ones_like(terms[0], dtype=torch.bool) if m is None else m for m in masks]
-    return torch.stack(terms).sum(0), torch.stack(seen).any(0)
-
-
-def _is_of_labels(fn: Any) -> bool:
-    fn = innermost(fn)
-    return bool(fn.support.is_discrete) and not isinstance(fn, _COUNTS)
 
 
 def batch_traces(

@@ -9,13 +9,9 @@ from torch import Tensor
 
 from bayesnas.data.inputs import AnyInputs
 from bayesnas.data.streams.streamed_split import AnySplit
+from bayesnas.inference.evaluation.conditionals import conditional_means, conditionals
 from bayesnas.inference.evaluation.intervals import predictive_samples
-from bayesnas.inference.evaluation.predictive import (
-    conditional_means,
-    conditionals,
-    posterior_draws,
-    predicted_labels,
-)
+from bayesnas.inference.evaluation.predictive import posterior_draws, predicted_labels
 from bayesnas.models.base import BayesianModel
 
 Score = Literal["entropy", "mutual-information", "confidence", "deviation"]
@@ -64,7 +60,8 @@ def _check_all_seen(
 ) -> None:
     if model.takes_data_as_given:
         draw = next(posterior_draws(model, example, 1, seed))
-        if conditionals(model, x, y, draw).seen is not None:
+        given = conditionals(model, x, y, draw)
+        if given.seen is not None or given.entries is not None:
             raise TypeError("metrics counts all rows alike, got a program that masks some")
 
 

@@ -8,7 +8,8 @@ from typing import Any
 from torch import Tensor
 
 from bayesnas.inference.elbo.sites import log_density, split_sites
-from bayesnas.models.base import BayesianModel, is_deterministic
+from bayesnas.models.base import BayesianModel
+from bayesnas.models.site_kinds import is_deterministic
 
 SharedValues = tuple[dict[str, Tensor], dict[str, Tensor]]
 """Log p(w) of every shared latent site, in nats, and what is deterministic given them, by name."""

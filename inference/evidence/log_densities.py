@@ -7,16 +7,24 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor
 
+from bayesnas.data.inputs import AnyInputs
 from bayesnas.export.psis import pareto_k, tempered_log_weights
+from bayesnas.inference.elbo.sites import log_density
+from bayesnas.inference.evaluation.conditionals import conditionals
 from bayesnas.inference.evaluation.point_masses import point_masses
 from bayesnas.inference.evaluation.predictive import (
     PosteriorDraw,
-    conditionals,
+    guide_trace,
+    model_trace,
     posterior_draws,
 )
+from bayesnas.inference.evidence.row_marginals import latents_of_rows
 from bayesnas.models.base import BayesianModel
+from bayesnas.runtime.pyro_context import pyro_session
+from bayesnas.runtime.random_state import RandomStream
 
 Doubles = npt.NDArray[np.float64]
 
@@ -28,9 +36,9 @@ class LogDensities:
     """Log densities at draws w from a guide, each ``[draws]``, in nats.
 
     Attributes:
-        log_prior: ln p(w).
+        log_prior: ln p(w); with latents z of every row ln p(w, z), at one z a draw.
         log_lik: ln p(y | x, w), of all rows.
-        log_q: ln q(w).
+        log_q: ln q(w), or ln q(w, z).
     """
 
     log_prior: Doubles
@@ -62,7 +70,9 @@ def log_densities(
     check_no_points(model, few)
     rows = []
     for draw in posterior_draws(model, few, draws, seed):
-        rows.append((*scored(model, x, y, draw), total(draw.log_q)))
+        log_prior, log_lik = scored(model, x, y, draw)
+        log_p, log_q = _of_rows(model, x, y, draw) if draw.local else (0.0, 0.0)
+        rows.append((log_prior + log_p, log_lik, total(draw.log_q) + log_q))
     log_prior, log_lik, log_q = np.array(rows, dtype=np.float64).T
     return LogDensities(log_prior, log_lik, log_q)
 
@@ -81,6 +91,22 @@ def scored(model: BayesianModel, x: Tensor, y: Tensor, draw: PosteriorDraw) -> t
     given = conditionals(model, x, y, draw, with_latents=True)
     assert given.shared_latents is not None
     return total(given.shared_latents[0]), given.total()
+
+
+def _of_rows(
+    model: BayesianModel, x: AnyInputs, y: Tensor, draw: PosteriorDraw
+) -> tuple[float, float]:
+    """Ln p(z | w) and ln q(z | w) of the latents z of all rows that go with a draw of w."""
+    log_p = log_q = 0.0
+    size = model.rows_at_once(len(x))
+    for start in range(0, len(x), size):
+        rows = slice(start, start + size)
+        with torch.no_grad(), pyro_session(RandomStream(draw.seed, x.device)):
+            guided = guide_trace(model, x[rows], given=draw.values)  # as model_trace draws z
+        trace = model_trace(model, x[rows], draw, y[rows])
+        log_p += sum(log_density(z).item() for z in latents_of_rows(model, trace).values())
+        log_q += sum(log_density(z).item() for z in latents_of_rows(model, guided).values())
+    return log_p, log_q
 
 
 def check_shared(model: BayesianModel, x: Tensor, seed: int) -> None:

@@ -27,7 +27,7 @@ def has_row_densities(model: BayesianModel, x: AnyInputs, draw: PosteriorDraw) -
     if not draw.local or model.summed_out:
         return False
     with torch.no_grad(), pyro_session(RandomStream(0, x.device)):
-        sites = _of_rows(model, guide_trace(model, x, given=draw.values))
+        sites = latents_of_rows(model, guide_trace(model, x, given=draw.values))
     return not any(is_point_mass(site["fn"]) for site in sites.values())
 
 
@@ -84,17 +84,18 @@ def _terms(
         trace = poutine.trace(program).get_trace(x, y)
     observed = split_sites(trace)[1]
     of_rows = {name: site for name, site in observed.items() if model.has_rows(site)}
-    log_lik = _by_row(of_rows, len(x))
-    log_prior = _by_row(_of_rows(model, trace), len(x))
-    return log_lik, log_prior - _by_row(_of_rows(model, guided), len(x))
+    log_lik = _by_row(model, of_rows, len(x))
+    log_prior = _by_row(model, latents_of_rows(model, trace), len(x))
+    return log_lik, log_prior - _by_row(model, latents_of_rows(model, guided), len(x))
 
 
-def _of_rows(model: BayesianModel, trace: Any) -> dict[str, Any]:
+def latents_of_rows(model: BayesianModel, trace: Any) -> dict[str, Any]:
     """Latent sites of every row, auxiliary ones too."""
     latent = split_sites(trace)[0]
     return {name: site for name, site in latent.items() if model.follows_batch(site)}
 
 
-def _by_row(sites: dict[str, Any], rows: int) -> Tensor:
-    terms = [log_density_by_row(name, site, rows)[0] for name, site in sites.items()]
+def _by_row(model: BayesianModel, sites: dict[str, Any], rows: int) -> Tensor:
+    plates = model.row_plates
+    terms = [log_density_by_row(name, site, rows, plates)[0] for name, site in sites.items()]
     return torch.stack(terms).sum(0)

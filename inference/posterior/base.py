@@ -12,7 +12,7 @@ from torch import Tensor
 
 from bayesnas.data import DataInfo, Inputs, Split, StreamedSplit
 from bayesnas.data.conversion import column_names
-from bayesnas.data.inputs import AnyInputs
+from bayesnas.data.inputs import AnyInputs, leaves_of
 from bayesnas.data.streams.streamed_split import AnySplit
 from bayesnas.inference.config.inputs import (
     HEAD,
@@ -184,11 +184,19 @@ class BasePosterior:
 
     def _check_inputs(self, x: AnyInputs, rows: int) -> None:
         check_same_inputs(x, self.example[0])
-        if self.model.whole_sample and rows != len(self.example[0]):
-            raise ValueError(
-                f"x must be the {len(self.example[0])} rows of the training data, in their order, "
-                f"got {rows} rows: {self.model.whole_sample}"
-            )
+        if not self.model.whole_sample:
+            return
+        known = leaves_of(self.example[0])
+        if rows != len(self.example[0]):
+            got = f"{rows} rows"
+        elif all(map(_equal, leaves_of(x), known)):
+            return
+        else:
+            got = "others"
+        raise ValueError(
+            f"x must be the {len(self.example[0])} rows of the training data, in their order, "
+            f"got {got}: {self.model.whole_sample}"
+        )
 
     def __repr__(self) -> str:
         """Model, data and KL weight on one line."""
@@ -197,6 +205,10 @@ class BasePosterior:
             f"{type(self).__name__}({self.model.describe()} on {self.data.name}, "
             f"kl_weight={self.settings.kl_weight_text()}{chains})"
         )
+
+
+def _equal(first: Tensor, second: Tensor) -> bool:
+    return torch.equal(first.to(second.device), second)
 
 
 def padded_history(histories: Sequence[Tensor]) -> Tensor:

@@ -62,7 +62,9 @@ class Posterior(Predictive):
             model masks count in none of them.
         """
         draws = draw_count("draws", draws, 0)
-        return evaluate(self.model, self._sample(data), self.kl_weight, draws, seed)
+        # What examples share is that of the training data, where a few rows don't say it.
+        example = self.example if self.model.shared_by_rows else None
+        return evaluate(self.model, self._sample(data), self.kl_weight, draws, seed, example)
 
     def structure(self) -> xr.Dataset:
         """What the posterior says of the structure: values in [0, 1], one variable a site.

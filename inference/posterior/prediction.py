@@ -9,8 +9,9 @@ from torch import Tensor
 
 from bayesnas.checks import choice, draw_count, fraction_in, naming, seed_number
 from bayesnas.inference.config.inputs import Data
+from bayesnas.inference.evaluation.conditionals import conditional_means
 from bayesnas.inference.evaluation.intervals import predictive_interval, predictive_moments
-from bayesnas.inference.evaluation.predictive import conditional_means, posterior_draws
+from bayesnas.inference.evaluation.predictive import posterior_draws
 from bayesnas.inference.evaluation.reported import (
     Score,
     reported_metrics,

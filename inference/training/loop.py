@@ -117,7 +117,8 @@ class Loop:
         if self.validation is not None and index == 0:  # what can't be validated fails here
             if model.whole_sample:
                 raise ValueError(f"validation has no place here: {model.whole_sample}")
-            mean_nll(model, self.validation.first(2), seed=0, draws=1)
+            some = self.validation.first(2)
+            mean_nll(model, some, seed=0, draws=1, example=training.shared_rows)
         return training
 
     def run(

@@ -166,7 +166,7 @@ class _Fit:
 def _example(model: BayesianModel, train: AnySplit) -> Example:
     """Rows of the training data that say all of what examples share."""
     if not isinstance(train, Split):
-        train = train.first(len(train) if model.whole_sample else FEW)
+        train = train.first(len(train) if model.needs_all_rows else FEW)
     few = model.few_rows
     x = map_inputs(lambda leaf: leaf.detach().clone(), few(train.x))
     return x, few(train.y).detach().clone()

@@ -22,7 +22,7 @@ def validation_nll(training: ChainTrainer, validation: AnySplit, seed: int) -> f
     losses = []
     for kl_weight, metaparameters in _measured_at(training.settings):
         training.set_kl_weight(kl_weight, metaparameters)
-        losses.append(mean_nll(training.model, validation, seed=seed))
+        losses.append(mean_nll(training.model, validation, seed=seed, example=training.shared_rows))
     return sum(losses) / len(losses)
 
 

@@ -19,8 +19,8 @@ from bayesnas.models.autoencoders.base import Autoencoder, checked_shape
 from bayesnas.models.autoencoders.decoder_likelihood import Observation
 from bayesnas.models.autoencoders.encoder_decoder import Networks
 from bayesnas.models.autoencoders.relevance_scales import Relevance
-from bayesnas.models.base import DATA_PLATE, OBSERVED
 from bayesnas.models.checks import check_memory
+from bayesnas.models.site_kinds import DATA_PLATE, OBSERVED
 from bayesnas.typed import typed
 
 if TYPE_CHECKING:

@@ -18,9 +18,9 @@ from bayesnas.models.autoencoders.binary_bound import bound, standard_normal
 from bayesnas.models.autoencoders.decoder_likelihood import Observation
 from bayesnas.models.autoencoders.encoder_decoder import Networks
 from bayesnas.models.autoencoders.feature_moves import feature_moves
-from bayesnas.models.base import DATA_PLATE, OBSERVED
 from bayesnas.models.checks import check_memory
 from bayesnas.models.nonparametric.stick_breaking import StickBreaking
+from bayesnas.models.site_kinds import DATA_PLATE, OBSERVED
 from bayesnas.typed import typed
 
 if TYPE_CHECKING:

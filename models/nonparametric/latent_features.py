@@ -15,10 +15,11 @@ from bayesnas.distributions.deferred.deferred import Deferred, DeferredDraw
 from bayesnas.distributions.deferred.expected_likelihoods import ExpectedNormal
 from bayesnas.distributions.gaussian_divergence import positive_exp
 from bayesnas.distributions.relaxed.straight_through import StraightThroughBernoulli
-from bayesnas.models.base import DATA_PLATE, OBSERVED, BayesianModel
+from bayesnas.models.base import BayesianModel
 from bayesnas.models.checks import check_memory
 from bayesnas.models.nonparametric.latent_feature_initialisation import start_features
 from bayesnas.models.nonparametric.stick_breaking import StickBreaking
+from bayesnas.models.site_kinds import DATA_PLATE, OBSERVED
 from bayesnas.typed import typed
 
 if TYPE_CHECKING:

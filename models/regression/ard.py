@@ -16,9 +16,9 @@ from bayesnas.distributions import GaussianWeights
 from bayesnas.distributions.deferred.deferred import Deferred, DeferredDraw
 from bayesnas.distributions.deferred.expected_likelihoods import ExpectedNormal
 from bayesnas.distributions.weights.gaussian_supports import GaussianSupports
-from bayesnas.models.base import DATA_PLATE, OBSERVED
 from bayesnas.models.regression.base import WEIGHT, LinearModel
 from bayesnas.models.regression.gaussian_site import PseudoLikelihood
+from bayesnas.models.site_kinds import DATA_PLATE, OBSERVED
 from bayesnas.typed import typed
 
 if TYPE_CHECKING:

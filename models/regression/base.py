@@ -14,9 +14,10 @@ from bayesnas.distributions.deferred.deferred import DeferredDraw
 from bayesnas.distributions.deferred.expected_likelihoods import ExpectedBernoulli, ExpectedNormal
 from bayesnas.distributions.weights.gaussian_supports import GaussianSupports
 from bayesnas.likelihoods import Gaussian, make_likelihood
-from bayesnas.models.base import DATA_PLATE, OBSERVED, BayesianModel
+from bayesnas.models.base import BayesianModel
 from bayesnas.models.fit_defaults import FitDefaults
 from bayesnas.models.regression.exact_evidence import log_evidences
+from bayesnas.models.site_kinds import DATA_PLATE, OBSERVED
 
 WEIGHT = "weight"
 """Name of the site of the weights."""

@@ -11,13 +11,12 @@ import numpy.typing as npt
 from torch import Tensor
 
 from bayesnas.export.datatree import to_datatree
-from bayesnas.inference.evaluation.predictive import (
-    PosteriorDraw,
-    conditional_samples,
+from bayesnas.inference.evaluation.conditionals import (
     conditionals,
-    posterior_draws,
-    shared_values,
+    new_targets,
+    observed_targets,
 )
+from bayesnas.inference.evaluation.predictive import PosteriorDraw, posterior_draws, shared_values
 from bayesnas.inference.evidence.log_densities import total
 from bayesnas.inference.evidence.row_marginals import has_row_densities, marginal_log_lik
 from bayesnas.inference.posterior.arviz_tree.names import GivenNames, TreeNames, constant_data
@@ -73,13 +72,16 @@ def draws_to_datatree(
                 prior.put(site, c, d, value.double())
             log_q[c, d] = total(draw.log_q)
             if data is not None:
-                _record_predictive(targets, c, d, model, draw, data, samples)
+                drawn = new_targets(model, *data, draw, samples)
+                targets.put("posterior_predictive", c, d, drawn)
                 by_row, log_lik[c, d] = _log_lik(
                     model, data, draw, latent_draws, samples, kl_weight
                 )
                 if by_row is not None:
                     targets.put("log_likelihood", c, d, by_row.double())
     first, target = chains[0].model, chains[0].model.target_site
+    if data is not None:  # a program may observe a part of the targets at that site
+        data = data[0], observed_targets(first, *data, draw)
     structures = [chain.model.structure() for chain in chains]
     names = TreeNames(first, structures[0], posterior.arrays, run.data.feature_names, data, given)
     before = prior_arrays([chain.model for chain in chains], example[0], data, prior_draws, seed)
@@ -110,20 +112,6 @@ def draws_to_datatree(
     if draw.local and "log_likelihood" in targets.arrays:
         tree["log_likelihood"].attrs["latent_draws"] = latent_draws
     return tree
-
-
-def _record_predictive(
-    targets: Recorder,
-    chain: int,
-    index: int,
-    model: BayesianModel,
-    draw: PosteriorDraw,
-    data: Example,
-    stream: RandomStream,
-) -> None:
-    """Record new targets, sampled at a draw."""
-    sample = conditional_samples(model, data[0], draw, stream)
-    targets.put("posterior_predictive", chain, index, sample.to(data[1].dtype))
 
 
 def _log_lik(

@@ -13,7 +13,8 @@ from torch import Tensor
 from bayesnas.data.inputs import AnyInputs
 from bayesnas.inference.elbo.messengers import DrawnWeights
 from bayesnas.inference.elbo.sites import split_sites
-from bayesnas.inference.evaluation.predictive import PosteriorDraw, conditional_samples
+from bayesnas.inference.evaluation.conditionals import new_targets
+from bayesnas.inference.evaluation.predictive import PosteriorDraw
 from bayesnas.inference.posterior.arviz_tree.recorder import Recorder
 from bayesnas.inference.runs.run_folder import Example
 from bayesnas.models.base import BayesianModel
@@ -49,8 +50,7 @@ def prior_arrays(
                 prior.put(site, c, d, value)
             if data is not None:
                 draw = PosteriorDraw(values, {}, local=False, means=False)
-                new = conditional_samples(model, data[0], draw, stream)
-                targets.put(model.target_site, c, d, new.to(data[1].dtype))
+                targets.put(model.target_site, c, d, new_targets(model, *data, draw, stream))
     return {"prior": prior.arrays, "prior_predictive": targets.arrays}
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from bayesnas.data.inputs import AnyInputs
-from bayesnas.inference.elbo.bound import bound_terms
+from bayesnas.inference.elbo.bound import bound_terms, check_sites_match
 from bayesnas.inference.steps.minibatches import SomeBatches, joined
 from bayesnas.models.base import BayesianModel
 from bayesnas.runtime.random_state import RandomStream
@@ -23,9 +23,19 @@ def prepare(model: BayesianModel, batches: SomeBatches, batch_size: int) -> None
 
 def try_out(model: BayesianModel, x: AnyInputs, y: Tensor) -> None:
     """Run the pair once with Pyro's checks on; the chain goes on as if it had not run."""
-    if model.elbo is not None:
-        return
     before = {name: value.clone() for name, value in model.state_dict().items()}
     with RandomStream(0, x.device).active(), torch.no_grad():
-        bound_terms(model, x, y)
+        if model.elbo is None:
+            bound_terms(model, x, y)
+        else:
+            check_sites_match(model, x, y)
     model.load_state_dict(before)  # running statistics of normalisation layers
+
+
+def check_batches(model: BayesianModel, batch_size: int, rows: int) -> None:
+    """Raise ValueError for batches of a part of the rows where a model must see them all."""
+    if model.needs_all_rows and batch_size < rows:
+        raise ValueError(
+            f"{model.needs_all_rows}, so it can't be fitted to minibatches: set "
+            f"batch_size={rows}, got {batch_size}"
+        )

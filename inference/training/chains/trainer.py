@@ -15,6 +15,7 @@ from bayesnas.inference.config.amortization import NONE, Values
 from bayesnas.inference.config.schedules import Schedule, learning_rate_factor
 from bayesnas.inference.config.settings import FitSettings, StepKLWeight
 from bayesnas.inference.elbo.nonfinite import check_parameters, check_terms
+from bayesnas.inference.evaluation.metrics import Rows
 from bayesnas.inference.optim.optimizer_state import optimizer_state, restore_optimizer
 from bayesnas.inference.optim.optimizers import OptimizerFactory
 from bayesnas.inference.runs.chain_record import HISTORY
@@ -22,7 +23,7 @@ from bayesnas.inference.steps.bilevel_step import UpperStep
 from bayesnas.inference.steps.step import PartOfBatch, Step
 from bayesnas.inference.steps.streamed_batches import batches_of
 from bayesnas.inference.training.chains.early_stopping import EarlyStopping
-from bayesnas.inference.training.chains.first_batch import prepare, try_out
+from bayesnas.inference.training.chains.first_batch import check_batches, prepare, try_out
 from bayesnas.inference.training.chains.moves import try_due_moves
 from bayesnas.inference.training.processes.agreement import start_as_the_first
 from bayesnas.inference.training.processes.among import AmongProcesses
@@ -80,17 +81,12 @@ class ChainTrainer:
         self.stream = RandomStream(self._seed, sample.device)
         self._schedule = schedule
         with pyro_session(self.stream, validate=True):
-            first = self._whole.at(0)
             model.train()
             if fresh:
                 prepare(model, self._whole, settings.batch_size)
             self.among.check(model)
-            if model.whole_sample and settings.batch_size < len(sample):
-                raise ValueError(
-                    f"{model.whole_sample}, so it can't be fitted to minibatches: set "
-                    f"batch_size={len(sample)}, got {settings.batch_size}"
-                )
-            try_out(model, *first)
+            check_batches(model, settings.batch_size, len(sample))
+            try_out(model, *self._whole.at(0))
             start_as_the_first(model, processes)
             fit = model, optimizer, settings, len(sample), self.stream
             shared_noise = self.among.shared_noise
@@ -119,6 +115,11 @@ class ChainTrainer:
     def parameters(self) -> list[torch.nn.Parameter]:
         """The trainable parameters."""
         return self.step_fn.parameters
+
+    @property
+    def shared_rows(self) -> Rows | None:
+        """All training rows, where they alone say what examples share; else None."""
+        return self._whole.at(0) if self.model.shared_by_rows else None
 
     @property
     def finished(self) -> bool:

@@ -44,9 +44,9 @@ class AmongProcesses:
 
     def check(self, model: BayesianModel) -> None:
         """Raise ValueError for a model whose batches can't be shared out."""
-        if self.processes.size > 1 and model.whole_sample:
+        if self.processes.size > 1 and model.needs_all_rows:
             raise ValueError(
-                f"distributed: {model.whole_sample}, so its batches can't be shared out: give "
+                f"distributed: {model.needs_all_rows}, so its batches can't be shared out: give "
                 "distributed=Distributed(spread='chains'), or distributed=False"
             )
 

@@ -1,0 +1,49 @@
+"""What a site of a trace is: data, a term, a note; and the names that a model of the zoo gives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from pyro.distributions import Delta, ExpandedDistribution, Independent, Unit
+from torch import Tensor
+
+OBSERVED = "y"
+"""Name of the observed site."""
+
+DATA_PLATE = "data"
+"""Name of the plate over examples; sites in it are scaled up when a minibatch is seen."""
+
+
+def is_factor(site: Mapping[str, Any]) -> bool:
+    """Whether a site is a term that ``pyro.factor`` adds to the log density."""
+    return isinstance(site["fn"], Unit)
+
+
+def is_deterministic(site: Mapping[str, Any]) -> bool:
+    """Whether a site is a note of ``pyro.deterministic`` or of a reparameterisation.
+
+    Neither has a density.
+    """
+    noted = site["is_observed"] and isinstance(_base(site["fn"]), Delta)
+    return bool(noted or site["infer"].get("_deterministic"))
+
+
+def stands_for_examples(site: Mapping[str, Any]) -> bool:
+    """What :meth:`~bayesnas.models.base.BayesianModel.follows_batch` says by default."""
+    in_plate = any(frame.name == DATA_PLATE for frame in site["cond_indep_stack"])
+    is_data = site["is_observed"] and not is_factor(site) and not is_deterministic(site)
+    return in_plate or is_data
+
+
+def log_density_of_delta(fn: Any) -> Tensor:
+    """What a ``Delta`` adds to a log density, in Pyro's autoguides a Jacobian; 0 of others."""
+    base = _base(fn)
+    return torch.as_tensor(base.log_density if isinstance(base, Delta) else 0.0)
+
+
+def _base(fn: Any) -> Any:
+    while isinstance(fn, Independent | ExpandedDistribution):
+        fn = fn.base_dist
+    return fn
