@@ -27,7 +27,6 @@ _READS = frozenset(
         Tensor.tolist,
         Tensor.__array__,
         Tensor.__dlpack__,
-        Tensor.data_ptr,
     }
 )
 """What hands the numbers in a tensor out of torch, where no trace sees them."""
