@@ -54,7 +54,10 @@ def frozen(value: Any, depth: int = 0) -> Any:
         return {repr(key)[:80]: frozen(item, depth + 1) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset, deque)):
         return [type(value).__name__, *(frozen(item, depth + 1) for item in value)]
-    return frozen(vars(value), depth + 1) if hasattr(value, "__dict__") else repr(value)[:80]
+    if hasattr(value, "__dict__"):
+        return frozen(vars(value), depth + 1)
+    words = repr(value)[:80]  # of an itertools.count, where it stands
+    return type(value).__name__ if " at 0x" in words else words
 
 
 def values_of(model: nn.Module) -> dict[str, Any]:
