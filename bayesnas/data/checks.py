@@ -84,7 +84,7 @@ def as_labels(y: Tensor, classes: int | None = None) -> Tensor:
     """Labels as int64, after checking that they are whole and in 0…C−1.
 
     Args:
-        y: `[n]` labels of any numeric type.
+        y: `[n]` labels of any numeric type, or `[n, 1]`.
         classes: C; None asks only that no label is negative.
 
     Raises:
@@ -98,6 +98,7 @@ def as_labels(y: Tensor, classes: int | None = None) -> Tensor:
         ...
         ValueError: labels y must be in 0..2, got 3 in row 1
     """
+    y = _one_column(y)
     if y.ndim != 1:
         raise ValueError(f"labels y must have shape [n], one a row, got {list(y.shape)}")
     if y.is_floating_point():
@@ -146,8 +147,12 @@ def as_targets(y: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
     Raises:
         ValueError: a target is NaN, infinite, or too large for the type.
     """
-    targets = as_floats("y", y, dtype)
-    return targets.squeeze(1) if targets.ndim == 2 and targets.shape[1] == 1 else targets
+    return _one_column(as_floats("y", y, dtype))
+
+
+def _one_column(y: Tensor) -> Tensor:
+    """Targets ``[n, 1]`` as ``[n]``, all others as they are."""
+    return y.squeeze(1) if y.ndim == 2 and y.shape[1] == 1 else y
 
 
 def check_all_finite(x: AnyInputs, y: Tensor) -> None:

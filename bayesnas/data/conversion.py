@@ -18,18 +18,18 @@ Array = npt.NDArray[Any]
 def as_tensor(name: str, values: Any) -> Tensor:
     """Numbers of the user's as a tensor that holds exactly them.
 
-    A tensor is handed back as it is. A NumPy array, a pandas frame or series, nested lists, and
-    whatever NumPy can read become a tensor on the CPU of the same boolean, integer or
-    floating-point type; unsigned integers above 8 bits become int64, Python's numbers int64 or
-    float64, and the columns of a frame the smallest type that holds them all. pandas need not be
-    there.
+    A tensor is handed back as it is (of one made in inference mode a copy). A NumPy array, a pandas
+    frame or series, nested lists, and whatever NumPy can read become a tensor on the CPU of the
+    same boolean, integer or floating-point type; unsigned integers above 8 bits become int64,
+    Python's numbers int64 or float64, and the columns of a frame the smallest type that holds them
+    all. pandas need not be there.
 
     Args:
         name: of the argument, for messages.
         values: the numbers.
 
     Raises:
-        TypeError: for complex or sparse tensors.
+        TypeError: for complex, sparse or nested tensors.
         ValueError: for what is no real number (text, categories, dates, objects), masked or missing
             values, ragged lists, and numbers that no type of torch holds; of a table the column
             is named.
@@ -148,11 +148,16 @@ def to_numpy(name: str, values: Any) -> Array:
 
 
 def _real(name: str, values: Tensor) -> Tensor:
+    if values.is_nested:
+        raise TypeError(
+            f"{name} must be one rectangular tensor, got a nested one: give "
+            ".to_padded_tensor(...), and the lengths as another input"
+        )
     if values.layout != torch.strided:
         raise TypeError(f"{name} must be dense, got a {values.layout} tensor: give .to_dense()")
     if values.is_complex() or values.is_quantized:
         raise TypeError(f"{name} must hold real numbers, got a tensor of {values.dtype}")
-    return values
+    return values.clone() if values.is_inference() else values  # those can't be trained on
 
 
 def _stacked(name: str, values: Sequence[Any]) -> Any:

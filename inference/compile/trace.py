@@ -14,6 +14,7 @@ from bayesnas.data.inputs import AnyInputs
 from bayesnas.inference.compile.bfloat16 import round_products
 from bayesnas.inference.compile.max_pool import keep_pooling
 from bayesnas.inference.compile.native_calls import by_bindings
+from bayesnas.inference.compile.not_traceable import NotTraceableError
 from bayesnas.inference.compile.random_ops import Noise, take_out_noise
 from bayesnas.inference.compile.simplify import simplify
 from bayesnas.inference.compile.torch_private import compile_operations, trace_operations
@@ -44,8 +45,21 @@ class BoundModule(nn.Module):
         self.model = model
 
     def forward(self, x: AnyInputs, y: Tensor, data_scale: float) -> BoundTerms:
-        """Run guide and model once."""
-        return bound_terms(self.model, x, y, data_scale=data_scale)
+        """Run guide and model once.
+
+        Raises:
+            NotTraceableError: a module has another tensor in the place of a buffer than before:
+                a trace sees only what is written into the buffer.
+        """
+        before = dict(self.model.named_buffers())
+        terms = bound_terms(self.model, x, y, data_scale=data_scale)
+        for name, buffer in self.model.named_buffers():
+            if before.get(name, buffer) is not buffer:
+                raise NotTraceableError(
+                    f"a forward pass puts another tensor in the place of the buffer {name}: write "
+                    f"into it, by {name.rpartition('.')[2]}.copy_(...), to have steps traced"
+                )
+        return terms
 
 
 class StepFunction:

@@ -65,6 +65,7 @@ def example_weights(
         weights = weights * _of_classes(class_weight, train, labels)[labels]
     if not bool((weights > 0).any()):
         raise ValueError(f"{name} must be above 0 for one example or more, got 0 for all")
+    as_floats(name, weights, model.dtype)  # what the bound multiplies by
     return weights.to(train.device)
 
 

@@ -15,7 +15,8 @@ from bayesnas.data.streams.streamed_split import AnySplit
 from bayesnas.inference.bilevel.linear_solvers import Tensors
 from bayesnas.inference.bilevel.losses import LevelLoss
 from bayesnas.inference.bilevel.options import Bilevel
-from bayesnas.inference.compile.python_state import NotTraceableError, refuse_python_state
+from bayesnas.inference.compile.not_traceable import NotTraceableError
+from bayesnas.inference.compile.python_state.refusal import refuse_python_state
 from bayesnas.inference.compile.trace import StepGraph, relative_difference, trace_step
 from bayesnas.inference.config.schedules import learning_rate_factor
 from bayesnas.inference.config.settings import FitSettings, StepKLWeight

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from bayesnas.data.inputs import AnyInputs
 from bayesnas.inference.compile.cuda_graph import CapturedStep
-from bayesnas.inference.compile.python_state import NotTraceableError, refuse_python_state
+from bayesnas.inference.compile.not_traceable import NotTraceableError
+from bayesnas.inference.compile.python_state.refusal import refuse_python_state
 from bayesnas.inference.compile.trace import (
     StepFunction,
     StepGraph,

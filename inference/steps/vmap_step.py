@@ -12,7 +12,7 @@ from torch import Tensor
 
 from bayesnas.data.inputs import AnyInputs
 from bayesnas.inference.compile.cuda_graph import CapturedStep
-from bayesnas.inference.compile.python_state import NotTraceableError
+from bayesnas.inference.compile.not_traceable import NotTraceableError
 from bayesnas.inference.compile.random_ops import StackedNoise, random_operations
 from bayesnas.inference.compile.trace import StepGraph, relative_difference, trace_step
 from bayesnas.inference.config.settings import StepKLWeight

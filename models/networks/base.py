@@ -51,6 +51,11 @@ class NetModel(BayesianModel):
     usual_warmup: float = 0.0
     takes_several_inputs = True
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """Floating-point type of the weights that have a posterior; inputs are cast to it."""
+        return self.layers.dtype
+
     def redraw_means(self) -> None:
         """Draw the deterministic layers and the means by each layer's ``reset_parameters``."""
         reset_deterministic(self.net, self.layers)
@@ -100,14 +105,22 @@ class NetModel(BayesianModel):
         """Run the posterior-mean network on two examples and compare its output with ``y``."""
         module = self.plain_module().eval()
         _check_types(module, x)
+        few = x[:2].map(torch.clone) if isinstance(x, Inputs) else x[:2].clone()
         try:
             with torch.no_grad():
-                output = call_with(module, x[:2])
+                output = call_with(module, few)
         except (IndexError, RuntimeError, TypeError, ValueError) as error:
             raise ValueError(
                 f"net does not take inputs x of shape {shapes_of(x)}: {error}"
             ) from error
-        self.likelihood.check(one_tensor(output).shape, y, classes)
+        _check_unwritten(few, [0] * len(leaves_of(few)))
+        shape = one_tensor(output).shape
+        if shape[:1] != (len(few),):
+            raise ValueError(
+                f"net must return one row of outputs for every row of x, got {list(shape)} for "
+                f"{len(few)} rows"
+            )
+        self.likelihood.check(shape, y, classes)
 
     def fit_defaults(self, examples: int) -> FitDefaults:
         """A learning rate at which scales reach the prior's in a fit of the usual length."""
@@ -159,11 +172,13 @@ def network_outputs(net: nn.Module, weights: Mapping[str, Tensor], x: AnyInputs)
 
     Raises:
         TypeError: it returns something else than one tensor.
+        ValueError: the network writes into its inputs.
         RuntimeError: a weight is read after a layer has integrated it out by local
             reparameterisation, so that the two would see different weights.
     """
-    parameters = dict(weights)
+    parameters, versions = dict(weights), _versions(x)
     output = call_with(lambda *args, **named: functional_call(net, parameters, args, named), x)
+    _check_unwritten(x, versions)
     for site, weight in weights.items():
         if isinstance(weight, GaussianTensor) and weight.is_inconsistent:
             raise RuntimeError(
@@ -172,6 +187,21 @@ def network_outputs(net: nn.Module, weights: Mapping[str, Tensor], x: AnyInputs)
                 "build the model with estimator='weight'"
             )
     return one_tensor(output)
+
+
+def _versions(x: AnyInputs) -> list[int]:
+    """How often every input was written into, as far as torch counts it."""
+    return [0 if leaf.is_inference() else leaf._version for leaf in leaves_of(x)]
+
+
+def _check_unwritten(x: AnyInputs, versions: list[int]) -> None:
+    """Raise ValueError where inputs have been written into: they are views of the data."""
+    if _versions(x) != versions:
+        raise ValueError(
+            "net must leave its inputs as they are, got one that writes into them (an operation "
+            "such as x.mul_(), or a first layer with inplace=True): the data would be other ones "
+            "at the next pass. Let its forward begin with x = x.clone()"
+        )
 
 
 def one_tensor(output: object) -> Tensor:

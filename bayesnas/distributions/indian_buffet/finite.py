@@ -108,8 +108,12 @@ class BetaBernoulliBuffet(TorchDistribution):
     @property
     def expected_dishes(self) -> Tensor:
         """Mean number of dishes that anybody took, K (1 − B(αβ/K, N + β) / B(αβ/K, β))."""
-        a, b = self._shape, self.concentration.double()
-        log_untaken = log_beta(a, b + self.customers) - log_beta(a, b)
+        # Over customers, each of whom leaves a dish that nobody took with probability
+        # (β + n)/(β + n + αβ/K): log_beta's difference has no digits where αβ/K is small.
+        served = self.concentration.double() + torch.arange(
+            self.customers, device=self.mass.device, dtype=torch.float64
+        )
+        log_untaken = -torch.log1p(self._shape / served).sum()
         return (-self.dishes * torch.expm1(log_untaken)).to(self.mass.dtype)
 
     def _check(self, value: Tensor) -> None:

@@ -113,8 +113,12 @@ class Kumaraswamy(TorchDistribution):
     def entropy(self) -> Tensor:
         """Differential entropy, in nats: 1 − 1/b + (1 − 1/a)(ψ(b + 1) + γ_E) − ln(ab)."""
         a, b = self.concentration1, self.concentration0
-        harmonic = (b + 1).digamma() + _EULER
-        return 1 - 1 / b + (1 - 1 / a) * harmonic - a.log() - b.log()
+        return 1 - 1 / b + (1 - 1 / a) * _harmonic(b) - a.log() - b.log()
+
+
+def _harmonic(b: Tensor) -> Tensor:
+    """ψ(b + 1) + γ, in double precision: in single its digits are lost for small b."""
+    return ((b.double() + 1).digamma() + _EULER).to(b.dtype)
 
 
 def log1mexp(t: Tensor) -> Tensor:
@@ -197,11 +201,7 @@ def _kl_kumaraswamy_beta(q: Kumaraswamy, p: Beta) -> Tensor:
     a, b = q.concentration1, q.concentration0
     big_a, big_b = p.concentration1, p.concentration0
     divergence = (
-        (big_a / a - 1) * (_EULER + (b + 1).digamma())
-        + a.log()
-        + b.log()
-        + log_beta(big_a, big_b)
-        - (b - 1) / b
+        (big_a / a - 1) * _harmonic(b) + a.log() + b.log() + log_beta(big_a, big_b) - (b - 1) / b
     )
     # At B = 1, the prior of a stick break, the last term is exactly 0.
     return divergence - (big_b - 1) * expected_log_complement(q).to(divergence.dtype)

@@ -109,7 +109,9 @@ class SpikeAndSlab(TorchDistribution):
     def variance(self) -> Tensor:
         """Variance, p s² + p(1 − p) μ²."""
         spike = (-self._given).sigmoid() if self._has_logits else 1 - self._given
-        return self.probs * (self.scale.square() + spike * self.loc.square())
+        # In this order no square overflows that the probability brings back into range.
+        slab = self.probs
+        return slab * self.scale * self.scale + spike * (slab * self.loc * self.loc)
 
     def expand(
         self, batch_shape: Shape, _instance: Distribution | None = None
@@ -162,7 +164,7 @@ def _kl_spike_and_slab(q: SpikeAndSlab, p: SpikeAndSlab) -> Tensor:
     spike = (-q._given).sigmoid() if q._has_logits else 1 - slab
     gates = _weighted(slab, log_q, log_p) + _weighted(spike, log_not_q, log_not_p)
     between = gaussian_divergence(q.loc, q.scale.log(), p.loc, p.scale, p.scale.log())
-    return gates + slab * between
+    return gates + torch.where(slab > 0, slab * between, 0.0)  # also where it overflows
 
 
 def _weighted(probability: Tensor, log_q: Tensor, log_p: Tensor) -> Tensor:

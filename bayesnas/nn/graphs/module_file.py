@@ -70,7 +70,8 @@ def save_net(
             of ``.pt2``.
 
     Raises:
-        ValueError: another ending, or no example where one is needed.
+        ValueError: another ending, no example where one is needed, or a network whose program would
+            take one number of rows alone.
         FileExistsError: the file is there.
         UndescribableNetError: for ``.safetensors``, layers that have no JSON description.
         ImportError: for ``.onnx``, without the packages that write it.
@@ -134,7 +135,23 @@ def _exported(net: nn.Module, example: Tensor | None, suffix: str) -> ExportedPr
     # A program keeps its example, and with a view all that it is part of: no rows of the data.
     blank = torch.zeros(example.shape, dtype=example.dtype)
     with torch.random.fork_rng(devices=[]):
-        return torch.export.export(plain, (blank,), dynamic_shapes=(rows,))
+        program = torch.export.export(plain, (blank,), dynamic_shapes=(rows,))
+    _check_any_rows(program, blank, type(net).__name__, suffix)
+    return program
+
+
+def _check_any_rows(program: ExportedProgram, blank: Tensor, name: str, suffix: str) -> None:
+    """Raise ValueError where a program takes as many rows as its example alone."""
+    more = torch.cat([blank, blank[:1]])
+    try:
+        with torch.no_grad():
+            program.module()(more)
+    except (AssertionError, RuntimeError) as error:
+        raise ValueError(
+            f"net must run on any number of rows for a {suffix} target, but {name} fixes it at "
+            f"{len(blank)} ({error}): take x.shape[0] instead of len(x) in its forward, and no "
+            "number of rows from elsewhere; a .safetensors target holds the layers of any net"
+        ) from error
 
 
 def _as_pt2(program: ExportedProgram, metadata: str) -> bytes:

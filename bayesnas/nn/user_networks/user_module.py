@@ -15,6 +15,7 @@ from torch.nn.utils.weight_norm import WeightNorm
 from bayesnas.nn.modules.stochastic_layers import Rule, no_layer
 
 _WRAPPERS = (nn.DataParallel, nn.parallel.DistributedDataParallel)
+_TRAINED = (torch.float32, torch.float64)
 _SCRIPTED = (torch.jit.ScriptModule, torch.jit.ScriptFunction)
 
 
@@ -22,7 +23,8 @@ def copied_net(net: nn.Module) -> nn.Module:
     """A deep copy of a network, for a model to change.
 
     ``torch.compile``, ``DataParallel`` and ``DistributedDataParallel`` are taken off: a fit runs
-    on one device and compiles its steps by itself.
+    on one device and compiles its steps by itself. Embeddings give dense gradients
+    (``sparse=False``): draws of their weights have those.
 
     Args:
         net: the network; it is not changed.
@@ -30,7 +32,8 @@ def copied_net(net: nn.Module) -> nn.Module:
     Raises:
         TypeError: it is no module.
         ValueError: it can't be copied or its layers can't be reached (lazy, scripted, or with
-            weights that a hook of torch computes); the message says what to do.
+            weights that a hook of torch computes), or its parameters have no values, or are of
+            half precision or complex; the message says what to do.
 
     >>> copied_net(nn.DataParallel(nn.Linear(2, 1)))
     Linear(in_features=2, out_features=1, bias=True)
@@ -73,7 +76,7 @@ def _tensors_of(module: nn.Module) -> list[Tensor]:
 
 
 def _unreachable(name: str, module: nn.Module) -> str | None:
-    """Why the weights of a module can't be taken out of it, with what to do; None if they can."""
+    """Why a module can't be given other weights and trained, with what to do; None if it can."""
     if isinstance(module, _SCRIPTED):
         return (
             f"net: {_where(name)} is scripted ({type(module).__name__}), and its layers can't be "
@@ -84,6 +87,18 @@ def _unreachable(name: str, module: nn.Module) -> str | None:
             f"net: {_where(name)} is lazy ({type(module).__name__}) and has no weights yet: run "
             "the net once on a batch, net(x[:2]), before giving it to a model"
         )
+    if any(tensor.is_meta for tensor in _tensors_of(module)):
+        return (
+            f"net: {_where(name)} is on the device 'meta' and has no values: give it some, by "
+            "net.to_empty(device='cpu') and net.load_state_dict(...)"
+        )
+    for parameter in module.parameters(recurse=False):
+        if parameter.requires_grad and parameter.dtype not in _TRAINED:
+            return (
+                f"net: {_where(name)} has trainable parameters of {parameter.dtype}, in which "
+                "a fit can't take its sums: give net.float() or net.double() (bn.fit(..., "
+                "precision='bfloat16') rounds products alone); frozen ones may be of any type"
+            )
     for hook in module._forward_pre_hooks.values():
         if remedy := _remedy(hook):
             return f"net: {_where(name)} computes a weight in a hook of {remedy}"
@@ -116,6 +131,8 @@ def _unwrapped(net: nn.Module) -> nn.Module:
         net = inside
     for module in list(net.modules()):
         module._compiled_call_impl = None  # of module.compile()
+        if isinstance(module, (nn.Embedding, nn.EmbeddingBag)):
+            module.sparse = False
         for name, child in list(module.named_children()):
             if _inside(child) is not None:
                 setattr(module, name, _unwrapped(child))

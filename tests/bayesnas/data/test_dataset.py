@@ -75,7 +75,10 @@ def test_a_split_taken_as_more_classes_loses_the_names_of_fewer():
         ),
         (lambda x, y: (x.index_fill(1, torch.tensor(1), float("inf")), y), r"inf at \[0, 1\]"),
         (lambda x, y: (x, y - 1), r"labels y must be 0 or above, got -1 in row 0"),
-        (lambda x, y: (x, y[:, None]), r"labels y must have shape \[n\].*got \[4, 1\]"),
+        (
+            lambda x, y: (x, torch.stack([y, y + 2], 1)),
+            r"labels y must have shape \[n\].*got \[4, 2\]",
+        ),
         (lambda x, y: (x, y / 0.0), r"y must be finite, got nan at \[0\]"),
     ],
 )

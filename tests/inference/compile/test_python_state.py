@@ -69,6 +69,73 @@ class Collects(Net):
         return super().forward(x)
 
 
+class ClassCounter(Net):
+    calls = 0
+
+    def takes_branch(self):
+        type(self).calls += 1
+        return self.calls % 100 == 0
+
+
+class Settings:
+    calls = 0
+
+
+def helper():
+    Settings.calls += 1
+    return Settings.calls % 100 == 0
+
+
+class CountedByAHelper(Net):
+    def takes_branch(self):
+        return helper()
+
+
+class MethodOfAGenerator(Net):
+    def __init__(self):
+        super().__init__()
+        self.draw = random.Random(4).random
+
+    def takes_branch(self):
+        return self.draw() < 0.05
+
+
+class ReadsNumbers(Net):
+    """What it divides by is another number at every step, and no operation of torch."""
+
+    def forward(self, x):
+        hidden = torch.tanh(self.first(x))
+        return self.second(hidden / float(np.abs(hidden.detach().numpy()).mean()))
+
+
+class ReadsAList(Net):
+    def forward(self, x):
+        hidden = torch.tanh(self.first(x))
+        return self.second(hidden * 2 if max(hidden[0].tolist()) > 0.3 else hidden)
+
+
+class AssignsABuffer(Net):
+    """A running mean that is another tensor after every pass; a trace would not see it."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("average", torch.zeros(4))
+
+    def forward(self, x):
+        hidden = torch.tanh(self.first(x))
+        if self.training:
+            self.average = 0.9 * self.average + 0.1 * hidden.detach().mean(0)
+        return self.second(hidden - self.average)
+
+
+class WritesABuffer(AssignsABuffer):
+    def forward(self, x):
+        hidden = torch.tanh(self.first(x))
+        if self.training:
+            self.average.mul_(0.9).add_(0.1 * hidden.detach().mean(0))
+        return self.second(hidden - self.average)
+
+
 class KeepsTheLast(Net):
     """It leaves the same behind at every pass, and draws from torch: that is traced."""
 
@@ -97,6 +164,12 @@ def fit(net, caplog, **options):
         (GlobalGenerator, "changes GENERATOR of GlobalGenerator.forward"),
         (GlobalCounter, "changes CALLS of GlobalCounter.forward"),
         (Collects, "changes net.seen"),
+        (ClassCounter, "changes ClassCounter.calls"),
+        (CountedByAHelper, "changes Settings.calls"),
+        (MethodOfAGenerator, "changes net.draw"),
+        (ReadsNumbers, "reads numbers out of a tensor (Tensor.numpy)"),
+        (ReadsAList, "reads numbers out of a tensor (Tensor.tolist)"),
+        (AssignsABuffer, "another tensor in the place of the buffer net.average"),
     ],
 )
 def test_what_python_decides_keeps_a_step_eager(net, reason, caplog):
@@ -105,7 +178,7 @@ def test_what_python_decides_keeps_a_step_eager(net, reason, caplog):
     assert reason in line
 
 
-@pytest.mark.parametrize("net", [Net, KeepsTheLast])
+@pytest.mark.parametrize("net", [Net, KeepsTheLast, WritesABuffer])
 def test_what_torch_alone_decides_is_traced(net, caplog):
     _, line = fit(net(), caplog)
     assert line == ""
@@ -142,3 +215,43 @@ def test_looking_for_it_leaves_pythons_random_state_and_counters_alone(caplog):
     CALLS = 0
     fit(GlobalCounter(), caplog)
     assert alone == CALLS
+
+
+STATE = {"generator": np.random.default_rng(1), "list": [0], "numbers": np.zeros(2)}
+
+
+class EveryState(Net):
+    """It draws from and counts in all that a looking pass may have to put back."""
+
+    def __init__(self):
+        super().__init__()
+        self.method = random.Random(2).random
+        self.numpys = np.random.RandomState(2).rand
+
+    def forward(self, x):
+        STATE["list"][0] += 1
+        STATE["numbers"] += 1.0
+        Settings.calls += 1
+        late = STATE["list"][0] > 4 or STATE["numbers"][0] > 5 or Settings.calls > 6
+        factor = 1 + STATE["generator"].random() + self.method() + self.numpys()
+        return super().forward(x * factor) * (2.0 if late else 1.0)
+
+
+def test_looking_for_it_puts_the_users_own_state_back(caplog):
+    posts = []
+    for compiled in ("trace", False):
+        STATE.update(generator=np.random.default_rng(1), list=[0], numbers=np.zeros(2))
+        Settings.calls = 0
+        posts.append(fit(EveryState(), caplog, compile=compiled)[0])
+    first, second = (post.model.state_dict() for post in posts)
+    assert all(torch.equal(value, second[name]) for name, value in first.items())
+
+
+def test_buffers_that_are_written_are_traced_to_the_eager_numbers(caplog):
+    traced, _ = fit(WritesABuffer(), caplog)
+    eager, _ = fit(WritesABuffer(), caplog, compile=False)
+    other, _ = fit(AssignsABuffer(), caplog)
+    for post in (traced, other):
+        average = post.model.net.average
+        assert torch.allclose(average, eager.model.net.average, atol=1e-5)
+        assert average.abs().max() > 0.01

@@ -210,3 +210,16 @@ def test_the_divergence_from_the_prior_of_a_stick_break_in_single_precision(b: f
     expected = (other / a - 1) * harmonic + math.log(a * b / other) + 1 / b - 1
     kl = kl_divergence(Kumaraswamy(torch.tensor(a), torch.tensor(b)), Beta(other, 1.0))
     assert float(kl) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize(("a", "b"), [(1e-20, 1e-6), (1e-12, 1e-4), (3.0, 1e-7)])
+def test_entropy_and_divergence_for_small_b_in_single_precision(a: float, b: float) -> None:
+    """ψ(1 + b) + γ = ζ(2) b − ζ(3) b² + …, of which single precision kept no digit."""
+    a, b = (float(torch.tensor(value)) for value in (a, b))
+    harmonic = math.pi**2 / 6 * b - 1.2020569 * b**2
+    q = Kumaraswamy(torch.tensor(a), torch.tensor(b))
+    entropy = 1 - 1 / b + (1 - 1 / a) * harmonic - math.log(a * b)
+    assert q.entropy().item() == pytest.approx(entropy, rel=1e-5)
+    p = torch.distributions.Beta(torch.tensor(2.0), torch.tensor(1.0))
+    divergence = (2 / a - 1) * harmonic + math.log(a * b) - math.log(2.0) - (b - 1) / b
+    assert torch.distributions.kl_divergence(q, p).item() == pytest.approx(divergence, rel=1e-5)

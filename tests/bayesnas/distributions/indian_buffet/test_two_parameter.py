@@ -220,3 +220,15 @@ def test_moments_of_broken_sticks_in_single_precision(mass: float) -> None:
     draws = sticks.sample((50,))
     assert bool((draws > 0).all())
     assert bool(sticks.log_prob(draws).isfinite().all())
+
+
+@pytest.mark.parametrize(("mass", "concentration"), [(1e-20, 1e-20), (1e-12, 2.0), (1e-3, 1e-3)])
+def test_dishes_of_a_finite_buffet_that_hardly_anybody_takes(mass, concentration) -> None:
+    """To first order in αβ/K each of K dishes is taken with probability αβ/K Σ 1/(β + n)."""
+    customers, dishes = 5, 7
+    buffet = BetaBernoulliBuffet(mass, concentration, customers=customers, dishes=dishes)
+    rate = mass * concentration / dishes
+    untaken = math.prod(1 / (1 + rate / (concentration + n)) for n in range(customers))
+    exact = -math.expm1(sum(-math.log1p(rate / (concentration + n)) for n in range(customers)))
+    assert exact == pytest.approx(1 - untaken, abs=1e-15)
+    assert buffet.expected_dishes.item() == pytest.approx(dishes * exact, rel=1e-5)

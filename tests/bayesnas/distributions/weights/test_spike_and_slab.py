@@ -144,3 +144,13 @@ def test_it_is_a_site_of_pyro() -> None:
 def test_bad_arguments_are_named(options: dict[str, float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         SpikeAndSlab(**options)
+
+
+def test_a_slab_of_no_probability_takes_no_part_however_far_it_is() -> None:
+    """In single precision its square overflows, and 0 · ∞ was NaN; ln 2 is exact."""
+    q = SpikeAndSlab(torch.tensor(0.0), torch.tensor(0.0), torch.tensor(1e30))
+    p = SpikeAndSlab(torch.tensor(0.5), torch.tensor(0.0), torch.tensor(1e-30))
+    assert kl_divergence(q, p).item() == pytest.approx(math.log(2))
+    assert q.variance.item() == 0.0
+    rare = SpikeAndSlab(torch.tensor(1e-30), torch.tensor(1e5), torch.tensor(1e25))
+    assert rare.variance.item() == pytest.approx(1e20, rel=1e-5)
