@@ -20,7 +20,7 @@ from torch.distributions import Transform, constraints, transform_to
 
 from bayesnas.data.inputs import AnyInputs, Inputs
 from bayesnas.models.base import BayesianModel
-from bayesnas.models.program_sites import ProgramSites, find_program_sites
+from bayesnas.models.programs.sites import ProgramSites, find_program_sites
 from bayesnas.models.site_kinds import (
     DATA_PLATE,
     OBSERVED,

@@ -16,7 +16,7 @@ FOLDERS = ("bayesnas", "models", "inference")
 ORDER = """
 files scalars
 checks memory words
-densities reading annotations
+densities reading
 typed runtime tensor_files
 export likelihoods
 nn.modules nn.lazy
@@ -30,8 +30,7 @@ complexity plots
 models.fit_defaults models.metaparameters models.point_estimates models.prunable_weights
 models.site_kinds
 models.base models.checks
-models.program_runs
-models.program_sites
+models.programs
 models.networks models.nonparametric models.regression models.pyro_pair
 models.compression models.architecture models.autoencoders
 models.registry models.plain_network

@@ -102,11 +102,9 @@ class Split:
         digest = hashlib.sha256()
         for values in (*leaves_of(self.x), self.y):
             dense = values.detach().cpu().contiguous()
-            if dense.dtype == torch.bfloat16:  # which NumPy has not
-                digest.update(b"bfloat16 ")
-                dense = dense.view(torch.int16)
-            array = dense.numpy()
-            digest.update(f"{array.dtype.str} {array.shape};".encode())
+            narrow = dense.dtype == torch.bfloat16  # which NumPy has not
+            array = (dense.view(torch.int16) if narrow else dense).numpy()
+            digest.update(f"{'bfloat16 ' * narrow}{array.dtype.str} {array.shape};".encode())
             digest.update(array.data)
         return digest.hexdigest()
 

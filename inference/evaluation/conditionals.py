@@ -32,8 +32,12 @@ from bayesnas.inference.evaluation.enumeration import (
     summed_mean,
     touched_sites,
 )
-from bayesnas.inference.evaluation.predictive import PosteriorDraw, batch_traces
-from bayesnas.inference.evaluation.shared_latents import SharedValues, shared_values_of
+from bayesnas.inference.evaluation.predictive import (
+    PosteriorDraw,
+    SharedValues,
+    batch_traces,
+    shared_values_of,
+)
 from bayesnas.models.base import BayesianModel
 from bayesnas.runtime.random_state import RandomStream
 

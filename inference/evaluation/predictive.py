@@ -23,10 +23,13 @@ from bayesnas.inference.elbo.sites import (
     split_sites,
 )
 from bayesnas.inference.evaluation.enumeration import enumerated
-from bayesnas.inference.evaluation.shared_latents import SharedValues, shared_values_of
 from bayesnas.models.base import BayesianModel
+from bayesnas.models.site_kinds import is_deterministic
 from bayesnas.runtime.pyro_context import pyro_session
 from bayesnas.runtime.random_state import RandomStream, derived_seed
+
+SharedValues = tuple[dict[str, Tensor], dict[str, Tensor]]
+"""Log p(w) of every shared latent site, in nats, and what is deterministic given them, by name."""
 
 
 @dataclass
@@ -155,6 +158,26 @@ def batch_traces(
 def shared_values(model: BayesianModel, x: AnyInputs, draw: PosteriorDraw) -> SharedValues:
     """What the model gives its shared latents at a draw."""
     return shared_values_of(model, model_trace(model, x, draw), draw.values)
+
+
+def shared_values_of(
+    model: BayesianModel, trace: Any, values: Mapping[str, Tensor]
+) -> SharedValues:
+    """Log densities of shared latents, and the ``pyro.deterministic`` sites of no example.
+
+    Args:
+        model: whose trace it is.
+        trace: at those values.
+        values: of the shared latents, by site.
+    """
+    sites, _ = split_sites(trace)
+    log_prior = {name: log_density(sites[name], value) for name, value in values.items()}
+    noted = {
+        name: site["value"]
+        for name, site in trace.nodes.items()
+        if site["type"] == "sample" and is_deterministic(site) and not model.follows_batch(site)
+    }
+    return log_prior, noted
 
 
 def predicted_labels(probabilities: Tensor, y: Tensor) -> Tensor:

@@ -39,7 +39,7 @@ def members_of(hint: Any) -> tuple[Any, ...]:
     """The types one of which a value has: those of a union, or the annotation itself.
 
     >>> members_of(int | None), members_of(npt.ArrayLike)
-    ((<class 'int'>, <class 'NoneType'>), (<class 'bayesnas.annotations.Numbers'>,))
+    ((<class 'int'>, <class 'NoneType'>), (<class 'bayesnas.typed.annotations.Numbers'>,))
     """
     members = _parts_of(hint)
     if set(members) >= _ARRAY_LIKE:  # of many protocols, which take strings too

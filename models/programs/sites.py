@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from bayesnas.models.base import FEW
-from bayesnas.models.program_runs import (
+from bayesnas.models.programs.runs import (
     SiteTwice,
     changed_by_rows,
     on_other_rows,

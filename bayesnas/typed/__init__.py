@@ -21,9 +21,9 @@ import numpy as np
 import pydantic
 from torch import Tensor, nn
 
-from bayesnas.annotations import Numbers, evaluated, in_words, members_of
 from bayesnas.checks import shown
 from bayesnas.scalars import is_number, is_whole
+from bayesnas.typed.annotations import Numbers, evaluated, in_words, members_of
 
 T = TypeVar("T", bound=Callable[..., Any])
 
