@@ -126,7 +126,7 @@ ENTRY_POINTS = "bayesnas.models"
 _registered: dict[str, ModelRecord] = {}
 
 
-@typed()
+@typed(unchecked=("cls",))
 def register(
     name: str,
     cls: type[BayesianModel],

@@ -103,7 +103,7 @@ def at_kl_weight(
     groups = {}
     for name, node in tree.children.items():
         group = node.to_dataset()
-        for dim in group.sizes.keys() & values.keys():
+        for dim in values.keys() & set(group.sizes):
             group = group.isel({dim: _place(group[dim], dim, values[dim])})
         groups[name.removesuffix(_SUFFIX)] = group
         if ALONG in group.coords:

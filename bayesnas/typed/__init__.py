@@ -206,7 +206,14 @@ _WHOLE, _NUMBER = _holds(is_whole), _holds(is_number)
 _FLAG = _holds(lambda value: isinstance(value, (bool, np.bool_)))
 _TEXT = _holds(lambda value: isinstance(value, str))
 _FUNCTION = _holds(callable)
-_LEAVES = {int: _WHOLE, float: _NUMBER, bool: _FLAG, str: _TEXT, Any: Any, None: None}
+_LEAVES: dict[Any, Any] = {
+    int: _WHOLE,
+    float: _NUMBER,
+    bool: _FLAG,
+    str: _TEXT,
+    Any: Any,
+    None: None,
+}
 _LEAVES[Numbers] = _holds(_is_numbers)
 
 

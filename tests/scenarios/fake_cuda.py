@@ -284,6 +284,7 @@ def fake_cuda() -> Iterator[FakeCuda]:
         "is_available": lambda: True,
         "device_count": lambda: 1,
         "current_device": lambda: 0,
+        "is_current_stream_capturing": lambda: False,
         "get_rng_state": lambda *_: copy.copy(state),
         "set_rng_state": lambda *_: None,
     }

@@ -162,6 +162,8 @@ def special(o: Objects) -> dict[str, dict[str, Any]]:
         "distributions.CascadingIndianBuffet.log_prob": {
             "graph": bn.distributions.LayeredGraph((torch.ones(3, 2),), 3)},
         "export.along_kl_weight": {"trees": [o.of(post).to_arviz(2)]},
+        "export.at_kl_weight": {
+            "tree": bn.export.along_kl_weight([o.of(post).to_arviz(2)]), "kl_weight": 1.0},
         "export.tempered_loo": {"tree": o.of(post).to_arviz(4, o.pair)},
         "export.to_inference_data": {"tree": o.of(post).to_arviz(2)},
         "export.to_datatree": draws,
@@ -243,6 +245,7 @@ def special(o: Objects) -> dict[str, dict[str, Any]]:
             "graph": bn.distributions.LayeredGraph((torch.ones(3, 2),), 3), "n": 2},
         "models.knee": {"sweep": _sweep()},
         "models.register": {"name": "mine", "cls": m.GaussianNet},
+        "nn.latencies": {"nets": {"net": o.net}, "x": o.x, "repeats": 1, "warm_up": 0},
         "nn.Graph.from_dict": {"spec": o.graph.to_dict()},
         "nn.Graph.incoming": {"vertex": "y"},
         "nn.Graph.primitive": {"edge": ("h", "y"), "name": "0"},

@@ -104,7 +104,9 @@ def test_checkpointing_is_named(reentrant):
 
 
 @pytest.mark.parametrize(
-    "change", [lambda out: out.sum(), lambda out: out.T, lambda out: out[:1]], ids=str
+    "change",
+    [lambda out: out.sum(), lambda out: out.T, lambda out: out[:1]],
+    ids=["sum", "transposed", "first"],
 )
 def test_outputs_that_are_no_rows_are_named(change):
     class Changed(Net):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
@@ -24,7 +26,7 @@ def measure(graph: GraphLike, example: Tensor) -> tuple[Shapes, Counts]:
         ValueError: naming the edge or the vertex where shapes disagree.
     """
     counts: Counts = {}
-    with torch.no_grad(), evaluating(graph):
+    with torch.no_grad(), evaluating(cast(nn.Module, graph)):
         values = {graph.input: example[:2]}
         for vertex in graph.vertices[1:]:
             arriving = []

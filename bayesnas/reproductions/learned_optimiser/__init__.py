@@ -15,6 +15,7 @@ from bayesnas.reproductions.learned_optimiser.figures import curves_figure
 from bayesnas.reproductions.learned_optimiser.measure import LEARNED, Curve, measured
 from bayesnas.reproductions.learned_optimiser.settings import Family, Settings, prepare
 from bayesnas.reproductions.learned_optimiser.truncation import compare_truncations, truncations
+from bayesnas.reproductions.paired import p_value
 from bayesnas.reproductions.tables import write_comparisons
 
 REFERENCE = (
@@ -86,16 +87,13 @@ def paired(curves: list[Curve]) -> str:
 
     Wilcoxon's signed-rank test, one-sided, since losses have heavy tails.
     """
-    from scipy.stats import wilcoxon
-
     hand_made = [curve for curve in curves if curve.optimizer != LEARNED]
     best = min(hand_made, key=lambda curve: float(np.mean(curve.final)))
     words = []
     for curve in curves:
         if curve.optimizer == LEARNED:
             mean, other = float(np.mean(curve.final)), float(np.mean(best.final))
-            below = wilcoxon(curve.final, best.final, alternative="less").pvalue
-            words.append(f"{mean / other:.2f} (p = {below:.1g})")
+            words.append(f"{mean / other:.2f} (p = {p_value(curve.final, best.final):.1g})")
     return f"final loss over that of {best.optimizer}, the best hand-made: " + ", ".join(words)
 
 

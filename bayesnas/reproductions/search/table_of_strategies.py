@@ -13,6 +13,7 @@ import bayesnas as bn
 from bayesnas.inference.search import STRATEGIES
 from bayesnas.report.figure import write_figure
 from bayesnas.reproductions.base import Comparison, Request
+from bayesnas.reproductions.paired import p_value
 from bayesnas.reproductions.search.figures import regret_figure
 from bayesnas.reproductions.search.parts import Part, PartRecord
 from bayesnas.reproductions.search.tabulated_space import tabulated
@@ -51,18 +52,6 @@ def run(request: Request, given: Mapping[str, Any]) -> Part:
 
 
 PART = PartRecord(settings, run)
-
-
-def p_value(regrets: np.ndarray, random: np.ndarray) -> float:
-    """Of Wilcoxon's signed-rank test that a strategy is no better than random, pair by pair.
-
-    1.0 where no pair differs.
-    """
-    from scipy.stats import wilcoxon
-
-    if not (regrets != random).any():
-        return 1.0
-    return float(wilcoxon(regrets, random, alternative="less", zero_method="wilcox").pvalue)
 
 
 def _traces(name: str, given: Mapping[str, Any], request: Request) -> np.ndarray:

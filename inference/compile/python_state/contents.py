@@ -117,7 +117,7 @@ def _restores(value: Any, depth: int = 0) -> Iterator[Callable[[], Any]]:
         yield partial(
             setattr, value.bit_generator, "state", copy.deepcopy(value.bit_generator.state)
         )
-    elif isinstance(value, (np.random.RandomState, torch.Generator)):
+    elif isinstance(value, np.random.RandomState) or isinstance(value, torch.Generator):
         yield partial(value.set_state, value.get_state())
     elif isinstance(value, Tensor):
         if not value.is_inference() and value.nbytes <= _MOST_BYTES:

@@ -107,7 +107,7 @@ class _Reads(TorchFunctionMode):
     """Notes what hands the numbers in a tensor out."""
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.seen: list[str] = []
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

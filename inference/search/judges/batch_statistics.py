@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
+
+_NORMS = nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm
 
 
 @contextmanager
@@ -39,7 +40,7 @@ def batch_statistics(net: nn.Module) -> Iterator[nn.ModuleList]:
     norms = [
         layer
         for layer in net.modules()
-        if isinstance(layer, _BatchNorm) and layer.running_mean is not None
+        if isinstance(layer, _NORMS) and layer.running_mean is not None
     ]
     before = [
         ({name: value.clone() for name, value in layer.state_dict().items()}, layer.momentum)

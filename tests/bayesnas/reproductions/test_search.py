@@ -9,6 +9,7 @@ import torch
 from bayesnas.inference.search import STRATEGIES, StrategyRecord, architecture
 from bayesnas.inference.search.strategy import ask_generator
 from bayesnas.reproductions import Request
+from bayesnas.reproductions.paired import p_value
 from bayesnas.reproductions.search import grid_and_random, schema_counts, table_of_strategies
 from bayesnas.reproductions.search.tabulated_space import (
     FILE,
@@ -116,6 +117,6 @@ def test_one_command_runs_all_registered_strategies(call_json, tmp_path, monkeyp
 def test_the_test_against_random_knows_better_from_equal():
     random = np.linspace(1.0, 2.0, 20)
     lower = random - np.linspace(0.1, 0.5, 20)
-    assert table_of_strategies.p_value(lower, random) == pytest.approx(2**-20)
-    assert table_of_strategies.p_value(random, random) == 1.0
-    assert table_of_strategies.p_value(random + 0.5, random) > 0.99
+    assert p_value(lower, random) == pytest.approx(2**-20)
+    assert p_value(random, random) == 1.0
+    assert p_value(random + 0.5, random) > 0.99

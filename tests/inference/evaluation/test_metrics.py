@@ -30,8 +30,10 @@ def test_metrics_are_those_of_the_mean_of_predicted_probabilities(post: bn.Poste
     metrics = post.evaluate((x, y), draws=20, seed=4)
     probabilities = post.predict(x, draws=20, seed=4).double().mean(0).numpy()
     probabilities /= probabilities.sum(1, keepdims=True)  # float32 rounding
-    assert metrics["accuracy"] == pytest.approx(accuracy_score(y, probabilities.argmax(1)))
-    assert metrics["nll"] == pytest.approx(log_loss(y, probabilities, labels=[0, 1, 2]), rel=1e-5)
+    assert metrics["accuracy"] == pytest.approx(accuracy_score(y.numpy(), probabilities.argmax(1)))
+    assert metrics["nll"] == pytest.approx(
+        log_loss(y.numpy(), probabilities, labels=[0, 1, 2]), rel=1e-5
+    )
 
 
 @pytest.mark.slow
