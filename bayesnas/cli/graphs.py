@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import nn
@@ -72,5 +73,5 @@ def _taking(graph: Graph, rows: tuple[int, ...]) -> Graph:
     edges: dict[tuple[Vertex, Vertex], Primitives] = {(start, graph.input): nn.Sequential(*shaping)}
     for edge in graph.edges:
         edges[edge] = {name: graph.primitive(edge, name) for name in graph.names[edge]}
-    aggregation: dict[Vertex, str] = {**graph.aggregation}
+    aggregation = cast(Mapping[Vertex, str], graph.aggregation)
     return Graph(edges, example=torch.zeros(2, *rows), aggregation=aggregation)

@@ -207,14 +207,9 @@ _FLAG = _holds(lambda value: isinstance(value, (bool, np.bool_)))
 _TEXT = _holds(lambda value: isinstance(value, str))
 _FUNCTION = _holds(callable)
 _LEAVES: dict[Any, Any] = {
-    int: _WHOLE,
-    float: _NUMBER,
-    bool: _FLAG,
-    str: _TEXT,
-    Any: Any,
-    None: None,
-}
-_LEAVES[Numbers] = _holds(_is_numbers)
+    int: _WHOLE, float: _NUMBER, bool: _FLAG, str: _TEXT, Any: Any, None: None,
+    Numbers: _holds(_is_numbers),
+}  # fmt: skip
 
 
 def _schema(hint: Any) -> Any:

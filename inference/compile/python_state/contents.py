@@ -117,8 +117,9 @@ def _restores(value: Any, depth: int = 0) -> Iterator[Callable[[], Any]]:
         yield partial(
             setattr, value.bit_generator, "state", copy.deepcopy(value.bit_generator.state)
         )
-    elif isinstance(value, np.random.RandomState) or isinstance(value, torch.Generator):
-        yield partial(value.set_state, value.get_state())
+    elif isinstance(value, (np.random.RandomState, torch.Generator)):
+        restored: Any = value.get_state()
+        yield partial(value.set_state, restored)
     elif isinstance(value, Tensor):
         if not value.is_inference() and value.nbytes <= _MOST_BYTES:
             yield partial(_write, value, value.detach().clone(), value._version)

@@ -18,7 +18,7 @@ from torch import nn
 
 from bayesnas.data import Split
 
-BENCHMARKS = Path(__file__).parent
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 RIGHT = 0.8  # probability that the method of known figures gives to every label
 
 
