@@ -14,7 +14,6 @@ from pyro.infer import ELBO, TraceMeanField_ELBO
 from pyro.infer.autoguide import AutoGuide
 from pyro.nn import PyroModule
 from pyro.poutine.messenger import Messenger
-from pyro.poutine.util import site_is_subsample
 from torch import Tensor, nn
 from torch.distributions import Transform, constraints, transform_to
 
@@ -26,6 +25,7 @@ from bayesnas.models.site_kinds import (
     OBSERVED,
     is_deterministic,
     log_density_of_delta,
+    sample_sites,
 )
 from bayesnas.typed import typed
 
@@ -228,11 +228,7 @@ def _check_arguments(name: str, fn: Callable[..., Any]) -> None:
 
 def _check_observes(trace: Any) -> None:
     """Raise ValueError for a model that observes nothing of what it is given."""
-    sites = {
-        name: site
-        for name, site in trace.nodes.items()
-        if site["type"] == "sample" and not site_is_subsample(site)
-    }
+    sites = sample_sites(trace)
     if not any(site["is_observed"] and not is_deterministic(site) for site in sites.values()):
         raise ValueError(
             f"model_fn must observe the targets, y of model_fn(x, y), at a site with obs=, got "

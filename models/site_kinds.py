@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from pyro.distributions import Delta, ExpandedDistribution, Independent, Unit
+from pyro.poutine.util import site_is_subsample
 from torch import Tensor
 
 OBSERVED = "y"
@@ -14,6 +15,15 @@ OBSERVED = "y"
 
 DATA_PLATE = "data"
 """Name of the plate over examples; sites in it are scaled up when a minibatch is seen."""
+
+
+def sample_sites(trace: Any) -> dict[str, Any]:
+    """What a program samples or observes, by name, without the subsamples of its plates."""
+    return {
+        name: site
+        for name, site in trace.nodes.items()
+        if site["type"] == "sample" and not site_is_subsample(site)
+    }
 
 
 def is_factor(site: Mapping[str, Any]) -> bool:

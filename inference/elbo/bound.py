@@ -119,8 +119,7 @@ def batch_terms(
         y, weights = model.row_weights.unpack(y)
         scale = data_scale * weights.to(model.dtype)
     with DataScale(scale, model.follows_batch):
-        guide_trace = poutine.trace(model.guide).get_trace(x, y)
-        model_trace = poutine.trace(poutine.replay(model.model, trace=guide_trace)).get_trace(x, y)
+        guide_trace, model_trace = _traces(model, x, y)
     latent, observed = split_sites(model_trace)
     latent = _without_summed(model, latent, differentiable)
     guide_sites, guide_terms = split_sites(guide_trace)
@@ -146,10 +145,16 @@ def batch_terms(
 
 def check_sites_match(model: BayesianModel, x: AnyInputs, y: Tensor) -> None:
     """Raise ValueError unless model and guide sample the same latent sites, in the same shapes."""
-    guide_trace = poutine.trace(model.guide).get_trace(x, y)
-    model_trace = poutine.trace(poutine.replay(model.model, trace=guide_trace)).get_trace(x, y)
+    guide_trace, model_trace = _traces(model, x, y)
     latent = _without_summed(model, split_sites(model_trace)[0], differentiable=False)
     _check_same_sites(latent, split_sites(guide_trace)[0])
+
+
+def _traces(model: BayesianModel, x: AnyInputs, y: Tensor | None) -> tuple[Any, Any]:
+    """Of the guide, and of the model with what the guide has drawn."""
+    guide_trace = poutine.trace(model.guide).get_trace(x, y)
+    model_trace = poutine.trace(poutine.replay(model.model, trace=guide_trace)).get_trace(x, y)
+    return guide_trace, model_trace
 
 
 def _without_summed(

@@ -86,7 +86,7 @@ def mask_by_row(site: Any, rows: int, plates: Collection[str]) -> Tensor | None:
     """What of a site is seen, as :func:`log_density_by_row` says, where values are enumerated."""
     fn, mask = unmasked(site)
     dim = dim_of_rows(site, rows, plates)
-    depth = max((-f.dim for f in site["cond_indep_stack"] if f.vectorized), default=0)
+    depth = plate_depth(site)
     # Dims left of those of the plates are of enumerated values.
     like = torch.zeros(fn.batch_shape[len(fn.batch_shape) - depth :])
     return _whole_mask(mask, like, 0 if dim is None else depth + dim)
@@ -96,6 +96,11 @@ def _whole_mask(mask: Any, like: Tensor, axis: int) -> Tensor | None:
     if mask is None or mask is True:
         return None
     return torch.as_tensor(mask, device=like.device).expand(like.shape).movedim(axis, 0)
+
+
+def plate_depth(site: Any) -> int:
+    """How many dims, from the right of a batch shape, are of the plates around a site."""
+    return max((-frame.dim for frame in site["cond_indep_stack"] if frame.vectorized), default=0)
 
 
 def dim_of_rows(site: Any, rows: int, plates: Collection[str]) -> int | None:

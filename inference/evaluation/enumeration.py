@@ -12,7 +12,7 @@ from pyro.ops.contract import contract_tensor_tree, contract_to_tensor
 from pyro.ops.packed import pack, unpack
 from torch import Tensor
 
-from bayesnas.inference.elbo.sites import dim_of_rows, scale_of_data, unmasked
+from bayesnas.inference.elbo.sites import dim_of_rows, plate_depth, scale_of_data, unmasked
 from bayesnas.models.base import BayesianModel
 from bayesnas.models.site_kinds import is_deterministic
 
@@ -100,7 +100,7 @@ def summed_mean(model: BayesianModel, trace: Any, means: Tensor, rows: int) -> T
         weighted = weights.reshape(*weights.shape, *[1] * inner) * means
         for dim in kept:
             weighted = weighted.sum(dim - inner, keepdim=True)
-    depth = max((-f.dim for f in site["cond_indep_stack"] if f.vectorized), default=0)
+    depth = plate_depth(site)
     found = weighted.reshape(weighted.shape[weighted.ndim - depth - inner :])
     dim = dim_of_rows(site, rows, model.row_plates)
     return found if dim is None else found.movedim(depth + dim, 0)

@@ -240,3 +240,8 @@ def architecture(graph: Graph, candidate: Mapping[str, Value]) -> dict[Edge, str
     """
     checked = SearchSpace.of_graph(graph).checked(candidate)
     return {edge: str(checked[edge_name(edge)]) for edge in graph.mixed}
+
+
+def network_of(graph: Graph, candidate: Mapping[str, Value]) -> Graph:
+    """The network of a candidate by itself, without dead edges, with the weights of the graph."""
+    return graph.discrete(dict(architecture(graph, candidate).items())).without_dead_edges()

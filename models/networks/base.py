@@ -54,8 +54,8 @@ class NetModel(BayesianModel):
     @property
     def dtype(self) -> torch.dtype:
         """Floating-point type of the weights that have a posterior; inputs are cast to it."""
-        types = [value.dtype for value in self.variational.parameters()]
-        return types[0] if types else super().dtype
+        first = next(self.variational.parameters(), None)
+        return super().dtype if first is None else first.dtype
 
     def redraw_means(self) -> None:
         """Draw the deterministic layers and the means by each layer's ``reset_parameters``."""

@@ -11,11 +11,15 @@ from pyro import poutine
 from pyro.distributions import Independent
 from pyro.distributions.util import scale_and_mask
 from pyro.poutine.messenger import Messenger
-from pyro.poutine.util import site_is_subsample
 from torch import Tensor
 
 from bayesnas.export.plate_dims import plate_dims
-from bayesnas.models.site_kinds import is_deterministic, is_factor, stands_for_examples
+from bayesnas.models.site_kinds import (
+    is_deterministic,
+    is_factor,
+    sample_sites,
+    stands_for_examples,
+)
 
 Sites = dict[tuple[str, str], Any]  # by owner, "guide" or "model", and name
 _RELATIVE = 1e-4  # difference of two log densities that is no rounding
@@ -135,8 +139,7 @@ def sites_of(
     return {
         (owner, name): site
         for owner, trace in (("guide", guide_trace), ("model", model_trace))
-        for name, site in trace.nodes.items()
-        if site["type"] == "sample" and not site_is_subsample(site)
+        for name, site in sample_sites(trace).items()
     }
 
 
@@ -159,7 +162,12 @@ def on_other_rows(
 
 
 def changed_by_rows(
-    run: Callable[..., Sites], x: Tensor, y: Tensor, few: int, shared: Sequence[tuple[str, str]]
+    run: Callable[..., Sites],
+    first: Sites,
+    x: Tensor,
+    y: Tensor,
+    few: int,
+    shared: Sequence[tuple[str, str]],
 ) -> list[str]:
     """Names of sites that examples share whose log densities depend on which rows are seen.
 
@@ -168,13 +176,13 @@ def changed_by_rows(
 
     Args:
         run: :func:`sites_of` as a function of x, y and given values.
+        first: what it gave on all rows; its latents are those of all runs.
         x: inputs ``[n, ...]``.
         y: targets ``[n, ...]``.
         few: how many a few are.
         shared: owner and name of the sites to look at.
     """
     rows = [*range(few)] if len(x) > few else [*range(len(x)), 0]
-    first = run(x, y)
     given = {name: first[owner, name]["value"] for owner, name in shared if _is_latent(first, name)}
     once, again = run(x, y, given), run(x, y, given)
     try:

@@ -128,7 +128,7 @@ def find_program_sites(
         for pair in pairs
         if pair.in_no(plates) and not (pair.adds_data() and pair.has_rows(sizes))
     ]
-    changed = [] if whole else changed_by_rows(run, x, y, FEW, shared)
+    changed = [] if whole else changed_by_rows(run, first, x, y, FEW, shared)
     return ProgramSites(
         plates,
         unplated=frozenset(p.name for p in data if p.in_no(plates) and p.has_rows(sizes)),

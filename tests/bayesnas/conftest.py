@@ -27,3 +27,19 @@ def call_json(call):
         return json.loads(out)
 
     return call_json
+
+
+@pytest.fixture
+def refused(call, capsys):
+    """Assert that a command line ends with 2, and with an error that says so and so."""
+
+    def check(words, said):
+        try:
+            code, _, err = call(*words)
+        except SystemExit as stop:  # argparse's own
+            code, err = stop.code, capsys.readouterr().err
+        assert code == 2
+        assert said in err
+        assert "Traceback" not in err
+
+    return check

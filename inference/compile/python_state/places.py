@@ -42,7 +42,7 @@ def functions_of(model: nn.Module) -> list[types.FunctionType]:
         if function in found or is_of_a_library(function):
             continue
         found[function] = None
-        values = [value for _, value in _closure(function)]
+        values = [_content(cell) for _, cell in _cells(function)]
         values += [getattr(owner, name) for owner, name in _globals(function)]
         waiting += [f for value in values for f in _as_functions(value)]
     return list(found)
@@ -57,9 +57,7 @@ def places_of(model: nn.Module, functions: Sequence[types.FunctionType]) -> list
     """
     places: dict[str, Place] = {}
     for function in functions:
-        for name, cell in zip(
-            function.__code__.co_freevars, function.__closure__ or (), strict=True
-        ):
+        for name, cell in _cells(function):
             if _is_value(_content(cell)):
                 place = f"{name} of {function.__qualname__}"
                 places[place] = Place(place, partial(_content, cell), partial(_fill, cell))
@@ -117,9 +115,9 @@ def _as_functions(value: Any) -> Iterator[types.FunctionType]:
             yield from (v for v in methods if isinstance(v, types.FunctionType))
 
 
-def _closure(function: types.FunctionType) -> Iterator[tuple[str, Any]]:
-    cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
-    return ((name, _content(cell)) for name, cell in cells)
+def _cells(function: types.FunctionType) -> Iterator[tuple[str, types.CellType]]:
+    """Names and cells of the variables of outer functions."""
+    return zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
 
 
 def _globals(function: types.FunctionType) -> Iterator[tuple[Any, str]]:

@@ -19,7 +19,7 @@ from bayesnas.checks import positive, seed_number, size, step_count
 from bayesnas.files import path_of
 from bayesnas.inference.search.judges.batch_statistics import batch_statistics
 from bayesnas.inference.search.judges.latency import Latency
-from bayesnas.inference.search.space import SearchSpace, architecture
+from bayesnas.inference.search.space import SearchSpace, network_of
 from bayesnas.inference.search.variables import Value
 from bayesnas.nn.graphs.darts_operations import Zero
 from bayesnas.nn.graphs.graph import Graph
@@ -291,8 +291,6 @@ class SupernetJudge:
             "multiply_adds": float(self.supernet.multiply_adds_of(candidate)),
         }
         if self.latency is not None:
-            graph = self.supernet.graph
-            choice = dict(architecture(graph, candidate).items())
-            costs["latency"] = self.latency(graph.discrete(choice).without_dead_edges(), self.x)  # type: ignore[arg-type]
+            costs["latency"] = self.latency(network_of(self.supernet.graph, candidate), self.x)
         measured = self.supernet.measure(candidate, self.x, self.y, self.calibration)
         return {**measured, **costs}

@@ -28,10 +28,7 @@ from bayesnas.inference.search.strategies.shared_weights.alternation import (
     SharedTraining,
     retrainable,
 )
-from bayesnas.inference.search.strategies.shared_weights.checkpoint import (
-    SearchCheckpoint,
-    data_settings,
-)
+from bayesnas.inference.search.strategies.shared_weights.checkpoint import SearchCheckpoint
 from bayesnas.inference.search.strategies.shared_weights.samples import Pair, samples_of
 from bayesnas.inference.search.strategies.shared_weights.shared_search import SharedSearch
 from bayesnas.nn.graphs.graph import Graph
@@ -148,7 +145,6 @@ def budgeted_supernet(
         out,
         {
             **asdict(settings),
-            **data_settings(graph, {"data": train, "validation": held_out}),
             "search": "budgeted",
             "budget": budget,
             "cost": cost,
@@ -157,6 +153,8 @@ def budgeted_supernet(
             "seed": seed_number("seed", seed),
             "device": place.type,
         },
+        graph,
+        {"data": train, "validation": held_out},
         every=checkpoint_every,
         resume=resume,
     )

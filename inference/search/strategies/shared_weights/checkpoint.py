@@ -32,7 +32,9 @@ class SearchCheckpoint:
 
     Args:
         out: folder of it, made where it is not there; None writes nothing.
-        settings: what decides the numbers, as JSON values.
+        settings: what decides the numbers but graph and examples, as JSON values.
+        graph: of the search.
+        samples: the examples, by name.
         every: rounds between two checkpoints.
         resume: go on where the folder has a checkpoint.
 
@@ -48,12 +50,14 @@ class SearchCheckpoint:
         self,
         out: str | os.PathLike[str] | None,
         settings: Mapping[str, Any],
+        graph: Graph,
+        samples: Mapping[str, Sample],
         *,
         every: int,
         resume: bool,
     ) -> None:
         """Look at the folder; see the class."""
-        self._settings = json.loads(json.dumps(dict(settings)))
+        self._settings: dict[str, Any] = {}
         self._every = whole_number("checkpoint_every", every)
         self.folder = None if out is None else path_of("out", out)
         if self.folder is None:
@@ -65,6 +69,8 @@ class SearchCheckpoint:
                 f"out: {self.folder} has a search; give another folder, or resume=True"
             )
         self.folder.mkdir(parents=True, exist_ok=True)
+        known = {**settings, **_fingerprints(graph, samples)}
+        self._settings = json.loads(json.dumps(known))
 
     def read(self, stream: RandomStream) -> State | None:
         """What was written, None where nothing was; the stream goes on from there.
@@ -117,7 +123,7 @@ class SearchCheckpoint:
         return self.folder is not None and (done % self._every == 0 or done == last)
 
 
-def data_settings(graph: Graph, samples: Mapping[str, Sample]) -> dict[str, str]:
+def _fingerprints(graph: Graph, samples: Mapping[str, Sample]) -> dict[str, str]:
     """Fingerprints of a graph and of the examples, by name."""
     hashes = {name: state_hash({"x": each.x, "y": each.y}) for name, each in samples.items()}
     return {"graph": fingerprint(graph), **hashes}

@@ -23,10 +23,7 @@ from bayesnas.inference.search.strategies.shared_weights.alternation import (
     SharedTraining,
     retrainable,
 )
-from bayesnas.inference.search.strategies.shared_weights.checkpoint import (
-    SearchCheckpoint,
-    data_settings,
-)
+from bayesnas.inference.search.strategies.shared_weights.checkpoint import SearchCheckpoint
 from bayesnas.inference.search.strategies.shared_weights.samples import Pair, samples_of
 from bayesnas.inference.search.strategies.shared_weights.shared_search import SharedSearch
 from bayesnas.nn.graphs.graph import Graph
@@ -140,7 +137,6 @@ def enas(
         out,
         {
             **asdict(settings),
-            **data_settings(graph, {"data": train, "validation": held_out}),
             "search": "enas",
             "hidden": hidden,
             "temperature": temperature,
@@ -149,6 +145,8 @@ def enas(
             "seed": seed_number("seed", seed),
             "device": place.type,
         },
+        graph,
+        {"data": train, "validation": held_out},
         every=checkpoint_every,
         resume=resume,
     )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from bayesnas.inference.search.judges.supernet import Supernet
-from bayesnas.inference.search.space import Candidate, architecture
+from bayesnas.inference.search.space import Candidate, network_of
 from bayesnas.inference.search.strategies.policies import Policy
 from bayesnas.nn.graphs.graph import Graph
 
@@ -35,6 +35,4 @@ class SharedSearch:
 
     def architecture(self) -> Graph:
         """Its network, without dead edges, with copies of the shared weights: to be retrained."""
-        graph = self.supernet.graph
-        choice = dict(architecture(graph, self.candidate).items())
-        return graph.discrete(choice).without_dead_edges()  # type: ignore[arg-type]
+        return network_of(self.supernet.graph, self.candidate)

@@ -109,7 +109,7 @@ def test_a_step_moves_the_weights_of_the_drawn_architecture_alone(halves):
     before = {name: value.clone() for name, value in supernet.state_dict().items()}
     training = SharedTraining(supernet, policy, settings, loss="nll", penalty=None, seed=0)
     train, held_out = (Sample(*half) for half in halves)
-    nothing = SearchCheckpoint(None, {}, every=1, resume=False)
+    nothing = SearchCheckpoint(None, {}, supernet.graph, {}, every=1, resume=False)
     stream = RandomStream(0, torch.device("cpu"))
     with stream.active():
         training.run(train, held_out, progress=False, checkpoint=nothing, stream=stream)
