@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from pyro.distributions import Delta, ExpandedDistribution, Independent, Unit
+from pyro.distributions import Delta, Unit
 from pyro.poutine.util import site_is_subsample
 from torch import Tensor
+
+from bayesnas.densities import unwrapped
 
 OBSERVED = "y"
 """Name of the observed site."""
@@ -36,7 +38,7 @@ def is_deterministic(site: Mapping[str, Any]) -> bool:
 
     Neither has a density.
     """
-    noted = site["is_observed"] and isinstance(_base(site["fn"]), Delta)
+    noted = site["is_observed"] and isinstance(unwrapped(site["fn"]), Delta)
     return bool(noted or site["infer"].get("_deterministic"))
 
 
@@ -49,11 +51,5 @@ def stands_for_examples(site: Mapping[str, Any]) -> bool:
 
 def log_density_of_delta(fn: Any) -> Tensor:
     """What a ``Delta`` adds to a log density, in Pyro's autoguides a Jacobian; 0 of others."""
-    base = _base(fn)
+    base = unwrapped(fn)
     return torch.as_tensor(base.log_density if isinstance(base, Delta) else 0.0)
-
-
-def _base(fn: Any) -> Any:
-    while isinstance(fn, Independent | ExpandedDistribution):
-        fn = fn.base_dist
-    return fn

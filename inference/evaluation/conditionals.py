@@ -6,13 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
-import pyro.distributions as dist
 import torch
 from torch import Tensor
 from torch.distributions import (
     Bernoulli,
     Categorical,
-    Independent,
     MixtureSameFamily,
     Multinomial,
     OneHotCategorical,
@@ -20,6 +18,7 @@ from torch.distributions import (
 )
 
 from bayesnas.data.inputs import AnyInputs
+from bayesnas.densities import unwrapped
 from bayesnas.inference.elbo.sites import (
     log_density,
     log_density_by_row,
@@ -50,9 +49,9 @@ def conditional_mean(fn: Any) -> Tensor:
     Raises:
         TypeError: for a distribution that knows no mean.
     """
-    base = _base(fn)
+    base = unwrapped(fn)
     if isinstance(base, MixtureSameFamily):
-        component = _base(base.component_distribution)
+        component = unwrapped(base.component_distribution)
         if isinstance(component, Categorical):
             weights = base.mixture_distribution.probs.unsqueeze(-1)
             return (weights * component.probs).sum(-2)
@@ -69,16 +68,10 @@ def conditional_mean(fn: Any) -> Tensor:
 
 def _of_classes(fn: Any) -> Tensor | None:
     """Probabilities ``[*batch, classes]``, also of a distribution of a class of one's own."""
-    found = getattr(fn, "probs", None)
-    if isinstance(fn, Multinomial) or not isinstance(found, Tensor):
+    probs = getattr(fn, "probs", None)
+    if isinstance(fn, Multinomial) or not isinstance(probs, Tensor):
         return None  # a multinomial counts how often each comes
-    return found if found.ndim == len(fn.batch_shape) + 1 else None
-
-
-def _base(fn: Any) -> Any:
-    while isinstance(fn, (Independent, dist.MaskedDistribution, dist.ExpandedDistribution)):
-        fn = fn.base_dist
-    return fn
+    return probs if probs.ndim == len(fn.batch_shape) + 1 else None
 
 
 def conditional_means(model: BayesianModel, x: AnyInputs, draw: PosteriorDraw) -> Tensor:
@@ -218,9 +211,9 @@ def _log_lik_by_row(
 
 
 def _is_of_labels(fn: Any) -> bool:
-    base = _base(fn)
+    base = unwrapped(fn)
     if isinstance(base, MixtureSameFamily):
-        base = _base(base.component_distribution)
+        base = unwrapped(base.component_distribution)
     if isinstance(base, _LABELS) or base.support is constraints.boolean:
         return True
     return bool(base.support.is_discrete) and _of_classes(base) is not None
