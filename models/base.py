@@ -54,7 +54,10 @@ class BayesianModel(Metaparameters, PrunableWeights, PointEstimates):
         plate_depth: how many plates are nested.
         row_weights: how the targets of a weighted fit carry a weight of their row, on the copies
             that the fit trains; else None.
+        reconstructs: whether its targets are its inputs, so that it predicts none.
         takes_several_inputs: whether x may be several tensors, ``bayesnas.data.Inputs``.
+        runs_a_network: whether its likelihood is that of a network's outputs, which must have a
+            gradient in parameters of the network.
         rows_to_prepare: on how many rows of the sample a fit calls :meth:`prepare`, if it has them;
             on one batch at least.
         elbo: a Pyro ELBO to be trained with; None for the closed-form bound of this package.
@@ -67,7 +70,9 @@ class BayesianModel(Metaparameters, PrunableWeights, PointEstimates):
     task: Literal["classification", "regression"] | None = None
     target_site: str = OBSERVED
     takes_data_as_given: ClassVar[bool] = False
+    reconstructs: ClassVar[bool] = False
     takes_several_inputs: ClassVar[bool] = False
+    runs_a_network: ClassVar[bool] = False
     summed_out: frozenset[str] = frozenset()
     guide_sites: frozenset[str] = frozenset()
     whole_sample: str = ""

@@ -13,7 +13,6 @@ from bayesnas.cli.output import note
 from bayesnas.data import DataSet, StreamedSplit
 from bayesnas.inference import AmortizedPosterior, Posterior, Posteriors
 from bayesnas.inference.posterior.kl_path import KLWeightPath
-from bayesnas.models.autoencoders.base import Autoencoder
 
 AnyDataSet = DataSet[Any]
 """In memory, or streamed."""
@@ -95,7 +94,7 @@ def open_fitted(args: argparse.Namespace) -> tuple[Posterior | KLWeightPath, Any
     draw_count("draws", getattr(args, "draws", 0), 0)
     post = bn.load(args.run_folder, device=args.device)
     data = _load_data(args, post)
-    if isinstance(post.model, Autoencoder):
+    if post.model.reconstructs:
         data = data.reconstructing()
     _check_fingerprint(args, post, data)
     return _at_values(post, args), data

@@ -18,7 +18,6 @@ from bayesnas.inference.evaluation.calibration import reliability
 from bayesnas.inference.evaluation.intervals import predictive_interval
 from bayesnas.inference.evaluation.metrics import predictive
 from bayesnas.inference.posterior.base import NEARBY, BasePosterior
-from bayesnas.models.autoencoders.base import Autoencoder
 from bayesnas.report.latent_findings import Latents, latents_of
 from bayesnas.typed import typed
 
@@ -137,7 +136,7 @@ def measure(post: Posterior, data: DataSet, *, draws: int = 32) -> Findings:
     parts = parts_of(data)
     part, judged = judged_part(data)
     prunable = bool(post.model.weight_posteriors())
-    autoencoder = isinstance(post.model, Autoencoder)
+    autoencoder = post.model.reconstructs
     regression = judged.info.task == "regression"
     metrics = {
         name: post.evaluate(parts[name], draws=draws) for name in dict.fromkeys(("train", part))

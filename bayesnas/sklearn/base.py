@@ -17,7 +17,6 @@ from bayesnas.checks import draw_count, flag, naming, non_negative, shown
 from bayesnas.data import DataInfo, Split, Standardisation
 from bayesnas.inference.fit import fit
 from bayesnas.inference.posterior.posterior import Posterior
-from bayesnas.models.autoencoders.base import Autoencoder
 from bayesnas.models.base import BayesianModel
 from bayesnas.models.for_data import model_for_data
 from bayesnas.scalars import is_whole
@@ -142,7 +141,7 @@ class StructureEstimator(BaseEstimator):  # type: ignore[misc]  # untyped
             torch.manual_seed(seed)  # of the weights that it begins with
             with naming("model_options" if self.model_options else "model"):
                 model = model_for_data(self.model, split, **options).double()
-        if isinstance(model, Autoencoder):
+        if model.reconstructs:
             raise ValueError(f"model must predict targets, got {self.model!r}, an autoencoder")
         return model
 

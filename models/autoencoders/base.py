@@ -36,6 +36,7 @@ class Autoencoder(BayesianModel):
     """
 
     task = "regression"
+    reconstructs = True
     estimated = ("observation", "bias")
     shape: tuple[int, ...]
     latents: int

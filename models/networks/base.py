@@ -50,6 +50,7 @@ class NetModel(BayesianModel):
     initial_loc: str
     usual_warmup: float = 0.0
     takes_several_inputs = True
+    runs_a_network = True
 
     @property
     def dtype(self) -> torch.dtype:

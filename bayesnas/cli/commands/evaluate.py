@@ -15,7 +15,6 @@ from bayesnas.cli.metrics import metrics_table
 from bayesnas.cli.output import Outcome
 from bayesnas.data import Split
 from bayesnas.inference import Posterior
-from bayesnas.models.autoencoders.base import Autoencoder
 from bayesnas.report.findings import parts_of
 
 
@@ -50,7 +49,7 @@ def run(args: argparse.Namespace) -> Outcome:
 def _measured(post: Posterior, part: Split, args: argparse.Namespace) -> dict[str, float]:
     """Metrics; those that need several draws, or targets that are predicted, where there are."""
     metrics = post.evaluate(part, draws=args.draws)
-    if args.draws < 2 or isinstance(post.model, Autoencoder):
+    if args.draws < 2 or post.model.reconstructs:
         return metrics
     return {**metrics, **post.metrics(part, level=args.level, draws=args.draws)}
 
@@ -74,7 +73,7 @@ def _new_rows(args: argparse.Namespace) -> tuple[Posterior, dict[str, Split]]:
     draw_count("draws", args.draws, 0)
     post = at_kl_weight(bn.load(args.run_folder, device=args.device), args)
     x, y = bn.data.read_rows(args.data, post.data, target=args.target)
-    if isinstance(post.model, Autoencoder):
+    if post.model.reconstructs:
         y = x
     if y is None:
         raise ValueError(

@@ -24,7 +24,6 @@ from bayesnas.inference import (
 )
 from bayesnas.inference.runs.run_folder import RUN
 from bayesnas.loggers import Logger, logger_of
-from bayesnas.models.autoencoders.base import Autoencoder
 from bayesnas.nn import CurvatureMap, PiecewiseMap
 from bayesnas.report.findings import judged_part, parts_of, steps_taken
 from bayesnas.report.frontier_findings import kl_weight_grid, measure_frontier, rows_of
@@ -59,7 +58,7 @@ def run(args: argparse.Namespace) -> Outcome:
     draw_count("draws", args.draws, 0)
     data = load_data(args)
     model = model_of(args, data)
-    if isinstance(model, Autoencoder):
+    if model.reconstructs:
         data = data.reconstructing()
     settings = fit_settings(args)
     # Measured after every epoch, for nothing but to stop early.

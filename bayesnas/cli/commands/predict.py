@@ -19,7 +19,6 @@ from bayesnas.data import StreamedSplit
 from bayesnas.data.streams.file_rows import FileRows
 from bayesnas.files import write_new
 from bayesnas.inference import Posterior
-from bayesnas.models.autoencoders.base import Autoencoder
 from bayesnas.report.tables import rows_as_csv
 
 Array = npt.NDArray[Any]
@@ -31,7 +30,7 @@ def run(args: argparse.Namespace) -> Outcome:
     fraction_in("level", args.level, "(0, 1)")
     seed_number("seed", args.seed)
     post = at_kl_weight(bn.load(args.run_folder, device=args.device), args)
-    if isinstance(post.model, Autoencoder):
+    if post.model.reconstructs:
         raise ValueError(
             f"RUN must predict targets, got the {post.model.describe()} in {args.run_folder}"
         )

@@ -8,7 +8,6 @@ import platform
 from typing import Any
 
 from bayesnas.inference import Posterior
-from bayesnas.models.autoencoders.base import Autoencoder
 from bayesnas.models.registry import zoo_record
 from bayesnas.report.findings import Findings, latents_in_use, steps_taken, target_scale
 from bayesnas.report.tables import epochs_text
@@ -116,7 +115,7 @@ def _standardised(post: Posterior) -> str:
 
 
 def _task(post: Posterior) -> str:
-    is_autoencoder = isinstance(post.model, Autoencoder)
+    is_autoencoder = post.model.reconstructs
     return "inputs as their own targets" if is_autoencoder else post.data.task
 
 

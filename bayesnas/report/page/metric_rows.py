@@ -8,7 +8,6 @@ import numpy as np
 
 from bayesnas.data import DataSet
 from bayesnas.inference import Posterior
-from bayesnas.models.autoencoders.base import Autoencoder
 from bayesnas.report.findings import Findings, parts_of
 
 MEANINGS = {
@@ -68,7 +67,7 @@ def _measured(post: Posterior, data: DataSet, findings: Findings, part: str) -> 
     split, draws = parts_of(data)[part], findings.draws
     known = findings.metrics.get(part) if post is findings.post else None
     metrics = known or post.evaluate(split, draws=draws)
-    if draws < 2 or isinstance(post.model, Autoencoder):
+    if draws < 2 or post.model.reconstructs:
         return metrics
     try:
         return {**metrics, **post.metrics(split, draws=draws)}

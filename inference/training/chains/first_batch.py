@@ -11,7 +11,6 @@ from bayesnas.data.inputs import AnyInputs, Inputs
 from bayesnas.inference.elbo.bound import BoundTerms, bound_terms, check_sites_match
 from bayesnas.inference.steps.minibatches import SomeBatches, joined
 from bayesnas.models.base import BayesianModel
-from bayesnas.models.networks.base import NetModel
 from bayesnas.runtime.random_state import RandomStream
 
 
@@ -31,7 +30,7 @@ def try_out(model: BayesianModel, x: AnyInputs, y: Tensor) -> None:
         ValueError: the likelihood of a network has no gradient in any parameter of it, or torch
             would compute it anew in the backward pass, when the network has other weights.
     """
-    if model.elbo is None and isinstance(model, NetModel):
+    if model.elbo is None and model.runs_a_network:
         trial = copy.deepcopy(model)
         x = x.map(torch.clone) if isinstance(x, Inputs) else x.clone()  # nets may write into it
         with RandomStream(0, x.device).active():

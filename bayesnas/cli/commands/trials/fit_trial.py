@@ -20,7 +20,6 @@ from bayesnas.inference import Posterior
 from bayesnas.inference.search import Categorical, Integer, Latency, LogReal, Real, SearchSpace
 from bayesnas.inference.search.judges.fits import folder_name, measures
 from bayesnas.inference.search.variables import Value, Variable
-from bayesnas.models.autoencoders.base import Autoencoder
 
 _KINDS = {"linear": Real, "log": LogReal}
 _HELD_OUT = "0.2"  # of the training rows, where a fit holds none out to be judged by
@@ -52,7 +51,7 @@ class FitTrial:
         args.out, args.resume = self.folder / folder_name(candidate), True
         data = load_data(args)
         model = model_of(args, data)
-        if isinstance(model, Autoencoder):
+        if model.reconstructs:
             data = data.reconstructing()
         stopping = None if args.patience is None else data.validation
         post = bn.fit(model, data.train, validation=stopping, progress=False, **fit_settings(args))
