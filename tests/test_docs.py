@@ -173,10 +173,11 @@ def test_every_page_is_linked_from_the_readme():
     assert set(PAGES) - {README} - included <= linked
 
 
-def test_the_files_that_the_architecture_names_are_there():
+@pytest.mark.parametrize("page", ["architecture", "decisions"])
+def test_the_files_that_the_architecture_names_are_there(page):
     """A name without a folder is in the folder of the name before it."""
-    page = TOP / "docs" / "architecture.md"
-    folder, named = TOP, re.findall(r"`([\w/]+\.py)`", prose(page))
+    text = prose(TOP / "docs" / f"{page}.md")
+    folder, named = TOP, re.findall(r"`([\w/]+\.py)`", text)
     assert named
     for name in named:
         folder = (TOP / name).parent if "/" in name else folder

@@ -119,7 +119,7 @@ class Start:
             model,
             self._train,
             kl_weight=stage.kl_weight,
-            kl_warmup=0.0,  # the net is trained already, and so were the figures of the page
+            kl_warmup=0.0,  # the net begins trained
             epochs=stage.epochs,
             lr=stage.lr,
             batch_size=self.recipe.batch_size,
