@@ -14,9 +14,9 @@ from bayesnas.inference.bilevel.options import Bilevel
 from bayesnas.inference.config.distributed import Distributed
 from bayesnas.inference.config.example_weights import ClassWeight
 from bayesnas.inference.config.inputs import Data
+from bayesnas.inference.config.optimizer import OptimizerFactory
 from bayesnas.inference.config.schedules import Schedule
 from bayesnas.inference.config.settings import Batched
-from bayesnas.inference.optim.optimizers import OptimizerFactory
 from bayesnas.inference.posterior.amortized import AmortizedPosterior
 from bayesnas.inference.posterior.kl_weight_list import Posteriors
 from bayesnas.inference.posterior.load import posterior_of

@@ -10,9 +10,9 @@ import torch
 
 from bayesnas.checks import fraction_in, names_of, non_negative, positive, whole_number
 from bayesnas.inference.bilevel.hypergradients import Hypergradient, make_hypergradient
+from bayesnas.inference.config.optimizer import OptimizerFactory
 from bayesnas.inference.config.schedules import Schedule, learning_rate_factor
 from bayesnas.inference.config.settings import check_kl_weight
-from bayesnas.inference.optim.optimizers import OptimizerFactory
 from bayesnas.typed import typed
 
 

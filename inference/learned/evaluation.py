@@ -6,8 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from bayesnas.checks import draw_count, function, positive, seed_number, step_count
+from bayesnas.inference.config.optimizer import OptimizerFactory
 from bayesnas.inference.learned.tasks.base import TaskFamily
-from bayesnas.inference.optim.optimizers import OptimizerFactory, build_optimizer
+from bayesnas.inference.optim.optimizers import build_optimizer
 from bayesnas.runtime.random_state import derived_seed
 from bayesnas.typed import typed
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
+from bayesnas.inference.config.optimizer import OptimizerFactory
 from bayesnas.inference.optim.optimizer_state import is_plain
 from bayesnas.runtime.random_state import random_state_kept
-
-OptimizerFactory = Callable[..., torch.optim.Optimizer]
 
 
 def build_optimizer(

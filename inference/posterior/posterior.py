@@ -14,11 +14,11 @@ from bayesnas.export.feature_coords import feature_coords
 from bayesnas.inference.bilevel.generalised_objective import GeneralisedObjective
 from bayesnas.inference.config.example_weights import ClassWeight
 from bayesnas.inference.config.inputs import Data
+from bayesnas.inference.config.optimizer import OptimizerFactory
 from bayesnas.inference.evaluation.complexity import measured
 from bayesnas.inference.evaluation.metrics import evaluate, kl_of
 from bayesnas.inference.evidence.estimate import EvidenceMethod, estimated_evidence
 from bayesnas.inference.evidence.result import Evidence
-from bayesnas.inference.optim.optimizers import OptimizerFactory
 from bayesnas.inference.posterior.prediction import Predictive
 from bayesnas.inference.posterior.refine import refined
 from bayesnas.inference.posterior.retrain import Start, retrained

@@ -11,8 +11,9 @@ import torch
 from bayesnas.inference.bilevel.generalised_objective import GeneralisedObjective
 from bayesnas.inference.config.example_weights import ClassWeight, carrying, example_weights
 from bayesnas.inference.config.inputs import Data, checked_data
+from bayesnas.inference.config.optimizer import OptimizerFactory
 from bayesnas.inference.config.settings import make_settings
-from bayesnas.inference.optim.optimizers import OptimizerFactory, stated_lr
+from bayesnas.inference.optim.optimizers import stated_lr
 from bayesnas.inference.runs.chain_record import ChainRecord
 from bayesnas.inference.runs.description import RunDescription, state_hash
 from bayesnas.inference.training.fit_options import FitArguments

@@ -11,11 +11,11 @@ from torch import Tensor
 from bayesnas.data.inputs import AnyInputs
 from bayesnas.inference.compile.torch_private import has_cpp_compiler
 from bayesnas.inference.compile.whole_batch_noise import WholeBatchNoise
+from bayesnas.inference.config.optimizer import OptimizerFactory
 from bayesnas.inference.config.settings import FitSettings, StepKLWeight
 from bayesnas.inference.elbo.bound import BoundTerms
 from bayesnas.inference.optim.optimizers import (
     LearningRates,
-    OptimizerFactory,
     build_optimizer,
     is_coordinatewise,
 )

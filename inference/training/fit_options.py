@@ -16,9 +16,9 @@ from bayesnas.inference.bilevel.options import Bilevel
 from bayesnas.inference.config.distributed import Distributed, checked_distributed
 from bayesnas.inference.config.example_weights import ClassWeight
 from bayesnas.inference.config.inputs import Data
+from bayesnas.inference.config.optimizer import OptimizerFactory
 from bayesnas.inference.config.schedules import Schedule
 from bayesnas.inference.config.settings import Batched
-from bayesnas.inference.optim.optimizers import OptimizerFactory
 from bayesnas.inference.training.events import StepEvent
 from bayesnas.nn.hypernetworks.options import Amortize
 

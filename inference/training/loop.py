@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 from bayesnas.data.streams.streamed_split import AnySplit
 from bayesnas.inference.bilevel.options import Bilevel
+from bayesnas.inference.config.optimizer import OptimizerFactory
 from bayesnas.inference.config.schedules import Schedule
 from bayesnas.inference.config.settings import Batched, FitSettings
 from bayesnas.inference.evaluation.metrics import mean_nll
-from bayesnas.inference.optim.optimizers import OptimizerFactory
 from bayesnas.inference.runs.chain_record import ChainRecord
 from bayesnas.inference.training.chains.group import ChainGroup
 from bayesnas.inference.training.chains.trainer import ChainTrainer

@@ -10,11 +10,11 @@ import torch
 
 import bayesnas as bn
 from bayesnas.data import DataSet
+from bayesnas.inference.config.optimizer import OptimizerFactory
 from bayesnas.inference.learned.tasks.base import TaskFamily
 from bayesnas.inference.learned.tasks.bounds import Bounds
 from bayesnas.inference.learned.tasks.perceptrons import Perceptrons
 from bayesnas.inference.learned.tasks.quadratics import Quadratics
-from bayesnas.inference.optim.optimizers import OptimizerFactory
 from bayesnas.reproductions.base import Request
 from bayesnas.reproductions.pruning.settings import pooled
 

@@ -12,12 +12,12 @@ from torch import Tensor
 from bayesnas.data.streams.streamed_split import AnySplit
 from bayesnas.inference.bilevel.options import Bilevel
 from bayesnas.inference.config.amortization import NONE, Values
+from bayesnas.inference.config.optimizer import OptimizerFactory
 from bayesnas.inference.config.schedules import Schedule, learning_rate_factor
 from bayesnas.inference.config.settings import FitSettings, StepKLWeight
 from bayesnas.inference.elbo.nonfinite import check_parameters, check_terms
 from bayesnas.inference.evaluation.metrics import Rows
 from bayesnas.inference.optim.optimizer_state import optimizer_state, restore_optimizer
-from bayesnas.inference.optim.optimizers import OptimizerFactory
 from bayesnas.inference.runs.chain_record import HISTORY
 from bayesnas.inference.steps.bilevel_step import UpperStep
 from bayesnas.inference.steps.step import PartOfBatch, Step
