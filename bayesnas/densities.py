@@ -7,21 +7,6 @@ from typing import Any
 
 import pyro.distributions as dist
 from torch import Tensor
-from torch.distributions import Independent
-
-_WRAPPERS = (Independent, dist.ExpandedDistribution, dist.MaskedDistribution)
-
-
-def unwrapped(fn: Any) -> Any:
-    """The distribution of the same values inside ``Independent``, expanded and masked ones.
-
-    >>> fn = dist.LogNormal(0.0, 1.0).expand([2]).to_event(1).mask(False)
-    >>> type(unwrapped(fn)).__name__, type(innermost(fn)).__name__
-    ('LogNormal', 'Normal')
-    """
-    while isinstance(fn, _WRAPPERS):
-        fn = fn.base_dist
-    return fn
 
 
 def innermost(fn: Any) -> Any:

@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from pyro.distributions import Delta, Unit
+from pyro.distributions import Delta, ExpandedDistribution, MaskedDistribution, Unit
 from pyro.poutine.util import site_is_subsample
 from torch import Tensor
-
-from bayesnas.densities import unwrapped
+from torch.distributions import Independent
 
 OBSERVED = "y"
 """Name of the observed site."""
@@ -53,3 +52,15 @@ def log_density_of_delta(fn: Any) -> Tensor:
     """What a ``Delta`` adds to a log density, in Pyro's autoguides a Jacobian; 0 of others."""
     base = unwrapped(fn)
     return torch.as_tensor(base.log_density if isinstance(base, Delta) else 0.0)
+
+
+def unwrapped(fn: Any) -> Any:
+    """The distribution of the same values inside ``Independent``, expanded and masked ones.
+
+    >>> from pyro.distributions import LogNormal
+    >>> type(unwrapped(LogNormal(0.0, 1.0).expand([2]).to_event(1).mask(False))).__name__
+    'LogNormal'
+    """
+    while isinstance(fn, (Independent, ExpandedDistribution, MaskedDistribution)):
+        fn = fn.base_dist
+    return fn

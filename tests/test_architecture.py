@@ -19,6 +19,7 @@ checks memory words
 densities reading
 typed runtime tensor_files
 export likelihoods
+nn.torch_private
 nn.modules nn.lazy
 nn.functional_call nn.costs
 nn.rebuilding pruning

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from bayesnas.nn.lazy.lazy_tensor import drawn
+from bayesnas.nn.torch_private import list_weights, listed_weights, names_of_weights
 
 
 def functional_call(
@@ -78,15 +79,15 @@ def _tensors(module: nn.Module, *, recurse: bool) -> Sequence[tuple[str, Tensor]
 def _refreshed_flat_weights(net: nn.Module) -> Iterator[None]:
     """Let recurrent layers read their parameters anew: they keep a list of them beside."""
     recurrent = [module for module in net.modules() if isinstance(module, nn.RNNBase)]
-    flat_weights = [module._flat_weights for module in recurrent]
+    flat_weights = [listed_weights(module) for module in recurrent]
     hooks = [module.register_forward_pre_hook(_read) for module in recurrent]
     try:
         yield
     finally:
         for module, hook, weights in zip(recurrent, hooks, flat_weights, strict=True):
             hook.remove()
-            module._flat_weights = weights
+            list_weights(module, weights)
 
 
 def _read(module: Any, _inputs: Any) -> None:
-    module._flat_weights = [drawn(getattr(module, name)) for name in module._flat_weights_names]
+    list_weights(module, [drawn(getattr(module, name)) for name in names_of_weights(module)])

@@ -18,7 +18,6 @@ from torch.distributions import (
 )
 
 from bayesnas.data.inputs import AnyInputs
-from bayesnas.densities import unwrapped
 from bayesnas.inference.elbo.sites import (
     log_density,
     log_density_by_row,
@@ -38,6 +37,7 @@ from bayesnas.inference.evaluation.predictive import (
     shared_values_of,
 )
 from bayesnas.models.base import BayesianModel
+from bayesnas.models.site_kinds import unwrapped
 from bayesnas.runtime.random_state import RandomStream
 
 _LABELS = (Categorical, Bernoulli, OneHotCategorical)

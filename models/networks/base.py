@@ -24,6 +24,7 @@ from bayesnas.nn.modules.stochastic_layers import (
     reset_deterministic,
 )
 from bayesnas.nn.modules.variational_parameters import VariationalParameters
+from bayesnas.nn.torch_private import times_written
 from bayesnas.nn.user_networks.point_estimates import start_of, summary_of
 
 
@@ -193,7 +194,7 @@ def network_outputs(net: nn.Module, weights: Mapping[str, Tensor], x: AnyInputs)
 
 def _versions(x: AnyInputs) -> list[int]:
     """How often every input was written into, as far as torch counts it."""
-    return [0 if leaf.is_inference() else leaf._version for leaf in leaves_of(x)]
+    return [0 if leaf.is_inference() else times_written(leaf) for leaf in leaves_of(x)]
 
 
 def _check_unwritten(x: AnyInputs, versions: list[int]) -> None:

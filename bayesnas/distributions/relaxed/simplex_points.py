@@ -11,6 +11,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from bayesnas.nn.torch_private import times_written
+
 _ATTRIBUTE = "_bayesnas_natural"
 
 
@@ -63,4 +65,4 @@ def _carried(x: Tensor) -> Tensor | None:
 
 
 def _version(x: Tensor) -> int:
-    return -1 if x.is_inference() else x._version
+    return -1 if x.is_inference() else times_written(x)

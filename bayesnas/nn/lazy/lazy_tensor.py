@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bayesnas.nn.lazy.torch_private import make_wrapper, without_torch_function
+from bayesnas.nn.torch_private import make_wrapper, without_torch_function
 
 # What can be asked of a lazy tensor without drawing it.
 METADATA: frozenset[Any] = frozenset(

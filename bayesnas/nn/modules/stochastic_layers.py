@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from bayesnas.nn.modules.parameter_names import dotted
+from bayesnas.nn.torch_private import list_weights, names_of_weights
 from bayesnas.typed import typed
 
 _CONVOLUTIONS = (
@@ -219,7 +220,7 @@ def refresh_flat_weights(net: nn.Module) -> None:
     """Let recurrent layers, which keep a list of their weights, list those they have now."""
     for module in net.modules():
         if isinstance(module, nn.RNNBase):
-            module._flat_weights = [getattr(module, n, None) for n in module._flat_weights_names]
+            list_weights(module, [getattr(module, n, None) for n in names_of_weights(module)])
 
 
 def reset_deterministic(net: nn.Module, layers: StochasticLayers) -> None:

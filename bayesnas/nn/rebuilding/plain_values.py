@@ -6,8 +6,9 @@ from typing import Any
 
 from torch import nn
 
+from bayesnas.nn.torch_private import is_hooked
+
 _SCALARS = (bool, int, float, str, type(None))
-_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
 def as_plain(value: Any) -> Any:
@@ -36,4 +37,4 @@ def has_hooks(module: nn.Module) -> bool:
     >>> has_hooks(nn.ReLU())
     False
     """
-    return "forward" in vars(module) or any(getattr(module, kind, None) for kind in _HOOKS)
+    return "forward" in vars(module) or is_hooked(module)

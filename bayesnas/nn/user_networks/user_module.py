@@ -13,6 +13,12 @@ from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 
 from bayesnas.nn.modules.stochastic_layers import Rule, no_layer
+from bayesnas.nn.torch_private import (
+    forget_compiled,
+    forward_pre_hooks,
+    inside_compiled,
+    pruned_name,
+)
 
 _WRAPPERS = (nn.DataParallel, nn.parallel.DistributedDataParallel)
 _TRAINED = (torch.float32, torch.float64)
@@ -99,7 +105,7 @@ def _unreachable(name: str, module: nn.Module) -> str | None:
                 "a fit can't take its sums: give net.float() or net.double() (bn.fit(..., "
                 "precision='bfloat16') rounds products alone); frozen ones may be of any type"
             )
-    for hook in module._forward_pre_hooks.values():
+    for hook in forward_pre_hooks(module):
         if remedy := _remedy(hook):
             return f"net: {_where(name)} computes a weight in a hook of {remedy}"
     return None
@@ -117,7 +123,7 @@ def _remedy(hook: Any) -> str | None:
             f"{hook.name!r})"
         )
     if isinstance(hook, prune.BasePruningMethod):
-        name = hook._tensor_name
+        name = pruned_name(hook)
         return (
             f"torch.nn.utils.prune: make it permanent before, by prune.remove(layer, {name!r}); "
             "model.set_keep_masks({site: weight != 0}) keeps what it removed at zero"
@@ -130,7 +136,7 @@ def _unwrapped(net: nn.Module) -> nn.Module:
     while (inside := _inside(net)) is not None:
         net = inside
     for module in list(net.modules()):
-        module._compiled_call_impl = None  # of module.compile()
+        forget_compiled(module)
         if isinstance(module, (nn.Embedding, nn.EmbeddingBag)):
             module.sparse = False
         for name, child in list(module.named_children()):
@@ -141,10 +147,7 @@ def _unwrapped(net: nn.Module) -> nn.Module:
 
 def _inside(module: nn.Module) -> nn.Module | None:
     """What a wrapper wraps; None of a module that is none."""
-    compiled = type(module).__name__ == "OptimizedModule"  # asking for the class loads a compiler
-    if not (compiled or isinstance(module, _WRAPPERS)):
-        return None
-    return module.get_submodule("_orig_mod" if compiled else "module")
+    return module.module if isinstance(module, _WRAPPERS) else inside_compiled(module)
 
 
 def _where(name: str) -> str:

@@ -20,6 +20,7 @@ from bayesnas.inference.compile.python_state.places import (
     Place,
     is_of_a_library,
 )
+from bayesnas.nn.torch_private import times_written
 
 _FEW = 16
 _DEPTH = 3
@@ -34,7 +35,7 @@ def frozen(value: Any, depth: int = 0) -> Any:
         return repr(value)  # NaN equals itself
     if isinstance(value, Tensor):
         few = type(value) in (Tensor, nn.Parameter) and value.numel() <= _FEW
-        version = -1 if value.is_inference() else value._version
+        version = -1 if value.is_inference() else times_written(value)
         return tuple(value.shape), version, repr(value.tolist()) if few else ""
     if isinstance(value, np.ndarray):
         return value.shape, hash(value.tobytes())
@@ -122,7 +123,7 @@ def _restores(value: Any, depth: int = 0) -> Iterator[Callable[[], Any]]:
         yield partial(value.set_state, restored)
     elif isinstance(value, Tensor):
         if not value.is_inference() and value.nbytes <= _MOST_BYTES:
-            yield partial(_write, value, value.detach().clone(), value._version)
+            yield partial(_write, value, value.detach().clone(), times_written(value))
     elif isinstance(value, np.ndarray):
         if value.flags.writeable and value.nbytes <= _MOST_BYTES:
             yield partial(np.copyto, value, value.copy())
@@ -145,6 +146,6 @@ def _refill(container: Any, content: Any) -> None:
 
 
 def _write(tensor: Tensor, content: Tensor, version: int) -> None:
-    if tensor._version != version:
+    if times_written(tensor) != version:
         with torch.no_grad():
             tensor.copy_(content)

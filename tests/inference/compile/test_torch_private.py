@@ -149,7 +149,7 @@ def test_private_names_stand_in_the_adapters_alone() -> None:
         for path in (TOP / folder).rglob("*.py")
         if private_names(path.read_text(encoding="utf-8"))
     }
-    assert users == {"inference/compile/torch_private.py", "bayesnas/nn/lazy/torch_private.py"}
+    assert users == {"inference/compile/torch_private.py", "bayesnas/nn/torch_private.py"}
 
 
 def test_cpp_is_compiled_where_there_is_a_compiler() -> None:
