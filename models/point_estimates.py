@@ -29,13 +29,15 @@ class PointEstimates(nn.Module):
         A parameter ``likelihood.log_noise_scale`` is given as ``noise_scale``, its exponential.
         """
         first = (*self.prior_parameters(), *self.estimated)
-        found = {}
+        estimates = {}
         for name, value in self.named_parameters():
             if value.requires_grad and any(name == n or name.startswith(f"{n}.") for n in first):
                 leaf = name.rpartition(".")[2]
                 is_log = leaf.startswith(_LOG)
-                found[leaf.removeprefix(_LOG)] = value.detach().exp() if is_log else value.detach()
-        return found
+                estimates[leaf.removeprefix(_LOG)] = (
+                    value.detach().exp() if is_log else value.detach()
+                )
+        return estimates
 
     def point_estimate_dims(self) -> dict[str, tuple[str, ...]]:
         """Names of the dims of :meth:`point_estimates` that have names; none by default."""

@@ -73,11 +73,13 @@ def _of(places: nn.Module, model: BayesianCompressionNet) -> BayesianCompression
     smaller = BayesianCompressionNet(places, initial_loc="net", **options)
     masks, groups = model.keep_masks(), model.keep_groups.masks()
     for name in smaller.layers.names:
-        origins, along = _origins(name, smaller, model)
+        origins, group_origins = _origins(name, smaller, model)
         kept = {site: (at >= 0) & masks[site].flatten()[at] for site, at in origins.items()}
         smaller.keep.assign(kept)
-        smaller.keep_groups.assign({name: (along >= 0) & groups[name][along]})
-        origins |= {dotted(name, variable): along for variable in model.scale_prior.variables}
+        smaller.keep_groups.assign({name: (group_origins >= 0) & groups[name][group_origins]})
+        origins |= {
+            dotted(name, variable): group_origins for variable in model.scale_prior.variables
+        }
         for parameter in model.variational:
             at = origins.get(parameter.rpartition(".")[0])
             if at is not None:

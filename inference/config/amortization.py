@@ -101,8 +101,8 @@ class Amortization:
             share: process r of K that take the step together, each at a λ of its own: their log λ
                 lie 1/K of the range apart.
 
-        >>> found = Amortization(LogInterval(0.1, 100.0), make_map("linear"))
-        >>> draws = [found.draw(step, seed=0)[0] for step in range(1000)]
+        >>> over = Amortization(LogInterval(0.1, 100.0), make_map("linear"))
+        >>> draws = [over.draw(step, seed=0)[0] for step in range(1000)]
         >>> 490 < sum(draw < 10**0.5 for draw in draws) < 510  # below the middle of log λ
         True
         """

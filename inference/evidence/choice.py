@@ -53,8 +53,8 @@ def most_evident(
     >>> from bayesnas.nn.hypernetworks.intervals import LinearInterval
     >>> def peak(values):
     ...     return Evidence(-((values["a"] - 0.3) ** 2), 0.0, -math.inf, math.inf, "exact")
-    >>> found = most_evident(peak, [LinearInterval(0.0, 1.0, "a")], 9)
-    >>> abs(found.values["a"] - 0.3) < 0.01
+    >>> result = most_evident(peak, [LinearInterval(0.0, 1.0, "a")], 9)
+    >>> abs(result.values["a"] - 0.3) < 0.01
     True
     """
     low, high = [0.0] * len(axes), [1.0] * len(axes)

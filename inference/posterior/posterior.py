@@ -71,11 +71,11 @@ class Posterior(Predictive):
 
         Features have the names of the columns of x, where these had names.
         """
-        found = self.model.structure()
-        dims = [tuple(map(str, variable.dims)) for variable in found.values()]
-        sizes = {str(dim): size for dim, size in found.sizes.items()}
+        structure = self.model.structure()
+        dims = [tuple(map(str, variable.dims)) for variable in structure.values()]
+        sizes = {str(dim): size for dim, size in structure.sizes.items()}
         net = getattr(self.model, "net", None)
-        return found.assign_coords(feature_coords(self.data.feature_names, dims, sizes, net))
+        return structure.assign_coords(feature_coords(self.data.feature_names, dims, sizes, net))
 
     @typed(unchecked=("data",))
     def complexity(

@@ -180,11 +180,11 @@ class Predictive(Prunable):
         """
         draws, seed = draw_count("draws", draws, 2), seed_number("seed", seed)
         scores = _SCORES[self.data.task]
-        found = scores[0] if score is None else score
-        choice("score", found, scores, f": those of a {self.data.task}")
+        chosen = scores[0] if score is None else score
+        choice("score", chosen, scores, f": those of a {self.data.task}")
         model = self.model.eval()
         parts = [
-            uncertainty(model, rows, self.example[0], found, draws, seed)
+            uncertainty(model, rows, self.example[0], chosen, draws, seed)
             for rows in self._inputs(x)
         ]
         return torch.cat(parts)

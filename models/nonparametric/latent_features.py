@@ -179,12 +179,12 @@ class LatentFeatures(BayesianModel):
         gram = self.loc @ self.loc.T
         energy = 0.5 * (self.loc.square() + (2 * self.log_scale).exp()).sum(-1)
         weight = (self.log_evidence_weight - 2 * self.log_noise_scale).exp()
-        along = x @ self.loc.T - energy
+        linear = x @ self.loc.T - energy
         logits = [prior_logits[k].expand(x.shape[0]) for k in range(self.latents)]
         active = torch.stack(logits, -1).sigmoid()
         for k in list(range(self.latents)) * self.sweeps:
             others = active @ gram[:, k] - active[:, k] * gram[k, k]
-            logits[k] = prior_logits[k] + weight * (along[:, k] - others)
+            logits[k] = prior_logits[k] + weight * (linear[:, k] - others)
             active = torch.cat(
                 [active[:, :k], logits[k].sigmoid()[:, None], active[:, k + 1 :]], dim=-1
             )

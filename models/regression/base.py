@@ -179,8 +179,8 @@ class LinearModel(BayesianModel):
 
     def point_estimates(self) -> dict[str, Tensor]:
         """Also the intercept b and the centre c: f = b + (x - c) · w."""
-        own = {"intercept": self.offset().detach(), "centre": self.centre}
-        return {**super().point_estimates(), **own}
+        of_line = {"intercept": self.offset().detach(), "centre": self.centre}
+        return {**super().point_estimates(), **of_line}
 
     def point_estimate_dims(self) -> dict[str, tuple[str, ...]]:
         """Those of the features."""

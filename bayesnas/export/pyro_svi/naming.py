@@ -48,39 +48,45 @@ class VariableNames:
 
     def sampled(self, values: Values) -> Variables:
         """Draws with their sample dims."""
-        found: Variables = {}
+        variables: Variables = {}
         for name, value in values.items():
             dims = self._checked(name, self._rest(name, value.shape[1:]), value.ndim - 1)
-            found[name] = ((*self._sample_dims, *dims), self._leading(value.numpy()))
-        return found
+            variables[name] = ((*self._sample_dims, *dims), self._leading(value.numpy()))
+        return variables
 
     def pointwise(self, values: Values) -> Variables:
         """Log-likelihoods, whose events are summed, apart where all draws agree."""
-        found: Variables = {}
+        variables: Variables = {}
         for name, value in values.items():
             whole = self._rest(name, self._sites.nodes[name]["value"].shape)
             dims = self._checked(name, whole[: value.ndim - 1], value.ndim - 1)
             array, _ = separate_ties(value.numpy()[None])
-            found[name] = ((*self._sample_dims, *dims), self._leading(array[0]))
-        return found
+            variables[name] = ((*self._sample_dims, *dims), self._leading(array[0]))
+        return variables
 
     def of_data(self, sites: Sites) -> Variables:
         """Observed values."""
-        found: Variables = {}
+        variables: Variables = {}
         for name in sites.observed:
             value = sites.nodes[name]["value"].detach().cpu()
             shape = sites.nodes[name]["fn"].batch_shape + sites.nodes[name]["fn"].event_shape
             array = value.expand(shape).numpy() if value.shape != shape else value.numpy()
-            found[name] = (self._checked(name, self._rest(name, array.shape), array.ndim), array)
-        return found
+            variables[name] = (
+                self._checked(name, self._rest(name, array.shape), array.ndim),
+                array,
+            )
+        return variables
 
     def constant(self, arrays: Mapping[str, Any]) -> Variables:
         """What the model was conditioned on."""
-        found: Variables = {}
+        variables: Variables = {}
         for name, value in arrays.items():
             array = value.detach().cpu().numpy() if isinstance(value, Tensor) else np.asarray(value)
-            found[name] = (self._checked(name, self._rest(name, array.shape), array.ndim), array)
-        return found
+            variables[name] = (
+                self._checked(name, self._rest(name, array.shape), array.ndim),
+                array,
+            )
+        return variables
 
     def _checked(self, name: str, dims: tuple[str, ...], ndim: int) -> tuple[str, ...]:
         if len(dims) != ndim:

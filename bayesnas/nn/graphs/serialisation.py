@@ -15,7 +15,7 @@ from bayesnas.nn.rebuilding.module_spec import UndescribableNetError, build, des
 FORMAT = 1
 
 # Operations that torch.nn has not, with the arguments that make them.
-_OWN: dict[str, tuple[type[nn.Module], tuple[str, ...]]] = {
+_OF_BAYESNAS: dict[str, tuple[type[nn.Module], tuple[str, ...]]] = {
     "Zero": (Zero, ("stride",)),
     "FactorizedReduce": (FactorizedReduce, ("in_channels", "out_channels")),
 }
@@ -110,7 +110,7 @@ def _label(module: nn.Module, name: str, count: int) -> str:
 def _describe(module: nn.Module) -> dict[str, Any]:
     if type(module) is Together:
         return {"type": "Together", "children": {n: _describe(m) for n, m in module.items()}}
-    entry = _OWN.get(type(module).__name__)
+    entry = _OF_BAYESNAS.get(type(module).__name__)
     if entry is None or type(module) is not entry[0]:
         return describe(module)
     arguments = {name: getattr(module, name) for name in entry[1]}
@@ -120,5 +120,5 @@ def _describe(module: nn.Module) -> dict[str, Any]:
 def _build(spec: Mapping[str, Any]) -> nn.Module:
     if spec.get("type") == "Together":
         return Together({name: _build(part) for name, part in spec["children"].items()})
-    entry = _OWN.get(str(spec.get("type")))
+    entry = _OF_BAYESNAS.get(str(spec.get("type")))
     return build(spec) if entry is None else entry[0](**spec["arguments"])

@@ -23,7 +23,10 @@ _DTYPES = {str(d).removeprefix("torch."): d for d in (torch.float16, torch.bfloa
 _DTYPES |= {str(d).removeprefix("torch."): d for d in (torch.float32, torch.float64)}
 _CONTAINERS = {"Container", "DataParallel", "Module", "ModuleDict", "ModuleList"}
 _CONTAINERS |= {"ParameterDict", "ParameterList", "Sequential"}
-_OWN: dict[str, type[nn.Module]] = {"GaussianNoise": GaussianNoise, "SelectInputs": SelectInputs}
+_OF_BAYESNAS: dict[str, type[nn.Module]] = {
+    "GaussianNoise": GaussianNoise,
+    "SelectInputs": SelectInputs,
+}
 _SHARED = "Shared"
 """Stands in the place of a layer's class where the layer was described before."""
 _ADVICE = "pass model= to bn.load to load the run"
@@ -220,7 +223,7 @@ def _layer_class(name: object) -> type[nn.Module] | None:
     """The layer class of this name, ours or of ``torch.nn``, if it is one and no container."""
     if not isinstance(name, str) or name in _CONTAINERS:
         return None
-    cls = _OWN.get(name) or getattr(nn, name, None)
+    cls = _OF_BAYESNAS.get(name) or getattr(nn, name, None)
     return cls if isinstance(cls, type) and issubclass(cls, nn.Module) else None
 
 

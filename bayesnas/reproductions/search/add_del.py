@@ -85,10 +85,10 @@ def diabetes(seed: int) -> tuple[Rows, Rows, Rows]:
     return tuple((x[rows], y[rows]) for rows in parts)  # type: ignore[return-value]
 
 
-Found = tuple[AddDel, dict[str, dict[str, float]]]
+Outcome = tuple[AddDel, dict[str, dict[str, float]]]
 
 
-def _features(seed: int, given: Mapping[str, Any]) -> Found:
+def _features(seed: int, given: Mapping[str, Any]) -> Outcome:
     """The search, and sizes and errors of what it is compared with."""
     train, validation, test = diabetes(seed)
     elements = LinearFeatures(train, validation)
@@ -146,7 +146,7 @@ def _neurons(seed: int, given: Mapping[str, Any], request: Request) -> AddDel:
     return chosen
 
 
-def _compare_features(results: Sequence[Found]) -> Iterator[Comparison]:
+def _compare_features(results: Sequence[Outcome]) -> Iterator[Comparison]:
     for name, columns in results[0][1].items():
         for column in columns:
             ours = tuple(each[name][column] for _, each in results)

@@ -129,8 +129,10 @@ def _restores(value: Any, depth: int = 0) -> Iterator[Callable[[], Any]]:
             yield partial(np.copyto, value, value.copy())
     elif isinstance(value, nn.Module):
         for module in value.modules():
-            own = {k: v for k, v in vars(module).items() if k not in OF_MODULES or k == "training"}
-            yield partial(vars(module).update, own)
+            attributes = {
+                k: v for k, v in vars(module).items() if k not in OF_MODULES or k == "training"
+            }
+            yield partial(vars(module).update, attributes)
     elif isinstance(value, (list, deque, set, dict)):
         yield partial(_refill, value, copy.copy(value))
         inner = value.values() if isinstance(value, dict) else value

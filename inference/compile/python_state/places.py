@@ -35,17 +35,17 @@ class Place:
 
 def functions_of(model: nn.Module) -> list[types.FunctionType]:
     """The functions of users that a pass may run: methods of modules, a pair's, what they call."""
-    found: dict[types.FunctionType, None] = {}
+    functions: dict[types.FunctionType, None] = {}
     waiting = [f for module in model.modules() for f in _functions_in(module)]
     while waiting:
         function = waiting.pop()
-        if function in found or is_of_a_library(function):
+        if function in functions or is_of_a_library(function):
             continue
-        found[function] = None
+        functions[function] = None
         values = [_content(cell) for _, cell in _cells(function)]
         values += [getattr(owner, name) for owner, name in _globals(function)]
         waiting += [f for value in values for f in _as_functions(value)]
-    return list(found)
+    return list(functions)
 
 
 def places_of(model: nn.Module, functions: Sequence[types.FunctionType]) -> list[Place]:

@@ -108,8 +108,8 @@ class LotteryTickets(Sequence[Ticket]):
     >>> import torch, bayesnas as bn
     >>> x = torch.randn(64, 3, generator=torch.Generator().manual_seed(0))
     >>> data = (x, (x[:, 0] > 0).long())
-    >>> found = bn.lottery_tickets(bn.nn.mlp([3, 8, 2]), data, rounds=2, epochs=1, progress=False)
-    >>> len(found.tickets)
+    >>> result = bn.lottery_tickets(bn.nn.mlp([3, 8, 2]), data, rounds=2, epochs=1, progress=False)
+    >>> len(result.tickets)
     3
     """
 

@@ -37,8 +37,8 @@ def tempered(
         deviations ``[n]`` and t ``[blocks]``.
 
     >>> loc, scale, block = torch.zeros(2), torch.tensor([0.5, 0.1]), torch.tensor([0, 1])
-    >>> found, factor = tempered(loc, scale, torch.ones(2), block, 2, budget=1.0)
-    >>> found  # KL is −ln σ + (σ² − 1)/2
+    >>> narrower, factor = tempered(loc, scale, torch.ones(2), block, 2, budget=1.0)
+    >>> narrower  # KL is −ln σ + (σ² − 1)/2
     tensor([0.2291, 0.1000])
     >>> factor
     tensor([6.0196, 1.0000])

@@ -79,12 +79,12 @@ class TreeNames:
     ) -> dict[str, Sequence[str]]:
         """The given names in the place of the usual ones; labels stay with their dims."""
         rows = {_ROWS: given[target][0]} if given.get(target) else {}
-        found = {name: tuple(rows.get(dim, dim) for dim in dims) for name, dims in usual.items()}
+        dims_of = {name: tuple(rows.get(dim, dim) for dim in dims) for name, dims in usual.items()}
         for name, dims in given.items():
-            for old, new in zip(found.get(name, ()), dims, strict=False):
+            for old, new in zip(dims_of.get(name, ()), dims, strict=False):
                 if old in self.coords:
                     self.coords.setdefault(new, self.coords[old])
-        return {**found, **{name: tuple(dims) for name, dims in given.items()}}
+        return {**dims_of, **{name: tuple(dims) for name, dims in given.items()}}
 
 
 def constant_data(x: AnyInputs) -> dict[str, npt.NDArray[Any]]:
