@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -116,3 +117,15 @@ def _cell(comparison: Comparison) -> str:
     if comparison.published is not None:
         text += f" ({figure(comparison.published)})"
     return text
+
+
+def mean_and_error(values: Sequence[float], *, signed: bool = False) -> str:
+    """Mean and standard error; the value for one alone.
+
+    >>> mean_and_error([1.0, 2.0, 3.0]), mean_and_error([0.5], signed=True)
+    ('2.00 ± 0.58', '+0.50')
+    """
+    mean = format(statistics.fmean(values), "+.2f" if signed else ".2f")
+    if len(values) == 1:
+        return mean
+    return f"{mean} ± {statistics.stdev(values) / math.sqrt(len(values)):.2f}"

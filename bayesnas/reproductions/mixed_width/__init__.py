@@ -7,8 +7,6 @@ and so are those of a random search.
 
 from __future__ import annotations
 
-import math
-import statistics
 from collections.abc import Iterator, Mapping, Sequence
 
 from bayesnas.report.figure import write_figure
@@ -16,7 +14,7 @@ from bayesnas.reproductions.base import Comparison, Reproduced, Reproduction, Re
 from bayesnas.reproductions.mixed_width.figures import mixed_width_figure
 from bayesnas.reproductions.mixed_width.fits import Compared, Study
 from bayesnas.reproductions.mixed_width.settings import NOISE, Settings, images, settings_of
-from bayesnas.reproductions.tables import write_comparisons
+from bayesnas.reproductions.tables import mean_and_error, write_comparisons
 
 REFERENCE = (
     "Bakhteev, Strijov, Deep learning model selection of suboptimal complexity, 2018; the network "
@@ -92,15 +90,3 @@ def remarks(settings: Settings, by_data: Mapping[str, Sequence[Compared]]) -> li
             f"{NOISE[-1]:g} {mean_and_error(noisy)}."
         )
     return said
-
-
-def mean_and_error(values: Sequence[float]) -> str:
-    """Mean and standard error; the value for one alone.
-
-    >>> mean_and_error([1.0, 2.0, 3.0]), mean_and_error([0.5])
-    ('2.00 ± 0.58', '0.50')
-    """
-    mean = f"{statistics.fmean(values):.2f}"
-    if len(values) == 1:
-        return mean
-    return f"{mean} ± {statistics.stdev(values) / math.sqrt(len(values)):.2f}"

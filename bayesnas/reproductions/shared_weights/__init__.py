@@ -6,14 +6,13 @@ that are no larger.
 
 from __future__ import annotations
 
-import math
 import statistics
 from collections.abc import Iterator, Mapping
 
 from bayesnas.reproductions.base import Comparison, Reproduced, Reproduction, Request, claim
 from bayesnas.reproductions.shared_weights.space import Settings, settings_of
 from bayesnas.reproductions.shared_weights.study import Study, Trained
-from bayesnas.reproductions.tables import write_comparisons
+from bayesnas.reproductions.tables import mean_and_error, write_comparisons
 
 REFERENCE = (
     "H. Pham, M. Guan, B. Zoph, Q. Le, J. Dean, Efficient neural architecture search via parameter "
@@ -79,14 +78,13 @@ def remarks(by_method: Mapping[str, list[Trained]], settings: Settings) -> list[
             continue
         fronts = [(each, front_at(by_method["random"], each.parameters)) for each in entries]
         differences = [
-            statistics.fmean(each.test) - statistics.fmean(front.test)
+            100 * (statistics.fmean(each.test) - statistics.fmean(front.test))
             for each, front in fronts
             if front is not None
         ]
         if len(differences) > 1:
-            error = statistics.stdev(differences) / math.sqrt(len(differences))
             lines.append(
-                f"{method}: {100 * statistics.fmean(differences):+.2f} ± {100 * error:.2f} points "
+                f"{method}: {mean_and_error(differences, signed=True)} points "
                 f"from the random front at its size, {len(differences)} searches."
             )
     return lines
