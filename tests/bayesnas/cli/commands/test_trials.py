@@ -163,7 +163,15 @@ def test_a_study_of_other_values_is_refused_and_stays(call, call_trials, tmp_pat
     code, _, err = call(*words, "--vary", "seed=0,2", *FIT)
     assert code == 2
     assert "space must be that of the study 'sweep'" in err
+    other_fit = (*FIT[:-1], "5", "--device", "cpu")
+    code, _, err = call(*words, "--vary", "seed=0,1", *other_fit)
+    assert code == 2
+    assert "fit must be that of the trials of the study 'sweep'" in err
+    code, _, err = call(*words, "--draws", "5", "--vary", "seed=0,1", *FIT)
+    assert code == 2
+    assert "--draws must be that of the trials of the study 'sweep', 32, got 5" in err
     assert (tmp_path / "s" / "study.journal").read_bytes() == before
+    call_trials(*words, "--vary", "seed=0,1", *FIT, "--device", "cpu")  # as another machine may say
 
 
 def test_values_with_colons_or_commas_are_told_apart():
