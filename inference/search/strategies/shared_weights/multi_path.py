@@ -180,7 +180,11 @@ def multi_path(
             "seed": seed_number("seed", seed),
         },
         graph,
-        {f"{name}, {part}": each for name in samples for part, each in samples[name].items()},
+        {
+            f"{name}, {part}": sample
+            for name, pair in samples.items()
+            for part, sample in zip(("train", "validation"), pair, strict=True)
+        },
         every=checkpoint_every,
         resume=resume,
     )
@@ -188,8 +192,8 @@ def multi_path(
     with stream.active():
         supernet = Supernet(retrainable(graph))
         parts = [
-            Domain(name, supernet, **each, head=heads[name], seed=derived_seed(seed, k), **options)
-            for k, (name, each) in enumerate(samples.items())
+            Domain(name, supernet, *pair, heads[name], seed=derived_seed(seed, k), **options)
+            for k, (name, pair) in enumerate(samples.items())
         ]
         training = JointTraining(supernet, parts, epochs=epochs, batch_size=batch_size, lr=lr)
         run_rounds(training, epochs, checkpoint=checkpoint, stream=stream, progress=progress)
@@ -205,16 +209,14 @@ def multi_path(
 
 def _samples(
     name: str, graph: Graph, pair: tuple[Pair, Pair], head: nn.Module
-) -> dict[str, Sample]:
+) -> tuple[Sample, Sample]:
     """Training and validation examples of a domain, of classes that its head has."""
     argument = f"domains[{name!r}]"
     outputs = head_outputs(f"heads[{name!r}]", head, graph)
-    samples = {}
-    for part, data in zip(("train", "validation"), pair, strict=True):
-        sample = sample_of(argument, data, torch.device("cpu"))
+    train, held_out = (sample_of(argument, data, torch.device("cpu")) for data in pair)
+    for sample in (train, held_out):
         check_classes(graph, sample.x, sample.y, argument, outputs)
-        samples[part] = sample
-    return samples
+    return train, held_out
 
 
 def _check_domains(
