@@ -19,6 +19,7 @@ from collections.abc import Sequence
 
 import bayesnas
 from bayesnas.cli.arguments.checks import check_values
+from bayesnas.cli.arguments.command_parser import CommandParser
 from bayesnas.cli.arguments.config import config_text, takes_config, with_config
 from bayesnas.cli.errors import guarded, raise_interruptions
 from bayesnas.cli.output import Outcome, to_json
@@ -137,7 +138,7 @@ class _Version(argparse.Action):
 
 
 def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="bayesnas",
         description="Bayesian neural networks with priors over structure.",
         epilog="bayesnas COMMAND --help says more of a command.",

@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.integrate import simpson
 from scipy.special import softmax
 from torch import Tensor
 
@@ -72,6 +71,8 @@ def integrated(points: Sequence[PathPoint]) -> Evidence:
         Gelman, Meng, *Simulating normalizing constants*, 1998; Friel, Pettitt, *Marginal likelihood
         estimation via power posteriors*, 2008.
     """
+    from scipy.integrate import simpson  # which takes longer to import than this module
+
     power = np.array([p.power for p in points])
     slope = np.array([p.expected_log_lik for p in points])
     first = points[0]

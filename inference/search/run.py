@@ -25,7 +25,7 @@ from bayesnas.inference.search.trials.queue import Queue
 from bayesnas.inference.search.trials.result import SearchResult, result_of
 from bayesnas.inference.search.trials.samplers import SAMPLERS
 from bayesnas.inference.search.trials.storage import Storage
-from bayesnas.inference.search.trials.study import Plan, make_study
+from bayesnas.inference.search.trials.study import Plan, judge_settings, make_study
 from bayesnas.inference.search.trials.worker import Objective, run_trials
 from bayesnas.inference.search.variables import Variable
 from bayesnas.nn.graphs.graph import Graph
@@ -68,7 +68,9 @@ def search(
         objective: takes a candidate, gives a number, one an objective, or numbers by name, of
             which those that are no objective are kept as metrics of the trial. For several
             workers it is sent to other processes: a function of a module, or an object with
-            ``__call__``, such as those of ``bayesnas.inference.search.judges``.
+            ``__call__``, such as those of ``bayesnas.inference.search.judges``. What an object
+            gives by ``config()``, JSON values by name, is kept: a study judged otherwise is not
+            gone on with.
         strategy: ``"random"``, ``"grid"`` (every candidate; in a random order where ``trials``
             are fewer), ``"tpe"``, ``"nsga2"`` and ``"cmaes"`` are Optuna's; a name of
             ``STRATEGIES``; a strategy's class, or a ``functools.partial`` of it; or a strategy,
@@ -109,7 +111,7 @@ def search(
     asked = Objectives.of(objectives)
     resolved, strategy_name = _strategy(strategy, variables, asked)
     seed, workers = seed_number("seed", seed), whole_number("workers", workers, 1, _MOST_WORKERS)
-    plan = Plan(variables, asked, strategy_name, seed)
+    plan = Plan(variables, asked, strategy_name, seed, judge_settings(objective))
     candidates = _grid(variables, trials, seed) if strategy_name == "grid" else None
     if candidates is None:
         count = whole_number("trials", TRIALS if trials is None else trials, 1, MOST_TRIALS)

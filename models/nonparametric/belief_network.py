@@ -10,7 +10,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 import torch
-from scipy import special, stats
+from scipy import special
 
 from bayesnas.checks import positive, whole_number
 from bayesnas.distributions import CascadingIndianBuffet, LayeredGraph
@@ -232,6 +232,8 @@ class BeliefNetwork:
         and K dishes, of which dish k has m_k customers, has the probability
         (αβ)^K / K! · exp(−α Σ_j β/(j+β−1)) · ∏_k B(m_k, J − m_k + β).
         """
+        from scipy import stats  # half a second, which every import of the package would pay
+
         total = sum(self.log_structure(layer.connections) for layer in network.layers)
         for index, layer in enumerate(network.layers):
             prior = self.precision_prior(index)
@@ -254,6 +256,8 @@ class BeliefNetwork:
 
     def log_likelihood(self, network: Network, layer: int = 0) -> Doubles:
         """Ln p of the logits of a layer given the one above, ``[n, units]``."""
+        from scipy import stats
+
         scale = 1 / np.sqrt(network.layers[layer].precision)
         log_probs: Doubles = stats.norm.logpdf(
             network.layers[layer].logits, network.means(layer), scale

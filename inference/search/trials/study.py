@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,12 +29,14 @@ class Plan:
         objectives: and their directions.
         strategy: name of it.
         seed: of the strategy.
+        judge: what the objective says of itself, as JSON values; None where it says nothing.
     """
 
     space: SearchSpace
     objectives: Objectives
     strategy: str
     seed: int
+    judge: Mapping[str, Any] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values."""
@@ -43,6 +46,7 @@ class Plan:
             "objectives": dict(self.objectives.directions),
             "strategy": self.strategy,
             "seed": self.seed,
+            "judge": self.judge,
         }
 
     @classmethod
@@ -53,7 +57,27 @@ class Plan:
             Objectives.of(spec["objectives"]),
             spec["strategy"],
             spec["seed"],
+            spec.get("judge"),
         )
+
+
+def judge_settings(objective: object) -> Mapping[str, Any] | None:
+    """What an objective gives by ``config()``, as JSON gives it back; None without it.
+
+    Raises:
+        TypeError: it gives something else than JSON values by name.
+    """
+    config = getattr(objective, "config", None)
+    if not callable(config):
+        return None
+    given = config()
+    try:
+        settings = json.loads(json.dumps(given))
+    except (TypeError, ValueError):
+        settings = None
+    if not isinstance(settings, dict):
+        raise TypeError(f"objective.config() must give JSON values by name, got {shown(given)}")
+    return settings
 
 
 def make_study(plan: Plan, storage: Storage, name: str, *, resume: bool) -> Queue:
@@ -132,4 +156,11 @@ def _check_same(name: str, stored: Mapping[str, Any], asked: Mapping[str, Any]) 
             raise ValueError(
                 f"{key} must be that of the study {name!r}, {shown(stored.get(key))}, got "
                 f"{shown(asked[key])}; give another name or storage"
+            )
+    was, now = stored.get("judge") or {}, asked["judge"] or {}
+    for key in {**was, **now}:
+        if was.get(key) != now.get(key):
+            raise ValueError(
+                f"{key} must be that of the trials of the study {name!r}, {shown(was.get(key))}, "
+                f"got {shown(now.get(key))}; give another name or storage"
             )

@@ -268,6 +268,27 @@ def test_a_study_of_something_else_is_refused_and_stays(tmp_path):
     assert path.read_bytes() == before
 
 
+def test_a_study_judged_otherwise_is_refused(tmp_path):
+    class Scaled:
+        def __init__(self, factor):
+            self.factor = factor
+
+        def __call__(self, candidate):
+            return self.factor * area(candidate)
+
+        def config(self):
+            return {"factor": self.factor}
+
+    options = {"storage": tmp_path / "s.journal", "resume": True}
+    bn.search(FINITE, Scaled(2), "random", trials=2, **options)
+    assert len(bn.search(FINITE, Scaled(2), "random", trials=3, **options).complete) == 3
+    for other in (Scaled(3), area):
+        with pytest.raises(ValueError, match="factor must be that of the trials of the study"):
+            bn.search(FINITE, other, "random", trials=3, **options)
+    with pytest.raises(TypeError, match=r"objective.config\(\) must give JSON values by name"):
+        bn.search(FINITE, Scaled({1}), "random", trials=1)
+
+
 def test_a_study_that_is_not_of_bayesnas_is_refused(tmp_path):
     path = tmp_path / "study.db"
     study = optuna.create_study(storage=f"sqlite:///{path}", study_name="search")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from bayesnas.inference.search.judges.fits import folder_name, measures
 from bayesnas.inference.search.variables import Value, Variable
 
 _KINDS = {"linear": Real, "log": LogReal}
+_OF_A_MACHINE = ("--device", "--root", "--workers")  # another one may join the study
 _HELD_OUT = "0.2"  # of the training rows, where a fit holds none out to be judged by
 
 
@@ -58,6 +60,20 @@ class FitTrial:
         keep_config(args)
         assert isinstance(post, Posterior)  # a range of λ is refused before
         return measures(post, data.train, self._judged(data), self.draws, self.latency)
+
+    def config(self) -> dict[str, Any]:
+        """What decides the numbers of all trials: the words of the fit, the graph, what judges."""
+        words = list(self.words)
+        for option in _OF_A_MACHINE:
+            while option in words:
+                del words[words.index(option) : words.index(option) + 2]
+        graph = None if self.graph is None else read_graph(self.graph).to_dict()
+        return {
+            "fit": words,
+            "graph": graph if graph is None else hashlib.sha256(repr(graph).encode()).hexdigest(),
+            "part": self.part,
+            "draws": self.draws,
+        }
 
     def arguments(self, candidate: Mapping[str, Value]) -> argparse.Namespace:
         """What ``bayesnas fit`` is told for a candidate.

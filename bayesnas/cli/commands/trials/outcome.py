@@ -6,16 +6,28 @@ import argparse
 import contextlib
 import shlex
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import bayesnas as bn
 from bayesnas.checks import draw_count
 from bayesnas.cli.commands.trials.fit_trial import FitTrial, is_edge, space_of
+from bayesnas.cli.errors import INTERRUPTED, in_option_words
 from bayesnas.cli.output import Outcome, note, number
 from bayesnas.files import write_atomically
-from bayesnas.inference.search import Latency, Real, SearchResult, SearchSpace, SearchTrial
+from bayesnas.inference.search import (
+    InterruptedSearchWarning,
+    Latency,
+    Real,
+    SearchResult,
+    SearchSpace,
+    SearchTrial,
+)
 from bayesnas.inference.search.judges.fits import folder_name
+from bayesnas.inference.search.trials.result import result_of
+from bayesnas.inference.search.trials.storage import Storage
+from bayesnas.inference.search.trials.study import open_study
 from bayesnas.inference.search.variables import Value, Variable
 from bayesnas.report.figure import write_figure
 from bayesnas.report.tables import table
@@ -48,7 +60,12 @@ def run_study(args: argparse.Namespace, name: str) -> Outcome:
     first = {name: _first_value(variable) for name, variable in space.items()}
     trial.arguments(first)  # refuses words that no fit takes before a folder is made
     with _folder(args.out):
-        result = _searched(args, name, space, trial)
+        try:
+            result = _searched(args, name, space, trial)
+        except InterruptedSearchWarning as stop:
+            note(f"bayesnas: {in_option_words(str(stop), ['resume'])}")
+            result = result_of(*open_study(_storage(args), name))
+            return replace(_outcome(args, name, result, trial), exit_code=INTERRUPTED)
     return _outcome(args, name, result, trial)
 
 
@@ -67,15 +84,14 @@ def _folder(out: Path) -> Iterator[None]:
 def _searched(
     args: argparse.Namespace, name: str, space: SearchSpace, trial: FitTrial
 ) -> SearchResult:
-    storage = args.out / "study.journal" if args.storage is None else args.storage
-    note(f"{name}: {_varying(space)} vary, trials in {storage}", args.quiet)
+    note(f"{name}: {_varying(space)}, trials in {_storage(args)}", args.quiet)
     return bn.search(
         space,
         trial,
         args.strategy,
         trials=args.trials,
         objectives=args.objective,
-        storage=storage,
+        storage=_storage(args),
         name=name,
         workers=args.workers,
         seed=args.seed,
@@ -84,14 +100,20 @@ def _searched(
     )
 
 
+def _storage(args: argparse.Namespace) -> Storage:
+    storage: Storage = args.out / "study.journal" if args.storage is None else args.storage
+    return storage
+
+
 def _first_value(variable: Variable) -> Value:
     return variable.low if isinstance(variable, Real) else (variable.values or (None,))[0]
 
 
 def _varying(space: SearchSpace) -> str:
     edges = sum(map(is_edge, space))
-    parts = {"operations": edges, "options": len(space) - edges}
-    return " and ".join(f"{count} {what}" for what, count in parts.items() if count)
+    counts = {"operation": edges, "option": len(space) - edges}
+    parts = [f"{count} {what}{'s' * (count > 1)}" for what, count in counts.items() if count]
+    return f"{' and '.join(parts)} {'vary' if len(space) > 1 else 'varies'}"
 
 
 def _outcome(args: argparse.Namespace, name: str, result: SearchResult, trial: FitTrial) -> Outcome:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,21 +12,21 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from bayesnas.inference.elbo.nonfinite import NonFiniteLossError
-from bayesnas.inference.optim.optimizer_state import optimizer_state, restore_optimizer
 from bayesnas.inference.search.judges.supernet import Supernet
 from bayesnas.inference.search.space import Candidate
 from bayesnas.inference.search.strategies.policies import Policy
 from bayesnas.inference.search.strategies.policy_gradients import MovingBaseline, surrogate
-from bayesnas.inference.search.strategies.shared_weights.checkpoint import SearchCheckpoint, State
+from bayesnas.inference.search.strategies.shared_weights.checkpoint import (
+    State,
+    Trained,
+    restore_states,
+    states_of,
+)
 from bayesnas.inference.search.strategies.shared_weights.samples import Batches, Sample
 from bayesnas.inference.search.strategies.strings import StringSpace
 from bayesnas.nn.graphs.graph import Graph
-from bayesnas.nn.modules.parameter_names import below
-from bayesnas.runtime.interrupt import DeferredInterrupt, InterruptedFitWarning
-from bayesnas.runtime.random_state import RandomStream
 
 LOSSES = ("error", "nll")
 """Of the distribution: the share of wrong classes, or the mean of −ln p(y | x)."""
@@ -72,9 +71,14 @@ class SharedTraining:
         supernet: its weights are moved.
         policy: over the mixed edges, in their order.
         settings: see :class:`Alternation`.
+        train: of the weights.
+        validation: of the distribution.
         loss: ``"error"``, the share of wrong classes, or ``"nll"``, nats an example.
         penalty: of the policy, or None.
         seed: of what NumPy draws, the architectures.
+
+    Attributes:
+        history: by round, see :class:`~.shared_search.SharedSearch`.
     """
 
     def __init__(
@@ -82,6 +86,8 @@ class SharedTraining:
         supernet: Supernet,
         policy: Policy,
         settings: Alternation,
+        train: Sample,
+        validation: Sample,
         *,
         loss: str,
         penalty: Penalty | None,
@@ -102,64 +108,31 @@ class SharedTraining:
         )
         self._schedule = torch.optim.lr_scheduler.CosineAnnealingLR(self._weights, settings.epochs)
         self._optimizer = torch.optim.Adam(policy.parameters(), lr=settings.policy_lr)
-        self._trained: dict[str, tuple[nn.Module, torch.optim.Optimizer]] = {
+        self._trained: Trained = {
             "supernet": (supernet, self._weights),
             "policy": (policy, self._optimizer),
         }
-        self._batches: dict[str, Batches] = {}
-        self._history: dict[str, list[float]] = {"train_nll": [], "loss": [], "entropy": []}
+        self._steps = max(len(train) // settings.batch_size, 1)
+        self._batches = {
+            "weights": Batches(train, settings.batch_size),
+            "policy": Batches(validation, settings.batch_size),
+        }
+        self.history: dict[str, list[float]] = {"train_nll": [], "loss": [], "entropy": []}
         self._baseline = MovingBaseline(settings.baseline_decay)
 
-    def run(
-        self,
-        train: Sample,
-        validation: Sample,
-        *,
-        progress: bool,
-        checkpoint: SearchCheckpoint,
-        stream: RandomStream,
-    ) -> dict[str, list[float]]:
-        """All rounds, or those that a checkpoint has not; the history.
+    @property
+    def done(self) -> int:
+        """Rounds so far."""
+        return len(self.history["loss"])
 
-        Args:
-            train: of the weights.
-            validation: of the distribution.
-            progress: show a bar.
-            checkpoint: where the rounds are kept.
-            stream: what is drawn from, active.
+    def round(self) -> None:
+        """A pass over the training examples, then the steps of the distribution.
 
         Raises:
             NonFiniteLossError: the weights diverge.
-            KeyboardInterrupt: after Ctrl-C, once the round is written; where there is no folder, a
-                warning says so, and the history is as it stood.
         """
-        rounds = self.settings.epochs
-        self._batches = {
-            "weights": Batches(train, self.settings.batch_size),
-            "policy": Batches(validation, self.settings.batch_size),
-        }
-        if (kept := checkpoint.read(stream)) is not None:
-            self._restore(*kept)
-        steps = max(len(train) // self.settings.batch_size, 1)
-        done = len(self._history["loss"])
-        with (
-            DeferredInterrupt() as interrupt,
-            tqdm(total=rounds, initial=done, disable=not progress, leave=False) as bar,
-        ):
-            while done < rounds and not interrupt.received():
-                self._round(done, steps)
-                done += 1
-                bar.update()
-                if checkpoint.is_due(done, rounds) or interrupt.received():
-                    checkpoint.write(self._state(), stream)
-            stopped = done < rounds
-        if stopped:
-            stop(f"in round {done} of {rounds}", checkpoint)
-        return self._history
-
-    def _round(self, number: int, steps: int) -> None:
-        """A pass over the training examples, then the steps of the distribution."""
-        losses = [self._weight_step(self._batches["weights"].next()) for _ in range(steps)]
+        number, batches = self.done, self._batches
+        losses = [self._weight_step(batches["weights"].next()) for _ in range(self._steps)]
         if not math.isfinite(sum(losses)):
             raise NonFiniteLossError(
                 f"the training loss is not finite in round {number + 1}: try a smaller lr than "
@@ -168,39 +141,34 @@ class SharedTraining:
         self._schedule.step()
         moves = number >= self.settings.warm_up
         made = [
-            self._policy_step(self._batches["policy"].next(), moves=moves)
+            self._policy_step(batches["policy"].next(), moves=moves)
             for _ in range(self.settings.policy_steps)
         ]
-        self._history["train_nll"].append(sum(losses) / steps)
-        self._history["loss"].append(sum(loss for loss, _ in made) / len(made))
-        self._history["entropy"].append(sum(entropy for _, entropy in made) / len(made))
+        self.history["train_nll"].append(sum(losses) / self._steps)
+        self.history["loss"].append(sum(loss for loss, _ in made) / len(made))
+        self.history["entropy"].append(sum(entropy for _, entropy in made) / len(made))
 
-    def _state(self) -> State:
+    def state(self) -> State:
         """All that later rounds follow from, but for torch's random state."""
-        tensors = {f"rows/{name}": each.left for name, each in self._batches.items()}
-        values: dict[str, Any] = {
+        tensors, values = states_of(self._trained)
+        tensors |= {f"rows/{name}": each.left for name, each in self._batches.items()}
+        return tensors, {
+            **values,
             "schedule": self._schedule.state_dict(),
             "baseline": self._baseline.value,
             "draws": self._draws.bit_generator.state,
-            "history": self._history,
+            "history": self.history,
         }
-        for name, (module, optimizer) in self._trained.items():
-            moments, values[name] = optimizer_state(optimizer)
-            tensors |= {f"{name}/module/{key}": each for key, each in module.state_dict().items()}
-            tensors |= {f"{name}/optimizer/{key}": each for key, each in moments.items()}
-        return tensors, values
 
-    def _restore(self, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
-        """Go on from what :meth:`_state` gave."""
-        for name, (module, optimizer) in self._trained.items():
-            module.load_state_dict(below(f"{name}/module/", tensors))
-            restore_optimizer(optimizer, below(f"{name}/optimizer/", tensors), values[name])
+    def restore(self, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
+        """Go on from what :meth:`state` gave."""
+        restore_states(self._trained, tensors, values)
         for name, batches in self._batches.items():
             batches.left = tensors[f"rows/{name}"]
         self._schedule.load_state_dict(values["schedule"])
         self._baseline.value = values["baseline"]
         self._draws.bit_generator.state = values["draws"]
-        self._history = values["history"]
+        self.history = values["history"]
 
     def derive(
         self, validation: Sample, count: int, keeps: Callable[[Candidate], bool]
@@ -255,15 +223,6 @@ class SharedTraining:
 
     def _candidate(self, string: Tensor) -> Candidate:
         return self._strings.candidate(string.numpy())
-
-
-def stop(where: str, checkpoint: SearchCheckpoint) -> None:
-    """End a search that Ctrl-C stopped: it goes on from its folder, or is taken as it stands."""
-    if checkpoint.folder is not None:
-        raise KeyboardInterrupt(f"stopped {where}; resume=True goes on from {checkpoint.folder}")
-    warnings.warn(
-        f"interrupted {where}: this is the result as it stood", InterruptedFitWarning, stacklevel=4
-    )
 
 
 def retrainable(graph: Graph) -> Graph:

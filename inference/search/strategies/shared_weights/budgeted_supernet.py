@@ -29,6 +29,7 @@ from bayesnas.inference.search.strategies.shared_weights.alternation import (
     retrainable,
 )
 from bayesnas.inference.search.strategies.shared_weights.checkpoint import SearchCheckpoint
+from bayesnas.inference.search.strategies.shared_weights.rounds import run_rounds
 from bayesnas.inference.search.strategies.shared_weights.samples import Pair, samples_of
 from bayesnas.inference.search.strategies.shared_weights.shared_search import SharedSearch
 from bayesnas.nn.graphs.graph import Graph
@@ -168,12 +169,14 @@ def budgeted_supernet(
             supernet,
             IndependentPolicy([len(graph.names[edge]) for edge in graph.mixed]),
             settings,
+            train,
+            held_out,
             loss=choice("loss", loss, LOSSES),
             penalty=lambda policy: weight * (costs(policy) / budget - 1).relu(),
             seed=seed,
         )
-        history = training.run(
-            train, held_out, progress=progress, checkpoint=checkpoint, stream=stream
+        run_rounds(
+            training, settings.epochs, checkpoint=checkpoint, stream=stream, progress=progress
         )
         ranked = training.derive(
             held_out, draw_count("derive", derive), lambda each: costs.of(each) <= budget
@@ -184,7 +187,7 @@ def budgeted_supernet(
             "for longer, or with a larger cost_weight",
             stacklevel=2,
         )
-    return SharedSearch(supernet, training.policy, ranked, history)
+    return SharedSearch(supernet, training.policy, ranked, training.history)
 
 
 class ExpectedCost:

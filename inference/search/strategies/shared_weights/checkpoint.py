@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import warnings
 from collections.abc import Mapping
 from typing import Any
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from bayesnas.checks import flag, whole_number
 from bayesnas.files import path_of
+from bayesnas.inference.optim.optimizer_state import optimizer_state, restore_optimizer
 from bayesnas.inference.runs.description import state_hash
 from bayesnas.inference.search.judges.supernet import fingerprint
 from bayesnas.inference.search.strategies.shared_weights.samples import Sample
@@ -121,6 +124,40 @@ class SearchCheckpoint:
     def is_due(self, done: int, last: int) -> bool:
         """Whether to write after so many rounds of all."""
         return self.folder is not None and (done % self._every == 0 or done == last)
+
+
+Trained = Mapping[str, tuple[nn.Module, torch.optim.Optimizer]]
+"""Modules and the optimisers that move them, by name."""
+
+
+def states_of(trained: Trained) -> State:
+    """Modules and their optimisers as tensors and JSON values."""
+    tensors: dict[str, Tensor] = {}
+    values: dict[str, Any] = {}
+    for name, (module, optimizer) in trained.items():
+        moments, values[name] = optimizer_state(optimizer)
+        tensors |= {f"{name}/module/{key}": each for key, each in module.state_dict().items()}
+        tensors |= {f"{name}/optimizer/{key}": each for key, each in moments.items()}
+    return tensors, values
+
+
+def restore_states(
+    trained: Trained, tensors: Mapping[str, Tensor], values: Mapping[str, Any]
+) -> None:
+    """Give equally built modules and optimisers what :func:`states_of` gave."""
+    for name, (module, optimizer) in trained.items():
+        module.load_state_dict(below(f"{name}/module/", tensors))
+        restore_optimizer(optimizer, below(f"{name}/optimizer/", tensors), values[name])
+
+
+def module_fingerprint(module: nn.Module) -> str:
+    """Sixteen hexadecimal digits of what a module shows of itself and of its weights.
+
+    >>> module_fingerprint(nn.ReLU()) == module_fingerprint(nn.Tanh())
+    False
+    """
+    content = f"{module} {state_hash(module.state_dict())}"
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
 def _fingerprints(graph: Graph, samples: Mapping[str, Sample]) -> dict[str, str]:

@@ -24,6 +24,7 @@ from bayesnas.inference.search.strategies.shared_weights.alternation import (
     retrainable,
 )
 from bayesnas.inference.search.strategies.shared_weights.checkpoint import SearchCheckpoint
+from bayesnas.inference.search.strategies.shared_weights.rounds import run_rounds
 from bayesnas.inference.search.strategies.shared_weights.samples import Pair, samples_of
 from bayesnas.inference.search.strategies.shared_weights.shared_search import SharedSearch
 from bayesnas.nn.graphs.graph import Graph
@@ -166,12 +167,14 @@ def enas(
             supernet,
             controller,
             settings,
+            train,
+            held_out,
             loss=choice("loss", loss, LOSSES),
             penalty=None,
             seed=seed,
         )
-        history = training.run(
-            train, held_out, progress=progress, checkpoint=checkpoint, stream=stream
+        run_rounds(
+            training, settings.epochs, checkpoint=checkpoint, stream=stream, progress=progress
         )
         ranked = training.derive(held_out, draw_count("derive", derive), lambda candidate: True)
-    return SharedSearch(supernet, controller, ranked, history)
+    return SharedSearch(supernet, controller, ranked, training.history)

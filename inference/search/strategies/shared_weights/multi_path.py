@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import copy
-import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from bayesnas.checks import (
     draw_count,
@@ -24,19 +20,25 @@ from bayesnas.checks import (
     size,
     step_count,
 )
-from bayesnas.inference.elbo.nonfinite import NonFiniteLossError
 from bayesnas.inference.search.judges.supernet import Supernet, check_classes
 from bayesnas.inference.search.space import Candidate
 from bayesnas.inference.search.strategies.policies import Controller
-from bayesnas.inference.search.strategies.policy_gradients import MovingBaseline, surrogate
 from bayesnas.inference.search.strategies.shared_weights.alternation import retrainable
+from bayesnas.inference.search.strategies.shared_weights.checkpoint import (
+    SearchCheckpoint,
+    module_fingerprint,
+)
+from bayesnas.inference.search.strategies.shared_weights.joint_training import (
+    Domain,
+    JointTraining,
+)
+from bayesnas.inference.search.strategies.shared_weights.rounds import run_rounds
 from bayesnas.inference.search.strategies.shared_weights.samples import (
-    Batches,
     Pair,
+    Sample,
     head_outputs,
     sample_of,
 )
-from bayesnas.inference.search.strategies.strings import StringSpace
 from bayesnas.nn.graphs.graph import Graph
 from bayesnas.runtime.random_state import RandomStream, derived_seed
 from bayesnas.typed import typed
@@ -51,7 +53,8 @@ class MultiPathSearch:
         heads: from features to classes, by domain.
         controllers: by domain.
         paths: the best path drawn of each domain.
-        history: ``train_nll``, the joint loss, and the mean ``loss`` of each domain, by epoch.
+        history: ``train_nll``, the joint loss, and by domain the mean share of wrong classes of
+            the paths drawn, by epoch.
     """
 
     supernet: Supernet
@@ -98,6 +101,9 @@ def multi_path(
     entropy_weight: float = 1e-3,
     derive: int = 50,
     seed: int = 0,
+    out: str | os.PathLike[str] | None = None,
+    checkpoint_every: int = 1,
+    resume: bool = False,
     progress: bool = True,
 ) -> MultiPathSearch:
     r"""Paths of several domains through one supernet, a controller a domain.
@@ -124,10 +130,18 @@ def multi_path(
         derive: paths drawn in the end for each domain, of which the best on its validation
             examples is kept.
         seed: of everything.
+        out: folder of a checkpoint; None writes nothing.
+        checkpoint_every: epochs between two checkpoints.
+        resume: go on from the checkpoint of ``out``, if it has one; the numbers are those of a
+            search that was never interrupted.
         progress: show a bar.
 
     Raises:
-        ValueError: naming the argument; for no domain, or one without a head.
+        FileExistsError: ``out`` has a search, and ``resume`` is False.
+        KeyboardInterrupt: after Ctrl-C with ``out``, once the epoch is written; without ``out`` a
+            warning says so, and the result is as it stood.
+        ValueError: naming the argument; for no domain, or one without a head; where ``out`` has a
+            search of other settings, heads or data.
         NonFiniteLossError: the weights diverge.
 
     References:
@@ -145,43 +159,64 @@ def multi_path(
     """
     _check_domains(domains, heads)
     epochs, batch_size = step_count("epochs", epochs), size("batch_size", batch_size)
+    lr, draws = positive("lr", lr), draw_count("derive", derive)
     options: dict[str, Any] = {
+        "batch_size": batch_size,
         "lr": positive("controller_lr", controller_lr),
         "hidden": step_count("hidden", hidden),
         "decay": fraction_in("baseline_decay", baseline_decay, "[0, 1)"),
         "entropy_weight": non_negative("entropy_weight", entropy_weight),
     }
-    device = torch.device("cpu")
-    with RandomStream(seed_number("seed", seed), device).active():
+    samples = {name: _samples(name, graph, pair, heads[name]) for name, pair in domains.items()}
+    checkpoint = SearchCheckpoint(
+        out,
+        {
+            **{("controller_lr" if name == "lr" else name): each for name, each in options.items()},
+            "search": "multi-path",
+            "epochs": epochs,
+            "lr": lr,
+            "domains": list(domains),
+            "heads": [module_fingerprint(heads[name]) for name in domains],
+            "seed": seed_number("seed", seed),
+        },
+        graph,
+        {
+            f"{name}, {part}": sample
+            for name, pair in samples.items()
+            for part, sample in zip(("train", "validation"), pair, strict=True)
+        },
+        every=checkpoint_every,
+        resume=resume,
+    )
+    stream = RandomStream(seed, torch.device("cpu"))
+    with stream.active():
         supernet = Supernet(retrainable(graph))
         parts = [
-            _Domain(name, supernet, pair, heads[name], batch_size, derived_seed(seed, k), **options)
-            for k, (name, pair) in enumerate(domains.items())
+            Domain(name, supernet, *pair, heads[name], seed=derived_seed(seed, k), **options)
+            for k, (name, pair) in enumerate(samples.items())
         ]
-        weights = [*supernet.parameters(), *(p for d in parts for p in d.head.parameters())]
-        optimizer = torch.optim.SGD(weights, lr=positive("lr", lr), momentum=0.9)
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs)
-        history: dict[str, list[float]] = {"train_nll": [], **{name: [] for name in domains}}
-        steps = max(max(domain.rows for domain in parts) // batch_size, 1)
-        for _ in tqdm(range(epochs), disable=not progress, leave=False):
-            joint = [_step(supernet, parts, optimizer) for _ in range(steps)]
-            if not math.isfinite(sum(joint)):
-                raise NonFiniteLossError(
-                    f"the training loss is not finite: try a smaller lr than {lr:g}"
-                )
-            schedule.step()
-            history["train_nll"].append(sum(joint) / steps)
-            for domain in parts:
-                history[domain.name].append(sum(domain.errors[-steps:]) / steps)
-        draws = draw_count("derive", derive)
+        training = JointTraining(supernet, parts, epochs=epochs, batch_size=batch_size, lr=lr)
+        run_rounds(training, epochs, checkpoint=checkpoint, stream=stream, progress=progress)
         paths = {domain.name: domain.derived(draws) for domain in parts}
     return MultiPathSearch(
         supernet,
         {domain.name: domain.head.eval() for domain in parts},
         {domain.name: domain.controller for domain in parts},
         paths,
-        history,
+        training.history,
     )
+
+
+def _samples(
+    name: str, graph: Graph, pair: tuple[Pair, Pair], head: nn.Module
+) -> tuple[Sample, Sample]:
+    """Training and validation examples of a domain, of classes that its head has."""
+    argument = f"domains[{name!r}]"
+    outputs = head_outputs(f"heads[{name!r}]", head, graph)
+    train, held_out = (sample_of(argument, data, torch.device("cpu")) for data in pair)
+    for sample in (train, held_out):
+        check_classes(graph, sample.x, sample.y, argument, outputs)
+    return train, held_out
 
 
 def _check_domains(
@@ -196,87 +231,3 @@ def _check_domains(
     ]
     if wrong:
         raise ValueError(f"domains must be pairs (training, validation), got others for {wrong}")
-
-
-def _step(supernet: Supernet, domains: list[_Domain], optimizer: torch.optim.Optimizer) -> float:
-    """A path drawn and judged in every domain, weights moved jointly, then the controllers."""
-    paths = [domain.draw() for domain in domains]
-    errors = [domain.error(path) for domain, path in zip(domains, paths, strict=True)]
-    losses = [domain.loss(path) for domain, path in zip(domains, paths, strict=True)]
-    joint = torch.stack(losses).sum()
-    optimizer.zero_grad()
-    joint.backward()
-    nn.utils.clip_grad_norm_(supernet.parameters(), 5.0)
-    optimizer.step()
-    for domain, path, error in zip(domains, paths, errors, strict=True):
-        domain.learn(path, error)
-    return float(joint.detach())
-
-
-class _Domain:
-    """One domain: its examples, head and controller."""
-
-    def __init__(
-        self,
-        name: str,
-        supernet: Supernet,
-        pair: tuple[Pair, Pair],
-        head: nn.Module,
-        batch_size: int,
-        seed: int,
-        *,
-        lr: float,
-        hidden: int,
-        decay: float,
-        entropy_weight: float,
-    ) -> None:
-        device = torch.device("cpu")
-        train = sample_of(f"domains[{name!r}]", pair[0], device)
-        self._validation = sample_of(f"domains[{name!r}]", pair[1], device)
-        outputs = head_outputs(f"heads[{name!r}]", head, supernet.graph)
-        for part in (train, self._validation):
-            check_classes(supernet.graph, part.x, part.y, f"domains[{name!r}]", outputs)
-        self.name, self.rows, self.head = name, len(train), copy.deepcopy(head)
-        self._supernet, self._strings = supernet, StringSpace(supernet.space, "MultiPath")
-        self._train = Batches(train, batch_size)
-        self._judged = Batches(self._validation, batch_size)
-        self._draws = np.random.default_rng(seed)
-        self.controller = Controller(self._strings.sizes.tolist(), hidden=hidden, seed=seed)
-        self._optimizer = torch.optim.Adam(self.controller.parameters(), lr=lr)
-        self._baseline, self._entropy_weight = MovingBaseline(decay), entropy_weight
-        self.errors: list[float] = []
-
-    def draw(self, count: int = 1) -> Tensor:
-        return self.controller.sample(self._draws.random((count, len(self._strings.names))))
-
-    def loss(self, path: Tensor) -> Tensor:
-        """Nats an example of a training batch."""
-        batch = self._train.next()
-        return F.cross_entropy(self._output(path[0], batch.x), batch.y)
-
-    @torch.no_grad()
-    def error(self, path: Tensor) -> float:
-        """Share of wrong classes of a validation batch."""
-        batch = self._judged.next()
-        return float((self._output(path[0], batch.x).argmax(-1) != batch.y).double().mean())
-
-    def learn(self, path: Tensor, error: float) -> None:
-        excess = torch.tensor([self._baseline.excess(error)])
-        self._baseline.update(error)
-        self._optimizer.zero_grad()
-        surrogate(self.controller, path, excess, self._entropy_weight).backward()
-        self._optimizer.step()
-        self.errors.append(error)
-
-    @torch.no_grad()
-    def derived(self, count: int) -> Candidate:
-        """The path of the lowest loss on all validation examples, of several drawn."""
-        x, y = self._validation.x, self._validation.y
-        drawn = torch.unique(self.draw(count), dim=0)
-        losses = [float(F.cross_entropy(self._output(path, x), y)) for path in drawn]
-        return self._strings.candidate(drawn[int(np.argmin(losses))].numpy())
-
-    def _output(self, path: Tensor, x: Tensor) -> Tensor:
-        features = self._supernet.train()(x, self._strings.candidate(path.numpy()))
-        logits: Tensor = self.head.train()(features)
-        return logits

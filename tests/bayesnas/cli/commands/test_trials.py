@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -92,7 +93,9 @@ def test_any_model_varies(tmp_path):
         (["sweep", "--vary", "lr=1,2", "--vary", "lr=3", "--out", "o", *FIT], "different options"),
         (["search", "--vary", "lr=1,2", "--trials", "0", "--out", "o", *FIT], "--trials must be"),
         (["search", "--vary", "lr=1,2", "--strategy", "rando", "--out", "o", *FIT], "'random'"),
-        (["search", "--vary", "wdith=1,2", "--out", "o", *FIT], "unrecognized arguments: --wdith"),
+        (["search", "--vary", "hiden=1,2", "--out", "o", *FIT], "did you mean '--hidden'?"),
+        (["search", "--vary", "lr=1,2", "--trails", "3", "--out", "o", *FIT], "'--trials'"),
+        (["search", "--out", "o", *FIT], "vary or graph must say what varies, got neither"),
         (
             ["sweep", "--vary", "lr=1,2", "--out", "o", *FIT, "--json"],
             "--json must stand before --",
@@ -115,6 +118,60 @@ def test_a_study_that_is_there_is_not_written_over(call, call_trials, tmp_path, 
     assert code == 2
     assert "go on with it by --resume" in err
     assert (tmp_path / "s" / "study.journal").read_bytes() == before
+
+
+def test_ctrl_c_writes_what_is_done_and_says_how_to_go_on(call, tmp_path, monkeypatch):
+    monkeypatch.setattr(outcome, "PLOTS", ())
+    judged, trials = FitTrial.__call__, []
+
+    def interrupted(self, candidate):
+        trials.append(candidate)
+        if len(trials) == 3:
+            signal.raise_signal(signal.SIGINT)
+        return judged(self, candidate)
+
+    out = tmp_path / "s"
+    words = ("sweep", "--json", "--vary", "seed=0,1,2,3", "--out", out)
+    monkeypatch.setattr(FitTrial, "__call__", interrupted)
+    code, text, err = call(*words, *FIT)
+    assert code == 130
+    assert "interrupted after 2 of 4 trials; --resume goes on with it in" in err
+    states = [trial["state"] for trial in json.loads(text)["trials"]]
+    assert states == ["complete"] * 2 + ["waiting"] * 2
+    with (out / "table.csv").open() as stream:
+        assert [row["state"] for row in csv.DictReader(stream)] == states
+    assert call(*words, "--resume", *FIT)[0] == 0
+    assert len(trials) == 3 + 2
+
+
+@pytest.mark.parametrize("name", ["none/study.db", "text.journal", "study.txt"])
+def test_a_storage_that_cannot_be_one_is_named_and_nothing_is_written(
+    name, refused, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "text.journal").write_text("some text of mine")
+    refused(["sweep", "--vary", "seed=0,1", "--storage", name, "--out", "o", *FIT], "storage")
+    assert [path.name for path in tmp_path.iterdir()] == ["text.journal"]
+    assert (tmp_path / "text.journal").read_text() == "some text of mine"
+
+
+def test_a_study_of_other_values_is_refused_and_stays(call, call_trials, tmp_path, monkeypatch):
+    monkeypatch.setattr(outcome, "PLOTS", ())
+    words = ("sweep", "--out", tmp_path / "s", "--resume")
+    call_trials(*words, "--vary", "seed=0,1", *FIT)
+    before = (tmp_path / "s" / "study.journal").read_bytes()
+    code, _, err = call(*words, "--vary", "seed=0,2", *FIT)
+    assert code == 2
+    assert "space must be that of the study 'sweep'" in err
+    other_fit = (*FIT[:-1], "5", "--device", "cpu")
+    code, _, err = call(*words, "--vary", "seed=0,1", *other_fit)
+    assert code == 2
+    assert "fit must be that of the trials of the study 'sweep'" in err
+    code, _, err = call(*words, "--draws", "5", "--vary", "seed=0,1", *FIT)
+    assert code == 2
+    assert "--draws must be that of the trials of the study 'sweep', 32, got 5" in err
+    assert (tmp_path / "s" / "study.journal").read_bytes() == before
+    call_trials(*words, "--vary", "seed=0,1", *FIT, "--device", "cpu")  # as another machine may say
 
 
 def test_values_with_colons_or_commas_are_told_apart():

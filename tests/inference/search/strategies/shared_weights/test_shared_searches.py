@@ -22,6 +22,7 @@ from bayesnas.inference.search.strategies.shared_weights.budgeted_supernet impor
 )
 from bayesnas.inference.search.strategies.shared_weights.checkpoint import SearchCheckpoint
 from bayesnas.inference.search.strategies.shared_weights.enas import enas
+from bayesnas.inference.search.strategies.shared_weights.rounds import run_rounds
 from bayesnas.inference.search.strategies.shared_weights.samples import Batches, Sample
 from bayesnas.runtime.random_state import RandomStream
 
@@ -107,12 +108,14 @@ def test_a_step_moves_the_weights_of_the_drawn_architecture_alone(halves):
         policy_batch=1, policy_lr=0.1, baseline_decay=0.9, entropy_weight=0.0,
     )  # fmt: skip
     before = {name: value.clone() for name, value in supernet.state_dict().items()}
-    training = SharedTraining(supernet, policy, settings, loss="nll", penalty=None, seed=0)
-    train, held_out = (Sample(*half) for half in halves)
     nothing = SearchCheckpoint(None, {}, supernet.graph, {}, every=1, resume=False)
+    parts = [Sample(*half) for half in halves]
     stream = RandomStream(0, torch.device("cpu"))
     with stream.active():
-        training.run(train, held_out, progress=False, checkpoint=nothing, stream=stream)
+        training = SharedTraining(
+            supernet, policy, settings, *parts, loss="nll", penalty=None, seed=0
+        )
+        run_rounds(training, 1, checkpoint=nothing, stream=stream, progress=False)
     moved = {name for name, value in supernet.state_dict().items() if (value != before[name]).any()}
     assert moved == {name for name in before if ".dear." not in name}
 
