@@ -215,7 +215,7 @@ def test_compare_by_leave_one_out_is_that_of_arviz(call_json, folder):
     train = bn.data.load(folder / "t.csv", standardise=True).train
     for run in runs:
         post = bn.load(run)
-        options = {"draws": 500, "data": train}
+        options = {"draws": 1000, "data": train}
         new = az.__version__ >= "1"
         tree = post.to_arviz(**options) if new else post.to_inference_data(**options)
         loo = az.loo(tree, reff=1.0)
