@@ -18,7 +18,7 @@ _GOOD_K = 0.7
 
 @typed(unchecked=("tree",))
 def elpd_data(tree: xarray.DataTree) -> Any:
-    """Leave-one-out of a tree at one λ as ArviZ's ``ELPDData``, of which ``az.compare`` makes a table.
+    """Leave-one-out of a tree at one λ as ArviZ's ``ELPDData``, which ``az.compare`` takes.
 
     At λ = 1 it is ``az.loo(tree, pointwise=True, reff=1.0)``: draws of a guide are independent. At
     others every row is left out of the tempered target, as :func:`tempered_loo` says.
