@@ -12,7 +12,7 @@ from scipy.special import softmax
 
 from bayesnas.checks import choice, shown
 from bayesnas.export import elpd_data
-from bayesnas.export.arviz_version import arviz
+from bayesnas.export.arviz_version import arviz, has_inference_data
 from bayesnas.inference.config.inputs import Data, checked_tensors
 from bayesnas.inference.evidence.estimate import EvidenceMethod
 from bayesnas.inference.evidence.result import Evidence
@@ -160,7 +160,9 @@ def loo_table(scores: Mapping[str, Any]) -> pd.DataFrame:
     with warnings.catch_warnings():
         # ArviZ 0.23 sorts in place, which pandas 3.1 calls old.
         warnings.filterwarnings("ignore", "The inplace keyword", Warning)
-        return cast("pd.DataFrame", arviz().compare(dict(scores)))
+        # ArviZ 1.x rounds to what its standard errors carry.
+        exact = {} if has_inference_data() else {"round_to": "none"}
+        return cast("pd.DataFrame", arviz().compare(dict(scores), **exact))
 
 
 def _named(posteriors: Mapping[str, Fitted] | Sequence[Fitted]) -> dict[str, Fitted]:

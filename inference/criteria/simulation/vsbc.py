@@ -217,4 +217,5 @@ def _dataset(
     sizes = {str(dim): size for dim, size in dataset.sizes.items()}
     dims_of = [tuple(map(str, each.dims)) for each in arrays.values()]
     labels = feature_coords(sample.info.feature_names, dims_of, sizes, getattr(model, "net", None))
-    return dataset.assign_coords(labels)
+    numbers = {dim: np.arange(size) for dim, size in sizes.items()}
+    return dataset.assign_coords({**numbers, **labels})

@@ -163,10 +163,11 @@ def test_by_loo_it_is_what_arviz_makes_of_every_model():
 def test_by_loo_every_row_is_left_out_of_the_target_of_its_fit():
     """Beside the predictive density of every row given the tempered posterior of all others.
 
-    The error of a sum over the rows is about (number of weights) / √draws = 0.15.
+    At λ the log-likelihood of a draw has a standard deviation of about λ √(3 / 2), three being the
+    number of weights: that over √draws is an error of 0.06 λ.
     """
     x, y = polynomials()[:, :3], data_of(polynomials(), [0.3, -0.5]).double()
-    y += 0.4 * torch.linspace(0, 40, ROWS, dtype=torch.float64).sin()
+    y += 0.15 * torch.linspace(0, 40, ROWS, dtype=torch.float64).sin()
     kl_weights = (0.1, 1.0, 10.0)
     posts = {}
     for kl_weight in kl_weights:
@@ -181,11 +182,11 @@ def test_by_loo_every_row_is_left_out_of_the_target_of_its_fit():
     column = "elpd_loo" if "elpd_loo" in table else "elpd"
     exact = {f"{each}": left_out(x, y, each) for each in kl_weights}
     for name, value in exact.items():
-        assert table.loc[name, column] == pytest.approx(value, abs=0.9)
+        assert table.loc[name, column] == pytest.approx(value, abs=0.3 + 0.35 * float(name))
     # The weights that az.loo takes, of one row in place of 1/λ, are further off than that.
     raw = posts["0.1"].to_arviz(400, (x.float(), y.float())).log_likelihood["y"].values[0]
     plain = (np.log(len(raw)) - np.logaddexp.reduce(-raw.astype(float), axis=0)).sum()
-    assert plain - exact["0.1"] > 3.0
+    assert plain - exact["0.1"] > 0.6
 
 
 def tempered(x, y, kl_weight):
