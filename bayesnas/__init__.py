@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         lottery_tickets,
         prune,
         quantise,
+        vsbc,
     )
     from bayesnas.inference.fit import fit
     from bayesnas.inference.search import search
@@ -67,6 +68,7 @@ __all__ = [
     "prune",
     "quantise",
     "search",
+    "vsbc",
 ]
 
 _MODULES = ("coding", "data", "distributions", "inference", "likelihoods", "models", "nn")

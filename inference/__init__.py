@@ -16,6 +16,8 @@ from bayesnas.inference.compression.relative_entropy.coded import Coded
 from bayesnas.inference.compression.smallest import smallest
 from bayesnas.inference.config.distributed import Distributed
 from bayesnas.inference.criteria.comparison import compare
+from bayesnas.inference.criteria.simulation.result import SimulatedCalibration
+from bayesnas.inference.criteria.simulation.vsbc import vsbc
 from bayesnas.inference.elbo.bound import BoundTerms, bound_terms
 from bayesnas.inference.elbo.messengers import kl_weighted
 from bayesnas.inference.elbo.nonfinite import NonFiniteLossError
@@ -48,6 +50,7 @@ __all__ = [
     "Posteriors",
     "ProcessLostError",
     "Pruned",
+    "SimulatedCalibration",
     "StepEvent",
     "Ticket",
     "Unrolled",
@@ -64,4 +67,5 @@ __all__ = [
     "prune",
     "quantise",
     "smallest",
+    "vsbc",
 ]

@@ -79,9 +79,9 @@ def tempered_log_weights(
     return log_prior + log_lik / kl_weight - log_q
 
 
-@typed(unchecked=("data", "log_weights"))
-def pareto_k(log_weights: Array) -> float:
-    """Shape k̂ of the generalised Pareto tail of importance weights, by ArviZ's PSIS.
+@typed(unchecked=("data", "log_weights", "values"))
+def pareto_k(log_weights: Array, values: Array | None = None) -> float:
+    r"""Shape k̂ of the generalised Pareto tail of importance weights, by ArviZ's PSIS.
 
     The weights' moments of order below 1/k exist. A guide is a good importance sampler of its
     target where k̂ < 0.5, a usable one up to 0.7, and too narrow or misplaced above (Vehtari et
@@ -95,6 +95,9 @@ def pareto_k(log_weights: Array) -> float:
         log_weights: log weights of the independent draws of one guide, `draws`, at least 30 of
             them; −inf (weight zero) is allowed. Several chains are several guides: call this
             once for each.
+        values: h(w) of every draw, `draws`: k̂ is then that of its expectation
+            $\sum_s r_s h_s / \sum_s r_s$, the larger one of the tails of |h| r, the numerator,
+            and of r, the denominator. Where h takes one value or two it adds nothing to r.
 
     Returns:
         k̂. It is 0 if the tail's weights are equal within 1e-8: they are bounded, as those of an
@@ -102,7 +105,7 @@ def pareto_k(log_weights: Array) -> float:
 
     Raises:
         ValueError: if `log_weights` is not one-dimensional, has fewer than 30 draws, holds NaN
-            or +inf, or nothing but −inf.
+            or +inf, or nothing but −inf; if `values` are others than one finite number a draw.
 
     References:
         Vehtari, Simpson, Gelman, Yao, Gabry (2024), Pareto smoothed importance sampling, Journal
@@ -118,9 +121,29 @@ def pareto_k(log_weights: Array) -> float:
         >>> too_wide = (2 * draws) ** 2 / 2 * (1 / 2**2 - 1)
         >>> pareto_k(too_wide) < 0.5
         True
+        >>> pareto_k(too_narrow, np.exp(0.04 * draws**2)) > pareto_k(too_narrow)  # h grows with r
+        True
     """
     weights = _doubles("log_weights", log_weights, nan=True)
     _check_weights(weights)
+    of_weights = _tail_shape(weights)
+    if values is None:
+        return of_weights
+    terms = _doubles("values", values, nan=True)
+    if terms.shape != weights.shape or not np.isfinite(terms).all():
+        raise ValueError(
+            f"values must be a finite number for each of {len(weights)} draws, got "
+            f"{shown(values) if terms.shape == weights.shape else f'shape {terms.shape}'}"
+        )
+    if len(np.unique(terms)) < 3:
+        return of_weights
+    with np.errstate(divide="ignore"):  # h = 0: the term is zero, its log −inf
+        numerator = weights + np.log(np.abs(terms))
+    return of_weights if np.isneginf(numerator).all() else max(of_weights, _tail_shape(numerator))
+
+
+def _tail_shape(weights: Doubles) -> float:
+    """K̂ of the largest weights; see :func:`pareto_k`."""
     draws = len(weights)
     tail = math.floor(min(draws / 5, 3 * math.sqrt(draws)))
     if tail_spread(weights, tail) <= EQUAL:

@@ -17,6 +17,63 @@ _GOOD_K = 0.7
 
 
 @typed(unchecked=("tree",))
+def elpd_data(tree: xarray.DataTree) -> Any:
+    """Leave-one-out of a tree at one λ as ArviZ's ``ELPDData``, which ``az.compare`` takes.
+
+    At λ = 1 it is ``az.loo(tree, pointwise=True, reff=1.0)``: draws of a guide are independent. At
+    others every row is left out of the tempered target, as :func:`tempered_loo` says.
+
+    Args:
+        tree: of ``to_arviz`` with ``data=`` the training data, at one λ.
+
+    Raises:
+        ValueError: for a tree along several λ, without log-likelihoods, or at λ = 0.
+
+    >>> import torch, bayesnas as bn
+    >>> from bayesnas.export import elpd_data
+    >>> data = (torch.randn(40, 2), torch.randn(40))
+    >>> model = bn.models.GaussianNet(bn.nn.mlp([2, 1]), likelihood="gaussian")
+    >>> post = bn.fit(model, data, kl_weight=10.0, steps=50, progress=False)
+    >>> elpd_data(post.to_arviz(draws=100, data=data)).n_data_points
+    40
+    """
+    rows = _log_lik_by_row(tree)
+    if rows.sizes["kl_weight"] > 1:
+        raise ValueError(
+            "tree must be at one kl_weight, as at_kl_weight(tree, kl_weight) gives it, "
+            f"got {rows['kl_weight'].values.tolist()}"
+        )
+    if not has_inference_data():
+        return _elpd_of_weights(tree, rows.isel(kl_weight=0))
+    found = tempered_loo(tree).isel(kl_weight=0)
+    samples = rows.sizes["chain"] * rows.sizes["draw"]
+    good_k = min(1 - 1 / np.log10(samples), _GOOD_K)  # as az.loo has it
+    k = found["pareto_k"]
+    values = {
+        "elpd_loo": float(found["elpd"]),
+        "se": float(found["se"]),
+        "p_loo": float(found["p"]),
+        "n_samples": samples,
+        "n_data_points": k.size,
+        "warning": bool((k > good_k).any()),
+        "loo_i": found["elpd_i"].rename("loo_i"),
+        "pareto_k": k,
+        "scale": "log",
+        "good_k": good_k,
+    }
+    elpd_class = importlib.import_module("arviz.stats.stats_utils").ELPDData
+    return elpd_class(data=list(values.values()), index=list(values))
+
+
+def _elpd_of_weights(tree: xarray.DataTree, rows: Any) -> Any:
+    """``az.loo`` of ArviZ 1.x with the smoothed weights of the tempered target."""
+    importlib.import_module("arviz_stats")  # which brings the accessor
+    tempered = rows / float(rows["kl_weight"])
+    smoothed, k = tempered.azstats.psislw(r_eff=1.0, dim=["chain", "draw"])
+    return arviz().loo(tree, pointwise=True, reff=1.0, log_weights=smoothed, pareto_k=k)
+
+
+@typed(unchecked=("tree",))
 def tempered_loo(tree: xarray.DataTree) -> xarray.Dataset:
     r"""Expected log density of a new row at every λ of a tree, by Pareto-smoothed leave-one-out.
 
@@ -54,24 +111,13 @@ def tempered_loo(tree: xarray.DataTree) -> xarray.Dataset:
     """
     import xarray
 
-    names = [name for name in tree.children if name.startswith("log_likelihood")]
-    if not names:
-        raise ValueError("tree must have log_likelihood, as that of to_arviz(data=train), got none")
-    group = tree[names[0]].to_dataset()
-    (name,) = group.data_vars
-    values = group[name]
-    values = values.expand_dims("kl_weight") if "kl_weight" not in values.dims else values
-    rows = tuple(dim for dim in values.dims if dim not in ("chain", "draw", "kl_weight"))
-    if len(rows) != 1:
-        raise ValueError(f"tree must have one log-likelihood a row, got dims {values.dims}")
-    ordered = values.transpose("kl_weight", *rows, "chain", "draw")
-    log_lik = ordered.to_numpy().astype(np.float64).reshape(*ordered.shape[:2], -1)
-    weights = np.atleast_1d(ordered["kl_weight"].to_numpy())
-    if (weights == 0).any():
-        raise ValueError("kl_weight must be > 0 for leave-one-out, got 0: its target is a point")
+    ordered = _log_lik_by_row(tree)
+    rows = ordered.dims[1]
+    log_lik = ordered.to_numpy().reshape(*ordered.shape[:2], -1)
+    weights = ordered["kl_weight"].to_numpy()
     pairs = [_one(each, float(weight)) for each, weight in zip(log_lik, weights, strict=True)]
     elpd_i, k = (np.stack(each) for each in zip(*pairs, strict=True))
-    along = ("kl_weight", *rows)
+    along = ("kl_weight", rows)
     density = np.logaddexp.reduce(log_lik, axis=-1) - np.log(log_lik.shape[-1])
     found = {
         "elpd": ("kl_weight", elpd_i.sum(1)),
@@ -81,8 +127,23 @@ def tempered_loo(tree: xarray.DataTree) -> xarray.Dataset:
         "elpd_i": (along, elpd_i),
         "pareto_k": (along, k),
     }
-    coords = {"kl_weight": weights, rows[0]: ordered[rows[0]]}
+    coords = {"kl_weight": weights, rows: ordered[rows]}
     return xarray.Dataset(found, coords=coords)
+
+
+def _log_lik_by_row(tree: xarray.DataTree) -> xarray.DataArray:
+    """Log-likelihoods as ``[kl_weight, rows, chain, draw]``, in double precision."""
+    names = [name for name in tree.children if name.startswith("log_likelihood")]
+    if not names:
+        raise ValueError("tree must have log_likelihood, as that of to_arviz(data=train), got none")
+    (values,) = tree[names[0]].to_dataset().data_vars.values()
+    values = values.expand_dims("kl_weight") if "kl_weight" not in values.dims else values
+    rows = tuple(dim for dim in values.dims if dim not in ("chain", "draw", "kl_weight"))
+    if len(rows) != 1:
+        raise ValueError(f"tree must have one log-likelihood a row, got dims {values.dims}")
+    if (values["kl_weight"] == 0).any():
+        raise ValueError("kl_weight must be > 0 for leave-one-out, got 0: its target is a point")
+    return values.transpose("kl_weight", *rows, "chain", "draw").astype(np.float64)
 
 
 def _one(log_lik: Any, kl_weight: float) -> tuple[Any, Any]:

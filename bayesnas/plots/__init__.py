@@ -11,6 +11,7 @@ from bayesnas.plots.frontier import frontier_figure, plot_frontier
 from bayesnas.plots.graph import plot_graph
 from bayesnas.plots.groups import plot_footprints, plot_group_sweep, plot_inputs
 from bayesnas.plots.latents import TRAVERSED, latents_figure, plot_relevance, plot_traversals
+from bayesnas.plots.p_values import plot_p_values
 from bayesnas.plots.predictions import plot_calibration, plot_predictions
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "plot_group_sweep",
     "plot_history",
     "plot_inputs",
+    "plot_p_values",
     "plot_predictions",
     "plot_pruning_curve",
     "plot_relevance",

@@ -11,6 +11,7 @@ import torch
 from scipy.special import softmax
 
 from bayesnas.checks import choice, shown
+from bayesnas.export import elpd_data
 from bayesnas.export.arviz_version import arviz, has_inference_data
 from bayesnas.inference.config.inputs import Data, checked_tensors
 from bayesnas.inference.evidence.estimate import EvidenceMethod
@@ -47,9 +48,10 @@ def compare(
       :math:`p_k = Z_k / \sum_j Z_j`;
     - ``lower`` and ``upper``, known bounds; ``method``; ``warning``, whether the estimate gave one.
 
-    By ``"loo"`` it is what ``arviz.compare`` makes of ``arviz.loo`` of every model, from draws of
-    its best chain, which are taken for draws of the posterior: see how far by
-    ``post.pareto_k(data)``.
+    By ``"loo"`` it is what ``arviz.compare`` makes of Pareto-smoothed leave-one-out of every model,
+    from draws of its best chain, which are taken for draws of its target: see how far by
+    ``post.pareto_k(data)``. The target of a fit at λ has every row 1/λ times, so that a row is
+    left out by weights :math:`p(y_i \mid w)^{-1/\lambda}`; at λ = 1 that is ``arviz.loo``.
 
     Args:
         posteriors: by name, or in a sequence; those of a range or list of λ are integrated along λ,
@@ -63,7 +65,7 @@ def compare(
 
     Raises:
         ValueError: naming the argument: for fewer than two models, data that don't belong to them,
-            other targets, or ``"loo"`` of a fit at another λ than 1.
+            other targets, or ``"loo"`` of a fit at λ = 0.
         TypeError: for what is no fitted model.
 
     References:
@@ -88,7 +90,7 @@ def compare(
     samples = _samples(data, named)
     _check_same_targets(named, samples)
     if by == "loo":
-        return _by_loo(named, samples, draws, seed)
+        return loo_table(loo_scores(named, samples, draws, seed))
     evidences = {}
     for name, post in named.items():
         if isinstance(post, Posterior):
@@ -132,30 +134,35 @@ def evidence_table(evidences: Mapping[str, Evidence]) -> pd.DataFrame:
     )
 
 
-def _by_loo(
+def loo_scores(
     named: Mapping[str, Fitted], samples: Mapping[str, Data], draws: int, seed: int
-) -> pd.DataFrame:
-    az = arviz()
-    at_one = {n: p if isinstance(p, Posterior) else p.at(1.0) for n, p in named.items()}
-    for name, post in at_one.items():
-        if post.kl_weight != 1:
-            raise ValueError(
-                f"posteriors[{name!r}] must be fitted at kl_weight=1 for by='loo', which takes "
-                f"draws of the posterior, got kl_weight={post.kl_weight:g}"
-            )
+) -> dict[str, Any]:
+    """ArviZ's ``ELPDData`` of the best chain of every model, rows left out of its own target."""
     scores = {}
-    for name, post in at_one.items():
+    for name, post in named.items():
+        post = post if isinstance(post, Posterior) else post.at(1.0)
+        if post.kl_weight == 0:
+            raise ValueError(
+                f"posteriors[{name!r}] must be fitted at kl_weight > 0 for by='loo', got 0: "
+                "leaving a row out of a point moves it, which no draw of it shows"
+            )
+        sites = post.sample(1)
+        smallest = min(sites, key=lambda site: sites[site].numel())  # none of them is read
         best = post.chain(post.best)
-        if has_inference_data():
-            tree = best.to_inference_data(draws, samples[name], seed=seed)
-        else:
-            tree = best.to_arviz(draws, samples[name], seed=seed)
-        # Draws are independent: their relative efficiency is 1.
-        scores[name] = az.loo(tree, pointwise=True, reff=1.0)
+        scores[name] = elpd_data(
+            best.to_arviz(draws, samples[name], var_names=[smallest], seed=seed)
+        )
+    return scores
+
+
+def loo_table(scores: Mapping[str, Any]) -> pd.DataFrame:
+    """``arviz.compare`` of what :func:`loo_scores` gives."""
     with warnings.catch_warnings():
         # ArviZ 0.23 sorts in place, which pandas 3.1 calls old.
         warnings.filterwarnings("ignore", "The inplace keyword", Warning)
-        return cast("pd.DataFrame", az.compare(scores))
+        # ArviZ 1.x rounds to what its standard errors carry.
+        exact = {} if has_inference_data() else {"round_to": "none"}
+        return cast("pd.DataFrame", arviz().compare(dict(scores), **exact))
 
 
 def _named(posteriors: Mapping[str, Fitted] | Sequence[Fitted]) -> dict[str, Fitted]:

@@ -49,12 +49,17 @@ class LogDensities:
         """Ln of p(w) p(y | x, w)^(1/λ) / q(w), ``[draws]``."""
         return tempered_log_weights(self.log_prior, self.log_lik, self.log_q, kl_weight)
 
-    def pareto_k(self, kl_weight: float = 1.0) -> float:
-        """K̂ of these weights; 0 where nothing but rounding in single precision tells them apart."""
+    def pareto_k(self, kl_weight: float = 1.0, values: Doubles | None = None) -> float:
+        """K̂ of these weights, or of the expectation of values ``[draws]`` by them.
+
+        Weights that nothing but rounding in single precision tells apart are equal: k̂ = 0.
+        """
         log_weights = self.log_weights(kl_weight)
-        k = pareto_k(log_weights)  # which also checks them
+        k = pareto_k(log_weights, values)  # which also checks them
         rounding = _RELATIVE_ROUNDING * float(np.abs(self.log_lik).max())
-        return 0.0 if np.ptp(log_weights) <= max(rounding, _LEAST_SPREAD) else k
+        if np.ptp(log_weights) > max(rounding, _LEAST_SPREAD):
+            return k
+        return pareto_k(np.zeros_like(log_weights), values)
 
 
 def log_densities(

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from torch import Tensor
+
 from bayesnas.checks import draw_count, seed_number
 from bayesnas.data import Split
 from bayesnas.inference.config.inputs import Data, in_memory
 from bayesnas.inference.config.settings import check_kl_weight
 from bayesnas.inference.evidence.layer_densities import layer_pareto_k
 from bayesnas.inference.evidence.log_densities import check_shared, tempered_pareto_k
+from bayesnas.inference.evidence.prediction_pareto_k import prediction_pareto_k
 from bayesnas.inference.posterior.arviz_tree.draws import draws_to_datatree
 from bayesnas.inference.posterior.arviz_tree.names import GivenNames
 from bayesnas.inference.posterior.base import BasePosterior
@@ -115,6 +118,55 @@ class ArvizExport(BasePosterior):
         check_kl_weight(target)
         draws, seed = draw_count("draws", draws), seed_number("seed", seed)
         return tempered_pareto_k(self.model, *self._tensors(data), draws, target, seed)
+
+    @typed(unchecked=("x", "data"))
+    def pareto_k_of_predictions(
+        self,
+        x: Any,
+        data: Data,
+        *,
+        draws: int = 1000,
+        kl_weight: float | None = None,
+        seed: int = 0,
+    ) -> Tensor:
+        r"""k̂ of the prediction of every row: may importance weights correct it?
+
+        With r the weight of :meth:`pareto_k` and h(w) the predicted probability or mean, the
+        expectation of h over the target is :math:`\sum_s r_s h_s / \sum_s r_s`, and k̂ the larger
+        one of the tails of \|h\| r and of r. It is never below that of r, about equal to it where h
+        is bounded, as a probability is, and above where a prediction grows in the directions in
+        which the guide is too narrow. Below 0.7 the corrected prediction may be relied on. Above,
+        it says nothing of the prediction as it is, without weights: see ``bayesnas.vsbc``.
+
+        Args:
+            x: inputs ``[n, ...]``, as for ``predict``.
+            data: the training data.
+            draws: number of draws, at least 30.
+            kl_weight: λ of the target; that of the fit by default.
+            seed: of the draws.
+
+        Returns:
+            ``[n]``, or ``[n, classes]``: in the shape of one draw of ``predict``.
+
+        Raises:
+            ValueError: for a model with latents of every example, or a guide that is a point.
+
+        References:
+            Vehtari, Simpson, Gelman, Yao, Gabry, *Pareto smoothed importance sampling*, 2024.
+
+        >>> import torch, bayesnas as bn
+        >>> model = bn.models.GaussianNet(bn.nn.mlp([2, 3]))
+        >>> data = (torch.eye(2), torch.tensor([0, 2]))
+        >>> post = bn.fit(model, data, steps=5)
+        >>> post.pareto_k_of_predictions(torch.zeros(4, 2), data, draws=30).shape
+        torch.Size([4, 3])
+        """
+        target = self.kl_weight if kl_weight is None else kl_weight
+        check_kl_weight(target)
+        draws, seed = draw_count("draws", draws), seed_number("seed", seed)
+        train = self._tensors(data)
+        check_shared(self.model, train[0], seed)
+        return prediction_pareto_k(self.model, *train, self._inputs(x), draws, target, seed)
 
     @typed(unchecked=("data",))
     def pareto_k_by_layer(

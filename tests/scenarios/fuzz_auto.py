@@ -35,7 +35,8 @@ RECORDS = {
     bn.inference.BoundTerms, bn.inference.Coded, bn.inference.Compressed, bn.inference.Evidence,
     bn.inference.LotteryTickets, bn.inference.Pruned, bn.inference.StepEvent,
     bn.inference.Ticket, bn.inference.NonFiniteLossError, bn.inference.ProcessLostError,
-    criteria.CrossValidated, criteria.InformationCriteria, criteria.Transition,
+    criteria.CrossValidated, criteria.InformationCriteria, criteria.SimulatedCalibration,
+    criteria.Transition,
     data.StreamedSplit, data.UnseenCellWarning, mcmc.BeliefPosterior, mcmc.LatentFeatureDraws,
     mcmc.LatentFeatureState, m.ModelRecord, report.Findings, report.Page, report.Remark,
     reproductions.Comparison, reproductions.Reproduced, s.AdaNet, s.AddDel,
@@ -165,10 +166,12 @@ def special(o: Objects) -> dict[str, dict[str, Any]]:
         "export.at_kl_weight": {
             "tree": bn.export.along_kl_weight([o.of(post).to_arviz(2)]), "kl_weight": 1.0},
         "export.tempered_loo": {"tree": o.of(post).to_arviz(4, o.pair)},
+        "export.elpd_data": {"tree": o.of(post).to_arviz(40, o.pair)},
         "export.to_inference_data": {"tree": o.of(post).to_arviz(2)},
         "export.to_datatree": draws,
         "Posterior.export": new(".nc"),
         "Posterior.moments": {"x": o.x, "draws": 2},
+        "Posterior.pareto_k_of_predictions": {"x": o.x, "data": o.pair, "draws": 30},
         "Posterior.retrain": {"data": o.pair, **QUICK},
         "Posterior.save": new(), "encode": {"module": o.net, **new()},
         "inference.Coded.encode": new(), "inference.Compressed.encode": new(),
@@ -183,6 +186,8 @@ def special(o: Objects) -> dict[str, dict[str, Any]]:
             "parameters": ["variational.layer1"]},
         "inference.criteria.cross_validate": {
             "model": o.of(m.GaussianNet), "data": o.pair, "folds": 2, "draws": 2, **quick},
+        "vsbc": {
+            "model": o.of(m.GaussianNet), "data": o.pair, "simulations": 10, "draws": 2, **quick},
         "inference.criteria.information_criteria": {"post": o.likeliest, "data": o.pair},
         "inference.criteria.keeps_optimum": {
             "loss": lambda theta, h: theta.square().sum(), "theta": torch.ones(1),
@@ -274,6 +279,7 @@ def special(o: Objects) -> dict[str, dict[str, Any]]:
         "plots.plot_group_sweep": {"sweep": _sweep()},
         "plots.plot_history": {"history": history},
         "plots.plot_inputs": {"kept": [True, False, True, True], "shape": (2, 2)},
+        "plots.plot_p_values": {"p_values": [0.1, 0.5, 0.7]},
         "plots.plot_predictions": {"predicted": [1, 2], "observed": [1.1, 1.8]},
         "plots.plot_pruning_curve": {"curve": o.of(post).pruning_curve(o.pair)},
         "plots.plot_relevance": {"measures": measures},

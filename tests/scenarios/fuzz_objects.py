@@ -136,6 +136,8 @@ MAKERS: dict[type, Callable[[Objects], Any]] = {
     bn.inference.Compressed: lambda o: bn.inference.Compressed(
         o.net, o.of(bn.Posterior), o.of(bn.Posterior).history, 3, None),
     bn.inference.Evidence: lambda o: o.of(bn.Posterior).evidence(o.pair, draws=30),
+    bn.inference.SimulatedCalibration: lambda o: bn.vsbc(
+        o.of(m.GaussianNet), o.pair, simulations=10, draws=2, **QUICK),
     bn.inference.Greedy: lambda o: bn.inference.Greedy(),
     bn.inference.Implicit: lambda o: bn.inference.Implicit(),
     bn.inference.Unrolled: lambda o: bn.inference.Unrolled(),

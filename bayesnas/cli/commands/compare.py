@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from bayesnas.cli.loading import open_run
-from bayesnas.cli.output import Outcome, note, number
+from bayesnas.cli.output import Outcome, number
 from bayesnas.data import DataSet
 from bayesnas.inference import Posterior
+from bayesnas.inference.criteria.comparison import loo_scores, loo_table
 from bayesnas.report.findings import judged_part
 from bayesnas.report.tables import table
 
@@ -18,6 +19,7 @@ _METRICS = ("accuracy", "rmse", "nll", "ece", "kl")
 _LOO = {"elpd_loo": "elpd", "elpd": "elpd", "p_loo": "p", "p": "p", "elpd_diff": "elpd_diff"}
 _LOO |= {"weight": "weight", "se": "se", "dse": "dse"}
 _GOOD_K = 0.7
+_LOO_DRAWS = 1000
 
 
 def run(args: argparse.Namespace) -> Outcome:
@@ -82,41 +84,18 @@ def _leave_one_out(
     args: argparse.Namespace, opened: dict[Path, tuple[Posterior, DataSet]]
 ) -> list[dict[str, Any]]:
     """Rows of ``arviz.compare``, with the number of k̂ above 0.7 of each run."""
-    import arviz as az
-
-    loo_of: Any = az.loo  # without types in ArviZ 0.23
-    scores, large = {}, {}
-    for folder, (post, data) in opened.items():
-        if post.kl_weight != 1:
-            note(
-                f"{folder} was fitted at λ = {post.kl_weight:g}: leaving a row out of it is "
-                "leave-one-out at λ = 1 only",
-                args.quiet,
-            )
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that k̂ is large stands in the table
-            loo = loo_of(_readable(post, data), pointwise=True, reff=1.0)
-        scores[str(folder)] = loo
-        large[str(folder)] = int((loo.pareto_k.values > _GOOD_K).sum())
+    posts = {str(folder): post for folder, (post, _) in opened.items()}
+    data = {str(folder): data.train for folder, (_, data) in opened.items()}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        frame = az.compare(scores)
+        warnings.simplefilter("ignore")  # that k̂ is large stands in the table
+        scores = loo_scores(posts, data, _LOO_DRAWS, seed=0)
+        frame = loo_table(scores)
+    large = {name: int((loo.pareto_k.values > _GOOD_K).sum()) for name, loo in scores.items()}
     rows = []
     for name, row in frame.iterrows():
         numbers = {_LOO[str(key)]: float(row[key]) for key in frame.columns if str(key) in _LOO}
         rows.append({"run": str(name), **numbers, "large_k": large[str(name)]})
     return rows
-
-
-def _readable(post: Posterior, data: DataSet) -> Any:
-    """What the installed ArviZ reads, with the smallest site alone."""
-    import arviz as az
-
-    sites = post.sample(1)
-    smallest = min(sites, key=lambda name: sites[name].numel())
-    if int(az.__version__.partition(".")[0]) > 0:
-        return post.to_arviz(500, data.train, var_names=[smallest])
-    return post.to_inference_data(500, data.train, var_names=[smallest])
 
 
 def _loo_table(rows: list[dict[str, Any]]) -> str:

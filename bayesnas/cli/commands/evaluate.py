@@ -17,6 +17,9 @@ from bayesnas.data import Split
 from bayesnas.inference import Posterior
 from bayesnas.report.findings import parts_of
 
+_PARETO_DRAWS = 200
+_LARGE_K = 0.7
+
 
 def run(args: argparse.Namespace) -> Outcome:
     """Measure and print."""
@@ -28,6 +31,7 @@ def run(args: argparse.Namespace) -> Outcome:
         parts = parts_of(data)
     metrics = {name: _measured(post, part, args) for name, part in parts.items()}
     outside = None if args.out_of_distribution is None else _told_apart(post, parts, args)
+    pareto = _pareto_k(post, parts, args) if args.pareto_k else None
     sizes = ", ".join(f"{len(part):,} rows of {name}" for name, part in parts.items())
     content = {
         "run": str(args.run_folder),
@@ -37,12 +41,15 @@ def run(args: argparse.Namespace) -> Outcome:
         "level": args.level if post.data.task == "regression" else None,
         "metrics": metrics,
         "out_of_distribution": outside,
+        "pareto_k": pareto,
     }
     lines = [f"{post.model.describe()}, λ = {post.kl_weight:g}: {sizes}"]
     lines.append(metrics_table(post, metrics))
     if outside is not None:
         auroc = f"{outside['auroc']:.4f} of {outside['inside']} against {args.out_of_distribution}"
         lines.append(f"AUROC out of distribution: {auroc}")
+    if pareto is not None:
+        lines.append(_pareto_k_text(pareto))
     return Outcome("\n".join(lines), content)
 
 
@@ -52,6 +59,34 @@ def _measured(post: Posterior, part: Split, args: argparse.Namespace) -> dict[st
     if args.draws < 2 or post.model.reconstructs:
         return metrics
     return {**metrics, **post.metrics(part, level=args.level, draws=args.draws)}
+
+
+def _pareto_k(post: Posterior, parts: dict[str, Split], args: argparse.Namespace) -> dict[str, Any]:
+    """k̂ of all weights, by layer, and of the predictions of the last of the parts."""
+    if "train" not in parts:
+        raise ValueError("--pareto-k needs the training data of the run, got --data of new rows")
+    draws, train = max(args.draws, _PARETO_DRAWS), parts["train"]
+    found: dict[str, Any] = {"draws": draws, "weights": post.pareto_k(train, draws=draws)}
+    if isinstance(post.model, Autoencoder):  # with latents of every row
+        return found
+    found["layers"] = post.pareto_k_by_layer(train, draws=_PARETO_DRAWS)
+    name, part = list(parts.items())[-1]
+    k = post.pareto_k_of_predictions(part.x, train, draws=draws)
+    large = (k > _LARGE_K).reshape(len(k), -1).any(dim=1)
+    found["predictions"] = {"part": name, "largest": k.max().item(), "large": int(large.sum())}
+    return found
+
+
+def _pareto_k_text(found: dict[str, Any]) -> str:
+    lines = [f"k̂ of {found['draws']} draws: {found['weights']:.2f} of all weights"]
+    if layers := found.get("layers"):
+        lines.append(", ".join(f"{k:.2f} of {layer}" for layer, k in layers.items()))
+    if of_rows := found.get("predictions"):
+        lines.append(
+            f"{of_rows['largest']:.2f} at most of the predictions of {of_rows['part']}, "
+            f"{of_rows['large']:,} of them above {_LARGE_K}"
+        )
+    return "; ".join(lines)
 
 
 def _told_apart(

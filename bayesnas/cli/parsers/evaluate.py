@@ -18,6 +18,7 @@ _EXAMPLE = """
 bayesnas evaluate runs/a
 bayesnas evaluate runs/a --data new.csv
 bayesnas evaluate runs/a --out-of-distribution others.csv
+bayesnas evaluate runs/a --pareto-k
 """
 
 
@@ -43,5 +44,10 @@ def add_parser(commands: Commands) -> None:
         type=path_word,
         metavar="FILE",
         help="rows of another source, .csv or .npz: how well uncertainty tells them apart (AUROC)",
+    )
+    parser.add_argument(
+        "--pareto-k",
+        action="store_true",
+        help="k̂ of the guide: of all weights, of every layer, and of the predictions",
     )
     add_run_options(parser)

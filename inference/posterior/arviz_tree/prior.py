@@ -45,7 +45,7 @@ def prior_arrays(
     for c, model in enumerate(models):
         stream = RandomStream(derived_seed(seed, _STREAM + c), few.device)
         for d in range(draws):
-            values = _shared(model, few, stream)
+            values = prior_values(model, few, stream)
             for site, value in values.items():
                 prior.put(site, c, d, value)
             if data is not None:
@@ -54,7 +54,7 @@ def prior_arrays(
     return {"prior": prior.arrays, "prior_predictive": targets.arrays}
 
 
-def _shared(model: BayesianModel, few: AnyInputs, stream: RandomStream) -> dict[str, Tensor]:
+def prior_values(model: BayesianModel, few: AnyInputs, stream: RandomStream) -> dict[str, Tensor]:
     """One draw of the latents that all examples share, but for those that are summed out."""
     with torch.no_grad(), pyro_session(stream), DrawnWeights():
         sites, _ = split_sites(poutine.trace(model.model).get_trace(few, None))

@@ -306,6 +306,28 @@ def test_k_of_a_two_dimensional_normal_that_is_too_narrow(k):
     assert pareto_k(k * squares) == pytest.approx(k, abs=5.5 * (1 + k) / np.sqrt(1341))
 
 
+@pytest.mark.parametrize(("growth", "expected"), [(0.3, 0.7), (0.0, 0.4), (-0.2, 0.4)])
+def test_k_of_an_expectation_is_that_of_the_heavier_tail(growth, expected):
+    # As above with k = 0.4: h = exp(g |w|²/2), of either sign, has h r exactly Pareto of 0.4 + g.
+    rng = np.random.default_rng(3)
+    squares = rng.exponential(size=200_000)
+    values = np.exp(growth * squares) * rng.choice([-1.0, 1.0], len(squares))
+    error = 5.5 * (1 + expected) / np.sqrt(1341)
+    assert pareto_k(0.4 * squares, values) == pytest.approx(expected, abs=error)
+
+
+def test_k_of_what_takes_no_other_values_is_that_of_the_weights():
+    weights = np.random.default_rng(4).normal(size=400)
+    k = pareto_k(weights)
+    for values in (np.zeros(400), np.ones(400), weights > 0, np.where(weights > 1, 1e-9, 0)):
+        assert pareto_k(weights, values) == k
+    shorter = np.where(weights < 0, weights, 0)  # none where the weights are large
+    assert pareto_k(weights, shorter) == k
+    for values in (np.ones(399), np.full(400, np.nan), np.ones((400, 2))):
+        with pytest.raises(ValueError, match="values must be a finite number for each of 400"):
+            pareto_k(weights, values)
+
+
 def zhang_stephens(log_weights):
     """The estimator of Zhang and Stephens (2009) with the tail of Vehtari et al. (2024)."""
     ordered = np.sort(log_weights - log_weights.max())

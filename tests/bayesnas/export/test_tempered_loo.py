@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import xarray
 
-from bayesnas.export import along_kl_weight, tempered_loo, to_datatree, to_inference_data
+from bayesnas.export import along_kl_weight, elpd_data, tempered_loo, to_datatree, to_inference_data
 
 Y = np.random.default_rng(0).normal(0.5, 1.0, size=25)
 PRIOR = 2.0
@@ -64,6 +64,21 @@ def test_at_one_it_is_that_of_arviz():
     elpd = loo.elpd if hasattr(loo, "elpd") else loo.elpd_loo
     assert float(found["elpd"][0]) == pytest.approx(elpd, abs=1e-6)
     assert float(found["se"][0]) == pytest.approx(loo.se, rel=0.03)  # ArviZ 1.x divides by n - 1
+
+
+@pytest.mark.filterwarnings("ignore:The inplace keyword:Warning")
+def test_arviz_compares_what_is_left_out_of_other_targets():
+    trees = {weight: tree_at(weight) for weight in (0.3, 1.0, 10.0)}
+    scores = {f"{weight}": elpd_data(tree) for weight, tree in trees.items()}
+    old = int(az.__version__.split(".")[0]) < 1
+    table = az.compare(scores, **({} if old else {"round_to": "none"}))
+    column = "elpd_loo" if "elpd_loo" in table else "elpd"
+    for weight in trees:
+        assert table.loc[f"{weight}", column] == pytest.approx(exact(weight).sum(), abs=0.1)
+    assert scores["1.0"].n_samples == 4000
+    assert "Computed from 4000 posterior samples" in str(scores["0.3"])
+    with pytest.raises(ValueError, match="tree must be at one kl_weight"):
+        elpd_data(along_kl_weight(list(trees.values())))
 
 
 def test_what_has_no_leave_one_out_is_refused():

@@ -182,6 +182,21 @@ def test_evaluate_tells_other_rows_apart(call, call_json, folder, tmp_path):
     assert (code, "--level must be a fraction in (0, 1)" in err) == (2, True)
 
 
+def test_evaluate_gives_the_k_of_a_run(call, call_json, folder):
+    words = ("evaluate", folder / "wide", "--draws", 2, "--pareto-k")
+    found = call_json(*words)["pareto_k"]
+    data = bn.data.load(folder / "t.csv", standardise=True)
+    post = bn.load(folder / "wide")
+    assert found["weights"] == post.pareto_k(data.train, draws=200)
+    assert found["layers"] == post.pareto_k_by_layer(data.train, draws=200)
+    k = post.pareto_k_of_predictions(data.test.x, data.train, draws=200)
+    assert found["predictions"] == {
+        "part": "test", "largest": k.max().item(), "large": int((k > 0.7).sum())
+    }  # fmt: skip
+    code, _, err = call("evaluate", folder / "number", "--data", folder / "t.csv", "--pareto-k")
+    assert (code, "--pareto-k needs the training data" in err) == (2, True)
+
+
 def test_evaluate_needs_targets(call, folder, tmp_path):
     (tmp_path / "bare.csv").write_text("age,dose\n50,0.01\n")
     code, _, err = call("evaluate", folder / "number", "--data", tmp_path / "bare.csv")
@@ -215,7 +230,7 @@ def test_compare_by_leave_one_out_is_that_of_arviz(call_json, folder):
     train = bn.data.load(folder / "t.csv", standardise=True).train
     for run in runs:
         post = bn.load(run)
-        options = {"draws": 500, "data": train}
+        options = {"draws": 1000, "data": train}
         new = az.__version__ >= "1"
         tree = post.to_arviz(**options) if new else post.to_inference_data(**options)
         loo = az.loo(tree, reff=1.0)
