@@ -73,7 +73,12 @@ copybutton_prompt_is_regexp = True
 html_theme = "pydata_sphinx_theme"
 html_title = "bayesnas"
 html_show_sourcelink = False
-html_theme_options = {"show_prev_next": False, "show_toc_level": 2}
+html_sidebars = {"*": []}  # pages at the top have no neighbours to list
+html_theme_options = {
+    "show_prev_next": False,
+    "show_toc_level": 2,
+    "header_links_before_dropdown": 4,  # on one line at 1280 pixels
+}
 
 sphinx_gallery_conf = {
     "examples_dirs": "gallery",
