@@ -66,6 +66,7 @@ napoleon_use_ivar = True
 autodoc_typehints = "signature"
 autodoc_preserve_defaults = True
 autodoc_member_order = "bysource"
+toc_object_entries_show_parents = "hide"
 
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
@@ -77,7 +78,6 @@ html_sidebars = {"*": []}  # pages at the top have no neighbours to list
 html_theme_options = {
     "show_prev_next": False,
     "show_toc_level": 2,
-    "header_links_before_dropdown": 4,  # on one line at 1280 pixels
 }
 
 sphinx_gallery_conf = {
