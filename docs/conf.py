@@ -66,6 +66,7 @@ napoleon_use_ivar = True
 autodoc_typehints = "signature"
 autodoc_preserve_defaults = True
 autodoc_member_order = "bysource"
+toc_object_entries_show_parents = "hide"
 
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
@@ -73,7 +74,11 @@ copybutton_prompt_is_regexp = True
 html_theme = "pydata_sphinx_theme"
 html_title = "bayesnas"
 html_show_sourcelink = False
-html_theme_options = {"show_prev_next": False, "show_toc_level": 2}
+html_sidebars = {"*": []}  # pages at the top have no neighbours to list
+html_theme_options = {
+    "show_prev_next": False,
+    "show_toc_level": 2,
+}
 
 sphinx_gallery_conf = {
     "examples_dirs": "gallery",

@@ -65,6 +65,19 @@ class BayesianModel(Metaparameters, PrunableWeights, PointEstimates):
             validation data unless told otherwise: hyperparameters and structure.
         hyper_terms: what a generalised objective adds to the bound for the hyperparameters, a
             function of the model, on the copies that the fit trains; else None.
+
+    >>> import pyro, torch, bayesnas as bn; from pyro.distributions import Normal
+    >>> class Mean(bn.models.BayesianModel):
+    ...     def __init__(self):
+    ...         super().__init__(); self.loc = torch.nn.Parameter(torch.zeros(()))
+    ...     def model(self, x, y=None):
+    ...         mean = pyro.sample("mean", Normal(0.0, 1.0))
+    ...         with pyro.plate("data", len(x)): pyro.sample("y", Normal(mean, 1.0), obs=y)
+    ...     def guide(self, x, y=None):
+    ...         pyro.sample("mean", Normal(self.loc, 0.3))
+    >>> post = bn.fit(Mean(), (torch.zeros(9, 1), torch.ones(9)), steps=200, lr=0.1)
+    >>> bool(abs(post.model.loc - 0.9) < 0.1)  # of the conjugate posterior: 9 / (9 + 1)
+    True
     """
 
     task: Literal["classification", "regression"] | None = None

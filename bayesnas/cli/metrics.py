@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from bayesnas.cli.output import number
+from bayesnas.inference.evaluation.frontier import STABILITY_FRACTION
 from bayesnas.inference.posterior.posterior import Posterior
 from bayesnas.report.findings import target_scale
 from bayesnas.report.tables import table
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 _BOUND_ROWS = ("elbo", "expected_log_lik", "kl")
+_HEADINGS = {"elbo": "bound, train", "parameters": "kept"}
 
 
 def metrics_table(post: Posterior, metrics: dict[str, dict[str, float]]) -> str:
@@ -49,8 +52,7 @@ def frontier_table(measures: xr.Dataset, fits: Sequence[str] | None = None) -> s
     """
     wanted = ("accuracy", "rmse", "nll", "ece", "stability", "elbo", "kl", "parameters")
     shown = [name for name in wanted if name in measures]
-    headings = {"elbo": "bound, train", "parameters": "kept"}
-    rows = [["λ", *(headings.get(name, name) for name in shown)]]
+    rows = [["λ", *(_HEADINGS.get(name, name) for name in shown)]]
     rows += [
         [f"{kl_weight:.4g}", *(_measure(name, measures[name].values[index]) for name in shown)]
         for index, kl_weight in enumerate(measures["kl_weight"].values)
@@ -58,6 +60,21 @@ def frontier_table(measures: xr.Dataset, fits: Sequence[str] | None = None) -> s
     if fits is not None:
         rows = [["fit", *rows[0]], *([fit, *row] for fit, row in zip(fits, rows[1:], strict=True))]
     return table(rows)
+
+
+def frontier_legend(measures: xr.Dataset) -> str:
+    """What the columns of :func:`frontier_table` are, in words."""
+    predictions = [n for n in ("accuracy", "rmse", "nll", "ece", "stability") if n in measures]
+    words = {
+        "nll": "nll: negative log-likelihood of a row",
+        "ece": "ece: by how much probabilities miss the share that is right",
+        "stability": f"stability: accuracy by that of {1 - STABILITY_FRACTION:.0%} of the weights",
+        "kl": "bound and kl: in nats, training part",
+        "parameters": f"kept: weights with ρ < {measures.attrs['threshold']:g}",
+    }
+    text = [f"{', '.join(predictions)}: {measures.attrs['part']} part"]
+    text += [words[name] for name in words if name in measures]
+    return textwrap.fill("; ".join(text), 100)
 
 
 def _measure(name: str, value: float) -> str:

@@ -87,6 +87,7 @@ def plot_frontier(
         logarithmic(ax)
     if variable == "accuracy":
         percent(ax, "y")
+        ax.set_ylim(top=min(ax.get_ylim()[1], 1.002))  # no ticks above 100 %
     ax.set_xlabel("KL weight λ")
     ax.set_ylabel(_LABELS.get(variable, variable))
     return ax

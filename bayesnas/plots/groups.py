@@ -91,6 +91,7 @@ def plot_inputs(kept: npt.ArrayLike, shape: tuple[int, int], ax: Axes | None = N
     ax = axes_or_new(ax)
     ax.imshow(_picture("kept", kept, shape), cmap="Greys", vmin=0, interpolation="nearest")
     _bare(ax)
+    ax.spines[:].set_visible(True)  # an edge that is not read is white
     return ax
 
 

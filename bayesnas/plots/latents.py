@@ -71,6 +71,8 @@ def plot_relevance(measures: xr.Dataset, ax: Axes | None = None) -> Axes:
     >>> plot_relevance(xr.Dataset(sizes), Figure().subplots()).get_xlabel()
     'dimension, sorted by sensitivity'
     """
+    from matplotlib.ticker import MaxNLocator
+
     ax = axes_or_new(ax)
     gamma, variance, sensitivity = (
         np.asarray(measures[name], dtype=float) for name in ("gamma", "variance", "sensitivity")
@@ -83,6 +85,7 @@ def plot_relevance(measures: xr.Dataset, ax: Axes | None = None) -> Axes:
     )
     for label, values, colour, marker in lines:
         ax.plot(range(1, len(order) + 1), values[order], color=colour, marker=marker, label=label)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set_xlabel("dimension, sorted by sensitivity")
     ax.set_ylim(bottom=0)
     ax.legend()

@@ -14,8 +14,8 @@ import bayesnas as bn
 from bayesnas.data import DataInfo
 from bayesnas.inference import Compressed
 from bayesnas.nn import SelectInputs
-from bayesnas.plots.axes import STYLE
-from bayesnas.plots.fit import BLUE, ORANGE
+from bayesnas.plots.axes import STYLE, logarithmic
+from bayesnas.plots.fit import BLUE, GREY, ORANGE
 from bayesnas.plots.groups import plot_inputs, plot_layer_sizes
 
 if TYPE_CHECKING:
@@ -26,14 +26,13 @@ _CAPTION_WIDTH = 150  # characters
 _MOST_NAMES = 24  # features of a table that are drawn with their names
 
 
-def compressed_figure(small: Compressed, whole: nn.Module, info: DataInfo) -> Figure:
+def compressed_figure(small: Compressed, info: DataInfo) -> Figure:
     """Loss against size, the inputs that are read, and the units of every layer.
 
     The figure belongs to no window; ``figure.savefig(path)`` writes it.
 
     Args:
         small: what was made smaller.
-        whole: the network before, of whatever weights.
         info: of the data, for the shape of images and the names of features.
     """
     import matplotlib
@@ -49,9 +48,11 @@ def compressed_figure(small: Compressed, whole: nn.Module, info: DataInfo) -> Fi
         loss, inputs, sizes = figure.subplots(1, 3)
         _plot_path(small, loss)
         _plot_read(small, info, inputs)
-        plot_layer_sizes(layer_sizes(whole), layer_sizes(small.module), sizes)
+        plot_layer_sizes(layer_sizes(small.whole), layer_sizes(small.module), sizes)
         for ax, title in zip(
-            (loss, inputs, sizes), ("a  Size and loss", "b  Inputs", "c  Units"), strict=True
+            (loss, inputs, sizes),
+            (f"a  Size and {validation_loss(info)}", "b  Inputs that are read", "c  Units left"),
+            strict=True,
         ):
             ax.set_title(title)
         figure.text(0.02, share - 0.04 / height, text, va="top", fontsize=9, linespacing=1.35)
@@ -87,27 +88,42 @@ def _layers(net: nn.Module) -> list[nn.Linear | nn.Conv1d | nn.Conv2d]:
     return [m for m in net.modules() if isinstance(m, (nn.Linear, nn.Conv1d, nn.Conv2d))]
 
 
-def _plot_path(small: Compressed, ax: Axes) -> None:
-    from matplotlib.ticker import MaxNLocator
+def validation_loss(info: DataInfo) -> str:
+    """What the loss of validation rows is called: of classes the share that is wrong."""
+    return "error" if info.task == "classification" else "squared error"
 
+
+def _plot_path(small: Compressed, ax: Axes) -> None:
     weights, loss = small.path["weights"].values, small.path["loss"].values
     error, chosen = small.path["loss_error"].values, small.path["chosen"].values
-    ax.errorbar(weights, loss, error, color=BLUE, marker="o", linewidth=1, alpha=0.8)
-    ax.plot(weights[chosen], loss[chosen], marker="o", markersize=9, color=ORANGE, linestyle="none")
+    whole = small.weights_before
+    ax.axvline(whole, color=GREY, linestyle=":")
+    ax.axhline(small.limit, color=GREY, linestyle="--")
+    ax.errorbar(weights, loss, error, color=BLUE, marker="o", linewidth=1, linestyle="none")
+    ax.plot(
+        weights[chosen],
+        loss[chosen],
+        marker="o",
+        markersize=9,
+        color=ORANGE,
+        linestyle="none",
+        zorder=3,
+    )
     if "kl_weight" in small.path:
         kl_weights = small.path["kl_weight"].values
-        for place in {0, int(chosen.argmax()), len(kl_weights) - 1}:
-            ax.annotate(
-                f"λ = {kl_weights[place]:.2g}",
-                (weights[place], loss[place]),
-                xytext=(5, 5),
-                textcoords="offset points",
-                fontsize=9,
-            )
-    ax.xaxis.set_major_locator(MaxNLocator(4))
-    ax.xaxis.set_major_formatter("{x:,.0f}")
+        place = int(chosen.argmax())
+        ax.annotate(
+            f"λ = {kl_weights[place]:.2g}",
+            (weights[place], loss[place]),
+            xytext=(8, 8),
+            textcoords="offset points",
+            fontsize=9,
+            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1},
+        )
+    ax.set_xlim(0.8 * weights.min(), 1.25 * whole)
+    logarithmic(ax, "x")
     ax.set_xlabel("weights")
-    ax.set_ylabel("loss on validation data")
+    ax.set_ylabel(f"{validation_loss(small.data)} on validation data")
 
 
 def _plot_read(small: Compressed, info: DataInfo, ax: Axes) -> None:
@@ -128,10 +144,12 @@ def _plot_read(small: Compressed, info: DataInfo, ax: Axes) -> None:
 
 def _caption(small: Compressed, info: DataInfo) -> str:
     read = int(inputs_read(small.module).sum())
+    each = "KL weight λ" if "kl_weight" in small.path else "stage"
     return (
         f"{small.posterior.model.describe()} on {info.name}: {small.weights:,} of "
-        f"{small.weights_before:,} weights ({100 * small.kept:.1f} %). a: what each stage or KL "
-        "weight comes to, its loss on validation data with one standard error; the one in orange "
-        f"is taken. b: the {read:,} inputs that it reads, black. c: its units. bayesnas "
+        f"{small.weights_before:,} weights ({100 * small.kept:.1f} %). a: what each {each} comes "
+        f"to, with one standard error, left of the whole network's size (dotted); below the dashed "
+        "line is as good as the best, and the smallest there, in orange, is taken. "
+        f"b: the {read:,} inputs that it reads, black. c: its units, blue. bayesnas "
         f"{bn.__version__}."
     )

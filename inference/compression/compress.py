@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
@@ -116,7 +116,8 @@ def compress(
         end.module(),
         end.posterior,
         _table(stages, chosen),
-        weight_count(model.plain_module()),
+        stages[0].module(),
+        _limit(stages, tolerance),
         parts[0].info,
     )
 
@@ -204,11 +205,11 @@ def _stages(descent: Descent, first: Posterior, tolerance: float) -> Iterator[St
             share = math.sqrt(share)
             continue
         stage = descent.refined(smaller, _KL_WEIGHT, _SHORT)
-        if not _is_as_good(stage, lowest, tolerance):
+        if stage.loss > _limit([lowest], tolerance):
             stage = descent.refined(stage, _KL_WEIGHT, _LONG)
         _LOG.info("compress: %s weights, validation loss %.4g", f"{stage.weights():,}", stage.loss)
         yield stage
-        if _is_as_good(stage, lowest, tolerance):
+        if stage.loss <= _limit([lowest], tolerance):
             lowest = min(lowest, stage, key=lambda each: each.loss)
             current = stage
         else:
@@ -217,13 +218,15 @@ def _stages(descent: Descent, first: Posterior, tolerance: float) -> Iterator[St
                 return
 
 
-def _is_as_good(stage: Stage, best: Stage, tolerance: float) -> bool:
-    return stage.loss <= best.loss + tolerance * best.error
+def _limit(stages: Sequence[Stage], tolerance: float) -> float:
+    """The largest loss that is as good as the lowest."""
+    best = min(stages, key=lambda stage: stage.loss)
+    return best.loss + tolerance * best.error
 
 
 def _chosen(stages: list[Stage], tolerance: float) -> int:
-    best = min(stages, key=lambda stage: stage.loss)
-    good = [index for index, s in enumerate(stages) if _is_as_good(s, best, tolerance)]
+    limit = _limit(stages, tolerance)
+    good = [index for index, stage in enumerate(stages) if stage.loss <= limit]
     return min(good, key=lambda index: (stages[index].weights(), index))
 
 

@@ -32,7 +32,10 @@ class Compressed:
             biases and the like included; ``loss``, the mean over validation examples of the error
             (classification) or the squared error, and ``loss_error``, its standard error;
             ``chosen``, whether it is the one that is given.
-        weights_before: of the network as it was given.
+        whole: the network that nothing was removed from, plain, at the posterior means; of a fit
+            along the KL weight at that with the lowest validation loss.
+        limit: the largest validation loss that counts as as good: the lowest, and ``tolerance`` of
+            its standard errors.
         data: of the training part.
 
     >>> import bayesnas as bn
@@ -42,18 +45,26 @@ class Compressed:
     >>> small = bn.inference.smallest(post, data.validation)
     >>> small.weights_before
     592
+    >>> small.whole(data.test.x[:2]).shape
+    torch.Size([2, 10])
     """
 
     module: nn.Module
     posterior: Posterior
     path: xr.Dataset
-    weights_before: int
+    whole: nn.Module
+    limit: float
     data: DataInfo
 
     @property
     def weights(self) -> int:
         """Numbers in the matrices and kernels of :attr:`module`, dense."""
         return weight_count(self.module)
+
+    @property
+    def weights_before(self) -> int:
+        """Of :attr:`whole`."""
+        return weight_count(self.whole)
 
     @property
     def kept(self) -> float:

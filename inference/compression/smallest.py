@@ -71,8 +71,8 @@ def smallest(
         x, y = whole[0]._tensors(validation)
     _check_network(whole[0].model)
     losses = [_loss(each.model, x, y) for each in whole]
-    best = min(losses)
-    limit = best[0] + tolerance * best[1]
+    best = losses.index(min(losses))
+    limit = losses[best][0] + tolerance * losses[best][1]
     reduced = [
         _reduced(each, x, y, limit if loss <= limit else loss + tolerance * error)
         for each, (loss, error) in zip(whole, losses, strict=True)
@@ -80,8 +80,8 @@ def smallest(
     modules = [each.compact() for each in reduced]
     table = _table(reduced, [weight_count(module) for module in modules], x, y, limit)
     chosen = int(table["chosen"].argmax("stage"))
-    before = weight_count(whole[0].model.plain_module())
-    return Compressed(modules[chosen], reduced[chosen], table, before, whole[0].data)
+    before = whole[best].model.plain_module().eval()
+    return Compressed(modules[chosen], reduced[chosen], table, before, limit, whole[0].data)
 
 
 def _posteriors(

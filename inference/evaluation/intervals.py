@@ -55,9 +55,30 @@ def predictive_interval(
         draws: of the weights.
         seed: of the draws.
     """
-    sampled = predictive_samples(model, x, example, draws, seed)
-    low, high = ((1 - level) / 2, (1 + level) / 2)
-    return sampled.quantile(low, dim=0), sampled.quantile(high, dim=0)
+    return central_interval(predictive_samples(model, x, example, draws, seed), level)
+
+
+def central_interval(samples: Tensor, level: float) -> tuple[Tensor, Tensor]:
+    r"""Both ends of the interval that holds a next sample with a probability.
+
+    The k-th smallest of S samples has :math:`k/(S+1)` of the distribution below it in the mean, so
+    the ends stand at :math:`(1 \mp level)(S+1)/2`, between neighbours linearly (Hyndman, Fan, 1996,
+    type 6). Plain quantiles are narrower: of 32 samples those of 90 % hold 85 %.
+    Where there are too few samples for the level the ends are the smallest and the largest.
+
+    Args:
+        samples: ``[S, ...]``.
+        level: the probability, in (0, 1).
+
+    >>> low, high = central_interval(torch.arange(1.0, 20.0), 0.9)
+    >>> low.item(), high.item()
+    (1.0, 19.0)
+    """
+    count = len(samples)
+    below = torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64)
+    share = ((below * (count + 1) - 1) / max(count - 1, 1)).clamp(0.0, 1.0)
+    low, high = samples.quantile(share.to(samples), dim=0)
+    return low, high
 
 
 def predictive_samples(

@@ -10,7 +10,7 @@ from torch import Tensor
 from bayesnas.data.inputs import AnyInputs
 from bayesnas.data.streams.streamed_split import AnySplit
 from bayesnas.inference.evaluation.conditionals import conditional_means, conditionals
-from bayesnas.inference.evaluation.intervals import predictive_samples
+from bayesnas.inference.evaluation.intervals import central_interval, predictive_samples
 from bayesnas.inference.evaluation.predictive import posterior_draws, predicted_labels
 from bayesnas.models.base import BayesianModel
 
@@ -46,8 +46,7 @@ def reported_metrics(
     if sample.info.task == "classification":
         return {"brier": brier_score(predicted, y), "aurc": risk_coverage_area(predicted, y)}
     samples = predicted.movedim(-1, 0)
-    ends = torch.tensor([(1 - level) / 2, (1 + level) / 2]).to(samples)
-    low, high = samples.quantile(ends, dim=0)
+    low, high = central_interval(samples, level)
     return {
         "crps": crps(samples, y.double()),
         "coverage": ((low <= y) & (y <= high)).double().mean().item(),

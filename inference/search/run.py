@@ -140,7 +140,14 @@ def search(
 
 
 class InterruptedSearchWarning(InterruptedFitWarning):
-    """A search was stopped by Ctrl-C and returned as it stood."""
+    """A search was stopped by Ctrl-C and returned as it stood.
+
+    >>> import warnings
+    >>> from bayesnas.inference.search import Real
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("error", InterruptedSearchWarning)  # a part is no result
+    ...     result = search({"x": Real(0, 1)}, lambda c: c["x"], "random", trials=3)
+    """
 
 
 def _interrupted(queue: Queue, count: int, storage: Storage) -> str:

@@ -34,6 +34,20 @@ class Strategy(Protocol):
     from :func:`ask_generator` of (seed, number of trials told), not from a generator that earlier
     calls moved. Then a study that was interrupted goes on as if it had not been. ``ask`` asked
     twice without a ``tell`` in between may propose the same; workers have seeds of their own.
+
+    >>> import bayesnas as bn
+    >>> from bayesnas.inference.search import Categorical
+    >>> class InOrder:
+    ...     def __init__(self, space, *, seed):
+    ...         self.left = ["a", "b"]
+    ...     def ask(self):
+    ...         return {"kind": self.left[0]}
+    ...     def tell(self, candidate, scores):
+    ...         self.left.remove(candidate["kind"])
+    >>> losses = {"a": 2.0, "b": 1.0}
+    >>> space = {"kind": Categorical(["a", "b"])}
+    >>> bn.search(space, lambda c: losses[c["kind"]], InOrder, trials=2).best.candidate
+    {'kind': 'b'}
     """
 
     def ask(self) -> Candidate:
@@ -55,7 +69,16 @@ def is_strategy(value: object) -> TypeGuard[Strategy]:
 
 
 class StrategyFactory(Protocol):
-    """A strategy's class, or a ``functools.partial`` of it with options."""
+    """A strategy's class, or a ``functools.partial`` of it with options.
+
+    >>> from functools import partial
+    >>> import bayesnas as bn
+    >>> from bayesnas.inference.search import STRATEGIES, Categorical
+    >>> genetic = partial(STRATEGIES["genetic"].factory, population=4)
+    >>> space = {"kind": Categorical(["a", "b"])}
+    >>> len(bn.search(space, lambda c: float(c["kind"] == "a"), genetic, trials=4).trials)
+    4
+    """
 
     def __call__(self, space: SearchSpace, *, seed: int) -> Strategy:
         """A strategy over a space."""

@@ -292,7 +292,7 @@ class ArdVae(Autoencoder):
         determined = self.determined(self.generate(_EXAMPLES, generator=generator))
         return xr.Dataset(
             {"inclusion": ("latent", determined.clamp(0.0, 1.0).cpu().numpy())},
-            attrs={"quantity": "1 - posterior variance / prior variance of z, generated examples"},
+            attrs={"quantity": "1 − posterior / prior variance of z, near 0 where it is unused"},
         )
 
     def config(self) -> dict[str, Any]:

@@ -75,7 +75,9 @@ class GroupedWeights(NetModel):
                 inclusion = self.scale_prior.inclusion(self._guides(name))
             inclusion = inclusion * self.keep_groups.masks()[name]
             variables[dotted(name, "inclusion")] = (dim, inclusion.cpu().numpy())
-        return xr.Dataset(variables, attrs={"quantity": "inclusion of groups"})
+        return xr.Dataset(
+            variables, attrs={"quantity": "how far a group is needed, near 0 where it may go"}
+        )
 
     def group_scores(self) -> dict[str, Tensor]:
         """How little each group matters, ``[groups]`` by layer; +inf where it is removed.

@@ -247,7 +247,10 @@ class GaussianNet(NetModel):
             relevance = 1.0 - relative_density(loc, scale)
             relevance = relevance if mask is None else relevance * mask
             variables[site] = (self.layers.dims[site], relevance.cpu().numpy())
-        return xr.Dataset(variables, attrs={"quantity": "1 - relative density exp(-mu²/2sigma²)"})
+        return xr.Dataset(
+            variables,
+            attrs={"quantity": "1 − exp(−μ²/2σ²), near 1 where a weight surely differs from zero"},
+        )
 
     def plain_module(self) -> nn.Module:
         """A copy of the network with the posterior means as ordinary parameters."""

@@ -240,7 +240,7 @@ class ArdRegression(LinearModel):
             values = (1 - variance / self._prior_variance()).clamp(0.0, 1.0)
         return xr.Dataset(
             {"inclusion": ("feature", values.to(self.centre.dtype).cpu().numpy())},
-            attrs={"quantity": "1 - posterior variance / prior variance"},
+            attrs={"quantity": "1 − posterior / prior variance, near 0 where the data say nothing"},
         )
 
     def config(self) -> dict[str, Any]:

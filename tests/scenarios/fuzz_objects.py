@@ -134,7 +134,7 @@ MAKERS: dict[type, Callable[[Objects], Any]] = {
         o.of(bn.Posterior).model, o.x, o.y),
     bn.inference.Coded: Objects.code,
     bn.inference.Compressed: lambda o: bn.inference.Compressed(
-        o.net, o.of(bn.Posterior), o.of(bn.Posterior).history, 3, None),
+        o.net, o.of(bn.Posterior), o.of(bn.Posterior).history, o.net, 0.1, None),
     bn.inference.Evidence: lambda o: o.of(bn.Posterior).evidence(o.pair, draws=30),
     bn.inference.SimulatedCalibration: lambda o: bn.vsbc(
         o.of(m.GaussianNet), o.pair, simulations=10, draws=2, **QUICK),

@@ -16,11 +16,23 @@ from bayesnas.cli.arguments.values import (
     widths,
 )
 
+_EXAMPLES = {
+    "ard-regression": "--data table.csv --target price --drop id --standardise",
+    "ard-vae": "--data digits --latents 20 --hidden 100 --binarize --lr 0.003 --kl-warmup 0.2",
+    "bayesian-compression": "--data digits --hidden 100,50 --prior horseshoe --validation 0.2",
+    "gaussian-net": "--data digits --hidden 50 --lr 0.01 --epochs 25",
+    "indian-buffet-vae": "--data digits --latents 10 --hidden 100 --lr 0.003",
+    "spike-and-slab-net": "--data digits --hidden 50 --gates neurons --lr 0.01",
+    "spike-and-slab-regression": "--data diabetes --standardise --inclusion 0.2",
+    "supermask-net": "--data digits --hidden 100 --weights signed-constant",
+}
+"""Of each model, the options of a fit to begin with."""
+
 _ALL = tuple(dict.fromkeys(itertools.chain.from_iterable(MODEL_OPTIONS.values())))
 
 
 class ModelHelp(argparse.Action):
-    """``--help`` that shows the options of the model that is named before it, or of all."""
+    """``--help`` that shows options and an example of the model named before it, or of all."""
 
     def __init__(self, **options: Any) -> None:
         """As argparse makes actions; it takes no words."""
@@ -34,10 +46,16 @@ class ModelHelp(argparse.Action):
         option_string: str | None = None,
     ) -> None:
         """Print and exit."""
-        taken = MODEL_OPTIONS.get(getattr(namespace, "model", None) or "", _ALL)
+        model = getattr(namespace, "model", None) or ""
+        taken = MODEL_OPTIONS.get(model, _ALL)
         for action in parser._actions:
             if action.dest in _ALL and action.dest not in taken:
                 action.help = argparse.SUPPRESS
+        if model in _EXAMPLES:
+            parser.epilog = (
+                f"example:\n  {parser.prog} {model} {_EXAMPLES[model]} --out runs/a\n"
+                f"  {parser.prog} --config runs/a/run.toml --lr 0.003 --out runs/b"
+            )
         parser.print_help()
         parser.exit()
 

@@ -12,7 +12,7 @@ from bayesnas.cli.arguments.config import CONFIG
 from bayesnas.cli.arguments.values import KLRange
 from bayesnas.cli.loading import load_data
 from bayesnas.cli.make_model import model_of
-from bayesnas.cli.metrics import frontier_table, metrics_table
+from bayesnas.cli.metrics import frontier_legend, frontier_table, metrics_table
 from bayesnas.cli.output import Outcome, note
 from bayesnas.data import DataSet
 from bayesnas.files import write_atomically
@@ -156,9 +156,9 @@ def _along_kl_weight(
     measures = measure_frontier(map(post.at, fitted), data, draws=args.draws)
     content = {"part": measures.attrs["part"], "frontier": rows_of(measures)}
     if not chosen:
-        return frontier_table(measures), content
+        return f"{frontier_table(measures)}\n{frontier_legend(measures)}", content
     values = ", ".join(f"{name}={value:.3g}" for name, value in chosen.items())
-    text = f"at {values}, {why}:\n{frontier_table(measures)}"
+    text = f"at {values}, {why}:\n{frontier_table(measures)}\n{frontier_legend(measures)}"
     return text, {"metaparameters": chosen, **content}
 
 

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 import bayesnas as bn
 from bayesnas.cli.loading import open_fitted
-from bayesnas.cli.metrics import frontier_table
+from bayesnas.cli.metrics import frontier_legend, frontier_table
 from bayesnas.cli.output import Outcome
 from bayesnas.data import DataSet
 from bayesnas.files import check_plain, write_atomically
@@ -122,12 +122,12 @@ def _outcome(
         write_atomically(args.csv, rows_as_csv([*rows, *other_rows]).encode())
     lines = [
         f"{post.model.describe()} on {post.data.name}, λ = {post.settings.kl_weight_text()}: "
-        f"{measures.attrs['part']} part, kept weights at ρ < {args.threshold:g}",
+        f"{measures.attrs['part']} part",
         frontier_table(measures),
     ]
     if separate is not None:
         lines += ["separate fits", frontier_table(separate, [str(f) for f in args.separate])]
-    lines.append(f"picture: {picture}")
+    lines += [frontier_legend(measures), f"picture: {picture}"]
     if data.validation is not None and "parameters" in measures:
         lines.append(f"next: bayesnas compress {args.run_folder} --out small.pt2")
     content: dict[str, Any] = {

@@ -16,7 +16,18 @@ from bayesnas.typed import typed
 
 
 class UnseenCellWarning(UserWarning):
-    """New rows have cells such as no row of training had."""
+    """New rows have cells such as no row of training had.
+
+    >>> import warnings, pandas as pd, bayesnas as bn
+    >>> kinds = pd.DataFrame({"kind": ["flat", "house"] * 10})
+    >>> data = bn.data.from_arrays(kinds, [0.0, 1.0] * 10, test=0)
+    >>> with warnings.catch_warnings(record=True) as seen:
+    ...     warnings.simplefilter("always", UnseenCellWarning)
+    ...     data.info.encoding.apply(pd.DataFrame({"kind": ["boat"]})).tolist()
+    [[0.0, 0.0]]
+    >>> len(seen)
+    1
+    """
 
 
 @typed()

@@ -125,6 +125,14 @@ class LowRankMap(ParameterMap):
 
     References:
         Grebenkova, Bakhteev, Strijov 2021, equation (6).
+
+    >>> import bayesnas as bn
+    >>> model = bn.models.GaussianNet(bn.nn.mlp([64, 8, 10]))
+    >>> data = bn.data.load("digits")
+    >>> span = bn.LogUniform(0.1, 10)
+    >>> post = bn.fit(model, data.train, kl_weight=span, amortize=LowRankMap(rank=2), steps=5)
+    >>> post.at(1.0).kl_weight
+    1.0
     """
 
     kind: ClassVar[str] = "low-rank"

@@ -92,12 +92,14 @@ def _arguments(post: Posterior) -> str:
         config = post.run.model.config()
     except TypeError:
         return "no description: an object of Python"
-    shown = {name: value for name, value in config.items() if name != "net" and value is not None}
+    shown = {n: value for n, value in config.items() if n != "net" and value not in (None, {}, [])}
     text = ", ".join(f"{name} {_plain(value)}" for name, value in shown.items())
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 
 def _plain(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
     return value if isinstance(value, str) else json.dumps(value)
 
 
@@ -121,7 +123,7 @@ def _task(post: Posterior) -> str:
 
 def _starts(post: Posterior) -> str:
     if post.chains == 1:
-        return "1, so figures have no uncertainty over restarts; fit with --restarts 3 for one"
+        return "1, so that figures have no spread over starts; with restarts=3 they have"
     return f"{post.chains}, of which number {post.best} is shown, with the highest bound"
 
 

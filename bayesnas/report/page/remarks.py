@@ -45,6 +45,7 @@ def remarks_on(checks: FitChecks) -> list[Remark]:
     - *overconfident*, *underconfident*: the calibration error is above 0.02 and three standard
       errors above what a calibrated model shows on as many examples.
     - *edge of the range*: λ is the smallest or the largest that was fitted.
+    - *nothing left*: no weight is kept, or no latent dimension is in use.
     - *nothing removed*: every weight is kept, or every latent dimension is in use.
     """
     remarks = [
@@ -54,6 +55,7 @@ def remarks_on(checks: FitChecks) -> list[Remark]:
         _intervals(checks),
         _confidence(checks),
         _at_the_edge(checks),
+        _nothing_left(checks),
         _nothing_removed(checks),
     ]
     return [remark for remark in remarks if remark is not None]
@@ -199,6 +201,25 @@ def _at_the_edge(checks: FitChecks) -> Remark | None:
                 "beyond. Maps over λ are also least certain at their ends.",
             )
     return None
+
+
+def _nothing_left(checks: FitChecks) -> Remark | None:
+    if checks.latents is not None and not checks.latents[1]:
+        return Remark(
+            "nothing left",
+            f"None of the {checks.latents[0]} latent dimensions is in use: codes say nothing of "
+            "the examples, which are all decoded alike.",
+            "Let λ rise slowly (--kl-warmup 0.3), or take a smaller λ, a smaller lr, more steps or "
+            "another seed.",
+        )
+    if not checks.parameters or checks.kept:
+        return None
+    return Remark(
+        "nothing left",
+        f"None of the {checks.parameters:,} weights is kept: predictions do not depend on the "
+        "inputs.",
+        "Take a smaller λ, or a smaller share of weights to remove.",
+    )
 
 
 def _nothing_removed(checks: FitChecks) -> Remark | None:

@@ -12,7 +12,14 @@ _SECONDS = 5  # to wait for a store that may have ended with the process it was 
 
 
 class ProcessLostError(RuntimeError):
-    """Another process of the fit ended, or does not answer; the fit can't go on."""
+    """Another process of the fit ended, or does not answer; the fit can't go on.
+
+    >>> import bayesnas as bn
+    >>> try:  # doctest: +SKIP
+    ...     post = bn.fit(model, data.train, out="runs/a")
+    ... except bn.inference.ProcessLostError:
+    ...     print("run again with resume=True")
+    """
 
 
 class Speaker:

@@ -88,6 +88,14 @@ class AmortizedJudge:
         judged: rows of the other measures.
         name: of the variable that is λ.
         draws: of the weights.
+
+    >>> import bayesnas as bn
+    >>> data = bn.data.load("digits", validation=0.2)
+    >>> model = bn.models.GaussianNet(bn.nn.mlp([64, 8, 10]))
+    >>> post = bn.fit(model, data.train, kl_weight=bn.LogUniform(0.1, 10), steps=20)
+    >>> judge = AmortizedJudge(post, data.train, data.validation, draws=0)
+    >>> 0 <= judge({"kl_weight": 1.0})["accuracy"] <= 1
+    True
     """
 
     post: AmortizedPosterior

@@ -37,6 +37,13 @@ class SearchTrial:
         worker: ``host:process``, None before one has taken it.
         error: why it failed.
         attempts: how often it was begun; more than one where a worker was killed.
+
+    >>> import bayesnas as bn
+    >>> from bayesnas.inference.search import Real
+    >>> result = bn.search({"x": Real(0, 1)}, lambda c: c["x"], "random", trials=3)
+    >>> trial = result.trials[0]
+    >>> trial.number, trial.state, trial.scores["score"] == trial.candidate["x"]
+    (0, 'complete', True)
     """
 
     number: int

@@ -19,7 +19,16 @@ _LOCKED_SECONDS = 60  # that a writer waits for another one
 
 
 class StorageError(OSError, ValueError):
-    """A storage that can't be written, or is something else."""
+    """A storage that can't be written, or is something else.
+
+    >>> import bayesnas as bn
+    >>> from bayesnas.inference.search import Real
+    >>> space, storage = {"x": Real(0, 1)}, "no/such/folder.db"
+    >>> bn.search(space, lambda c: c["x"], "random", trials=1, storage=storage)
+    Traceback (most recent call last):
+    ...
+    bayesnas.inference.search.trials.storage.StorageError: storage: there is no folder no/such ...
+    """
 
 
 def open_storage(storage: Storage) -> Any:

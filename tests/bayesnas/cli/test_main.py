@@ -18,6 +18,7 @@ from PIL import Image
 
 import bayesnas as bn
 import bayesnas.inference.runs.run_folder
+from bayesnas.cli.arguments.names import MODEL_OPTIONS
 from bayesnas.cli.errors import in_option_words
 from bayesnas.cli.main import build_parser, main
 
@@ -465,6 +466,23 @@ def test_version(capsys):
         main(["--version"])
     assert stop.value.code == 0
     assert capsys.readouterr().out == f"bayesnas {bn.__version__}\n"
+
+
+@pytest.mark.parametrize("model", sorted(MODEL_OPTIONS))
+def test_the_help_of_a_model_shows_its_options_and_its_example(model, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["fit", model, "--help"])
+    assert stop.value.code == 0
+    options, _, examples = capsys.readouterr().out.partition("example:")
+    shown = set(re.findall(r"--[a-z][a-z-]*", options))
+    taken = {f"--{name.replace('_', '-')}" for name in MODEL_OPTIONS[model]}
+    others = {f"--{name.replace('_', '-')}" for names in MODEL_OPTIONS.values() for name in names}
+    assert shown & others == taken
+    lines = [line.strip() for line in examples.splitlines() if model in line]
+    assert len(lines) == 1
+    args = build_parser().parse_args(shlex.split(lines[0])[1:])
+    args.check(args)
+    assert (args.model, str(args.out)) == (model, "runs/a")
 
 
 def test_every_help_shows_an_example_that_can_be_read(capsys):

@@ -66,6 +66,8 @@ def moved(by):
         ({"kl_weight": 0.0, "kl_weight_range": (0.0, 1.0)}, []),
         ({"kept": 100}, ["nothing removed"]),
         ({"parameters": 0, "kept": 0}, []),
+        ({"kept": 0}, ["nothing left"]),
+        ({"parameters": 0, "kept": 0, "latents": (8, 0)}, ["nothing left"]),
         ({"parameters": 0, "kept": 0, "latents": (8, 5)}, []),
         ({"parameters": 0, "kept": 0, "latents": (8, 8)}, ["nothing removed"]),
     ],

@@ -41,6 +41,8 @@ def test_the_one_that_is_taken_is_the_smallest_within_the_limit(post, data, smal
     whole = [errors(post.at(k).model.plain_module().eval(), data.validation) for k in (0.1, 1, 10)]
     best = min(whole, key=lambda e: (e.mean(), e.std()))
     limit = float(best.mean() + best.std() / len(best) ** 0.5)
+    assert small.limit == pytest.approx(limit)
+    torch.testing.assert_close(errors(small.whole, data.validation), best)
     path = small.path
     within = path["loss"].values <= limit + 1e-9
     assert bool(within[path["chosen"].values].all())

@@ -27,6 +27,12 @@ class Elements(Protocol[M]):
 
     Models are never changed in place: :func:`~bayesnas.inference.search.add_del` goes back to
     earlier ones.
+
+    >>> import bayesnas as bn
+    >>> data = bn.data.load("diabetes", standardise=True, validation=0.2)
+    >>> elements = bn.inference.search.LinearFeatures(data.train, data.validation)
+    >>> elements.size(elements.add(elements.start()).model)
+    1
     """
 
     def start(self) -> M:

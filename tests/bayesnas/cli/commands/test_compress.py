@@ -67,8 +67,8 @@ def test_a_regression_is_told_in_words(call):
     code, text, err = call("compress", "--data", "diabetes", "--standardise", "--hidden", "6")
     assert code == 0, err
     assert "of 66 weights" in text
-    assert "test part: nll" in text
-    assert "validation loss" in text
+    assert "test part  weights" in text
+    assert "validation squared error" in text
 
 
 @pytest.mark.parametrize(
@@ -121,6 +121,10 @@ def test_a_run_gives_the_smallest_network_of_the_library(call, run_folder, tmp_p
     accuracy = (net(data.test.x).argmax(-1) == data.test.y).double().mean().item()
     assert output["metrics"]["accuracy"] == pytest.approx(accuracy)
     assert output["bytes"] == path.stat().st_size < 60_000  # of at most 760 numbers
+    assert output["limit"] == small.limit
+    assert output["before"]["bytes"] > output["bytes"]
+    before = (small.whole(data.test.x).argmax(-1) == data.test.y).double().mean().item()
+    assert output["before"]["metrics"]["accuracy"] == pytest.approx(before)
     with Image.open(picture) as image:
         image.load()
         assert len(image.getcolors(maxcolors=10**6)) > 50
@@ -131,7 +135,8 @@ def test_the_picture_lies_in_the_run(call, run_folder):
     code, text, err = call("compress", run_folder / "held-out", "--kl-weights", "1")
     assert code == 0, err
     assert text.rstrip().endswith(f"picture: {run_folder / 'held-out' / 'compressed.png'}")
-    assert "units 64–10–10" in text or "of 740 weights" in text
+    assert "before         740  64–10–10" in text
+    assert "<: the smallest whose validation error is at most" in text
 
 
 def test_a_run_without_a_validation_part_is_refused(call, run_folder):

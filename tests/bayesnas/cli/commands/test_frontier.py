@@ -71,7 +71,10 @@ def test_fit_over_a_range_gives_the_numbers_of_the_library(call_json, runs):
 def test_fit_over_a_range_prints_a_row_for_each_decade(call, tmp_path):
     code, out, _ = call(*FIT, "--steps", 4, "--kl-weight", "0.1:10", "--out", tmp_path / "a")
     assert code == 0
-    first, header, *rows, last = out.splitlines()
+    first, header, *rest, last = out.splitlines()
+    rows, legend = rest[:3], " ".join(rest[3:])
+    assert legend.startswith("accuracy, nll, ece, stability: test part; nll: ")
+    assert legend.endswith("kept: weights with ρ < 0.99")
     assert first == "GaussianNet 64–16–10 on digits, λ = 0.1…10, 4 steps, seed 0"
     assert header.split()[:2] == ["λ", "accuracy"]
     assert [row.split()[0] for row in rows] == ["0.1", "1", "10"]
@@ -183,7 +186,8 @@ def test_frontier_measures_on_the_parts_it_names(call_json, runs, tmp_path):
 def test_frontier_prints_thirteen_kl_weights_by_default(call, runs, tmp_path):
     code, out, _ = call("frontier", runs / "all", "--draws", 0, "--out", tmp_path / "f.pdf")
     assert code == 0
-    first, header, *rows, last = out.splitlines()
+    first, header, *rest, last = out.splitlines()
+    rows = rest[:13]
     assert "test part" in first
     assert "kept" in header
     kl_weights = np.array([float(row.split()[0]) for row in rows])
