@@ -84,3 +84,23 @@ def test_gates_stay_open_where_the_data_need_them():
     model = bn.models.SpikeAndSlabNet(bn.nn.mlp([13, 20, 3]))
     post = bn.fit(model, (x, y), steps=1000, progress=False)
     assert post.evaluate((x, y), draws=0)["accuracy"] > 0.9
+
+
+@pytest.mark.parametrize(
+    ("kl_weight", "said"),
+    [
+        ("auto", "λ = 0.1, the likelihood to the power 10"),
+        (0.3, "λ = 0.3, the likelihood to the power 3.33"),
+        (0.0, "(λ = 0"),
+        (1.0, None),
+        ([0.1, 1.0], None),
+    ],
+)
+def test_the_first_line_says_a_kl_weight_other_than_one(xy, caplog, kl_weight, said):
+    groups = bn.models.BayesianCompressionNet(bn.nn.mlp([4, 6, 3]))
+    with caplog.at_level("INFO", "bayesnas"):
+        bn.fit(groups, xy, kl_weight=kl_weight, steps=1, progress=False)
+    first = caplog.records[0].getMessage()
+    assert first.startswith("BayesianCompressionNet")
+    assert ("λ = " in first) == (said is not None)
+    assert said is None or said in first
