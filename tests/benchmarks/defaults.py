@@ -8,13 +8,14 @@ a second one prints the tables of docs/defaults.md; fits that are missing have n
 
 "default" is bn.fit(model, train) with the model at its defaults; "tuned" is the best of it and of
 fits that differ in one thing, by the mean log loss of validation rows (a fifth of the data): λ of
-0.1, 0.3 and 1 (chains of one fit, which share its steps and have noise of their own), three times the learning rate and a third, a prior or slab scale of 0.3. All figures
-but those of the bound are of the test part, at seed 0: log loss, error in per cent (classes) or root
-mean squared error (numbers, in standard deviations), expected calibration error or the share of
-targets in their central 90 % intervals, share of weights that are left at a density of 0.99, of
-compression nets by groups, as validation rows choose. "gap" is what a fit twice as long gains in the
-bound of the training part, in nats an example; "says" whether the default fit said that it had not
-converged. Steps are traced, not compiled: the same numbers, to rounding.
+0.1, 0.3 and 1 (chains of one fit, which have their own numbers to rounding), three times the
+learning rate and a third, a prior or slab scale of 0.3. All figures but those of the bound are of
+the test part, at seed 0: log loss, error in per cent (classes) or root mean squared error (numbers,
+in standard deviations), expected calibration error or the share of targets in their central 90 %
+intervals, share of weights that are left at a density of 0.99, of compression nets by groups, as
+validation rows choose. "gap" is what a fit twice as long gains in the bound of the training part,
+in nats an example; "says" whether the default fit said that it had not converged. Steps are traced,
+not compiled: the same numbers, to rounding.
 """
 
 from __future__ import annotations

@@ -6,7 +6,8 @@
 The loss of a rule on a data set is the mean log loss of validation rows at the λ that it says, less
 that at the best λ of the grid. Each data set in turn is left out, the rule with the smallest mean
 loss on the others is taken, and its loss on the one left out is printed beside those of the
-constants. A rule with a number of rows says λ below it and λ from it on. Test parts are not looked at.
+constants. A rule with a number of rows says one λ below it and another from it on. Nothing is seen of
+a test part.
 """
 
 from __future__ import annotations
