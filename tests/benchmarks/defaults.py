@@ -113,7 +113,7 @@ class Cells:
 
 
 def fitted(study: Study, kind: str, data: DataSet, cells: Cells) -> None:
-    """Make the fits of a kind that are missing."""
+    """Make the fits of a kind that are missing; that of all λ brings the default one."""
     there = cells.of(study.data, study.title)
     if kind in ("tuned", "longer") and "default" not in there:
         return
@@ -122,12 +122,16 @@ def fitted(study: Study, kind: str, data: DataSet, cells: Cells) -> None:
             continue
         model = study.make(**options)
         post = bn.fit(model, data.train, compile="trace", progress=False, **how)
+        title = f"{study.data} | {study.title}"
         if isinstance(post, bn.Posterior):
-            cells.add(f"{study.data} | {study.title} | {name}", figures(post, data))
-        else:  # one of every λ
-            for weight in post.kl_weights:
-                key = f"{study.data} | {study.title} | {name} {weight:g}"
-                cells.add(key, figures(post.at(weight), data))
+            cells.add(f"{title} | {name}", figures(post, data))
+            continue
+        usual = model.fit_defaults(len(data.train)).kl_weight
+        for weight in post.kl_weights:
+            cell = figures(post.at(weight), data)
+            cells.add(f"{title} | {name} {weight:g}", cell)
+            if weight == usual and "default" not in there:
+                cells.add(f"{title} | default", cell)  # the same fit
 
 
 def figures(post: bn.Posterior, data: DataSet) -> Cell:
@@ -201,7 +205,9 @@ def print_choices(cells: Cells) -> None:
 
 
 def row(title: str, fit: str, cell: Cell, gap: str) -> str:
-    calibration = f"{100 * cell['coverage']:.0f}" if cell["ece"] is None else f"{cell['ece']:.3f}"
+    share = cell.get("coverage")
+    covered = "" if share is None else f"{100 * share:.0f}"
+    calibration = covered if cell["ece"] is None else f"{cell['ece']:.3f}"
     said = "" if cell["said"] is None else "not converged"
     return (
         f"| {title} | {fit} | {cell['nll']:.3f} | {cell['error']:.3g} | {calibration} | "

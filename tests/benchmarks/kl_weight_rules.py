@@ -4,10 +4,10 @@
 .venv/bin/python tests/benchmarks/kl_weight_rules.py --out runs/defaults
 
 The loss of a rule on a data set is the mean log loss of validation rows at the λ that it says, less
-that at the best λ of the grid. Each data set in turn is left out, the rule with the smallest mean
-loss on the others is taken, and its loss on the one left out is printed beside those of the
-constants. A rule with a number of rows says one λ below it and another from it on. Nothing is seen of
-a test part.
+that at the best λ of the grid; of the mean over the priors of a model, which share a default. Each
+data set in turn is left out, the rule with the smallest mean loss on the others is taken, and its
+loss on the one left out is printed beside those of the constants. A rule with a number of rows says
+one λ below it and another from it on. Nothing is seen of a test part.
 """
 
 from __future__ import annotations
@@ -31,20 +31,32 @@ def main() -> None:
     )
     parser.add_argument("--out", type=pathlib.Path, required=True, help="folder of the fits")
     cells = json.loads((parser.parse_args().out / "cells.json").read_text())
-    by_title: dict[str, Losses] = {}
-    for key, value in cells.items():
-        name, title, fit = key.split(" | ")
-        if fit.startswith("λ"):
-            losses = by_title.setdefault(title, {}).setdefault(name, {})
-            losses[value["kl_weight"]] = value["validation_nll"]
-    names = {name for losses in by_title.values() for name in losses}
+    by_model = losses_of(cells)
+    names = {name for losses in by_model.values() for name in losses}
     rows = {name: len(loaded(name).train) for name in names}
     constants = " | ".join(f"λ = {weight:g}" for weight in KL_WEIGHTS)
     print(f"| model | left out | rows | chosen on the others | its loss | {constants} |")
     print("|---|---|---|---|---|" + "---|" * len(KL_WEIGHTS))
-    for title, losses in by_title.items():
+    for model, losses in by_model.items():
         for name in losses if len(losses) > 1 else ():
-            print(f"| {title} | {name} | {rows[name]:,} | {left_out(name, losses, rows)} |")
+            print(f"| {model} | {name} | {rows[name]:,} | {left_out(name, losses, rows)} |")
+
+
+def losses_of(cells: dict[str, dict[str, float]]) -> dict[str, Losses]:
+    """Mean validation log loss over the priors of a model, by model, data set and λ."""
+    found: dict[str, dict[str, dict[float, list[float]]]] = {}
+    for key, value in cells.items():
+        name, title, fit = key.split(" | ")
+        if fit.startswith("λ"):
+            by_weight = found.setdefault(title.split(",")[0], {}).setdefault(name, {})
+            by_weight.setdefault(value["kl_weight"], []).append(value["validation_nll"])
+    return {
+        model: {
+            name: {weight: sum(each) / len(each) for weight, each in by_weight.items()}
+            for name, by_weight in by_name.items()
+        }
+        for model, by_name in found.items()
+    }
 
 
 def left_out(name: str, losses: Losses, rows: dict[str, int]) -> str:

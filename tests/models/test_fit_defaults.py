@@ -47,7 +47,10 @@ def test_what_is_given_wins(net, xy, monkeypatch):
 
 def test_only_a_compression_net_has_another_kl_weight_than_one(net, xy):
     groups = bn.models.BayesianCompressionNet(bn.nn.mlp([4, 6, 3]))
-    assert bn.fit(groups, xy, steps=1, progress=False).kl_weight == 0.1
+    many = (torch.randn(1000, 4), torch.arange(1000) % 3)
+    assert bn.fit(groups, many, steps=1, progress=False).kl_weight == 0.1
+    assert bn.fit(groups, xy, steps=1, progress=False).kl_weight == 1.0
+    assert [groups.fit_defaults(n).kl_weight for n in (999, 1000)] == [1.0, 0.1]
     assert bn.fit(net, xy, steps=1, progress=False).kl_weight == 1.0
     several = bn.fit(groups, xy, kl_weight=[1.0, 0.3], steps=1, progress=False)
     assert tuple(several.kl_weights) == (1.0, 0.3)
@@ -89,8 +92,9 @@ def test_gates_stay_open_where_the_data_need_them():
 @pytest.mark.parametrize(
     ("kl_weight", "said"),
     [
-        ("auto", "λ = 0.1, the likelihood to the power 10"),
+        ("auto", None),
         (0.3, "λ = 0.3, the likelihood to the power 3.33"),
+        (0.1, "λ = 0.1, the likelihood to the power 10"),
         (0.0, "(λ = 0"),
         (1.0, None),
         ([0.1, 1.0], None),
