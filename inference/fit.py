@@ -123,9 +123,9 @@ def fit(
             tuple or a dict, where the net takes more than one), or rows that are read when they are
             needed, of ``bayesnas.data.from_dataset``.
         kl_weight: λ ≥ 0; ``"auto"`` for that of the model, 1 but for ``BayesianCompressionNet``,
-            whose is 0.1; or a list of them, each fitted by itself, with the numbers that a fit
-            at it alone has; or a range, ``bayesnas.LogUniform(low, high)``: then every step is
-            at a λ of its own, and one fit serves the whole range.
+            whose is 0.1 from 1,000 examples on; or a list of them, each fitted by itself, with
+            the numbers that a fit at it alone has; or a range, ``bayesnas.LogUniform(low, high)``:
+            then every step is at a λ of its own, and one fit serves the whole range.
         kl_warmup: fraction of the steps over which λ rises linearly from 0 to its value; None for
             that of the model: at one λ half for gates and groups, over a range 0.3 for ``ArdVae``,
             else 0.

@@ -101,6 +101,14 @@ class FitSettings:
     objective: dict[str, Any] | None = None
 
     @property
+    def tempering(self) -> str:
+        """Which λ other than 1 a fit is at, in words; empty at λ = 1 and along a range or list."""
+        if self.kl_weight is None or self.kl_weight == 1.0:
+            return ""
+        power = f", the likelihood to the power {1 / self.kl_weight:.3g}" if self.kl_weight else ""
+        return f"λ = {self.kl_weight:g}{power}"
+
+    @property
     def chains(self) -> int:
         """Number of chains: the restarts of every λ, one λ after the other."""
         return self.restarts * len(self.kl_weights or (0,))

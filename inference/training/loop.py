@@ -174,9 +174,10 @@ class Loop:
         """One line on what has a posterior and what the fit starts from."""
         anew = self.model.starting_point() if self._starts is None else ""
         what = self.model.describe()
+        notes = "; ".join(note for note in (self.settings.tempering, anew) if note)
         # What has no posterior may come as a surprise; that everything has one does not.
         level = logging.WARNING if "; point estimates: " in what else logging.INFO
-        _LOG.log(level, "%s", f"{what} ({anew})" if anew else what)
+        _LOG.log(level, "%s", f"{what} ({notes})" if notes else what)
 
     def _train(
         self, chains: ChainGroup, rounds: Rounds, bar: Progress, interrupted: Callable[[], bool]

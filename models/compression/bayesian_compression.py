@@ -37,6 +37,7 @@ from bayesnas.nn.user_networks.user_module import check_weights, copied_net
 from bayesnas.typed import typed
 
 _LARGEST_LOG_SCALE = 5.0
+_FEW = 1000  # examples; see docs/defaults.md
 
 PRIORS = ("normal-jeffreys", "horseshoe", "log-uniform-truncated")
 
@@ -57,7 +58,8 @@ class BayesianCompressionNet(GroupedWeights):
       Gamma and inverse Gamma variables with log-normal guides,
     - ``"log-uniform-truncated"``: ln z uniform on an interval, q(z) truncated log-normal.
 
-    A fit that is not told ``kl_weight`` takes λ = 0.1: at 1 the network underfits.
+    A fit that is not told ``kl_weight`` takes λ = 1 for fewer than 1,000 examples, and 0.1 from
+    there on: at 1 the network underfits many examples, at 0.1 it is too sure of what few say.
 
     Args:
         net: any network of linear and convolution layers; it is copied and never changed.
@@ -212,11 +214,11 @@ class BayesianCompressionNet(GroupedWeights):
         return GroupScales(base, self._kept(name, loc), local=self.estimator == "local")
 
     def fit_defaults(self, examples: int) -> FitDefaults:
-        """Steps enough for groups to part, and a small λ that rises as weights find their use."""
+        """Steps enough for groups to part, and a λ that rises as weights find their use."""
         return FitDefaults(
             lr=0.02,
             batch_size=max(32, min(256, examples // 16)),
-            kl_weight=0.1,
+            kl_weight=1.0 if examples < _FEW else 0.1,
             kl_warmup=0.5,
         )
 

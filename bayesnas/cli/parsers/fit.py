@@ -175,7 +175,7 @@ def _add_training_options(parser: argparse.ArgumentParser) -> None:
         default="auto",
         metavar="λ",
         help="0: maximum likelihood; A,B,C: a fit at each; LOW:HIGH: one fit for every λ of that "
-        "range (auto: 1, of bayesian-compression 0.1)",
+        "range (auto: 1, of bayesian-compression 0.1 from 1,000 rows on)",
     )
     group.add_argument(
         "--metaparameters",
