@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _GOOD_K = 0.7
 
 
-@typed(unchecked=("tree",))
+@typed()
 def tempered_loo(tree: xarray.DataTree) -> xarray.Dataset:
     r"""Expected log density of a new row at every λ of a tree, by Pareto-smoothed leave-one-out.
 

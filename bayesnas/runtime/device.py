@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from bayesnas.checks import shown
+
 
 def resolve_device(device: str | torch.device) -> torch.device:
     """Turn ``"auto"``, ``"cpu"``, ``"cuda"`` or a torch device into a device that is there.
@@ -19,8 +21,8 @@ def resolve_device(device: str | torch.device) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         resolved = torch.device(device)
-    except (RuntimeError, TypeError) as error:
-        raise ValueError(f"device must be 'auto', 'cpu' or 'cuda', got {device!r}") from error
+    except (RuntimeError, TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"device must be 'auto', 'cpu' or 'cuda', got {shown(device)}") from error
     if resolved.type not in ("cpu", "cuda"):
         raise ValueError(f"device must be 'auto', 'cpu' or 'cuda', got {str(device)!r}")
     if resolved.type == "cuda" and not torch.cuda.is_available():

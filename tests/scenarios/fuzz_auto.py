@@ -67,9 +67,12 @@ INNER = {
     )),
     "Posterior.restore", "GeneralisedObjective.hyper_terms", "GeneralisedObjective.upper_level",
     "Bilevel.config", "data.StreamedSplit.batches", "data.StreamedSplit.formed",
-    "data.StreamedSplit.read", "data.Inputs.like", "likelihoods.Bernoulli.observed",
+    "data.Split.parts", "data.StreamedSplit.parts", "data.StreamedSplit.read", "data.Inputs.like",
+    "likelihoods.Bernoulli.observed",
     "nn.StochasticLayers.filled", "nn.StochasticLayers.without_padding",
     "loggers.MLflowLogger", "loggers.MLflowLogger.log",
+    # Their constructors are Pyro's.
+    "distributions.StraightThroughBernoulli", "distributions.StraightThroughOneHot",
 }  # fmt: skip
 
 

@@ -6,7 +6,6 @@ import collections
 import os
 import pickle
 import random
-import re
 import warnings
 from pathlib import Path
 
@@ -16,8 +15,8 @@ import fuzz_calls_search
 import numpy as np
 import pytest
 import torch
+from fuzz_call import shown
 from fuzz_kinds import POOL
-from fuzz_limits import Hang, limited
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -54,34 +53,6 @@ def calls(folder):
     return [call for part in parts for call in part.calls(folder)]
 
 
-def shown(value):
-    try:
-        return repr(value)[:60]
-    except Exception:
-        return type(value).__name__
-
-
-def outcome(call, argument, value):
-    """What came of a call with one argument changed."""
-    arguments = {**call.given, argument: value}
-    state = torch.random.get_rng_state()
-    try:
-        with limited(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            call.call(**arguments)
-    except Hang:
-        return "hang", ""
-    except (TypeError, ValueError, OSError) as error:
-        said = str(error)
-        named = re.search(rf"(?<![a-z]){argument}(?![a-z])", said) is not None
-        return ("named" if named else "bare"), f"{type(error).__name__}: {said[:150]}"
-    except Exception as error:
-        return "bare", f"{type(error).__name__}: {str(error)[:150]}"
-    finally:
-        torch.random.set_rng_state(state)
-    return "accepted", ""
-
-
 def tally(folder, count):
     """How ``count`` wrong calls ended, and what those were that ended badly."""
     ways = calls(folder)
@@ -107,7 +78,7 @@ def tally(folder, count):
             warnings.simplefilter("ignore")
             if way.good[argument](value):
                 return
-        end, said = outcome(way, argument, value)
+        end, said = way.outcome(argument, value)
         ends[end] += 1
         if end != "named":
             bad.append(f"{end}: {way.name}({argument}={shown(value)}) {said}")
