@@ -23,7 +23,7 @@ from bayesnas.data.checks import (
 )
 from bayesnas.data.info import DataInfo, Task
 from bayesnas.data.inputs import AnyInputs, Inputs, leaves_of
-from bayesnas.runtime.device import resolve_device
+from bayesnas.runtime.device import device_of
 from bayesnas.typed import typed
 
 
@@ -113,7 +113,7 @@ class Split:
     @typed()
     def to(self, device: torch.device | str) -> Split:
         """The same part with x and y on another device."""
-        place = resolve_device(device) if isinstance(device, str) else device
+        place = device_of(device)
         return dataclasses.replace(self, x=self.x.to(place), y=self.y.to(place))
 
     @property

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from bayesnas import checks
 from bayesnas.checks import shown
-from bayesnas.runtime.device import resolve_device
+from bayesnas.runtime.device import device_of
 from bayesnas.typed import typed
 
 Made = TypeVar("Made")
@@ -101,7 +101,7 @@ class Inputs:
     @typed()
     def to(self, device: torch.device | str) -> Inputs:
         """All tensors on another device."""
-        place = resolve_device(device) if isinstance(device, str) else device
+        place = device_of(device)
         return self.map(lambda leaf: leaf.to(place))
 
     def cpu(self) -> Inputs:

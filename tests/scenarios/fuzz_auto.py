@@ -348,7 +348,6 @@ def rest(reached: set[Any]) -> dict[Any, Entry]:
 
 def calls(o: Objects, reached: set[Any]) -> Iterator[Call]:
     """A call of each of them that works, and what is good for each argument."""
-    make_files(o)
     names, own = by_name(o), special(o)
     for entry in rest(reached).values():
         yield _call(entry, o, names, own.get(entry.name.removeprefix("bayesnas."), {}))

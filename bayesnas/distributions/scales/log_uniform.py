@@ -8,7 +8,6 @@ from torch import Tensor
 from torch.distributions import Distribution, constraints
 from torch.distributions.utils import broadcast_all
 
-from bayesnas.checks import finite
 from bayesnas.distributions.shape import Shape
 from bayesnas.typed import typed
 
@@ -52,9 +51,7 @@ class LogUniform(TorchDistribution):
         self, low: float | Tensor, high: float | Tensor, validate_args: bool | None = None
     ) -> None:
         """Check and broadcast the bounds; see the class."""
-        ends = (("low", low), ("high", high))
-        numbers = (end if isinstance(end, Tensor) else finite(name, end) for name, end in ends)
-        self.low, self.high = broadcast_all(*numbers)
+        self.low, self.high = broadcast_all(low, high)
         if validate_args is not False:
             self._check_bounds(low, high)
         super().__init__(self.low.shape, torch.Size(), validate_args=validate_args)

@@ -103,7 +103,7 @@ def convnet(
     height, width = _image_size(image)
     classes = size("classes", classes)
     incoming = size("in_channels", in_channels)
-    kernel = whole_number("kernel", kernel, 1, _LARGEST_SIDE)
+    kernel = size("kernel", kernel)
     pool = whole_number("pool", pool)
     make_activation = _activation(activation)
 
