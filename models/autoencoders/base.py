@@ -58,7 +58,7 @@ class Autoencoder(BayesianModel):
         Raises:
             ValueError: for another shape, or pixels outside [0, 1] for a Bernoulli.
         """
-        self.observation.check("x", x)
+        self.observation.check("x", tensor("x", x))
         return x.to(next(self.parameters()))
 
     def encode(self, x: Tensor) -> Tensor:
