@@ -8,14 +8,16 @@ written to JSON. A number is refused without importing torch, for the command li
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from bayesnas.scalars import is_number, is_whole, item_of
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+T = TypeVar("T")
 
 _LARGEST_SEED = 2**63 - 1  # that torch takes
 _MOST_DRAWS = 1_000_000
@@ -153,7 +155,7 @@ def fraction_in(name: str, value: object, interval: str = "[0, 1]") -> float:
     return _float(item_of(value))
 
 
-def choice(name: str, value: object, choices: Sequence[str], hint: str = "") -> str:
+def choice(name: str, value: object, choices: Collection[str], hint: str = "") -> str:
     """Return one of the choices, as a plain string.
 
     >>> choice("estimator", "local", ("local", "weight"))
@@ -214,6 +216,17 @@ def function(name: str, value: Any, what: str = "a function") -> Any:
     """
     if not callable(value):
         raise TypeError(f"{name} must be {what}, got {shown(value)}")
+    return value
+
+
+def instance(name: str, value: Any, cls: type[T], what: str = "") -> T:
+    """Return an object of a class: where ``@typed()`` would cost too much, in every step of a fit.
+
+    >>> instance("values", {"a": 1}, dict)
+    {'a': 1}
+    """
+    if not isinstance(value, cls):
+        raise TypeError(f"{name} must be a {what or cls.__name__}, got {shown(value)}")
     return value
 
 

@@ -23,6 +23,7 @@ from bayesnas.data.checks import (
 )
 from bayesnas.data.info import DataInfo, Task
 from bayesnas.data.inputs import AnyInputs, Inputs, leaves_of
+from bayesnas.runtime.device import device_of
 from bayesnas.typed import typed
 
 
@@ -49,6 +50,7 @@ else:
     PartT = TypeVar("PartT")
 
 
+@typed()
 @dataclass(frozen=True, eq=False, repr=False)
 class Split:
     """One part of a data set: inputs, targets, and what is known of them.
@@ -111,7 +113,8 @@ class Split:
     @typed()
     def to(self, device: torch.device | str) -> Split:
         """The same part with x and y on another device."""
-        return dataclasses.replace(self, x=self.x.to(device), y=self.y.to(device))
+        place = device_of(device)
+        return dataclasses.replace(self, x=self.x.to(place), y=self.y.to(place))
 
     @property
     def device(self) -> torch.device:
@@ -287,12 +290,8 @@ def _unpack(
 ) -> tuple[AnyInputs, Tensor, DataInfo | None]:
     if isinstance(data, Split):
         return data.x, data.y, data.info
-    if (
-        isinstance(data, (tuple, list))
-        and len(data) == 2
-        and isinstance(data[0], (Tensor, Inputs))
-        and isinstance(data[1], Tensor)
-    ):
+    is_pair = isinstance(data, (tuple, list)) and len(data) == 2
+    if is_pair and isinstance(data[0], (Tensor, Inputs)) and isinstance(data[1], Tensor):
         return data[0], data[1], None
     raise TypeError(
         "data must be a part of a data set (data.train) or a pair (x, y) of tensors, "

@@ -6,6 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+from bayesnas.checks import shown, whole_number
 from bayesnas.data.provenance import DataSource
 from bayesnas.data.standardisation import Standardisation
 from bayesnas.data.tables.encoding import TableEncoding
@@ -58,13 +59,18 @@ class DataInfo:
 
     def __post_init__(self) -> None:
         if self.part not in get_args(Part):
-            raise ValueError(f"part must be one of {', '.join(get_args(Part))}, got {self.part!r}")
+            raise ValueError(
+                f"part must be one of {', '.join(get_args(Part))}, got {shown(self.part)}"
+            )
         check_task(self.task)
+        object.__setattr__(self, "n", whole_number("n", self.n, 0))
         if (self.classes is None) != (self.task == "regression"):
             raise ValueError(
                 "classes must be a number for a classification and None for a regression, "
                 f"got {self.classes} for a {self.task}"
             )
+        if self.classes is not None:
+            object.__setattr__(self, "classes", whole_number("classes", self.classes))
         if self.class_names is not None and len(self.class_names) != self.classes:
             raise ValueError(
                 f"class_names must name each of {self.classes} classes, got {len(self.class_names)}"
@@ -107,4 +113,4 @@ class DataInfo:
 def check_task(task: str) -> None:
     """Raises ValueError unless task is "classification" or "regression"."""
     if not isinstance(task, str) or task not in get_args(Task):
-        raise ValueError(f"task must be one of {', '.join(get_args(Task))}, got {task!r}")
+        raise ValueError(f"task must be one of {', '.join(get_args(Task))}, got {shown(task)}")

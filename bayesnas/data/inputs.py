@@ -9,6 +9,11 @@ from typing import Any, TypeAlias, TypeVar
 import torch
 from torch import Tensor
 
+from bayesnas import checks
+from bayesnas.checks import shown
+from bayesnas.runtime.device import device_of
+from bayesnas.typed import typed
+
 Made = TypeVar("Made")
 
 
@@ -38,12 +43,14 @@ class Inputs:
         if isinstance(tensors, Mapping):
             self.names = tuple(map(str, tensors))
             tensors = list(tensors.values())
+        if not isinstance(tensors, Sequence):
+            raise TypeError(f"tensors of x must be a tuple or a dict, got {shown(tensors)}")
         self.leaves: list[Tensor] = list(tensors)
         if not self.leaves:
-            raise ValueError("x must hold one tensor or more, got none")
+            raise ValueError("tensors: x must hold one tensor or more, got none")
         for leaf in self.leaves:
             if not isinstance(leaf, Tensor):
-                raise TypeError(f"x must hold tensors, got {type(leaf).__name__}")
+                raise TypeError(f"tensors: x must hold tensors, got {type(leaf).__name__}")
         sizes = [len(leaf) if leaf.ndim else None for leaf in self.leaves]
         if None in sizes or len(set(sizes)) > 1:
             raise ValueError(f"the tensors of x must have the same rows, got {self}")
@@ -82,7 +89,8 @@ class Inputs:
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Inputs:
         """What a function makes of every tensor."""
-        return self.like([function(leaf) for leaf in self.leaves])
+        each = checks.function("function", function)
+        return self.like([each(leaf) for leaf in self.leaves])
 
     def like(self, leaves: Sequence[Tensor]) -> Inputs:
         """Other tensors in the same places."""
@@ -90,9 +98,11 @@ class Inputs:
         others.names, others.leaves = self.names, list(leaves)
         return others
 
+    @typed()
     def to(self, device: torch.device | str) -> Inputs:
         """All tensors on another device."""
-        return self.map(lambda leaf: leaf.to(device))
+        place = device_of(device)
+        return self.map(lambda leaf: leaf.to(place))
 
     def cpu(self) -> Inputs:
         """All tensors on the CPU."""
@@ -100,6 +110,7 @@ class Inputs:
 
     def call(self, function: Callable[..., Made]) -> Made:
         """Call a function with the tensors, by place or by name."""
+        checks.function("function", function)
         if self.names is None:
             return function(*self.leaves)
         return function(**dict(zip(self.names, self.leaves, strict=True)))

@@ -6,6 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
+from bayesnas.checks import fraction_in, seed_number
 from bayesnas.typed import typed
 
 
@@ -45,6 +46,15 @@ class DataSource:
     target: str | None = None
     drop: tuple[str, ...] = ()
     streamed: bool = False
+
+    def __post_init__(self) -> None:
+        """Check numbers, which go into files, and keep them as Python's."""
+        seed_number("seed", self.seed)
+        checked = {"validation": fraction_in("validation", self.validation, "[0, 1)")}
+        if self.test is not None:
+            checked["test"] = fraction_in("test", self.test, "[0, 1)")
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
 
     def to_dict(self) -> dict[str, Any]:
         """Arguments by name, ready for JSON and, unless streamed, for `load(**arguments)`."""

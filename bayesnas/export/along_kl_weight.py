@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bayesnas.checks import non_negative
 from bayesnas.export.datasets import SAMPLE_DIMS
 from bayesnas.export.grid import ALONG
 from bayesnas.typed import typed
@@ -63,7 +64,7 @@ def along_kl_weight(trees: Sequence[xarray.DataTree]) -> xarray.DataTree:
     return tree
 
 
-@typed(unchecked=("tree",))
+@typed()
 def at_kl_weight(
     tree: xarray.DataTree, kl_weight: float, **metaparameters: float
 ) -> xarray.DataTree:
@@ -93,7 +94,7 @@ def at_kl_weight(
     """
     import xarray
 
-    values = {ALONG: kl_weight, **metaparameters}
+    values = {ALONG: non_negative(ALONG, kl_weight), **metaparameters}
     along = [dim for dim in tree["sample_stats"]["log_q"].dims if dim not in SAMPLE_DIMS]
     if set(along) != set(values):
         raise ValueError(

@@ -59,7 +59,7 @@ def to_datatree(
     log_prior: Mapping[str, Array],
     log_q: Array,
     kl_weight: float,
-    coords: Coords | None = None,
+    coords: Mapping[str, Any] | None = None,
     log_lik_total: Array | None = None,
     log_likelihood: Mapping[str, Array] | None = None,
     posterior_predictive: Mapping[str, Array] | None = None,
@@ -174,7 +174,7 @@ def _pointwise_dims(
     """Dims of pointwise log likelihoods: of targets with many values there is one an example."""
     pointwise = dict(dims)
     for name, value in log_likelihood.items():
-        if name in dims and len(value.shape) == len(SAMPLE_DIMS) + 1:
+        if name in dims and np.ndim(value) == len(SAMPLE_DIMS) + 1:
             pointwise[name] = dims[name][:1]
     return pointwise
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _GOOD_K = 0.7
 
 
-@typed(unchecked=("tree",))
+@typed()
 def elpd_data(tree: xarray.DataTree) -> Any:
     """Leave-one-out of a tree at one λ as ArviZ's ``ELPDData``, which ``az.compare`` takes.
 
@@ -73,7 +73,7 @@ def _elpd_of_weights(tree: xarray.DataTree, rows: Any) -> Any:
     return arviz().loo(tree, pointwise=True, reff=1.0, log_weights=smoothed, pareto_k=k)
 
 
-@typed(unchecked=("tree",))
+@typed()
 def tempered_loo(tree: xarray.DataTree) -> xarray.Dataset:
     r"""Expected log density of a new row at every λ of a tree, by Pareto-smoothed leave-one-out.
 

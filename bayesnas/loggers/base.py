@@ -17,6 +17,16 @@ _SEED = 0  # of the draws behind metrics: the same at every step
 _OF_A_SAMPLE = ("elbo", "kl", "expected_log_lik", "elbo_error")
 
 
+def place_of(step: int, chain: int) -> tuple[int, int]:
+    """Step and chain of what is written, checked."""
+    return whole_number("step", step, 0), whole_number("chain", chain, 0)
+
+
+def _is_data(value: object) -> bool:
+    is_pair = isinstance(value, tuple) and len(value) == 2
+    return is_pair or isinstance(value, (Split, StreamedSplit))
+
+
 class Logger:
     """A hook for ``bayesnas.fit(on_step=...)``; subclasses say where numbers go.
 
@@ -47,7 +57,7 @@ class Logger:
         self.every = whole_number("every", every)
         self.validate_every = whole_number("validate_every", validate_every)
         self.draws = draw_count("draws", draws, 0)
-        if validation is not None and not isinstance(validation, (Split, StreamedSplit, tuple)):
+        if validation is not None and not _is_data(validation):
             raise TypeError(
                 f"validation must be a part of a data set or a pair (x, y), got {shown(validation)}"
             )

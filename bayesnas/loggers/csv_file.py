@@ -9,7 +9,8 @@ from typing import Any
 
 from bayesnas.checks import flag
 from bayesnas.files import path_of
-from bayesnas.loggers.base import Logger
+from bayesnas.loggers.base import Logger, place_of
+from bayesnas.typed import typed
 
 _HEADER = ["chain", "step", "name", "value"]
 
@@ -46,8 +47,10 @@ class CSVLogger(Logger):
             with self.path.open("x", encoding="utf-8") as file:
                 file.write(",".join(_HEADER) + "\n")
 
+    @typed()
     def log(self, values: Mapping[str, float], step: int, chain: int = 0) -> None:
         """Write a row for each number; they are there at once, also for a fit that is killed."""
+        step, chain = place_of(step, chain)
         with self.path.open("a", newline="", encoding="utf-8") as file:
             rows = csv.writer(file, lineterminator="\n")
             rows.writerows([chain, step, name, value] for name, value in values.items())

@@ -9,8 +9,9 @@ from types import TracebackType
 from typing import Any
 
 from bayesnas.checks import name_of
-from bayesnas.loggers.base import Logger
+from bayesnas.loggers.base import Logger, place_of
 from bayesnas.runtime.interrupt import InterruptedFitWarning
+from bayesnas.typed import typed
 
 _BATCH = 500  # metrics in a request; MLflow takes 1,000
 
@@ -62,8 +63,10 @@ class MLflowLogger(Logger):
         self._runs: dict[int, str] = {}
         self._waiting: dict[int, list[Any]] = {}
 
+    @typed()
     def log(self, values: Mapping[str, float], step: int, chain: int = 0) -> None:
         """Keep the numbers until there are enough for a request; MLflow takes no NaN."""
+        step, chain = place_of(step, chain)
         if chain not in self._runs:
             run = self._client.create_run(self._experiment, run_name=f"chain{chain}")
             self._runs[chain], self._waiting[chain] = run.info.run_id, []

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from bayesnas.files import path_of
-from bayesnas.loggers.base import Logger
+from bayesnas.loggers.base import Logger, place_of
+from bayesnas.typed import typed
 
 
 class TensorBoardLogger(Logger):
@@ -38,8 +39,10 @@ class TensorBoardLogger(Logger):
         self.path = path_of("path", path)
         self._writers: dict[int, Any] = {}
 
+    @typed()
     def log(self, values: Mapping[str, float], step: int, chain: int = 0) -> None:
         """Write a scalar for each number."""
+        step, chain = place_of(step, chain)
         if chain not in self._writers:
             self._writers[chain] = self._make(str(self.path / f"chain{chain}"))
         for name, value in values.items():

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from bayesnas.checks import seed_number
 from bayesnas.distributions import CascadingIndianBuffet, LayeredGraph
 from bayesnas.plots.axes import STYLE, axes_or_new
 from bayesnas.plots.fit import BLUE, ORANGE
@@ -84,7 +85,7 @@ def cascade_figure(
 
     if not parameters:
         raise ValueError("parameters must hold at least one pair (mass, concentration), got none")
-    graphs = _draws(parameters, width, seed)
+    graphs = _draws(parameters, width, seed_number("seed", seed))
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(2.6 * len(graphs), 3.6), layout="constrained")
         axes = figure.subplots(1, len(graphs), squeeze=False, sharex=True).ravel()

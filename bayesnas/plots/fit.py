@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from bayesnas.checks import fraction_in, shown
 from bayesnas.plots.axes import (
     axes_or_new,
     label_first_decade,
@@ -121,7 +122,7 @@ def plot_pruning_curve(
     if metric is None:
         metric = "accuracy" if "accuracy" in curve else "rmse"
     if metric not in curve:
-        raise ValueError(f"metric must be one of {sorted(map(str, curve))}, got {metric!r}")
+        raise ValueError(f"metric must be one of {sorted(map(str, curve))}, got {shown(metric)}")
     ax = axes_or_new(ax)
     for by in curve["by"].values:
         label, colour, marker, line = CRITERION_STYLES.get(str(by), (str(by), GREY, "x", ":"))
@@ -166,6 +167,8 @@ def plot_signal_to_noise(
     >>> plot_signal_to_noise({"layer1": [0.1, 1.0, 10.0]}, Figure().subplots()).get_xscale()
     'log'
     """
+    if marked is not None:
+        marked = fraction_in("marked", marked)
     values = {name: np.asarray(r, dtype=np.float64).ravel() for name, r in ratios.items()}
     values = {name: r for name, r in values.items() if len(r)}
     pooled = np.concatenate([np.empty(0), *values.values()])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from torch import Tensor
 
+from bayesnas.checks import fraction_in
 from bayesnas.nn.graphs.graph import Graph
 from bayesnas.nn.graphs.serialisation import check_probabilities
 from bayesnas.nn.graphs.topology import Edge, Vertex
@@ -52,6 +53,7 @@ def plot_graph(
     from matplotlib import colormaps
     from matplotlib.lines import Line2D
 
+    least = fraction_in("least", least)
     ax = axes_or_new(ax)
     known = check_probabilities(graph, probabilities or {})
     places = _places(graph)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from bayesnas.checks import finite, whole_number
 from bayesnas.plots.axes import axes_or_new
 from bayesnas.plots.fit import BLUE, GREY, ORANGE
 from bayesnas.typed import typed
@@ -48,6 +49,7 @@ def plot_group_sweep(
     'threshold'
     """
     at = sweep["threshold"].values
+    threshold = None if threshold is None else finite("threshold", threshold)
     if threshold is not None and not at.min() <= threshold <= at.max():
         raise ValueError(
             f"threshold must be in [{at.min():g}, {at.max():g}], the range of the sweep, "
@@ -150,6 +152,7 @@ def plot_footprints(
     >>> len(plot_footprints(np.eye(4), (2, 2), Figure().subplots()).images)
     1
     """
+    columns = whole_number("columns", columns)
     rows = np.asarray(weights, dtype=float)
     rows = rows[np.argsort(-np.linalg.norm(rows, axis=1), kind="stable")]
     height, width = shape

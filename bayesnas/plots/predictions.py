@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from bayesnas.checks import probability, size
 from bayesnas.plots.axes import axes_or_new, percent, write_note
 from bayesnas.plots.fit import BLACK, BLUE, GREY
 from bayesnas.plots.summaries import jeffreys
@@ -52,6 +53,8 @@ def plot_calibration(
             "confidence, accuracy and share must have one length, "
             f"got shapes {c.shape}, {a.shape} and {s.shape}"
         )
+    if examples is not None:
+        examples = size("examples", examples)
     ax = axes_or_new(ax)
     edges = np.linspace(0, 1, len(s) + 1)
     ax.bar(edges[:-1], s, width=1 / len(s), align="edge", color=GREY, alpha=0.35, linewidth=0)
@@ -99,6 +102,7 @@ def plot_predictions(
     >>> ax.get_xlabel()
     'true value'
     """
+    level = probability("level", level)
     if (low is None) != (high is None):
         raise ValueError("low and high go together: got only one of them")
     mean, true = (np.asarray(v, dtype=np.float64).ravel() for v in (predicted, observed))

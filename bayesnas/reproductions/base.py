@@ -8,7 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bayesnas.checks import whole_number
+from bayesnas.runtime.device import resolve_device
 from bayesnas.tensor_files import read_json, write_json
+from bayesnas.typed import typed
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,7 @@ class Reproduced:
     files: Mapping[str, Path] = field(default_factory=dict)
 
 
+@typed()
 @dataclass(frozen=True)
 class Request:
     """What a reproduction is asked for.
@@ -94,7 +98,14 @@ class Request:
     progress: bool = False
     say: Callable[[str], None] = lambda text: None
 
+    def __post_init__(self) -> None:
+        """Check number and device."""
+        resolve_device(self.device)
+        if self.seeds is not None:
+            whole_number("seeds", self.seeds)
 
+
+@typed()
 @dataclass(frozen=True)
 class Reproduction:
     """An entry of the registry.

@@ -5,6 +5,23 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from bayesnas.checks import shown
+
+
+def device_of(device: object) -> torch.device:
+    """Any device that torch knows, whether or not it is there.
+
+    Raises:
+        ValueError: torch knows no such device.
+
+    >>> device_of("meta")
+    device(type='meta')
+    """
+    try:
+        return torch.device(device)  # type: ignore[call-overload, no-any-return]
+    except (RuntimeError, TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"device must be 'auto', 'cpu' or 'cuda', got {shown(device)}") from error
+
 
 def resolve_device(device: str | torch.device) -> torch.device:
     """Turn ``"auto"``, ``"cpu"``, ``"cuda"`` or a torch device into a device that is there.
@@ -17,10 +34,7 @@ def resolve_device(device: str | torch.device) -> torch.device:
     """
     if isinstance(device, str) and device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        resolved = torch.device(device)
-    except (RuntimeError, TypeError) as error:
-        raise ValueError(f"device must be 'auto', 'cpu' or 'cuda', got {device!r}") from error
+    resolved = device_of(device)
     if resolved.type not in ("cpu", "cuda"):
         raise ValueError(f"device must be 'auto', 'cpu' or 'cuda', got {str(device)!r}")
     if resolved.type == "cuda" and not torch.cuda.is_available():

@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.base import RegressorMixin
 from sklearn.utils.validation import _check_sample_weight, column_or_1d, validate_data
 
+from bayesnas.checks import flag
 from bayesnas.sklearn.base import DRAWS_SEED, Array, StructureEstimator
 
 _OF_ONE_TARGET = ("ard-regression", "spike-and-slab-regression")
@@ -106,6 +107,7 @@ class BayesianStructureRegressor(RegressorMixin, StructureEstimator):  # type: i
         Returns:
             ``[n]``, or ``[n, k]``, as y was in ``fit``; or a pair of them.
         """
+        return_std = flag("return_std", return_std)
         parts = [
             self.posterior_.moments(rows, self.draws, seed=DRAWS_SEED) for rows in self._parts(X)
         ]

@@ -112,7 +112,7 @@ class _Arguments:
             hint = self._hint(parameter)
             left = (
                 parameter.name in self._unchecked
-                or hint is Any
+                or hint in (Any, object)
                 or set(members_of(hint)) <= _NUMBERS
             )
             if not left:
@@ -206,6 +206,15 @@ _WHOLE, _NUMBER = _holds(is_whole), _holds(is_number)
 _FLAG = _holds(lambda value: isinstance(value, (bool, np.bool_)))
 _TEXT = _holds(lambda value: isinstance(value, str))
 _FUNCTION = _holds(callable)
+
+
+def _no_text(value: Any) -> Any:
+    if isinstance(value, (str, bytes)):  # a sequence too, but of nothing that anybody means
+        raise ValueError
+    return value
+
+
+_NOT_TEXT = pydantic.BeforeValidator(_no_text)
 _LEAVES: dict[Any, Any] = {
     int: _WHOLE, float: _NUMBER, bool: _FLAG, str: _TEXT, Any: Any, None: None,
     Numbers: _holds(_is_numbers),
@@ -225,7 +234,7 @@ def _schema(hint: Any) -> Any:
         flags = [_FLAG] if any(isinstance(part, bool) for part in parts) else []
         return Union[(_TEXT, *flags)]  # which of them is a matter of values
     if origin in (list, collections.abc.Sequence) and parts:
-        return Annotated[Sequence[_schema(parts[0])], pydantic.Field()]  # type: ignore[misc]
+        return Annotated[Sequence[_schema(parts[0])], _NOT_TEXT]  # type: ignore[misc]
     if origin is tuple and parts:
         return _tuple_schema(parts)
     if origin in (dict, collections.abc.Mapping) and parts:

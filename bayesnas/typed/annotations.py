@@ -12,6 +12,7 @@ import numpy.typing as npt
 from torch import Tensor
 
 _LATE = {
+    "Array": "bayesnas.typed.annotations:Numbers",
     "Axes": "matplotlib.axes:Axes",
     "pd": "pandas",
     "xarray": "xarray",

@@ -20,7 +20,7 @@ from bayesnas.runtime.random_state import RandomStream
 from bayesnas.typed import typed
 
 
-@typed(unchecked=("data", "validation", "model"))
+@typed(unchecked=("data", "validation"))
 def hypergradient(
     model: BayesianModel,
     data: Data,

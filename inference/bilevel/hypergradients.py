@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from bayesnas.checks import choice, non_negative, positive, whole_number
+from bayesnas.checks import choice, non_negative, positive, shown, step_count
 from bayesnas.inference.bilevel.derivatives import as_leaves, gradient
 from bayesnas.inference.bilevel.linear_solvers import (
     Tensors,
@@ -114,7 +114,7 @@ class Unrolled(Hypergradient):
 
     def __post_init__(self) -> None:
         """Check both."""
-        object.__setattr__(self, "steps", whole_number("steps", self.steps, 1))
+        object.__setattr__(self, "steps", step_count("steps", self.steps))
         if self.lr is not None:
             object.__setattr__(self, "lr", positive("lr", self.lr))
 
@@ -179,7 +179,7 @@ class Implicit(Hypergradient):
         """Check the options."""
         choice("solver", self.solver, list(_SOLVERS))
         least = 0 if self.solver == "neumann" else 1
-        object.__setattr__(self, "steps", whole_number("steps", self.steps, least))
+        object.__setattr__(self, "steps", step_count("steps", self.steps, least))
         object.__setattr__(self, "damping", non_negative("damping", self.damping))
         if self.lr is not None:
             object.__setattr__(self, "lr", positive("lr", self.lr))
@@ -226,5 +226,5 @@ def make_hypergradient(kind: str | Hypergradient) -> Hypergradient:
     error = ValueError if isinstance(kind, str) else TypeError
     raise error(
         f"hypergradient must be one of {list(KINDS)}, or one of bayesnas.inference.Greedy, "
-        f"Unrolled and Implicit with its options, got {kind!r}"
+        f"Unrolled and Implicit with its options, got {shown(kind)}"
     )

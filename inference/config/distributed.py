@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from bayesnas.checks import positive
+from bayesnas.checks import positive, shown
+from bayesnas.typed import typed
 
 Noise = Literal["independent", "shared"]
 Spread = Literal["batch", "chains"]
@@ -13,6 +14,7 @@ _NOISE: tuple[Noise, ...] = ("independent", "shared")
 _SPREAD: tuple[Spread, ...] = ("batch", "chains")
 
 
+@typed()
 @dataclass(frozen=True)
 class Distributed:
     r"""How a fit is shared out among the processes that ``torchrun`` started.
@@ -72,4 +74,6 @@ def checked_distributed(given: object) -> Distributed | None:
         return None
     if isinstance(given, Distributed):
         return given
-    raise TypeError(f"distributed must be 'auto', False or a bayesnas.Distributed, got {given!r}")
+    raise TypeError(
+        f"distributed must be 'auto', False or a bayesnas.Distributed, got {shown(given)}"
+    )

@@ -10,7 +10,7 @@ import torch
 from pyro import poutine
 from torch import Tensor
 
-from bayesnas.checks import positive
+from bayesnas.checks import non_negative, positive
 from bayesnas.data.inputs import AnyInputs
 from bayesnas.inference.elbo.closed_form import closed_forms
 from bayesnas.inference.elbo.messengers import DataScale
@@ -61,6 +61,9 @@ class BoundTerms:
 
     def bound(self, kl_weight: float | Tensor, likelihood_weight: float = 1.0) -> Tensor:
         """𝓛 = μ E_q log p(y | w) − λ KL(q ‖ p) + R(h), to be maximised; μ is 1 but in Q."""
+        if not isinstance(kl_weight, Tensor):
+            non_negative("kl_weight", kl_weight)
+        non_negative("likelihood_weight", likelihood_weight)
         log_lik = self.expected_log_lik()
         if likelihood_weight != 1.0:
             log_lik = likelihood_weight * log_lik

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from scipy import special
 from tqdm import trange
 
-from bayesnas.checks import whole_number
+from bayesnas.checks import draw_count, seed_number, size, step_count, whole_number
 from bayesnas.distributions import LayeredGraph
 from bayesnas.inference.mcmc.arviz_tree import mcmc_tree
 from bayesnas.inference.mcmc.belief_network_sampler import BeliefNetworkSampler
@@ -43,6 +43,7 @@ class BeliefPosterior:
     model: BeliefNetwork
     draws: tuple[tuple[Network, ...], ...]
 
+    @typed()
     def widths(self, layers: int | None = None) -> npt.NDArray[np.int64]:
         """Units of the first hidden layers, ``[chains, draws, layers]``, 0 above the last one.
 
@@ -51,7 +52,7 @@ class BeliefPosterior:
         """
         by_chain = [[network.widths[1:] for network in chain] for chain in self.draws]
         most = max(1, max(len(widths) for chain in by_chain for widths in chain))
-        count = most if layers is None else layers
+        count = most if layers is None else size("layers", layers)
         padded = [[(*widths, *[0] * count)[:count] for widths in chain] for chain in by_chain]
         return np.array(padded, dtype=np.int64)
 
@@ -142,8 +143,9 @@ def sample_belief_network(
     (1, 5, 2)
     """
     values = _checked(model, x)
-    draws = whole_number("draws", draws, 1)
-    warmup = whole_number("warmup", warmup, 0)
+    seed = seed_number("seed", seed)
+    draws = draw_count("draws", draws)
+    warmup = step_count("warmup", warmup, 0)
     chains = whole_number("chains", chains, 1)
     nothing = LayeredGraph((), model.visible)
     sampled = []

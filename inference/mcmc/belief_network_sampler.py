@@ -13,6 +13,7 @@ from bayesnas.inference.mcmc.birth_death import with_new_parent, without_unit
 from bayesnas.inference.mcmc.conjugate_regression import Regression
 from bayesnas.inference.mcmc.elliptical_slice import elliptical_slice
 from bayesnas.models.nonparametric.belief_network import BeliefNetwork, Doubles, Network
+from bayesnas.typed import typed
 
 
 class BeliefNetworkSampler:
@@ -48,12 +49,14 @@ class BeliefNetworkSampler:
     True
     """
 
+    @typed()
     def __init__(self, model: BeliefNetwork, rng: np.random.Generator) -> None:
         """Take model and random state; see the class."""
         self.model = model
         self.rng = rng
         self.power = 1.0
 
+    @typed()
     def sweep(self, network: Network) -> Network:
         """Every move once."""
         # Units have no order, so those of a layer are visited in an order drawn at random. Moves

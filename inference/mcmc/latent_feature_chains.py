@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from bayesnas.checks import whole_number
+from bayesnas.checks import draw_count, seed_number, step_count, whole_number
 from bayesnas.inference.mcmc.arviz_tree import mcmc_tree
 from bayesnas.inference.mcmc.latent_feature_evidence import Doubles
 from bayesnas.inference.mcmc.latent_feature_sampler import LatentFeatureSampler, LatentFeatureState
@@ -117,9 +117,9 @@ def sample_latent_features(
     >>> posterior.counts.shape
     (2, 3)
     """
-    for name, value in (("draws", draws), ("chains", chains)):
-        whole_number(name, value)
-    warmup = whole_number("warmup", warmup, 0)
+    seed = seed_number("seed", seed)
+    draws, chains = draw_count("draws", draws), whole_number("chains", chains)
+    warmup = step_count("warmup", warmup, 0)
     states: list[list[LatentFeatureState]] = []
     features: list[list[Doubles]] = []
     log_joint = np.empty((chains, draws))

@@ -19,6 +19,7 @@ from bayesnas.inference.mcmc.latent_feature_evidence import (
     log_evidence,
 )
 from bayesnas.inference.mcmc.split_merge import split_or_merge
+from bayesnas.typed import typed
 
 _REACH = 100  # distance of an example, in σ_A, up to which no count of own features is left out
 _MARGIN = 45  # counts beyond the last one that could still have more weight than the one before
@@ -84,6 +85,7 @@ class LatentFeatureSampler:
     5
     """
 
+    @typed()
     def __init__(
         self,
         x: npt.ArrayLike,
@@ -135,6 +137,7 @@ class LatentFeatureSampler:
 
     # Moves --------------------------------------------------------------------------------
 
+    @typed()
     def sweep(self, state: LatentFeatureState) -> LatentFeatureState:
         """Every z, then the scales and the mass that are not fixed."""
         z = state.z
@@ -206,6 +209,7 @@ class LatentFeatureSampler:
         shape, rate = _SHAPE + values.size / 2, _RATE + (values**2).sum() / 2
         return float(self.rng.gamma(shape, 1 / rate) ** -0.5)
 
+    @typed()
     def features(self, state: LatentFeatureState) -> Doubles:
         """Draw A given Z and the scales, ``[K, D]``."""
         mean, factor = features_given(state.z, self.x, state.noise_scale, state.feature_scale)
@@ -213,6 +217,7 @@ class LatentFeatureSampler:
         drawn: Doubles = mean + np.linalg.solve(factor.T, noise)
         return drawn
 
+    @typed()
     def log_joint(self, state: LatentFeatureState) -> float:
         """Ln p(X, [Z] | σ_x, σ_A, α)."""
         buffet = IndianBuffet(state.mass, self.concentration, len(self.x))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 import torch
 from torch import Tensor
 
+from bayesnas.checks import shown
 from bayesnas.data import DataInfo, Inputs, Split, StreamedSplit
 from bayesnas.data.conversion import column_names
 from bayesnas.data.inputs import AnyInputs, leaves_of
@@ -102,7 +103,7 @@ class BasePosterior:
     def chain(self, index: int) -> Self:
         """Return the posterior of one chain alone."""
         if not is_whole(index) or not 0 <= index < self.chains:
-            raise ValueError(f"index must be in 0…{self.chains - 1}, got {index!r}")
+            raise ValueError(f"index must be in 0…{self.chains - 1}, got {shown(index)}")
         return type(self)(self.run, [self._chains[index]], self.example)
 
     @typed()

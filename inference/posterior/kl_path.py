@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Unpack
 import numpy as np
 from torch import Tensor, nn
 
-from bayesnas.checks import draw_count, seed_number, shown
+from bayesnas.checks import draw_count, non_negative, seed_number, shown
 from bayesnas.export.grid import dataset_over, tree_over
 from bayesnas.inference.config.inputs import Data
 from bayesnas.inference.evaluation.frontier import SUPERFLUOUS_DENSITY, frontier
@@ -244,4 +244,6 @@ def _grid(metaparameters: Mapping[str, Sequence[float]]) -> Mapping[str, Sequenc
 
 def _check_any(kl_weights: Sequence[float]) -> None:
     if not kl_weights:
-        raise ValueError(f"kl_weights must hold at least one KL weight, got {kl_weights!r}")
+        raise ValueError(f"kl_weights must hold at least one KL weight, got {shown(kl_weights)}")
+    for kl_weight in kl_weights:
+        non_negative("kl_weights", kl_weight)

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bayesnas.checks import positive
+from bayesnas.checks import non_negative, positive, whole_number
 from bayesnas.distributions import LogUniform
 from bayesnas.inference.bilevel.hypergradients import Hypergradient
 from bayesnas.inference.bilevel.options import Bilevel
@@ -83,7 +83,7 @@ def darts(
     """
     model = _model(graph, "point-mass")
     chosen = _options(hypergradient, structure_lr, structure_schedule, start, options)
-    weight = cost_weight * _examples(validation)
+    weight = non_negative("cost_weight", cost_weight) * _examples(validation)
     return fit(model, data, validation=validation, kl_weight=weight, **chosen)
 
 
@@ -130,7 +130,7 @@ def gumbel_darts(
     """
     model = _model(graph, "penalised-gumbel-softmax", temperature=temperature, sample=sample)
     chosen = _options(hypergradient, structure_lr, structure_schedule, start, options)
-    weight = cost_weight * _examples(validation)
+    weight = non_negative("cost_weight", cost_weight) * _examples(validation)
     return fit(model, data, validation=validation, kl_weight=weight, **chosen)
 
 
@@ -191,10 +191,11 @@ def darts_cc(
     """
     model = _model(graph, "penalised-gumbel-softmax", temperature=temperature, sample=sample)
     chosen = _options(hypergradient, structure_lr, structure_schedule, start, options)
+    knots = whole_number("knots", knots, 2)
     examples = _examples(validation)
     maps: dict[str, ParameterMap] = {name: PiecewiseMap(knots) for name in classifier(graph)}
     maps |= _monotone(model, knots) if monotone else {"structural": PiecewiseMap(knots)}
-    weight = LogUniform(low * examples, high * examples)
+    weight = LogUniform(positive("low", low) * examples, positive("high", high) * examples)
     post = fit(model, data, validation=validation, kl_weight=weight, amortize=maps, **chosen)
     assert isinstance(post, AmortizedPosterior)
     return post
@@ -276,7 +277,7 @@ def _options(
     upper = Bilevel(
         hypergradient,
         optimizer=partial(torch.optim.Adam, betas=(0.5, 0.999), weight_decay=1e-3),
-        lr=structure_lr,
+        lr=positive("structure_lr", structure_lr),
         schedule=structure_schedule,
         start=start,
     )

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from bayesnas.checks import shown
+from bayesnas.checks import instance, shown
 from bayesnas.inference.search.variables import Categorical, Value, Variable, variable_of
 from bayesnas.nn.graphs.graph import Graph
 from bayesnas.nn.graphs.topology import Edge, edge_name
@@ -112,8 +112,7 @@ class SearchSpace(Mapping[str, Variable]):
             ValueError: naming the variable, for a missing or superfluous entry, or a value that
                 is none of the variable's.
         """
-        if not isinstance(candidate, Mapping):
-            raise TypeError(f"candidate must be a mapping by name, got {shown(candidate)}")
+        instance("candidate", candidate, Mapping, "mapping by name")
         checked: Candidate = {}
         for name, variable in self._variables.items():
             if self.is_active(name, checked):
@@ -206,6 +205,7 @@ class SearchSpace(Mapping[str, Variable]):
         >>> SearchSpace.from_dict(space.to_dict()) == space
         True
         """
+        instance("spec", spec, Mapping, "mapping by name")
         return cls({name: variable_of(each) for name, each in spec.items()})
 
     @property
@@ -222,7 +222,7 @@ class SearchSpace(Mapping[str, Variable]):
         if condition.name not in earlier:
             raise ValueError(
                 f"the condition of {name!r} must name a variable before it, one of {earlier}, "
-                f"got {condition.name!r}"
+                f"got {shown(condition.name)}"
             )
         for value in condition.values:
             self._variables[condition.name].checked(f"{condition.name} (for {name})", value)

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from bayesnas.checks import finite, positive, shown, whole_number
+from bayesnas.checks import finite, instance, positive, shown, whole_number
 from bayesnas.scalars import is_number, is_whole
 from bayesnas.typed import typed
 
@@ -49,6 +49,7 @@ class When:
 
     def holds(self, candidate: Mapping[str, Value]) -> bool:
         """Whether a candidate, as far as it is known, has the variable."""
+        instance("candidate", candidate, Mapping, "mapping by name")
         return self.name in candidate and candidate[self.name] in self.values
 
 
@@ -125,6 +126,7 @@ class Categorical(Variable):
         """A choice, all equally likely."""
         return self.choices[int(generator.integers(len(self.choices)))]
 
+    @typed()
     def checked(self, name: str, value: object) -> Value:
         """The choice; see the class above."""
         plain = value.item() if isinstance(value, np.generic) else value
@@ -168,6 +170,7 @@ class Integer(Variable):
         """A number, all equally likely."""
         return int(generator.integers(self.low, self.high + 1))
 
+    @typed()
     def checked(self, name: str, value: object) -> Value:
         """The number as an int."""
         if not is_whole(value):
@@ -207,6 +210,7 @@ class Real(Variable):
         """A number, drawn uniformly."""
         return float(generator.uniform(self.low, self.high))
 
+    @typed()
     def checked(self, name: str, value: object) -> Value:
         """The number as a float."""
         if not is_number(value) or not self.low <= value <= self.high:

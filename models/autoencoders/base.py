@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor
 
-from bayesnas.checks import whole_number
+from bayesnas.checks import draw_count, shown, tensor, whole_number
 from bayesnas.models.autoencoders import active_units
 from bayesnas.models.autoencoders.decoder_likelihood import Observation
 from bayesnas.models.base import BayesianModel
@@ -50,7 +50,7 @@ class Autoencoder(BayesianModel):
 
     def check(self, x: Tensor, y: Tensor, classes: int | None = None) -> None:
         """Examples of the model's shape, targets alike, pixels in [0, 1] for a Bernoulli."""
-        self.observation.check("x", x)
+        self.observation.check("x", tensor("x", x))
         self.observation.check("y", y)
 
     def examples(self, x: Tensor) -> Tensor:
@@ -59,7 +59,7 @@ class Autoencoder(BayesianModel):
         Raises:
             ValueError: for another shape, or pixels outside [0, 1] for a Bernoulli.
         """
-        self.observation.check("x", x)
+        self.observation.check("x", tensor("x", x))
         return x.to(next(self.parameters()))
 
     def encode(self, x: Tensor) -> Tensor:
@@ -106,9 +106,9 @@ class Autoencoder(BayesianModel):
         Raises:
             ValueError: n is not a whole number ≥ 1, or an index is out of range.
         """
-        z = self.prior_latents(whole_number("n", n), generator)
+        z = self.prior_latents(draw_count("n", n), generator)
         if fixed is not None and not isinstance(fixed, Mapping):
-            raise TypeError(f"fixed must be a mapping from latent to value, got {fixed!r}")
+            raise TypeError(f"fixed must be a mapping from latent to value, got {shown(fixed)}")
         for latent, value in (fixed or {}).items():
             z[:, self._index("fixed", latent)] = value
         return self.decode_latents(z)
@@ -140,7 +140,7 @@ class Autoencoder(BayesianModel):
         if not is_whole(latent) or not 0 <= latent < self.latents:
             raise ValueError(
                 f"{name}: a latent index must be a whole number in 0…{self.latents - 1}, "
-                f"got {latent!r}"
+                f"got {shown(latent)}"
             )
         return int(latent)
 

@@ -10,7 +10,7 @@ from pyro.distributions import Normal, TorchDistribution
 from torch import Tensor
 from torch.distributions import Bernoulli, kl_divergence
 
-from bayesnas.checks import whole_number
+from bayesnas.checks import draw_count, seed_number
 from bayesnas.distributions import BinaryConcrete
 from bayesnas.distributions.relaxed.straight_through import StraightThroughBernoulli
 from bayesnas.models.autoencoders.decoder_likelihood import Observation
@@ -60,9 +60,10 @@ class FeatureAutoencoder(Protocol):
 
 def bound(model: FeatureAutoencoder, x: Tensor, draws: int, *, relaxed: bool, seed: int) -> Tensor:
     """Evidence lower bound of every example, ``[n]``; see ``IndianBuffetVae.bound``."""
+    draws, seed = draw_count("draws", draws), seed_number("seed", seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        bounds = [_bound_of_draw(model, x, relaxed) for _ in range(whole_number("draws", draws))]
+        bounds = [_bound_of_draw(model, x, relaxed) for _ in range(draws)]
     return torch.stack(bounds).mean(0)
 
 

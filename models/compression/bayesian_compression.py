@@ -185,6 +185,7 @@ class BayesianCompressionNet(GroupedWeights):
 
     def prior(self, site: str) -> GaussianWeights:
         """Prior N(0, 1) of one tensor w̃."""
+        choice("site", site, self.layers.shapes)
         one = torch.ones_like(self.variational[f"{site}.loc"][..., :1]).flatten()[0]
         return GaussianWeights(
             torch.zeros_like(one), one, shape=self.layers.shapes[site], keep=self.keep[site]
@@ -192,6 +193,7 @@ class BayesianCompressionNet(GroupedWeights):
 
     def posterior(self, site: str) -> GaussianWeights:
         """Guide of one tensor w̃."""
+        choice("site", site, self.layers.shapes)
         log_scale = self.variational[f"{site}.log_scale"]
         bound = self._max_scale[self.layers.layer_index[site]]
         if bound is not None:

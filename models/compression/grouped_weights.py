@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from bayesnas.checks import finite
 from bayesnas.data.inputs import AnyInputs, by_position
 from bayesnas.distributions import GaussianWeights, GroupScales
 from bayesnas.models.compression.scale_priors import GroupPrior
@@ -139,6 +140,7 @@ class GroupedWeights(NetModel):
             ValueError: where a layer would lose all its groups; the message names the layer and
                 the smallest threshold at which every layer keeps one.
         """
+        threshold = finite("threshold", threshold)
         scores = self.group_scores()
         refuse_to_empty_a_layer(scores, threshold)
         self._drop_groups({name: score < threshold for name, score in scores.items()})

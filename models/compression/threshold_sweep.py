@@ -12,6 +12,7 @@ import torch
 from pyro.distributions import TorchDistribution
 from torch import Tensor, nn
 
+from bayesnas.checks import finite
 from bayesnas.data.inputs import AnyInputs, call_with
 from bayesnas.likelihoods import Likelihood
 from bayesnas.models.base import ROWS_AT_ONCE
@@ -71,7 +72,10 @@ def sweep_groups(
     import xarray as xr
 
     scores = model.group_scores()
-    chosen = _between(scores) if thresholds is None else sorted(map(float, thresholds))[::-1]
+    if thresholds is None:
+        chosen = _between(scores)
+    else:
+        chosen = sorted((finite("thresholds", each) for each in thresholds), reverse=True)
     rows: dict[str, list[float]] = {"loss": [], "loss_error": [], "weights": []}
     nll, groups = [], []
     for threshold in chosen:

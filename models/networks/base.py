@@ -9,6 +9,7 @@ import pyro
 import torch
 from torch import Tensor, nn
 
+from bayesnas.checks import tensor
 from bayesnas.data.inputs import AnyInputs, Inputs, call_with, leaves_of, shapes_of
 from bayesnas.likelihoods import Likelihood
 from bayesnas.models.base import BayesianModel
@@ -179,6 +180,8 @@ def network_outputs(net: nn.Module, weights: Mapping[str, Tensor], x: AnyInputs)
         RuntimeError: a weight is read after a layer has integrated it out by local
             reparameterisation, so that the two would see different weights.
     """
+    for leaf in leaves_of(x):
+        tensor("x", leaf)
     parameters, versions = dict(weights), _versions(x)
     output = call_with(lambda *args, **named: functional_call(net, parameters, args, named), x)
     _check_unwritten(x, versions)

@@ -152,6 +152,7 @@ class GaussianNet(NetModel):
 
     def prior(self, site: str) -> GaussianWeights:
         """Prior of one weight tensor."""
+        choice("site", site, self.layers.shapes)
         scale = self._log_prior_scale(site).exp()
         return GaussianWeights(
             scale.new_zeros(()), scale, shape=self.layers.shapes[site], keep=self.keep[site]
@@ -183,6 +184,7 @@ class GaussianNet(NetModel):
 
     def posterior(self, site: str) -> GaussianWeights:
         """Guide of one weight tensor."""
+        choice("site", site, self.layers.shapes)
         return GaussianWeights(
             self.variational[f"{site}.loc"],
             log_scale=self.variational[f"{site}.log_scale"],

@@ -12,7 +12,7 @@ import torch
 from pyro.distributions import TorchDistribution
 from torch import Tensor, nn
 
-from bayesnas.checks import choice, positive, probability
+from bayesnas.checks import choice, instance, positive, probability
 from bayesnas.distributions import GaussianWeights, SpikeAndSlab
 from bayesnas.distributions.weights.gated_weights import GatedWeights
 from bayesnas.likelihoods import AnyLikelihood, make_likelihood
@@ -197,6 +197,8 @@ class SpikeAndSlabNet(SlabScaleModel):
 
     def prior(self, site: str, gates: Mapping[str, Tensor]) -> GaussianWeights:
         """Prior of one weight tensor given the gates."""
+        choice("site", site, self.layers.shapes)
+        instance("gates", gates, Mapping, "mapping by site")
         scale = self.log_slab_scale[self.layers.layer_index[site]].exp()
         shape, keep = self.layers.shapes[site], self.keep[site]
         if site in gates and self.gates.shuts:
@@ -206,6 +208,8 @@ class SpikeAndSlabNet(SlabScaleModel):
 
     def posterior(self, site: str, gates: Mapping[str, Tensor]) -> GaussianWeights:
         """Guide of one weight tensor given the gates."""
+        choice("site", site, self.layers.shapes)
+        instance("gates", gates, Mapping, "mapping by site")
         loc, log_scale = (self.variational[f"{site}.{name}"] for name in ("loc", "log_scale"))
         local = self._config["estimator"] == "local" and site not in self.layers.tied
         if site not in gates or not self.gates.shuts:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from scipy import special
 
-from bayesnas.checks import positive, whole_number
+from bayesnas.checks import positive, shown, size, whole_number
 from bayesnas.distributions import CascadingIndianBuffet, LayeredGraph
 from bayesnas.typed import typed
 
@@ -133,6 +133,7 @@ class BeliefNetwork:
     True
     """
 
+    @typed()
     def __init__(
         self,
         visible: int,
@@ -145,7 +146,7 @@ class BeliefNetwork:
         hidden_precision: tuple[float, float] = (1.0, 1.0),
     ) -> None:
         """Check the hyperparameters; see the class."""
-        self.cascade = CascadingIndianBuffet(mass, concentration, visible)
+        self.cascade = CascadingIndianBuffet(mass, concentration, size("visible", visible))
         self.visible = self.cascade.width
         self.mass, self.concentration = float(mass), float(concentration)
         self.weight_scale = positive("weight_scale", weight_scale)
@@ -156,7 +157,8 @@ class BeliefNetwork:
     @typed()
     def precision_prior(self, layer: int) -> GammaPrior:
         """Prior of ν in a layer."""
-        return self._hidden_precision if layer else self._visible_precision
+        is_hidden = whole_number("layer", layer, 0) > 0
+        return self._hidden_precision if is_hidden else self._visible_precision
 
     # Draws --------------------------------------------------------------------------------
 
@@ -181,6 +183,7 @@ class BeliefNetwork:
         Raises:
             ValueError: the graph has another number of visible units.
         """
+        n = whole_number("n", n, 0)
         if graph.visible != self.visible:
             raise ValueError(f"graph must have {self.visible} visible units, got {graph.visible}")
         matrices = [matrix.numpy().astype(bool) for matrix in graph.connections]
@@ -225,6 +228,7 @@ class BeliefNetwork:
 
     # Density ------------------------------------------------------------------------------
 
+    @typed()
     def log_density(self, network: Network) -> float:
         """Ln p(structure, parameters, all logits).
 
@@ -254,10 +258,12 @@ class BeliefNetwork:
         log_prob: float = dishes * math.log(alpha * beta) - math.lgamma(dishes + 1) - rate + shared
         return log_prob
 
+    @typed()
     def log_likelihood(self, network: Network, layer: int = 0) -> Doubles:
         """Ln p of the logits of a layer given the one above, ``[n, units]``."""
         from scipy import stats
 
+        layer = whole_number("layer", layer, 0, len(network.layers) - 1)
         scale = 1 / np.sqrt(network.layers[layer].precision)
         log_probs: Doubles = stats.norm.logpdf(
             network.layers[layer].logits, network.means(layer), scale
@@ -267,5 +273,5 @@ class BeliefNetwork:
 
 def _gamma(name: str, value: Sequence[float]) -> GammaPrior:
     if len(value) != 2:
-        raise ValueError(f"{name} must be a pair (shape, rate), got {value!r}")
+        raise ValueError(f"{name} must be a pair (shape, rate), got {shown(value)}")
     return GammaPrior(*(positive(name, each) for each in value))

@@ -68,9 +68,12 @@ INNER = {
     )),
     "Posterior.restore", "GeneralisedObjective.hyper_terms", "GeneralisedObjective.upper_level",
     "Bilevel.config", "data.StreamedSplit.batches", "data.StreamedSplit.formed",
-    "data.StreamedSplit.read", "data.Inputs.like", "likelihoods.Bernoulli.observed",
+    "data.Split.parts", "data.StreamedSplit.parts", "data.StreamedSplit.read", "data.Inputs.like",
+    "likelihoods.Bernoulli.observed",
     "nn.StochasticLayers.filled", "nn.StochasticLayers.without_padding",
     "loggers.MLflowLogger", "loggers.MLflowLogger.log",
+    # Their constructors are Pyro's.
+    "distributions.StraightThroughBernoulli", "distributions.StraightThroughOneHot",
 }  # fmt: skip
 
 
@@ -351,7 +354,6 @@ def rest(reached: set[Any]) -> dict[Any, Entry]:
 
 def calls(o: Objects, reached: set[Any]) -> Iterator[Call]:
     """A call of each of them that works, and what is good for each argument."""
-    make_files(o)
     names, own = by_name(o), special(o)
     for entry in rest(reached).values():
         yield _call(entry, o, names, own.get(entry.name.removeprefix("bayesnas."), {}))

@@ -1,10 +1,15 @@
-"""A call that works, and what else would be right in its place."""
+"""A call that works, what else would be right in its place, and how it ends with what is wrong."""
 
 from __future__ import annotations
 
+import re
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
+
+import torch
+from fuzz_limits import Hang, limited
 
 Good = Callable[[Any], bool]
 
@@ -30,3 +35,39 @@ class Call:
         arguments = {**self.given, **changed}
         made = {k: v.make() if isinstance(v, Fresh) else v for k, v in arguments.items()}
         return self.call(**made)
+
+    def outcome(self, argument: str, value: Any) -> tuple[str, str]:
+        """How the call ends with one argument changed, and what it says.
+
+        "named" is an error that names the argument; "bare" another one, from inside.
+        """
+        state = torch.random.get_rng_state()
+        try:
+            with limited(), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                self.with_(**{argument: value})
+        except Hang:
+            return "hang", ""
+        except Exception as error:
+            said = _said(error)
+            kind = isinstance(error, (TypeError, ValueError, OSError))
+            named = kind and re.search(rf"(?<![a-z]){argument}(?![a-z])", said) is not None
+            return ("named" if named else "bare"), f"{type(error).__name__}: {said[:150]}"
+        finally:
+            torch.random.set_rng_state(state)
+        return "accepted", ""
+
+
+def _said(error: Exception) -> str:
+    try:
+        return str(error)
+    except Exception:  # of a value whose words fail
+        return "no words"
+
+
+def shown(value: Any) -> str:
+    """A value in a few words."""
+    try:
+        return repr(value)[:60]
+    except Exception:
+        return type(value).__name__

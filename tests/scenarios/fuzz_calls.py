@@ -95,7 +95,7 @@ def calls(folder) -> list[Call]:
         "kl_warmup": fraction,
         "amortize": or_none(never),
         "epochs": or_none(never),
-        "steps": small,
+        "steps": whole(1, 10**9),  # more take memory or the time that they say
         "batch_size": whole(1, 2**31),
         "lr": positive,
         "schedule": schedule,

@@ -107,7 +107,7 @@ def _by_type(hint: Any) -> Good:
         return lambda value: isinstance(value, (str, bool)) and value in parts
     if origin is tuple and not (len(parts) == 2 and parts[1] is ...):
         return lambda value: (
-            isinstance(value, (tuple, list))
+            items(anything)(value)
             and len(value) == len(parts)
             and all(_members_good(part, each) for part, each in zip(parts, value, strict=True))
         )

@@ -15,7 +15,8 @@ from fuzz_limits import Hang, limited
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bayesnas.cli.main import main
+from bayesnas import reproductions
+from bayesnas.cli.main import _parsers, main
 
 MOST_MEMORY = 2 * 2**20  # KiB more than before
 NUMBERS = [
@@ -70,41 +71,20 @@ OF_RUNS = {
     "frontier box": ["BOX", "--metaparameters", "prior_scale=1"],
     "prune box": ["BOX", "--metaparameters", "prior_scale=1", "--kl-weight", "1"],
 }
-OPTIONS = {
-    "fit": [
-        "--steps", "--epochs", "--batch-size", "--lr", "--seed", "--kl-weight", "--kl-warmup",
-        "--restarts", "--patience", "--clip", "--schedule", "--device", "--compile", "--hidden",
-        "--prior-scale", "--draws", "--data", "--target", "--task", "--test",
-        "--validation", "--split-seed", "--checkpoint-every", "--out", "--amortize", "--knots",
-        "--likelihood", "--noise-scale", "--config", "--no-such-option", "--metaparameters",
-        "--log", "--log-every", "--drop", "--kl-weight-upper", "--likelihood-weight",
-        "--selection", "--weights", "--kept",
-    ],
-    "frontier": ["--draws", "--threshold", "--csv", "--data", "--device", "--separate"],
-    "prune": ["--fraction", "--threshold", "--by", "--seed", "--draws", "--save", "--kl-weight",
-              "--groups", "--keep-biases"],
-    "report": ["--out", "--draws", "--kl-weight", "--data", "--device"],
-    "reproduce": ["--seeds", "--out", "--device", "--data"],
-    "models": ["--json", "--draws"],
-    "compress": ["--tolerance", "--out", "--picture", "--kl-weights", "--hidden", "--validation"],
-    "predict": ["--out", "--level", "--draws", "--seed", "--kl-weight", "--device"],
-    "evaluate": ["--data", "--draws", "--kl-weight", "--target"],
-    "compare": ["--data", "--draws", "--kl-weight", "--loo"],
-    "export": ["--format", "--out", "--draws", "--kl-weight"],
-    "completion": ["--json"],
-    "search": ["--vary", "--strategy", "--trials", "--seed", "--objective", "--part", "--draws",
-               "--out", "--storage", "--workers", "--resume"],
-    "sweep": ["--vary", "--objective", "--part", "--draws", "--out", "--storage", "--workers"],
-    "predict table": ["--data", "--out", "--level", "--draws", "--seed", "--kl-weight", "--device",
-                      "--metaparameters"],
-    "evaluate table": ["--data", "--level", "--out-of-distribution", "--draws", "--kl-weight",
-                       "--target", "--drop", "--metaparameters"],
-    "export table": ["--format", "--size", "--out", "--draws", "--kl-weight", "--data"],
-    "frontier box": ["--metaparameters", "--kl-weights", "--threshold", "--csv", "--part"],
-    "prune box": ["--metaparameters", "--kl-weight", "--fraction", "--threshold", "--by"],
-}  # fmt: skip
-FOLDERS = ("--out", "--save", "--csv")
-REPRODUCTIONS = ["ibp", "search", "shared-weights", "learned-optimiser", "lottery-tickets"]
+
+
+def options_of(command):
+    """Every option of a command that takes a word, and one that it has not."""
+    _, parsers = _parsers()
+    if command not in parsers:
+        return ["--x"]
+    named = [each for each in parsers[command]._actions if each.option_strings and each.nargs != 0]
+    longest = [max(each.option_strings, key=len) for each in named]
+    return sorted({*longest, "--no-such-option"} - {"--root"})
+
+
+FOLDERS = ("--out", "--csv", "--compact", "--encode", "--storage")
+REPRODUCTIONS = sorted(reproductions.REPRODUCTIONS)
 # What is right after all, or would take the time that it says.
 RIGHT = {
     ("--prior-scale", "garbage"),
@@ -189,7 +169,7 @@ def check(folder, runs, count):
     )
     @given(st.sampled_from([*COMMANDS, *OF_RUNS, "fit", "fit", "nonsense"]), st.data())
     def wrong(command, data):
-        option = data.draw(st.sampled_from(OPTIONS.get(command, ["--x"])))
+        option = data.draw(st.sampled_from(options_of(command.partition(" ")[0])))
         word = data.draw(st.one_of(st.sampled_from(WORDS), st.text(max_size=6)))
         if option in FOLDERS:  # where nearly every word is right
             word = data.draw(st.sampled_from(PATHS))

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from bayesnas.checks import fraction_in, whole_number
+from bayesnas.checks import fraction_in, seed_number, whole_number
 from bayesnas.data.assemble import Raw, divide
 from bayesnas.data.dataset import DataSet
 from bayesnas.data.info import DataInfo, Part, Task
@@ -88,7 +88,7 @@ def load_streamed(
         name_or_path=str(where),
         test=None if test is None else float(test),
         validation=float(validation),
-        seed=int(seed),
+        seed=seed_number("seed", seed),
         task=task,
         streamed=True,
     )

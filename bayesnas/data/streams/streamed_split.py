@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from bayesnas.checks import whole_number
 from bayesnas.data.checks import check_all_finite, typed_inputs, typed_targets
 from bayesnas.data.dataset import Split
 from bayesnas.data.info import DataInfo, Task
@@ -17,6 +18,7 @@ from bayesnas.data.row_weights import RowWeights
 from bayesnas.data.streams.chosen_rows import OwnTargets
 from bayesnas.data.streams.reading_ahead import Wanted, read_ahead
 from bayesnas.data.streams.sources import Source
+from bayesnas.runtime.device import resolve_device
 from bayesnas.typed import typed
 
 
@@ -114,7 +116,7 @@ class StreamedSplit:
     @typed()
     def first(self, count: int) -> Split:
         """The first rows, in memory, as they are outside of training (seed and epoch 0)."""
-        rows = torch.arange(min(count, len(self)))
+        rows = torch.arange(min(whole_number("count", count), len(self)))
         info = dataclasses.replace(self.info, n=len(rows))
         return Split(*self.read(Wanted(0, 0, rows)), info)
 
@@ -149,7 +151,7 @@ class StreamedSplit:
     @typed()
     def to(self, device: torch.device | str) -> StreamedSplit:
         """The same part whose batches are brought to another device."""
-        return dataclasses.replace(self, device=torch.device(device))
+        return dataclasses.replace(self, device=resolve_device(device))
 
     def formed(self, form: RowForm) -> StreamedSplit:
         """The same rows made to something else."""

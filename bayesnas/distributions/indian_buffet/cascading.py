@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bayesnas.checks import draw_count, positive_scalar, whole_number
+from bayesnas.checks import draw_count, positive_scalar, size, whole_number
 from bayesnas.distributions.indian_buffet.two_parameter import IndianBuffet
 from bayesnas.typed import typed
 
@@ -33,6 +33,10 @@ class LayeredGraph:
 
     connections: tuple[Tensor, ...]
     visible: int
+
+    def __post_init__(self) -> None:
+        """Check the number of units."""
+        object.__setattr__(self, "visible", size("visible", self.visible))
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -79,12 +83,12 @@ class CascadingIndianBuffet:
         """Check the parameters; see the class."""
         self.mass = positive_scalar("mass", mass)
         self.concentration = positive_scalar("concentration", concentration)
-        self.width = whole_number("width", width)
+        self.width = size("width", width)
 
     @typed()
     def layer(self, units: int) -> IndianBuffet:
         """Return the distribution of the connections of ``units`` ≥ 1 units to the layer above."""
-        return IndianBuffet(self.mass, self.concentration, units)
+        return IndianBuffet(self.mass, self.concentration, size("units", units))
 
     # Draws --------------------------------------------------------------------------------
 
@@ -99,6 +103,7 @@ class CascadingIndianBuffet:
         Raises:
             RuntimeError: ``max_layers`` hidden layers are not empty.
         """
+        max_layers = whole_number("max_layers", max_layers, 1, _MOST_LAYERS)
         connections: list[Tensor] = []
         units = self.width
         while True:
@@ -117,7 +122,7 @@ class CascadingIndianBuffet:
         Raises:
             RuntimeError: as :meth:`sample`.
         """
-        max_layers = whole_number("max_layers", max_layers)
+        max_layers = whole_number("max_layers", max_layers, 1, _MOST_LAYERS)
         widths = [torch.full((draw_count("draws", draws),), self.width)]
         rates = self._rates(self.width)
         while bool(widths[-1].any()):
@@ -128,6 +133,7 @@ class CascadingIndianBuffet:
             widths.append(torch.poisson(rates[widths[-1]]).long())
         return torch.stack(widths, 1)
 
+    @typed()
     def log_prob(self, graph: LayeredGraph | Sequence[Tensor]) -> Tensor:
         """Ln probability of a network, each layer up to the order of its dishes.
 

@@ -9,7 +9,7 @@ from pyro.distributions import TorchDistribution
 from torch import Tensor
 from torch.distributions import Beta, constraints
 
-from bayesnas.checks import positive_scalar, whole_number
+from bayesnas.checks import positive_scalar, size, whole_number
 from bayesnas.distributions.indian_buffet.log_beta import log_beta
 from bayesnas.distributions.indian_buffet.two_parameter import check_binary, log_repetitions
 from bayesnas.distributions.shape import Shape
@@ -64,7 +64,7 @@ class BetaBernoulliBuffet(TorchDistribution):
         self.mass = positive_scalar("mass", mass)
         self.concentration = positive_scalar("concentration", concentration)
         self.customers = whole_number("customers", customers)
-        self.dishes = whole_number("dishes", dishes)
+        self.dishes = size("dishes", dishes)
         event = torch.Size((self.customers, self.dishes))
         super().__init__(torch.Size(), event, validate_args=validate_args)
 
@@ -89,6 +89,7 @@ class BetaBernoulliBuffet(TorchDistribution):
         each = log_beta(counts + a, self.customers - counts + b) - log_beta(a, b)
         return each.sum(-1).to(self.mass.dtype)
 
+    @typed()
     def log_prob_of_class(self, value: Tensor) -> Tensor:
         """Ln P([Z]): summed over the K! / ∏ K_h! orders of the columns."""
         z, orders = value.double(), math.lgamma(self.dishes + 1)
@@ -158,7 +159,7 @@ class StickBreakingBuffet(TorchDistribution):
     ) -> None:
         """Check the parameters; see the class."""
         self.mass = positive_scalar("mass", mass)
-        self.dishes = whole_number("dishes", dishes)
+        self.dishes = size("dishes", dishes)
         super().__init__(torch.Size(), torch.Size((self.dishes,)), validate_args=validate_args)
 
     @property

@@ -90,6 +90,7 @@ class Kumaraswamy(TorchDistribution):
         info = torch.finfo(x.dtype)
         return x.clamp(info.tiny, 1 - info.eps / 2)
 
+    @typed()
     def rsample_log(self, sample_shape: Shape = ()) -> Tensor:
         """Draw ln x ≤ 0, differentiable in both parameters."""
         a, b = self.concentration1, self.concentration0

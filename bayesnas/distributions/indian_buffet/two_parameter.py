@@ -9,7 +9,7 @@ from pyro.distributions import TorchDistribution
 from torch import Tensor
 from torch.distributions import constraints
 
-from bayesnas.checks import positive_scalar, whole_number
+from bayesnas.checks import positive_scalar, size, whole_number
 from bayesnas.distributions.indian_buffet.log_beta import log_beta
 from bayesnas.distributions.shape import Shape
 from bayesnas.typed import typed
@@ -71,7 +71,7 @@ class IndianBuffet(TorchDistribution):
         """Check the parameters; see the class."""
         self.mass = positive_scalar("mass", mass)
         self.concentration = positive_scalar("concentration", concentration)
-        self.customers = whole_number("customers", customers)
+        self.customers = size("customers", customers)
         super().__init__(
             torch.Size(), torch.Size((self.customers, -1)), validate_args=validate_args
         )
@@ -90,6 +90,7 @@ class IndianBuffet(TorchDistribution):
             drawn = self._sample(shape.numel())
         return drawn.reshape(*shape, *drawn.shape[1:])
 
+    @typed()
     def sample_left_ordered(self, sample_shape: Shape = ()) -> Tensor:
         """Draw matrices in left-ordered form, one of each class [Z]; see :func:`left_ordered`."""
         return left_ordered(self.sample(sample_shape))

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.distributions import constraints, register_kl
 
+from bayesnas.checks import instance
 from bayesnas.distributions.gaussian_divergence import gaussian_divergence, positive_exp
 from bayesnas.distributions.shape import Shape
 from bayesnas.distributions.unbatched import Unbatched
@@ -126,6 +127,7 @@ class GaussianWeights(Unbatched):
 
     def divergences(self, other: GaussianWeights) -> Tensor:
         """KL divergence of each entry, also of those removed; broadcasts to the event shape."""
+        instance("other", other, GaussianWeights)
         return gaussian_divergence(
             self.loc, self.log_scale, other.loc, other.scale, other.log_scale
         )

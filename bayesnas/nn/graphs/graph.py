@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bayesnas.checks import shown
+from bayesnas.checks import shown, size
 from bayesnas.nn.graphs import serialisation as graph_spec
 from bayesnas.nn.graphs.costs import latencies, measure, size_of
 from bayesnas.nn.graphs.discretisation import Choice, chosen, living_edges
@@ -98,6 +98,8 @@ class Graph(nn.Module):
         self.primitives = nn.ModuleDict(
             {edge_name(edge): nn.ModuleDict(given[edge]) for edge in self.edges}
         )
+        if not example.ndim:
+            raise ValueError(f"example must be inputs [n, ...], got {shown(example)}")
         self.shapes, self.multiply_adds = measure(self, example)
         self.parameter_counts = {
             edge: tuple(size_of(self.primitive(edge, name)) for name in self.names[edge])
@@ -195,7 +197,7 @@ class Graph(nn.Module):
             rows: examples in a pass.
             repeats: passes timed, after five that are not, see :func:`~bayesnas.nn.latencies`.
         """
-        return latencies(self, self._like_inputs(rows), repeats)
+        return latencies(self, self._like_inputs(size("rows", rows)), repeats)
 
     def to_dict(self) -> dict[str, Any]:
         """Vertices, edges and primitives as JSON values, without weights.

@@ -44,7 +44,7 @@ def check_net_path(path: str | os.PathLike[str], argument: str = "path") -> Path
     return check_new_file(argument, path, SUFFIXES)
 
 
-@typed(unchecked=("metadata",))
+@typed()
 def save_net(
     net: nn.Module,
     path: str | os.PathLike[str],

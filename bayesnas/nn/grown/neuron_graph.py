@@ -59,7 +59,8 @@ class NeuronGraph:
         self.inputs = size("inputs", inputs)
         self.outputs = size("outputs", outputs)
         for name, value in (("activations", activations), ("connections", connections)):
-            if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
+            is_one = isinstance(value, (str, bytes)) or getattr(value, "ndim", 1) == 0
+            if is_one or not isinstance(value, Iterable):
                 raise TypeError(f"{name} must be a sequence, got {shown(value)}")
         self.activations = tuple(activation_name("activations", name) for name in activations)
         self.connections = _sorted(connections)
@@ -113,13 +114,15 @@ class NeuronGraph:
     @typed()
     def activation(self, vertex: int) -> str:
         """The activation of a neuron; ``"linear"`` of an output."""
-        if vertex < self.first_hidden:
+        if whole_number("vertex", vertex, 0, self.size - 1) < self.first_hidden:
             return "linear"
         return self.activations[vertex - self.first_hidden]
 
     @typed()
     def reaches(self, start: int, end: int) -> bool:
         """Whether a path leads from a vertex to another one, or they are the same."""
+        start = whole_number("start", start, 0, self.size - 1)
+        end = whole_number("end", end, 0, self.size - 1)
         seen, waiting = {start}, [start]
         while waiting:
             vertex = waiting.pop()

@@ -69,6 +69,7 @@ class SubnetworkSum(nn.Module):
     (torch.Size([2, 3]), 16)
     """
 
+    @typed()
     def __init__(self, inputs: int, outputs: int, widths: Sequence[Sequence[int]]) -> None:
         """Make the subnetworks, all mixture weights 1; see the class."""
         super().__init__()

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bayesnas.checks import flag, non_negative, whole_number
+from bayesnas.checks import flag, non_negative, size
 from bayesnas.nn.hypernetworks.base import Hypernet, HypernetInputs
 from bayesnas.nn.hypernetworks.intervals import Interval
 from bayesnas.nn.hypernetworks.knots import Knots, checked_knots, positions
@@ -231,7 +231,7 @@ class CurvatureMap(ParameterMap):
         """Check knots and rank."""
         flag("coarse_to_fine", self.coarse_to_fine)
         object.__setattr__(self, "knots", checked_knots(self.knots))
-        object.__setattr__(self, "rank", whole_number("rank", self.rank))
+        object.__setattr__(self, "rank", size("rank", self.rank))
         object.__setattr__(self, "balance", non_negative("balance", self.balance))
 
     def __hash__(self) -> int:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from bayesnas.checks import finite
+from bayesnas.checks import finite, shown
 from bayesnas.nn.hypernetworks.intervals import Interval
 from bayesnas.scalars import is_number, is_whole
 
@@ -64,11 +65,13 @@ def _checked(knots: object) -> Knots:
         return int(knots)
     if isinstance(knots, Sequence) and not isinstance(knots, str):
         values = tuple(finite("knots", knot) for knot in knots)
+        if any(low >= high for low, high in itertools.pairwise(values)):
+            raise ValueError(f"knots must increase, got {shown(knots)}")
         if len(values) >= 2:
             return values
     if is_whole(knots) and knots > _MOST_KNOTS:
-        raise ValueError(f"knots must be at most {_MOST_KNOTS:,}, got {knots!r}")
-    raise ValueError(f"knots must be at least 2, got {knots!r}")
+        raise ValueError(f"knots must be at most {_MOST_KNOTS:,}, got {shown(knots)}")
+    raise ValueError(f"knots must be at least 2, got {shown(knots)}")
 
 
 def checked_costs(costs: object) -> tuple[float, ...]:
@@ -79,5 +82,5 @@ def checked_costs(costs: object) -> tuple[float, ...]:
     """
     given = tuple(costs) if isinstance(costs, Iterable) else (None,)
     if not all(is_number(cost) and math.isfinite(cost) for cost in given):
-        raise ValueError(f"costs must be finite numbers, got {costs!r}")
+        raise ValueError(f"costs must be finite numbers, got {shown(costs)}")
     return tuple(float(cost) for cost in given)

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, cast
 
 from torch import Tensor, nn
 
-from bayesnas.checks import flag, whole_number
+from bayesnas.checks import flag, shown, size
 from bayesnas.nn.hypernetworks.base import ConstantNet, Hypernet, ModuleNet
 from bayesnas.nn.hypernetworks.curvature import CurvatureMap
 from bayesnas.nn.hypernetworks.intervals import Interval
@@ -143,7 +143,7 @@ class LowRankMap(ParameterMap):
     def __post_init__(self) -> None:
         """Check both."""
         for name in ("rank", "hidden"):
-            object.__setattr__(self, name, whole_number(name, getattr(self, name)))
+            object.__setattr__(self, name, size(name, getattr(self, name)))
 
     def build(
         self, initial: Tensor, shapes: Sequence[Any], *axes: Interval, gaussians: Pairs = ()
@@ -173,7 +173,7 @@ class CustomMap(ParameterMap):
         module = self.factory(initial.detach().clone())
         if not isinstance(module, nn.Module):
             raise TypeError(
-                f"amortize must make an nn.Module from the initial parameters, got {module!r}"
+                f"amortize must make an nn.Module from the initial parameters, got {shown(module)}"
             )
         return ModuleNet(module, initial, len(axes))
 

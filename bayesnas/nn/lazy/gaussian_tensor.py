@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from bayesnas.checks import tensor
 from bayesnas.nn.lazy.lazy_tensor import LazyTensor, all_drawn
 
 # x ↦ x·W + b is linear in (W, b), so Gaussian weights give a Gaussian output in closed form.
@@ -59,8 +60,15 @@ class GaussianTensor(LazyTensor):
     scale: Tensor
     _consumed: bool
 
+    def __new__(cls, loc: Tensor, scale: Tensor) -> GaussianTensor:
+        """Make the storage-less wrapper that stands for the draw."""
+        wrapper = super().__new__(cls, tensor("loc", loc))
+        assert isinstance(wrapper, GaussianTensor)
+        return wrapper
+
     def __init__(self, loc: Tensor, scale: Tensor) -> None:
         """Keep the two parameters; see the class."""
+        tensor("scale", scale)
         self.loc = loc
         self.scale = scale
         self._consumed = False

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from bayesnas.checks import whole_number
+from bayesnas.checks import shown, size, whole_number
 from bayesnas.scalars import is_whole
 from bayesnas.typed import typed
 from bayesnas.words import did_you_mean
@@ -101,9 +101,9 @@ def convnet(
     filters = _whole_numbers("channels", channels, at_least=1)
     units = _whole_numbers("hidden", hidden, at_least=0)
     height, width = _image_size(image)
-    classes = whole_number("classes", classes)
-    incoming = whole_number("in_channels", in_channels)
-    kernel = whole_number("kernel", kernel)
+    classes = size("classes", classes)
+    incoming = size("in_channels", in_channels)
+    kernel = size("kernel", kernel)
     pool = whole_number("pool", pool)
     make_activation = _activation(activation)
 
@@ -141,14 +141,18 @@ def _activation(name: str) -> Callable[[], nn.Module]:
     if isinstance(name, str) and name in _ACTIVATIONS:
         return _ACTIVATIONS[name]
     hint = did_you_mean(name, _ACTIVATIONS) or f"; known: {', '.join(_ACTIVATIONS)}"
-    raise ValueError(f"activation must be a known name, got {name!r}{hint}")
+    raise ValueError(f"activation must be a known name, got {shown(name)}{hint}")
+
+
+_LARGEST_SIDE = 2**16  # of an image, in pixels
 
 
 def _image_size(image: int | tuple[int, int]) -> tuple[int, int]:
     sides = list(image) if isinstance(image, Sequence) else [image, image]
-    if len(sides) != 2 or not all(is_whole(side) and side >= 1 for side in sides):
+    if len(sides) != 2 or not all(is_whole(side) and 1 <= side <= _LARGEST_SIDE for side in sides):
         raise ValueError(
-            f"image must be a whole number >= 1 or two of them, (height, width), got {image!r}"
+            "image must be a whole number >= 1 or two of them, (height, width), at most "
+            f"{_LARGEST_SIDE:,}, got {shown(image)}"
         )
     return int(sides[0]), int(sides[1])
 
@@ -157,5 +161,5 @@ def _whole_numbers(name: str, values: object, at_least: int) -> list[int]:
     given: list[Any] = list(values) if isinstance(values, Sequence) else [None]
     if len(given) < at_least or not all(is_whole(v) and v >= 1 for v in given):
         amount = ("", "one or more ", "two or more ")[at_least]
-        raise ValueError(f"{name} must be {amount}whole numbers >= 1, got {values!r}")
+        raise ValueError(f"{name} must be {amount}whole numbers >= 1, got {shown(values)}")
     return [int(value) for value in given]

@@ -30,6 +30,8 @@ class SelectInputs(nn.Module):
     def __init__(self, indices: Sequence[int]) -> None:
         """Keep the indices; see the class."""
         super().__init__()
+        if not len(indices):
+            raise ValueError("indices must hold one or more, got none")
         self.indices = [whole_number("indices", index, 0) for index in indices]
         self.register_buffer("index", torch.tensor(self.indices), persistent=False)
 

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor, nn
 
+from bayesnas.typed import typed
+
 
 class VariationalParameters(nn.Module):
     """Named variational parameters of a guide.
@@ -26,6 +28,7 @@ class VariationalParameters(nn.Module):
     ['layer1.weight.loc']
     """
 
+    @typed()
     def __init__(self, initial: Mapping[str, Tensor]) -> None:
         """Create one ``nn.Parameter`` a name; see the class."""
         super().__init__()
@@ -54,6 +57,7 @@ class VariationalParameters(nn.Module):
         return iter(self._slots)
 
     @torch.no_grad()
+    @typed()
     def assign(self, name: str, value: Tensor) -> None:
         """Overwrite a parameter in place, on its own device."""
         self[name].copy_(value)

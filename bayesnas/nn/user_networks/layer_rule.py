@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import nn
 
+from bayesnas.checks import shown
 from bayesnas.nn.modules.stochastic_layers import (
     Rule,
     has_weights,
@@ -53,7 +54,7 @@ def layer_rule(stochastic: Layers, net: nn.Module, inside: Rule = is_linear_or_c
     if not isinstance(given, (list, tuple, set, frozenset)) or not given:
         raise TypeError(
             "stochastic must be a function (name, module) -> bool, names of layers, types of "
-            f"modules, or 'none', got {stochastic!r}"
+            f"modules, or 'none', got {shown(stochastic)}"
         )
     names: set[str] = set()
     for item in given:
@@ -89,10 +90,12 @@ def _named(item: object, net: nn.Module, inside: Rule) -> set[str]:
             )
         return names
     if not isinstance(item, str):
-        raise TypeError(f"stochastic must hold names of layers or types of modules, got {item!r}")
+        raise TypeError(
+            f"stochastic must hold names of layers or types of modules, got {shown(item)}"
+        )
     if item not in modules:
         hint = did_you_mean(item, modules) or f"; it has {_few(modules)}"
-        raise ValueError(f"stochastic must name layers of net, got {item!r}{hint}")
+        raise ValueError(f"stochastic must name layers of net, got {shown(item)}{hint}")
     if any(True for _ in trainable_of(modules[item])):
         return {item}
     beginning = f"{item}." if item else ""

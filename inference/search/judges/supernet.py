@@ -133,6 +133,7 @@ class Supernet(nn.Module):
         return losses
 
     @torch.no_grad()
+    @typed()
     def measure(
         self,
         candidate: Mapping[str, Value],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -92,7 +93,7 @@ def test_published_figures_stand_beside_ours_on_fashion_mnist_alone():
 
 
 def test_retraining_learns_is_repeatable_and_leaves_the_architecture_alone():
-    settings = dataclasses.replace(tiny(Request(None, quick=True)), epochs=6, cutout=0)  # type: ignore[arg-type]
+    settings = dataclasses.replace(tiny(Request(Path(), quick=True)), epochs=6, cutout=0)
     torch.manual_seed(0)
     space = bn.nn.cells(["reduction"], channels=4, nodes=1, image=8)
     graph = space.discrete(dict.fromkeys(space.mixed, "sep_conv_3x3"))
@@ -148,7 +149,7 @@ def test_accuracy_is_the_share_that_is_right():
 
 
 def test_random_architectures_spread_over_all_sizes():
-    settings = settings_of(Request(None, quick=True, seeds=3))  # type: ignore[arg-type]
+    settings = settings_of(Request(Path(), quick=True, seeds=3))
     graph = settings.graph(14)
     least, most = architecture_sizes(graph)
     wanted = [settings.random_size(index, graph) for index in range(20)]
@@ -161,7 +162,7 @@ def test_random_architectures_spread_over_all_sizes():
 
 def test_the_range_of_the_search_is_that_of_no_knowledge_for_the_largest_architecture():
     for quick in (True, False):
-        settings = settings_of(Request(None, quick=quick))  # type: ignore[arg-type]
+        settings = settings_of(Request(Path(), quick=quick))
         graph = settings.graph(28)
         largest = graph.discrete(dict.fromkeys(graph.mixed, "sep_conv_5x5")).parameter_count
         smallest = graph.discrete(dict.fromkeys(graph.mixed, "max_pool_3x3")).parameter_count

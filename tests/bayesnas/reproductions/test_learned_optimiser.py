@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -110,7 +111,7 @@ def test_a_best_rate_at_an_end_is_said(tmp_path):
 
 
 def test_grids_go_down():
-    settings, (quadratics, perceptron, _) = tiny(Request("."))
+    settings, (quadratics, perceptron, _) = tiny(Request(Path()))
     assert settings.grid(perceptron, "Adam") == [1.0, 0.5, 0.25]
     assert settings.grid(quadratics, "SGD")[:3] == [2.0**-5, 2.0**-5.5, 2.0**-6]
 

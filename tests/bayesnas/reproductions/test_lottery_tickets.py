@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from PIL import Image
@@ -44,7 +46,7 @@ def test_there_is_a_figure_for_every_round_and_control(done):
 
 def test_figures_are_those_of_the_public_call(done):
     reproduced, _, _ = done
-    _, data = tiny(Request("."))
+    _, data = tiny(Request(Path()))
     with torch.random.fork_rng():
         torch.manual_seed(1)
         net = network([64, 12, 10])

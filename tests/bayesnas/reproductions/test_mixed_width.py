@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -140,7 +141,7 @@ def test_random_search_is_judged_by_held_out_images():
     }
     assert rows["test accuracy", "digits", mixed_width.RANDOM, "1"] == 0.5
     assert rows["parameters", "digits", mixed_width.PROPOSED] == 50
-    (_, said) = mixed_width.remarks(settings.settings_of(Request(None, quick=True)), {"d": [one]})
+    (_, said) = mixed_width.remarks(settings.settings_of(Request(Path(), quick=True)), {"d": [one]})
     assert "0.12 of random search's parameters" in said
     assert "in points: -10.00, with noise of 1 20.00" in said
 
@@ -157,7 +158,7 @@ def test_noise_on_the_inputs_costs_accuracy():
 
 def test_coefficients_make_a_sample_of_one_size():
     """Property 5: λ = m / 3,000 stands for 3,000 images, in one joint step."""
-    quick = settings.settings_of(Request(None, quick=True))
+    quick = settings.settings_of(Request(Path(), quick=True))
     objective = settings.objective(quick, 12_000)
     assert objective.is_joint
     assert objective.kl_weight_lower == objective.kl_weight_upper == 4.0

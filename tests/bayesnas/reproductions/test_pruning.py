@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -57,7 +58,7 @@ def test_there_is_a_figure_for_every_criterion_and_share(done):
 @pytest.mark.slow
 def test_figures_are_those_of_the_public_calls(done):
     reproduced, _, _ = done
-    _, data = tiny(Request("."))
+    _, data = tiny(Request(Path()))
     train, test = pooled(data.train, 2), pooled(data.test, 2)
     with torch.random.fork_rng():
         torch.manual_seed(1)

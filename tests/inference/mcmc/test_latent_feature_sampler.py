@@ -327,7 +327,7 @@ def test_an_example_that_nothing_explains_gets_features_of_its_own() -> None:
         ({"x": np.full((3, 2), np.nan)}, "x must hold finite numbers"),
         ({"draws": 0}, "draws must be a whole number >= 1"),
         ({"chains": 0}, "chains must be a whole number >= 1"),
-        ({"warmup": -1}, "warmup must be a whole number >= 0"),
+        ({"warmup": -1}, "warmup must be a whole number from 0"),
     ],
 )
 def test_bad_arguments_are_named(arguments: dict[str, object], message: str) -> None:

@@ -86,11 +86,11 @@ def test_one_seed_gives_one_network():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"visible": 0}, "width must be a whole number >= 1"),
+        ({"visible": 0}, "visible must be a whole number >= 1"),
         ({"mass": 0.0}, "mass must be a finite number > 0"),
         ({"concentration": -1.0}, "concentration must be a finite number > 0"),
         ({"weight_scale": 0.0}, "weight_scale must be a finite number > 0"),
-        ({"hidden_precision": (1.0,)}, r"hidden_precision must be a pair \(shape, rate\)"),
+        ({"hidden_precision": (1.0,)}, "hidden_precision must be a sequence of numbers"),
         ({"visible_precision": (1.0, 0.0)}, "visible_precision must be a finite number > 0"),
     ],
 )
