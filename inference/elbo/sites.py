@@ -7,12 +7,12 @@ from collections.abc import Collection
 from typing import Any
 
 import torch
-from pyro.distributions import Independent, MaskedDistribution
+from pyro.distributions import Independent
 from pyro.distributions.util import scale_and_mask
 from pyro.poutine.util import site_is_subsample
 from torch import Tensor
 
-from bayesnas.models.site_kinds import is_deterministic, is_factor
+from bayesnas.models.site_kinds import is_deterministic, is_factor, unmasked
 
 
 def split_sites(trace: Any) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -27,11 +27,6 @@ def split_sites(trace: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         if site["type"] == "sample" and not site_is_subsample(site) and not is_deterministic(site):
             (observed if site["is_observed"] else latent)[name] = site
     return latent, observed
-
-
-def is_auxiliary(site: Any) -> bool:
-    """Whether a latent site is of the guide alone, as those of Pyro's autoguides."""
-    return bool(site["infer"].get("is_auxiliary")) and not site["is_observed"]
 
 
 def log_density(site: Any, value: Tensor | None = None) -> Tensor:
@@ -138,15 +133,6 @@ def scale_of_data(site: Any) -> Any:
     """What ``poutine.scale`` multiplies a site by, without what plates do that subsample."""
     frames = [frame for frame in site["cond_indep_stack"] if frame.vectorized]
     return site["scale"] / math.prod((f.full_size or f.size) / f.size for f in frames)
-
-
-def unmasked(site: Any) -> tuple[Any, Any]:
-    """The distribution of a site, and what of it counts: by a handler and by ``fn.mask()``."""
-    fn, mask = site["fn"], site["mask"]
-    while isinstance(fn, MaskedDistribution):
-        mask = fn._mask if mask is None else torch.as_tensor(mask) & torch.as_tensor(fn._mask)
-        fn = fn.base_dist
-    return fn, mask
 
 
 def _has_rows(log_prob: Tensor, rows: int) -> bool:

@@ -371,7 +371,7 @@ def scaled_by_hand(x: Tensor, y: Tensor | None = None) -> None:
     [
         (with_factor, r"\['log likelihood'\], which all examples share, depend on the rows"),
         (one_event, r"all rows are one event of \['y'\]"),
-        (site_of_every_row, r"\['y4'\] are there or not as the number of rows is"),
+        (site_of_every_row, r"\['y11'\] are there or not as the number of rows is"),
         (scaled_by_hand, r"multiplies \['y'\] by a number over that of the rows"),
     ],
 )
