@@ -67,10 +67,16 @@ def log_density_by_row(
         log_prob = fn.log_prob(site["value"])
     axis = 0 if dim is None else log_prob.ndim + dim
     if log_prob.ndim == 0 or not 0 <= axis < log_prob.ndim or log_prob.shape[axis] != rows:
+        joint = log_prob.ndim == 0 and rows in fn.event_shape
         raise ValueError(
             f"the observed site {name!r} must have a log density for each of {rows} examples, got "
-            f"shape {list(log_prob.shape)}: declare them independent, "
-            f"with pyro.plate('data', len(x))"
+            f"shape {list(log_prob.shape)}: "
+            + (
+                f"all rows are one event of its {type(fn).__name__}, so no row has one of its own; "
+                "such a model is fitted and sampled, but neither evaluated nor exported with data"
+                if joint
+                else "declare them independent, with pyro.plate('data', len(x))"
+            )
         )
     scaled = scale_and_mask(log_prob, scale_of_data(site), mask)
     by_row = scaled.movedim(axis, 0).reshape(rows, -1).sum(-1)

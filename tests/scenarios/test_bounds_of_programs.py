@@ -181,6 +181,7 @@ def test_latents_that_only_the_model_masks_are_named(q: Any, batch_size: int) ->
         brief(with_missing, q, (MASKED, Y), batch_size=batch_size)
 
 
+@pytest.mark.slow_except("5")
 @pytest.mark.parametrize("batch_size", [5, N])
 def test_where_both_are_masked_it_is_a_bound_for_what_is_seen(batch_size: int) -> None:
     post = brief(with_missing, imputing(masked=True), (MASKED, Y), batch_size=batch_size)
