@@ -10,7 +10,7 @@ from typing import Any
 import pyro
 import torch
 from pyro import poutine
-from pyro.infer import ELBO, TraceMeanField_ELBO
+from pyro.infer import ELBO
 from pyro.infer.autoguide import AutoGuide
 from pyro.nn import PyroModule
 from pyro.poutine.messenger import Messenger
@@ -19,13 +19,12 @@ from torch.distributions import Transform, constraints, transform_to
 
 from bayesnas.data.inputs import AnyInputs, Inputs
 from bayesnas.models.base import BayesianModel
+from bayesnas.models.programs.checks import check_program
+from bayesnas.models.programs.effect_guides import as_guide, make_copyable
 from bayesnas.models.programs.sites import ProgramSites, find_program_sites
 from bayesnas.models.site_kinds import (
     DATA_PLATE,
     OBSERVED,
-    is_deterministic,
-    log_density_of_delta,
-    sample_sites,
 )
 from bayesnas.typed import typed
 
@@ -67,6 +66,7 @@ class PyroPair(BayesianModel):
 
     takes_data_as_given = True
     takes_several_inputs = True
+    rows_to_prepare = 16  # one or two may not show what follows the rows
     model_fn: Callable[..., Any]
     guide_fn: Callable[..., Any]
 
@@ -88,6 +88,7 @@ class PyroPair(BayesianModel):
             owner = getattr(fn, "__self__", None)
             if isinstance(owner, nn.Module):  # a bound method brings its module along
                 self.add_module(f"{name}_owner", owner)
+        make_copyable(self)
         for module in self.modules():
             if isinstance(module, PyroModule) and not hasattr(module._pyro_context, "param_state"):
                 # Built under global parameters; ours are local, which needs a store of its own.
@@ -111,6 +112,7 @@ class PyroPair(BayesianModel):
         duplicate = type(self).__new__(type(self))
         memo[id(self)] = duplicate
         duplicate.__dict__.update(copy.deepcopy(self.__dict__, memo))
+        make_copyable(duplicate)
         for guide, (model, master) in zip(guides, kept, strict=True):
             guide._model, guide.master = model, master
             memo[id(guide)]._model = copy.deepcopy(model, memo)
@@ -124,16 +126,18 @@ class PyroPair(BayesianModel):
     def guide(self, x: AnyInputs, y: Tensor | None = None) -> Any:
         """Call the user's guide with this module's own parameters."""
         with pyro.settings.context(module_local_params=True), _OwnParameters(self, x.device):
-            return self.guide_fn(_as_given(x), y)
+            return as_guide(self.guide_fn, self._sites.observed)(_as_given(x), y)
 
     def prepare(self, x: Tensor, y: Tensor) -> None:
         """Run guide and model once, so that every parameter exists before training."""
         with torch.no_grad():
             guide_trace = poutine.trace(self.guide).get_trace(x, y)
             program = poutine.replay(self.model, trace=guide_trace)
-            _check_observes(poutine.trace(program).get_trace(x, y))
-        if isinstance(self.elbo, TraceMeanField_ELBO):
-            _check_no_jacobians(guide_trace, _name(self.guide_fn))
+            model_trace = poutine.trace(program).get_trace(x, y)
+        for parameter in self.parameters():
+            if not parameter.is_contiguous():  # guides expand their initial values
+                parameter.data = parameter.data.contiguous()
+        check_program(guide_trace, model_trace, _name(self.guide_fn), self.elbo)
         buffers = {name: buffer.clone() for name, buffer in self.named_buffers()}
         self._sites = find_program_sites(self.model, self.guide, x, y, _name(self.guide_fn))
         for name, before in buffers.items():  # running statistics and counters of the user's
@@ -224,30 +228,6 @@ def _check_arguments(name: str, fn: Callable[..., Any]) -> None:
         raise TypeError(
             f"{name} must take (x, y), both by position, got {_name(fn)}{inspect.signature(fn)}"
         ) from error
-
-
-def _check_observes(trace: Any) -> None:
-    """Raise ValueError for a model that observes nothing of what it is given."""
-    sites = sample_sites(trace)
-    if not any(site["is_observed"] and not is_deterministic(site) for site in sites.values()):
-        raise ValueError(
-            f"model_fn must observe the targets, y of model_fn(x, y), at a site with obs=, got "
-            f"the sites {list(sites)}, none of which is observed"
-        )
-
-
-def _check_no_jacobians(trace: Any, guide: str) -> None:
-    """Raise ValueError where Pyro's mean-field ELBO would leave out a part of log q."""
-    dropped = [
-        name
-        for name, site in trace.nodes.items()
-        if site["type"] == "sample" and bool((log_density_of_delta(site["fn"]) != 0).any())
-    ]
-    if dropped:
-        raise ValueError(
-            f"elbo: TraceMeanField_ELBO leaves out the Jacobians that {guide} puts into the "
-            f"densities of {dropped}, so it is no bound: leave elbo out, or give Trace_ELBO()"
-        )
 
 
 def _as_given(x: AnyInputs) -> Any:

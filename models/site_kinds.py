@@ -41,11 +41,25 @@ def is_deterministic(site: Mapping[str, Any]) -> bool:
     return bool(noted or site["infer"].get("_deterministic"))
 
 
+def is_auxiliary(site: Any) -> bool:
+    """Whether a latent site is of the guide alone, as those of Pyro's autoguides."""
+    return bool(site["infer"].get("is_auxiliary")) and not site["is_observed"]
+
+
 def stands_for_examples(site: Mapping[str, Any]) -> bool:
     """What :meth:`~bayesnas.models.base.BayesianModel.follows_batch` says by default."""
     in_plate = any(frame.name == DATA_PLATE for frame in site["cond_indep_stack"])
     is_data = site["is_observed"] and not is_factor(site) and not is_deterministic(site)
     return in_plate or is_data
+
+
+def unmasked(site: Any) -> tuple[Any, Any]:
+    """The distribution of a site, and what of it counts: by a handler and by ``fn.mask()``."""
+    fn, mask = site["fn"], site["mask"]
+    while isinstance(fn, MaskedDistribution):
+        mask = fn._mask if mask is None else torch.as_tensor(mask) & torch.as_tensor(fn._mask)
+        fn = fn.base_dist
+    return fn, mask
 
 
 def log_density_of_delta(fn: Any) -> Tensor:
@@ -61,6 +75,6 @@ def unwrapped(fn: Any) -> Any:
     >>> type(unwrapped(LogNormal(0.0, 1.0).expand([2]).to_event(1).mask(False))).__name__
     'LogNormal'
     """
-    while isinstance(fn, (Independent, ExpandedDistribution, MaskedDistribution)):
+    while isinstance(fn, Independent | ExpandedDistribution | MaskedDistribution):
         fn = fn.base_dist
     return fn

@@ -16,11 +16,11 @@ from bayesnas.inference.elbo.closed_form import closed_forms
 from bayesnas.inference.elbo.messengers import DataScale
 from bayesnas.inference.elbo.sites import (
     check_not_broadcast,
-    is_auxiliary,
     log_density,
     split_sites,
 )
 from bayesnas.models.base import BayesianModel
+from bayesnas.models.site_kinds import is_auxiliary
 from bayesnas.typed import typed
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from pyro.poutine.messenger import Messenger
 from pyro.poutine.util import site_is_subsample
 from torch import Tensor
+from torch.distributions import ComposeTransform, TransformedDistribution
 
 from bayesnas.checks import non_negative, positive
 from bayesnas.models.site_kinds import OBSERVED, stands_for_examples
@@ -73,12 +74,29 @@ class DrawnWeights(Messenger):
 
 
 class GuideMeans(Messenger):
-    """Set every latent site of a guide to the mean of its distribution instead of a draw."""
+    """Set every latent site of a guide to the mean of its distribution instead of a draw.
+
+    What is transformed and has no mean in torch is at the transformed mean, as in autoguides.
+    """
 
     def _pyro_sample(self, msg: Any) -> None:
         if not msg["is_observed"] and not site_is_subsample(msg):
-            msg["value"] = msg["fn"].mean
+            msg["value"] = _centre(msg["name"], msg["fn"])
             msg["done"] = True
+
+
+def _centre(name: str, fn: Any) -> Any:
+    try:
+        return fn.mean
+    except NotImplementedError as error:
+        if isinstance(fn, TransformedDistribution):
+            return ComposeTransform(fn.transforms)(_centre(name, fn.base_dist))
+        if hasattr(fn, "base_dist"):
+            return _centre(name, fn.base_dist)
+        raise TypeError(
+            f"the guide's site {name!r} has a {type(fn).__name__}, which has no mean in torch: ask "
+            "for draws, or give its class the property mean"
+        ) from error
 
 
 class FixedValues(Messenger):

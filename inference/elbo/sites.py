@@ -7,12 +7,12 @@ from collections.abc import Collection
 from typing import Any
 
 import torch
-from pyro.distributions import Independent, MaskedDistribution
+from pyro.distributions import Independent
 from pyro.distributions.util import scale_and_mask
 from pyro.poutine.util import site_is_subsample
 from torch import Tensor
 
-from bayesnas.models.site_kinds import is_deterministic, is_factor
+from bayesnas.models.site_kinds import is_deterministic, is_factor, unmasked
 
 
 def split_sites(trace: Any) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -27,11 +27,6 @@ def split_sites(trace: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         if site["type"] == "sample" and not site_is_subsample(site) and not is_deterministic(site):
             (observed if site["is_observed"] else latent)[name] = site
     return latent, observed
-
-
-def is_auxiliary(site: Any) -> bool:
-    """Whether a latent site is of the guide alone, as those of Pyro's autoguides."""
-    return bool(site["infer"].get("is_auxiliary")) and not site["is_observed"]
 
 
 def log_density(site: Any, value: Tensor | None = None) -> Tensor:
@@ -72,10 +67,16 @@ def log_density_by_row(
         log_prob = fn.log_prob(site["value"])
     axis = 0 if dim is None else log_prob.ndim + dim
     if log_prob.ndim == 0 or not 0 <= axis < log_prob.ndim or log_prob.shape[axis] != rows:
+        joint = log_prob.ndim == 0 and rows in fn.event_shape
         raise ValueError(
             f"the observed site {name!r} must have a log density for each of {rows} examples, got "
-            f"shape {list(log_prob.shape)}: declare them independent, "
-            f"with pyro.plate('data', len(x))"
+            f"shape {list(log_prob.shape)}: "
+            + (
+                f"all rows are one event of its {type(fn).__name__}, so no row has one of its own; "
+                "such a model is fitted and sampled, but neither evaluated nor exported with data"
+                if joint
+                else "declare them independent, with pyro.plate('data', len(x))"
+            )
         )
     scaled = scale_and_mask(log_prob, scale_of_data(site), mask)
     by_row = scaled.movedim(axis, 0).reshape(rows, -1).sum(-1)
@@ -138,15 +139,6 @@ def scale_of_data(site: Any) -> Any:
     """What ``poutine.scale`` multiplies a site by, without what plates do that subsample."""
     frames = [frame for frame in site["cond_indep_stack"] if frame.vectorized]
     return site["scale"] / math.prod((f.full_size or f.size) / f.size for f in frames)
-
-
-def unmasked(site: Any) -> tuple[Any, Any]:
-    """The distribution of a site, and what of it counts: by a handler and by ``fn.mask()``."""
-    fn, mask = site["fn"], site["mask"]
-    while isinstance(fn, MaskedDistribution):
-        mask = fn._mask if mask is None else torch.as_tensor(mask) & torch.as_tensor(fn._mask)
-        fn = fn.base_dist
-    return fn, mask
 
 
 def _has_rows(log_prob: Tensor, rows: int) -> bool:

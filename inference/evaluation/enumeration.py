@@ -12,9 +12,9 @@ from pyro.ops.contract import contract_tensor_tree, contract_to_tensor
 from pyro.ops.packed import pack, unpack
 from torch import Tensor
 
-from bayesnas.inference.elbo.sites import dim_of_rows, plate_depth, scale_of_data, unmasked
+from bayesnas.inference.elbo.sites import dim_of_rows, plate_depth, scale_of_data
 from bayesnas.models.base import BayesianModel
-from bayesnas.models.site_kinds import is_deterministic
+from bayesnas.models.site_kinds import is_deterministic, unmasked
 
 Terms = OrderedDict[frozenset[str], list[Tensor]]  # log factors by the plates around them
 

@@ -17,14 +17,10 @@ from bayesnas.inference.elbo.messengers import (
     GuideMeans,
     UnsampledTargets,
 )
-from bayesnas.inference.elbo.sites import (
-    is_auxiliary,
-    log_density,
-    split_sites,
-)
+from bayesnas.inference.elbo.sites import log_density, split_sites
 from bayesnas.inference.evaluation.enumeration import enumerated
 from bayesnas.models.base import BayesianModel
-from bayesnas.models.site_kinds import is_deterministic
+from bayesnas.models.site_kinds import is_auxiliary, is_deterministic
 from bayesnas.runtime.pyro_context import pyro_session
 from bayesnas.runtime.random_state import RandomStream, derived_seed
 

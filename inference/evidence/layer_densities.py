@@ -7,10 +7,11 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from bayesnas.inference.elbo.sites import is_auxiliary, log_density, split_sites
+from bayesnas.inference.elbo.sites import log_density, split_sites
 from bayesnas.inference.evaluation.predictive import guide_trace, posterior_draws
 from bayesnas.inference.evidence.log_densities import LogDensities, check_no_points, scored, total
 from bayesnas.models.base import BayesianModel
+from bayesnas.models.site_kinds import is_auxiliary
 from bayesnas.runtime.pyro_context import pyro_session
 from bayesnas.runtime.random_state import RandomStream, derived_seed
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -161,6 +162,23 @@ def on_other_rows(
     return None, n
 
 
+def plates_of_others(run: Callable[[Tensor, Tensor], Sites], x: Tensor, y: Tensor) -> list[str]:
+    """Names of plates that count something else than rows.
+
+    They have other members than rows where one row comes again and again, as a plate of the groups
+    in a batch has, which may be as many as its rows.
+    """
+    again = [0] * (len(x) + 1)
+    with contextlib.suppress(Exception):  # whatever a program does with rows that are alike
+        return [
+            frame.name
+            for site in run(x[again], y[again]).values()
+            for frame in site["cond_indep_stack"]
+            if _full_size(frame) != len(again)
+        ]
+    return []
+
+
 def changed_by_rows(
     run: Callable[..., Sites],
     first: Sites,
@@ -171,8 +189,9 @@ def changed_by_rows(
 ) -> list[str]:
     """Names of sites that examples share whose log densities depend on which rows are seen.
 
-    They are compared at the same values of the latents, on all rows and on a few of them. What
-    differs from run to run by itself is not told apart.
+    They are compared at the same values of the latents, on all rows, on a few of them and on one
+    row again and again, which shows what counts the kinds of rows that there are. What differs from
+    run to run by itself is not told apart.
 
     Args:
         run: :func:`sites_of` as a function of x, y and given values.
@@ -182,18 +201,18 @@ def changed_by_rows(
         few: how many a few are.
         shared: owner and name of the sites to look at.
     """
-    rows = [*range(few)] if len(x) > few else [*range(len(x)), 0]
     given = {name: first[owner, name]["value"] for owner, name in shared if _is_latent(first, name)}
     once, again = run(x, y, given), run(x, y, given)
-    try:
-        on_few = run(x[rows], y[rows], given)
-    except Exception:  # a program that does not run on a few rows, or not with the same latents
-        return sorted({name for _, name in shared})
+    others = []
+    for rows in ([*range(few)] if len(x) > few else [*range(len(x)), 0], [0] * (len(x) + 1)):
+        with contextlib.suppress(Exception):  # whatever a program does with rows that are too few
+            others.append(run(x[rows], y[rows], given))
+    steady = [key for key in shared if _alike(once.get(key), again.get(key))]
     return sorted(
         {
             key[1]
-            for key in shared
-            if _alike(once.get(key), again.get(key)) and not _alike(once.get(key), on_few.get(key))
+            for key in steady
+            if not (others and all(_alike(once.get(key), other.get(key)) for other in others))
         }
     )
 

@@ -14,6 +14,7 @@ from bayesnas.models.programs.runs import (
     SiteTwice,
     changed_by_rows,
     on_other_rows,
+    plates_of_others,
     sites_of,
 )
 from bayesnas.models.site_kinds import OBSERVED
@@ -117,6 +118,7 @@ def find_program_sites(
         for (owner, name), site in first.items()
     ]
     plates = frozenset(name for pair in pairs for name in pair.plates_of(sizes))
+    plates -= {*plates_of_others(run, x, y)} if plates and second is not None else set()
     data = [pair for pair in pairs if pair.adds_data()]
     latent = [pair for pair in pairs if not pair.site["is_observed"]]
     sampled = frozenset(pair.name for pair in latent if pair.owner == "guide")

@@ -353,6 +353,13 @@ def one_event(x: Tensor, y: Tensor | None = None) -> None:
     pyro.sample("y", dist.MultivariateNormal(w * x, torch.eye(len(x))), obs=y)
 
 
+def test_one_event_of_all_rows_is_fitted_and_has_no_rows_to_evaluate() -> None:
+    post = brief(one_event, (X, Y), batch_size=N)
+    assert post.sample(draws=2)["w"].shape == (2,)
+    with pytest.raises(ValueError, match="all rows are one event of its MultivariateNormal"):
+        post.evaluate((X, Y))
+
+
 def site_of_every_row(x: Tensor, y: Tensor | None = None) -> None:
     w = pyro.sample("w", dist.Normal(0.0, 1.0))
     for i in range(len(x)):
@@ -371,7 +378,7 @@ def scaled_by_hand(x: Tensor, y: Tensor | None = None) -> None:
     [
         (with_factor, r"\['log likelihood'\], which all examples share, depend on the rows"),
         (one_event, r"all rows are one event of \['y'\]"),
-        (site_of_every_row, r"\['y4'\] are there or not as the number of rows is"),
+        (site_of_every_row, r"\['y11'\] are there or not as the number of rows is"),
         (scaled_by_hand, r"multiplies \['y'\] by a number over that of the rows"),
     ],
 )

@@ -7,6 +7,7 @@ import importlib.util
 import io
 import json
 import os
+from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram
+from torch.fx import GraphModule
 
 from bayesnas.files import check_new_file, path_of, write_new
 from bayesnas.nn.graphs.net_spec import build_net, describe_net
@@ -130,7 +132,7 @@ def _exported(net: nn.Module, example: Tensor | None, suffix: str) -> ExportedPr
         raise ValueError(
             f"example must be inputs [n, ...] with n >= 2 for a {suffix} target, got {got}"
         )
-    plain = copy.deepcopy(net).cpu().eval()
+    plain = _without_names_of_programs(copy.deepcopy(net).cpu().eval())
     rows = {0: torch.export.Dim.AUTO}
     # A program keeps its example, and with a view all that it is part of: no rows of the data.
     blank = torch.zeros(example.shape, dtype=example.dtype)
@@ -138,6 +140,14 @@ def _exported(net: nn.Module, example: Tensor | None, suffix: str) -> ExportedPr
         program = torch.export.export(plain, (blank,), dynamic_shapes=(rows,))
     _check_any_rows(program, blank, type(net).__name__, suffix)
     return program
+
+
+def _without_names_of_programs(net: nn.Module) -> nn.Module:
+    """The network, a level deeper where its parts have names that torch's programs have, too."""
+    names = {*net._modules, *net._parameters, *net._buffers}
+    if not any(hasattr(GraphModule, name) for name in names):
+        return net
+    return nn.Sequential(OrderedDict(net=net))
 
 
 def _check_any_rows(program: ExportedProgram, blank: Tensor, name: str, suffix: str) -> None:

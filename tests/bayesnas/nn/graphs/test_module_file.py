@@ -39,6 +39,30 @@ def test_pt2_needs_torch_alone_and_takes_any_number_of_rows(tmp_path):
     assert net.training
 
 
+class NamedAsAProgramIs(nn.Module):
+    """A program of torch has a graph and code of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.graph, self.code = nn.Linear(3, 4), nn.Linear(4, 2)
+
+    def forward(self, x):
+        return self.code(self.graph(x))
+
+
+@pytest.mark.parametrize("suffix", ["pt2", "onnx"])
+def test_parts_may_have_names_that_programs_have(suffix, tmp_path):
+    net, path = NamedAsAProgramIs(), tmp_path / f"net.{suffix}"
+    x = torch.randn(5, 3)
+    save_net(net, path, x)
+    if suffix == "pt2":
+        found = torch.export.load(path).module()(x)
+    else:
+        session = pytest.importorskip("onnxruntime").InferenceSession(path)
+        found = torch.tensor(session.run(None, {"x": x.numpy()})[0])
+    assert torch.allclose(found, net(x), atol=1e-6)
+
+
 def test_pt2_needs_an_example(tmp_path):
     for example in (None, torch.zeros(1, 3)):
         with pytest.raises(ValueError, match="example must be inputs"):
