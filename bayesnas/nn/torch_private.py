@@ -48,7 +48,7 @@ def names_of_weights(layer: nn.RNNBase) -> list[str]:
     >>> names_of_weights(nn.RNN(2, 3, bias=False))
     ['weight_ih_l0', 'weight_hh_l0']
     """
-    return cast(list[str], layer._flat_weights_names)
+    return layer._flat_weights_names
 
 
 def forward_pre_hooks(module: nn.Module) -> Iterator[Any]:
@@ -67,7 +67,7 @@ def is_hooked(module: nn.Module) -> bool:
 
 def pruned_name(hook: prune.BasePruningMethod) -> str:
     """The parameter that a hook of ``torch.nn.utils.prune`` makes."""
-    return cast(str, hook._tensor_name)
+    return hook._tensor_name
 
 
 def forget_compiled(module: nn.Module) -> None:

@@ -103,12 +103,15 @@ def fitted(model: ArdVae, x: Tensor, **options: object) -> ArdVae:
 
 @pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_it_finds_the_number_of_factors(seed: int) -> None:
-    """Three of eight, by every measure."""
+    """Three of eight; the variance of an unread code passes 0.01 for a seed in thirty."""
     x = factor_data(500, 20, 3, seed)
     model = bn.models.ArdVae(20, 8, hidden=(), likelihood="gaussian")
     model = fitted(model, x, steps=1500, lr=0.02, seed=seed)
-    for by in ("gamma", "variance", "sensitivity"):
+    for by in ("gamma", "sensitivity"):
         assert int(model.active(x, by).sum()) == 3, by
+    *others, weakest, _, _ = np.sort(model.measures(x)["variance"].values)
+    assert weakest > 0.9
+    assert max(others) < 0.5
     inclusion = model.structure()["inclusion"]
     assert inclusion.dims == ("latent",)
     assert int((inclusion > 0.9).sum()) == 3
