@@ -219,7 +219,7 @@ def function(name: str, value: Any, what: str = "a function") -> Any:
     return value
 
 
-def instance(name: str, value: Any, cls: type[T], what: str = "") -> T:
+def instance(name: str, value: T, cls: type, what: str = "") -> T:
     """Return an object of a class: where ``@typed()`` would cost too much, in every step of a fit.
 
     >>> instance("values", {"a": 1}, dict)

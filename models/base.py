@@ -46,18 +46,15 @@ class BayesianModel(Metaparameters, PrunableWeights, PointEstimates):
             checked and made what ``bayesnas.data.Split`` says.
         summed_out: names of discrete sites that are enumerated, not sampled by the guide.
         guide_sites: of a program with such sites, names of those that its guide samples.
-        whole_sample: why all rows of the training data must be seen at once, and no others; empty
-            where batches of them do.
+        whole_sample: why all training rows must be seen at once, and no others; empty elsewhere.
         shared_by_rows: why what examples share is known from all rows of the training data alone,
             though other rows can be predicted; empty where a few rows say it.
         row_plates: names of the plates whose members are the examples.
         plate_depth: how many plates are nested.
-        row_weights: how the targets of a weighted fit carry a weight of their row, on the copies
-            that the fit trains; else None.
+        row_weights: how targets of a weighted fit carry a weight each, on the fit's copies; or None.
         reconstructs: whether its targets are its inputs, so that it predicts none.
         takes_several_inputs: whether x may be several tensors, ``bayesnas.data.Inputs``.
-        runs_a_network: whether its likelihood is that of a network's outputs, which must have a
-            gradient in parameters of the network.
+        runs_a_network: whether it sees x by a network alone, whose outputs must have a gradient.
         rows_to_prepare: on how many rows of the sample a fit calls :meth:`prepare`, if it has them;
             on one batch at least.
         elbo: a Pyro ELBO to be trained with; None for the closed-form bound of this package.
@@ -68,13 +65,11 @@ class BayesianModel(Metaparameters, PrunableWeights, PointEstimates):
 
     >>> import pyro, torch, bayesnas as bn; from pyro.distributions import Normal
     >>> class Mean(bn.models.BayesianModel):
-    ...     def __init__(self):
-    ...         super().__init__(); self.loc = torch.nn.Parameter(torch.zeros(()))
+    ...     def __init__(self): super().__init__(); self.loc = torch.nn.Parameter(torch.zeros(()))
     ...     def model(self, x, y=None):
     ...         mean = pyro.sample("mean", Normal(0.0, 1.0))
     ...         with pyro.plate("data", len(x)): pyro.sample("y", Normal(mean, 1.0), obs=y)
-    ...     def guide(self, x, y=None):
-    ...         pyro.sample("mean", Normal(self.loc, 0.3))
+    ...     def guide(self, x, y=None): pyro.sample("mean", Normal(self.loc, 0.3))
     >>> post = bn.fit(Mean(), (torch.zeros(9, 1), torch.ones(9)), steps=200, lr=0.1)
     >>> bool(abs(post.model.loc - 0.9) < 0.1)  # of the conjugate posterior: 9 / (9 + 1)
     True

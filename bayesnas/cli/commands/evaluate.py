@@ -67,7 +67,7 @@ def _pareto_k(post: Posterior, parts: dict[str, Split], args: argparse.Namespace
         raise ValueError("--pareto-k needs the training data of the run, got --data of new rows")
     draws, train = max(args.draws, _PARETO_DRAWS), parts["train"]
     found: dict[str, Any] = {"draws": draws, "weights": post.pareto_k(train, draws=draws)}
-    if isinstance(post.model, Autoencoder):  # with latents of every row
+    if post.model.reconstructs:  # with latents of every row
         return found
     found["layers"] = post.pareto_k_by_layer(train, draws=_PARETO_DRAWS)
     name, part = list(parts.items())[-1]
