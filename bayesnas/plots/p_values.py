@@ -36,8 +36,8 @@ def plot_p_values(p_values: npt.ArrayLike, ax: Axes | None = None, *, bins: int 
 
     >>> from matplotlib.figure import Figure
     >>> ax = Figure().subplots()
-    >>> [bar.get_height() for bar in plot_p_values([0.1, 0.2, 0.9], ax, bins=2).patches[:2]]
-    [2.0, 1.0]
+    >>> [int(bar.get_height()) for bar in plot_p_values([0.1, 0.2, 0.9], ax, bins=2).patches[:2]]
+    [2, 1]
     """
     p = np.asarray(p_values, dtype=np.float64)
     bins = whole_number("bins", bins, 2, 1000)
