@@ -51,7 +51,7 @@ class BayesianModel(Metaparameters, PrunableWeights, PointEstimates):
             though other rows can be predicted; empty where a few rows say it.
         row_plates: names of the plates whose members are the examples.
         plate_depth: how many plates are nested.
-        row_weights: how targets of a weighted fit carry a weight each, on the fit's copies; or None.
+        row_weights: how targets of a weighted fit carry a weight each, on its copies; or None.
         reconstructs: whether its targets are its inputs, so that it predicts none.
         takes_several_inputs: whether x may be several tensors, ``bayesnas.data.Inputs``.
         runs_a_network: whether it sees x by a network alone, whose outputs must have a gradient.
