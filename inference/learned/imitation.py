@@ -125,7 +125,7 @@ class Imitation:
         errors = list[float]()
         for error in self._errors(rule, lesson, generator):
             adam.zero_grad()
-            error.backward()  # type: ignore[no-untyped-call]
+            error.backward()
             nn.utils.clip_grad_norm_(trained, 1.0)
             adam.step()
             rates.step()

@@ -124,7 +124,7 @@ class LstmRule(UpdateRule):
         """The same as step by step, by torch's own LSTM over the sequence: in half the time."""
         sequence = log_and_sign(gradients, self.scale).permute(1, 2, 0)
         hidden, memory = (torch.stack([v.T for v in state[part::2]]) for part in (0, 1))
-        weights = [value for cell in self.cells for value in cell.parameters()]
+        weights: list[Tensor] = [value for cell in self.cells for value in cell.parameters()]
         x, hidden, memory = torch.lstm(
             sequence, (hidden, memory), weights, True, self.layers, 0.0, False, False, False
         )

@@ -111,14 +111,14 @@ def _of_learned(
     if path.exists():
         return Curve(**read_json(path))
     request.say(f"{family.title}, {variant.title}: {LEARNED}, seed {seed}")
-    options = {"steps": variant.steps, "count": variant.count, "seed": _TEST_SEED}
-    curves = loss_curves(learned, variant.tasks, **options)
+    curves = loss_curves(
+        learned, variant.tasks, steps=variant.steps, count=variant.count, seed=_TEST_SEED
+    )
     return _keep(path, Curve(LEARNED, seed, learned.lr, False, *_summary(curves)))
 
 
 def _teacher(family: Family, settings: Settings, request: Request) -> Imitation:
     """The hand-made optimiser that does best at a falling rate, on tuning tasks."""
-    request.say(f"{family.title}: who is the teacher")
     tried = {}
     for name in HAND_MADE:
         rate, _, loss = _best_rate(
@@ -160,6 +160,8 @@ def _best_rate(
     if path.exists():
         losses = read_json(path)["losses"]
     else:
+        if schedule != "constant":
+            request.say(f"{family.title}, {variant.title}: {name} at a falling rate")
         losses = [
             _finite(
                 loss_curves(
