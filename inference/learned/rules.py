@@ -41,6 +41,14 @@ class UpdateRule(nn.Module, abc.ABC):
     def forward(self, gradient: Tensor, state: States) -> tuple[Tensor, States]:
         """The change of every coordinate, in the shape of the gradient, and the next state."""
 
+    def path(self, gradients: Tensor, state: States) -> tuple[Tensor, States]:
+        """The changes ``[T, N]`` for gradients ``[T, N]`` known beforehand, and the last state."""
+        changes = list[Tensor]()
+        for gradient in gradients:
+            change, state = self(gradient, state)
+            changes.append(change)
+        return torch.stack(changes), state
+
     @abc.abstractmethod
     def config(self) -> dict[str, Any]:
         """Arguments of the constructor, as JSON values."""
@@ -111,6 +119,18 @@ class LstmRule(UpdateRule):
             after += [x, memory]
         change = torch.addmm(self.output.bias[:, None], self.output.weight, x).view(shape)
         return change, tuple(value.view(self.units, *shape) for value in after)
+
+    def path(self, gradients: Tensor, state: States) -> tuple[Tensor, States]:
+        """The same as step by step, by torch's own LSTM over the sequence: in half the time."""
+        sequence = log_and_sign(gradients, self.scale).permute(1, 2, 0)
+        hidden, memory = (torch.stack([v.T for v in state[part::2]]) for part in (0, 1))
+        weights: list[Tensor] = [value for cell in self.cells for value in cell.parameters()]
+        x, hidden, memory = torch.lstm(
+            sequence, (hidden, memory), weights, True, self.layers, 0.0, False, False, False
+        )
+        change = self.output(x)[..., 0]
+        after = [v.T for pair in zip(hidden, memory, strict=True) for v in pair]
+        return change, tuple(after)
 
     def config(self) -> dict[str, Any]:
         """Layers, units, scale."""

@@ -15,6 +15,7 @@ from bayesnas.checks import draw_count, flag, positive, seed_number, size, step_
 from bayesnas.inference.bilevel.derivatives import as_leaves, gradient
 from bayesnas.inference.bilevel.unroll import Change, unroll
 from bayesnas.inference.learned.evaluation import loss_curves
+from bayesnas.inference.learned.imitation import Imitation
 from bayesnas.inference.learned.optimizer import LearnedOptimizer
 from bayesnas.inference.learned.rules import LstmRule, States, UpdateRule
 from bayesnas.inference.learned.tasks.base import Drawn, TaskFamily
@@ -30,6 +31,7 @@ def learn_optimizer(
     tasks: TaskFamily,
     *,
     rule: UpdateRule | None = None,
+    imitate: Imitation | None = None,
     steps: int = 100,
     unroll: int = 20,
     rounds: int = 200,
@@ -54,9 +56,11 @@ def learn_optimizer(
     Args:
         tasks: the family.
         rule: trained from where it stands, and not changed; None for a fresh :class:`LstmRule`.
+        imitate: a hand-made optimiser whose steps are learned first, see :class:`Imitation`. The
+            rule that repeats them counts in the choice of φ.
         steps: T.
         unroll: steps that a gradient goes back.
-        rounds: how often tasks are drawn.
+        rounds: how often tasks are drawn; with ``imitate`` it may be 0.
         batch: tasks in a round.
         lr: of Adam, cosine down to 0 over the rounds.
         clip: largest norm of a gradient by φ.
@@ -92,7 +96,8 @@ def learn_optimizer(
     steps = step_count("steps", steps)
     if whole_number("unroll", unroll) > steps:
         raise ValueError(f"unroll must be at most steps={steps}, the steps of a task, got {unroll}")
-    rounds, batch = step_count("rounds", rounds), draw_count("batch", batch)
+    rounds = step_count("rounds", rounds, 1 if imitate is None else 0)
+    batch = draw_count("batch", batch)
     validation, seed = draw_count("validation", validation, 0), seed_number("seed", seed)
     lr, clip = positive("lr", lr), positive("clip", clip)
     if coordinates is not None:
@@ -103,7 +108,9 @@ def learn_optimizer(
     check_gradients(tasks.draw(1, derived_seed(seed, 0)))
     trained = [value for value in moving.parameters() if value.requires_grad]
     adam = torch.optim.Adam(trained, lr)
-    rates = torch.optim.lr_scheduler.CosineAnnealingLR(adam, rounds)
+    rates = torch.optim.lr_scheduler.CosineAnnealingLR(adam, max(rounds, 1))
+    lesson_seed = derived_seed(derived_seed(seed, 1), 0)
+    lessons = [] if imitate is None else imitate.teach(moving, tasks, steps, lesson_seed)
     window = Window(moving, second_derivatives, coordinates, derived_seed(seed, 1))
     best = _Best(moving, tasks, steps, validation, derived_seed(seed, 2))
     best.look()
@@ -136,6 +143,7 @@ def learn_optimizer(
             "second_derivatives": second_derivatives,
             "coordinates": coordinates,
             "seed": seed,
+            "imitate": None if imitate is None else {**imitate.config(), "errors": lessons},
             "validation": best.losses,
         },
     )

@@ -127,7 +127,8 @@ def fitted(study: Study, kind: str, data: DataSet, cells: Cells) -> None:
             cells.add(f"{title} | {name}", figures(post, data))
             continue
         usual = model.fit_defaults(len(data.train)).kl_weight
-        for weight in post.kl_weights:
+        weights: list[float] = list(post.kl_weights)
+        for weight in weights:
             cell = figures(post.at(weight), data)
             cells.add(f"{title} | {name} {weight:g}", cell)
             if weight == usual and "default" not in there:

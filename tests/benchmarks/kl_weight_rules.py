@@ -74,12 +74,17 @@ def left_out(name: str, losses: Losses, rows: dict[str, int]) -> str:
 
 def rules() -> dict[str, Rule]:
     """Candidates by name; constants first, which win where losses are equal."""
-    found: dict[str, Rule] = {f"λ = {w:g}": lambda n, w=w: w for w in KL_WEIGHTS}
+    found = {f"λ = {weight:g}": by_rows(weight, weight, 0) for weight in KL_WEIGHTS}
     for few, many in itertools.permutations(KL_WEIGHTS, 2):
         for least in ROWS:
             name = f"λ = {few:g}, from {least:,} rows {many:g}"
-            found[name] = lambda n, few=few, many=many, least=least: many if n >= least else few
+            found[name] = by_rows(few, many, least)
     return found
+
+
+def by_rows(few: float, many: float, least: int) -> Rule:
+    """One λ for fewer rows than so many, another from there on."""
+    return lambda n: many if n >= least else few
 
 
 if __name__ == "__main__":

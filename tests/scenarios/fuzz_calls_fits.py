@@ -37,6 +37,7 @@ from pyro.infer.autoguide import AutoDelta
 import bayesnas as bn
 from bayesnas import loggers, sklearn
 from bayesnas.inference.learned.evaluation import loss_curves
+from bayesnas.inference.learned.imitation import Imitation
 from bayesnas.inference.learned.meta_levels.net import MetaLevelNet
 from bayesnas.inference.learned.meta_levels.regressions import regressions, train_on_regressions
 from bayesnas.inference.learned.rules import AdamRule, LstmRule, MomentumRule
@@ -185,10 +186,15 @@ def calls(folder) -> list[Call]:
         Call("learn_optimizer", bn.inference.learn_optimizer,
              {"tasks": tasks, "rule": MomentumRule(), "steps": 2, "unroll": 1, "rounds": 1,
               "batch": 1, "validation": 1, "progress": False},
-             {"tasks": never, "rule": or_none(never), "steps": small, "unroll": whole(1, 2),
+             {"tasks": never, "rule": or_none(never), "imitate": or_none(never),
+              "steps": small, "unroll": whole(1, 2),
               "rounds": small, "batch": small, "lr": positive, "clip": positive,
               "second_derivatives": flag, "coordinates": or_none(whole()),
               "validation": whole(0, 10**6), "seed": seed, "progress": flag}),
+        Call("Imitation", Imitation, {"optimizer": torch.optim.SGD, "lr": 0.1},
+             {"optimizer": never, "lr": positive, "schedule": one_of("constant", "cosine"),
+              "updates": whole(1), "rate": positive, "window": whole(1),
+              "coordinates": whole(1, 2**31), "tasks": whole(1, 2**31)}),
         Call("LearnedOptimizer", bn.inference.LearnedOptimizer, {"rule": AdamRule()},
              {"rule": never, "training": or_none(a(dict))}),
         Call("LearnedOptimizer()", learned, {"parameters": [torch.nn.Parameter(torch.ones(2))]},

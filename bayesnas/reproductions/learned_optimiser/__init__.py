@@ -12,7 +12,7 @@ from bayesnas.report.figure import write_figure
 from bayesnas.report.tables import rows_as_csv
 from bayesnas.reproductions.base import Comparison, Reproduced, Reproduction, Request, claim
 from bayesnas.reproductions.learned_optimiser.figures import curves_figure
-from bayesnas.reproductions.learned_optimiser.measure import LEARNED, Curve, measured
+from bayesnas.reproductions.learned_optimiser.measure import LEARNED, TEACHER, Curve, measured
 from bayesnas.reproductions.learned_optimiser.settings import Family, Settings, prepare
 from bayesnas.reproductions.learned_optimiser.truncation import compare_truncations, truncations
 from bayesnas.reproductions.paired import p_value
@@ -83,18 +83,29 @@ def remarks(by_family: Found, families: tuple[Family, ...], settings: Settings) 
 
 
 def paired(curves: list[Curve]) -> str:
-    """The learned optimisers against the best hand-made one, over the same tasks.
+    """The learned optimisers against the best hand-made one, Adam and their teacher, same tasks.
 
     Wilcoxon's signed-rank test, one-sided, since losses have heavy tails.
     """
-    hand_made = [curve for curve in curves if curve.optimizer != LEARNED]
-    best = min(hand_made, key=lambda curve: float(np.mean(curve.final)))
+    by_name = {curve.optimizer: curve for curve in curves if curve.optimizer != LEARNED}
+    tuned = [name for name in by_name if name != TEACHER]
+    best = min(tuned, key=lambda name: float(np.mean(by_name[name].final)))
+    others = {best: f"{best}, the best hand-made"}
+    for name, words in {"Adam": "Adam", TEACHER: "the teacher"}.items():
+        if name in by_name:
+            others.setdefault(name, words)
+    return "final loss over that of " + "; of ".join(
+        f"{words}: {_ratios(curves, by_name[name])}" for name, words in others.items()
+    )
+
+
+def _ratios(curves: list[Curve], other: Curve) -> str:
     words = []
     for curve in curves:
         if curve.optimizer == LEARNED:
-            mean, other = float(np.mean(curve.final)), float(np.mean(best.final))
-            words.append(f"{mean / other:.2f} (p = {p_value(curve.final, best.final):.1g})")
-    return f"final loss over that of {best.optimizer}, the best hand-made: " + ", ".join(words)
+            ratio = float(np.mean(curve.final)) / float(np.mean(other.final))
+            words.append(f"{ratio:.2f} (p = {p_value(curve.final, other.final):.1g})")
+    return ", ".join(words)
 
 
 def _write(

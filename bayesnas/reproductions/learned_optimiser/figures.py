@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from bayesnas.reproductions.learned_optimiser.measure import LEARNED, Curve
+from bayesnas.reproductions.learned_optimiser.measure import LEARNED, TEACHER, Curve
 from bayesnas.reproductions.learned_optimiser.settings import Family
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ _STYLES = {
     "NAG": ("#0072B2", "-."),
     "RMSprop": ("#009E73", "--"),
     "Adam": ("#E69F00", "--"),
+    TEACHER: ("#000000", ":"),
     LEARNED: ("#B2182B", "-"),
 }
 _COLUMNS = 3
@@ -42,7 +43,7 @@ def curves_figure(
         ax.grid(color="#E6E6E6", linewidth=0.6)
     for ax in grid[len(panels) :]:
         ax.set_visible(False)
-    grid[0].legend(frameon=False, fontsize=8)
+    grid[1].legend(frameon=False, fontsize=8)  # where there is a teacher
     return figure
 
 

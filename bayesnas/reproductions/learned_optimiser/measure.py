@@ -9,17 +9,20 @@ from pathlib import Path
 from torch import Tensor
 
 from bayesnas.inference import LearnedOptimizer, learn_optimizer
+from bayesnas.inference.config.schedules import Schedule
 from bayesnas.inference.learned.evaluation import loss_curves
+from bayesnas.inference.learned.imitation import Imitation
 from bayesnas.reproductions.base import Request
 from bayesnas.reproductions.learned_optimiser.settings import (
     HAND_MADE,
     Family,
     Settings,
     Variant,
+    falling,
 )
 from bayesnas.tensor_files import read_json, write_json
 
-LEARNED = "LSTM"
+LEARNED, TEACHER = "LSTM", "teacher"
 DIVERGED = 1e30
 """In the place of a loss that is not finite."""
 
@@ -32,7 +35,7 @@ class Curve:
     """Losses of one optimiser on one variant.
 
     Attributes:
-        optimizer: its name; of a learned one ``"LSTM"``.
+        optimizer: its name; of a learned one ``"LSTM"``, of the one it imitates ``"teacher"``.
         seed: of its training; 0 for a hand-made one.
         lr: learning rate; of a hand-made one the best of the grid.
         at_end: whether that is an end of the grid.
@@ -57,6 +60,7 @@ def trained(family: Family, seed: int, settings: Settings, request: Request) -> 
     request.say(f"learning an optimiser: {family.title}, seed {seed}")
     learned = learn_optimizer(
         family.training,
+        imitate=_teacher(family, settings, request) if family.imitates else None,
         rule=None if before is None else before.rule,
         steps=settings.steps,
         unroll=settings.unroll,
@@ -75,6 +79,10 @@ def measured(family: Family, settings: Settings, request: Request) -> dict[str, 
     for name in HAND_MADE:
         for variant in family.variants:
             curves[variant.title].append(_of_hand_made(family, variant, name, settings, request))
+    if family.imitates:
+        teacher = _teacher(family, settings, request)
+        for variant in family.variants:
+            curves[variant.title].append(_of_teacher(family, variant, teacher, request))
     for seed in range(settings.seed, settings.seed + settings.seeds):
         learned = trained(family, seed, settings, request)
         for variant in family.variants:
@@ -90,7 +98,7 @@ def _of_hand_made(
     if path.exists():
         return Curve(**read_json(path))
     request.say(f"{family.title}, {variant.title}: {name}")
-    rate, at_end = _best_rate(family, variant, name, settings, request)
+    rate, at_end, _ = _best_rate(family, variant, name, settings, request)
     options = {"lr": rate, "steps": variant.steps, "count": variant.count, "seed": _TEST_SEED}
     curves = loss_curves(HAND_MADE[name], variant.tasks, **options)  # type: ignore[arg-type]
     return _keep(path, Curve(name, 0, rate, at_end, *_summary(curves)))
@@ -103,26 +111,64 @@ def _of_learned(
     if path.exists():
         return Curve(**read_json(path))
     request.say(f"{family.title}, {variant.title}: {LEARNED}, seed {seed}")
-    options = {"steps": variant.steps, "count": variant.count, "seed": _TEST_SEED}
-    curves = loss_curves(learned, variant.tasks, **options)
+    curves = loss_curves(
+        learned, variant.tasks, steps=variant.steps, count=variant.count, seed=_TEST_SEED
+    )
     return _keep(path, Curve(LEARNED, seed, learned.lr, False, *_summary(curves)))
 
 
+def _teacher(family: Family, settings: Settings, request: Request) -> Imitation:
+    """The hand-made optimiser that does best at a falling rate, on tuning tasks."""
+    tried = {}
+    for name in HAND_MADE:
+        rate, _, loss = _best_rate(
+            family, family.variants[0], name, settings, request, schedule=falling
+        )
+        tried[name] = loss, rate
+    best = min(tried, key=lambda name: tried[name][0])
+    return Imitation(HAND_MADE[best], lr=tried[best][1], schedule=falling, updates=settings.updates)
+
+
+def _of_teacher(family: Family, variant: Variant, teacher: Imitation, request: Request) -> Curve:
+    path = _place(request, family, variant, TEACHER)
+    if path.exists():
+        return Curve(**read_json(path))
+    curves = loss_curves(
+        teacher.optimizer,
+        variant.tasks,
+        lr=teacher.lr,
+        schedule=falling,
+        steps=variant.steps,
+        count=variant.count,
+        seed=_TEST_SEED,
+    )
+    return _keep(path, Curve(TEACHER, 0, teacher.lr, False, *_summary(curves)))
+
+
 def _best_rate(
-    family: Family, variant: Variant, name: str, settings: Settings, request: Request
-) -> tuple[float, bool]:
-    """The learning rate of the lowest mean loss on tuning tasks, and whether it ends the grid."""
-    path = _place(request, family, variant, f"rates-{name}")
+    family: Family,
+    variant: Variant,
+    name: str,
+    settings: Settings,
+    request: Request,
+    schedule: Schedule = "constant",
+) -> tuple[float, bool, float]:
+    """The learning rate of the lowest mean loss on tuning tasks, whether it ends the grid, it."""
+    who = f"rates-{name}" if schedule == "constant" else f"falling-rates-{name}"
+    path = _place(request, family, variant, who)
     grid = settings.grid(family, name)
     if path.exists():
         losses = read_json(path)["losses"]
     else:
+        if schedule != "constant":
+            request.say(f"{family.title}, {variant.title}: {name} at a falling rate")
         losses = [
             _finite(
                 loss_curves(
                     HAND_MADE[name],
                     variant.tuning,
                     lr=rate,
+                    schedule=schedule,
                     steps=variant.steps,
                     count=variant.tuning_count,
                     seed=_TUNING_SEED,
@@ -133,7 +179,7 @@ def _best_rate(
         path.parent.mkdir(exist_ok=True)
         write_json(path, {"grid": grid, "losses": losses})
     best = losses.index(min(losses))
-    return grid[best], best in (0, len(grid) - 1)
+    return grid[best], best in (0, len(grid) - 1), losses[best]
 
 
 def _place(request: Request, family: Family, variant: Variant, who: str) -> Path:

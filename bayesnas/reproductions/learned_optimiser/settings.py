@@ -32,6 +32,14 @@ _HIGHEST = {"SGD": 3.0, "NAG": 1.0, "RMSprop": -2.0, "Adam": 0.0}
 _HIGHEST_ON_QUADRATICS = {"SGD": -5.0, "NAG": -5.5, "RMSprop": -2.0, "Adam": 2.0}
 
 
+FALLING_FROM = 0.6
+
+
+def falling(progress: float) -> float:
+    """Schedule of a teacher: constant, and from 60 % of the steps linearly down to 0."""
+    return min(1.0, (1.0 - progress) / (1.0 - FALLING_FROM))
+
+
 @dataclass(frozen=True)
 class Variant:
     """What a learned optimiser is tried on without having seen it in training.
@@ -64,6 +72,8 @@ class Family:
         variants: tasks that it is measured on; the first are of the family itself.
         learning: options of ``learn_optimizer``.
         after: the family from whose rule, of the same seed, the training goes on.
+        imitates: whether the rule first learns the steps of the best hand-made optimiser, at a
+            rate that falls at the end.
     """
 
     key: str
@@ -72,6 +82,7 @@ class Family:
     variants: tuple[Variant, ...]
     learning: dict[str, Any]
     after: Family | None = None
+    imitates: bool = False
 
     @property
     def half(self) -> int:
@@ -88,7 +99,9 @@ class Settings:
         seeds: trained optimisers of a family.
         steps: of a task in training.
         unroll: steps that a gradient goes back.
-        rounds: of the training on quadratics, perceptrons (of each of two halves) and bounds.
+        rounds: of the training on quadratics, whole images, small images (of each of two halves)
+            and bounds.
+        updates: of an imitation.
         tasks: that an optimiser is measured on, of the same.
         other_tasks: of each variant.
         tuning_tasks: behind the choice of a learning rate; on quadratics as many as are measured.
@@ -102,8 +115,9 @@ class Settings:
     seeds: int
     steps: int = 100
     unroll: int = 20
-    rounds: tuple[int, int, int] = (120, 30, 30)
-    tasks: tuple[int, int, int] = (100, 30, 20)
+    rounds: tuple[int, int, int, int] = (120, 0, 30, 10)
+    updates: int = 8000
+    tasks: tuple[int, int, int, int] = (100, 30, 30, 20)
     other_tasks: int = 8
     tuning_tasks: int = 5
     rates: int = 8
@@ -140,8 +154,9 @@ def prepare(request: Request) -> tuple[Settings, tuple[Family, ...]]:
             request.seeds or 1,
             steps=20,
             unroll=10,
-            rounds=(10, 3, 3),
-            tasks=(20, 4, 4),
+            rounds=(10, 0, 3, 3),
+            updates=200,
+            tasks=(20, 2, 4, 4),
             other_tasks=2,
             tuning_tasks=2,
             rates=4,
@@ -155,7 +170,7 @@ def prepare(request: Request) -> tuple[Settings, tuple[Family, ...]]:
 
 
 def families(settings: Settings, data: DataSet, side: int) -> tuple[Family, ...]:
-    """Quadratics, perceptrons and bounds.
+    """Quadratics, perceptrons of whole and of small images, and bounds.
 
     Args:
         settings: of the reproduction.
@@ -167,7 +182,22 @@ def families(settings: Settings, data: DataSet, side: int) -> tuple[Family, ...]
     first = Variant(AS_TRAINED, quadratics, quadratics, settings.steps, count, count)
     learning = {"rounds": settings.rounds[0], "batch": 32, "lr": 1e-2, "validation": 50}
     before = Family("quadratics", "quadratics of 10 dimensions", quadratics, (first,), learning)
-    return before, _perceptrons(settings, data, side, before), _bounds(settings, before)
+    return (
+        before,
+        _whole_images(settings, data),
+        _perceptrons(settings, data, side, before),
+        _bounds(settings),
+    )
+
+
+def _whole_images(settings: Settings, data: DataSet) -> Family:
+    assert data.test is not None
+    tasks, training = Perceptrons(data.test), Perceptrons(data.train)
+    steps, count = settings.steps, settings.tasks[1]
+    known = Variant(AS_TRAINED, tasks, training, steps, count, settings.tuning_tasks)
+    learning = {"rounds": settings.rounds[1], "validation": 2}
+    title = "perceptron on whole images"
+    return Family("whole", title, training, (known,), learning, imitates=True)
 
 
 def _perceptrons(settings: Settings, data: DataSet, side: int, before: Family) -> Family:
@@ -185,7 +215,7 @@ def _perceptrons(settings: Settings, data: DataSet, side: int, before: Family) -
         tasks = [Perceptrons(pooled(part, side), hidden, activation) for part in parts]
         return Variant(title, tasks[0], tasks[1], steps, count, settings.tuning_tasks)
 
-    known = variant(AS_TRAINED, count=settings.tasks[1])
+    known = variant(AS_TRAINED, count=settings.tasks[2])
     others = (
         variant("whole images", side=1),
         variant("twice the steps", steps=2 * settings.steps),
@@ -193,13 +223,13 @@ def _perceptrons(settings: Settings, data: DataSet, side: int, before: Family) -
         variant("two layers", hidden=(20, 20)),
         variant("ReLU", activation="relu"),
     )
-    learning = {"rounds": settings.rounds[1], "batch": 1, "lr": 1e-2, "validation": 4}
+    learning = {"rounds": settings.rounds[2], "batch": 1, "lr": 1e-2, "validation": 4}
     title = "perceptron of 20 sigmoid units"
     first = Family("perceptron-first", f"{title}, first half", known.tuning, (), learning, before)
     return Family("perceptron", title, known.tuning, (known, *others), learning, first)
 
 
-def _bounds(settings: Settings, before: Family) -> Family:
+def _bounds(settings: Settings) -> Family:
     digits = bn.data.load("digits").train
 
     def bounds(side: int, *widths: int) -> TaskFamily:
@@ -208,9 +238,9 @@ def _bounds(settings: Settings, before: Family) -> Family:
     small, whole = bounds(2, 16, 10, 10), bounds(1, 64, 20, 10)
     steps, tuning = settings.steps, settings.tuning_tasks
     variants = (
-        Variant(AS_TRAINED, small, small, steps, settings.tasks[2], tuning),
+        Variant(AS_TRAINED, small, small, steps, settings.tasks[3], tuning),
         Variant("GaussianNet 64-20-10", whole, whole, steps, settings.other_tasks, tuning),
     )
-    learning = {"rounds": settings.rounds[2], "batch": 2, "lr": 1e-2, "validation": 4}
+    learning = {"rounds": settings.rounds[3], "batch": 2, "lr": 1e-3, "validation": 10}
     title = "bound of GaussianNet 16-10-10, digits"
-    return Family("bound", title, small, variants, learning, before)
+    return Family("bound", title, small, variants, learning, imitates=True)

@@ -15,8 +15,14 @@ from bayesnas.inference.learned.evaluation import loss_curves
 from bayesnas.inference.learned.optimizer import LearnedOptimizer
 from bayesnas.reproductions import Request, learned_optimiser
 from bayesnas.reproductions.learned_optimiser import measure, paired, remarks
-from bayesnas.reproductions.learned_optimiser.measure import LEARNED, Curve
-from bayesnas.reproductions.learned_optimiser.settings import Settings, families, prepare
+from bayesnas.reproductions.learned_optimiser.measure import LEARNED, TEACHER, Curve
+from bayesnas.reproductions.learned_optimiser.settings import (
+    HAND_MADE,
+    Settings,
+    falling,
+    families,
+    prepare,
+)
 
 
 def tiny(request):
@@ -25,8 +31,9 @@ def tiny(request):
         request.seeds or 2,
         steps=4,
         unroll=2,
-        rounds=(2, 1, 1),
-        tasks=(6, 2, 2),
+        rounds=(2, 0, 1, 1),
+        updates=4,
+        tasks=(6, 2, 2, 2),
         other_tasks=2,
         tuning_tasks=2,
         rates=3,
@@ -49,12 +56,12 @@ def done(tmp_path_factory):
 @pytest.mark.slow
 def test_there_is_a_figure_for_every_optimiser_and_kind_of_task(done):
     found, out, _ = done
-    assert len(found.comparisons) == 9 * 5 + 2 * 2
+    assert len(found.comparisons) == 10 * 5 + 3 + 2 * 2  # of three kinds the teacher, too
     learned = [c for c in found.comparisons if c.labels.get("optimiser") == LEARNED]
     assert {len(c.ours) for c in learned} == {2}
     with (out / "curves.csv").open() as stream:
         rows = list(csv.DictReader(stream))
-    assert len(rows) == 9 * 6 * 5 + 6 * 4  # steps and one more; of one kind twice as many
+    assert len(rows) == 10 * 6 * 5 + 3 * 5 + 6 * 4  # steps and one more; of one kind twice as many
     with Image.open(out / "curves.png") as picture:
         assert picture.width > 1000
 
@@ -100,6 +107,13 @@ def test_who_is_beaten_is_said():
     )
     words = paired([curve("Adam", low), curve(LEARNED, high)])
     assert words.endswith("1.69 (p = 1)")
+    words = paired(
+        [curve("NAG", low), curve("Adam", high), curve(TEACHER, low), curve(LEARNED, low)]
+    )
+    assert words == (
+        "final loss over that of NAG, the best hand-made: 1.00 (p = 1); of Adam: 0.59 (p = 0.001); "
+        "of the teacher: 1.00 (p = 1)"
+    )
 
 
 def test_a_best_rate_at_an_end_is_said(tmp_path):
@@ -110,8 +124,30 @@ def test_a_best_rate_at_an_end_is_said(tmp_path):
     assert "quadratics of 10 dimensions, as trained: SGD" in words[2]
 
 
+@pytest.mark.slow
+def test_a_teacher_is_the_best_at_a_falling_rate(done):
+    _, out, _ = done
+    settings, (_, whole, *_) = tiny(Request(out))
+    tried = {}
+    for name, optimizer in HAND_MADE.items():
+        for rate in settings.grid(whole, name):
+            options = {"lr": rate, "schedule": falling, "steps": 4, "count": 2, "seed": 1001}
+            curves = loss_curves(optimizer, whole.variants[0].tuning, **options)
+            tried[name, rate] = float(curves[-1].mean())
+    _, rate = min(tried, key=tried.get)
+    learned = LearnedOptimizer.load(out / "learned" / "whole-1.safetensors")
+    assert learned.training["imitate"]["lr"] == rate
+    assert learned.training["rounds"] == 0
+
+
+def test_the_rate_of_a_teacher_falls_at_the_end():
+    assert [falling(t / 10) for t in (0, 5, 6)] == [1.0, 1.0, 1.0]
+    assert falling(0.8) == pytest.approx(0.5)
+    assert falling(0.99) == pytest.approx(0.025)
+
+
 def test_grids_go_down():
-    settings, (quadratics, perceptron, _) = tiny(Request(Path()))
+    settings, (quadratics, perceptron, *_) = tiny(Request(Path()))
     assert settings.grid(perceptron, "Adam") == [1.0, 0.5, 0.25]
     assert settings.grid(quadratics, "SGD")[:3] == [2.0**-5, 2.0**-5.5, 2.0**-6]
 
@@ -119,7 +155,7 @@ def test_grids_go_down():
 def test_a_quick_run_is_of_digits(tmp_path):
     settings, every = prepare(Request(tmp_path, quick=True))
     assert (settings.data, settings.seeds) == ("digits", 1)
-    assert [family.key for family in every] == ["quadratics", "perceptron", "bound"]
-    start, losses = every[1].variants[0].tasks.draw(1, seed=0)
+    assert [family.key for family in every] == ["quadratics", "whole", "perceptron", "bound"]
+    start, losses = every[2].variants[0].tasks.draw(1, seed=0)
     assert start.shape == (1, 16 * 20 + 20 + 20 * 10 + 10)
     assert losses(start, 0).shape == (1,)
