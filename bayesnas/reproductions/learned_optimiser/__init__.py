@@ -62,7 +62,7 @@ def remarks(by_family: Found, families: tuple[Family, ...], settings: Settings) 
     words = [
         f"{settings.steps} steps of a task, gradients go back {settings.unroll}; "
         f"{settings.seeds} trained optimisers of each family; perceptrons on {settings.data}, "
-        "in training with images averaged over squares.",
+        "their images averaged over squares where they are called small.",
         "Learning rates of hand-made optimisers are the best of "
         f"{settings.rates}, a factor of two apart, for each kind of tasks by itself; on "
         f"quadratics of {2 * settings.rates}, a factor of its root.",

@@ -224,7 +224,7 @@ def _perceptrons(settings: Settings, data: DataSet, side: int, before: Family) -
         variant("ReLU", activation="relu"),
     )
     learning = {"rounds": settings.rounds[2], "batch": 1, "lr": 1e-2, "validation": 4}
-    title = "perceptron of 20 sigmoid units"
+    title = "perceptron on small images"
     first = Family("perceptron-first", f"{title}, first half", known.tuning, (), learning, before)
     return Family("perceptron", title, known.tuning, (known, *others), learning, first)
 
