@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from bayesnas import checks
-from bayesnas.checks import shown
 from bayesnas.runtime.device import device_of
 from bayesnas.typed import typed
 
@@ -44,7 +43,7 @@ class Inputs:
             self.names = tuple(map(str, tensors))
             tensors = list(tensors.values())
         if not isinstance(tensors, Sequence):
-            raise TypeError(f"tensors of x must be a tuple or a dict, got {shown(tensors)}")
+            raise TypeError(f"tensors of x must be a tuple or a dict, got {checks.shown(tensors)}")
         self.leaves: list[Tensor] = list(tensors)
         if not self.leaves:
             raise ValueError("tensors: x must hold one tensor or more, got none")
@@ -110,7 +109,8 @@ class Inputs:
 
     def call(self, function: Callable[..., Made]) -> Made:
         """Call a function with the tensors, by place or by name."""
-        checks.function("function", function)
+        if not callable(function):
+            checks.function("function", function)
         if self.names is None:
             return function(*self.leaves)
         return function(**dict(zip(self.names, self.leaves, strict=True)))

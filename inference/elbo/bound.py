@@ -61,12 +61,11 @@ class BoundTerms:
 
     def bound(self, kl_weight: float | Tensor, likelihood_weight: float = 1.0) -> Tensor:
         """𝓛 = μ E_q log p(y | w) − λ KL(q ‖ p) + R(h), to be maximised; μ is 1 but in Q."""
-        if not isinstance(kl_weight, Tensor):
-            non_negative("kl_weight", kl_weight)
-        non_negative("likelihood_weight", likelihood_weight)
+        if not isinstance(kl_weight, Tensor) and not (type(kl_weight) is float and kl_weight >= 0):
+            non_negative("kl_weight", kl_weight)  # not entered in a step
         log_lik = self.expected_log_lik()
         if likelihood_weight != 1.0:
-            log_lik = likelihood_weight * log_lik
+            log_lik = non_negative("likelihood_weight", likelihood_weight) * log_lik
         bound = log_lik - kl_weight * self.kl_divergence()
         return bound if self.hyper is None else bound + self.hyper
 

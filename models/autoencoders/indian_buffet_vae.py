@@ -11,7 +11,7 @@ import torch
 from pyro.distributions import TorchDistribution
 from torch import Tensor, nn
 
-from bayesnas.checks import choice, flag, positive, size, whole_number
+from bayesnas.checks import choice, flag, positive, whole_number
 from bayesnas.distributions import BinaryConcrete
 from bayesnas.models.autoencoders.base import Autoencoder, checked_shape
 from bayesnas.models.autoencoders.binary_bound import bound, standard_normal
@@ -107,7 +107,7 @@ class IndianBuffetVae(Autoencoder):
         """Build encoder, decoder, priors and guides; see the class."""
         super().__init__()
         self.shape = checked_shape(shape)
-        self.latents = size("latents", latents)
+        self.latents = whole_number("latents", latents)
         self.factors = flag("factors", factors)
         self.guide_structure = choice("guide_structure", guide_structure, GUIDES)
         self.temperature = positive("temperature", temperature)

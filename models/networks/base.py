@@ -181,7 +181,8 @@ def network_outputs(net: nn.Module, weights: Mapping[str, Tensor], x: AnyInputs)
             reparameterisation, so that the two would see different weights.
     """
     for leaf in leaves_of(x):
-        tensor("x", leaf)
+        if not isinstance(leaf, Tensor):
+            tensor("x", leaf)
     parameters, versions = dict(weights), _versions(x)
     output = call_with(lambda *args, **named: functional_call(net, parameters, args, named), x)
     _check_unwritten(x, versions)

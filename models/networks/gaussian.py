@@ -150,9 +150,13 @@ class GaussianNet(NetModel):
         for site in self.layers.shapes:
             pyro.sample(site, self.posterior(site))
 
+    def _check_site(self, site: str) -> None:
+        if site not in self.layers.shapes:
+            choice("site", site, self.layers.shapes)
+
     def prior(self, site: str) -> GaussianWeights:
         """Prior of one weight tensor."""
-        choice("site", site, self.layers.shapes)
+        self._check_site(site)
         scale = self._log_prior_scale(site).exp()
         return GaussianWeights(
             scale.new_zeros(()), scale, shape=self.layers.shapes[site], keep=self.keep[site]
@@ -184,7 +188,7 @@ class GaussianNet(NetModel):
 
     def posterior(self, site: str) -> GaussianWeights:
         """Guide of one weight tensor."""
-        choice("site", site, self.layers.shapes)
+        self._check_site(site)
         return GaussianWeights(
             self.variational[f"{site}.loc"],
             log_scale=self.variational[f"{site}.log_scale"],

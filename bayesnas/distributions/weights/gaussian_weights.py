@@ -127,7 +127,8 @@ class GaussianWeights(Unbatched):
 
     def divergences(self, other: GaussianWeights) -> Tensor:
         """KL divergence of each entry, also of those removed; broadcasts to the event shape."""
-        instance("other", other, GaussianWeights)
+        if not isinstance(other, GaussianWeights):
+            instance("other", other, GaussianWeights)
         return gaussian_divergence(
             self.loc, self.log_scale, other.loc, other.scale, other.log_scale
         )

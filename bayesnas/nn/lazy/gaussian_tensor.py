@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bayesnas.checks import tensor
+from bayesnas import checks
 from bayesnas.nn.lazy.lazy_tensor import LazyTensor, all_drawn
 
 # x ↦ x·W + b is linear in (W, b), so Gaussian weights give a Gaussian output in closed form.
@@ -62,13 +62,16 @@ class GaussianTensor(LazyTensor):
 
     def __new__(cls, loc: Tensor, scale: Tensor) -> GaussianTensor:
         """Make the storage-less wrapper that stands for the draw."""
-        wrapper = super().__new__(cls, tensor("loc", loc))
+        if not isinstance(loc, Tensor):  # written out: there are several of these in every step
+            checks.tensor("loc", loc)
+        wrapper = super().__new__(cls, loc)
         assert isinstance(wrapper, GaussianTensor)
         return wrapper
 
     def __init__(self, loc: Tensor, scale: Tensor) -> None:
         """Keep the two parameters; see the class."""
-        tensor("scale", scale)
+        if not isinstance(scale, Tensor):
+            checks.tensor("scale", scale)
         self.loc = loc
         self.scale = scale
         self._consumed = False

@@ -30,6 +30,13 @@ class SimulatedCalibration:
             ``row`` and, of several classes or targets, ``output``.
         model: in words.
         draws: from every posterior.
+
+    >>> import numpy as np, xarray as xr
+    >>> uniform = np.linspace(0, 1, 20)[:, None]  # of an exact posterior
+    >>> p_values = xr.Dataset({"w": (("simulation", "w_dim_0"), uniform)})
+    >>> calibration = SimulatedCalibration(p_values, "a regression", draws=19)
+    >>> calibration.table()[["mean", "symmetry"]].round(2).values.tolist()
+    [[0.5, 1.0]]
     """
 
     p_values: xr.Dataset
