@@ -11,13 +11,14 @@ from torch import Tensor, nn
 
 from bayesnas.checks import fraction_in, positive
 from bayesnas.inference.bilevel.derivatives import as_leaves
+from bayesnas.inference.bilevel.linear_solvers import Tensors
 from bayesnas.inference.bilevel.unroll import unroll
 from bayesnas.inference.learned.rules import States, adam_direction, adam_start
 from bayesnas.inference.learned.tasks.bounds import DrawnWeighted
 from bayesnas.inference.optim.adam import BETAS
 from bayesnas.typed import typed
 
-_AHEAD = 1_000_000  # beyond the steps of any task: batches and noise that no step has seen
+_AHEAD = 1_000_000  # beyond the steps of any fit: batches and noise that no step has seen
 
 
 class LearnedSettings(nn.Module):
@@ -120,19 +121,23 @@ class LearnedSettings(nn.Module):
         Returns:
             the mean loss after the last step ``[]``, at λ = 1, whose gradient by φ is exact from
             the first of ``steps`` on; parameters and state, without a past.
+
+        Raises:
+            ValueError: for steps that are not of the fit.
         """
+        if steps.start < 0 or steps.stop > total or steps.step != 1:
+            raise ValueError(f"steps must be successive, of 0 to total={total}, got {steps}")
         state = adam_start(theta.detach()) if state is None else state
         momentum = self.values()["momentum"]
 
-        def loss(moving: Any, index: int) -> Tensor:
-            step = steps[index]
-            return drawn.losses(
-                moving[0], step, self.kl_factor_at(step / total).expand(len(theta))
-            ).sum()
+        def loss(moving: Tensors, index: int) -> Tensor:
+            weight = self.kl_factor_at(steps[index] / total)
+            return drawn.losses(moving[0], steps[index], weight.expand(len(theta))).sum()
 
-        def change(slopes: Any, state: tuple[States, int]) -> tuple[list[Tensor], Any]:
-            direction, after = adam_direction(slopes[0], state[0], momentum)
-            return [-self.rate_at(state[1] / total) * direction], (after, state[1] + 1)
+        def change(slopes: Tensors, state: tuple[States, int]) -> tuple[Tensors, Any]:
+            moments, step = state
+            direction, after = adam_direction(slopes[0], moments, momentum)
+            return [-self.rate_at(step / total) * direction], (after, step + 1)
 
         moving = [theta] if theta.requires_grad else as_leaves([theta])
         path = unroll(loss, moving, change, (state, steps.start), len(steps))
@@ -143,7 +148,7 @@ class LearnedSettings(nn.Module):
         return after.mean(), path.theta[0].detach(), moments
 
     def fit_arguments(self) -> dict[str, Any]:
-        """What :func:`bayesnas.fit` takes of them; the factor c is the model's ``initial_scale``."""
+        """What :func:`bayesnas.fit` takes of them; c is a factor on the model's initial scales."""
         values = {name: value.item() for name, value in self.values().items()}
         adam = partial(torch.optim.Adam, betas=(values["momentum"], BETAS[1]))
         decay = values["decay"]

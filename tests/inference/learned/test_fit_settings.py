@@ -143,3 +143,10 @@ def test_bounds_say_which_parameters_are_log_scales():
 def test_what_settings_refuse(values, message):
     with pytest.raises(ValueError, match=message):
         LearnedSettings(**values)
+
+
+def test_steps_outside_of_the_fit_are_refused():
+    drawn = DrawnWeighted(START, conjugate_loss)
+    for steps in (range(5, 13), range(-1, 3), range(0, 12, 2)):
+        with pytest.raises(ValueError, match="steps must be successive, of 0 to total=12"):
+            learned(VALUES).take(drawn, START, None, steps, 12)
