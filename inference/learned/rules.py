@@ -213,18 +213,12 @@ class AdamRule(UpdateRule):
 
     def start(self, like: Tensor) -> States:
         """Both moments and the number of steps, 0."""
-        return torch.zeros_like(like), torch.zeros_like(like), torch.zeros_like(like)
+        return adam_start(like)
 
     def forward(self, gradient: Tensor, state: States) -> tuple[Tensor, States]:
         """The change, and moments and number of steps."""
-        first, second, step = state
-        step = step + 1
-        first = first.lerp(gradient, 1 - BETAS[0])
-        second = second.lerp(gradient.square(), 1 - BETAS[1])
-        moved = second > 0  # under the mask the root sees no 0, whose derivative would be infinite
-        root = torch.where(moved, second / (1 - BETAS[1] ** step), 1.0).sqrt() * moved
-        change = first / (1 - BETAS[0] ** step) / (root + EPSILON)
-        return -self.log_rate.exp() * change, (first, second, step)
+        direction, after = adam_direction(gradient, state, BETAS[0])
+        return -self.log_rate.exp() * direction, after
 
     def config(self) -> dict[str, Any]:
         """The rate as it stands."""
@@ -244,6 +238,24 @@ def make_rule(kind: str, config: dict[str, Any]) -> UpdateRule:
         TypeError: for arguments that it does not take.
     """
     return RULES[choice("rule", kind, list(RULES))](**config)
+
+
+def adam_start(like: Tensor) -> States:
+    """Moments of Adam and the number of its steps, all 0, each in the shape of ``like``."""
+    return torch.zeros_like(like), torch.zeros_like(like), torch.zeros_like(like)
+
+
+def adam_direction(
+    gradient: Tensor, state: States, momentum: float | Tensor
+) -> tuple[Tensor, States]:
+    """Step of Adam at β₁ = ``momentum``, before sign and learning rate, and its next state."""
+    first, second, step = state
+    step = step + 1
+    first = first.lerp(gradient, 1 - momentum)
+    second = second.lerp(gradient.square(), 1 - BETAS[1])
+    moved = second > 0  # under the mask the root sees no 0, whose derivative would be infinite
+    root = torch.where(moved, second / (1 - BETAS[1] ** step), 1.0).sqrt() * moved
+    return first / (1 - momentum**step) / (root + EPSILON), (first, second, step)
 
 
 def _lstm_step(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -40,6 +40,19 @@ class _Inputs(NamedTuple):
     x: Tensor
     y: Tensor
     kl_weight: Tensor
+
+
+class DrawnWeighted(NamedTuple):
+    """Some bounds to maximise, at any λ.
+
+    Attributes:
+        start: where each begins, ``[tasks, P]``.
+        losses: of parameters ``[tasks, P]``, the index of a step and λ ``[tasks]``, the loss of
+            every task ``[tasks]``.
+    """
+
+    start: Tensor
+    losses: Callable[[Tensor, int, Tensor], Tensor]
 
 
 class Bounds(TaskFamily):
@@ -124,21 +137,39 @@ class Bounds(TaskFamily):
         items = zip(self._shapes.items(), pieces, strict=True)
         return {name: piece.view(shape) for (name, shape), piece in items}
 
+    @property
+    def log_scales(self) -> Tensor:
+        """Which of the P parameters are log scales of the guide, booleans ``[P]``."""
+        named = self._shapes.items()
+        return torch.cat(
+            [torch.full((math.prod(shape),), name.endswith(".log_scale")) for name, shape in named]
+        )
+
     def draw(self, count: int, seed: int) -> Drawn:
         """Draw initial parameters, and a λ where there is a range."""
+        start, losses = self.draw_weighted(count, seed)
+        weights = start.new_tensor(self._kl_weights(count, seed))
+        return Drawn(start, lambda theta, step: losses(theta, step, weights))
+
+    def draw_weighted(self, count: int, seed: int) -> DrawnWeighted:
+        """Draw initial parameters; λ is an argument of the losses, in the place of ``kl_weight``.
+
+        Args:
+            count: how many tasks.
+            seed: decides all that is random, in the starts and in the steps.
+        """
         start_seed = derived_seed(seed, 0)
         start = torch.stack([self._start(derived_seed(start_seed, i + 1)) for i in range(count)])
-        weights = start.new_tensor(self._kl_weights(count, seed))
         many = vmap(lambda *tensors: self._loss.graph(*tensors))
 
-        def losses(theta: Tensor, step: int) -> Tensor:
+        def losses(theta: Tensor, step: int, kl_weights: Tensor) -> Tensor:
             generator = generator_of_step(seed, step)
             rows = torch.randint(len(self._x), (count, self._batch_size), generator=generator)
             noise = StackedNoise(self._loss.noise.draws, [generator] * count)()
-            values: Tensor = many(theta, self._x[rows], self._y[rows], weights, *noise)
+            values: Tensor = many(theta, self._x[rows], self._y[rows], kl_weights, *noise)
             return values
 
-        return Drawn(start, losses)
+        return DrawnWeighted(start, losses)
 
     def _start(self, seed: int) -> Tensor:
         with pyro_session(RandomStream(seed, _CPU)):
