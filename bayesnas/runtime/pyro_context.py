@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 import pyro
 
@@ -35,3 +35,16 @@ def pyro_session(stream: RandomStream, *, validate: bool = False) -> Iterator[No
         stream.active(),
     ):
         yield
+
+
+def supports_checked() -> AbstractContextManager[None]:
+    """Have torch refuse values outside of a support, which ``torch.compile`` turns off for good.
+
+    >>> import torch
+    >>> with supports_checked():
+    ...     torch.distributions.Exponential(1.0).log_prob(torch.tensor(-1.0))
+    Traceback (most recent call last):
+    ...
+    ValueError: Expected value argument ...
+    """
+    return pyro.settings.context(validate_distributions_torch=True)

@@ -14,6 +14,7 @@ from bayesnas.densities import innermost
 from bayesnas.inference.optim.trainable_parameters import trainable
 from bayesnas.models.base import BayesianModel
 from bayesnas.nn.modules.parameter_names import begins, matching
+from bayesnas.runtime.pyro_context import supports_checked
 
 StructurePrior = Distribution | Mapping[str, Distribution]
 """p'(Γ): of the one structural site of a model, or by site."""
@@ -129,12 +130,14 @@ def fitted(name: str, prior: Distribution, of: Distribution) -> Distribution:
             f"{name} must have the shape of p(Γ | h), {list(shape)}, or that of its last dims, got "
             f"batch_shape {list(prior.batch_shape)} and event_shape {list(event)}"
         )
+    with torch.no_grad(), supports_checked():
+        _check_divergence(name, of, _repeated(prior, batch))
+    return _repeated(prior, batch)  # which does not check in every step
+
+
+def _repeated(prior: Distribution, batch: torch.Size) -> Distribution:
     expanded: Distribution = prior.expand(batch)
-    if batch:
-        expanded = torch.distributions.Independent(expanded, len(batch))
-    with torch.no_grad():
-        _check_divergence(name, of, expanded)
-    return expanded
+    return torch.distributions.Independent(expanded, len(batch)) if batch else expanded
 
 
 def moved(value: Any, device: torch.device, dtype: torch.dtype) -> Any:
@@ -191,7 +194,10 @@ def _check_density(name: str, density: Distribution, value: Tensor, of_h: Sequen
     if not any(begins(name, beginning) for beginning in of_h):
         raise ValueError(f"hyperprior must be of hyperparameters {list(of_h)}, got {name!r}")
     try:
-        log_densities = [density.log_prob(value.detach() + shift) for shift in (-_FAR, 0.0, _FAR)]
+        with supports_checked():
+            log_densities = [
+                density.log_prob(value.detach() + shift) for shift in (-_FAR, 0.0, _FAR)
+            ]
     except (ValueError, RuntimeError) as error:
         raise ValueError(
             f"hyperprior[{name!r}] must be a density of all real values {list(value.shape)}: "

@@ -117,7 +117,7 @@ def learned_settings(
             torch.nn.utils.clip_grad_norm_(settings.parameters(), 1.0)
             adam.step()
     values = {name: value.item() for name, value in settings.values().items()}
-    scale = model.initial_scale * values["scale"]
+    scale = float(model.config()["initial_scale"]) * values["scale"]
     words = ", ".join(f"{name} {value:.3g}" for name, value in values.items())
     return {**settings.fit_arguments(), "initial_scale": scale}, words
 

@@ -298,6 +298,15 @@ def test_what_does_not_go_with_a_model_or_a_fit_is_named(refused):
         refused(error, message, model=model, **{"objective": plain, **options})
 
 
+def test_supports_are_checked_where_torch_no_longer_does(monkeypatch):
+    """``torch.compile`` turns the checks of distributions off for the whole process."""
+    monkeypatch.setattr(torch.distributions.Distribution, "_validate_args", False)
+    discrete = dist.OneHotCategorical(logits=torch.zeros(2))
+    objective = GeneralisedObjective(structure_weights=[1.0], structure_priors=[discrete])
+    with pytest.raises(ValueError, match=r"structure_priors\[0\]: KL\(Gumbel"):
+        fit(structured(), objective)
+
+
 def test_models_say_their_hyperparameters():
     net = bn.nn.mlp([3, 2])
     gates = bn.models.SpikeAndSlabNet
