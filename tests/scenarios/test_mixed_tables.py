@@ -28,7 +28,8 @@ def houses_for_sale():
     )
     frame["dear"] = np.where((frame["kind"] == "house") | (frame["area"] > 130), "yes", "no")
     frame.loc[::6, "area"] = np.nan
-    frame.loc[5, "kind"] = None
+    # In every split some rows to fit on have none, and lose nothing by it.
+    frame.loc[frame.index[frame["kind"] == "flat"][::2], "kind"] = None
     return frame
 
 
