@@ -96,7 +96,7 @@ def pareto_k(log_weights: Array, values: Array | None = None) -> float:
             them; −inf (weight zero) is allowed. Several chains are several guides: call this
             once for each.
         values: h(w) of every draw, `draws`: k̂ is then that of its expectation
-            $\sum_s r_s h_s / \sum_s r_s$, the larger one of the tails of |h| r, the numerator,
+            $\sum_s r_s h_s / \sum_s r_s$, the larger one of the tails of ``|h|`` r, the numerator,
             and of r, the denominator. Where h takes one value or two it adds nothing to r.
 
     Returns:
