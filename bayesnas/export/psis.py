@@ -23,6 +23,19 @@ if TYPE_CHECKING:
 MIN_DRAWS = 30
 # Tail weights closer than this (on the log scale) are equal but for rounding.
 EQUAL = 1e-8
+GOOD_K = 0.7
+"""k̂ above which no number of draws makes averages by weights reliable."""
+
+
+def largest_pareto_k(draws: int) -> float:
+    """K̂ above which averages over so many weighted draws are not reliable.
+
+    min(1 − 1/log₁₀ S, 0.7) of Vehtari et al. (2024).
+
+    >>> round(largest_pareto_k(200), 2), largest_pareto_k(10_000)
+    (0.57, 0.7)
+    """
+    return min(1 - 1 / math.log10(draws), GOOD_K)
 
 
 @typed()
@@ -127,8 +140,16 @@ def pareto_k(log_weights: Array, values: Array | None = None) -> float:
     weights = _doubles("log_weights", log_weights, nan=True)
     _check_weights(weights)
     of_weights = _tail_shape(weights)
-    if values is None:
-        return of_weights
+    return of_weights if values is None else max(of_weights, numerator_shape(weights, values))
+
+
+def numerator_shape(weights: Doubles, values: Array) -> float:
+    """K̂ of |h| r alone, −∞ where h adds nothing to r; see :func:`pareto_k`.
+
+    Args:
+        weights: log weights that :func:`pareto_k` has checked.
+        values: h of every draw.
+    """
     terms = _doubles("values", values, nan=True)
     if terms.shape != weights.shape or not np.isfinite(terms).all():
         raise ValueError(
@@ -136,10 +157,10 @@ def pareto_k(log_weights: Array, values: Array | None = None) -> float:
             f"{shown(values) if terms.shape == weights.shape else f'shape {terms.shape}'}"
         )
     if len(np.unique(terms)) < 3:
-        return of_weights
+        return -math.inf
     with np.errstate(divide="ignore"):  # h = 0: the term is zero, its log −inf
         numerator = weights + np.log(np.abs(terms))
-    return of_weights if np.isneginf(numerator).all() else max(of_weights, _tail_shape(numerator))
+    return -math.inf if np.isneginf(numerator).all() else _tail_shape(numerator)
 
 
 def _tail_shape(weights: Doubles) -> float:

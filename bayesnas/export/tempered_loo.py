@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayesnas.export.arviz_version import arviz, has_inference_data
+from bayesnas.export.psis import GOOD_K, largest_pareto_k
 from bayesnas.typed import typed
 
 if TYPE_CHECKING:
     import xarray
-
-_GOOD_K = 0.7
 
 
 @typed()
@@ -47,7 +46,7 @@ def elpd_data(tree: xarray.DataTree) -> Any:
         return _elpd_of_weights(tree, rows.isel(kl_weight=0))
     found = tempered_loo(tree).isel(kl_weight=0)
     samples = rows.sizes["chain"] * rows.sizes["draw"]
-    good_k = min(1 - 1 / np.log10(samples), _GOOD_K)  # as az.loo has it
+    good_k = largest_pareto_k(samples)  # as az.loo has it
     k = found["pareto_k"]
     values = {
         "elpd_loo": float(found["elpd"]),
@@ -123,7 +122,7 @@ def tempered_loo(tree: xarray.DataTree) -> xarray.Dataset:
         "elpd": ("kl_weight", elpd_i.sum(1)),
         "se": ("kl_weight", np.sqrt(elpd_i.shape[1] * elpd_i.var(1))),
         "p": ("kl_weight", (density - elpd_i).sum(1)),
-        "large_k": ("kl_weight", (k > _GOOD_K).sum(1)),
+        "large_k": ("kl_weight", (k > GOOD_K).sum(1)),
         "elpd_i": (along, elpd_i),
         "pareto_k": (along, k),
     }

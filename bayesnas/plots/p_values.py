@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import binom
 
 from bayesnas.checks import shown, whole_number
 from bayesnas.plots.axes import axes_or_new
@@ -39,6 +38,8 @@ def plot_p_values(p_values: npt.ArrayLike, ax: Axes | None = None, *, bins: int 
     >>> [int(bar.get_height()) for bar in plot_p_values([0.1, 0.2, 0.9], ax, bins=2).patches[:2]]
     [2, 1]
     """
+    from scipy.stats import binom  # which takes longer to import than all pictures
+
     p = np.asarray(p_values, dtype=np.float64)
     bins = whole_number("bins", bins, 2, 1000)
     if p.ndim != 1 or not len(p) or not ((p >= 0) & (p <= 1)).all():

@@ -7,9 +7,10 @@ from scipy.special import logsumexp, softmax
 from torch import Tensor
 
 from bayesnas.data import Split
+from bayesnas.export.psis import largest_pareto_k
 from bayesnas.inference.evaluation.metrics import evaluate
 from bayesnas.inference.evidence.log_densities import Doubles, check_shared, log_densities
-from bayesnas.inference.evidence.result import Evidence, largest_pareto_k
+from bayesnas.inference.evidence.result import Evidence
 from bayesnas.models.base import BayesianModel
 
 

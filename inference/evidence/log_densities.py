@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from bayesnas.data.inputs import AnyInputs
-from bayesnas.export.psis import pareto_k, tempered_log_weights
+from bayesnas.export.psis import numerator_shape, pareto_k, tempered_log_weights
 from bayesnas.inference.elbo.sites import log_density
 from bayesnas.inference.evaluation.conditionals import conditionals
 from bayesnas.inference.evaluation.point_masses import point_masses
@@ -49,17 +49,26 @@ class LogDensities:
         """Ln of p(w) p(y | x, w)^(1/λ) / q(w), ``[draws]``."""
         return tempered_log_weights(self.log_prior, self.log_lik, self.log_q, kl_weight)
 
-    def pareto_k(self, kl_weight: float = 1.0, values: Doubles | None = None) -> float:
-        """K̂ of these weights, or of the expectation of values ``[draws]`` by them.
+    def pareto_k(self, kl_weight: float = 1.0) -> float:
+        """K̂ of these weights.
 
         Weights that nothing but rounding in single precision tells apart are equal: k̂ = 0.
         """
+        return self._tail(kl_weight)[1]
+
+    def pareto_k_of(self, columns: Doubles, kl_weight: float = 1.0) -> Doubles:
+        """K̂ of the expectations of values by these weights, from ``[m, draws]`` to ``[m]``."""
+        log_weights, k = self._tail(kl_weight)
+        return np.array([max(k, numerator_shape(log_weights, values)) for values in columns])
+
+    def _tail(self, kl_weight: float) -> tuple[Doubles, float]:
+        """The weights, equal where rounding alone tells them apart, and their k̂."""
         log_weights = self.log_weights(kl_weight)
-        k = pareto_k(log_weights, values)  # which also checks them
+        k = pareto_k(log_weights)  # which also checks them
         rounding = _RELATIVE_ROUNDING * float(np.abs(self.log_lik).max())
         if np.ptp(log_weights) > max(rounding, _LEAST_SPREAD):
-            return k
-        return pareto_k(np.zeros_like(log_weights), values)
+            return log_weights, k
+        return np.zeros_like(log_weights), 0.0
 
 
 def log_densities(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -44,6 +43,6 @@ def prediction_pareto_k(
         same = posterior_draws(model, model.few_rows(x), draws, seed)
         means = torch.stack([conditional_means(model, rows, draw) for draw in same]).cpu()
         columns = means.double().flatten(1).numpy().T
-        k = np.array([densities.pareto_k(kl_weight, values) for values in columns])
+        k = densities.pareto_k_of(columns, kl_weight)
         found.append(torch.from_numpy(k).reshape(means.shape[1:]))
     return torch.cat(found)

@@ -8,17 +8,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 
-def largest_pareto_k(draws: int) -> float:
-    """K̂ above which averages over so many weighted draws are not reliable.
-
-    min(1 − 1/log₁₀ S, 0.7) of Vehtari et al. (2024).
-
-    >>> round(largest_pareto_k(200), 2), largest_pareto_k(10_000)
-    (0.57, 0.7)
-    """
-    return min(1 - 1 / math.log10(draws), 0.7)
-
-
 @dataclass(frozen=True)
 class PathPoint:
     r"""What a guide says of the tempered posterior :math:`p(w)\, p(y | x, w)^\beta / Z_\beta`.

@@ -10,10 +10,11 @@ from scipy.special import softmax
 from torch import Tensor
 
 from bayesnas.checks import positive
+from bayesnas.export.psis import largest_pareto_k
 from bayesnas.inference.evaluation.predictive import PosteriorDraw, posterior_draws
 from bayesnas.inference.evidence.importance import log_mean
 from bayesnas.inference.evidence.log_densities import Doubles, check_shared, log_densities, scored
-from bayesnas.inference.evidence.result import Evidence, PathPoint, largest_pareto_k
+from bayesnas.inference.evidence.result import Evidence, PathPoint
 from bayesnas.models.base import BayesianModel
 
 LEAST_POINTS = 3

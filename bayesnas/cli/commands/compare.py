@@ -10,6 +10,7 @@ from typing import Any
 from bayesnas.cli.loading import open_run
 from bayesnas.cli.output import Outcome, number
 from bayesnas.data import DataSet
+from bayesnas.export.psis import GOOD_K
 from bayesnas.inference import Posterior
 from bayesnas.inference.criteria.comparison import loo_scores, loo_table
 from bayesnas.report.findings import judged_part
@@ -18,7 +19,6 @@ from bayesnas.report.tables import table
 _METRICS = ("accuracy", "rmse", "nll", "ece", "kl")
 _LOO = {"elpd_loo": "elpd", "elpd": "elpd", "p_loo": "p", "p": "p", "elpd_diff": "elpd_diff"}
 _LOO |= {"weight": "weight", "se": "se", "dse": "dse"}
-_GOOD_K = 0.7
 _LOO_DRAWS = 1000
 
 
@@ -90,7 +90,7 @@ def _leave_one_out(
         warnings.simplefilter("ignore")  # that k̂ is large stands in the table
         scores = loo_scores(posts, data, _LOO_DRAWS, seed=0)
         frame = loo_table(scores)
-    large = {name: int((loo.pareto_k.values > _GOOD_K).sum()) for name, loo in scores.items()}
+    large = {name: int((loo.pareto_k.values > GOOD_K).sum()) for name, loo in scores.items()}
     rows = []
     for name, row in frame.iterrows():
         numbers = {_LOO[str(key)]: float(row[key]) for key in frame.columns if str(key) in _LOO}
@@ -100,7 +100,7 @@ def _leave_one_out(
 
 def _loo_table(rows: list[dict[str, Any]]) -> str:
     names = [name for name in rows[0] if name not in ("run", "large_k")]
-    shown = [["run", *names, f"k̂ > {_GOOD_K}"]]
+    shown = [["run", *names, f"k̂ > {GOOD_K}"]]
     shown += [
         [row["run"], *(number(row[name]) for name in names), str(row["large_k"])] for row in rows
     ]

@@ -126,7 +126,7 @@ def _outcome(
     loss = f"validation {validation_loss(small.data)}"
     sizes: dict[str, int] = {}
     if args.out is not None:
-        sizes = {"before": _bytes_of_whole(args.out, small, data), "after": _bytes(args.out)}
+        sizes = {"before": _bytes_of_whole(args.out, small, data), "after": args.out.stat().st_size}
     of_what = "" if args.run_folder is None else " of the whole network"
     lines = [
         _stages(path, loss),
@@ -181,10 +181,6 @@ def _before_and_after(
     return table(rows)
 
 
-def _bytes(path: Path) -> int:
-    return path.stat().st_size
-
-
 def _bytes_of_whole(path: Path, small: Compressed, data: DataSet) -> int:
     """What a file of the same kind takes for the network before."""
     model = small.posterior.model
@@ -193,7 +189,7 @@ def _bytes_of_whole(path: Path, small: Compressed, data: DataSet) -> int:
         net = in_data_units(small.whole, small.data, model)
         metadata = metadata_of(model, data.info, data.train.x)
         save_net(net, other, data.train.x[:2], metadata=metadata)
-        return _bytes(other)
+        return other.stat().st_size
 
 
 def _stages(path: Any, loss: str) -> str:

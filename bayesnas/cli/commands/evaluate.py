@@ -14,11 +14,11 @@ from bayesnas.cli.loading import at_kl_weight, open_run
 from bayesnas.cli.metrics import metrics_table
 from bayesnas.cli.output import Outcome
 from bayesnas.data import Split
+from bayesnas.export.psis import GOOD_K
 from bayesnas.inference import Posterior
 from bayesnas.report.findings import parts_of
 
 _PARETO_DRAWS = 200
-_LARGE_K = 0.7
 
 
 def run(args: argparse.Namespace) -> Outcome:
@@ -72,7 +72,7 @@ def _pareto_k(post: Posterior, parts: dict[str, Split], args: argparse.Namespace
     found["layers"] = post.pareto_k_by_layer(train, draws=_PARETO_DRAWS)
     name, part = list(parts.items())[-1]
     k = post.pareto_k_of_predictions(part.x, train, draws=draws)
-    large = (k > _LARGE_K).reshape(len(k), -1).any(dim=1)
+    large = (k > GOOD_K).reshape(len(k), -1).any(dim=1)
     found["predictions"] = {"part": name, "largest": k.max().item(), "large": int(large.sum())}
     return found
 
@@ -84,7 +84,7 @@ def _pareto_k_text(found: dict[str, Any]) -> str:
     if of_rows := found.get("predictions"):
         lines.append(
             f"{of_rows['largest']:.2f} at most of the predictions of {of_rows['part']}, "
-            f"{of_rows['large']:,} of them above {_LARGE_K}"
+            f"{of_rows['large']:,} of them above {GOOD_K}"
         )
     return "; ".join(lines)
 

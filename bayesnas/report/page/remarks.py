@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bayesnas.inference.evidence.result import largest_pareto_k
+from bayesnas.export.psis import largest_pareto_k
 from bayesnas.report.findings import INTERVAL_DRAWS, LEVEL, Array
 from bayesnas.report.page.checks import FitChecks
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import kstwo
 
 Doubles = npt.NDArray[np.float64]
 
@@ -15,8 +14,8 @@ def symmetry_test(p: Doubles) -> Doubles:
     The statistic is that of Kolmogorov and Smirnov between p and 1 − p,
     :math:`\sup_x |F_n(x) - 1 + F_n((1 - x)^-)|`: of signs of p − 1/2 in the order of falling
     \|p − 1/2\|, the largest partial sum. Of a symmetric distribution the signs are those of a fair
-    coin, so that its law is that of the maximum of a random walk, for any number of p-values
-    (Butler, *A test for symmetry using the sample distribution function*, 1969).
+    coin, so that its distribution is that of the maximum of a random walk, for any number of
+    p-values (Butler, *A test for symmetry using the sample distribution function*, 1969).
 
     Args:
         p: ``[n, ...]``, those of one scalar along the first dimension, without ties.
@@ -60,6 +59,8 @@ def uniformity_test(p: Doubles) -> Doubles:
     >>> uniformity_test(np.array([[0.1, 0.01], [0.5, 0.02], [0.9, 0.03]])).round(3).tolist()
     [0.986, 0.0]
     """
+    from scipy.stats import kstwo  # which takes longer to import than this package
+
     n = len(p)
     ordered = np.sort(p, axis=0)
     upper = np.arange(1, n + 1).reshape(-1, *[1] * (p.ndim - 1)) / n
