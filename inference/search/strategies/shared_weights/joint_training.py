@@ -26,6 +26,9 @@ from bayesnas.inference.search.strategies.shared_weights.checkpoint import (
 from bayesnas.inference.search.strategies.shared_weights.samples import Batches, Sample
 from bayesnas.inference.search.strategies.strings import StringSpace
 
+JOINT_LOSS = "train_nll"
+"""Name of the joint loss in the history, beside the names of the domains."""
+
 
 class Domain:
     """One domain: its examples, head and controller.
@@ -148,12 +151,12 @@ class JointTraining:
             for k, domain in enumerate(domains)
             for part, batches in domain.batches.items()
         }
-        self.history: dict[str, list[float]] = {"train_nll": [], **{d.name: [] for d in domains}}
+        self.history: dict[str, list[float]] = {JOINT_LOSS: [], **{d.name: [] for d in domains}}
 
     @property
     def done(self) -> int:
         """Rounds so far."""
-        return len(self.history["train_nll"])
+        return len(self.history[JOINT_LOSS])
 
     def round(self) -> None:
         """A pass over the largest training sample.
@@ -167,7 +170,7 @@ class JointTraining:
                 f"the training loss is not finite: try a smaller lr than {self._lr:g}"
             )
         self._schedule.step()
-        self.history["train_nll"].append(sum(losses) / self._steps)
+        self.history[JOINT_LOSS].append(sum(losses) / self._steps)
         for domain, of_domain in zip(self._domains, zip(*errors, strict=True), strict=True):
             self.history[domain.name].append(sum(of_domain) / self._steps)
 

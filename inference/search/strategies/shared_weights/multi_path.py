@@ -29,6 +29,7 @@ from bayesnas.inference.search.strategies.shared_weights.checkpoint import (
     module_fingerprint,
 )
 from bayesnas.inference.search.strategies.shared_weights.joint_training import (
+    JOINT_LOSS,
     Domain,
     JointTraining,
 )
@@ -140,8 +141,9 @@ def multi_path(
         FileExistsError: ``out`` has a search, and ``resume`` is False.
         KeyboardInterrupt: after Ctrl-C with ``out``, once the epoch is written; without ``out`` a
             warning says so, and the result is as it stood.
-        ValueError: naming the argument; for no domain, or one without a head; where ``out`` has a
-            search of other settings, heads or data.
+        ValueError: naming the argument; for no domain, one without a head, or one with the name
+            of the joint loss, ``train_nll``; where ``out`` has a search of other settings, heads
+            or data.
         NonFiniteLossError: the weights diverge.
 
     References:
@@ -224,6 +226,11 @@ def _check_domains(
 ) -> None:
     if not isinstance(domains, Mapping) or not domains:
         raise ValueError("domains must be a mapping with one domain or more, got none")
+    if JOINT_LOSS in domains:
+        raise ValueError(
+            f"domains must have other names than {JOINT_LOSS!r}, under which the history has the "
+            f"joint loss, got {list(domains)}"
+        )
     if not isinstance(heads, Mapping) or set(domains) != set(heads):
         raise ValueError(f"heads must be given for {list(domains)}, got {shown(heads)}")
     wrong = [

@@ -133,3 +133,12 @@ def test_multi_path_refuses_domains_without_heads(ring):
         multi_path(columns(), {}, {})
     with pytest.raises(ValueError, match=r"domains must be pairs .* got others for \['a'\]"):
         multi_path(columns(), {"a": ring[0]}, {"a": nn.Linear(4, 2)})
+
+
+def test_multi_path_refuses_a_domain_with_the_name_of_the_joint_loss(ring):
+    names = ("left", "train_nll")
+    domains, heads = dict.fromkeys(names, (ring, ring)), dict.fromkeys(names, nn.Linear(4, 2))
+    with pytest.raises(
+        ValueError, match=r"other names than 'train_nll'.* got \['left', 'train_nll'\]"
+    ):
+        multi_path(columns(), domains, heads, epochs=1, progress=False)
