@@ -13,7 +13,7 @@ from torch import Tensor
 
 from bayesnas.files import write_atomically
 from bayesnas.memory import available_memory
-from bayesnas.reading import check_file
+from bayesnas.untrusted_files import check_file
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:

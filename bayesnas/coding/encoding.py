@@ -25,8 +25,8 @@ from bayesnas.coding.weight_code import WeightCode
 from bayesnas.files import path_of, write_new
 from bayesnas.memory import available_memory
 from bayesnas.nn.graphs.net_spec import build_net, describe_net
-from bayesnas.reading import check_file, reading
 from bayesnas.typed import typed
+from bayesnas.untrusted_files import check_file, untrusted_file
 
 _MAGIC = b"BNET"
 _FORMAT = 2  # 1 had no preset dictionary for its notes, and is read as well
@@ -165,7 +165,7 @@ def _network(content: bytes, path: Path) -> nn.Module:
         raise ValueError(f"{path} is truncated: {len(content)} of {_HEAD.size + length} bytes")
     if len(rest) > length or zlib.crc32(rest) != checksum:
         raise ValueError(f"{path} is damaged: its checksum is another")
-    with reading(path, "network of bayesnas.encode"):
+    with untrusted_file(path, "network of bayesnas.encode"):
         spec, notes = unpacked(rest[:described])
         _check_sizes(notes)
         state = _state(notes, rest[described:])

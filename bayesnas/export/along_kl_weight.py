@@ -95,11 +95,11 @@ def at_kl_weight(
     import xarray
 
     values = {ALONG: non_negative(ALONG, kl_weight), **metaparameters}
-    along = [dim for dim in tree["sample_stats"]["log_q"].dims if dim not in SAMPLE_DIMS]
-    if set(along) != set(values):
+    dims = [dim for dim in tree["sample_stats"]["log_q"].dims if dim not in SAMPLE_DIMS]
+    if set(dims) != set(values):
         raise ValueError(
             f"tree must be one of several values of {', '.join(values)}, as to_arviz([...]) makes "
-            f"it, got one of several {', '.join(map(str, along)) or 'draws alone'}"
+            f"it, got one of several {', '.join(map(str, dims)) or 'draws alone'}"
         )
     groups = {}
     for name, node in tree.children.items():

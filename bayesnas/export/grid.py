@@ -15,30 +15,30 @@ ALONG = "kl_weight"
 """The dim of λ."""
 
 
-def dataset_over(grid: Grid, along: Callable[..., xr.Dataset]) -> xr.Dataset:
+def dataset_over(grid: Grid, measured_at: Callable[..., xr.Dataset]) -> xr.Dataset:
     """Measures along the KL weight at every point of a grid.
 
     Args:
         grid: of other metaparameters.
-        along: the measures at one value of each, given by name.
+        measured_at: the measures at one value of each, given by name.
 
     Returns:
         a data set whose dims are ``kl_weight``, then those of the grid.
 
     >>> import xarray as xr
-    >>> def along(scale):
+    >>> def measured_at(scale):
     ...     return xr.Dataset({"bound": ("kl_weight", [scale, 2 * scale])})
-    >>> dataset_over({"scale": [1.0, 3.0]}, along)["bound"].values.tolist()
+    >>> dataset_over({"scale": [1.0, 3.0]}, measured_at)["bound"].values.tolist()
     [[1.0, 3.0], [2.0, 6.0]]
     """
     import xarray as xr
 
     if not grid:
-        return along()
+        return measured_at()
     name, *rest = grid
     parts = [
         dataset_over(
-            {n: grid[n] for n in rest}, lambda v=value, **fixed: along(**{name: v}, **fixed)
+            {n: grid[n] for n in rest}, lambda v=value, **fixed: measured_at(**{name: v}, **fixed)
         )
         for value in grid[name]
     ]
@@ -46,12 +46,12 @@ def dataset_over(grid: Grid, along: Callable[..., xr.Dataset]) -> xr.Dataset:
     return joined.transpose(ALONG, *grid, ...)
 
 
-def tree_over(grid: Grid, along: Callable[..., xr.DataTree]) -> xr.DataTree:
+def tree_over(grid: Grid, tree_at: Callable[..., xr.DataTree]) -> xr.DataTree:
     """Draws along the KL weight at every point of a grid, as one tree.
 
     Args:
         grid: of other metaparameters.
-        along: the tree of one value of each, given by name, with a dim ``kl_weight``.
+        tree_at: the tree of one value of each, given by name, with a dim ``kl_weight``.
 
     Returns:
         a tree in which every group that depends on λ has, after chain, draw and ``kl_weight``, a
@@ -60,10 +60,12 @@ def tree_over(grid: Grid, along: Callable[..., xr.DataTree]) -> xr.DataTree:
     import xarray as xr
 
     if not grid:
-        return along()
+        return tree_at()
     name, *rest = grid
     trees = [
-        tree_over({n: grid[n] for n in rest}, lambda v=value, **fixed: along(**{name: v}, **fixed))
+        tree_over(
+            {n: grid[n] for n in rest}, lambda v=value, **fixed: tree_at(**{name: v}, **fixed)
+        )
         for value in grid[name]
     ]
     groups = {}

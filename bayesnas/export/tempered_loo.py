@@ -44,18 +44,18 @@ def elpd_data(tree: xarray.DataTree) -> Any:
         )
     if not has_inference_data():
         return _elpd_of_weights(tree, rows.isel(kl_weight=0))
-    found = tempered_loo(tree).isel(kl_weight=0)
+    loo = tempered_loo(tree).isel(kl_weight=0)
     samples = rows.sizes["chain"] * rows.sizes["draw"]
     good_k = largest_pareto_k(samples)  # as az.loo has it
-    k = found["pareto_k"]
+    k = loo["pareto_k"]
     values = {
-        "elpd_loo": float(found["elpd"]),
-        "se": float(found["se"]),
-        "p_loo": float(found["p"]),
+        "elpd_loo": float(loo["elpd"]),
+        "se": float(loo["se"]),
+        "p_loo": float(loo["p"]),
         "n_samples": samples,
         "n_data_points": k.size,
         "warning": bool((k > good_k).any()),
-        "loo_i": found["elpd_i"].rename("loo_i"),
+        "loo_i": loo["elpd_i"].rename("loo_i"),
         "pareto_k": k,
         "scale": "log",
         "good_k": good_k,
@@ -104,8 +104,8 @@ def tempered_loo(tree: xarray.DataTree) -> xarray.Dataset:
     >>> data = (torch.randn(40, 2), torch.randn(40))
     >>> model = bn.models.GaussianNet(bn.nn.mlp([2, 1]), likelihood="gaussian")
     >>> post = bn.fit(model, data, kl_weight=[0.1, 10.0], steps=50, progress=False)
-    >>> found = tempered_loo(post.to_arviz([0.1, 10.0], draws=100, data=data))
-    >>> found["elpd"].sizes
+    >>> loo = tempered_loo(post.to_arviz([0.1, 10.0], draws=100, data=data))
+    >>> loo["elpd"].sizes
     Frozen({'kl_weight': 2})
     """
     import xarray
@@ -116,18 +116,18 @@ def tempered_loo(tree: xarray.DataTree) -> xarray.Dataset:
     weights = ordered["kl_weight"].to_numpy()
     pairs = [_one(each, float(weight)) for each, weight in zip(log_lik, weights, strict=True)]
     elpd_i, k = (np.stack(each) for each in zip(*pairs, strict=True))
-    along = ("kl_weight", rows)
+    by_row = ("kl_weight", rows)
     density = np.logaddexp.reduce(log_lik, axis=-1) - np.log(log_lik.shape[-1])
-    found = {
+    columns = {
         "elpd": ("kl_weight", elpd_i.sum(1)),
         "se": ("kl_weight", np.sqrt(elpd_i.shape[1] * elpd_i.var(1))),
         "p": ("kl_weight", (density - elpd_i).sum(1)),
         "large_k": ("kl_weight", (k > GOOD_K).sum(1)),
-        "elpd_i": (along, elpd_i),
-        "pareto_k": (along, k),
+        "elpd_i": (by_row, elpd_i),
+        "pareto_k": (by_row, k),
     }
     coords = {"kl_weight": weights, rows: ordered[rows]}
-    return xarray.Dataset(found, coords=coords)
+    return xarray.Dataset(columns, coords=coords)
 
 
 def _log_lik_by_row(tree: xarray.DataTree) -> xarray.DataArray:

@@ -59,8 +59,8 @@ def summed_log_lik(
     """
     terms, summed, row = _factors(model, trace, observed)
     total = torch.zeros(rows, device=next(iter(terms.values()))[0].device)
-    for plates, found in contract_tensor_tree(terms, summed).items():
-        for term in found:
+    for plates, of_plates in contract_tensor_tree(terms, summed).items():
+        for term in of_plates:
             if row not in plates:
                 _refuse(model)
             dims = term._pyro_dims
@@ -101,9 +101,9 @@ def summed_mean(model: BayesianModel, trace: Any, means: Tensor, rows: int) -> T
         for dim in kept:
             weighted = weighted.sum(dim - inner, keepdim=True)
     depth = plate_depth(site)
-    found = weighted.reshape(weighted.shape[weighted.ndim - depth - inner :])
+    means = weighted.reshape(weighted.shape[weighted.ndim - depth - inner :])
     dim = dim_of_rows(site, rows, model.row_plates)
-    return found if dim is None else found.movedim(depth + dim, 0)
+    return means if dim is None else means.movedim(depth + dim, 0)
 
 
 def _factors(
@@ -183,16 +183,16 @@ def _common_scale(
     first = scales[0]
     same = all(scale is first or bool(torch.as_tensor(scale == first).all()) for scale in scales)
     if not isinstance(first, Tensor) or first.numel() == 1:
-        found: float | Tensor = first if not isinstance(first, Tensor) else first.reshape(())
+        common: float | Tensor = first if not isinstance(first, Tensor) else first.reshape(())
     else:
-        found = first.squeeze()
-        same = same and found.shape == (rows,)
+        common = first.squeeze()
+        same = same and common.shape == (rows,)
     if not same:
         raise ValueError(
             f"{sorted(model.summed_out)} and what depends on them must be scaled alike, by one "
             "number or one for every example: put one poutine.scale around them all"
         )
-    return found
+    return common
 
 
 def _refuse(model: BayesianModel) -> None:

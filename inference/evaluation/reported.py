@@ -34,15 +34,15 @@ def reported_metrics(
     Raises:
         TypeError: where the program of the model masks rows.
     """
-    found, targets = [], []
+    parts, targets = [], []
     for x, y in sample.parts(model.rows_at_once(len(sample))):
         _check_all_seen(model, x, y, example, seed)
         targets.append(y)
         if sample.info.task == "classification":
-            found.append(mean_probabilities(model, x, example, draws, seed)[0])
+            parts.append(mean_probabilities(model, x, example, draws, seed)[0])
         else:
-            found.append(predictive_samples(model, x, example, draws, seed).movedim(0, -1))
-    predicted, y = torch.cat(found).double(), torch.cat(targets)
+            parts.append(predictive_samples(model, x, example, draws, seed).movedim(0, -1))
+    predicted, y = torch.cat(parts).double(), torch.cat(targets)
     if sample.info.task == "classification":
         return {"brier": brier_score(predicted, y), "aurc": risk_coverage_area(predicted, y)}
     samples = predicted.movedim(-1, 0)
@@ -70,9 +70,9 @@ def mean_probabilities(
     """Probabilities averaged over draws, and the mean entropy of those of a draw, in nats."""
     total, entropy = torch.zeros(()), torch.zeros(())
     for draw in posterior_draws(model, example, draws, seed):
-        found = conditional_means(model, x, draw).double()
-        total = total.to(found.device) + found
-        entropy = entropy.to(found.device) + predictive_entropy(found, binary=_is_of_two(model))
+        of_draw = conditional_means(model, x, draw).double()
+        total = total.to(of_draw.device) + of_draw
+        entropy = entropy.to(of_draw.device) + predictive_entropy(of_draw, binary=_is_of_two(model))
     return total / draws, entropy / draws
 
 
@@ -86,10 +86,10 @@ def predictive_entropy(probabilities: Tensor, *, binary: bool = False) -> Tensor
     >>> predictive_entropy(torch.tensor([[0.5, 0.5], [1.0, 0.0]]))
     tensor([0.6931, 0.0000])
     """
-    found: Tensor = torch.special.entr(probabilities)
+    entropy: Tensor = torch.special.entr(probabilities)
     if binary:
-        found = found + torch.special.entr(1 - probabilities)
-    return found.flatten(1).sum(1) if found.ndim > 1 else found
+        entropy = entropy + torch.special.entr(1 - probabilities)
+    return entropy.flatten(1).sum(1) if entropy.ndim > 1 else entropy
 
 
 def separation(inside: Tensor, outside: Tensor) -> float:
@@ -119,8 +119,8 @@ def uncertainty(
     """How unsure the prediction of every row is, ``[n]``; see ``Posterior.uncertainty``."""
     if score == "deviation":
         samples = predictive_samples(model, x, example, draws, seed).double()
-        found = samples.std(0)
-        return found.flatten(1).mean(1) if found.ndim > 1 else found
+        deviation = samples.std(0)
+        return deviation.flatten(1).mean(1) if deviation.ndim > 1 else deviation
     mean, entropy = mean_probabilities(model, x, example, draws, seed)
     if score == "confidence":
         surest = torch.maximum(mean, 1 - mean) if _is_of_two(model) else mean.amax(-1)
@@ -146,8 +146,8 @@ def brier_score(probabilities: Tensor, y: Tensor) -> float:
     if probabilities.shape == y.shape:
         return (probabilities - y).square().mean().item()
     right = torch.nn.functional.one_hot(y, probabilities.shape[-1])
-    found = (probabilities - right).square().sum(-1).mean()
-    return float(found / 2 if probabilities.shape[-1] == 2 else found)
+    score = (probabilities - right).square().sum(-1).mean()
+    return float(score / 2 if probabilities.shape[-1] == 2 else score)
 
 
 def risk_coverage_area(probabilities: Tensor, y: Tensor) -> float:

@@ -31,7 +31,7 @@ def layer_pareto_k(
     layers: dict[str, set[str]] = {}
     for site in start.values:
         layers.setdefault(layer_of(site), set()).add(site)
-    found = {}
+    k_by_layer = {}
     for index, (layer, sites) in enumerate(layers.items()):
         others = {name: value for name, value in start.values.items() if name not in sites}
         stream = RandomStream(derived_seed(seed, index + 1), x.device)
@@ -39,13 +39,15 @@ def layer_pareto_k(
         for _ in range(draws):
             with torch.no_grad(), pyro_session(stream):
                 drawn = split_sites(guide_trace(model, few, given=others))[0]
-            own = {n: s for n, s in drawn.items() if n in sites or is_auxiliary(s)}
-            values = others | {name: site["value"] for name, site in own.items() if name in sites}
-            log_q = {name: log_density(site) for name, site in own.items()}
+            of_layer = {n: s for n, s in drawn.items() if n in sites or is_auxiliary(s)}
+            values = others | {
+                name: site["value"] for name, site in of_layer.items() if name in sites
+            }
+            log_q = {name: log_density(site) for name, site in of_layer.items()}
             rows.append((*scored(model, x, y, replace(start, values=values)), total(log_q)))
         terms = torch.tensor(rows, dtype=torch.float64).T.numpy()
-        found[layer] = LogDensities(*terms).pareto_k(kl_weight)
-    return found
+        k_by_layer[layer] = LogDensities(*terms).pareto_k(kl_weight)
+    return k_by_layer
 
 
 def layer_of(site: str) -> str:

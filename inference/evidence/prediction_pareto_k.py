@@ -38,11 +38,11 @@ def prediction_pareto_k(
         ``[m, ...]``, in the shape of one prediction.
     """
     densities = log_densities(model, x, y, draws, seed)
-    found = []
+    parts = []
     for rows in asked:
         same = posterior_draws(model, model.few_rows(x), draws, seed)
         means = torch.stack([conditional_means(model, rows, draw) for draw in same]).cpu()
         columns = means.double().flatten(1).numpy().T
         k = densities.pareto_k_of(columns, kl_weight)
-        found.append(torch.from_numpy(k).reshape(means.shape[1:]))
-    return torch.cat(found)
+        parts.append(torch.from_numpy(k).reshape(means.shape[1:]))
+    return torch.cat(parts)

@@ -49,8 +49,8 @@ def loss_curves(
         before every step and after the last, ``[steps + 1, count]``.
 
     >>> from bayesnas.inference.learned.tasks.quadratics import Quadratics
-    >>> found = loss_curves(torch.optim.SGD, Quadratics(10), lr=0.01, steps=5, count=3)
-    >>> found.shape, bool((found[-1] < found[0]).all())
+    >>> curves = loss_curves(torch.optim.SGD, Quadratics(10), lr=0.01, steps=5, count=3)
+    >>> curves.shape, bool((curves[-1] < curves[0]).all())
     (torch.Size([6, 3]), True)
     """
     steps, count = step_count("steps", steps), draw_count("count", count)

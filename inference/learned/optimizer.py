@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from bayesnas.checks import positive, shown
 from bayesnas.files import check_new_file, path_of
 from bayesnas.inference.learned.rules import UpdateRule, make_rule
-from bayesnas.reading import reading
 from bayesnas.runtime.random_state import random_state_kept
 from bayesnas.tensor_files import read_tensors, write_tensors
 from bayesnas.typed import typed
+from bayesnas.untrusted_files import untrusted_file
 
 FORMAT = 1
 """Of the files that hold a learned optimiser."""
@@ -126,7 +126,7 @@ class LearnedOptimizer:
             raise ValueError(
                 f"{place} is of format {header.get('format')!r}; this version reads {FORMAT}"
             )
-        with reading(place, "learned optimiser"):
+        with untrusted_file(place, "learned optimiser"):
             with random_state_kept():
                 rule = make_rule(header["rule"], header["arguments"])
             dtype = next(iter(tensors.values())).dtype

@@ -155,11 +155,11 @@ class KLWeightPath(BasePosterior, abc.ABC):
         _check_any(kl_weights)
         sample = self._sample(data)
 
-        def along(**fixed: float) -> xr.Dataset:
+        def measured_at(**fixed: float) -> xr.Dataset:
             models = ((k, self.at(k, **fixed).model) for k in map(float, kl_weights))
             return frontier(models, sample, draws=draws, threshold=threshold, seed=seed)
 
-        return dataset_over(_grid(metaparameters), along)
+        return dataset_over(_grid(metaparameters), measured_at)
 
     @typed(unchecked=("data",))
     def to_arviz(
@@ -198,7 +198,7 @@ class KLWeightPath(BasePosterior, abc.ABC):
 
         _check_any(kl_weights)
 
-        def along(**fixed: float) -> xr.DataTree:
+        def tree_at(**fixed: float) -> xr.DataTree:
             posts = (self.at(kl_weight, **fixed) for kl_weight in kl_weights)
             options: dict[str, Any] = {
                 "var_names": var_names, "latent_draws": latent_draws, "prior_draws": prior_draws,
@@ -207,7 +207,7 @@ class KLWeightPath(BasePosterior, abc.ABC):
             trees = [post.to_arviz(draws, data, seed=seed, **options) for post in posts]
             return along_kl_weight(trees)
 
-        return tree_over(_grid(metaparameters), along)
+        return tree_over(_grid(metaparameters), tree_at)
 
     @typed(unchecked=("data", "tree"))
     def to_inference_data(

@@ -222,8 +222,8 @@ def _checked_settings(
     timed: bool,
 ) -> FitSettings:
     given = model.fit_defaults(examples)
-    along = isinstance(arguments.kl_weight, LogUniform)
-    warmup = given.range_warmup if along else given.kl_warmup
+    over_a_range = isinstance(arguments.kl_weight, LogUniform)
+    warmup = given.range_warmup if over_a_range else given.kl_warmup
     batch_size = given.batch_size if arguments.batch_size is None else arguments.batch_size
     epochs = arguments.epochs
     if epochs is None and arguments.steps is None:
@@ -232,7 +232,9 @@ def _checked_settings(
         examples=examples,
         kl_weight=_told(arguments.kl_weight, given.kl_weight),
         kl_warmup=_or(arguments.kl_warmup, warmup if arguments.bilevel is None else 0.0),
-        amortize=given.amortize if along and arguments.amortize is None else arguments.amortize,
+        amortize=given.amortize
+        if over_a_range and arguments.amortize is None
+        else arguments.amortize,
         metaparameters=arguments.metaparameters,
         known=model.metaparameters(),
         epochs=epochs,

@@ -152,11 +152,11 @@ def on_other_rows(
     for rows in ([*range(n - 1)], [*range(n), 0]):
         if rows:
             try:
-                found = run(x[rows], y[rows])
-                for site in found.values():
+                sites = run(x[rows], y[rows])
+                for site in sites.values():
                     if site["is_observed"]:  # values of other rows may not fit a distribution
                         site["fn"].log_prob(site["value"])
-                return found, len(rows)
+                return sites, len(rows)
             except Exception:  # whatever a program does with rows that it does not expect
                 continue
     return None, n

@@ -146,18 +146,18 @@ def compare(
         f"{name}, seed {seed}: best of five {best:.4f} ({GRID[bounds.index(best)]:g}); all five",
         " ".join(f"{bound:.4f}" for bound in bounds),
     )
-    found = {}
+    results = {}
     for way in WAYS:
         arguments, words, spent = learned(model, data, steps, seed, way)
         bound, seconds = fitted(model, data, steps, seed, **arguments)
-        found[way] = bound - best, (spent + seconds) / fit_price
-        print(f"  {way}: {bound:.4f}, {found[way][1]:.1f} fits; {words}", flush=True)
+        results[way] = bound - best, (spent + seconds) / fit_price
+        print(f"  {way}: {bound:.4f}, {results[way][1]:.1f} fits; {words}", flush=True)
         if way == "windows" and seed == 0:
             for left in LEFT:
                 others = {key: value for key, value in arguments.items() if key != left}
                 bound, _ = fitted(model, data, steps, seed, **others)
                 print(f"    {left} as a fit has it: {bound:.4f}", flush=True)
-    return found
+    return results
 
 
 def main() -> None:
@@ -172,10 +172,10 @@ def main() -> None:
     for way in WAYS:  # what is loaded once in a process is no part of a price
         fitted(model, data, 20, 0, **learned(model, data, 20, 0, way)[0])
     for name, model, data in pairs():
-        found = [compare(name, model, data, args.steps, seed) for seed in range(args.seeds)]
+        results = [compare(name, model, data, args.steps, seed) for seed in range(args.seeds)]
         for way in WAYS:
-            above = ", ".join(f"{run[way][0]:+.4f}" for run in found)
-            price = sum(run[way][1] for run in found) / len(found)
+            above = ", ".join(f"{run[way][0]:+.4f}" for run in results)
+            price = sum(run[way][1] for run in results) / len(results)
             print(f"{name}, {way}, above the best of five by seed: {above}; {price:.2f} fits")
 
 

@@ -44,18 +44,18 @@ def main() -> None:
 
 def losses_of(cells: dict[str, dict[str, float]]) -> dict[str, Losses]:
     """Mean validation log loss over the priors of a model, by model, data set and λ."""
-    found: dict[str, dict[str, dict[float, list[float]]]] = {}
+    results: dict[str, dict[str, dict[float, list[float]]]] = {}
     for key, value in cells.items():
         name, title, fit = key.split(" | ")
         if fit.startswith("λ"):
-            by_weight = found.setdefault(title.split(",")[0], {}).setdefault(name, {})
+            by_weight = results.setdefault(title.split(",")[0], {}).setdefault(name, {})
             by_weight.setdefault(value["kl_weight"], []).append(value["validation_nll"])
     return {
         model: {
             name: {weight: sum(each) / len(each) for weight, each in by_weight.items()}
             for name, by_weight in by_name.items()
         }
-        for model, by_name in found.items()
+        for model, by_name in results.items()
     }
 
 
@@ -65,21 +65,21 @@ def left_out(name: str, losses: Losses, rows: dict[str, int]) -> str:
     def loss(rule: Rule, of: str) -> float:
         return losses[of][rule(rows[of])] - min(losses[of].values())
 
-    found = rules()
+    results = rules()
     others = [other for other in losses if other != name]
-    chosen = min(found, key=lambda rule: sum(loss(found[rule], other) for other in others))
-    constants = [f"{loss(found[f'λ = {weight:g}'], name):.3f}" for weight in KL_WEIGHTS]
-    return f"{chosen} | {loss(found[chosen], name):.3f} | " + " | ".join(constants)
+    chosen = min(results, key=lambda rule: sum(loss(results[rule], other) for other in others))
+    constants = [f"{loss(results[f'λ = {weight:g}'], name):.3f}" for weight in KL_WEIGHTS]
+    return f"{chosen} | {loss(results[chosen], name):.3f} | " + " | ".join(constants)
 
 
 def rules() -> dict[str, Rule]:
     """Candidates by name; constants first, which win where losses are equal."""
-    found = {f"λ = {weight:g}": by_rows(weight, weight, 0) for weight in KL_WEIGHTS}
+    results = {f"λ = {weight:g}": by_rows(weight, weight, 0) for weight in KL_WEIGHTS}
     for few, many in itertools.permutations(KL_WEIGHTS, 2):
         for least in ROWS:
             name = f"λ = {few:g}, from {least:,} rows {many:g}"
-            found[name] = by_rows(few, many, least)
-    return found
+            results[name] = by_rows(few, many, least)
+    return results
 
 
 def by_rows(few: float, many: float, least: int) -> Rule:

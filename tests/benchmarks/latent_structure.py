@@ -10,7 +10,7 @@ draw, the same closed-form KL, cross-entropy, torch.optim.Adam. Methods take tur
 time; the table gives median and quartiles over the rounds in units of the median by hand.
 
 --bound: the evidence of linear-Gaussian models whose structures can be enumerated, the bound after
-a fit, and the probability of each operation, exact and found.
+a fit, and the probability of each operation, exact and fitted.
 
 --inside: the evidence of a regression with γ inside the simplex, by quadrature, and the bounds of
 the guides after a fit.
@@ -121,7 +121,7 @@ def bound(steps: int) -> None:
         two_features,
     )
 
-    print("| domain | slopes | sample | evidence | bound | P exact | P found |")
+    print("| domain | slopes | sample | evidence | bound | P exact | P fitted |")
     print("|---|---|---|---|---|---|---|")
     cases = (
         ("simplex-vertices", simplex_prior, ((-0.05, 0.1), (0.08, 0.0))),

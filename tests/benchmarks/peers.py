@@ -72,9 +72,9 @@ def main(words: Sequence[str] | None = None) -> None:
     if not args.print:
         load_what_fits_import(installed)
         make(folder, cell, installed, args.seeds, rates)
-    found = records(folder)
-    print_table(cell, found, installed, args.seeds, rates)
-    print_rates(found, installed, args.seeds[0], rates)
+    record = records(folder)
+    print_table(cell, record, installed, args.seeds, rates)
+    print_rates(record, installed, args.seeds[0], rates)
 
 
 def is_installed(method: Method) -> bool:
@@ -127,8 +127,8 @@ def fitted(path: pathlib.Path, cell: Cell, name: str, rate: float, seed: int) ->
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as cache:
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = cache  # what another fit compiled does not count
-        found = record_of(cell, name, METHODS[name], rate, seed)
-        write_atomically(path, json.dumps(dataclasses.asdict(found), indent=1).encode())
+        record = record_of(cell, name, METHODS[name], rate, seed)
+        write_atomically(path, json.dumps(dataclasses.asdict(record), indent=1).encode())
 
 
 def record_of(cell: Cell, name: str, method: Method, rate: float, seed: int) -> Record:

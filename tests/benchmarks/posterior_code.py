@@ -54,10 +54,10 @@ def main() -> None:
             coded = bn.code(post, data.train, size=size, **how, **CODE, **options)
             with tempfile.TemporaryDirectory() as folder:
                 path = Path(folder) / "net.bin"
-                found = coded.encode(path)
+                bytes_written = coded.encode(path)
                 wrong = error(bn.decode(path), data.test)
             kl_bits = f"{coded.kl_bits:,.0f} of {coded.bits:,}"
-            print(f"| {seed} | coded | {kl_bits} | {found:,} | {wrong:.2f} |", flush=True)
+            print(f"| {seed} | coded | {kl_bits} | {bytes_written:,} | {wrong:.2f} |", flush=True)
 
 
 @torch.no_grad()

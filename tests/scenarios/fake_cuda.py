@@ -147,9 +147,9 @@ class FakeCuda(TorchFunctionMode):
             if not kind.__module__.startswith("bayesnas"):
                 continue
             with self:  # it goes on in handlers of the program's own
-                found = kind.__torch_function__(func, types, args, kwargs)
-            if found is not NotImplemented:
-                return found
+                result = kind.__torch_function__(func, types, args, kwargs)
+            if result is not NotImplemented:
+                return result
         if func is Tensor.pin_memory:
             return args[0].clone()
         if func in (Tensor.cpu, Tensor.cuda, Tensor.to):
@@ -168,13 +168,13 @@ class FakeCuda(TorchFunctionMode):
     def _made(self, func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         """What a function makes that is told where."""
         place = torch.device(kwargs.pop("device"))
-        found = func(*args, **kwargs, device=CPU if place.type == "cuda" else place)
+        result = func(*args, **kwargs, device=CPU if place.type == "cuda" else place)
         if place.type != "cuda":
-            return found.held if isinstance(found, OnGpu) else found
+            return result.held if isinstance(result, OnGpu) else result
         copied = func in (torch.tensor, torch.as_tensor) and not self.of_gpu
         if copied or func is Tensor.new_tensor:
             self.note(f"{func.__name__}(..., device={str(place)!r})")
-        return found if isinstance(found, OnGpu) else OnGpu(found)
+        return result if isinstance(result, OnGpu) else OnGpu(result)
 
     def _moved(self, value: Tensor, places: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
         """``value.to(...)``."""
@@ -220,7 +220,7 @@ def _run(func: Any, args: Any, kwargs: Any, note: Callable[[str], None], inside:
         if _waits(func, args):
             note(str(func))
     given = {id(value.held): value for value in on_gpu}
-    found = func(*tree_map(_held, args), **tree_map(_held, kwargs))
+    result = func(*tree_map(_held, args), **tree_map(_held, kwargs))
     if on_gpu and torch.Tag.inplace_view in func.tags:
         with torch._C._DisableTorchDispatch():  # the wrapper takes the new shape as well
             func(*args, **kwargs)
@@ -232,7 +232,7 @@ def _run(func: Any, args: Any, kwargs: Any, note: Callable[[str], None], inside:
             return value
         return given[id(value)] if id(value) in given else OnGpu(value)
 
-    return tree_map(placed, found)
+    return tree_map(placed, result)
 
 
 def _held(value: Any) -> Any:

@@ -330,10 +330,10 @@ def parameters_of(entry: Entry) -> list[inspect.Parameter]:
     """Those that are given, without the object itself."""
     function = bare(entry.function)
     function = bare(function.__init__) if isinstance(function, type) else function
-    found = inspect.signature(function).parameters.values()
+    accepted = inspect.signature(function).parameters.values()
     named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     skip = () if isinstance(inspect_static(entry), staticmethod) else ("self", "cls")
-    return [each for each in found if each.kind in named and each.name not in skip[:2]]
+    return [each for each in accepted if each.kind in named and each.name not in skip[:2]]
 
 
 def inspect_static(entry: Entry) -> Any:

@@ -111,8 +111,8 @@ class Objects:
         return bn.code(self.of(bn.Posterior), self.pair, size=400, **quick)
 
     def ticket(self) -> Any:
-        found = bn.lottery_tickets(self.net, self.pair, rounds=1, epochs=1, progress=False)
-        return found.tickets[-1]
+        tickets = bn.lottery_tickets(self.net, self.pair, rounds=1, epochs=1, progress=False)
+        return tickets.tickets[-1]
 
     def agnostic(self) -> Any:
         few = {"generations": 1, "population": 4, "tournament": 2, "weights": (-1.0, 1.0)}

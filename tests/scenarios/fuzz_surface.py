@@ -72,13 +72,13 @@ def _methods(cls: type) -> Iterator[tuple[str, Any]]:
 
 def surface() -> dict[Any, Entry]:
     """The entries, each once, under the function or the class that is called."""
-    found: dict[Any, Entry] = {}
+    entries: dict[Any, Entry] = {}
     for module in map(importlib.import_module, MODULES):
         for name, value in _names(module):
-            if bare(value) in found:
+            if bare(value) in entries:
                 continue
-            found[bare(value)] = Entry(name, None, value)
+            entries[bare(value)] = Entry(name, None, value)
             for method, function in _methods(value) if isinstance(value, type) else ():
                 entry = Entry(f"{name}.{method}", value, function)
-                found.setdefault(bare(function), entry)
-    return found
+                entries.setdefault(bare(function), entry)
+    return entries

@@ -41,7 +41,7 @@ class Killing:
 
     def __call__(self, candidate):
         key = (candidate["seed"], candidate["kl_weight"])
-        found = small_fit(candidate) if self.after else None
+        measured = small_fit(candidate) if self.after else None
         if key in self.fatal:
             try:
                 (self.folder / f"{key[0]}-{key[1]}").touch(exist_ok=False)
@@ -49,7 +49,7 @@ class Killing:
                 pass  # it was killed here before
             else:
                 os.kill(os.getpid(), signal.SIGKILL)
-        return found or small_fit(candidate)
+        return measured or small_fit(candidate)
 
 
 def kill(candidate):

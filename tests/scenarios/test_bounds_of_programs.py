@@ -99,8 +99,8 @@ def test_what_a_reparameterisation_notes_is_exported(
     drawn = post.to_arviz(draws=20, data=(X, Y))["posterior"]
     w, b = (torch.tensor(drawn[name].values) for name in ("w", base))
     expected = b.square().sum(-1) if value is None else value(b)  # a rotation keeps the length
-    found = w.square().sum(-1) if value is None else w
-    assert torch.allclose(found, expected, atol=1e-4)
+    actual = w.square().sum(-1) if value is None else w
+    assert torch.allclose(actual, expected, atol=1e-4)
 
 
 def with_delta(x: Tensor, y: Tensor | None = None) -> None:
@@ -256,8 +256,8 @@ def test_means_of_what_is_transformed_are_transformed_means(kind: Any) -> None:
         guide = post.model.guide_fn
         w = guide.get_posterior().transforms[0](torch.zeros(2)).detach()
     log_lik = dist.Normal(w[0] * X + w[1], NOISE).log_prob(Y).sum()
-    found = post.evaluate((X, Y), draws=0)["expected_log_lik"]
-    assert found == pytest.approx(float(log_lik), rel=1e-4)
+    actual = post.evaluate((X, Y), draws=0)["expected_log_lik"]
+    assert actual == pytest.approx(float(log_lik), rel=1e-4)
 
 
 # Plates ------------------------------------------------------------------------------------------

@@ -209,7 +209,7 @@ def test_fit_and_all_that_reads_it_have_the_numbers_of_the_cpu(name, tmp_path):
 
 def asked(post: bn.Posterior, data: tuple[Any, Tensor]) -> dict[str, Any]:
     """What a posterior says in every mode: evaluate, predict, sample, prune, export."""
-    found: dict[str, Any] = {
+    measured: dict[str, Any] = {
         "evaluate": post.evaluate(data, draws=2),
         "means": post.evaluate(data, draws=0),
         "predict": post.predict(data[0], draws=2),
@@ -222,15 +222,15 @@ def asked(post: bn.Posterior, data: tuple[Any, Tensor]) -> dict[str, Any]:
     }
     if post.model.weight_posteriors():
         pruned = post.prune(fraction=0.5)
-        found["pruned"] = pruned.evaluate(data, draws=2)
-        found["kept"] = pruned.model.keep_masks()
+        measured["pruned"] = pruned.evaluate(data, draws=2)
+        measured["kept"] = pruned.model.keep_masks()
     try:
         net = post.compact()
     except TypeError:  # of no network
-        return found
+        return measured
     x = data[0].to(post.device)
-    found["network"] = net(**x.tensors) if isinstance(x, Inputs) else net(x)
-    return found
+    measured["network"] = net(**x.tensors) if isinstance(x, Inputs) else net(x)
+    return measured
 
 
 def same(here: Any, there: Any) -> None:

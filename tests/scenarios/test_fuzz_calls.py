@@ -138,7 +138,7 @@ def check(ways, count):
     assert ends["accepted"] <= 0.01 * count, text
 
 
-def found(objects, reached):
+def outcomes(objects, reached):
     """Calls of all the rest, made from signatures."""
     calls = fuzz_auto.calls(objects, reached)
     return [call for call in calls if call.call not in UNCHECKED and not call.name.endswith(SLOW)]
@@ -175,4 +175,4 @@ def test_a_few_hundred_wrong_calls(written, folder, monkeypatch):
 @pytest.mark.slow
 def test_five_thousand_wrong_calls(written, objects, reached, monkeypatch):
     monkeypatch.chdir(objects.folder)
-    check([*written, *found(objects, reached)], 5000)
+    check([*written, *outcomes(objects, reached)], 5000)

@@ -82,8 +82,8 @@ def test_a_net_says_the_same_loaded_compact_and_exported(
         assert torch.allclose(program(new[:rows]), expected[:rows], atol=1e-5, rtol=1e-5)
     runtime = pytest.importorskip("onnxruntime")
     smaller.export(tmp_path / "net.onnx")
-    found = runtime.InferenceSession(tmp_path / "net.onnx").run(None, {"x": new.numpy()})[0]
-    assert torch.allclose(torch.tensor(found), expected, atol=1e-5, rtol=1e-5)
+    outputs = runtime.InferenceSession(tmp_path / "net.onnx").run(None, {"x": new.numpy()})[0]
+    assert torch.allclose(torch.tensor(outputs), expected, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.slow

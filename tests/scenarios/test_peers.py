@@ -26,8 +26,8 @@ RIGHT = 0.8  # probability that the method of known figures gives to every label
 def code(monkeypatch):
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     names = ("cells", "figures", "methods", "swag", "table", "task")
-    found = {name: importlib.import_module(f"peer_methods.{name}") for name in names}
-    return SimpleNamespace(peers=importlib.import_module("peers"), **found)
+    modules = {name: importlib.import_module(f"peer_methods.{name}") for name in names}
+    return SimpleNamespace(peers=importlib.import_module("peers"), **modules)
 
 
 @pytest.fixture
@@ -55,15 +55,15 @@ def of_known(code):
 
 
 def test_figures_are_those_of_the_probabilities(code, cell):
-    found = code.peers.record_of(cell, "known", of_known(code), 0.1, 0)
-    assert found.nll == pytest.approx(-math.log(RIGHT), abs=1e-6)
-    assert found.validation_nll == found.nll
-    assert found.accuracy == found.kept_accuracy == 1
-    assert found.ece == pytest.approx(1 - RIGHT, abs=1e-6)
-    assert found.brier == pytest.approx((1 - RIGHT) ** 2 * (1 + 1 / 9), abs=1e-6)
-    assert found.auroc == 1  # all rows without a label are less sure than those with one
-    assert [loss for _, loss in found.looks] == pytest.approx([found.nll] * 2)
-    assert (found.kept, found.note) == (0.25, "known")
+    record = code.peers.record_of(cell, "known", of_known(code), 0.1, 0)
+    assert record.nll == pytest.approx(-math.log(RIGHT), abs=1e-6)
+    assert record.validation_nll == record.nll
+    assert record.accuracy == record.kept_accuracy == 1
+    assert record.ece == pytest.approx(1 - RIGHT, abs=1e-6)
+    assert record.brier == pytest.approx((1 - RIGHT) ** 2 * (1 + 1 / 9), abs=1e-6)
+    assert record.auroc == 1  # all rows without a label are less sure than those with one
+    assert [loss for _, loss in record.looks] == pytest.approx([record.nll] * 2)
+    assert (record.kept, record.note) == (0.25, "known")
 
 
 def test_auroc_counts_the_pairs_that_are_told_apart(code):
@@ -95,22 +95,22 @@ def records_of(code, cell, **rates):
 
 
 def test_the_rate_is_chosen_on_rows_that_are_held_out(code, cell):
-    found = records_of(code, cell, first=(0.5, 0.4), second=(0.3,))
-    found[1] = replace(found[1], nll=99.0)  # of the test part, which has no say
-    assert code.figures.chosen(found, "first", 0, (0.1, 0.2)) == 0.2
-    assert code.figures.chosen(found, "second", 0, (0.1, 0.2)) is None
+    records = records_of(code, cell, first=(0.5, 0.4), second=(0.3,))
+    records[1] = replace(records[1], nll=99.0)  # of the test part, which has no say
+    assert code.figures.chosen(records, "first", 0, (0.1, 0.2)) == 0.2
+    assert code.figures.chosen(records, "second", 0, (0.1, 0.2)) is None
 
 
 def test_the_table_has_what_is_finished_and_says_what_is_not(code, cell, capsys, monkeypatch):
     ordinary = code.methods.ORDINARY
-    found = records_of(code, cell, **{ordinary: (0.5, 0.4), "slow": (0.5, 0.4), "cut": (0.3,)})
-    found = [
+    records = records_of(code, cell, **{ordinary: (0.5, 0.4), "slow": (0.5, 0.4), "cut": (0.3,)})
+    records = [
         replace(r, looks=[(1.0, 3.0), (2.0, 2.0)] if r.method == "slow" else [(0.5, 1.5)])
-        for r in found
+        for r in records
     ]
     known_methods = dict.fromkeys((ordinary, "slow", "cut"), of_known(code))
     monkeypatch.setattr(code.table, "METHODS", known_methods)
-    code.table.print_table(cell, found, list(known_methods), [0], (0.1, 0.2))
+    code.table.print_table(cell, records, list(known_methods), [0], (0.1, 0.2))
     lines = capsys.readouterr().out.splitlines()
     rows = {line.split(" | ")[0].strip("| "): line for line in lines if line.startswith("| ")}
     assert "cut" not in rows
@@ -118,7 +118,7 @@ def test_the_table_has_what_is_finished_and_says_what_is_not(code, cell, capsys,
     assert " | never | 2.0 | 25.0 | 100.00 |" in rows["slow"]
     assert " | 0.5 | 0.5 | 25.0 | 100.00 |" in rows[ordinary]
     assert " | 0.2 | 100.00 | 0.223 | " in rows["slow"]
-    code.table.print_rates(found, list(known_methods), 0, (0.1, 0.2))
+    code.table.print_rates(records, list(known_methods), 0, (0.1, 0.2))
     assert capsys.readouterr().out.splitlines()[-1] == "| slow | 0.500 | 0.400 |"  # cut has no row
 
 
@@ -130,8 +130,8 @@ def test_a_fit_whose_file_is_there_is_not_made_again(code, cell, tmp_path, monke
     code.peers.fitted(path, cell, "known", 0.1, 0)
     monkeypatch.setattr(code.peers.multiprocessing, "get_context", lambda way: pytest.fail(way))
     code.peers.in_a_process(tmp_path, cell, "known", 0.1, 0)
-    (found,) = code.peers.records(tmp_path)
-    assert json.loads(json.dumps(asdict(found))) == json.loads(path.read_text())
+    (records,) = code.peers.records(tmp_path)
+    assert json.loads(json.dumps(asdict(records))) == json.loads(path.read_text())
 
 
 def test_a_method_that_is_not_installed_is_skipped_with_the_reason(
@@ -197,9 +197,9 @@ def test_every_method_gives_probabilities(code, cell, name):
     watch.start()
     done = method.fit(task)
     assert watch.seen
-    for found in (*seen, done.predict(cell.test.x), done.predict(cell.outside)):
-        assert found.shape[1] == 10
-        torch.testing.assert_close(found.sum(1), torch.ones(len(found)).double())
+    for predicted in (*seen, done.predict(cell.test.x), done.predict(cell.outside)):
+        assert predicted.shape[1] == 10
+        torch.testing.assert_close(predicted.sum(1), torch.ones(len(predicted)).double())
     if done.smaller is not None:
         kept, left = done.smaller()
         assert 0 < kept <= 1

@@ -258,8 +258,8 @@ def test_handlers_around_what_is_summed_out(handler: str) -> None:
     def rows(w: Tensor) -> Tensor:
         off = dist.Normal(w * X, NOISE).log_prob(Y) + math.log(0.6)
         on = dist.Normal(w * X + 1, NOISE).log_prob(Y) + math.log(0.4)
-        found = torch.logaddexp(off, on)
-        return 0.25 * found if handler == "scale" else found * seen
+        actual = torch.logaddexp(off, on)
+        return 0.25 * actual if handler == "scale" else actual * seen
 
     data = torch.stack([X, seen.float()], 1), Y
     post = brief(model, data, **ENUMERATING)
@@ -325,8 +325,8 @@ def test_a_guide_that_looks_at_all_rows() -> None:
     others = X[:5] + 3
     assert torch.allclose(post.predict(others, draws=1)[0], w * others, atol=0.1)
     log_lik = dist.Normal(w * others, NOISE).log_prob(Y[:5]).sum()
-    found = post.evaluate((others, Y[:5]), draws=2)["expected_log_lik"]
-    assert found == pytest.approx(float(log_lik), rel=0.02)
+    actual = post.evaluate((others, Y[:5]), draws=2)["expected_log_lik"]
+    assert actual == pytest.approx(float(log_lik), rel=0.02)
 
 
 def test_a_program_that_closes_over_its_rows() -> None:

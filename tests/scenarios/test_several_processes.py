@@ -177,7 +177,7 @@ def test_a_killed_process_ends_the_other_with_one_message(tmp_path):
 
 def processes_of(launcher):
     """Process ids by rank."""
-    found = {}
+    by_process = {}
     for folder in Path("/proc").iterdir():
         try:
             parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
@@ -186,8 +186,8 @@ def processes_of(launcher):
             continue
         ranks = [word for word in words if word.startswith(b"LOCAL_RANK=")]
         if parent == launcher.pid and ranks:
-            found[int(ranks[0].partition(b"=")[2])] = int(folder.name)
-    return found
+            by_process[int(ranks[0].partition(b"=")[2])] = int(folder.name)
+    return by_process
 
 
 @pytest.mark.slow

@@ -194,8 +194,8 @@ def _bytes_of_whole(path: Path, small: Compressed, data: DataSet) -> int:
 
 def _stages(path: Any, loss: str) -> str:
     """Every stage, the one that is taken marked; of a run, what each KL weight comes to."""
-    along = "kl_weight" in path
-    names = ["kl_weight", "weights", "nonzero"] if along else ["weights", "parameters"]
+    of_a_run = "kl_weight" in path
+    names = ["kl_weight", "weights", "nonzero"] if of_a_run else ["weights", "parameters"]
     rows = [[*(("λ" if name == "kl_weight" else name) for name in names), loss, ""]]
     for row in path.to_dict("records"):
         cells = [f"{row[n]:.4g}" if n == "kl_weight" else f"{row[n]:,}" for n in names]

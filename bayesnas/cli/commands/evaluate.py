@@ -66,22 +66,26 @@ def _pareto_k(post: Posterior, parts: dict[str, Split], args: argparse.Namespace
     if "train" not in parts:
         raise ValueError("--pareto-k needs the training data of the run, got --data of new rows")
     draws, train = max(args.draws, _PARETO_DRAWS), parts["train"]
-    found: dict[str, Any] = {"draws": draws, "weights": post.pareto_k(train, draws=draws)}
+    reliability: dict[str, Any] = {"draws": draws, "weights": post.pareto_k(train, draws=draws)}
     if post.model.reconstructs:  # with latents of every row
-        return found
-    found["layers"] = post.pareto_k_by_layer(train, draws=_PARETO_DRAWS)
+        return reliability
+    reliability["layers"] = post.pareto_k_by_layer(train, draws=_PARETO_DRAWS)
     name, part = list(parts.items())[-1]
     k = post.pareto_k_of_predictions(part.x, train, draws=draws)
     large = (k > GOOD_K).reshape(len(k), -1).any(dim=1)
-    found["predictions"] = {"part": name, "largest": k.max().item(), "large": int(large.sum())}
-    return found
+    reliability["predictions"] = {
+        "part": name,
+        "largest": k.max().item(),
+        "large": int(large.sum()),
+    }
+    return reliability
 
 
-def _pareto_k_text(found: dict[str, Any]) -> str:
-    lines = [f"k̂ of {found['draws']} draws: {found['weights']:.2f} of all weights"]
-    if layers := found.get("layers"):
+def _pareto_k_text(reliability: dict[str, Any]) -> str:
+    lines = [f"k̂ of {reliability['draws']} draws: {reliability['weights']:.2f} of all weights"]
+    if layers := reliability.get("layers"):
         lines.append(", ".join(f"{k:.2f} of {layer}" for layer, k in layers.items()))
-    if of_rows := found.get("predictions"):
+    if of_rows := reliability.get("predictions"):
         lines.append(
             f"{of_rows['largest']:.2f} at most of the predictions of {of_rows['part']}, "
             f"{of_rows['large']:,} of them above {GOOD_K}"

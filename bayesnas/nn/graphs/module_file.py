@@ -20,9 +20,9 @@ from torch.fx import GraphModule
 
 from bayesnas.files import check_new_file, path_of, write_new
 from bayesnas.nn.graphs.net_spec import build_net, describe_net
-from bayesnas.reading import reading
 from bayesnas.tensor_files import read_safetensors
 from bayesnas.typed import typed
+from bayesnas.untrusted_files import untrusted_file
 
 SUFFIXES = (".safetensors", ".pt2", ".onnx")
 METADATA = "bayesnas"
@@ -113,7 +113,7 @@ def load_net(path: str | os.PathLike[str]) -> nn.Module:
     Linear(in_features=4, out_features=2, bias=True)
     """
     source = path_of("path", path)
-    with reading(source, "network of save_net"):
+    with untrusted_file(source, "network of save_net"):
         state, header = read_safetensors(source)
         net = build_net(json.loads(header[_HEADER]))
         net.load_state_dict(state)

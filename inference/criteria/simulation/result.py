@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -90,11 +91,8 @@ class SimulatedCalibration:
         values = self.p_values[name].isel(simulation=0)
         if not values.dims:
             return [name]
-        along = [[str(each) for each in values[dim].to_numpy()] for dim in values.dims]
-        return [
-            f"{name}[{', '.join(labels[i] for labels, i in zip(along, index, strict=True))}]"
-            for index in np.ndindex(values.shape)
-        ]
+        labels_by_dim = ([str(each) for each in values[dim].to_numpy()] for dim in values.dims)
+        return [f"{name}[{', '.join(labels)}]" for labels in itertools.product(*labels_by_dim)]
 
     def to_arviz(self) -> xr.DataTree:
         """The p-values as the group ``prior_sbc``, of which ArviZ 1.x draws ``plot_ecdf_pit``."""

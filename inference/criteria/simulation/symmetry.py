@@ -30,8 +30,8 @@ def symmetry_test(p: Doubles) -> Doubles:
     signs = np.sign(np.take_along_axis(p - 0.5, order, axis=0))
     largest = np.abs(np.cumsum(signs, axis=0)).max(axis=0).astype(int)
     of_each = {int(level): _reaches(len(p), int(level)) for level in np.unique(largest)}
-    found = [of_each[int(level)] for level in largest.flat]
-    return np.array(found, dtype=np.float64).reshape(largest.shape)
+    p_values = [of_each[int(level)] for level in largest.flat]
+    return np.array(p_values, dtype=np.float64).reshape(largest.shape)
 
 
 def _reaches(steps: int, level: int) -> float:

@@ -99,8 +99,8 @@ def vsbc(
     >>> import torch, bayesnas as bn
     >>> x = torch.randn(20, 2)
     >>> model = bn.models.GaussianNet(bn.nn.mlp([2, 1]), likelihood="gaussian", noise_scale=1.0)
-    >>> found = bn.vsbc(model, (x, x[:, 0]), simulations=10, draws=5, steps=2, rows=x[:3])
-    >>> list(found.p_values), found.p_values["prediction"].sizes["row"]
+    >>> calibration = bn.vsbc(model, (x, x[:, 0]), simulations=10, draws=5, steps=2, rows=x[:3])
+    >>> list(calibration.p_values), calibration.p_values["prediction"].sizes["row"]
     (['layer1.weight', 'layer1.bias', 'prediction'], 3)
     """
     sample = checked_tensors(model, data, "data")
@@ -114,19 +114,19 @@ def vsbc(
             check_same_inputs(asked, sample.x)
     truth = _prepared(model, sample, seed)
     followed = _Followed(asked, None if var_names is None else frozenset(var_names))
-    found: dict[str, list[npt.NDArray[np.float64]]] = {}
+    p_values: dict[str, list[npt.NDArray[np.float64]]] = {}
     options = {"kl_weight": kl_weight, **options, "progress": False}
     bar = tqdm(range(simulations), "vsbc", unit="fit", disable=None if progress else True)
     for index in bar:
-        own = derived_seed(seed, index)
-        values, simulated = _simulated(truth, sample, own)
-        post = fit(model, simulated, seed=own, **options)
+        seed_of_fit = derived_seed(seed, index)
+        values, simulated = _simulated(truth, sample, seed_of_fit)
+        post = fit(model, simulated, seed=seed_of_fit, **options)
         if not isinstance(post, Posterior):
             raise ValueError(f"kl_weight must be one number, got {kl_weight!r}")
-        p = followed.p_values(truth, values, post, draws, own)
+        p = followed.p_values(truth, values, post, draws, seed_of_fit)
         for name, value in p.items():
-            found.setdefault(name, []).append(value)
-    return SimulatedCalibration(_dataset(truth, sample, found), model.describe(), draws)
+            p_values.setdefault(name, []).append(value)
+    return SimulatedCalibration(_dataset(truth, sample, p_values), model.describe(), draws)
 
 
 def _prepared(model: BayesianModel, sample: Split, seed: int) -> BayesianModel:
@@ -192,21 +192,21 @@ class _Followed:
         sites = values if self.sites is None else self.sites
         if unknown := [name for name in sites if name not in values]:
             raise ValueError(f"var_names must be out of {list(values)}, got {unknown}")
-        found = {name: values[name] for name in values if name in sites}
+        scalars = {name: values[name] for name in values if name in sites}
         if self.rows is not None:
-            found[PREDICTION] = conditional_means(model, self.rows, _at(values))
-        return {name: value.double().cpu().numpy() for name, value in found.items()}
+            scalars[PREDICTION] = conditional_means(model, self.rows, _at(values))
+        return {name: value.double().cpu().numpy() for name, value in scalars.items()}
 
 
 def _dataset(
-    model: BayesianModel, sample: Split, found: Mapping[str, Sequence[npt.NDArray[np.float64]]]
+    model: BayesianModel, sample: Split, p_values: Mapping[str, Sequence[npt.NDArray[np.float64]]]
 ) -> xr.Dataset:
     """The p-values with the names of dims and features that an export has."""
     import xarray as xr
 
     known = model.site_dims()
     arrays = {}
-    for name, each in found.items():
+    for name, each in p_values.items():
         stacked = np.stack(each)
         inner = stacked.ndim - 1
         dims = ("row", "output")[:inner] if name == PREDICTION else tuple(known.get(name, ()))

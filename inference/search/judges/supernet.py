@@ -24,10 +24,10 @@ from bayesnas.inference.search.variables import Value
 from bayesnas.nn.graphs.darts_operations import Zero
 from bayesnas.nn.graphs.graph import Graph
 from bayesnas.nn.graphs.topology import AGGREGATIONS, Edge, edge_name
-from bayesnas.reading import reading
 from bayesnas.runtime.random_state import RandomStream
 from bayesnas.tensor_files import read_tensors, write_tensors
 from bayesnas.typed import typed
+from bayesnas.untrusted_files import untrusted_file
 
 
 class Supernet(nn.Module):
@@ -192,7 +192,7 @@ class Supernet(nn.Module):
                 f"{path} must hold weights of this graph, got those of another: its fingerprint "
                 f"is {metadata.get('graph')}, expected {fingerprint(self.graph)}"
             )
-        with reading(place, "weights of this graph"):
+        with untrusted_file(place, "weights of this graph"):
             self.graph.load_state_dict(tensors)
 
     def _operation(self, edge: Edge, candidate: Mapping[str, Value]) -> nn.Module:
@@ -217,8 +217,8 @@ def check_classes(
         ValueError: naming x or y.
     """
     before = f"{name}: " if name else ""
-    expected, found = graph.shapes[graph.input], tuple(x.shape[1:])
-    if x.is_complex() or found != tuple(expected) or not len(x):
+    expected, row_shape = graph.shapes[graph.input], tuple(x.shape[1:])
+    if x.is_complex() or row_shape != tuple(expected) or not len(x):
         raise ValueError(
             f"{before}x must hold real numbers of shape {['n', *expected]} with n >= 1, as the "
             f"graph takes them, got {list(x.shape)} of {x.dtype}"

@@ -15,8 +15,8 @@ from bayesnas.data.sources.csv_npz import read_arrays
 from bayesnas.files import path_of, write_atomically
 from bayesnas.inference.search.space import SearchSpace
 from bayesnas.inference.search.variables import Value
-from bayesnas.reading import reading
 from bayesnas.typed import typed
+from bayesnas.untrusted_files import untrusted_file
 
 
 @typed()
@@ -90,7 +90,7 @@ class Table:
             ValueError: naming the file, where it is something else.
         """
         place = path_of("path", path)
-        with reading(place, "table of candidates"):
+        with untrusted_file(place, "table of candidates"):
             stored = read_arrays(place)
             head = json.loads(stored.pop("head").tobytes())
             columns = {

@@ -48,5 +48,5 @@ class Backwards(nn.Module):
 
 def test_layers_in_another_order_get_no_names(table):
     model = bn.models.GaussianNet(Backwards(), likelihood="gaussian")
-    found = bn.fit(model, table, **QUICK).structure()
-    assert not set(found.coords)
+    structure = bn.fit(model, table, **QUICK).structure()
+    assert not set(structure.coords)

@@ -38,32 +38,32 @@ def tree_at(kl_weight):
 
 
 def exact(kl_weight):
-    found = []
+    tempered = []
     for i, value in enumerate(Y):
         mean, variance = posterior(np.delete(Y, i), kl_weight)
-        found.append(gaussian(value, mean, variance + 1))
-    return np.array(found)
+        tempered.append(gaussian(value, mean, variance + 1))
+    return np.array(tempered)
 
 
 def test_it_is_that_of_the_posterior_without_the_row():
     kl_weights = [0.3, 1.0, 10.0]
-    found = tempered_loo(along_kl_weight([tree_at(weight) for weight in kl_weights]))
-    assert found["kl_weight"].values.tolist() == kl_weights
-    assert int(found["large_k"].sum()) == 0
+    tempered = tempered_loo(along_kl_weight([tree_at(weight) for weight in kl_weights]))
+    assert tempered["kl_weight"].values.tolist() == kl_weights
+    assert int(tempered["large_k"].sum()) == 0
     for weight in kl_weights:
-        here = found.sel(kl_weight=weight)
+        here = tempered.sel(kl_weight=weight)
         assert np.abs(here["elpd_i"].values - exact(weight)).max() < 0.03
         assert float(here["elpd"]) == pytest.approx(exact(weight).sum(), abs=0.1)
 
 
 def test_at_one_it_is_that_of_arviz():
     tree = tree_at(1.0)
-    found = tempered_loo(tree)
+    tempered = tempered_loo(tree)
     data = tree if int(az.__version__.split(".")[0]) > 0 else to_inference_data(tree)
     loo = az.loo(data, reff=1.0)
     elpd = loo.elpd if hasattr(loo, "elpd") else loo.elpd_loo
-    assert float(found["elpd"][0]) == pytest.approx(elpd, abs=1e-6)
-    assert float(found["se"][0]) == pytest.approx(loo.se, rel=0.03)  # ArviZ 1.x divides by n - 1
+    assert float(tempered["elpd"][0]) == pytest.approx(elpd, abs=1e-6)
+    assert float(tempered["se"][0]) == pytest.approx(loo.se, rel=0.03)  # ArviZ 1.x divides by n - 1
 
 
 @pytest.mark.filterwarnings("ignore:The inplace keyword:Warning")

@@ -48,9 +48,9 @@ def test_validation_is_that_of_evaluate_and_changes_nothing(model, data, tmp_pat
     with CSVLogger(tmp_path / "a.csv", validation=validation, validate_every=12) as logger:
         post = bn.fit(model, data, on_step=logger, **OPTIONS)
     table = pd.read_csv(tmp_path / "a.csv").set_index("name")["value"]
-    found = post.evaluate(validation, draws=8)
-    assert table["validation/nll"] == pytest.approx(found["nll"], rel=1e-6)
-    assert table["validation/accuracy"] == found["accuracy"]
+    actual = post.evaluate(validation, draws=8)
+    assert table["validation/nll"] == pytest.approx(actual["nll"], rel=1e-6)
+    assert table["validation/accuracy"] == actual["accuracy"]
     assert "validation/elbo" not in table.index
     alone = bn.fit(model, data, **OPTIONS)
     assert torch.equal(alone.predict(data[0], 3), post.predict(data[0], 3))
@@ -158,10 +158,10 @@ def test_a_real_store_of_mlflow(tmp_path, model, data, error, status):
         assert (run.info.status, run.data.params) == (status, {"kl_weight": "1.0"})
         course = client.get_metric_history(run.info.run_id, "loss")
         chain = int(run.info.run_name.removeprefix("chain"))
-        found = [metric.value for metric in sorted(course, key=lambda metric: metric.step)]
+        actual = [metric.value for metric in sorted(course, key=lambda metric: metric.step)]
         if error is None:
-            assert np.allclose(found, post.history()["loss"][chain], rtol=1e-6)
-        assert len(found) == 12
+            assert np.allclose(actual, post.history()["loss"][chain], rtol=1e-6)
+        assert len(actual) == 12
 
 
 @pytest.mark.parametrize(

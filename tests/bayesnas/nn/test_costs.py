@@ -37,10 +37,10 @@ def test_a_latency_is_the_median_of_interleaved_passes_after_the_warm_up():
     # The machine is busy in the third round that counts: both networks take ten times as long.
     first = Slow(clock, "a", [9.0, 8.0, 1.0, 1.0, 10.0, 1.5, 0.5], ran)
     second = Slow(clock, "b", [0.0, 0.0, 2.0, 2.0, 20.0, 3.0, 1.0], ran)
-    found = bn.nn.latencies(
+    latencies = bn.nn.latencies(
         {"a": first, "b": second}, torch.ones(1, 2), repeats=5, warm_up=2, clock=clock
     )
-    assert found == {"a": 1.0, "b": 2.0}
+    assert latencies == {"a": 1.0, "b": 2.0}
     assert ran == ["a", "b"] * 7
     assert first.training
     assert second.training

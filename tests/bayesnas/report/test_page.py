@@ -89,20 +89,20 @@ def read(path):
 
 def test_the_page_is_one_file_that_parses_and_loads_nothing(digits_page):
     page, path = digits_page
-    found = read(path)
-    for tag, attributes in found.elements:
+    document = read(path)
+    for tag, attributes in document.elements:
         for name in ("src", "href", "srcset", "action", "data"):
             value = attributes.get(name)
             assert value is None or value.startswith(("#", "data:image/svg+xml;base64,")), tag
-    assert {"script", "iframe", "link", "object"}.isdisjoint(tag for tag, _ in found.elements)
+    assert {"script", "iframe", "link", "object"}.isdisjoint(tag for tag, _ in document.elements)
     style = re.search(r"<style>(.*?)</style>", path.read_text(encoding="utf-8"), re.DOTALL)[1]
     assert "url(" not in style
     assert "@import" not in style
-    sections = {attributes.get("id") for _, attributes in found.elements}
-    links = {a["href"][1:] for tag, a in found.elements if tag == "a"}
+    sections = {attributes.get("id") for _, attributes in document.elements}
+    links = {a["href"][1:] for tag, a in document.elements if tag == "a"}
     assert links <= sections
-    assert found.count("img") == len(page.pictures) == 4
-    assert all(a["alt"] for tag, a in found.elements if tag == "img")
+    assert document.count("img") == len(page.pictures) == 4
+    assert all(a["alt"] for tag, a in document.elements if tag == "img")
 
 
 def test_the_metrics_are_those_of_evaluate_on_every_part(digits, digits_page):
@@ -196,11 +196,11 @@ def test_hostile_names_are_text(tmp_path):
     )  # fmt: skip
     post = bn.fit(bn.models.ArdRegression(2), data.train, steps=20, lr=0.03)
     write_html(post, data, tmp_path / "r.html", draws=2, command="</code><script>0</script>")
-    found = read(tmp_path / "r.html")
-    assert found.count("script") == 0
-    assert all("onerror" not in attributes for _, attributes in found.elements)
+    document = read(tmp_path / "r.html")
+    assert document.count("script") == 0
+    assert all("onerror" not in attributes for _, attributes in document.elements)
     for name in (hostile, "a & b", '"><img src=x onerror=y>', "</code><script>0</script>"):
-        assert name in found.text
+        assert name in document.text
 
 
 def test_the_call_on_the_page_makes_the_same_page(regression, regression_page):
@@ -222,9 +222,9 @@ def test_along_the_kl_weight_the_page_shows_one_and_what_all_are_worth(digits, t
     assert grid == pytest.approx([0.1, 1, 10])
     losses = [fit.at(each).evaluate(data.validation, draws=2)["nll"] for each in grid]
     assert page.findings.post.kl_weight == grid[int(np.argmin(losses))]
-    found = read(tmp_path / "r.html")
-    assert "the lowest NLL on the validation part, of 3 values" in found.text
-    assert found.count("img") == len(page.pictures) + 3
+    document = read(tmp_path / "r.html")
+    assert "the lowest NLL on the validation part, of 3 values" in document.text
+    assert document.count("img") == len(page.pictures) + 3
     few = bn.data.DataSet(data.name, data.validation)
     assert measure_page(fit, few, draws=0).findings.post.kl_weight == pytest.approx(1)
 

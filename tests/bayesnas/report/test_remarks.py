@@ -80,12 +80,12 @@ def test_the_gravest_comes_first_and_each_says_what_to_do():
     bad = dataclasses.replace(
         FINE, rising="not converged: 9 %; give more steps", pareto_k=2.0, kept=100, coverage=0.5
     )
-    found = remarks_on(bad)
-    assert [remark.name for remark in found] == [
+    remarks = remarks_on(bad)
+    assert [remark.name for remark in remarks] == [
         "not converged", "Pareto k̂ too high", "intervals too narrow", "nothing removed",
     ]  # fmt: skip
-    assert all(remark.advice.endswith(".") for remark in found)
-    assert "Give more steps" in found[0].advice
+    assert all(remark.advice.endswith(".") for remark in remarks)
+    assert "Give more steps" in remarks[0].advice
     assert "λ" in remarks_on(dataclasses.replace(bad, kl_weight=0.1))[2].advice
 
 

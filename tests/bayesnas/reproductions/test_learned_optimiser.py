@@ -49,15 +49,15 @@ def done(tmp_path_factory):
     out, said = tmp_path_factory.mktemp("reproduction"), []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(learned_optimiser, "prepare", tiny)
-        found = learned_optimiser.run(Request(out, say=said.append))
-    return found, out, said
+        reproduced = learned_optimiser.run(Request(out, say=said.append))
+    return reproduced, out, said
 
 
 @pytest.mark.slow
 def test_there_is_a_figure_for_every_optimiser_and_kind_of_task(done):
-    found, out, _ = done
-    assert len(found.comparisons) == 10 * 5 + 3 + 2 * 2  # of three kinds the teacher, too
-    learned = [c for c in found.comparisons if c.labels.get("optimiser") == LEARNED]
+    reproduced, out, _ = done
+    assert len(reproduced.comparisons) == 10 * 5 + 3 + 2 * 2  # of three kinds the teacher, too
+    learned = [c for c in reproduced.comparisons if c.labels.get("optimiser") == LEARNED]
     assert {len(c.ours) for c in learned} == {2}
     with (out / "curves.csv").open() as stream:
         rows = list(csv.DictReader(stream))
@@ -68,12 +68,14 @@ def test_there_is_a_figure_for_every_optimiser_and_kind_of_task(done):
 
 @pytest.mark.slow
 def test_figures_are_those_of_the_public_calls(done):
-    found, out, _ = done
+    reproduced, out, _ = done
     learned = LearnedOptimizer.load(out / "learned" / "quadratics-1.safetensors")
     settings, (quadratics, *_) = tiny(Request(out))
     tasks = quadratics.variants[0].tasks
     options = {"steps": settings.steps, "count": 6, "seed": 2002}
-    figures = {(c.labels["tasks"], c.labels["optimiser"]): c.ours for c in found.comparisons[:5]}
+    figures = {
+        (c.labels["tasks"], c.labels["optimiser"]): c.ours for c in reproduced.comparisons[:5]
+    }
     expected = loss_curves(learned, tasks, **options)[-1].double().mean()
     assert figures[quadratics.title, LEARNED][0] == pytest.approx(float(expected), rel=1e-6)
     grid = settings.grid(quadratics, "SGD")
@@ -85,12 +87,12 @@ def test_figures_are_those_of_the_public_calls(done):
 
 @pytest.mark.slow
 def test_a_second_call_trains_nothing_and_another_size_is_refused(done, monkeypatch):
-    found, out, said = done
+    reproduced, out, said = done
     monkeypatch.setattr(learned_optimiser, "prepare", tiny)
     monkeypatch.setattr(measure, "learn_optimizer", None)
     monkeypatch.setattr(measure, "loss_curves", None)
     again = learned_optimiser.run(Request(out, say=said.append))
-    assert list(again.comparisons) == list(found.comparisons)
+    assert list(again.comparisons) == list(reproduced.comparisons)
     with pytest.raises(ValueError, match="seeds=2, got 3"):
         learned_optimiser.run(Request(out, seeds=3))
 
@@ -119,8 +121,8 @@ def test_who_is_beaten_is_said():
 def test_a_best_rate_at_an_end_is_said(tmp_path):
     settings, every = tiny(Request(tmp_path))
     curves = [curve("SGD", [1.0, 2.0], at_end=True), curve(LEARNED, [1.0, 3.0])]
-    found = {f.key: {v.title: curves for v in f.variants} for f in every}
-    words = remarks(found, every, settings)
+    reproduced = {f.key: {v.title: curves for v in f.variants} for f in every}
+    words = remarks(reproduced, every, settings)
     assert "quadratics of 10 dimensions, as trained: SGD" in words[2]
 
 

@@ -16,37 +16,37 @@ def done(tmp_path_factory):
     return redundancy.run(Request(out, quick=True, device="cpu")), out
 
 
-def figures(found, quantity):
+def figures(measured, quantity):
     return {
-        tuple(c.labels.values()): c.ours[0] for c in found.comparisons if c.quantity == quantity
+        tuple(c.labels.values()): c.ours[0] for c in measured.comparisons if c.quantity == quantity
     }
 
 
 def test_the_likelihood_is_flat_until_the_last_copies_go(done):
     """The flat level is that of least squares on the five features."""
-    found = figures(done[0], "nats a training row")
+    measured = figures(done[0], "nats a training row")
     x, y = (part.double().numpy() for part in sample(1))
     design = np.column_stack([x[:, :5], np.ones(len(x))])
     residuals = y - design @ np.linalg.lstsq(design, y, rcond=None)[0]
     best = -0.5 * np.mean(residuals**2) / NOISE**2 - np.log(NOISE * np.sqrt(2 * np.pi))
     for removed in (0, 5, 10, 15):
-        assert found["log-likelihood", str(removed)] == pytest.approx(best, abs=1e-4)
-    assert best - found["log-likelihood", "16"] > 0.05
+        assert measured["log-likelihood", str(removed)] == pytest.approx(best, abs=1e-4)
+    assert best - measured["log-likelihood", "16"] > 0.05
 
 
 def test_noise_of_the_inputs_adds_the_squares_of_the_weights(done):
     """E (f(x + σε) − y)² = E (f(x) − y)² + σ² ‖w‖², exactly: within the error of the draws."""
-    found = figures(done[0], "test RMSE")
-    assert found["redundant", "0"] == pytest.approx(found["compact", "0"], rel=0.02)
-    assert found["redundant", "1"] > 1.5 * found["compact", "1"]
-    assert found["redundant, L2", "1"] < found["compact", "1"]
+    measured = figures(done[0], "test RMSE")
+    assert measured["redundant", "0"] == pytest.approx(measured["compact", "0"], rel=0.02)
+    assert measured["redundant", "1"] > 1.5 * measured["compact", "1"]
+    assert measured["redundant, L2", "1"] < measured["compact", "1"]
 
 
 def test_it_writes_a_picture_and_reads_what_is_there(done):
-    found, out = done
+    measured, out = done
     with Image.open(out / "redundancy.png") as picture:
         assert picture.width > 1000
-    assert "Optimal Brain Surgeon" in found.remarks[0]
+    assert "Optimal Brain Surgeon" in measured.remarks[0]
     said = []
     again = redundancy.run(Request(out, quick=True, device="cpu", say=said.append))
-    assert (said, again.comparisons) == ([], found.comparisons)
+    assert (said, again.comparisons) == ([], measured.comparisons)

@@ -38,17 +38,17 @@ class Cell:
 def compared(data: str, net: str, epochs: int | None = None) -> Cell:
     """A cell by names."""
     flatten = net == "perceptron"
-    found = images(data, flatten)
-    assert found.validation is not None
-    assert found.test is not None
+    part = images(data, flatten)
+    assert part.validation is not None
+    assert part.test is not None
     if data in OTHER:
         other = images(OTHER[data], flatten).test
         assert other is not None
-        outside = other.x[: len(found.test)]
+        outside = other.x[: len(part.test)]
     else:
-        outside = shuffled(found.test.x)
+        outside = shuffled(part.test.x)
     return Cell(
-        data, net, NETS[net](found.train.x[0]), found.train, found.validation, found.test, outside,
+        data, net, NETS[net](part.train.x[0]), part.train, part.validation, part.test, outside,
         EPOCHS[data] if epochs is None else epochs,
     )  # fmt: skip
 

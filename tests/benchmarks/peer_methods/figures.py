@@ -69,11 +69,13 @@ def log_loss(probabilities: Tensor, y: Tensor) -> float:
     return -right.clamp_min(torch.finfo(torch.float32).tiny).log().mean().item()
 
 
-def chosen(found: Sequence[Record], method: str, seed: int, rates: Sequence[float]) -> float | None:
+def chosen(
+    records: Sequence[Record], method: str, seed: int, rates: Sequence[float]
+) -> float | None:
     """The rate whose predictions of held-out rows are the best; None before all are there."""
     losses = {
         record.rate: record.validation_nll
-        for record in found
+        for record in records
         if (record.method, record.seed) == (method, seed) and record.rate in rates
     }
     return min(losses, key=losses.__getitem__) if set(losses) == set(rates) else None

@@ -24,8 +24,8 @@ def fit(task: Task) -> Fitted:
     approximation.optimize_prior_precision()
 
     def probit(x: Tensor) -> Tensor:
-        found: Tensor = approximation(x).double()
-        return found
+        probabilities: Tensor = approximation(x).double()
+        return probabilities
 
     predict = by_parts(probit)
     task.watch(task.epochs, predict)

@@ -17,7 +17,7 @@ HEAD = (
 
 def print_table(
     cell: Cell,
-    found: Sequence[Record],
+    every_record: Sequence[Record],
     methods: Sequence[str],
     seeds: Sequence[int],
     rates: Sequence[float],
@@ -26,7 +26,7 @@ def print_table(
 
     Figures are means over the seeds; those of accuracy and log loss with the standard deviation.
     """
-    finished = {name: of_seeds(found, name, seeds, rates) for name in methods}
+    finished = {name: of_seeds(every_record, name, seeds, rates) for name in methods}
     marks = {record.seed: record.looks[-1][1] for record in finished.get(ORDINARY) or []}
     parts = len(cell.train), len(cell.validation), len(cell.test), len(cell.outside)
     print(
@@ -43,24 +43,26 @@ def print_table(
 
 
 def print_rates(
-    found: Sequence[Record], methods: Sequence[str], seed: int, rates: Sequence[float]
+    every_record: Sequence[Record], methods: Sequence[str], seed: int, rates: Sequence[float]
 ) -> None:
     """Print what the rates were chosen by: the log loss of held-out rows at one seed."""
     print(f"\nlog loss of held-out rows, seed {seed}, at the rate of Adam of\n")
     print(f"| method | {' | '.join(f'{rate:g}' for rate in rates)} |")
     print(f"|---{'|---' * len(rates)}|")
     for name in methods:
-        if chosen(found, name, seed, rates) is not None:
-            losses = {r.rate: r.validation_nll for r in found if (r.method, r.seed) == (name, seed)}
+        if chosen(every_record, name, seed, rates) is not None:
+            losses = {
+                r.rate: r.validation_nll for r in every_record if (r.method, r.seed) == (name, seed)
+            }
             print(f"| {name} | {' | '.join(f'{losses[rate]:.3f}' for rate in rates)} |")
 
 
 def of_seeds(
-    found: Sequence[Record], method: str, seeds: Sequence[int], rates: Sequence[float]
+    every_record: Sequence[Record], method: str, seeds: Sequence[int], rates: Sequence[float]
 ) -> list[Record]:
     """Fits at the chosen rate; none unless all are there."""
-    rate = chosen(found, method, seeds[0], rates)
-    records = [r for r in found if (r.method, r.rate) == (method, rate) and r.seed in seeds]
+    rate = chosen(every_record, method, seeds[0], rates)
+    records = [r for r in every_record if (r.method, r.rate) == (method, rate) and r.seed in seeds]
     return records if len(records) == len(seeds) else []
 
 

@@ -54,8 +54,8 @@ def fit(task: Task) -> Fitted:
     optimizer = falling_adam(task)
 
     def probabilities(x: Tensor) -> Tensor:
-        found: Tensor = bnn.predict(x, num_predictions=DRAWS).double().softmax(-1)
-        return found
+        predicted: Tensor = bnn.predict(x, num_predictions=DRAWS).double().softmax(-1)
+        return predicted
 
     predict = by_parts(probabilities)
 

@@ -17,10 +17,10 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(scope="module")
 def fill() -> FillNormal:
-    found = fill_normal()
-    if found is None:
+    native = fill_normal()
+    if native is None:
         pytest.skip("no C++ compiler")
-    return found
+    return native
 
 
 @pytest.mark.parametrize("drawn_before", [0, 1, 623, 624, 625])

@@ -79,17 +79,17 @@ def test_crps_of_a_normal_distribution():
 def test_metrics_of_classes_are_those_of_mean_probabilities(classes):
     post, x, y = classes
     mean = post.predict(x, 50, seed=3).double().mean(0)
-    found = post.metrics((x, y), draws=50, seed=3)
-    assert found["brier"] == pytest.approx(brier_score(mean, y), rel=1e-5)
-    assert found["aurc"] == pytest.approx(risk_coverage_area(mean, y), rel=1e-5)
+    measured = post.metrics((x, y), draws=50, seed=3)
+    assert measured["brier"] == pytest.approx(brier_score(mean, y), rel=1e-5)
+    assert measured["aurc"] == pytest.approx(risk_coverage_area(mean, y), rel=1e-5)
 
 
 def test_intervals_are_those_of_interval(numbers):
     post, x, y = numbers
     low, high = post.interval(x, 0.8, draws=100, seed=2)
-    found = post.metrics((x, y), level=0.8, draws=100, seed=2)
-    assert found["coverage"] == pytest.approx(((low <= y) & (y <= high)).double().mean().item())
-    assert found["width"] == pytest.approx((high - low).mean().item(), rel=1e-5)
+    measured = post.metrics((x, y), level=0.8, draws=100, seed=2)
+    assert measured["coverage"] == pytest.approx(((low <= y) & (y <= high)).double().mean().item())
+    assert measured["width"] == pytest.approx((high - low).mean().item(), rel=1e-5)
 
 
 @pytest.mark.parametrize(("draws", "level"), [(32, 0.9), (100, 0.5), (400, 0.95)])
@@ -148,8 +148,8 @@ def test_auroc_counts_pairs(numbers):
     outside = 20 * x[:30]
     inner, outer = (post.uncertainty(rows, draws=200) for rows in (x, outside))
     pairs = (outer[:, None] > inner).double() + 0.5 * (outer[:, None] == inner).double()
-    found = post.out_of_distribution(x, outside, draws=200)
-    assert found == pytest.approx(pairs.mean().item())
+    measured = post.out_of_distribution(x, outside, draws=200)
+    assert measured == pytest.approx(pairs.mean().item())
 
 
 def test_wrong_arguments_are_named(classes, numbers):

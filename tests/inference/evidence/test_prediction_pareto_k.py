@@ -46,7 +46,7 @@ def fitted(width, kl_weight):
 def test_it_is_that_of_weights_and_predictions_written_out(target):
     post, mean = fitted(0.4, kl_weight=2.0)
     asked = torch.tensor([[0.0, 0.0], [1.0, 2.0], [3.0, -1.0]])
-    found = post.pareto_k_of_predictions(asked, (X, Y), draws=DRAWS, kl_weight=target)
+    k_of_rows = post.pareto_k_of_predictions(asked, (X, Y), draws=DRAWS, kl_weight=target)
 
     w = post.sample(DRAWS)["w"].double()
     log_prior = Normal(0.0, 1.0).log_prob(w).sum(-1)
@@ -54,19 +54,19 @@ def test_it_is_that_of_weights_and_predictions_written_out(target):
     log_q = Normal(mean.double(), 0.4 * scale_at(2.0)).log_prob(w).sum(-1)
     log_r = (log_prior + log_lik / target - log_q).numpy()
     predicted = (w @ asked.double().T).numpy()
-    for k, values in zip(found.tolist(), predicted.T, strict=True):
+    for k, values in zip(k_of_rows.tolist(), predicted.T, strict=True):
         numerator = log_r + np.log(np.abs(values)) if values.any() else log_r
         assert k == pytest.approx(max(pareto_k(log_r), pareto_k(numerator)), abs=0.01)
     of_weights = post.pareto_k((X, Y), draws=DRAWS, kl_weight=target)
-    assert found[0].item() == pytest.approx(of_weights)  # a constant has the tail of r
-    assert (found >= of_weights - 1e-9).all()
+    assert k_of_rows[0].item() == pytest.approx(of_weights)  # a constant has the tail of r
+    assert (k_of_rows >= of_weights - 1e-9).all()
 
 
 def test_an_exact_guide_leaves_the_tail_of_the_prediction_alone():
     """Of a normal h with equal weights no moment is missing: k = 0, as k̂ of few draws has it."""
     post, _ = fitted(1.0, kl_weight=2.0)
-    found = post.pareto_k_of_predictions(torch.zeros(1, 2), (X, Y), draws=DRAWS)
-    assert found.tolist() == [0.0]
+    k_of_rows = post.pareto_k_of_predictions(torch.zeros(1, 2), (X, Y), draws=DRAWS)
+    assert k_of_rows.tolist() == [0.0]
     k = post.pareto_k_of_predictions(torch.ones(1, 2), (X, Y), draws=DRAWS)
     h = post.predict(torch.ones(1, 2), DRAWS).double()[:, 0]
     assert k.item() == pytest.approx(max(0.0, pareto_k(h.abs().log())), abs=1e-9)

@@ -46,10 +46,10 @@ def test_the_log_likelihood_of_an_autoencoder_is_that_of_rows_without_codes(post
     tree = post.to_arviz(3, (x, x), latent_draws=300)
     assert tree["log_likelihood"].attrs["latent_draws"] == 300
     for index in range(3):
-        found = torch.from_numpy(tree["log_likelihood"]["y"].values[0, index])
+        log_lik = torch.from_numpy(tree["log_likelihood"]["y"].values[0, index])
         # The mean of 300 weights; they spread by less than themselves for a trained encoder.
-        assert (found - exact(post, tree, x, index)).abs().max() < 0.5
-        assert (found - exact(post, tree, x, index)).abs().mean() < 0.1
+        assert (log_lik - exact(post, tree, x, index)).abs().max() < 0.5
+        assert (log_lik - exact(post, tree, x, index)).abs().mean() < 0.1
 
 
 def test_the_log_target_is_tempered_inside_the_integral(post, x):
@@ -86,8 +86,8 @@ def test_a_guide_that_is_the_posterior_needs_one_draw(x):
         weight = float(scale) * loads.double()
         covariance = weight.T @ weight + noise**2 * torch.eye(5)
         expected = dist.MultivariateNormal(torch.zeros(5).double(), covariance).log_prob(x.double())
-        found = torch.from_numpy(tree["log_likelihood"]["y"].values[0, index])
-        assert torch.allclose(found, expected, atol=1e-3)
+        log_lik = torch.from_numpy(tree["log_likelihood"]["y"].values[0, index])
+        assert torch.allclose(log_lik, expected, atol=1e-3)
 
 
 def test_codes_without_a_density_leave_it_out(x):

@@ -42,9 +42,9 @@ def test_a_repeated_optimiser_minimises_as_the_optimiser_does():
     learned = bn.inference.learn_optimizer(
         tasks, rule=MomentumRule(0.02), imitate=teacher, steps=10, unroll=5, rounds=0, validation=3
     )
-    found = loss_curves(learned, tasks, steps=10, count=4, seed=3)
+    curves = loss_curves(learned, tasks, steps=10, count=4, seed=3)
     expected = loss_curves(torch.optim.SGD, tasks, lr=0.004, steps=10, count=4, seed=3)
-    torch.testing.assert_close(found, expected, rtol=1e-2, atol=1e-4)
+    torch.testing.assert_close(curves, expected, rtol=1e-2, atol=1e-4)
     assert learned.training["imitate"]["schedule"] == "custom"
     assert len(learned.training["imitate"]["errors"]) == 10
 
@@ -117,8 +117,8 @@ def test_a_path_is_the_steps_one_by_one(rule):
     for gradient, change in zip(gradients, changes, strict=True):
         expected, state = rule(gradient, state)
         torch.testing.assert_close(change, expected)
-    for found, expected in zip(last, state, strict=True):
-        torch.testing.assert_close(found, expected)
+    for curves, expected in zip(last, state, strict=True):
+        torch.testing.assert_close(curves, expected)
 
 
 @pytest.mark.slow
@@ -132,9 +132,9 @@ def test_a_network_learns_steps_and_a_falling_rate():
     errors = learned.training["imitate"]["errors"]
     assert errors[-1] < 0.1  # 1 for a rule that doesn't move
     options = {"steps": 20, "count": 50, "seed": 1}
-    found = loss_curves(learned, tasks, **options).mean(1)
+    curves = loss_curves(learned, tasks, **options).mean(1)
     taught = loss_curves(torch.optim.Adam, tasks, lr=0.1, schedule="cosine", **options).mean(1)
-    torch.testing.assert_close(found, taught, rtol=0.2, atol=0)
+    torch.testing.assert_close(curves, taught, rtol=0.2, atol=0)
 
 
 @pytest.mark.parametrize(

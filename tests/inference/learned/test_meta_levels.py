@@ -60,13 +60,13 @@ def test_without_modification_it_is_a_plain_recurrent_network(net):
     net.modifies = False
     x, y, _ = torch.randn(3, 4, 6, 2).double().unbind()
     y = y[..., :1]
-    found = net(x, y)
+    predicted = net(x, y)
     units, error, value = torch.zeros(4, len(net.weights)).double(), torch.zeros(4, 1).double(), 0.0
     for step in range(6):
         read = torch.full((4, 1), 0.0).double() + value
         row = torch.cat([x[:, step], error, read, torch.ones(4, 1).double(), units], 1)
         total = row @ net.weights.T
-        torch.testing.assert_close(found[:, step], total[:, :1])
+        torch.testing.assert_close(predicted[:, step], total[:, :1])
         units, error = total.tanh(), y[:, step] - total[:, :1]
         reading = units[:, 4 : 4 + net.address]
         kernel = (30.0 * reading @ net.codes.T).softmax(1)

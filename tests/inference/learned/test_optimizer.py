@@ -116,8 +116,8 @@ def test_files_hold_all_of_it(learned, tmp_path):
         learned.save(path)
     rate = LearnedOptimizer(MomentumRule(0.3, 0.9))
     rate.save(tmp_path / "rate.safetensors")
-    found = LearnedOptimizer.load(tmp_path / "rate.safetensors")
-    assert found.rule.fingerprint() == rate.rule.fingerprint()
+    actual = LearnedOptimizer.load(tmp_path / "rate.safetensors")
+    assert actual.rule.fingerprint() == rate.rule.fingerprint()
 
 
 @pytest.mark.parametrize(
@@ -209,13 +209,13 @@ def test_a_fit_goes_on_from_a_checkpoint(learned, net, xy, tmp_path, numbers, op
 
 def test_a_learned_rate_is_sgd_in_a_fit(net, xy):
     rate = LearnedOptimizer(MomentumRule(rate=0.05, momentum=0.5))
-    found = bn.fit(net, xy, optimizer=rate, **SHORT)
+    actual = bn.fit(net, xy, optimizer=rate, **SHORT)
 
     def sgd(parameters, lr):
         return torch.optim.SGD(parameters, lr=0.05 * lr, momentum=0.5)
 
     expected = bn.fit(net, xy, optimizer=sgd, lr=1.0, **SHORT)
-    torch.testing.assert_close(found.records()[0].history, expected.records()[0].history)
+    torch.testing.assert_close(actual.records()[0].history, expected.records()[0].history)
 
 
 def test_what_is_no_rule_is_refused():

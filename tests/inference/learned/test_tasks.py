@@ -123,5 +123,5 @@ class Looks(nn.Module):
         self.linear = nn.Linear(64, 10)
 
     def forward(self, x):
-        found = self.linear(x)
-        return found if float(found.detach().sum()) > 1e9 else -found
+        outputs = self.linear(x)
+        return outputs if float(outputs.detach().sum()) > 1e9 else -outputs

@@ -44,10 +44,10 @@ def unrolled(rule, drawn, lengths, **options) -> tuple[float, list[Tensor]]:
     trained = [value for value in rule.parameters() if value.requires_grad]
     loss, slopes = 0.0, [torch.zeros_like(value) for value in trained]
     for length in lengths:
-        found, theta, state = window.take(drawn, theta, state, first, length)
+        curves, theta, state = window.take(drawn, theta, state, first, length)
         share = length / sum(lengths)
-        loss += share * float(found.detach())
-        parts = gradient(found, trained)
+        loss += share * float(curves.detach())
+        parts = gradient(curves, trained)
         slopes = [a + share * b for a, b in zip(slopes, parts, strict=True)]
         first += length
     return loss, slopes
@@ -219,9 +219,9 @@ def test_curves_are_those_of_each_task_alone():
 
 def test_a_learned_rate_of_adam_is_adam():
     options = {"steps": 10, "count": 3}
-    found = loss_curves(LearnedOptimizer(AdamRule(rate=0.05)), Quadratics(3), **options)
+    curves = loss_curves(LearnedOptimizer(AdamRule(rate=0.05)), Quadratics(3), **options)
     expected = loss_curves(torch.optim.Adam, Quadratics(3), lr=0.05, **options)
-    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(curves, expected, rtol=1e-4, atol=1e-5)
     _, slopes = unrolled(AdamRule(rate=0.05).double(), noisy([1.0, 0.0]), [5])
     assert bool(slopes[0].isfinite())  # where a coordinate never has a gradient, too
 
@@ -236,9 +236,9 @@ def test_without_validation_the_last_rule_is_kept():
 def test_a_learned_rate_is_plain_gradient_descent():
     learned = LearnedOptimizer(MomentumRule(rate=0.02, momentum=0.5))
     options = {"steps": 10, "count": 3}
-    found = loss_curves(learned, Quadratics(3), **options)
+    curves = loss_curves(learned, Quadratics(3), **options)
 
     def sgd(parameters, lr):
         return torch.optim.SGD(parameters, lr=lr, momentum=0.5)
 
-    torch.testing.assert_close(found, loss_curves(sgd, Quadratics(3), lr=0.02, **options))
+    torch.testing.assert_close(curves, loss_curves(sgd, Quadratics(3), lr=0.02, **options))

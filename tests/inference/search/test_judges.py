@@ -84,8 +84,8 @@ def test_an_architecture_is_measured_with_its_own_batch_statistics():
         alone = supernet.graph.discrete(chosen(supernet.graph, candidate))
         update_bn([x[:40]], alone)
         output = alone.eval()(x[40:])
-        found = supernet.measure(candidate, x[40:], y[40:], calibration=x[:40])
-        assert found["nll"] == pytest.approx(cross_entropy(output, y[40:]).item(), abs=1e-5)
+        measures = supernet.measure(candidate, x[40:], y[40:], calibration=x[:40])
+        assert measures["nll"] == pytest.approx(cross_entropy(output, y[40:]).item(), abs=1e-5)
         own = supernet.measure(candidate, x, y)["nll"]
         assert own == pytest.approx(cross_entropy(alone.train()(x), y).item(), abs=1e-5)
         mixture = cross_entropy(supernet(x, candidate), y).item()
@@ -183,26 +183,26 @@ def test_a_judged_fit_is_the_fit_itself_and_a_folder_keeps_it(tmp_path):
     rows, others = ring(40), ring(20)
     options = {"steps": 6, "device": "cpu", "compile": False}
     judge = FitJudge(net, rows, others, ("kl_weight", "seed"), options, folder=tmp_path)
-    found = judge({"width": 3, "kl_weight": 0.5, "seed": 2})
+    measures = judge({"width": 3, "kl_weight": 0.5, "seed": 2})
     post = bn.fit(net({"width": 3}), rows, kl_weight=0.5, seed=2, progress=False, **options)
     there, here = post.evaluate(others, draws=32), post.evaluate(rows, draws=32)
-    assert found["nll"] == there["nll"]
-    assert found["error"] == 1 - there["accuracy"]
-    assert found["bound"] == here["expected_log_lik"] - 0.5 * here["kl"]
-    assert found["evidence"] == here["expected_log_lik"] - here["kl"]
-    assert found["parameters"] == (2 + 1) * 3 + (3 + 1) * 2
-    assert found["multiply_adds"] == 2 * 3 + 3 * 2
-    assert "latency" not in found
+    assert measures["nll"] == there["nll"]
+    assert measures["error"] == 1 - there["accuracy"]
+    assert measures["bound"] == here["expected_log_lik"] - 0.5 * here["kl"]
+    assert measures["evidence"] == here["expected_log_lik"] - here["kl"]
+    assert measures["parameters"] == (2 + 1) * 3 + (3 + 1) * 2
+    assert measures["multiply_adds"] == 2 * 3 + 3 * 2
+    assert "latency" not in measures
     assert (tmp_path / "width=3,kl_weight=0.5,seed=2" / "run.json").exists()
-    assert judge({"width": 3, "kl_weight": 0.5, "seed": 2}) == found
+    assert judge({"width": 3, "kl_weight": 0.5, "seed": 2}) == measures
 
 
 def test_one_kl_weight_of_an_amortised_fit_is_judged_as_the_posterior_there():
     rows = ring(40)
     span = bn.LogUniform(0.1, 10.0)
     post = bn.fit(net({"width": 3}), rows, kl_weight=span, steps=6, device="cpu", progress=False)
-    found = AmortizedJudge(post, rows, rows)({"kl_weight": 2.0})
-    assert found["nll"] == post.at(2.0).evaluate(rows, draws=32)["nll"]
+    measures = AmortizedJudge(post, rows, rows)({"kl_weight": 2.0})
+    assert measures["nll"] == post.at(2.0).evaluate(rows, draws=32)["nll"]
     with pytest.raises(ValueError, match="must be one number, got several"):
         FitJudge(net, rows, rows, (), {"kl_weight": span, "steps": 2})({"width": 2})
 

@@ -133,8 +133,8 @@ def adanet(
         artificial neural networks*, ICML 2017.
 
     >>> x = torch.randn(40, 2, generator=torch.Generator().manual_seed(0))
-    >>> found = adanet((x, (x[:, 0] > 0).long()), width=4, epochs=2, most_rounds=1, lr=0.1)
-    >>> found.history.depth.tolist()
+    >>> grown = adanet((x, (x[:, 0] > 0).long()), width=4, epochs=2, most_rounds=1, lr=0.1)
+    >>> grown.history.depth.tolist()
     [-1, 0, 1]
     """
     rows = flat_rows("data", data, "classification")

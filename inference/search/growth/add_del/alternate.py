@@ -100,8 +100,8 @@ def add_del(
     >>> x = torch.randn(60, 5, generator=torch.Generator().manual_seed(0))
     >>> y = x[:, 1] - 2 * x[:, 3]
     >>> elements = LinearFeatures((x[:40], y[:40]), (x[40:], y[40:]))
-    >>> found = add_del(elements)
-    >>> found.history.loc[1:2, ["phase", "element", "size", "kept"]].to_dict("list")
+    >>> record = add_del(elements)
+    >>> record.history.loc[1:2, ["phase", "element", "size", "kept"]].to_dict("list")
     {'phase': ['add', 'add'], 'element': [3, 1], 'size': [1, 2], 'kept': [True, True]}
     """
     if not isinstance(elements, Elements):

@@ -27,10 +27,10 @@ from bayesnas.inference.search.growth.weight_agnostic.weight_posterior import (
 from bayesnas.likelihoods import make_likelihood
 from bayesnas.nn.grown.neuron_graph import NeuronGraph
 from bayesnas.nn.grown.neuron_net import NeuronNet
-from bayesnas.reading import reading
 from bayesnas.runtime.random_state import RandomStream
 from bayesnas.tensor_files import read_json, write_json
 from bayesnas.typed import typed
+from bayesnas.untrusted_files import untrusted_file
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -226,7 +226,7 @@ class WeightAgnostic:
             raise ValueError(
                 f"{place} must be of format {FORMAT!r}, got {content.get('format')!r:.100}"
             )
-        with reading(place, "result of a weight-agnostic search"):
+        with untrusted_file(place, "result of a weight-agnostic search"):
             return cls._from_dict(content)
 
     def to_dict(self) -> dict[str, Any]:

@@ -99,8 +99,8 @@ def weight_agnostic(
     >>> import bayesnas as bn
     >>> from bayesnas.inference.search import weight_agnostic
     >>> few = bn.data.load("digits").train.first(50)
-    >>> found = weight_agnostic(few, generations=3, population=10)
-    >>> found.graph.inputs, len(found.history)
+    >>> result = weight_agnostic(few, generations=3, population=10)
+    >>> result.graph.inputs, len(result.history)
     (64, 3)
     """
     rows = flat_rows("data", data, "classification")

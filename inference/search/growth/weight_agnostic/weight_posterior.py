@@ -94,8 +94,8 @@ def weight_posterior(
         TypeError: for another prior.
 
     >>> graph = NeuronGraph(1, 2, [], [(0, 3)])  # two classes, the difference of their logits w x
-    >>> found = weight_posterior(graph, torch.tensor([[1.0], [-1.0]]), torch.tensor([1, 0]))
-    >>> round(found.log_evidence, 4)  # ln of the mean of σ(w)² over [−2, 2]: ln(½ − tanh(1)/4)
+    >>> posterior = weight_posterior(graph, torch.tensor([[1.0], [-1.0]]), torch.tensor([1, 0]))
+    >>> round(posterior.log_evidence, 4)  # ln of the mean of σ(w)² over [−2, 2]: ln(½ − tanh(1)/4)
     -1.1725
     """
     low, high, density = _range_of(prior)

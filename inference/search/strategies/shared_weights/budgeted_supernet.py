@@ -122,10 +122,10 @@ def budgeted_supernet(
     >>> options = {"line": nn.Linear(2, 3, bias=False), "shift": nn.Linear(2, 3)}
     >>> graph = Graph({("x", "y"): options}, example=torch.zeros(1, 2))
     >>> half = torch.randn(32, 2), torch.arange(32) % 3
-    >>> found = budgeted_supernet(
+    >>> search = budgeted_supernet(
     ...     graph, half, half, budget=6, epochs=2, policy_steps=2, progress=False
     ... )
-    >>> found.candidate
+    >>> search.candidate
     {'x->y': 'line'}
     """
     settings = Alternation(

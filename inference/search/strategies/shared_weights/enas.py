@@ -116,8 +116,8 @@ def enas(
     >>> options = {"line": nn.Linear(2, 3, bias=False), "shift": nn.Linear(2, 3)}
     >>> graph = Graph({("x", "y"): options}, example=torch.zeros(1, 2))
     >>> half = torch.randn(32, 2), torch.arange(32) % 3
-    >>> found = enas(graph, half, half, epochs=2, controller_steps=2, progress=False)
-    >>> found.architecture().mixed, len(found.history["entropy"])
+    >>> search = enas(graph, half, half, epochs=2, controller_steps=2, progress=False)
+    >>> search.architecture().mixed, len(search.history["entropy"])
     ((), 2)
     """
     settings = Alternation(

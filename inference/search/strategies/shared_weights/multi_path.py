@@ -155,8 +155,8 @@ def multi_path(
     >>> part = torch.randn(32, 2), torch.arange(32) % 2
     >>> heads = {"one": nn.Linear(3, 2), "other": nn.Linear(3, 2)}
     >>> domains = {"one": (part, part), "other": (part, part)}
-    >>> found = multi_path(graph, domains, heads, epochs=2, progress=False)
-    >>> found.predict("other", part[0]).shape
+    >>> search = multi_path(graph, domains, heads, epochs=2, progress=False)
+    >>> search.predict("other", part[0]).shape
     torch.Size([32, 2])
     """
     _check_domains(domains, heads)

@@ -20,23 +20,23 @@ def run(tmp_path_factory):
 
 
 def test_a_fit_gives_the_choice_of_the_library(call_json) -> None:
-    found = call_json(*FIT, *BOX)
+    printed = call_json(*FIT, *BOX)
     data = bn.data.load("digits")
     post = bn.fit(
         bn.models.GaussianNet(bn.nn.mlp([64, 6, 10])), data.train, steps=20,
         kl_weight=bn.LogUniform(0.5, 2), metaparameters={"prior_scale": bn.LogUniform(0.1, 1)},
     )  # fmt: skip
-    assert found["metaparameters"] == dict(post.choose(data.train, points=5, draws=8).values)
-    at = post.at(0.5, **found["metaparameters"]).evaluate(data.test, draws=2)
-    assert found["frontier"][0]["nll"] == pytest.approx(at["nll"])
+    assert printed["metaparameters"] == dict(post.choose(data.train, points=5, draws=8).values)
+    at = post.at(0.5, **printed["metaparameters"]).evaluate(data.test, draws=2)
+    assert printed["frontier"][0]["nll"] == pytest.approx(at["nll"])
 
 
 def test_what_is_asked_of_a_run_says_where(call, call_json, run) -> None:
     at = ["--kl-weight", "1", "--metaparameters", "prior_scale=0.3"]
-    found = call_json("evaluate", run, "--draws", "2", *at)
+    printed = call_json("evaluate", run, "--draws", "2", *at)
     post = bn.load(run).at(1.0, prior_scale=0.3)
     expected = post.evaluate(bn.data.load("digits").test, draws=2)
-    assert found["metrics"]["test"]["nll"] == pytest.approx(expected["nll"])
+    assert printed["metrics"]["test"]["nll"] == pytest.approx(expected["nll"])
     code, _, error = call("evaluate", run, "--kl-weight", "1")
     assert code != 0
     assert "--metaparameters prior_scale=VALUE" in error

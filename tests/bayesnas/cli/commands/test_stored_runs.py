@@ -173,9 +173,9 @@ def test_evaluate_tells_other_rows_apart(call, call_json, folder, tmp_path):
     lines = ["age,dose"] + [f"{1000 + age},5" for age in range(10)]
     (tmp_path / "far.csv").write_text("\n".join(lines))
     words = ("evaluate", folder / "number", "--out-of-distribution", tmp_path / "far.csv")
-    found = call_json(*words)["out_of_distribution"]
-    assert (found["inside"], found["rows"]) == ("test", 10)
-    assert found["auroc"] > 0.9
+    printed = call_json(*words)["out_of_distribution"]
+    assert (printed["inside"], printed["rows"]) == ("test", 10)
+    assert printed["auroc"] > 0.9
     code, out, _ = call(*words, "--level", 0.5)
     assert (code, "AUROC out of distribution" in out) == (0, True)
     code, _, err = call("evaluate", folder / "number", "--level", 2)
@@ -184,13 +184,13 @@ def test_evaluate_tells_other_rows_apart(call, call_json, folder, tmp_path):
 
 def test_evaluate_gives_the_k_of_a_run(call, call_json, folder):
     words = ("evaluate", folder / "wide", "--draws", 2, "--pareto-k")
-    found = call_json(*words)["pareto_k"]
+    printed = call_json(*words)["pareto_k"]
     data = bn.data.load(folder / "t.csv", standardise=True)
     post = bn.load(folder / "wide")
-    assert found["weights"] == post.pareto_k(data.train, draws=200)
-    assert found["layers"] == post.pareto_k_by_layer(data.train, draws=200)
+    assert printed["weights"] == post.pareto_k(data.train, draws=200)
+    assert printed["layers"] == post.pareto_k_by_layer(data.train, draws=200)
     k = post.pareto_k_of_predictions(data.test.x, data.train, draws=200)
-    assert found["predictions"] == {
+    assert printed["predictions"] == {
         "part": "test", "largest": k.max().item(), "large": int((k > 0.7).sum())
     }  # fmt: skip
     code, _, err = call("evaluate", folder / "number", "--data", folder / "t.csv", "--pareto-k")

@@ -200,12 +200,12 @@ def test_semicolons_and_decimal_commas_as_spreadsheets_write_them(tmp_path, deci
     table["price"] = [10.5, 20.0, 30.25, 40.0]
     table.to_csv(tmp_path / "commas.csv", index=False)
     table.to_csv(tmp_path / "semicolons.csv", index=False, sep=";", decimal=decimal)
-    expected, found = (
+    expected, actual = (
         load(tmp_path / name, test=0.25).train for name in ("commas.csv", "semicolons.csv")
     )
-    assert torch.equal(found.x, expected.x)
-    assert torch.equal(found.y, expected.y)
-    assert found.info.feature_names == expected.info.feature_names
+    assert torch.equal(actual.x, expected.x)
+    assert torch.equal(actual.y, expected.y)
+    assert actual.info.feature_names == expected.info.feature_names
     again, _ = read_rows(tmp_path / "semicolons.csv", expected.info)
     assert torch.equal(again, read_rows(tmp_path / "commas.csv", expected.info)[0])
 

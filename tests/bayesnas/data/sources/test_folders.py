@@ -38,9 +38,9 @@ def test_both_ways_of_reading_have_the_parts_of_arrays(tmp_path, labels):
         x, y = getattr(expected, part)
         for data in (here, there):
             assert data.info.class_names == expected.info.class_names
-            found = rows(getattr(data, part))
-            assert torch.equal(found[0], x)
-            assert torch.equal(found[1].to(y.dtype), y)
+            actual = rows(getattr(data, part))
+            assert torch.equal(actual[0], x)
+            assert torch.equal(actual[1].to(y.dtype), y)
 
 
 def test_parts_of_files_of_their_own(tmp_path):

@@ -33,18 +33,18 @@ def table():
 
 def test_numbers_are_those_of_fitted_transformers(table):
     encoding = TableEncoding.fit(table[:30])
-    found = pd.DataFrame(encoding.apply(table), columns=list(encoding.feature_names))
+    encoded = pd.DataFrame(encoding.apply(table), columns=list(encoding.feature_names))
     imputer = SimpleImputer(strategy="median", add_indicator=True).fit(table[:30][["size"]])
-    assert np.array_equal(found[["size", "size missing"]], imputer.transform(table[["size"]]))
+    assert np.array_equal(encoded[["size", "size missing"]], imputer.transform(table[["size"]]))
     colours = table[["colour"]].astype(object).where(table[["colour"]].notna(), None)
     encoder = OneHotEncoder(sparse_output=False).fit(colours[:30])
     assert list(encoder.categories_[0]) == ["blue", "green", "red", None]
     names = ["colour=blue", "colour=green", "colour=red", "colour missing"]
-    assert np.array_equal(found[names], encoder.transform(colours))
-    assert np.array_equal(found["rooms"], table["rooms"])
-    assert np.array_equal(found["garden"], table["garden"].astype(float))
+    assert np.array_equal(encoded[names], encoder.transform(colours))
+    assert np.array_equal(encoded["rooms"], table["rooms"])
+    assert np.array_equal(encoded["garden"], table["garden"].astype(float))
     days = (table["sold"] - pd.Timestamp("1970-01-01")).dt.total_seconds() / 86400
-    assert np.allclose(found["sold"], days, rtol=1e-12)
+    assert np.allclose(encoded["sold"], days, rtol=1e-12)
 
 
 def test_json_keeps_all_of_it(table):
@@ -64,8 +64,8 @@ def test_what_training_had_not_is_said():
     encoding = TableEncoding.fit(pd.DataFrame({"a": [1.0, 2.0, 4.0], "b": ["x", "y", "x"]}))
     new = pd.DataFrame({"a": [np.nan, 3.0], "b": ["z", "y"]})
     with pytest.warns(UnseenCellWarning) as said:
-        found = encoding.apply(new)
-    assert found.tolist() == [[2.0, 0.0, 0.0], [3.0, 0.0, 1.0]]
+        encoded = encoding.apply(new)
+    assert encoded.tolist() == [[2.0, 0.0, 0.0], [3.0, 0.0, 1.0]]
     messages = [str(warning.message) for warning in said]
     assert "'a' lacks 1 of 2 cells and lacked none in training: 2 stands" in messages[0]
     assert "'b' has 'z' in 1 of 2 rows" in messages[1]

@@ -169,9 +169,9 @@ def test_codes_of_rows_are_integrated_out(exact, count):
         weight = float(scale) * loads.double()
         covariance = weight.T @ weight + noise**2 * torch.eye(4)
         marginal = dist.MultivariateNormal(torch.zeros(4).double(), covariance)
-        found = tensor(tree.log_likelihood["obs"].values[0, index]).double()
+        log_lik = tensor(tree.log_likelihood["obs"].values[0, index]).double()
         # Of 300 weights, which spread by as much as they are: six standard errors.
-        assert torch.allclose(found, marginal.log_prob(x.double()), atol=1e-3 if exact else 0.35)
+        assert torch.allclose(log_lik, marginal.log_prob(x.double()), atol=1e-3 if exact else 0.35)
 
 
 def test_a_vector_that_is_one_point_has_no_density_by_row():
@@ -203,9 +203,9 @@ def test_a_guide_of_all_sites_at_once_has_no_density_by_row():
     guide = AutoNormal(model, init_loc_fn=start, init_scale=0.7)
     tree = bn.from_pyro_svi(model, guide, num_latent_samples=300, **call)
     for index, loc in enumerate(tree.posterior["loc"].values[0]):
-        found = tensor(tree.log_likelihood["obs"].values[0, index])
+        log_lik = tensor(tree.log_likelihood["obs"].values[0, index])
         by_hand = dist.Normal(float(loc), 2**0.5).log_prob(x)
-        assert (found - by_hand).abs().max() < 0.5
+        assert (log_lik - by_hand).abs().max() < 0.5
 
 
 # The mixture of "Gaussian mixture model", whose assignments are summed out.

@@ -56,11 +56,11 @@ def test_parts_may_have_names_that_programs_have(suffix, tmp_path):
     x = torch.randn(5, 3)
     save_net(net, path, x)
     if suffix == "pt2":
-        found = torch.export.load(path).module()(x)
+        outputs = torch.export.load(path).module()(x)
     else:
         session = pytest.importorskip("onnxruntime").InferenceSession(path)
-        found = torch.tensor(session.run(None, {"x": x.numpy()})[0])
-    assert torch.allclose(found, net(x), atol=1e-6)
+        outputs = torch.tensor(session.run(None, {"x": x.numpy()})[0])
+    assert torch.allclose(outputs, net(x), atol=1e-6)
 
 
 def test_pt2_needs_an_example(tmp_path):

@@ -113,8 +113,8 @@ def test_rewinding_to_later_weights(digits, net):
     ],
 )
 def test_rules_of_the_weight_before_and_after(by, score, digits, net):
-    found = bn.lottery_tickets(net, digits, by=by, **{**SHORT, "rounds": 2})
-    for before, after in pairwise(found):
+    ranked = bn.lottery_tickets(net, digits, by=by, **{**SHORT, "rounds": 2})
+    for before, after in pairwise(ranked):
         trained = before.module.layer1.weight.detach()
         kept, gone = (
             after.masks["layer1.weight"],
@@ -122,7 +122,7 @@ def test_rules_of_the_weight_before_and_after(by, score, digits, net):
         )
         scores = score(net.layer1.weight.detach(), trained)
         assert scores[kept].min() >= scores[gone].max() - 1e-7
-    assert int(found[2].masks["layer1.weight"].sum()) == 256
+    assert int(ranked[2].masks["layer1.weight"].sum()) == 256
 
 
 def test_the_mask_on_the_untrained_network(net, tickets):

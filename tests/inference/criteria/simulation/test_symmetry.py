@@ -34,9 +34,9 @@ def test_symmetry_is_that_of_all_sign_patterns(seed):
 def test_one_column_at_a_time():
     p = np.random.default_rng(0).uniform(size=(30, 2, 3))
     for test in (symmetry_test, uniformity_test):
-        found = test(p)
-        assert found.shape == (2, 3)
-        assert found[1, 2] == test(p[:, 1, 2])
+        p_value = test(p)
+        assert p_value.shape == (2, 3)
+        assert p_value[1, 2] == test(p[:, 1, 2])
 
 
 def test_p_values_of_many_simulations_do_not_vanish_in_rounding():

@@ -70,8 +70,8 @@ def moments(shift, width):
 
 
 def test_p_values_are_those_of_the_known_posterior():
-    found = calibrated()
-    p, table = found.p_values["w"].values, found.table()
+    calibration = calibrated()
+    p, table = calibration.p_values["w"].values, calibration.table()
     for index, (shift, width) in enumerate(zip(SHIFTS, WIDTHS, strict=True)):
         mean, deviation = moments(shift, width)
         error = deviation / math.sqrt(SIMULATIONS)
@@ -86,7 +86,7 @@ def test_p_values_are_those_of_the_known_posterior():
     assert table.index[0] == "w[1]"
     assert table.loc["w[1]", "symmetry"] < 1e-3
     assert table.loc["w[2]", "spread"] > 1.2
-    assert "60 simulations: " in repr(found)
+    assert "60 simulations: " in repr(calibration)
 
 
 @pytest.fixture(scope="module")
@@ -145,19 +145,19 @@ def counts():
 )
 def test_it_takes_models_of_every_kind(model, y, names):
     options = QUICK | {"draws": 5, "rows": X[:2], "simulations": 10}
-    found = bn.vsbc(model(), (X, y), **options)
-    assert isinstance(found, SimulatedCalibration)
-    assert names | {"prediction"} <= set(found.p_values)
-    table = found.table()
+    calibration = bn.vsbc(model(), (X, y), **options)
+    assert isinstance(calibration, SimulatedCalibration)
+    assert names | {"prediction"} <= set(calibration.p_values)
+    table = calibration.table()
     assert table.notna().all(axis=None)
-    assert len(found.table(["prediction"])) == found.p_values["prediction"][0].size
+    assert len(calibration.table(["prediction"])) == calibration.p_values["prediction"][0].size
 
 
 def test_of_an_autoencoder_inputs_are_simulated_too():
     x = torch.rand(12, 4)
     vae = bn.models.ArdVae(4, latents=2, hidden=(3,), likelihood="gaussian")
-    found = bn.vsbc(vae, (x, x), simulations=10, **QUICK)
-    assert "decoder.weight" in found.p_values
+    calibration = bn.vsbc(vae, (x, x), simulations=10, **QUICK)
+    assert "decoder.weight" in calibration.p_values
     with pytest.raises(ValueError, match="rows must be left out"):
         bn.vsbc(vae, (x, x), simulations=10, rows=x, **QUICK)
 

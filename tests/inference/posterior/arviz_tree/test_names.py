@@ -35,8 +35,8 @@ def test_what_a_regression_learns_as_numbers_predicts_with_its_weights(regressio
     assert learned["prior_scale"]["feature"].values.tolist() == FEATURES
     model = regression.chain(1).model
     mean = (model.centre, model.coefficients(), model.offset().detach())
-    found = (learned["centre"][1], mean[1].numpy(), learned["intercept"][1])
-    predicted = found[2].values + (data.x.numpy() - found[0].values) @ found[1]
+    means = (learned["centre"][1], mean[1].numpy(), learned["intercept"][1])
+    predicted = means[2].values + (data.x.numpy() - means[0].values) @ means[1]
     assert predicted == pytest.approx(model.plain_module()(data.x).detach().numpy()[:, 0], abs=1e-5)
     scale = model.likelihood.noise_scale.item()
     assert float(learned["noise_scale"][1]) == pytest.approx(scale)

@@ -33,8 +33,8 @@ def test_the_prior_is_that_of_the_model_and_not_of_the_data(tree) -> None:
 def test_prior_predictions_have_both_variances(tree) -> None:
     y = tree["prior_predictive"]["y"]
     exact = (PRIOR**2 * np.array([1.0, 9.0, 0.0]) + NOISE**2) ** 0.5
-    found = y.std("draw").to_numpy()[0]
-    assert np.all(np.abs(found / exact - 1) < 6 / (2 * DRAWS) ** 0.5)
+    deviation = y.std("draw").to_numpy()[0]
+    assert np.all(np.abs(deviation / exact - 1) < 6 / (2 * DRAWS) ** 0.5)
     assert np.all(np.abs(y.mean("draw").to_numpy()[0]) < 6 * exact / DRAWS**0.5)
 
 

@@ -25,10 +25,10 @@ SMALL = {"width": 4, "epochs": 4, "lr": 0.1, "batch_size": 32, "most_rounds": 3}
 def parts_and_labels(seed, parts=4, rows=40, classes=3):
     generator = torch.Generator().manual_seed(seed)
     y = torch.randint(classes, (rows,), generator=generator)
-    found = torch.randn(parts, rows, classes, generator=generator).double()
-    found[0] += nn.functional.one_hot(y, classes)
-    found[1] = found[0] + 0.1 * found[1]
-    return found, y
+    grown = torch.randn(parts, rows, classes, generator=generator).double()
+    grown[0] += nn.functional.one_hot(y, classes)
+    grown[1] = grown[0] + 0.1 * grown[1]
+    return grown, y
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -43,12 +43,12 @@ def test_mixture_weights_are_those_of_scipy(seed, penalty):
         return float(value)
 
     expected = minimize(split, np.full(8, 0.1), bounds=[(0, None)] * 8, options={"ftol": 1e-15})
-    found = solve_mixture(parts, y, penalties)
-    assert found.objective == pytest.approx(float(expected.fun), abs=1e-6)
-    assert found.objective <= expected.fun + 1e-8
+    grown = solve_mixture(parts, y, penalties)
+    assert grown.objective == pytest.approx(float(expected.fun), abs=1e-6)
+    assert grown.objective <= expected.fun + 1e-8
     weights = expected.x[:4] - expected.x[4:]
-    assert found.weights.tolist() == pytest.approx(weights.tolist(), abs=2e-3)
-    assert found.objective == pytest.approx(float(objective(parts, y, found.weights, penalties)))
+    assert grown.weights.tolist() == pytest.approx(weights.tolist(), abs=2e-3)
+    assert grown.objective == pytest.approx(float(objective(parts, y, grown.weights, penalties)))
 
 
 def test_a_large_penalty_leaves_no_weight_and_a_start_changes_nothing():
@@ -90,18 +90,18 @@ def rings():
 
 
 @pytest.fixture(scope="module")
-def found(rings):
+def grown(rings):
     x, y = rings
     return adanet((x[:160], y[:160]), (x[160:], y[160:]), **{**SMALL, "epochs": 10})
 
 
-def test_the_network_grows_only_where_its_objective_falls(found):
-    history = found.history
+def test_the_network_grows_only_where_its_objective_falls(grown):
+    history = grown.history
     accepted = history[history.accepted]
     assert (accepted.objective.diff().dropna() < -1e-3).all()
     assert accepted.objective.iloc[0] == pytest.approx(math.log(2))
-    assert found.depths == accepted.depth.tolist()[1:]
-    assert 1 in found.depths  # a linear network does not do
+    assert grown.depths == accepted.depth.tolist()[1:]
+    assert 1 in grown.depths  # a linear network does not do
     for number, candidates in history[history["round"] > 0].groupby("round"):
         deepest = max([0, *accepted[accepted["round"] < number].depth])
         assert candidates.depth.tolist() == [deepest, deepest + 1]
@@ -109,34 +109,34 @@ def test_the_network_grows_only_where_its_objective_falls(found):
         assert not candidates.accepted.drop(best).any()
 
 
-def test_the_objective_is_that_of_the_network_and_no_weights_have_a_lower_one(found, rings):
+def test_the_objective_is_that_of_the_network_and_no_weights_have_a_lower_one(grown, rings):
     x, y = rings[0][:160], rings[1][:160]
-    last = found.history[found.history.accepted].iloc[-1]
+    last = grown.history[grown.history.accepted].iloc[-1]
     with torch.no_grad():
-        parts = found.module.parts(x)
-        loss = float(nn.functional.cross_entropy(found.module(x), y))
-    penalties = 0.003 * torch.tensor(found.depths).double().sqrt() + 0.001
-    penalty = float((penalties * torch.tensor(found.mixture).abs()).sum())
+        parts = grown.module.parts(x)
+        loss = float(nn.functional.cross_entropy(grown.module(x), y))
+    penalties = 0.003 * torch.tensor(grown.depths).double().sqrt() + 0.001
+    penalty = float((penalties * torch.tensor(grown.mixture).abs()).sum())
     assert loss == pytest.approx(last.loss, abs=1e-5)
     assert penalty == pytest.approx(last.penalty, abs=1e-6)
-    assert found.objective == pytest.approx(loss + penalty, abs=1e-5)
-    assert solve_mixture(parts, y, penalties).objective == pytest.approx(found.objective, abs=1e-5)
+    assert grown.objective == pytest.approx(loss + penalty, abs=1e-5)
+    assert solve_mixture(parts, y, penalties).objective == pytest.approx(grown.objective, abs=1e-5)
     spread = parts - parts.mean(2, keepdim=True)
     for square in spread.square().mean((1, 2)).tolist():
         assert square == pytest.approx(1.0, abs=1e-3)
 
 
-def test_validation_is_that_of_the_network(found, rings):
+def test_validation_is_that_of_the_network(grown, rings):
     x, y = rings[0][160:], rings[1][160:]
-    last = found.history[found.history.accepted].iloc[-1]
+    last = grown.history[grown.history.accepted].iloc[-1]
     with torch.no_grad():
-        outputs = found.module(x)
+        outputs = grown.module(x)
     assert last.validation_accuracy == float((outputs.argmax(1) == y).double().mean())
     assert last.validation_loss == pytest.approx(
         float(nn.functional.cross_entropy(outputs, y)), abs=1e-6
     )
     assert last.validation_accuracy > 0.8
-    assert last.parameters == sum(each.numel() for each in found.module.parameters())
+    assert last.parameters == sum(each.numel() for each in grown.module.parameters())
 
 
 def test_earlier_subnetworks_stay_as_they_were(rings):
@@ -167,15 +167,15 @@ def test_a_seed_gives_one_result_and_leaves_the_random_state(rings):
     assert first.steps == again.steps != other.steps
 
 
-def test_files_give_the_result_back(found, rings, tmp_path):
-    found.save(tmp_path)
+def test_files_give_the_result_back(grown, rings, tmp_path):
+    grown.save(tmp_path)
     loaded = AdaNet.load(tmp_path)
     assert (loaded.depths, loaded.mixture, loaded.steps) == (
-        found.depths,
-        found.mixture,
-        found.steps,
+        grown.depths,
+        grown.mixture,
+        grown.steps,
     )
-    assert torch.equal(loaded.module(rings[0]), found.module(rings[0]))
+    assert torch.equal(loaded.module(rings[0]), grown.module(rings[0]))
 
 
 def test_an_interrupt_gives_the_network_as_it_stood(rings, monkeypatch):

@@ -64,13 +64,13 @@ HILL = {
 }
 
 
-def walked(found):
-    return [(step["phase"], step["element"], step["error"], step["kept"]) for step in found.steps]
+def walked(record):
+    return [(step["phase"], step["element"], step["error"], step["kept"]) for step in record.steps]
 
 
 def test_without_rises_a_phase_ends_at_the_first_rise():
-    found = add_del(Table(HILL))
-    assert walked(found) == [
+    record = add_del(Table(HILL))
+    assert walked(record) == [
         ("start", None, 5.0, True),
         ("add", 0, 4.0, True),
         ("add", 1, 4.2, False),
@@ -78,14 +78,14 @@ def test_without_rises_a_phase_ends_at_the_first_rise():
         ("add", 1, 4.2, False),
         ("del", 0, 5.0, False),
     ]
-    assert (found.size, found.error) == (1, 4.0)
-    assert found.history.element.isna().tolist() == [True] + [False] * 5
+    assert (record.size, record.error) == (1, 4.0)
+    assert record.history.element.isna().tolist() == [True] + [False] * 5
 
 
 def test_rises_lead_over_a_hill_and_deletion_finds_what_addition_passed_by():
-    found = add_del(Table(HILL), add_rise=0.5)
-    assert [step["error"] for step in found.steps if step["kept"]] == [5.0, 4.0, 4.2, 1.5, 1.0]
-    assert (found.size, found.error) == (2, 1.0)
+    record = add_del(Table(HILL), add_rise=0.5)
+    assert [step["error"] for step in record.steps if step["kept"]] == [5.0, 4.0, 4.2, 1.5, 1.0]
+    assert (record.size, record.error) == (2, 1.0)
 
 
 def test_of_equal_errors_the_smallest_model_is_taken():
@@ -94,8 +94,8 @@ def test_of_equal_errors_the_smallest_model_is_taken():
 
 
 def test_no_more_iterations_than_are_allowed():
-    found = add_del(Table(HILL), add_rise=0.5, most_iterations=1)
-    assert {step["iteration"] for step in found.steps} == {0, 1}
+    record = add_del(Table(HILL), add_rise=0.5, most_iterations=1)
+    assert {step["iteration"] for step in record.steps} == {0, 1}
 
 
 @pytest.fixture
@@ -153,33 +153,33 @@ def test_the_feature_deleted_has_the_least_saliency(regression):
 
 
 def test_with_rises_it_finds_the_best_of_all_subsets(regression):
-    found = add_del(LinearFeatures(*regression), add_rise=1e3, delete_rise=1e3)
+    record = add_del(LinearFeatures(*regression), add_rise=1e3, delete_rise=1e3)
     subsets = [s for size in range(7) for s in itertools.combinations(range(6), size)]
     best = min(subsets, key=lambda features: by_numpy(regression, features))
-    assert found.module[0].indices == list(best)
-    assert found.error == pytest.approx(by_numpy(regression, best))
-    assert found.error <= by_numpy(regression, range(6))
+    assert record.module[0].indices == list(best)
+    assert record.error == pytest.approx(by_numpy(regression, best))
+    assert record.error <= by_numpy(regression, range(6))
     test_x, test_y = regression[1]
     with torch.no_grad():
-        outputs = found.module.double()(test_x)[:, 0]
-    assert float((outputs - test_y).square().mean()) == pytest.approx(found.error, rel=1e-5)
+        outputs = record.module.double()(test_x)[:, 0]
+    assert float((outputs - test_y).square().mean()) == pytest.approx(record.error, rel=1e-5)
 
 
 def test_a_copy_of_a_feature_is_never_worth_adding(regression):
     (x, y), (test_x, test_y) = regression
     doubled = LinearFeatures((torch.cat([x, x], 1), y), (torch.cat([test_x, test_x], 1), test_y))
     once = LinearFeatures(*regression)
-    found, alone = (add_del(each, add_rise=1.0) for each in (doubled, once))
-    assert found.error == pytest.approx(alone.error)
-    assert len({feature % 6 for feature in found.module[0].indices}) == found.size
+    record, alone = (add_del(each, add_rise=1.0) for each in (doubled, once))
+    assert record.error == pytest.approx(alone.error)
+    assert len({feature % 6 for feature in record.module[0].indices}) == record.size
 
 
 def test_without_a_useful_feature_the_mean_stays():
     x = torch.tensor([[1.0], [-1.0], [1.0], [-1.0]])
     y = torch.tensor([1.0, 1.0, 3.0, 3.0])
-    found = add_del(LinearFeatures((x, y), (x, y)))
-    assert found.size == 0
-    assert found.module(x).flatten().tolist() == [2.0] * 4
+    record = add_del(LinearFeatures((x, y), (x, y)))
+    assert record.size == 0
+    assert record.module(x).flatten().tolist() == [2.0] * 4
 
 
 @pytest.fixture
@@ -192,12 +192,12 @@ def waves():
 @pytest.mark.slow
 def test_neurons_come_until_the_curve_is_met(waves):
     """One start of a neuron in ten or so ends in a poor optimum; all five of them do not."""
-    found = add_del(HiddenNeurons(*waves, candidates=5, steps=80), most_iterations=1)
-    assert found.size >= 2
-    rest = found.error - 0.5 * math.log(2 * math.pi)
-    assert rest < 0.02 < found.steps[0]["error"] - 0.5 * math.log(2 * math.pi)
+    record = add_del(HiddenNeurons(*waves, candidates=5, steps=80), most_iterations=1)
+    assert record.size >= 2
+    rest = record.error - 0.5 * math.log(2 * math.pi)
+    assert rest < 0.02 < record.steps[0]["error"] - 0.5 * math.log(2 * math.pi)
     with torch.no_grad():
-        outputs = found.module(waves[1][0])
+        outputs = record.module(waves[1][0])
     half = 0.5 * float((outputs - waves[1][1]).square().mean())
     assert half == pytest.approx(rest, rel=1e-3, abs=1e-6)
 
@@ -227,9 +227,9 @@ def test_a_new_neuron_is_the_best_of_the_candidates(waves):
 def test_labels_are_classified(xy):
     x, y = xy
     elements = HiddenNeurons((x, y), (x, y), candidates=1, steps=30, lr=0.1)
-    found = add_del(elements, most_iterations=1)
-    assert found.error < found.steps[0]["error"]
-    assert found.module(x).shape == (27, 3)
+    record = add_del(elements, most_iterations=1)
+    assert record.error < record.steps[0]["error"]
+    assert record.module(x).shape == (27, 3)
 
 
 def test_a_seed_gives_one_result_and_leaves_the_random_state(waves):
@@ -243,17 +243,17 @@ def test_a_seed_gives_one_result_and_leaves_the_random_state(waves):
 
 
 def test_files_give_the_result_back(regression, tmp_path):
-    found = add_del(LinearFeatures(*regression))
-    found.save(tmp_path / "found")
-    loaded = AddDel.load(tmp_path / "found")
-    assert (loaded.steps, loaded.settings) == (found.steps, found.settings)
+    record = add_del(LinearFeatures(*regression))
+    record.save(tmp_path / "result")
+    loaded = AddDel.load(tmp_path / "result")
+    assert (loaded.steps, loaded.settings) == (record.steps, record.settings)
     x = regression[1][0].float()
-    assert torch.equal(loaded.module(x), found.module(x))
+    assert torch.equal(loaded.module(x), record.module(x))
     with pytest.raises(FileExistsError, match="another folder"):
-        found.save(tmp_path / "found")
-    (tmp_path / "found" / "growth.json").write_text("{}")
+        record.save(tmp_path / "result")
+    (tmp_path / "result" / "growth.json").write_text("{}")
     with pytest.raises(ValueError, match="format"):
-        AddDel.load(tmp_path / "found")
+        AddDel.load(tmp_path / "result")
     with pytest.raises(FileNotFoundError):
         AddDel.load(tmp_path / "nothing")
 

@@ -126,8 +126,8 @@ def test_a_killed_search_goes_on_from_its_checkpoint(sides, numbers_of, tmp_path
 
 def test_a_file_gives_the_result_back(sides, numbers_of, tmp_path):
     result = weight_agnostic(sides, **SMALL)
-    result.save(tmp_path / "found.json")
-    loaded = WeightAgnostic.load(tmp_path / "found.json")
+    result.save(tmp_path / "result.json")
+    loaded = WeightAgnostic.load(tmp_path / "result.json")
     assert numbers_of(loaded) == numbers_of(result)
     assert torch.equal(loaded.module().weight, result.module().weight)
 
@@ -217,7 +217,7 @@ def test_a_folder_of_another_search_is_refused(sides, tmp_path):
 
 
 def test_a_file_that_is_no_result_is_refused(sides, tmp_path):
-    path = tmp_path / "found.json"
+    path = tmp_path / "result.json"
     with pytest.raises(FileNotFoundError):
         WeightAgnostic.load(path)
     path.write_text('{"format": "other"}')

@@ -161,8 +161,8 @@ def test_a_budget_that_nothing_drawn_is_within_is_said(halves, monkeypatch):
     with pytest.warns(
         UserWarning, match="none of 3 architectures drawn is within the budget of 12"
     ):
-        found = budgeted_supernet(ring_graph(), *halves, budget=12, **options)
-    assert found.candidate == {"x->h": "square", "h->y": "dear"}
+        search = budgeted_supernet(ring_graph(), *halves, budget=12, **options)
+    assert search.candidate == {"x->h": "square", "h->y": "dear"}
 
 
 def test_a_graph_without_weights_and_weights_that_diverge_are_said(halves):

@@ -30,7 +30,7 @@ def check_file(path: Path, most: float) -> None:
 
 
 @contextmanager
-def reading(path: Path, what: str) -> Iterator[None]:
+def untrusted_file(path: Path, what: str) -> Iterator[None]:
     """Refuse a damaged or hostile file by name, whatever its content leads to.
 
     While it holds, a tensor that memory has no room for is refused before any is taken.
@@ -43,11 +43,11 @@ def reading(path: Path, what: str) -> Iterator[None]:
         OSError: it is not there or can't be read.
         ValueError: naming the file.
 
-    >>> with reading(Path(__file__), "network"):
+    >>> with untrusted_file(Path(__file__), "network"):
     ...     {}["layers"]
     Traceback (most recent call last):
     ...
-    ValueError: ...reading.py is truncated, damaged or no network: KeyError: 'layers'
+    ValueError: ...untrusted_files.py is truncated, damaged or no network: KeyError: 'layers'
     """
     check_file(path, available_memory())
     try:
