@@ -25,6 +25,7 @@ nn.functional_call nn.costs
 nn.rebuilding pruning
 nn.user_networks
 nn.hypernetworks nn.graphs nn.grown
+nn.network_files
 nn
 distributions data coding
 complexity plots

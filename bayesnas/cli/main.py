@@ -23,19 +23,15 @@ from bayesnas.cli.arguments.command_parser import CommandParser
 from bayesnas.cli.arguments.config import config_text, takes_config, with_config
 from bayesnas.cli.errors import guarded, raise_interruptions
 from bayesnas.cli.output import Outcome, to_json
-from bayesnas.cli.parsers import (
+from bayesnas.cli.parsers import completion, compress, fit, models, reproduce
+from bayesnas.cli.parsers.runs import (
     compare,
-    completion,
-    compress,
     evaluate,
     export,
-    fit,
     frontier,
-    models,
     predict,
     prune,
     report,
-    reproduce,
 )
 from bayesnas.cli.parsers.trials import search, sweep
 from bayesnas.runtime.launched import launched, speaks

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from bayesnas.cli.output import number
-from bayesnas.inference.evaluation.frontier import STABILITY_FRACTION
+from bayesnas.inference.evaluation.tradeoff.frontier import STABILITY_FRACTION
 from bayesnas.inference.posterior.posterior import Posterior
 from bayesnas.report.findings import target_scale
 from bayesnas.report.tables import table

@@ -3,7 +3,6 @@
 from bayesnas.nn.costs import latencies, multiply_adds
 from bayesnas.nn.graphs.darts_cells import cells
 from bayesnas.nn.graphs.graph import Graph
-from bayesnas.nn.graphs.module_file import load_net, save_net
 from bayesnas.nn.graphs.random_architectures import random_architecture
 from bayesnas.nn.grown.neuron_graph import NeuronGraph
 from bayesnas.nn.grown.neuron_net import NeuronNet
@@ -22,6 +21,7 @@ from bayesnas.nn.modules.stochastic_layers import (
     is_linear_or_convolution,
 )
 from bayesnas.nn.modules.variational_parameters import VariationalParameters
+from bayesnas.nn.network_files.save import load_net, save_net
 from bayesnas.nn.rebuilding.module_classes import register_module
 
 __all__ = [

@@ -16,7 +16,7 @@ from bayesnas.inference import Compressed
 from bayesnas.nn import SelectInputs
 from bayesnas.plots.axes import STYLE, logarithmic
 from bayesnas.plots.fit import BLUE, GREY, ORANGE
-from bayesnas.plots.groups import plot_inputs, plot_layer_sizes
+from bayesnas.plots.structure.groups import plot_inputs, plot_layer_sizes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -14,7 +14,7 @@ from bayesnas.data import DataSet
 from bayesnas.files import check_place, write_atomically
 from bayesnas.inference.posterior.posterior import Posterior
 from bayesnas.plots.axes import STYLE
-from bayesnas.plots.latents import plot_relevance, plot_traversals
+from bayesnas.plots.structure.latents import plot_relevance, plot_traversals
 from bayesnas.report.findings import (
     LEVEL,
     Array,

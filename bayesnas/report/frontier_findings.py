@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from bayesnas.data import DataSet, Split
 from bayesnas.inference import Posterior
 from bayesnas.inference.config.inputs import split_of
-from bayesnas.inference.evaluation.frontier import SUPERFLUOUS_DENSITY, frontier
+from bayesnas.inference.evaluation.tradeoff.frontier import SUPERFLUOUS_DENSITY, frontier
 from bayesnas.inference.posterior.kl_path import KLWeightPath
 from bayesnas.nn.hypernetworks.intervals import LogInterval
 from bayesnas.report.findings import judged_part

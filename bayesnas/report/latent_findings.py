@@ -14,7 +14,7 @@ from torch import Tensor
 from bayesnas.models.autoencoders.active_units import MEASURES
 from bayesnas.models.autoencoders.base import Autoencoder
 from bayesnas.models.base import BayesianModel
-from bayesnas.plots.latents import TRAVERSED
+from bayesnas.plots.structure.latents import TRAVERSED
 
 if TYPE_CHECKING:
     import xarray as xr

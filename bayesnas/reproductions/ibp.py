@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from bayesnas.distributions import CascadingIndianBuffet, IndianBuffet
-from bayesnas.plots.cascade import PARAMETERS, cascade_figure
+from bayesnas.plots.structure.cascade import PARAMETERS, cascade_figure
 from bayesnas.report.figure import write_figure
 from bayesnas.reproductions.base import Comparison, Reproduced, Reproduction, Request, claim
 from bayesnas.reproductions.tables import write_comparisons

@@ -16,6 +16,7 @@ from bayesnas.checks import choice, flag, fraction_in, non_negative, seed_number
 from bayesnas.data import Split
 from bayesnas.data.holdout import hold_out
 from bayesnas.inference.compression.compressed import Compressed, weight_count
+from bayesnas.inference.compression.one_standard_error import largest_good_loss, smallest_good
 from bayesnas.inference.compression.plain_networks.pretraining import Pretraining, pretrained
 from bayesnas.inference.compression.stages import Descent, Effort, Stage, flattened, with_noise
 from bayesnas.inference.config.inputs import Data, checked_tensors
@@ -110,14 +111,16 @@ def compress(
     first = _first_fit(trained, model, train, prior, seed, where, progress)
     descent = Descent(train, held_out, _LR, _COMPILE, progress)
     stages = list(_stages(descent, first, tolerance))
-    chosen = _chosen(stages, tolerance)
+    limit = _limit(stages, tolerance)
+    weights = [stage.weights() for stage in stages]
+    chosen = smallest_good([stage.loss for stage in stages], weights, limit)
     end = stages[chosen]
     return Compressed(
         end.module(),
         end.posterior,
         _table(stages, chosen),
         stages[0].module(),
-        _limit(stages, tolerance),
+        limit,
         parts[0].info,
     )
 
@@ -219,15 +222,7 @@ def _stages(descent: Descent, first: Posterior, tolerance: float) -> Iterator[St
 
 
 def _limit(stages: Sequence[Stage], tolerance: float) -> float:
-    """The largest loss that is as good as the lowest."""
-    best = min(stages, key=lambda stage: stage.loss)
-    return best.loss + tolerance * best.error
-
-
-def _chosen(stages: list[Stage], tolerance: float) -> int:
-    limit = _limit(stages, tolerance)
-    good = [index for index, stage in enumerate(stages) if stage.loss <= limit]
-    return min(good, key=lambda index: (stages[index].weights(), index))
+    return largest_good_loss([(stage.loss, stage.error) for stage in stages], tolerance)
 
 
 def _batch_size(train: Split) -> int:

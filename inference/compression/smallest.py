@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, cast
 
-import torch
 from torch import Tensor
 
 from bayesnas.checks import naming, non_negative
 from bayesnas.inference.compression.compressed import Compressed, weight_count
+from bayesnas.inference.compression.one_standard_error import largest_good_loss, smallest_good
 from bayesnas.inference.config.inputs import Data
 from bayesnas.inference.posterior.kl_path import KLWeightPath
 from bayesnas.inference.posterior.kl_weight_list import Posteriors
@@ -71,8 +71,7 @@ def smallest(
         x, y = whole[0]._tensors(validation)
     _check_network(whole[0].model)
     losses = [_loss(each.model, x, y) for each in whole]
-    best = losses.index(min(losses))
-    limit = losses[best][0] + tolerance * losses[best][1]
+    limit = largest_good_loss(losses, tolerance)
     reduced = [
         _reduced(each, x, y, limit if loss <= limit else loss + tolerance * error)
         for each, (loss, error) in zip(whole, losses, strict=True)
@@ -80,7 +79,7 @@ def smallest(
     modules = [each.compact() for each in reduced]
     table = _table(reduced, [weight_count(module) for module in modules], x, y, limit)
     chosen = int(table["chosen"].argmax("stage"))
-    before = whole[best].model.plain_module().eval()
+    before = whole[losses.index(min(losses))].model.plain_module().eval()
     return Compressed(modules[chosen], reduced[chosen], table, before, limit, whole[0].data)
 
 
@@ -133,17 +132,16 @@ def _table(
 ) -> xr.Dataset:
     import xarray as xr
 
-    losses = torch.tensor([_loss(each.model, x, y) for each in reduced], dtype=torch.float64)
-    good = losses[:, 0] <= limit
-    sizes = torch.where(good, torch.tensor(weights), torch.iinfo(torch.int64).max)
+    losses, errors = zip(*(_loss(each.model, x, y) for each in reduced), strict=True)
+    chosen = smallest_good(losses, weights, limit)
     columns = {
         "kl_weight": [each.kl_weight for each in reduced],
         "weights": list(weights),
         "nonzero": [
             sum(int(mask.sum()) for mask in each.model.keep_masks().values()) for each in reduced
         ],
-        "loss": losses[:, 0].tolist(),
-        "loss_error": losses[:, 1].tolist(),
-        "chosen": [index == int(sizes.argmin()) for index in range(len(reduced))],
+        "loss": list(losses),
+        "loss_error": list(errors),
+        "chosen": [index == chosen for index in range(len(reduced))],
     }
     return xr.Dataset({name: ("stage", values) for name, values in columns.items()})

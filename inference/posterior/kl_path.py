@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from bayesnas.checks import draw_count, non_negative, seed_number, shown
 from bayesnas.export.grid import dataset_over, tree_over
 from bayesnas.inference.config.inputs import Data
-from bayesnas.inference.evaluation.frontier import SUPERFLUOUS_DENSITY, frontier
+from bayesnas.inference.evaluation.tradeoff.frontier import SUPERFLUOUS_DENSITY, frontier
 from bayesnas.inference.evidence.estimate import path_evidence
 from bayesnas.inference.evidence.result import Evidence
 from bayesnas.inference.posterior.base import BasePosterior

@@ -15,8 +15,8 @@ from bayesnas.inference.bilevel.generalised_objective import GeneralisedObjectiv
 from bayesnas.inference.config.example_weights import ClassWeight
 from bayesnas.inference.config.inputs import Data
 from bayesnas.inference.config.optimizer import OptimizerFactory
-from bayesnas.inference.evaluation.complexity import measured
 from bayesnas.inference.evaluation.metrics import evaluate, kl_of
+from bayesnas.inference.evaluation.tradeoff.complexity import measured
 from bayesnas.inference.evidence.estimate import EvidenceMethod, estimated_evidence
 from bayesnas.inference.evidence.result import Evidence
 from bayesnas.inference.posterior.prediction import Predictive

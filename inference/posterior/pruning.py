@@ -15,8 +15,8 @@ from bayesnas.data.inputs import by_position
 from bayesnas.export.netcdf_file import write_netcdf
 from bayesnas.files import check_new_file
 from bayesnas.inference.config.inputs import Data
-from bayesnas.inference.evaluation.model_pruning import ModelPruning
-from bayesnas.inference.evaluation.pruning_curve import (
+from bayesnas.inference.evaluation.tradeoff.model_pruning import ModelPruning
+from bayesnas.inference.evaluation.tradeoff.pruning_curve import (
     PRUNING_FRACTIONS,
     check_alone,
     chosen_fraction,
@@ -28,7 +28,7 @@ from bayesnas.inference.posterior.arviz_export import ArvizExport
 from bayesnas.inference.posterior.chain import FittedChain
 from bayesnas.models.base import BayesianModel
 from bayesnas.models.plain_network import in_data_units, metadata_of
-from bayesnas.nn.graphs.module_file import SUFFIXES, save_net
+from bayesnas.nn.network_files.save import SUFFIXES, save_net
 from bayesnas.pruning.compaction import compact
 from bayesnas.pruning.criteria.registry import Criterion, Removal
 from bayesnas.typed import typed

@@ -27,7 +27,7 @@ from bayesnas.inference import criteria, mcmc
 from bayesnas.inference import search as s
 from bayesnas.inference.bilevel.hypergradients import Hypergradient
 from bayesnas.nn.hypernetworks.parameter_map import ParameterMap
-from bayesnas.plots.latents import TRAVERSED
+from bayesnas.plots.structure.latents import TRAVERSED
 
 # What functions return and a fit makes: nobody calls their constructors.
 RECORDS = {

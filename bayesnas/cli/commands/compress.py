@@ -22,7 +22,7 @@ from bayesnas.inference.compression.smallest import smallest
 from bayesnas.likelihoods import Likelihood
 from bayesnas.models.for_data import network_for_data
 from bayesnas.models.plain_network import in_data_units, metadata_of
-from bayesnas.nn.graphs.module_file import check_net_path, save_net
+from bayesnas.nn.network_files.save import check_net_path, save_net
 from bayesnas.report.compressed_figure import compressed_figure, layer_sizes, validation_loss
 from bayesnas.report.figure import check_picture_path, write_figure
 from bayesnas.report.findings import judged_part

@@ -7,7 +7,7 @@ from typing import Literal
 
 from bayesnas.data import DataSet
 from bayesnas.inference import Posterior
-from bayesnas.inference.evaluation.frontier import SUPERFLUOUS_DENSITY
+from bayesnas.inference.evaluation.tradeoff.frontier import SUPERFLUOUS_DENSITY
 from bayesnas.models.compression.grouped_weights import GroupedWeights
 from bayesnas.nn import Graph
 from bayesnas.report.compressed_figure import layer_sizes

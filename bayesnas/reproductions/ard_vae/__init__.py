@@ -12,7 +12,7 @@ from dataclasses import asdict
 
 from bayesnas.files import write_atomically
 from bayesnas.models.autoencoders.active_units import MEASURES
-from bayesnas.plots.latents import latents_figure
+from bayesnas.plots.structure.latents import latents_figure
 from bayesnas.report.figure import write_figure
 from bayesnas.report.latent_findings import latents_of
 from bayesnas.report.tables import rows_as_csv

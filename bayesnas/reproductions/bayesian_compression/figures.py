@@ -11,7 +11,7 @@ from torch import nn
 from bayesnas.models import BayesianCompressionNet
 from bayesnas.models.compression.threshold_sweep import knee
 from bayesnas.plots.fit import BLACK, BLUE, GREEN
-from bayesnas.plots.groups import plot_footprints, plot_group_sweep, plot_inputs
+from bayesnas.plots.structure.groups import plot_footprints, plot_group_sweep, plot_inputs
 from bayesnas.reproductions.bayesian_compression.fits import Fitted
 from bayesnas.reproductions.bayesian_compression.measure import Measured
 from bayesnas.reproductions.bayesian_compression.settings import Recipe

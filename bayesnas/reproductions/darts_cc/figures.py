@@ -9,7 +9,7 @@ import torch.nn.functional as F
 
 from bayesnas.models.architecture.latent_structure import LatentStructureNet
 from bayesnas.plots.fit import BLACK, BLUE, ORANGE
-from bayesnas.plots.graph import plot_graph
+from bayesnas.plots.structure.graph import plot_graph
 from bayesnas.reproductions.darts_cc.retraining import Retrained
 
 if TYPE_CHECKING:

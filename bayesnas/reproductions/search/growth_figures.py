@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from bayesnas.inference.search import WeightAgnostic
-from bayesnas.plots.neurons import plot_neurons
+from bayesnas.plots.structure.neurons import plot_neurons
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from bayesnas.files import path_of, write_new
-from bayesnas.nn.graphs.module_file import load_net, save_net
+from bayesnas.nn.network_files.save import load_net, save_net
 from bayesnas.tensor_files import read_json
 from bayesnas.typed import typed
 

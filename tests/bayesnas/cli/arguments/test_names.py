@@ -6,7 +6,7 @@ import inspect
 
 import bayesnas as bn
 from bayesnas.cli.arguments import names
-from bayesnas.inference.evaluation.frontier import SUPERFLUOUS_DENSITY
+from bayesnas.inference.evaluation.tradeoff.frontier import SUPERFLUOUS_DENSITY
 from bayesnas.inference.runs.run_folder import RUN
 from bayesnas.models.compression.bayesian_compression import PRIORS
 from bayesnas.models.for_data import model_for_data

@@ -10,7 +10,7 @@ from PIL import Image
 
 import bayesnas as bn
 from bayesnas.cli.main import main
-from bayesnas.nn.graphs.module_file import load_net
+from bayesnas.nn.network_files.save import load_net
 
 WORDS = ("compress", "--data", "breast-cancer", "--standardise", "--hidden", "8")
 

@@ -14,7 +14,7 @@ from bayesnas.data import Split
 from bayesnas.inference.posterior.posterior import Posterior
 from bayesnas.inference.runs.run_folder import RUN
 from bayesnas.models.compression.grouped_weights import GroupedWeights
-from bayesnas.nn.graphs.module_file import check_net_path
+from bayesnas.nn.network_files.save import check_net_path
 from bayesnas.pruning.criteria.keep_masks import check_amount
 from bayesnas.pruning.criteria.registry import RULES
 from bayesnas.report.findings import judged_part

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from torch import nn
 
 import bayesnas as bn
-from bayesnas.plots.graph import plot_graph
+from bayesnas.plots.structure.graph import plot_graph
 
 
 @pytest.fixture

@@ -29,6 +29,7 @@ def add_parser(commands: Commands) -> None:
         summary="figures and a picture of a run",
         description=_DESCRIPTION,
         example=_EXAMPLE,
+        folder="runs.",
     )
     parser.add_argument(
         "--out",

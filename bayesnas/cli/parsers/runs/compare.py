@@ -31,6 +31,7 @@ def add_parser(commands: Commands) -> None:
         summary="metrics of several runs side by side",
         description=_DESCRIPTION,
         example=_EXAMPLE,
+        folder="runs.",
     )
     parser.add_argument(
         "runs", metavar="RUN", nargs="+", type=path_word, help="folders of finished runs"

@@ -8,7 +8,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bayesnas.plots.groups import (
+from bayesnas.plots.structure.groups import (
     plot_footprints,
     plot_group_sweep,
     plot_inputs,

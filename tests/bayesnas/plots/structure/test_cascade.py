@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from bayesnas.distributions import LayeredGraph
-from bayesnas.plots.cascade import PARAMETERS, cascade_figure, plot_cascade
+from bayesnas.plots.structure.cascade import PARAMETERS, cascade_figure, plot_cascade
 
 
 def test_a_dot_a_unit_and_a_line_a_connection():

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from bayesnas.data.streams.streamed_split import AnySplit
 from bayesnas.inference.evaluation.metrics import accuracy_of_means, evaluate
-from bayesnas.inference.evaluation.model_pruning import ModelPruning
+from bayesnas.inference.evaluation.tradeoff.model_pruning import ModelPruning
 from bayesnas.models.base import BayesianModel
 
 if TYPE_CHECKING:

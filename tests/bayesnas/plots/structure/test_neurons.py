@@ -5,7 +5,7 @@ from __future__ import annotations
 from matplotlib.figure import Figure
 
 from bayesnas.nn import NeuronGraph
-from bayesnas.plots.neurons import plot_neurons
+from bayesnas.plots.structure.neurons import plot_neurons
 
 
 def test_connected_vertices_stand_behind_what_they_read():

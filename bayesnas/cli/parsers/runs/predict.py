@@ -34,6 +34,7 @@ def add_parser(commands: Commands) -> None:
         summary="predictions of a run for new rows",
         description=_DESCRIPTION,
         example=_EXAMPLE,
+        folder="runs.",
     )
     parser.set_defaults(check=_check)
     add_run_folder(parser)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
-from bayesnas.plots.features import plot_features
+from bayesnas.plots.structure.features import plot_features
 
 
 def test_features_stand_side_by_side_with_a_gap() -> None:

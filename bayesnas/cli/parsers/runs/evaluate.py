@@ -30,6 +30,7 @@ def add_parser(commands: Commands) -> None:
         summary="metrics of a run, also on new rows",
         description=_DESCRIPTION,
         example=_EXAMPLE,
+        folder="runs.",
     )
     add_kl_weight_option(parser)
     parser.add_argument(

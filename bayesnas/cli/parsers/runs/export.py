@@ -44,6 +44,7 @@ def add_parser(commands: Commands) -> None:
         summary="a run as one file for other programs",
         description=_DESCRIPTION,
         example=_EXAMPLE,
+        folder="runs.",
     )
     parser.set_defaults(check=_check)
     add_run_folder(parser)

@@ -10,7 +10,7 @@ from torch import Tensor
 from bayesnas.data.inputs import AnyInputs
 from bayesnas.data.streams.streamed_split import AnySplit
 from bayesnas.inference.evaluation.metrics import evaluate
-from bayesnas.inference.evaluation.model_pruning import ModelPruning
+from bayesnas.inference.evaluation.tradeoff.model_pruning import ModelPruning
 from bayesnas.models.base import BayesianModel
 from bayesnas.models.compression.group_removal import removed_at, removed_to
 from bayesnas.models.compression.grouped_weights import GroupedWeights

@@ -17,6 +17,7 @@ import numpy as np
 from bayesnas.nn.grown.activations import ACTIVATIONS
 from bayesnas.nn.grown.neuron_graph import NeuronGraph
 from bayesnas.plots.axes import axes_or_new
+from bayesnas.typed import typed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 Place = tuple[float, float]
 
 
+@typed()
 def plot_neurons(graph: NeuronGraph, ax: Axes | None = None) -> Axes:
     """Draw every vertex that a connection leads from or to, coloured by its activation.
 

@@ -8,7 +8,7 @@ import bayesnas as bn
 from bayesnas.checks import draw_count
 from bayesnas.cli.loading import at_kl_weight, in_memory, open_run
 from bayesnas.cli.output import Outcome, note
-from bayesnas.cli.parsers.export import SUFFIXES
+from bayesnas.cli.parsers.runs.export import SUFFIXES
 from bayesnas.data import Split
 from bayesnas.files import check_new_file
 

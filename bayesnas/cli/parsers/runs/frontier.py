@@ -30,6 +30,7 @@ def add_parser(commands: Commands) -> None:
         summary="accuracy and complexity of a run along the KL weight",
         description=_DESCRIPTION,
         example=_EXAMPLE,
+        folder="runs.",
     )
     parser.add_argument(
         "--kl-weights",

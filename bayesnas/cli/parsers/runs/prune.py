@@ -31,6 +31,7 @@ def add_parser(commands: Commands) -> None:
         summary="remove weights of a run",
         description=f"{_DESCRIPTION}\ncriteria:\n{listed}",
         example=_EXAMPLE,
+        folder="runs.",
     )
     amount = parser.add_mutually_exclusive_group()
     amount.add_argument(

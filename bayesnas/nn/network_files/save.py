@@ -1,33 +1,25 @@
-"""A plain network as one file that another program can read."""
+"""``save_net`` and ``load_net``: a plain network as one file, of the format its ending says."""
 
 from __future__ import annotations
 
-import copy
-import importlib.util
-import io
 import json
 import os
-from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import safetensors.torch
-import torch
 from torch import Tensor, nn
-from torch.export import ExportedProgram
-from torch.fx import GraphModule
 
 from bayesnas.files import check_new_file, path_of, write_new
 from bayesnas.nn.graphs.net_spec import build_net, describe_net
+from bayesnas.nn.network_files.exported_program import METADATA, exported, pt2_bytes
+from bayesnas.nn.network_files.onnx import check_onnx, onnx_bytes
 from bayesnas.tensor_files import read_safetensors
 from bayesnas.typed import typed
 from bayesnas.untrusted_files import untrusted_file
 
 SUFFIXES = (".safetensors", ".pt2", ".onnx")
-METADATA = "bayesnas"
-"""Name under which a file holds what was said of the network."""
-
 _HEADER = "bayesnas.net"
 
 
@@ -91,10 +83,10 @@ def save_net(
     if target.suffix == ".safetensors":
         content = _tensors_and_spec(net, text)
     elif target.suffix == ".pt2":
-        content = _as_pt2(_exported(net, example, target.suffix), text)
+        content = pt2_bytes(exported(net, example, target.suffix), text)
     else:
-        _check_onnx()
-        content = _as_onnx(_exported(net, example, target.suffix), text)
+        check_onnx()
+        content = onnx_bytes(exported(net, example, target.suffix), text)
     write_new(target, content)
 
 
@@ -124,65 +116,3 @@ def _tensors_and_spec(net: nn.Module, metadata: str) -> bytes:
     header = {METADATA: metadata, _HEADER: json.dumps(describe_net(net))}
     state = {name: value.detach().cpu().contiguous() for name, value in net.state_dict().items()}
     return safetensors.torch.save(state, header)
-
-
-def _exported(net: nn.Module, example: Tensor | None, suffix: str) -> ExportedProgram:
-    if example is None or len(example) < 2:  # torch.export takes one row for a constant
-        got = None if example is None else list(example.shape)
-        raise ValueError(
-            f"example must be inputs [n, ...] with n >= 2 for a {suffix} target, got {got}"
-        )
-    plain = _without_names_of_programs(copy.deepcopy(net).cpu().eval())
-    rows = {0: torch.export.Dim.AUTO}
-    # A program keeps its example, and with a view all that it is part of: no rows of the data.
-    blank = torch.zeros(example.shape, dtype=example.dtype)
-    with torch.random.fork_rng(devices=[]):
-        program = torch.export.export(plain, (blank,), dynamic_shapes=(rows,))
-    _check_any_rows(program, blank, type(net).__name__, suffix)
-    return program
-
-
-def _without_names_of_programs(net: nn.Module) -> nn.Module:
-    """The network, a level deeper where its parts have names that torch's programs have, too."""
-    names = {*net._modules, *net._parameters, *net._buffers}
-    if not any(hasattr(GraphModule, name) for name in names):
-        return net
-    return nn.Sequential(OrderedDict(net=net))
-
-
-def _check_any_rows(program: ExportedProgram, blank: Tensor, name: str, suffix: str) -> None:
-    """Raise ValueError where a program takes as many rows as its example alone."""
-    more = torch.cat([blank, blank[:1]])
-    try:
-        with torch.no_grad():
-            program.module()(more)
-    except (AssertionError, RuntimeError) as error:
-        raise ValueError(
-            f"net must run on any number of rows for a {suffix} target, but {name} fixes it at "
-            f"{len(blank)} ({error}): take x.shape[0] instead of len(x) in its forward, and no "
-            "number of rows from elsewhere; a .safetensors target holds the layers of any net"
-        ) from error
-
-
-def _as_pt2(program: ExportedProgram, metadata: str) -> bytes:
-    stream = io.BytesIO()
-    torch.export.save(program, stream, extra_files={f"{METADATA}.json": metadata})
-    return stream.getvalue()
-
-
-def _check_onnx() -> None:
-    for package in ("onnx", "onnxscript"):
-        if importlib.util.find_spec(package) is None:
-            raise ImportError(
-                f"an .onnx file needs {package}, got none: pip install 'bayesnas[onnx]'"
-            )
-
-
-def _as_onnx(program: ExportedProgram, metadata: str) -> bytes:
-    exported = torch.onnx.export(
-        program, dynamo=True, input_names=["x"], output_names=["output"], verbose=False
-    )
-    assert exported is not None
-    exported.model.metadata_props[METADATA] = metadata
-    content: bytes = exported.model_proto.SerializeToString()
-    return content

@@ -1,0 +1,1 @@
+"""The commands on a stored run, one file each."""

@@ -1,0 +1,1 @@
+"""Parsers of the commands on a stored run, one file each."""

@@ -1,0 +1,1 @@
+"""A plain network as one file that another program can read: safetensors, torch.export, ONNX."""

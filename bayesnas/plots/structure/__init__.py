@@ -1,0 +1,1 @@
+"""Structures as pictures: graphs, groups, latent dimensions and features, one function a panel."""
