@@ -1,35 +1,10 @@
 import pytest
 import torch
+from silenced_nets import assert_same_outputs, silence, size
 from torch import nn
 from torch.nn.functional import conv2d, linear
 
 from bayesnas.pruning.compaction import compact
-
-
-@pytest.fixture(autouse=True)
-def _seeded():
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        yield
-
-
-def size(net):
-    return sum(parameter.numel() for parameter in net.parameters())
-
-
-def silence(weight, *, rows=(), columns=()):
-    """Set rows and columns of a weight to zero."""
-    with torch.no_grad():
-        weight[torch.as_tensor(rows, dtype=torch.long)] = 0
-        weight[:, torch.as_tensor(columns, dtype=torch.long)] = 0
-
-
-def assert_same_outputs(small, net, example):
-    """On the example and on inputs that `compact` has not seen."""
-    unseen = [3 * torch.randn_like(example) for _ in range(3)]
-    with torch.no_grad():
-        for x in (example, *unseen):
-            torch.testing.assert_close(small(x), net(x), rtol=1e-5, atol=1e-5)
 
 
 class Mixed(nn.Module):

@@ -3,6 +3,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from silenced_nets import assert_same_outputs, silence, size
 from torch import nn
 from torchvision.models.resnet import BasicBlock, ResNet
 
@@ -11,37 +12,6 @@ from bayesnas.nn.modules.mlp import convnet, mlp
 from bayesnas.pruning.channel_dependencies import End
 from bayesnas.pruning.compaction import compact
 from bayesnas.pruning.dead_channels import Edit
-
-
-@pytest.fixture(autouse=True)
-def _seeded():
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        yield
-
-
-def size(net):
-    return sum(parameter.numel() for parameter in net.parameters())
-
-
-def silence(weight, *, rows=(), columns=()):
-    """Set rows and columns of a weight to zero."""
-    with torch.no_grad():
-        weight[torch.as_tensor(rows, dtype=torch.long)] = 0
-        weight[:, torch.as_tensor(columns, dtype=torch.long)] = 0
-
-
-def assert_same_outputs(small, net, *example):
-    """In evaluation mode, on the example and on inputs that `compact` has not seen."""
-    modes = [(module, module.training) for module in (*small.modules(), *net.modules())]
-    small.eval()
-    net.eval()
-    unseen = [tuple(3 * torch.randn_like(x) for x in example) for _ in range(3)]
-    with torch.no_grad():
-        for inputs in (example, *unseen):
-            torch.testing.assert_close(small(*inputs), net(*inputs), rtol=1e-5, atol=1e-5)
-    for module, training in modes:
-        module.training = training
 
 
 def sparse_mlp(seed, activation="relu", bias=True):

@@ -13,6 +13,7 @@ import pyro.distributions as dist
 import pytest
 import torch
 from pyro.infer import Trace_ELBO
+from pyro_programs import line, line_guide
 from torch import Tensor, nn
 
 import bayesnas as bn
@@ -141,17 +142,6 @@ def test_a_traced_fit_resumes_to_the_same_numbers(tmp_path: object) -> None:
     assert resumed.history().equals(whole.history())
     for name, value in whole.model.state_dict().items():
         assert torch.equal(value, resumed.model.state_dict()[name]), name
-
-
-def line(x: Tensor, y: Tensor | None = None) -> None:
-    w = pyro.sample("w", dist.Normal(0.0, 1.0))
-    with pyro.plate("data", len(x)):
-        pyro.sample("y", dist.Normal(w * x, 0.5), obs=y)
-
-
-def line_guide(x: Tensor, y: Tensor | None = None) -> None:
-    scale = pyro.param("scale", torch.tensor(0.3), constraint=dist.constraints.positive)
-    pyro.sample("w", dist.Normal(pyro.param("loc", torch.tensor(0.0)), scale))
 
 
 def line_data() -> tuple[Tensor, Tensor]:

@@ -22,13 +22,6 @@ def weight(*shape: int, seed: int = 0) -> tuple[Tensor, Tensor]:
     return loc, 0.1 + torch.rand(*shape, generator=generator)
 
 
-@pytest.fixture(autouse=True)
-def _seeded() -> object:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        yield
-
-
 @pytest.mark.parametrize(
     ("layer", "x_shape", "weight_shape", "bias_shape", "options"),
     [

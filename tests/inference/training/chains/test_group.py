@@ -13,6 +13,7 @@ import pyro.distributions as dist
 import pytest
 import torch
 from pyro.infer import Trace_ELBO
+from pyro_programs import line, line_guide
 from torch import nn
 
 import bayesnas as bn
@@ -255,16 +256,6 @@ def test_an_infinite_loss_names_the_chain(net, xy, batched):
 
 
 # What can't be batched --------------------------------------------------------------------
-
-
-def line(x, y=None):
-    w = pyro.sample("w", dist.Normal(0.0, 1.0))
-    with pyro.plate("data", len(x)):
-        pyro.sample("y", dist.Normal(w * x, 0.5), obs=y)
-
-
-def line_guide(x, y=None):
-    pyro.sample("w", dist.Normal(pyro.param("loc", torch.tensor(0.0)), 0.3))
 
 
 def looking(x, y=None):
