@@ -11,9 +11,9 @@ import safetensors
 import safetensors.torch
 from torch import Tensor
 
+from bayesnas.checks import shown
 from bayesnas.files import write_atomically
-from bayesnas.memory import available_memory
-from bayesnas.untrusted_files import check_file
+from bayesnas.untrusted_files import check_file, untrusted_file
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
@@ -38,20 +38,9 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     Raises:
         ValueError: naming the file, where it is cut off or not ours.
     """
-    check_file(path, available_memory())
-    try:
+    with untrusted_file(path, "file of a bayesnas run"):
         tensors, header = read_safetensors(path)
         metadata = json.loads(header["bayesnas"])
-    except (
-        safetensors.SafetensorError,
-        AttributeError,
-        IndexError,
-        KeyError,
-        RecursionError,
-        TypeError,
-        ValueError,
-    ) as error:
-        raise ValueError(f"{path} is truncated or not a file of a bayesnas run: {error}") from error
     return tensors, _checked_object(path, metadata)
 
 
@@ -88,6 +77,31 @@ def read_json(path: Path) -> dict[str, Any]:
     except ValueError as error:  # of JSON, or of UTF-8
         raise ValueError(f"{path} is truncated or not JSON: {error}") from error
     return _checked_object(path, content)
+
+
+def check_same_settings(
+    place: Path, what: str, stored: Mapping[str, Any], asked: Mapping[str, Any]
+) -> None:
+    """Raise ValueError where a file or folder of ``out`` is of other settings than asked for.
+
+    Args:
+        place: the file or folder.
+        what: it is of, for the message.
+        stored: the settings it was written with, as JSON values.
+        asked: those of now.
+
+    >>> check_same_settings(Path("runs/a"), "a search", {"lr": 0.1}, {"lr": 0.2})
+    Traceback (most recent call last):
+    ...
+    ValueError: out: runs/a is of a search with lr=0.1, got 0.2: give another folder
+    """
+    for name in {**asked, **stored}:
+        before, now = stored.get(name), asked.get(name)
+        if before != now:
+            raise ValueError(
+                f"out: {place} is of {what} with {name}={shown(before)}, got {shown(now)}: give "
+                "another folder"
+            )
 
 
 def _checked_object(path: Path, content: Any) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from bayesnas.checks import whole_number
 from bayesnas.runtime.device import resolve_device
-from bayesnas.tensor_files import read_json, write_json
+from bayesnas.tensor_files import check_same_settings, read_json, write_json
 from bayesnas.typed import typed
 
 
@@ -139,10 +139,4 @@ def claim(out: Path, settings: Mapping[str, Any]) -> None:
     if not path.exists():
         write_json(path, settings)
         return
-    stored = read_json(path)
-    for name, value in settings.items():
-        if stored.get(name) != value:
-            raise ValueError(
-                f"out: {out} holds a reproduction with {name}={stored.get(name)!r}, got {value!r}; "
-                "give another folder"
-            )
+    check_same_settings(out, "a reproduction", read_json(path), settings)

@@ -99,7 +99,7 @@ def test_a_second_call_reads_what_is_there_and_other_settings_are_refused(done):
     assert not any("epochs" in line or line.startswith("train") for line in said_again)
     assert any("epochs" in line for line in said)
     other = dataclasses.replace(TINY, batch_size=64)
-    with pytest.raises(ValueError, match="holds a reproduction with batch_size=128, got 64"):
+    with pytest.raises(ValueError, match="is of a reproduction with batch_size=128, got 64"):
         run(other, other, Request(out, seeds=1))
 
 

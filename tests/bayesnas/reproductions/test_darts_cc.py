@@ -63,7 +63,7 @@ def test_one_command_writes_tables_and_pictures_and_goes_on_from_them(call_json,
     (out / "digits" / "retrained" / "random-0.json").unlink()
     again = call_json("reproduce", "darts-cc", "--quick", "--device", "cpu", "--out", out)
     assert again["comparisons"] == output["comparisons"]
-    with pytest.raises(ValueError, match="holds a reproduction with starts=1"):
+    with pytest.raises(ValueError, match="is of a reproduction with starts=1"):
         REPRODUCTIONS["darts-cc"].run(Request(out, quick=True, seeds=2))
 
 

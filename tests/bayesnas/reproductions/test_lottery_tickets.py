@@ -69,5 +69,5 @@ def test_a_second_call_reads_what_is_there_and_other_settings_are_refused(done, 
     monkeypatch.setattr(lottery_tickets, "prepare", tiny)
     again = lottery_tickets.run(Request(out, device="cpu", say=said.append))
     assert (said, again.comparisons) == ([], reproduced.comparisons)
-    with pytest.raises(ValueError, match="holds a reproduction with starts=2, got 1"):
+    with pytest.raises(ValueError, match="is of a reproduction with starts=2, got 1"):
         lottery_tickets.run(Request(out, seeds=1))

@@ -47,5 +47,5 @@ def test_a_second_call_goes_on_with_what_is_there(fashion_mnist_root, tmp_path, 
     again = REPRODUCTIONS["shared-weights"].run(dataclasses.replace(request, say=said.append))
     assert said == []
     assert again.comparisons == first.comparisons
-    with pytest.raises(ValueError, match="holds a reproduction with"):
+    with pytest.raises(ValueError, match="is of a reproduction with"):
         REPRODUCTIONS["shared-weights"].run(dataclasses.replace(request, quick=False))

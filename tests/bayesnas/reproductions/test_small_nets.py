@@ -126,7 +126,7 @@ def test_a_second_call_reads_what_is_there_and_other_settings_are_refused(done, 
     ]
     other = replace(TINY[0], coding=replace(CODING, lr=1e-3))
     monkeypatch.setattr(small_nets, "SMALL", (other, TINY[1]))
-    with pytest.raises(ValueError, match="holds a reproduction with flat="):
+    with pytest.raises(ValueError, match="is of a reproduction with flat="):
         small_nets.run(Request(out, quick=True, device="cpu"))
 
 

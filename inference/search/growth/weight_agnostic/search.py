@@ -27,7 +27,7 @@ from bayesnas.inference.search.growth.weight_agnostic.ranking import fronts
 from bayesnas.inference.search.growth.weight_agnostic.result import WeightAgnostic
 from bayesnas.nn.grown.neuron_graph import NeuronGraph
 from bayesnas.runtime.interrupt import DeferredInterrupt, InterruptedFitWarning
-from bayesnas.tensor_files import read_json, write_json
+from bayesnas.tensor_files import check_same_settings, read_json, write_json
 from bayesnas.typed import typed
 
 WEIGHTS = (-2.0, -1.0, -0.5, 0.5, 1.0, 2.0)
@@ -207,13 +207,11 @@ class _Search:
         """
         state = read_json(path)
         try:
-            stored = state["settings"]
-            for name, value in self._settings.items():
-                if stored.get(name) != value:
-                    raise ValueError(
-                        f"is of a search with {name}={stored.get(name)!r}, got {value!r}: give "
-                        "another folder"
-                    )
+            stored = dict(state["settings"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"out: {path} {error}") from error
+        check_same_settings(path, "a search", stored, self._settings)
+        try:
             self._generations.restore(state["generations"])
             self._history = list(state["history"])
             self._front = [

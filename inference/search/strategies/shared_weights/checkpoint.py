@@ -21,7 +21,7 @@ from bayesnas.inference.search.strategies.shared_weights.samples import Sample
 from bayesnas.nn.graphs.graph import Graph
 from bayesnas.nn.modules.parameter_names import below
 from bayesnas.runtime.random_state import RandomStream
-from bayesnas.tensor_files import read_tensors, write_tensors
+from bayesnas.tensor_files import check_same_settings, read_tensors, write_tensors
 
 CHECKPOINT = "search.safetensors"
 FORMAT = "bayesnas shared weights 1"
@@ -90,13 +90,7 @@ class SearchCheckpoint:
         tensors, metadata = read_tensors(path)
         if metadata.get("format") != FORMAT or not {"settings", "values"} <= metadata.keys():
             raise ValueError(f"out: {path} is no checkpoint of a search with shared weights")
-        stored = metadata["settings"]
-        for name in {**self._settings, **stored}:
-            if stored.get(name) != self._settings.get(name):
-                raise ValueError(
-                    f"out: {path} is of a search with {name}={stored.get(name)!r}, got "
-                    f"{self._settings.get(name)!r}: give another folder"
-                )
+        check_same_settings(path, "a search", metadata["settings"], self._settings)
         stream.go_on_from(below("random/", tensors))
         return tensors, metadata["values"]
 

@@ -127,7 +127,7 @@ def test_another_search_is_refused_and_stays(halves, tmp_path):
         run_enas(halves, resume=True, epochs=1)
     assert (tmp_path / CHECKPOINT).read_bytes() == before
     (tmp_path / CHECKPOINT).write_bytes(before[:300])
-    with pytest.raises(ValueError, match="is truncated or not a file of a bayesnas run"):
+    with pytest.raises(ValueError, match="is truncated, damaged or no file of a bayesnas run"):
         run_enas(halves, out=tmp_path, resume=True, epochs=1)
 
 
