@@ -6,7 +6,6 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
-import pyro
 import torch
 from pyro.distributions import TorchDistribution
 from pyro.infer import ELBO
@@ -14,10 +13,11 @@ from torch import Tensor, nn
 
 from bayesnas.data.inputs import AnyInputs
 from bayesnas.data.row_weights import RowWeights
-from bayesnas.models.fit_defaults import FitDefaults
-from bayesnas.models.metaparameters import Metaparameters
-from bayesnas.models.point_estimates import PointEstimates
-from bayesnas.models.prunable_weights import PrunableWeights
+from bayesnas.models.contract.fit_defaults import FitDefaults
+from bayesnas.models.contract.metaparameters import Metaparameters
+from bayesnas.models.contract.point_estimates import PointEstimates
+from bayesnas.models.contract.prunable_weights import PrunableWeights
+from bayesnas.models.contract.pyro_store import PyroStore
 from bayesnas.models.site_kinds import DATA_PLATE, OBSERVED, stands_for_examples
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ FEW = 2
 """Rows that say all of what examples share."""
 
 
-class BayesianModel(Metaparameters, PrunableWeights, PointEstimates):
+class BayesianModel(Metaparameters, PrunableWeights, PointEstimates, PyroStore):
     """A joint density p(y, w, Γ | x) and a guide q(w, Γ), both plain Pyro functions.
 
     A subclass defines :meth:`model` and :meth:`guide`, which sample the same latent sites, and
@@ -92,7 +92,6 @@ class BayesianModel(Metaparameters, PrunableWeights, PointEstimates):
     elbo: ELBO | None = None
     upper_level: ClassVar[tuple[str, ...]] = ()
     hyper_terms: Callable[[BayesianModel], Tensor] | None = None
-    _name_in_pyro: str | None = None
 
     def model(self, x: Tensor, y: Tensor | None = None) -> Any:
         """Sample p(w, Γ) and p(y | x, w, Γ), the latter observed where ``y`` is given."""
@@ -264,37 +263,3 @@ class BayesianModel(Metaparameters, PrunableWeights, PointEstimates):
     def plain_module(self) -> nn.Module:
         """A plain ``torch.nn.Module`` with the posterior means in place of the weights."""
         raise TypeError(f"{type(self).__name__} has no plain network to take away")
-
-    def register_with_pyro(self) -> None:
-        """Hand the trainable parameters to Pyro's global store, for ``pyro.infer.SVI``.
-
-        They are named ``ArdRegression$$$loc``; a second model of the class in the same program is
-        ``ArdRegression_2``, and keeps that name. Their values stay those of the module, so
-        ``state_dict`` and ``load_state_dict`` hold what SVI trained. Under
-        ``pyro.settings.set(module_local_params=True)`` (our own fits among them) the parameters
-        stay the module's and the store is left alone.
-        """
-        if pyro.settings.get("module_local_params"):
-            return
-        named = {name: p for name, p in self.named_parameters() if p.requires_grad}
-        for value in named.values():
-            if not value.is_contiguous():  # the store would hold a copy
-                value.data = value.data.contiguous()
-        self._name_in_pyro = _free_name(self._name_in_pyro or type(self).__name__, named)
-        for name, value in named.items():
-            pyro.param(f"{self._name_in_pyro}$$${name}", value)
-
-
-def _free_name(wanted: str, parameters: Mapping[str, Tensor]) -> str:
-    """The first of a name, ``name_2``, ... under which Pyro's store holds no other parameters."""
-    store = pyro.get_param_store()
-
-    def is_free(prefix: str) -> bool:
-        keys = {f"{prefix}$$${name}": value for name, value in parameters.items()}
-        return all(key not in store or store[key] is value for key, value in keys.items())
-
-    if is_free(wanted):
-        return wanted
-    base = wanted.rpartition("_")[0] if wanted.rpartition("_")[2].isdigit() else wanted
-    names = (base if number == 1 else f"{base}_{number}" for number in itertools.count(1))
-    return next(name for name in names if is_free(name))

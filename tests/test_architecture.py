@@ -29,7 +29,7 @@ nn.network_files
 nn
 distributions data coding
 complexity plots
-models.fit_defaults models.metaparameters models.point_estimates models.prunable_weights
+models.contract
 models.site_kinds
 models.base models.checks
 models.programs

@@ -1,9 +1,9 @@
 """Search over structures and hyperparameters: differentiable, or by trials of candidates."""
 
+from bayesnas.inference.search.clipped_sgd import ClippedSGD
 from bayesnas.inference.search.differentiable import (
     STRUCTURE_LR,
     TEMPERATURES,
-    ClippedSGD,
     classifier,
     darts,
     darts_cc,
@@ -18,7 +18,8 @@ from bayesnas.inference.search.growth.weight_agnostic.result import WeightAgnost
 from bayesnas.inference.search.growth.weight_agnostic.search import weight_agnostic
 from bayesnas.inference.search.judges.fits import AmortizedJudge, FitJudge
 from bayesnas.inference.search.judges.latency import Latency
-from bayesnas.inference.search.judges.supernet import Supernet, SupernetJudge
+from bayesnas.inference.search.judges.supernet import Supernet
+from bayesnas.inference.search.judges.supernet_judge import SupernetJudge
 from bayesnas.inference.search.judges.table import Table
 from bayesnas.inference.search.registry import STRATEGIES, StrategyRecord
 from bayesnas.inference.search.run import InterruptedSearchWarning, search

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor, nn
 
 from bayesnas.checks import non_negative, positive, whole_number
 from bayesnas.distributions import LogUniform
@@ -19,6 +17,7 @@ from bayesnas.inference.config.schedules import Schedule
 from bayesnas.inference.fit import fit
 from bayesnas.inference.posterior.amortized import AmortizedPosterior
 from bayesnas.inference.posterior.posterior import Posterior
+from bayesnas.inference.search.clipped_sgd import ClippedSGD
 from bayesnas.models.architecture.latent_structure import LatentStructureNet
 from bayesnas.nn.graphs.graph import Graph
 from bayesnas.nn.graphs.topology import edge_name
@@ -225,40 +224,6 @@ def _monotone(model: LatentStructureNet, knots: int) -> dict[str, ParameterMap]:
         )
         for group in model.groups
     }
-
-
-class ClippedSGD(torch.optim.SGD):
-    """Stochastic gradient descent on gradients of a norm of at most ``clip_norm``.
-
-    >>> weight = nn.Parameter(torch.zeros(2))
-    >>> weight.grad = torch.tensor([30.0, 40.0])
-    >>> ClippedSGD([weight], lr=1.0, clip_norm=5.0).step()
-    >>> weight.data
-    tensor([-3.0000, -4.0000])
-    """
-
-    def __init__(
-        self,
-        params: Iterable[Tensor],
-        lr: float,
-        *,
-        clip_norm: float = 5.0,
-        momentum: float = 0.0,
-        weight_decay: float = 0.0,
-    ) -> None:
-        """As SGD; see the class."""
-        super().__init__(
-            params, lr=positive("lr", lr), momentum=momentum, weight_decay=weight_decay
-        )
-        clip_norm = positive("clip_norm", clip_norm)
-        self.defaults["clip_norm"] = clip_norm  # for the description of a run
-        self._clip_norm = clip_norm
-
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Clip the gradient and step."""
-        leaves = [p for group in self.param_groups for p in group["params"] if p.grad is not None]
-        nn.utils.clip_grad_norm_(leaves, self._clip_norm)
-        return super().step(closure)
 
 
 def _model(graph: Graph, guide: str, **options: Any) -> LatentStructureNet:

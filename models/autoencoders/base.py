@@ -13,7 +13,7 @@ from bayesnas.checks import draw_count, shown, tensor, whole_number
 from bayesnas.models.autoencoders import active_units
 from bayesnas.models.autoencoders.decoder_likelihood import Observation
 from bayesnas.models.base import BayesianModel
-from bayesnas.models.fit_defaults import FitDefaults
+from bayesnas.models.contract.fit_defaults import FitDefaults
 from bayesnas.scalars import is_whole
 from bayesnas.typed import typed
 

@@ -23,7 +23,7 @@ from bayesnas.models.compression.scale_priors import (
     NormalJeffreysScales,
     TruncatedLogUniformScales,
 )
-from bayesnas.models.fit_defaults import FitDefaults
+from bayesnas.models.contract.fit_defaults import FitDefaults
 from bayesnas.models.networks.base import network_outputs, observe
 from bayesnas.nn import VariationalParameters
 from bayesnas.nn.graphs.net_spec import describe_net

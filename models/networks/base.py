@@ -13,7 +13,7 @@ from bayesnas.checks import tensor
 from bayesnas.data.inputs import AnyInputs, Inputs, call_with, leaves_of, shapes_of
 from bayesnas.likelihoods import Likelihood
 from bayesnas.models.base import BayesianModel
-from bayesnas.models.fit_defaults import FitDefaults
+from bayesnas.models.contract.fit_defaults import FitDefaults
 from bayesnas.models.site_kinds import DATA_PLATE, OBSERVED
 from bayesnas.nn.functional_call import functional_call
 from bayesnas.nn.graphs.net_spec import build_net

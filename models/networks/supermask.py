@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from bayesnas.checks import choice, flag, fraction_in, probability
 from bayesnas.data.inputs import AnyInputs
 from bayesnas.likelihoods import AnyLikelihood, make_likelihood
-from bayesnas.models.fit_defaults import FitDefaults
+from bayesnas.models.contract.fit_defaults import FitDefaults
 from bayesnas.models.networks.base import NetModel, network_outputs, observe
 from bayesnas.models.networks.supermask_gates import (
     FrozenWeights,

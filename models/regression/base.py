@@ -15,7 +15,7 @@ from bayesnas.distributions.deferred.expected_likelihoods import ExpectedBernoul
 from bayesnas.distributions.weights.gaussian_supports import GaussianSupports
 from bayesnas.likelihoods import Gaussian, make_likelihood
 from bayesnas.models.base import BayesianModel
-from bayesnas.models.fit_defaults import FitDefaults
+from bayesnas.models.contract.fit_defaults import FitDefaults
 from bayesnas.models.regression.exact_evidence import log_evidences
 from bayesnas.models.site_kinds import DATA_PLATE, OBSERVED
 

@@ -136,7 +136,5 @@ def test_file_under_a_wrong_name(edit, run, net, xy):
     torch.save({"w": torch.zeros(3)}, buffer)
     (run / RESULT).write_bytes(buffer.getvalue())
     edit(run, lambda content: content.update(status="finished"))
-    with pytest.raises(
-        ValueError, match=r"posterior\.safetensors is truncated, damaged or no"
-    ):
+    with pytest.raises(ValueError, match=r"posterior\.safetensors is truncated, damaged or no"):
         bn.load(run)

@@ -7,7 +7,6 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -18,8 +17,7 @@ from tqdm import tqdm
 from bayesnas.checks import positive, seed_number, size, step_count
 from bayesnas.files import path_of
 from bayesnas.inference.search.judges.batch_statistics import batch_statistics
-from bayesnas.inference.search.judges.latency import Latency
-from bayesnas.inference.search.space import SearchSpace, network_of
+from bayesnas.inference.search.space import SearchSpace
 from bayesnas.inference.search.variables import Value
 from bayesnas.nn.graphs.darts_operations import Zero
 from bayesnas.nn.graphs.graph import Graph
@@ -254,44 +252,3 @@ def _total(
         place = 0 if len(names) == 1 else names.index(str(candidate[edge_name(edge)]))
         total += counts[edge][place]
     return total
-
-
-@typed()
-@dataclass(frozen=True)
-class SupernetJudge:
-    """An architecture is judged with the weights that it shares: nothing is trained.
-
-    Attributes:
-        supernet: fitted.
-        x: inputs ``[n, ...]``, held out.
-        y: classes ``[n]``.
-        calibration: inputs of which batch normalisation takes its averages, see
-            :meth:`Supernet.measure`; None for ``x``.
-        latency: how that of an architecture by itself is measured; None: it is not.
-
-    >>> layers = {"line": nn.Linear(2, 3, bias=False), "shift": nn.Linear(2, 3)}
-    >>> supernet = Supernet(Graph({("x", "y"): layers}, example=torch.zeros(1, 2)))
-    >>> judge = SupernetJudge(supernet, torch.zeros(4, 2), torch.zeros(4).long())
-    >>> judge({"x->y": "line"})["parameters"]
-    6.0
-    """
-
-    supernet: Supernet
-    x: Tensor
-    y: Tensor
-    calibration: Tensor | None = None
-    latency: Latency | None = None
-
-    def __post_init__(self) -> None:
-        check_classes(self.supernet.graph, self.x, self.y)
-
-    def __call__(self, candidate: Mapping[str, Value]) -> dict[str, float]:
-        """``error``, ``nll``, ``parameters``, ``multiply_adds``, and ``latency``, milliseconds."""
-        costs = {
-            "parameters": float(self.supernet.parameters_of(candidate)),
-            "multiply_adds": float(self.supernet.multiply_adds_of(candidate)),
-        }
-        if self.latency is not None:
-            costs["latency"] = self.latency(network_of(self.supernet.graph, candidate), self.x)
-        measured = self.supernet.measure(candidate, self.x, self.y, self.calibration)
-        return {**measured, **costs}

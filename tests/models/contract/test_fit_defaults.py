@@ -9,7 +9,7 @@ import torch
 from sklearn.datasets import load_wine
 
 import bayesnas as bn
-from bayesnas.models.fit_defaults import FitDefaults
+from bayesnas.models.contract.fit_defaults import FitDefaults
 from bayesnas.report.findings import steps_taken
 
 
