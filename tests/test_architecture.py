@@ -16,7 +16,7 @@ FOLDERS = ("bayesnas", "models", "inference")
 ORDER = """
 files scalars
 checks memory words
-densities reading
+densities log_beta reading
 typed runtime tensor_files
 export likelihoods
 nn.torch_private
