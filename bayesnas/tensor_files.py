@@ -31,6 +31,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
         plain[name] = value.clone() if storage in storages else value  # the format has no sharing
         storages.add(storage)
     # One entry: the format writes several in any order, and equal content has to give equal files.
+    metadata = json.loads(json.dumps(metadata))  # as it will be read
     header = {"bayesnas": json.dumps({**metadata, "digest": _digest(plain, metadata)})}
     write_atomically(path, safetensors.torch.save(plain, header))
 
