@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import safetensors
 import safetensors.torch
+import torch
 from torch import Tensor
 
 from bayesnas.checks import shown
@@ -28,7 +30,9 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
         storage = value.untyped_storage().data_ptr()
         plain[name] = value.clone() if storage in storages else value  # the format has no sharing
         storages.add(storage)
-    header = {"bayesnas": json.dumps(metadata)}
+    # One entry: the format writes several in any order, and equal content has to give equal files.
+    metadata = json.loads(json.dumps(metadata))  # as it will be read
+    header = {"bayesnas": json.dumps({**metadata, "digest": _digest(plain, metadata)})}
     write_atomically(path, safetensors.torch.save(plain, header))
 
 
@@ -36,12 +40,26 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read what :func:`write_tensors` wrote.
 
     Raises:
-        ValueError: naming the file, where it is cut off or not ours.
+        ValueError: naming the file, where it is cut off, not ours, or other than it was written.
     """
     with untrusted_file(path, "file of a bayesnas run"):
         tensors, header = read_safetensors(path)
         metadata = json.loads(header["bayesnas"])
-    return tensors, _checked_object(path, metadata)
+    metadata = _checked_object(path, metadata)
+    digest = metadata.pop("digest", "")  # earlier versions wrote none
+    if digest not in ("", _digest(tensors, metadata)):
+        raise ValueError(f"{path} is damaged: its numbers are not those that were written")
+    return tensors, metadata
+
+
+def _digest(tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> str:
+    """Of names, types, shapes, bytes and metadata: what shows that one bit has changed."""
+    text = json.dumps(metadata, sort_keys=True)
+    digest = hashlib.blake2b(text.encode(), digest_size=16)
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"\n{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
+        digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

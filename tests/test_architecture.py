@@ -16,7 +16,11 @@ FOLDERS = ("bayesnas", "models", "inference")
 ORDER = """
 files scalars
 checks memory words
+<<<<<<< HEAD
 densities untrusted_files
+=======
+densities log_beta reading
+>>>>>>> w-hostile
 typed runtime tensor_files
 export likelihoods
 nn.torch_private

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pyro.distributions as dist
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from bayesnas.likelihoods.base import (
@@ -16,6 +19,45 @@ from bayesnas.likelihoods.base import (
     positive_or_none,
     rows,
 )
+from bayesnas.log_beta import log_beta
+
+
+class NegativeBinomialOfLogs(dist.NegativeBinomial):
+    """A negative binomial by the logarithms of its mean and its dispersion.
+
+    torch adds three log-gammas that cancel: in single precision they are off by 54 nats at y = 3
+    and a dispersion of 1e-8. Here they are one beta function, in double precision.
+
+    >>> NegativeBinomialOfLogs(torch.tensor(0.0), torch.tensor(-200.0)).log_prob(torch.tensor(0.0))
+    tensor(-1.)
+    """
+
+    def __init__(
+        self, log_mean: Tensor, log_dispersion: Tensor, validate_args: bool | None = None
+    ) -> None:
+        """Keep the logarithms; see the class."""
+        self.log_mean, self.log_dispersion = torch.broadcast_tensors(log_mean, log_dispersion)
+        super().__init__(  # type: ignore[no-untyped-call]
+            (-self.log_dispersion).exp(),
+            logits=self.log_mean + self.log_dispersion,
+            validate_args=validate_args,
+        )
+
+    def expand(
+        self, batch_shape: Sequence[int], _instance: object = None
+    ) -> NegativeBinomialOfLogs:
+        """Return the same over a larger batch."""
+        shape = torch.Size(batch_shape)
+        log_mean, log_dispersion = self.log_mean.expand(shape), self.log_dispersion.expand(shape)
+        return NegativeBinomialOfLogs(log_mean, log_dispersion, validate_args=False)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Log probability of counts, in nats."""
+        y, log_dispersion = value.double(), self.log_dispersion.double()
+        count, logits = (-log_dispersion).exp(), self.log_mean.double() + log_dispersion
+        ways = -log_beta(count, y + 1) - (count + y).log()
+        log_prob: Tensor = ways - count * F.softplus(logits) + y * F.logsigmoid(logits)
+        return log_prob.to(self.log_mean.dtype)
 
 
 class NegativeBinomial(Likelihood):
@@ -64,9 +106,7 @@ class NegativeBinomial(Likelihood):
     def forward(self, output: Tensor) -> dist.TorchDistribution:
         """Negative binomial with log means ``[n]``, or ``[n, k]`` as one event."""
         log_mean = flat(output)
-        count = (-self.log_dispersion).exp()
-        base = dist.NegativeBinomial(count, logits=log_mean + self.log_dispersion)
-        return rows(base, log_mean)
+        return rows(NegativeBinomialOfLogs(log_mean, self.log_dispersion), log_mean)
 
     def check(self, output_shape: torch.Size, y: Tensor, classes: int | None = None) -> None:
         """Counts of the shape of the outputs."""

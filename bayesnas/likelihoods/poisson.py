@@ -14,6 +14,9 @@ from bayesnas.likelihoods.base import Likelihood, check_counts, check_same_shape
 class PoissonOfLogRate(dist.Poisson):
     """A Poisson distribution by the logarithm of its rate, also where the rate rounds to 0.
 
+    The three terms of its density grow as y ln y and cancel to ½ ln y: they are added in double
+    precision.
+
     >>> PoissonOfLogRate(torch.tensor(-200.0)).log_prob(torch.tensor(1.0))
     tensor(-200.)
     """
@@ -29,8 +32,9 @@ class PoissonOfLogRate(dist.Poisson):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log probability of counts, in nats."""
-        log_prob: Tensor = value * self.log_rate - self.rate - (value + 1).lgamma()
-        return log_prob
+        value, log_rate = value.double(), self.log_rate.double()
+        log_prob: Tensor = value * log_rate - log_rate.exp() - (value + 1).lgamma()
+        return log_prob.to(self.log_rate.dtype)
 
 
 class Poisson(Likelihood):

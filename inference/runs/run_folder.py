@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -124,7 +126,8 @@ class RunFolder:
             tensors |= record.tensors(f"chain{index}/")
         nll = [record.validation_nll for record in records]
         with contextlib.nullcontext() if self._holds_run else self._left_as_it_was_on_failure():
-            write_tensors(self.path / RESULT, tensors, {"validation_nll": nll, **names})
+            metadata = {"validation_nll": nll, "run": _digest(self._content), **names}
+            write_tensors(self.path / RESULT, tensors, metadata)
             write_json(self.path / RUN, {**self._content, "status": "finished"})
         self.finished = True
         self.tidy()
@@ -199,9 +202,21 @@ def read_run(
     try:
         records = read_records(tensors, metadata["validation_nll"])
         check_records(records, run.settings.steps)
-        return run, records, _read_example(tensors, metadata)
+        example = _read_example(tensors, metadata)
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{folder / RESULT} is no result of a fit: it lacks {error}") from error
+    if metadata.get("run", "") not in ("", _digest(content)):
+        raise ValueError(
+            f"{folder / RUN} is damaged or of another run: {RESULT} was written with other content"
+        )
+    return run, records, example
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    """Of a description, status and date left out: what shows that one number has changed."""
+    kept = {key: value for key, value in content.items() if key not in ("status", "created")}
+    text = json.dumps(kept, sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def _named_example(example: Example) -> tuple[dict[str, Tensor], dict[str, Any]]:

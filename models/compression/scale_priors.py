@@ -6,13 +6,13 @@ import abc
 import math
 from collections.abc import Mapping
 
-import numpy as np
 import pyro.distributions as dist
 import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
 from bayesnas.distributions import LogUniform, NormalJeffreys, TruncatedLogNormal
+from bayesnas.distributions.logistic_averages import expected_sigmoid
 from bayesnas.nn.lazy.scaled_tensor import LazyScales
 
 Guides = Mapping[str, Distribution]
@@ -188,10 +188,7 @@ class HorseshoeScales(GroupPrior):
     def inclusion(self, guides: Guides) -> Tensor:
         """E κ, κ = αβ / (1 + αβ): one minus the shrinkage weight that names the horseshoe."""
         loc, variance = _log_moments(guides, ("alpha", "beta"))
-        nodes, weights = np.polynomial.hermite_e.hermegauss(32)
-        at, share = torch.as_tensor(nodes).to(loc), torch.as_tensor(weights / weights.sum()).to(loc)
-        log_squares = 2 * (loc.unsqueeze(-1) + variance.sqrt().unsqueeze(-1) * at)
-        return (log_squares.sigmoid() * share).sum(-1).clamp(0, 1)
+        return expected_sigmoid(2 * loc, 2 * variance.sqrt())
 
     def moments(self, guides: Guides) -> tuple[Tensor, Tensor]:
         """E z and E z² of the log-normal z."""

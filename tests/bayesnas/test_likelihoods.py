@@ -8,6 +8,7 @@ import math
 from types import SimpleNamespace
 from typing import Any
 
+import mpmath
 import numpy as np
 import pytest
 import torch
@@ -88,6 +89,30 @@ def test_the_log_probability_of_a_count_is_finite_where_the_rate_rounds_to_zero(
     f = torch.tensor([-200.0, -200.0])
     log_probs = likelihoods.Poisson()(f).log_prob(torch.tensor([0.0, 3.0]))
     assert torch.allclose(log_probs, torch.tensor([0.0, -600.0 - math.log(6)]))
+
+
+@pytest.mark.parametrize("y", [0, 3, 1_000, 100_000, 10_000_000])
+def test_large_counts_keep_their_digits(y: int) -> None:
+    """Their log-gammas cancel: added in single precision, 8 of 14 nats were left at y = 10⁷."""
+    log_mean = torch.tensor([math.log(y + 1) + 0.001])
+    log_prob = make_likelihood("poisson")(log_mean).log_prob(torch.tensor([float(y)]))
+    expected = stats.poisson.logpmf(y, log_mean.double().exp().item())
+    assert log_prob.item() == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("dispersion", [1e-30, 1e-8, 1e-6, 1e-4, 1e-2, 1.0, 100.0, 1e12])
+@pytest.mark.parametrize("y", [0, 3, 1_000, 100_000])
+def test_a_negative_binomial_is_exact_at_any_dispersion(dispersion: float, y: int) -> None:
+    """By 60 digits; it becomes Poisson, as which it was -55 in place of -1.5 nats at y = 3."""
+    log_mean = torch.tensor([math.log(y + 1) + 0.001])
+    likelihood = make_likelihood({"name": "negative-binomial", "dispersion": dispersion})
+    result = likelihood(log_mean).log_prob(torch.tensor([float(y)])).item()
+    with mpmath.workdps(60):
+        mean = mpmath.exp(log_mean.item())
+        r = mpmath.exp(-mpmath.mpf(likelihood.log_dispersion.item()))
+        ways = mpmath.loggamma(y + r) - mpmath.loggamma(r) - mpmath.loggamma(y + 1)
+        expected = ways - r * mpmath.log1p(mean / r) + y * mpmath.log(mean / (r + mean))
+    assert result == pytest.approx(float(expected), rel=1e-6, abs=1e-6)
 
 
 def test_ordered_levels_by_hand() -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import json
 import shutil
 
 import pytest
+import safetensors.torch
 import torch
 
 import bayesnas as bn
@@ -123,8 +125,51 @@ def test_files_of_two_runs_mixed(run, xy, tmp_path):
     other = bn.models.GaussianNet(bn.nn.mlp([4, 5, 3]))
     bn.fit(other, xy, out=tmp_path / "other", **FIT)
     shutil.copy(tmp_path / "other" / RESULT, run / RESULT)
-    with pytest.raises(ValueError, match="of another model"):
+    with pytest.raises(ValueError, match=r"run\.json is damaged or of another run"):
         bn.load(run)
+
+
+def test_files_of_two_runs_of_one_net_mixed(run, net, xy, tmp_path):
+    """Of the same shapes, but fitted otherwise: nothing else tells them apart."""
+    bn.fit(net, xy, out=tmp_path / "other", kl_weight=0.1, **FIT)
+    shutil.copy(tmp_path / "other" / RESULT, run / RESULT)
+    with pytest.raises(ValueError, match=r"run\.json is damaged or of another run"):
+        bn.load(run)
+
+
+def test_one_bit_of_the_numbers(run):
+    """It was loaded, with another weight."""
+    whole = bytearray((run / RESULT).read_bytes())
+    for place in (-1, -9, -200, -len(whole) // 2):
+        changed = whole.copy()
+        changed[place] ^= 1
+        (run / RESULT).write_bytes(changed)
+        with pytest.raises(ValueError, match=r"posterior\.safetensors is (damaged|truncated)"):
+            bn.load(run)
+    (run / RESULT).write_bytes(whole)
+    bn.load(run)
+
+
+def test_one_digit_of_the_description(run):
+    text = (run / RUN).read_text()
+    assert '"lr": 0.05' in text
+    (run / RUN).write_text(text.replace('"lr": 0.05', '"lr": 0.06'))
+    with pytest.raises(ValueError, match=r"run\.json is damaged"):
+        bn.load(run)
+
+
+def test_results_without_a_digest_are_loaded(run):
+    """As earlier versions wrote them."""
+    path = run / RESULT
+    with safetensors.safe_open(path, framework="pt") as stream:
+        text = json.loads(stream.metadata()["bayesnas"])
+    del text["run"], text["digest"]
+    tensors = safetensors.torch.load_file(path)
+    before = bn.load(run)
+    safetensors.torch.save_file(tensors, path, {"bayesnas": json.dumps(text)})
+    assert torch.equal(
+        bn.load(run).predict(torch.ones(1, 4), 2), before.predict(torch.ones(1, 4), 2)
+    )
 
 
 def test_file_under_a_wrong_name(edit, run, net, xy):

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 
 import torch
+import torch.nn.functional as F
 from pyro.distributions import TorchDistribution
 from torch import Tensor
 from torch.distributions import Beta, constraints
 
 from bayesnas.checks import positive_scalar, size, whole_number
-from bayesnas.distributions.indian_buffet.log_beta import log_beta
 from bayesnas.distributions.indian_buffet.two_parameter import check_binary, log_repetitions
 from bayesnas.distributions.shape import Shape
 from bayesnas.typed import typed
@@ -84,9 +84,12 @@ class BetaBernoulliBuffet(TorchDistribution):
     def log_prob(self, value: Tensor) -> Tensor:
         """Ln P(Z) of the matrix itself, columns in their order."""
         self._check(value)
-        counts = value.double().sum(-2)
+        counts = value.sum(-2).long()
         a, b = self._shape, self.concentration.double()
-        each = log_beta(counts + a, self.customers - counts + b) - log_beta(a, b)
+        # Customer by customer: a difference of beta functions has no digits where a, b are large.
+        served = torch.arange(self.customers, device=a.device, dtype=torch.float64)
+        takes, leaves = (F.pad((c + served).log().cumsum(0), (1, 0)) for c in (a, b))
+        each = takes[counts] + leaves[self.customers - counts] - (a + b + served).log().sum()
         return each.sum(-1).to(self.mass.dtype)
 
     @typed()

@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.distributions import Beta, Distribution, constraints, register_kl
 from torch.distributions.utils import broadcast_all
 
-from bayesnas.distributions.indian_buffet.log_beta import log_beta
 from bayesnas.distributions.shape import Shape
+from bayesnas.log_beta import log_beta
 from bayesnas.typed import typed
 
 _EULER = 0.5772156649015329

@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.distributions import constraints
 
 from bayesnas.checks import positive_scalar, size, whole_number
-from bayesnas.distributions.indian_buffet.log_beta import log_beta
 from bayesnas.distributions.shape import Shape
+from bayesnas.log_beta import log_beta
 from bayesnas.typed import typed
 
 

@@ -6,6 +6,7 @@ import itertools
 import math
 from fractions import Fraction
 
+import mpmath
 import pytest
 import torch
 from scipy import stats
@@ -232,3 +233,17 @@ def test_dishes_of_a_finite_buffet_that_hardly_anybody_takes(mass, concentration
     exact = -math.expm1(sum(-math.log1p(rate / (concentration + n)) for n in range(customers)))
     assert exact == pytest.approx(1 - untaken, abs=1e-15)
     assert buffet.expected_dishes.item() == pytest.approx(dishes * exact, rel=1e-5)
+
+
+@pytest.mark.parametrize("mass", [1e-30, 1e-6, 1.0, 1e6, 1e15, 1e30])
+@pytest.mark.parametrize("concentration", [1e-30, 1e-6, 1.0, 1e6, 1e15, 1e30])
+def test_a_finite_buffet_of_any_mass_and_concentration(mass: float, concentration: float) -> None:
+    """By rising factorials in 60 digits; a difference of beta functions of 1e30 has no digits."""
+    z = torch.tensor([[1, 0, 0], [1, 1, 0], [0, 1, 0], [1, 1, 0]]).float()
+    finite = BetaBernoulliBuffet(mass, concentration, customers=4, dishes=3)
+    with mpmath.workdps(60):
+        a = mpmath.mpf(finite.mass.item()) * finite.concentration.item() / 3
+        b = mpmath.mpf(finite.concentration.item())
+        each = (mpmath.rf(a, k) * mpmath.rf(b, 4 - k) / mpmath.rf(a + b, 4) for k in (3, 3, 0))
+        expected = float(mpmath.log(mpmath.fprod(each)))
+    assert finite.log_prob(z).item() == pytest.approx(expected, rel=1e-6, abs=1e-6)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
+import mpmath
 import numpy as np
 import pytest
 import torch
+from scipy import special
 from scipy.integrate import quad
 from torch.distributions import kl_divergence
 
@@ -146,3 +149,61 @@ def test_the_variance_near_1_is_that_of_the_mirrored_gate(temperature: float) ->
         high, low = (HardConcrete(temperature, logits=torch.tensor(v)) for v in (logit, -logit))
         assert float(high.variance) > 0
         assert float(high.variance) == pytest.approx(float(low.variance), rel=1e-4)
+
+
+@pytest.mark.parametrize("temperature", [1e-30, 0.01, 1.0, 10.0, 100.0, 1e4, 1e8, 1e30])
+@pytest.mark.parametrize("share", [-3.0, -0.7, 0.0, 0.3, 1.2, 5.0])
+def test_moments_at_any_temperature(temperature: float, share: float) -> None:
+    """At large β P(z > t) is a step, at which even nodes were off by 0.02 in the mean."""
+    logit = torch.tensor(share * max(temperature, 1.0)).item()
+    q = HardConcrete(temperature, logits=torch.tensor(logit))
+
+    def above(t: float) -> float:
+        logit_of_s = math.log(t + 0.1) - math.log(1.1 - t)
+        return float(special.expit(logit - q.temperature.double().item() * logit_of_s))
+
+    step = special.expit(logit / temperature) * 1.2 - 0.1
+    width = min(1.0, 30 / temperature)
+    ends = np.clip(
+        [0, step - width, step - width / 9, step, step + width / 9, step + width, 1], 0, 1
+    )
+    pieces = [(a, b) for a, b in itertools.pairwise(ends) if a < b]
+    mean, square = (
+        sum(quad(f, a, b, epsabs=1e-12)[0] for a, b in pieces)
+        for f in (above, lambda t: 2 * t * above(t))
+    )
+    assert q.mean.item() == pytest.approx(mean, abs=2e-7)
+    assert q.variance.item() == pytest.approx(square - mean**2, rel=1e-4, abs=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [(-800, 0), (0, 800), (800, 0), (0, -800), (-1e4, 1e4)]
+)
+def test_kl_of_gates_however_far_apart(first: float, second: float) -> None:
+    """By 60 digits; e^δ overflowed from δ = 709 on, and the divergence was NaN."""
+    logits = torch.tensor(float(first), requires_grad=True)
+    p = HardConcrete(0.5, logits=torch.tensor(float(second)))
+    divergence = kl_divergence(HardConcrete(0.5, logits=logits), p)
+    divergence.backward()
+    with mpmath.workdps(1_000):
+        a, b, shift = (mpmath.mpf(v) for v in (first, second, second - first))
+        high = 0.5 * mpmath.log(mpmath.mpf(11))
+        low = -high
+
+        def log_sigmoid(x):
+            return -mpmath.log1p(mpmath.exp(-x))
+
+        def area(x):
+            return (1 + x) * mpmath.log1p(x) - x
+
+        atoms = sum(
+            mpmath.exp(log_sigmoid(s * (a - e)))
+            * (log_sigmoid(s * (a - e)) - log_sigmoid(s * (b - e)))
+            for s, e in ((-1, low), (1, high))
+        )
+        growth = mpmath.expm1(shift)
+        first_u, last_u = (1 / (1 + mpmath.exp(-(a - e))) for e in (low, high))
+        interior = 2 * (area(growth * first_u) - area(growth * last_u)) / growth
+        expected = float(atoms + interior - shift * (first_u - last_u))
+    assert divergence.item() == pytest.approx(expected, rel=1e-6)
+    assert bool(logits.grad.isfinite())

@@ -8,7 +8,7 @@ import pytest
 import torch
 from scipy import special
 
-from bayesnas.distributions.indian_buffet.log_beta import log_beta
+from bayesnas.log_beta import log_beta
 
 
 def by_product(p: int, q: float) -> float:
