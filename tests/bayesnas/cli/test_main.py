@@ -178,21 +178,26 @@ def test_bad_input_is_a_line_and_writes_nothing(call, tmp_path, monkeypatch, wor
     ("words", "message"),
     [
         ([], "the following arguments are required: COMMAND"),
-        (["fti"], "invalid choice: 'fti'"),
+        (["fti"], "invalid choice: 'fti'; did you mean 'fit' or"),
+        ([*FIT, "--kl-weigth", "1"], "--kl-weigth 1; did you mean '--kl-weight'"),
+        ([*FIT, "-lr", "1"], "-lr 1; did you mean '--lr'"),
+        ([*FIT, "--likelihood", "gausian"], "'gausian'; did you mean 'gaussian'?"),
         (["fit"], "the following arguments are required: model"),
         ([*FIT, "--hidden", "0"], "must be whole numbers >= 1"),
         ([*FIT, "--prior-scale", "wide"], "'learned' or 'ard', got 'wide'"),
         (["fit", "bayesian-compression", "--prior", "cauchy"], "invalid choice: 'cauchy'"),
         ([*FIT, "--steps", "1", "--epochs", "1"], "not allowed with argument"),
         (["prune", "run", "--fraction", "1", "--threshold", "1"], "not allowed with argument"),
-        (["prune", "run", "--by", "magnitud"], "invalid choice: 'magnitud'"),
+        (["prune", "run", "--by", "magnitud"], "'magnitud'; did you mean 'magnitude'?"),
     ],
 )
 def test_words_that_make_no_command(capsys, words, message):
     with pytest.raises(SystemExit) as stop:
         main(words)
     assert stop.value.code == 2
-    assert message in capsys.readouterr().err
+    said, where = capsys.readouterr().err.splitlines()
+    assert message in said
+    assert where.endswith("--help lists what it takes")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

@@ -30,6 +30,8 @@ print("CODE", code, *(name for name in ("torch", "numpy", "pyro") if name in sys
         (["report"], 2, "required: RUN"),
         (["report", "nowhere"], 2, "nowhere holds no run: run.json is missing"),
         (["compare", "nowhere", "there"], 2, "nowhere holds no run"),
+        (["fti"], 2, "did you mean 'fit'"),
+        (["fit", "gaussian-net", "--kl-weigth", "3"], 2, "did you mean '--kl-weight'"),
         (["fit", "gausian-net"], 2, "did you mean 'gaussian-net'"),
         (["fit", "gaussian-net", "--data", "mnits"], 2, "did you mean 'mnist'"),
         (["fit", "gaussian-net", "--data", "absent.csv"], 2, "there is no data file absent.csv"),
