@@ -32,6 +32,7 @@ print("CODE", code, *(name for name in ("torch", "numpy", "pyro") if name in sys
         (["compare", "nowhere", "there"], 2, "nowhere holds no run"),
         (["fti"], 2, "did you mean 'fit'"),
         (["fit", "gaussian-net", "--kl-weigth", "3"], 2, "did you mean '--kl-weight'"),
+        (["fit", "gaussian-net", "--out", "/dev/null/a"], 2, "--out: can't write /dev/null/a: "),
         (["fit", "gausian-net"], 2, "did you mean 'gaussian-net'"),
         (["fit", "gaussian-net", "--data", "mnits"], 2, "did you mean 'mnist'"),
         (["fit", "gaussian-net", "--data", "absent.csv"], 2, "there is no data file absent.csv"),
