@@ -80,6 +80,39 @@ def write_new(path: Path, content: bytes) -> None:
     write_atomically(path, content)
 
 
+def check_writable(name: str, path: Path) -> None:
+    """Refuse a place where nothing can be written, by writing a file that leaves no trace.
+
+    Args:
+        name: of the argument.
+        path: of a file or folder to come; where folders above it are missing, too, what counts is
+            the nearest that is there.
+
+    Raises:
+        OSError: naming the argument, the path and the reason.
+
+    >>> check_writable("out", Path("runs/a"))
+    """
+    import tempfile
+
+    try:
+        folder = next(
+            each
+            for each in (path.parent if path.is_file() else path, *path.parents)
+            if each.exists()
+        )
+    except OSError as error:  # a name that is too long
+        raise OSError(f"{name}: can't write {path}: {error.strerror}") from error
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            return
+    except NotADirectoryError:
+        reason = f"{folder} is no folder"
+    except OSError as error:
+        reason = f"the folder {folder} takes no file ({error.strerror})"
+    raise OSError(f"{name}: can't write {path}: {reason}")
+
+
 def check_new_file(name: str, value: str | os.PathLike[str], suffixes: Sequence[str]) -> Path:
     """The path, if a new file can be written there.
 

@@ -94,12 +94,17 @@ def _options(args: argparse.Namespace) -> list[str]:
 
 
 def _failed(error: BaseException, args: argparse.Namespace, code: int) -> int:
-    # str of an OSError hides its message behind "[Errno 28] ...".
-    text = error.strerror if isinstance(error, OSError) and error.filename is None else None
-    message = " ".join((text or str(error) or type(error).__name__).split())
+    message = " ".join((_text(error) or type(error).__name__).split())
     if _says(message):
         note(f"bayesnas: error: {in_option_words(message, _options(args))}")
     return code
+
+
+def _text(error: BaseException) -> str:
+    """What an error says, without the "[Errno 28] ..." that str puts before that of the system."""
+    if not isinstance(error, OSError) or error.strerror is None:
+        return str(error)
+    return error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
 
 
 def _says(message: str) -> bool:

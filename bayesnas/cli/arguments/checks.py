@@ -20,6 +20,7 @@ from bayesnas.checks import (
     whole_number,
 )
 from bayesnas.cli.arguments.names import CHOICES, MODELS, RUN
+from bayesnas.files import check_writable
 from bayesnas.words import check_options_of_files, data_file, did_you_mean
 
 _RANGES: dict[str, Callable[[str, Any], object]] = {
@@ -40,12 +41,19 @@ _RANGES: dict[str, Callable[[str, Any], object]] = {
 }
 
 
+_PLACES = ("out", "picture", "csv", "compact", "encode", "storage")
+_INTO_A_FOLDER = ("fit", "search", "sweep", "prune", "reproduce")
+_INTO_THE_RUN = ("frontier", "report", "export", "compress")
+"""Commands that write beside the run where they are told no other place."""
+
+
 def check_values(args: argparse.Namespace) -> None:
     """Refuse numbers outside their range, and names, files and runs that are not there.
 
     Raises:
         ValueError: naming the option.
         FileNotFoundError: naming the file or folder.
+        OSError: naming the option and the place that can't be written.
     """
     _check_model(getattr(args, "model", None))
     for name, value in vars(args).items():
@@ -57,6 +65,7 @@ def check_values(args: argparse.Namespace) -> None:
             hint = did_you_mean(value, CHOICES[name])
             raise ValueError(f"{name} must be one of {known}, got {value!r}{hint}")
     _check_data(args)
+    _check_places(args)
     for folder in (*_folders(args), *getattr(args, "separate", ())):
         if not (folder / RUN).exists():
             raise FileNotFoundError(f"{folder} holds no run: {RUN} is missing")
@@ -94,6 +103,21 @@ def _check_data(args: argparse.Namespace) -> None:
         check_options_of_files(
             data, {name: vars(args)[name] for name in ("task", "target", "drop")}
         )
+
+
+def _check_places(args: argparse.Namespace) -> None:
+    """Refuse places where a result could not be written, before it is computed."""
+    places = {name: getattr(args, name, None) for name in _PLACES}
+    if places["out"] is None and args.command in _INTO_THE_RUN and _folders(args):
+        places["RUN"] = _folders(args)[0]
+    kind, _, log = (getattr(args, "log", None) or "").partition(":")
+    if kind in ("csv", "tensorboard"):
+        places["log"] = Path(log)
+    for name, path in places.items():
+        if isinstance(path, Path):
+            check_writable(name, path)
+            if name == "out" and args.command in _INTO_A_FOLDER and path.is_file():
+                raise ValueError(f"out must be a folder, got the file {path}")
 
 
 def _folders(args: argparse.Namespace) -> list[Path]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bayesnas.data import DataSet
-from bayesnas.inference import Posterior
 from bayesnas.inference.evaluation.predictive import posterior_draws
 from bayesnas.inference.training.convergence import unconverged, why_untold
 from bayesnas.report.findings import (
@@ -13,8 +12,6 @@ from bayesnas.report.findings import (
     Findings,
     interval_coverage,
     latents_in_use,
-    range_of_fit,
-    steps_taken,
 )
 
 _MOST_ROWS = 20_000  # k̂ looks at all of them at every draw
@@ -76,7 +73,7 @@ def check_fit(
     post, rows = findings.post, findings.predictions
     pareto_draws = min(max(_ROWS_IN_ALL // len(data.train), _FEWEST), _MOST)
     pareto_k, reason = _pareto_k(findings, data, pareto_draws)
-    no_rising = _no_rising(post, span)
+    records = post.records()
     return FitChecks(
         part=findings.part,
         examples=findings.sizes[findings.part],
@@ -85,8 +82,8 @@ def check_fit(
         pareto_k=pareto_k,
         pareto_draws=pareto_draws,
         no_pareto_k=reason,
-        rising=None if no_rising else unconverged(post.records(), post.settings),
-        no_rising=no_rising,
+        rising=unconverged(records, post.settings, span),
+        no_rising=why_untold(records, post.settings),
         coverage=None if rows is None else interval_coverage(rows),
         calibration=findings.calibration,
         parameters=int(findings.complexity["parameters"]),
@@ -94,13 +91,6 @@ def check_fit(
         superfluous=superfluous,
         latents=latents_in_use(findings),
     )
-
-
-def _no_rising(post: Posterior, span: tuple[float, float] | None) -> str:
-    """Why ``unconverged`` has nothing to say of a fit; empty where it has."""
-    if span is not None or range_of_fit(post) is not None:
-        return "the fit is over many λ"
-    return why_untold(steps_taken(post), post.settings)
 
 
 def _pareto_k(findings: Findings, data: DataSet, draws: int) -> tuple[float | None, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import re
 import shlex
 import shutil
@@ -178,21 +179,64 @@ def test_bad_input_is_a_line_and_writes_nothing(call, tmp_path, monkeypatch, wor
     ("words", "message"),
     [
         ([], "the following arguments are required: COMMAND"),
-        (["fti"], "invalid choice: 'fti'"),
+        (["fti"], "invalid choice: 'fti'; did you mean 'fit' or"),
+        ([*FIT, "--kl-weigth", "1"], "--kl-weigth 1; did you mean '--kl-weight'"),
+        ([*FIT, "-lr", "1"], "-lr 1; did you mean '--lr'"),
+        ([*FIT, "--likelihood", "gausian"], "'gausian'; did you mean 'gaussian'?"),
         (["fit"], "the following arguments are required: model"),
         ([*FIT, "--hidden", "0"], "must be whole numbers >= 1"),
         ([*FIT, "--prior-scale", "wide"], "'learned' or 'ard', got 'wide'"),
         (["fit", "bayesian-compression", "--prior", "cauchy"], "invalid choice: 'cauchy'"),
         ([*FIT, "--steps", "1", "--epochs", "1"], "not allowed with argument"),
         (["prune", "run", "--fraction", "1", "--threshold", "1"], "not allowed with argument"),
-        (["prune", "run", "--by", "magnitud"], "invalid choice: 'magnitud'"),
+        (["prune", "run", "--by", "magnitud"], "'magnitud'; did you mean 'magnitude'?"),
     ],
 )
 def test_words_that_make_no_command(capsys, words, message):
     with pytest.raises(SystemExit) as stop:
         main(words)
     assert stop.value.code == 2
-    assert message in capsys.readouterr().err
+    said, where = capsys.readouterr().err.splitlines()
+    assert message in said
+    assert where.endswith("--help lists what it takes")
+
+
+@pytest.mark.parametrize(
+    ("words", "option"),
+    [
+        ([*FIT, "--out", "{}/run"], "--out"),
+        ([*FIT, "--log", "csv:{}/course.csv"], "--log"),
+        (["search", "--vary", "lr=0.1,0.2", "--out", "{}/run", "gaussian-net"], "--out"),
+        (["sweep", "--vary", "lr=0.1,0.2", "--out", "{}/a/run", "gaussian-net"], "--out"),
+        (["compress", "--out", "{}/net.pt2"], "--out"),
+        (["compress", "--encode", "{}/net.bin"], "--encode"),
+        (["frontier", "run", "--csv", "{}/a.csv"], "--csv"),
+        (["prune", "run", "--fraction", "0.5", "--compact", "{}/net.pt2"], "--compact"),
+        (["report", "run", "--out", "{}/a.png"], "--out"),
+        (["export", "run", "--format", "pt2", "--out", "{}/net.pt2"], "--out"),
+        (["reproduce", "ibp", "--quick", "--out", "{}/ibp"], "--out"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_place_that_cannot_be_written_is_named_at_once(
+    call, tmp_path, monkeypatch, words, option
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("mine")
+    code, out, err = call(*(word.format("file") for word in words))
+    assert (code, out) == (2, "")
+    (line,) = err.splitlines()
+    assert line.startswith(f"bayesnas: error: {option}: can't write file/")
+    assert line.endswith(": file is no folder")
+    assert files(tmp_path) == ["file"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
+def test_a_folder_of_somebody_else(call, tmp_path):
+    (tmp_path / "closed").mkdir(mode=0o500)
+    code, _, err = call(*FIT, "--out", tmp_path / "closed" / "run")
+    assert code == 2
+    assert "closed takes no file (Permission denied)" in err
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

@@ -52,7 +52,7 @@ def test_a_gain_that_goes_on_is_told(share, noise, said):
 def test_where_it_cannot_be_told_nothing_is_said():
     steep = record(bound_of(0.5), 1.0)
     assert unconverged([steep], settings()) is not None
-    for given in ({"patience": 2}, {"bilevel": {}}, {"amortization": object()}, {"kl_warmup": 0.8}):
+    for given in ({"patience": 2}, {"bilevel": {}}, {"kl_warmup": 0.8}):
         assert unconverged([steep], settings(**given)) is None
     assert unconverged([record(bound_of(0.5, 100), 1.0)], settings()) is None
 
@@ -68,6 +68,61 @@ def test_after_a_warm_up_the_stretches_are_later():
     bound = -100 * (1 + 5 * (0.55 - t).clamp(min=0))
     assert unconverged([record(bound, 0.1)], settings()) is not None
     assert unconverged([record(bound, 0.1)], settings(kl_warmup=0.5)) is None
+
+
+def along(shares: tuple[float, float, float], noise: float = 0.02, steps: int = STEPS):
+    """A history of λ from 0.1 to 100 where each decade gains its share late, as ``bound_of``."""
+    generator = torch.Generator().manual_seed(1)
+    kl_weight = 10 ** (3 * torch.rand(steps, generator=generator) - 1)
+    decade = kl_weight.log10().add(1).floor().clamp(0, 2).long()
+    each = torch.stack([(bound_of(share, steps) + 200) / 100 for share in shares])
+    gained = each[decade, torch.arange(steps)]  # from 0 to 1
+    noisy = 1 + noise * torch.randn(steps, generator=generator)
+    expected, kl = -3000 + 2700 * gained * noisy, 1000 - 900 * gained * noisy / (1 + 1 / kl_weight)
+    columns = [kl_weight * kl - expected, expected, kl, kl_weight]
+    return ChainRecord({}, torch.stack(columns, 1), [])
+
+
+SPAN = SimpleNamespace(span=SimpleNamespace(low=0.1, high=100.0))
+
+
+@pytest.mark.parametrize(
+    ("shares", "where"),
+    [
+        ((0.0, 0.0, 0.0), None),
+        ((0.03, 0.03, 0.03), None),
+        ((0.0, 0.0, 0.3), "10…100"),
+        ((0.3, 0.0, 0.0), "0.1…1"),
+        ((0.3, 0.0, 0.3), "0.1…1 and 10…100"),
+        ((0.3, 0.3, 0.3), "0.1…100"),
+    ],
+)
+def test_of_a_fit_over_a_range_it_is_told_at_which_kl_weights(shares, where):
+    for steps in (STEPS, 400):
+        message = unconverged([along(shares, steps=steps)], settings(amortization=SPAN))
+        if where is None:
+            assert message is None
+        else:
+            assert message.startswith(f"not converged: at λ = {where}, ")
+            (number,) = re.findall(r", (\d+) % of what", message)
+            assert 15 <= int(number) <= 40
+
+
+def test_noise_is_no_rise_and_the_history_alone_tells_the_range():
+    assert unconverged([along((0.0, 0.0, 0.3), noise=1.0)], settings(amortization=SPAN)) is None
+    message = unconverged([along((0.0, 0.0, 0.3))], settings())
+    assert message is not None
+    assert re.search(r"at λ = (9\.9\d?|10(\.\d)?)…(99\.\d|100), ", message)
+
+
+@pytest.mark.parametrize(("lr", "said"), [(1e-3, True), (0.1, False)])
+def test_a_fit_over_a_range_says_so(net, xy, caplog, lr, said):
+    """Of every weight ln σ has to go from ln 0.01 or so up to that of the prior."""
+    with caplog.at_level(logging.WARNING, "bayesnas"):
+        post = bn.fit(net, xy, kl_weight=bn.LogUniform(0.1, 10), steps=600, lr=lr, progress=False)
+    assert ("not converged: at λ = " in caplog.text) == said
+    at_one = post.at(1.0)
+    assert (unconverged(at_one.records(), at_one.settings) is not None) == said
 
 
 @pytest.mark.parametrize(("lr", "said"), [(1e-4, True), (0.05, False)])
