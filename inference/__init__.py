@@ -23,6 +23,7 @@ from bayesnas.inference.elbo.messengers import kl_weighted
 from bayesnas.inference.elbo.nonfinite import NonFiniteLossError
 from bayesnas.inference.evidence.result import Evidence
 from bayesnas.inference.fit import fit
+from bayesnas.inference.kl_weight_choice import choose_kl_weight
 from bayesnas.inference.learned.optimizer import LearnedOptimizer
 from bayesnas.inference.learned.training import learn_optimizer
 from bayesnas.inference.posterior.amortized import AmortizedPosterior
@@ -55,6 +56,7 @@ __all__ = [
     "Ticket",
     "Unrolled",
     "bound_terms",
+    "choose_kl_weight",
     "code",
     "compare",
     "compress",

@@ -17,6 +17,7 @@ from bayesnas.inference.config.inputs import Data
 from bayesnas.inference.config.optimizer import OptimizerFactory
 from bayesnas.inference.config.schedules import Schedule
 from bayesnas.inference.config.settings import Batched
+from bayesnas.inference.kl_weight_choice import fit_by_validation
 from bayesnas.inference.posterior.amortized import AmortizedPosterior
 from bayesnas.inference.posterior.kl_weight_list import Posteriors
 from bayesnas.inference.posterior.load import posterior_of
@@ -46,7 +47,7 @@ def fit(
     model: BayesianModel,
     data: Data,
     *,
-    kl_weight: float | Literal["auto"] = "auto",
+    kl_weight: float | Literal["auto", "validation"] = "auto",
     **options: Unpack[FitOptions],
 ) -> Posterior: ...
 
@@ -125,7 +126,10 @@ def fit(
         kl_weight: λ ≥ 0; ``"auto"`` for that of the model, 1 but for ``BayesianCompressionNet``,
             whose is 0.1 from 1,000 examples on; or a list of them, each fitted by itself, with
             the numbers that a fit at it alone has; or a range, ``bayesnas.LogUniform(low, high)``:
-            then every step is at a λ of its own, and one fit serves the whole range.
+            then every step is at a λ of its own, and one fit serves the whole range; or
+            ``"validation"``: such a fit from 0.03 to 1, and of it the posterior at the λ that
+            predicts ``validation`` as well as the best, the nearest to 1 but for chance
+            (:func:`bayesnas.inference.choose_kl_weight`).
         kl_warmup: fraction of the steps over which λ rises linearly from 0 to its value; None for
             that of the model: at one λ half for gates and groups, over a range 0.3 for ``ArdVae``,
             else 0.
@@ -156,7 +160,8 @@ def fit(
             step over stacked tensors. Every chain keeps its own random numbers and order of
             examples, so it gets the same numbers to rounding. ``"auto"`` does it on a GPU; what
             can't be batched is trained one after the other, and the log of ``bayesnas`` says why.
-        validation: data to measure the mean negative log-likelihood on after every epoch.
+        validation: data to measure the mean negative log-likelihood on after every epoch; with
+            ``kl_weight="validation"`` only at the end, unless ``patience`` is given.
         patience: stop a chain after so many epochs without a better one, and return its best
             epoch; needs ``validation``. Over a range of λ the mean over five of them counts.
         bilevel: of a bilevel fit: hyperparameters or structure are trained on ``validation``
@@ -186,7 +191,8 @@ def fit(
             same posterior; the first writes, shows progress and calls ``on_step``.
         progress: show a bar, where stderr is a terminal.
         on_step: called after every step with a :class:`StepEvent`.
-        out: folder of the run, for checkpoints and the result; it must not hold another run.
+        out: folder of the run, for checkpoints and the result; it must not hold another run. With
+            ``kl_weight="validation"`` the fit over the range lies in its folder ``range``.
         checkpoint_every: steps between checkpoints in ``out``; the end of a chain that is not
             the last makes one too.
         resume: go on from the checkpoint in ``out`` with the same arguments, from the start
@@ -251,4 +257,6 @@ def fit(
         checkpoint_every=checkpoint_every,
         resume=resume,
     )
+    if isinstance(kl_weight, str) and kl_weight == "validation":
+        return fit_by_validation(model, data, arguments)
     return posterior_of(*run_fit(model, data, arguments))

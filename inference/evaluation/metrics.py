@@ -230,6 +230,17 @@ def mean_nll(
         return _predictive_of(model, sample, draws, seed, few[0]).nll()
 
 
+def row_losses(
+    model: BayesianModel, sample: AnySplit, *, seed: int, draws: int, example: Rows | None = None
+) -> Tensor:
+    """Negative log predictive density of every row of which anything is observed, in nats."""
+    few = _few(model, sample) if example is None else example
+    with _evaluating(model):
+        predicted = _predictive_of(model, sample, draws, seed, few[0])
+    seen = predicted.seen
+    return -(predicted.log_density if seen is None else predicted.log_density[seen])
+
+
 def kl_of(
     model: BayesianModel, sample: AnySplit, draws: int, seed: int, example: Rows | None = None
 ) -> tuple[float, float]:

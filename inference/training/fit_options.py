@@ -22,7 +22,7 @@ from bayesnas.inference.config.settings import Batched
 from bayesnas.inference.training.events import StepEvent
 from bayesnas.nn.hypernetworks.options import Amortize
 
-KLWeight = float | Sequence[float] | LogUniform | Literal["auto"]
+KLWeight = float | Sequence[float] | LogUniform | Literal["auto", "validation"]
 
 
 class FitOptions(TypedDict, total=False):

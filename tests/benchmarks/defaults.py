@@ -40,9 +40,10 @@ from bayesnas.models import BayesianModel
 from bayesnas.report.findings import steps_taken
 
 NAMES = ("wine", "breast-cancer", "diabetes", "digits", "mnist", "fashion-mnist")
-KINDS = ("default", "weights", "tuned", "longer")
+KINDS = ("default", "weights", "shorter", "longer", "tuned")
 IMAGES = {"mnist": 10_000, "fashion-mnist": 3_615}  # rows to fit on and to choose by
 KL_WEIGHTS = (1.0, 0.3, 0.1)
+LENGTHS = {"shorter": 1 / 8, "longer": 2.0}  # in lengths of the default fit
 Make = Callable[..., BayesianModel]
 Cell = dict[str, Any]
 
@@ -60,8 +61,8 @@ class Study:
         """Name, arguments of the model and of the fit, of every fit of a kind."""
         if kind == "default":
             yield "default", {}, {}
-        elif kind == "longer":
-            yield "longer", {}, {"steps": 2 * default["steps"]}
+        elif kind in LENGTHS:
+            yield kind, {}, {"steps": round(LENGTHS[kind] * default["steps"])}
         elif kind == "weights":
             yield "λ", {}, {"kl_weight": KL_WEIGHTS, "batched": True}
         else:
@@ -115,7 +116,7 @@ class Cells:
 def fitted(study: Study, kind: str, data: DataSet, cells: Cells) -> None:
     """Make the fits of a kind that are missing; that of all λ brings the default one."""
     there = cells.of(study.data, study.title)
-    if kind in ("tuned", "longer") and "default" not in there:
+    if kind in ("tuned", *LENGTHS) and "default" not in there:
         return
     for name, options, how in study.fits(kind, there.get("default", {})):
         if any(there_is.startswith(name) for there_is in there):
@@ -158,7 +159,9 @@ def figures(post: bn.Posterior, data: DataSet) -> Cell:
 
 
 def kept_share(post: bn.Posterior, validation: Split) -> float:
-    """Share of the weights that are left: of groups as validation rows choose."""
+    """Share of the weights that are left: of groups as validation rows choose; of features."""
+    if not post.model.weight_posteriors():
+        return float((post.structure()["inclusion"] > 0.5).mean())
     by_groups = isinstance(post.model, bn.models.BayesianCompressionNet)
     how = {"by": "group", "validation": validation} if by_groups else {"threshold": 0.99}
     masks = post.prune(**how).model.keep_masks().values()

@@ -69,7 +69,7 @@ class Nets:
     """Nets of every scale and fold, their parameters ``[scales * folds, ...]``."""
 
     def __init__(self, folds: Folds, scales: tuple[str, ...]) -> None:
-        self.folds, self.count = folds, len(scales)
+        self.folds, self.count, self.batch = folds, len(scales), BATCH
         widths = (folds.x.shape[-1], HIDDEN, folds.outputs)
         nets = self.count * folds.count
         self.means: list[Tensor] = []
@@ -96,7 +96,7 @@ class Nets:
         for _ in range(steps):
             if not len(order):
                 order = torch.randperm(rows)
-            now, order = order[:BATCH], order[BATCH:]
+            now, order = order[: self.batch], order[self.batch :]
             log_lik = self.log_lik(self.draw(self.folds.x[:, now]), self.folds.y[:, now])
             loss = (self.kl() / rows - log_lik.mean(-1)).sum()
             optimizer.zero_grad()

@@ -72,14 +72,14 @@ def inclusion(text: str) -> float | str:
 
 
 def kl_weight(text: str) -> float | list[float] | KLRange | str:
-    """A KL weight, several with commas between, a range with a colon between, or ``auto``.
+    """A KL weight, several with commas between, a range with a colon, ``auto``, ``validation``.
 
     >>> kl_weight("0.5"), kl_weight("0.1,1,10")
     (0.5, [0.1, 1.0, 10.0])
     >>> kl_weight("0.1:100")
     KLRange(low=0.1, high=100.0)
     """
-    if text == "auto":
+    if text in ("auto", "validation"):
         return text
     separator = ":" if ":" in text else ","
     try:
@@ -90,8 +90,8 @@ def kl_weight(text: str) -> float | list[float] | KLRange | str:
         return numbers[0] if len(numbers) == 1 else numbers
     if len(numbers) != 2 or not 0 < numbers[0] < numbers[1] < math.inf:
         raise argparse.ArgumentTypeError(
-            "must be a number, several with commas between, or a range LOW:HIGH with "
-            f"0 < LOW < HIGH, got {text!r}"
+            "must be a number, several with commas between, auto, validation, or a range LOW:HIGH "
+            f"with 0 < LOW < HIGH, got {text!r}"
         )
     return KLRange(numbers[0], numbers[1])
 

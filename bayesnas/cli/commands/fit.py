@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import bayesnas as bn
@@ -15,6 +16,7 @@ from bayesnas.cli.make_model import model_of
 from bayesnas.cli.metrics import frontier_legend, frontier_table, metrics_table
 from bayesnas.cli.output import Outcome, note
 from bayesnas.data import DataSet
+from bayesnas.data.streams.streamed_split import AnySplit
 from bayesnas.files import write_atomically
 from bayesnas.inference import (
     AmortizedPosterior,
@@ -61,8 +63,7 @@ def run(args: argparse.Namespace) -> Outcome:
     if model.reconstructs:
         data = data.reconstructing()
     settings = fit_settings(args)
-    # Measured after every epoch, for nothing but to stop early.
-    validation = None if args.patience is None else data.validation
+    validation = _validation(args, data)
     note(f"{model.describe()} on {_describe(data)}", args.quiet)
     if data.info.encoding is not None:
         note(data.info.encoding.describe(), args.quiet)
@@ -81,12 +82,26 @@ def run(args: argparse.Namespace) -> Outcome:
         raise
     if not speaks():
         return Outcome("", {})
-    saved = args.out is not None and read_json(args.out / RUN)["status"] == "finished"
+    saved = _is_saved(args.out)
     if saved:
         keep_config(args)
     if isinstance(post, Posterior):
         return _outcome(args, post, data, *_at_one_kl_weight(args, post, data), saved)
     return _outcome(args, post, data, *_along_kl_weight(args, post, data), saved)
+
+
+def _is_saved(out: Path | None) -> bool:
+    if out is None or not (out / RUN).exists():
+        return False
+    return bool(read_json(out / RUN)["status"] == "finished")
+
+
+def _validation(args: argparse.Namespace, data: DataSet) -> AnySplit | None:
+    """The held-out part, where the fit has a use for it: to stop early, or to choose λ."""
+    if args.kl_weight == "validation" and data.validation is None:
+        raise ValueError("kl_weight validation needs rows to choose on, as in --validation 0.2")
+    used = args.patience is not None or args.kl_weight == "validation"
+    return data.validation if used else None
 
 
 def _logger(args: argparse.Namespace, data: DataSet) -> AbstractContextManager[Logger | None]:

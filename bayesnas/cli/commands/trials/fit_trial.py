@@ -88,7 +88,7 @@ class FitTrial:
             held_out = []
         # The model first and the option of many words, --hidden, before another one.
         args = read_words(["fit", *model, *self.words, *options, *held_out])
-        if not isinstance(args.kl_weight, (float, str)):
+        if not isinstance(args.kl_weight, (float, str)) or args.kl_weight == "validation":
             raise ValueError("kl_weight of a trial must be one number: vary it")
         return args
 
