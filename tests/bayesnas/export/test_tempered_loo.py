@@ -25,7 +25,7 @@ def posterior(y, kl_weight):
 
 def tree_at(kl_weight):
     mean, variance = posterior(Y, kl_weight)
-    draws = np.random.default_rng(1).normal(mean, variance**0.5, size=(2, 2000))
+    draws = np.random.default_rng(1).normal(mean, variance**0.5, size=(2, 20_000))
     return to_datatree(
         posterior={"w": draws},
         dims={"y": ("obs",)},
