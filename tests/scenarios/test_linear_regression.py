@@ -133,7 +133,10 @@ def test_kl_weight_zero_is_least_squares() -> None:
 
 @pytest.mark.slow
 def test_pareto_k_tells_the_tempered_target_from_the_posterior() -> None:
-    """An orthogonal design, where the mean-field optimum is the tempered posterior itself."""
+    """An orthogonal design, where the mean-field optimum is the tempered posterior itself.
+
+    Towards the posterior k̂ of 400 draws is 0.98 ± 0.22: the mean of 16 varies by 0.055.
+    """
     x, _ = regression_data(correlated=False)
     basis = torch.linalg.qr(torch.cat([x, torch.ones(len(x), 1)], dim=1).double()).Q
     x = (basis[:, :4] * math.sqrt(len(x))).float()
@@ -142,7 +145,8 @@ def test_pareto_k_tells_the_tempered_target_from_the_posterior() -> None:
     y = y + NOISE * torch.randn(120, generator=torch.Generator().manual_seed(4))
     post = bn.fit(linear_net(), (x, y), kl_weight=0.1, steps=3000, batch_size=120, lr=0.03, seed=1)
     assert post.pareto_k((x, y), draws=1000) < 0.5
-    assert post.pareto_k((x, y), draws=1000, kl_weight=1.0) > 0.7
+    ks = [post.pareto_k((x, y), draws=400, kl_weight=1.0, seed=seed) for seed in range(16)]
+    assert sum(ks) / 16 > 0.7
 
 
 def test_learned_noise_scale_is_the_maximum_likelihood_one() -> None:

@@ -276,25 +276,35 @@ def test_loo_takes_observations_whose_likelihood_is_the_same_in_every_draw(sure,
 
 
 def test_exact_tempered_guide_is_a_good_sampler_of_its_own_target_only():
-    fit = Regression(5, kl_weight=0.1, chains=1)
-    totals = fit.log_prior[0], fit.log_lik[0].sum(-1), fit.log_q[0]
-    assert pareto_k(tempered_log_weights(*totals, kl_weight=0.1)) < 0.5
-    assert pareto_k(tempered_log_weights(*totals, kl_weight=1.0)) > 0.7
+    """Of 2,000 draws k̂ has a standard deviation of 0.18 about 1.0: the mean of 16 has 0.045."""
+    fit = Regression(5, kl_weight=0.1, chains=16)
+    ks = {
+        kl_weight: np.mean(
+            [
+                pareto_k(tempered_log_weights(*totals, kl_weight=kl_weight))
+                for totals in zip(fit.log_prior, fit.log_lik.sum(-1), fit.log_q, strict=True)
+            ]
+        )
+        for kl_weight in (0.1, 1.0)
+    }
+    assert ks[0.1] < 0.5
+    assert ks[1.0] > 0.7
 
 
 @pytest.mark.parametrize(
     ("stretch", "low", "high"), [(1.05, -1, 0.5), (0.98, -1, 0.5), (0.3, 0.7, 9)]
 )
 def test_k_of_a_guide_that_is_nearly_exact_or_far_too_narrow(stretch, low, high):
-    fit = Regression(5, kl_weight=0.1, chains=1)
-    draws = fit.mean + stretch * (fit.weight[0] - fit.mean)
+    """The mean of 16 k̂, of which one has a standard deviation of 0.09, and 0.18 about 1.0."""
+    fit = Regression(5, kl_weight=0.1, chains=16)
+    draws = fit.mean + stretch * (fit.weight - fit.mean)
     weights = tempered_log_weights(
         norm.logpdf(draws, 0, SCALE).sum(-1),
         norm.logpdf(fit.y, draws @ fit.x.T, NOISE).sum(-1),
         norm.logpdf(draws, fit.mean, stretch * fit.sd).sum(-1),
         kl_weight=0.1,
     )
-    assert low < pareto_k(weights) < high
+    assert low < np.mean([pareto_k(each) for each in weights]) < high
 
 
 @pytest.mark.parametrize("k", [0.2, 0.5, 0.8])
@@ -352,7 +362,7 @@ def test_k_equals_the_published_estimator_under_every_arviz(draws):
 
 def test_k_takes_weight_zero_and_the_order_and_level_do_not_matter():
     rng = np.random.default_rng(2)
-    weights = 0.6 * rng.exponential(size=1000)
+    weights = 0.6 * rng.exponential(size=100_000)  # k̂ is 0.60 ± 0.05; of a thousand ± 0.15
     weights[::3] = -np.inf
     k = pareto_k(torch.from_numpy(weights))
     assert pareto_k(rng.permutation(weights) - 1e5) == pytest.approx(k, abs=1e-6)

@@ -25,7 +25,7 @@ def posterior(y, kl_weight):
 
 def tree_at(kl_weight):
     mean, variance = posterior(Y, kl_weight)
-    draws = np.random.default_rng(1).normal(mean, variance**0.5, size=(2, 2000))
+    draws = np.random.default_rng(1).normal(mean, variance**0.5, size=(2, 20_000))
     return to_datatree(
         posterior={"w": draws},
         dims={"y": ("obs",)},
@@ -75,8 +75,8 @@ def test_arviz_compares_what_is_left_out_of_other_targets():
     column = "elpd_loo" if "elpd_loo" in table else "elpd"
     for weight in trees:
         assert table.loc[f"{weight}", column] == pytest.approx(exact(weight).sum(), abs=0.1)
-    assert scores["1.0"].n_samples == 4000
-    assert "Computed from 4000 posterior samples" in str(scores["0.3"])
+    assert scores["1.0"].n_samples == 40_000
+    assert "Computed from 40000 posterior samples" in str(scores["0.3"])
     with pytest.raises(ValueError, match="tree must be at one kl_weight"):
         elpd_data(along_kl_weight(list(trees.values())))
 

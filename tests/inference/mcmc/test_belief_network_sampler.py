@@ -185,11 +185,14 @@ def test_draws_of_the_regression_have_its_moments():
 
 
 def test_elliptical_slices_of_many_numbers():
-    """A Gaussian likelihood, so the posterior is known."""
+    """A Gaussian likelihood, so the posterior is known.
+
+    Of 24,000 steps the means have a standard error of 0.005 and the variances one of 1.5 %.
+    """
     rng = np.random.default_rng(0)
     mean, seen = np.array([0.0, 1.0, -2.0]), np.array([1.0, 1.0, -1.0])
     value, draws = mean, []
-    for _ in range(8000):
+    for _ in range(24_000):
         value = elliptical_slice(value, mean, 0.7, lambda v: -0.5 * ((v - seen) / 0.5) ** 2, rng)
         draws.append(value)
     precision = 1 / 0.49 + 4

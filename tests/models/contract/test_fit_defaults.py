@@ -59,14 +59,21 @@ def test_only_a_compression_net_has_another_kl_weight_than_one(net, xy):
 @pytest.mark.slow
 @pytest.mark.parametrize("prior", ["horseshoe", "normal-jeffreys"])
 def test_groups_go_and_the_digits_are_still_told(prior):
-    """Over ten fits accuracy is .960 ± .006, five deviations off; .16 to .33 are left."""
+    """In the mean of five fits.
+
+    Of thirteen with the horseshoe, the wider of the two, accuracy is .961 ± .008 and .21 ± .055 are
+    left: the bounds are more than seven standard errors of the means away.
+    """
     data = bn.data.load("digits", validation=0.2)
     model = bn.models.BayesianCompressionNet(bn.nn.mlp([64, 100, 50, 10]), prior=prior)
-    for seed in range(3):
+    left, accuracy = 0.0, 0.0
+    for seed in range(5):
         post = bn.fit(model, data.train, epochs=100, seed=seed, progress=False)
         small = post.prune(by="group", validation=data.validation)
-        assert sum(p.numel() for p in small.compact().parameters()) < 0.4 * 12_060
-        assert small.evaluate(data.test, draws=0)["accuracy"] > 0.93
+        left += sum(p.numel() for p in small.compact().parameters()) / 12_060 / 5
+        accuracy += small.evaluate(data.test, draws=0)["accuracy"] / 5
+    assert left < 0.4
+    assert accuracy > 0.93
 
 
 def test_a_fit_over_a_range_has_defaults_of_its_own(net, xy, monkeypatch):

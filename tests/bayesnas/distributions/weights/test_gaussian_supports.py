@@ -102,7 +102,7 @@ def test_kl_to_spikes_and_slabs_equals_monte_carlo(prior: SpikeAndSlab) -> None:
     q, p = three(), prior.to_event(1)
     draws = q.sample(torch.Size([40000]))
     ratio = q.log_prob(draws) - p.log_prob(draws)
-    error = 4 * ratio.std() / math.sqrt(40000)
+    error = 5.5 * ratio.std() / math.sqrt(40000)
     assert abs(kl_divergence(q, p) - ratio.mean()) < error
 
 

@@ -62,8 +62,8 @@ def test_layer_outputs_have_the_moments_of_sampled_weights(
         ]
     )
     error = explicit.std(0) * math.sqrt(2 / 2000)
-    assert ((ours.mean(0) - explicit.mean(0)).abs() < 5 * error + 1e-6).all()
-    assert torch.allclose(ours.std(0), explicit.std(0), rtol=0.12)
+    assert ((ours.mean(0) - explicit.mean(0)).abs() < 6 * error + 1e-6).all()
+    assert torch.allclose(ours.std(0), explicit.std(0), rtol=6 / math.sqrt(2000))
 
 
 def test_examples_get_independent_noise_and_outputs_of_one_example_too() -> None:
@@ -72,7 +72,7 @@ def test_examples_get_independent_noise_and_outputs_of_one_example_too() -> None
     x = torch.randn(1, 3).expand(DRAWS, 3)
     out = F.linear(x, GaussianTensor(loc, scale))
     correlation = torch.corrcoef(out.T)[0, 1]
-    assert abs(correlation) < 4 / math.sqrt(DRAWS)
+    assert abs(correlation) < 5.5 / math.sqrt(DRAWS)
     assert out[:, 0].unique().numel() > DRAWS // 2
 
 

@@ -38,16 +38,22 @@ def conditional() -> SearchSpace:
 
 
 def test_it_is_a_strategy_that_learns(strategy, search_space, additive):
-    """The mean score of the last fifteen of ninety trials is below that of all candidates."""
-    search = strategy(search_space, seed=0, **SHORT[strategy])
-    assert isinstance(search, Strategy)
-    scores = []
-    for _ in range(90):
-        candidate = search.ask()
-        scores.append(additive(candidate))
-        search.tell(candidate, [scores[-1]])
+    """The mean score of the last fifteen of ninety trials is below that of all candidates.
+
+    With regularised evolution one seed is lower by 1.7 ± 0.9, the mean of ten by six standard
+    errors; policy gradients, which take longer, by six with one.
+    """
+    scores, seeds = [], 1 if strategy in (Reinforce, Budgeted) else 10
+    for seed in range(seeds):
+        search = strategy(search_space, seed=seed, **SHORT[strategy])
+        assert isinstance(search, Strategy)
+        for trial in range(90):
+            candidate = search.ask()
+            score = additive(candidate)
+            search.tell(candidate, [score])
+            scores += [score] * (trial >= 75)
     every = [additive(candidate) for candidate in search_space.candidates()]
-    assert sum(scores[-15:]) / 15 < sum(every) / len(every)
+    assert sum(scores) / len(scores) < sum(every) / len(every)
 
 
 def test_told_again_it_goes_on_as_if_it_had_not_stopped(strategy, search_space, additive):

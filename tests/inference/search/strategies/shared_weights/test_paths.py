@@ -64,11 +64,13 @@ def test_a_later_task_does_not_change_an_earlier_one(ring):
 
 
 def test_path_net_learns(ring):
-    """Chance is wrong for two in five; a path of two layers is not."""
+    """Chance is wrong for two in five; a path of two layers for .06 ± .06, in the mean of six."""
     x, y = ring
-    net = PathNet(layers(), active=3, population=4, seed=0)
-    net.learn("ring", (x, y), nn.Linear(6, 2), tournaments=20, steps=15, lr=0.2)
-    wrong = float((net.predict("ring", x).argmax(1) != y).double().mean())
+    wrong = 0.0
+    for seed in range(6):
+        net = PathNet(layers(), active=3, population=4, seed=seed)
+        net.learn("ring", (x, y), nn.Linear(6, 2), tournaments=20, steps=15, lr=0.2)
+        wrong += float((net.predict("ring", x).argmax(1) != y).double().mean()) / 6
     assert wrong < 0.2
 
 
