@@ -19,6 +19,7 @@ from bayesnas.models.base import BayesianModel
 from bayesnas.typed import typed
 
 _START = 0.2  # by then θ is near its optimum, which implicit hypergradients take it to be at
+_EVERY = 8  # ten products with the Hessian cost as much as ten steps of θ
 
 
 @typed(unchecked=("structure_weights", "structure_priors", "hyperprior", "upper"))
@@ -42,8 +43,8 @@ class GeneralisedObjective:
     properties, each with its test.
 
     Where λ^prior_Q = λ^lik_Q λ^prior_L, Q is λ^lik_Q L and a function of h alone, so h and θ are
-    trained together on L + [Q − λ^lik_Q L] / λ^lik_Q, in one step. Elsewhere every step updates h
-    by a hypergradient of Q and then θ by the gradient of L, on the same batch.
+    trained together on L + [Q − λ^lik_Q L] / λ^lik_Q, in one step. Elsewhere h moves by a
+    hypergradient of Q and then θ by the gradient of L, on the same batch.
 
     Attributes:
         kl_weight_lower: λ^prior_L ≥ 0.
@@ -56,9 +57,9 @@ class GeneralisedObjective:
         hyperprior: log p(h) as densities of the parameters as they stand in the model (of logits
             and log scales), by the beginning of their names.
         upper: how h is trained: a :class:`~bayesnas.Bilevel` without a KL weight of its own. None
-            for one joint step where that is possible, else for implicit hypergradients from the
-            fifth part of the steps on, with schedule and optimiser of the fit and half its learning
-            rate, so that θ keeps up with h.
+            for one joint step where that is possible, else for implicit hypergradients, one in
+            eight steps of θ from the fifth part of the steps on, with schedule and optimiser of the
+            fit and four times its learning rate: half of it a step of θ, so that θ keeps up with h.
 
     Raises:
         ValueError, TypeError: naming the option.
@@ -143,12 +144,13 @@ class GeneralisedObjective:
         same = math.isclose(self.kl_weight_upper, product, rel_tol=1e-9)
         return self.upper is None and self.likelihood_weight > 0 and same
 
-    def upper_level(self, model: BayesianModel, **defaults: Any) -> Bilevel | None:
+    def upper_level(self, model: BayesianModel, lr: float, **defaults: Any) -> Bilevel | None:
         """How the hyperparameters of a model are trained; None where jointly.
 
         Args:
             model: to fit.
-            defaults: options of ``Bilevel`` where ``upper`` is None.
+            lr: learning rate of θ.
+            defaults: further options of ``Bilevel`` where ``upper`` is None.
 
         Raises:
             ValueError: for a model without trained hyperparameters.
@@ -162,7 +164,10 @@ class GeneralisedObjective:
             )
         if self.is_joint:
             return None
-        level = Bilevel("implicit", start=_START, **defaults) if self.upper is None else self.upper
+        level = self.upper
+        if level is None:
+            pace = {"start": _START, "every": _EVERY, "lr": lr * _EVERY / 2}
+            level = Bilevel("implicit", **pace, **defaults)
         return dataclasses.replace(
             level,
             parameters=names if level.parameters is None else level.parameters,

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from bayesnas.checks import fraction_in, names_of, non_negative, positive, whole_number
+from bayesnas.checks import fraction_in, names_of, non_negative, positive, step_count, whole_number
 from bayesnas.inference.bilevel.hypergradients import Hypergradient, make_hypergradient
 from bayesnas.inference.config.optimizer import OptimizerFactory
 from bayesnas.inference.config.schedules import Schedule, learning_rate_factor
@@ -24,8 +24,9 @@ class Bilevel:
     .. math:: h^* = \arg\max_h\ \mathcal L_{val}(\theta^*(h), h), \qquad
         \theta^*(h) = \arg\max_\theta\ \mathcal L_{train}(\theta, h)
 
-    with :math:`\mathcal L = E_q \log p - \lambda\, KL` over each sample. Every step updates h by
-    a hypergradient on a batch of the validation data, then θ on a batch of the training data.
+    with :math:`\mathcal L = E_q \log p - \lambda\, KL` over each sample. A step updates h by a
+    hypergradient on a batch of the validation data, then θ on a batch of the training data; with
+    ``every`` above 1, most steps update θ alone.
 
     Attributes:
         hypergradient: ``"greedy"``, ``"unrolled"``, ``"implicit"``, or one of
@@ -39,6 +40,8 @@ class Bilevel:
         schedule: of it, as in ``bayesnas.fit``.
         batch_size: of the validation sample; None for as many as of the training data.
         start: fraction of the steps before h moves at all.
+        every: steps of θ to a step of h, from ``start`` on; what a hypergradient costs is paid
+            once for so many.
 
     Raises:
         ValueError, TypeError: naming the option.
@@ -60,6 +63,7 @@ class Bilevel:
     schedule: Schedule = "constant"
     batch_size: int | None = None
     start: float = 0.0
+    every: int = 1
 
     def __post_init__(self) -> None:
         """Check the options."""
@@ -76,6 +80,7 @@ class Bilevel:
         if self.batch_size is not None:
             object.__setattr__(self, "batch_size", whole_number("batch_size", self.batch_size, 1))
         object.__setattr__(self, "start", fraction_in("start", self.start, "[0, 1)"))
+        object.__setattr__(self, "every", step_count("every", self.every))
 
     @property
     def method(self) -> Hypergradient:
@@ -99,4 +104,5 @@ class Bilevel:
             "schedule": self.schedule if isinstance(self.schedule, str) else "custom",
             "batch_size": self.batch_size,
             "start": self.start,
+            "every": self.every,
         }

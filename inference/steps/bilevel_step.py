@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -99,6 +100,7 @@ class UpperStep:
         """Set up batches and optimiser; see the class."""
         self._model, self._bilevel, self._all = model, bilevel, trained
         self._steps, self._stream = settings.steps, stream
+        self._first = math.ceil(bilevel.start * settings.steps)
         self._recording = settings.compile != "eager"
         self._compiling = settings.compile == "inductor"
         batch_size = bilevel.batch_size or settings.batch_size
@@ -124,7 +126,7 @@ class UpperStep:
             lower_lr: learning rate of the lower level.
         """
         progress = step / self._steps
-        if progress < self._bilevel.start:
+        if progress < self._bilevel.start or (step - self._first) % self._bilevel.every:
             return
         self._rates.scale(learning_rate_factor(self._bilevel.schedule, progress))
         self.trained.refine(progress, self.optimizer)

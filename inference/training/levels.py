@@ -51,7 +51,7 @@ def with_objective(arguments: FitArguments, model: BayesianModel, examples: int)
         )
     lr = model.fit_defaults(examples).lr if arguments.lr is None else positive("lr", arguments.lr)
     upper = objective.upper_level(
-        model, lr=lr / 2, schedule=arguments.schedule, optimizer=arguments.optimizer
+        model, lr, schedule=arguments.schedule, optimizer=arguments.optimizer
     )
     return dataclasses.replace(arguments, kl_weight=objective.kl_weight_lower, bilevel=upper)
 

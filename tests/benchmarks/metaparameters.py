@@ -7,7 +7,8 @@ draws of the weights. The box is fitted once, in as many steps as four of the se
     python tests/benchmarks/metaparameters.py --data diabetes
     python tests/benchmarks/metaparameters.py --data breast-cancer
 
-``--out FOLDER`` keeps the separate fits' figures, so that another map is measured against the same.
+``--map curvature`` takes the curvature map for the piecewise one. ``--out FOLDER`` keeps the
+separate fits' figures, so that another map is measured against the same.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import bayesnas as bn
 KL_WEIGHTS = (0.1, 1.0, 10.0, 100.0)
 SCALES = tuple(float(f"{scale:.3g}") for scale in np.geomspace(0.05, 1.0, 4))
 FITS = 4
+MAPS = {"piecewise": bn.nn.PiecewiseMap, "curvature": bn.nn.CurvatureMap}
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,11 @@ def kept(path: Path | None, task: Task, train: bn.data.Split, seed: int) -> np.n
 
 
 def at_once(
-    task: Task, train: bn.data.Split, seed: int, amortize: bn.nn.PiecewiseMap, lr: float
+    task: Task,
+    train: bn.data.Split,
+    seed: int,
+    amortize: bn.nn.PiecewiseMap | bn.nn.CurvatureMap,
+    lr: float,
 ) -> bn.inference.AmortizedPosterior:
     """The fit of the box, in the steps of :data:`FITS` separate ones."""
     return bn.fit(
@@ -106,6 +112,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", choices=tuple(TASKS), default="mnist")
     parser.add_argument("--knots", type=int, nargs=2, default=(5, 5), help="of λ, of the scale")
+    parser.add_argument("--map", choices=tuple(MAPS), default="piecewise")
     parser.add_argument("--lr", type=float, help="of the fit of the box")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--out", type=Path, help="folder for the separate fits' bounds")
@@ -113,7 +120,7 @@ def main() -> None:
     task = TASKS[args.data]
     train = bn.data.load(args.data, standardise=args.data != "mnist").train
     knots = dict(zip(("kl_weight", "prior_scale"), args.knots, strict=True))
-    amortize = bn.nn.PiecewiseMap(knots)
+    amortize = MAPS[args.map](knots)
     print("| seed | λ | prior scale | 𝓛 one fit | 𝓛 separate | better by |")
     print("|---|---|---|---|---|---|")
     for seed in args.seeds:

@@ -169,9 +169,19 @@ def test_3_without_a_kl_term_it_is_maximum_likelihood():
     assert model.squares == [1.0] * P  # nothing acts on them
 
 
-def test_4_without_the_upper_kl_the_evidence_is_that_of_maximum_likelihood_hyperparameters():
+@pytest.mark.slow_except("at every step")
+@pytest.mark.parametrize(
+    ("upper", "steps"),
+    [
+        pytest.param(WAYS["implicit"], 600, id="at every step"),
+        pytest.param(None, 2000, id="by default, seldom"),
+    ],
+)
+def test_4_without_the_upper_kl_the_evidence_is_that_of_maximum_likelihood_hyperparameters(
+    upper: bn.Bilevel | None, steps: int
+):
     """H maximises E log p under the posterior that it gives: s² = 2b² − 1/n, and q is exact."""
-    model = fitted(GeneralisedObjective(kl_weight_upper=1e-6, upper=WAYS["implicit"]), steps=600)
+    model = fitted(GeneralisedObjective(kl_weight_upper=1e-6, upper=upper), steps=steps)
     expected = 2 * WEIGHTS.square() - 1 / N
     assert model.squares == pytest.approx(expected.tolist(), rel=0.01)
     mean, variance = posterior(torch.tensor(model.squares, dtype=torch.float64), 1.0)

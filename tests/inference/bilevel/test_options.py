@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 
 import numpy as np
 import pyro
@@ -247,6 +248,23 @@ def test_the_lower_level_leaves_h_alone_and_the_upper_level_theta():
     name = "structural.gamma.logits"
     assert not torch.equal(moved.model.state_dict()[name], frozen.model.state_dict()[name])
     assert start.state_dict().keys() == moved.model.state_dict().keys()
+
+
+@pytest.mark.parametrize(
+    ("options", "moved"),
+    [({}, range(1, 10)), ({"every": 4}, (4, 8)), ({"every": 4, "start": 0.25}, (3, 7))],
+)
+def test_h_moves_with_every_so_many_steps_of_theta(options: dict[str, float], moved: object):
+    """Seen by its values after each step, from the second on: gradient descent moves them."""
+    values: list[Tensor] = []
+
+    def watch(event: bn.inference.StepEvent) -> None:
+        values.append(event.model.state_dict()["structural.gamma.logits"].clone())
+
+    level = bn.Bilevel(optimizer=torch.optim.SGD, lr=0.05, **options)
+    quick(mixed(), bilevel=level, steps=10, on_step=watch, compile=False)
+    changed = [not torch.equal(*pair) for pair in itertools.pairwise(values)]
+    assert [step for step, differs in enumerate(changed, 1) if differs] == list(moved)
 
 
 def test_structure_over_a_range_of_kl_weights_with_weights_shared():
