@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
+import pyro
 import torch
 from pyro.distributions import TorchDistribution
 from pyro.infer import ELBO
@@ -17,7 +18,7 @@ from bayesnas.models.contract.fit_defaults import FitDefaults
 from bayesnas.models.contract.metaparameters import Metaparameters
 from bayesnas.models.contract.point_estimates import PointEstimates
 from bayesnas.models.contract.prunable_weights import PrunableWeights
-from bayesnas.models.contract.pyro_store import PyroStore
+from bayesnas.models.contract.pyro_store import register
 from bayesnas.models.site_kinds import DATA_PLATE, OBSERVED, stands_for_examples
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ FEW = 2
 """Rows that say all of what examples share."""
 
 
-class BayesianModel(Metaparameters, PrunableWeights, PointEstimates, PyroStore):
+class BayesianModel(Metaparameters, PrunableWeights, PointEstimates):
     """A joint density p(y, w, Γ | x) and a guide q(w, Γ), both plain Pyro functions.
 
     A subclass defines :meth:`model` and :meth:`guide`, which sample the same latent sites, and
@@ -92,6 +93,7 @@ class BayesianModel(Metaparameters, PrunableWeights, PointEstimates, PyroStore):
     elbo: ELBO | None = None
     upper_level: ClassVar[tuple[str, ...]] = ()
     hyper_terms: Callable[[BayesianModel], Tensor] | None = None
+    _name_in_pyro: str | None = None
 
     def model(self, x: Tensor, y: Tensor | None = None) -> Any:
         """Sample p(w, Γ) and p(y | x, w, Γ), the latter observed where ``y`` is given."""
@@ -263,3 +265,15 @@ class BayesianModel(Metaparameters, PrunableWeights, PointEstimates, PyroStore):
     def plain_module(self) -> nn.Module:
         """A plain ``torch.nn.Module`` with the posterior means in place of the weights."""
         raise TypeError(f"{type(self).__name__} has no plain network to take away")
+
+    def register_with_pyro(self) -> None:
+        """Hand the trainable parameters to Pyro's global store, for ``pyro.infer.SVI``.
+
+        They are named ``ArdRegression$$$loc``; a second model of the class in the same program is
+        ``ArdRegression_2``, and keeps that name. Their values stay those of the module, so
+        ``state_dict`` and ``load_state_dict`` hold what SVI trained. Under
+        ``pyro.settings.set(module_local_params=True)`` (our own fits among them) the parameters
+        stay the module's and the store is left alone.
+        """
+        if not pyro.settings.get("module_local_params"):
+            self._name_in_pyro = register(self, self._name_in_pyro or type(self).__name__)

@@ -9,29 +9,24 @@ import pyro
 from torch import Tensor, nn
 
 
-class PyroStore(nn.Module):
-    """A part of every model: its parameters under names of their own in Pyro's store."""
+def register(model: nn.Module, name: str) -> str:
+    """Hand the trainable parameters to the store; their values stay those of the module.
 
-    _name_in_pyro: str | None = None
+    Args:
+        model: of the parameters.
+        name: before those of the parameters, unless another model has it.
 
-    def register_with_pyro(self) -> None:
-        """Hand the trainable parameters to Pyro's global store, for ``pyro.infer.SVI``.
-
-        They are named ``ArdRegression$$$loc``; a second model of the class in the same program is
-        ``ArdRegression_2``, and keeps that name. Their values stay those of the module, so
-        ``state_dict`` and ``load_state_dict`` hold what SVI trained. Under
-        ``pyro.settings.set(module_local_params=True)`` (our own fits among them) the parameters
-        stay the module's and the store is left alone.
-        """
-        if pyro.settings.get("module_local_params"):
-            return
-        named = {name: p for name, p in self.named_parameters() if p.requires_grad}
-        for value in named.values():
-            if not value.is_contiguous():  # the store would hold a copy
-                value.data = value.data.contiguous()
-        self._name_in_pyro = _free_name(self._name_in_pyro or type(self).__name__, named)
-        for name, value in named.items():
-            pyro.param(f"{self._name_in_pyro}$$${name}", value)
+    Returns:
+        the name they have.
+    """
+    named = {key: p for key, p in model.named_parameters() if p.requires_grad}
+    for value in named.values():
+        if not value.is_contiguous():  # the store would hold a copy
+            value.data = value.data.contiguous()
+    free = _free_name(name, named)
+    for key, value in named.items():
+        pyro.param(f"{free}$$${key}", value)
+    return free
 
 
 def _free_name(wanted: str, parameters: Mapping[str, Tensor]) -> str:
