@@ -79,6 +79,8 @@ def in_words(hint: Any) -> str:
     ('a number or None', 'a sequence of whole numbers')
     >>> in_words(collections.abc.Sequence[collections.abc.Sequence[str]])
     'a sequence of sequences of strings'
+    >>> in_words(tuple[float, float])
+    'a sequence of 2 numbers'
     """
     members = members_of(hint)
     if len(members) > 1:
@@ -94,6 +96,8 @@ def in_words(hint: Any) -> str:
         inner = " or ".join(dict.fromkeys(in_words(p) for p in parts if p is not ...))
         what = inner.removeprefix("a ")
         nested = what.startswith("sequence ")
+        if origin is tuple and ... not in parts and not nested:
+            what = f"{len(parts)} {what}"
         return f"a sequence of {what.replace('sequence', 'sequences', 1) if nested else what + 's'}"
     if origin in (dict, collections.abc.Mapping):
         return "a mapping"

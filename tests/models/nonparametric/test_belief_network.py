@@ -90,7 +90,7 @@ def test_one_seed_gives_one_network():
         ({"mass": 0.0}, "mass must be a finite number > 0"),
         ({"concentration": -1.0}, "concentration must be a finite number > 0"),
         ({"weight_scale": 0.0}, "weight_scale must be a finite number > 0"),
-        ({"hidden_precision": (1.0,)}, "hidden_precision must be a sequence of numbers"),
+        ({"hidden_precision": (1.0,)}, "hidden_precision must be a sequence of 2 numbers"),
         ({"visible_precision": (1.0, 0.0)}, "visible_precision must be a finite number > 0"),
     ],
 )
