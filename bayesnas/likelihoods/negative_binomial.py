@@ -22,7 +22,7 @@ from bayesnas.likelihoods.base import (
 from bayesnas.log_beta import log_beta
 
 
-class NegativeBinomialOfLogs(dist.NegativeBinomial):
+class NegativeBinomialOfLogs(dist.NegativeBinomial):  # type: ignore[misc]
     """A negative binomial by the logarithms of its mean and its dispersion.
 
     torch adds three log-gammas that cancel: in single precision they are off by 54 nats at y = 3
@@ -37,7 +37,7 @@ class NegativeBinomialOfLogs(dist.NegativeBinomial):
     ) -> None:
         """Keep the logarithms; see the class."""
         self.log_mean, self.log_dispersion = torch.broadcast_tensors(log_mean, log_dispersion)
-        super().__init__(  # type: ignore[no-untyped-call]
+        super().__init__(
             (-self.log_dispersion).exp(),
             logits=self.log_mean + self.log_dispersion,
             validate_args=validate_args,
