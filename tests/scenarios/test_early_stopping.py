@@ -65,7 +65,7 @@ def test_validation_alone_stops_nothing(net, xy, deteriorating, numbers):
 
 
 def test_chains_that_stop_at_different_times(net, xy):
-    """A third stop after the commonest number of epochs: all of sixteen by chance in 2e-8."""
+    """A third stop after the commonest number of epochs: all sixteen with probability 2e-8."""
     x, y = xy
     post = bn.fit(
         net, (x[:18], y[:18]), validation=(x[18:], y[18:]), epochs=30, batch_size=8, lr=0.3,

@@ -36,11 +36,11 @@ def test_the_layer_that_is_off_is_found() -> None:
     x = torch.stack([torch.ones(ROWS), torch.ones(ROWS), signs], 1)
     data = (x, torch.zeros(ROWS))
     post = bn.fit(pair(), data, steps=1, lr=1e-12, progress=False)
-    ks = [post.pareto_k_by_layer(data, draws=300, seed=seed) for seed in range(8)]
+    ks = [post.pareto_k_by_layer(data, draws=300, seed=seed) for seed in range(6)]
     assert {name for k in ks for name in k} == {"ridge", "alone"}
     # The variances along the ridge are 1 and 1/4,001: exactly k = 1 - 1/4,001. Of 300 draws k̂ is
-    # 0.77 ± 0.22, and the mean of eight lies 6 of its standard errors above 0.3.
-    assert sum(k["ridge"] for k in ks) / 8 > 0.3
+    # 0.77 ± 0.22, and the mean of six lies 5.3 of its standard errors above 0.3.
+    assert sum(k["ridge"] for k in ks) / 6 > 0.3
     assert all(k["alone"] == 0.0 for k in ks)
     assert ks[0] == post.pareto_k_by_layer(data, draws=300)
 

@@ -155,7 +155,7 @@ def test_batches_are_those_of_each_chain():
 
 @pytest.mark.slow
 def test_a_chain_that_stops_early_stays_as_it_was(net, xy, stacked_steps):
-    """A third stop after the commonest number of epochs: all of sixteen by chance in 2e-8."""
+    """A third stop after the commonest number of epochs: all sixteen with probability 2e-8."""
     x, y = xy
     options = SHORT | {
         "validation": (x[18:], y[18:]), "steps": 60, "lr": 0.3, "patience": 1, "restarts": 16,
