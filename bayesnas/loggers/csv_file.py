@@ -49,7 +49,12 @@ class CSVLogger(Logger):
 
     @typed()
     def log(self, values: Mapping[str, float], step: int, chain: int = 0) -> None:
-        """Write a row for each number; they are there at once, also for a fit that is killed."""
+        """Write a row for each number; they are there at once, also for a fit that is killed.
+
+        Raises:
+            TypeError: for what is no mapping.
+            ValueError: for a step or a chain below 0.
+        """
         step, chain = place_of(step, chain)
         with self.path.open("a", newline="", encoding="utf-8") as file:
             rows = csv.writer(file, lineterminator="\n")

@@ -41,7 +41,12 @@ class TensorBoardLogger(Logger):
 
     @typed()
     def log(self, values: Mapping[str, float], step: int, chain: int = 0) -> None:
-        """Write a scalar for each number."""
+        """Write a scalar for each number.
+
+        Raises:
+            TypeError: for what is no mapping.
+            ValueError: for a step or a chain below 0.
+        """
         step, chain = place_of(step, chain)
         if chain not in self._writers:
             self._writers[chain] = self._make(str(self.path / f"chain{chain}"))

@@ -156,6 +156,10 @@ def kl_weighted(
             data plate.
         summed_out: names of enumerated sites that only the model samples; λ leaves them alone.
 
+    Raises:
+        TypeError: naming an argument of another type.
+        ValueError: for a negative KL weight, or a scale that is not positive.
+
     >>> import pyro, torch, bayesnas as bn
     >>> pyro.clear_param_store()
     >>> net = bn.models.GaussianNet(bn.nn.mlp([4, 8, 3]))

@@ -94,7 +94,12 @@ class ArvizExport(BasePosterior):
 
     @typed(unchecked=("data", "tree"))
     def to_inference_data(self, draws: int = 500, data: Data | None = None, **options: Any) -> Any:
-        """Export as ``arviz.InferenceData`` (ArviZ 0.23); arguments of :meth:`to_arviz`."""
+        """Export as ``arviz.InferenceData`` (ArviZ 0.23); arguments of :meth:`to_arviz`.
+
+        Raises:
+            ValueError: as :meth:`to_arviz`.
+            ImportError: under ArviZ 1.x, which has no ``InferenceData``.
+        """
         from bayesnas.export.datatree import to_inference_data
 
         return to_inference_data(self.to_arviz(draws, data, **options))
@@ -113,6 +118,10 @@ class ArvizExport(BasePosterior):
             kl_weight: λ of the target; that of the fit by default. 1 asks how far the fit is
                 from the Bayesian posterior.
             seed: of the draws.
+
+        Raises:
+            TypeError: naming data that are no part of a data set and no pair.
+            ValueError: naming rows that don't fit the model, draws, a seed or λ out of range.
         """
         target = self.kl_weight if kl_weight is None else kl_weight
         check_kl_weight(target)

@@ -60,6 +60,10 @@ class Posterior(Predictive):
             ``expected_log_lik`` as sums over all rows of ``data`` and all weights;
             ``elbo_error``, a Monte Carlo standard error of ``elbo``. All in nats. Rows that the
             model masks count in none of them.
+
+        Raises:
+            TypeError: naming data that are no part of a data set and no pair.
+            ValueError: naming rows that don't fit the model, draws or a seed out of range.
         """
         draws = draw_count("draws", draws, 0)
         # What examples share is that of the training data, where a few rows don't say it.

@@ -155,7 +155,11 @@ class GaussianNet(NetModel):
             choice("site", site, self.layers.shapes)
 
     def prior(self, site: str) -> GaussianWeights:
-        """Prior of one weight tensor."""
+        """Prior of one weight tensor.
+
+        Raises:
+            ValueError: for a site that is none.
+        """
         self._check_site(site)
         scale = self._log_prior_scale(site).exp()
         return GaussianWeights(
@@ -187,7 +191,11 @@ class GaussianNet(NetModel):
             super().set_metaparameter(name, value)
 
     def posterior(self, site: str) -> GaussianWeights:
-        """Guide of one weight tensor."""
+        """Guide of one weight tensor.
+
+        Raises:
+            ValueError: for a site that is none.
+        """
         self._check_site(site)
         return GaussianWeights(
             self.variational[f"{site}.loc"],

@@ -44,6 +44,10 @@ class TableEncoding:
     Args:
         columns: of the table, in the order of the training data.
 
+    Raises:
+        TypeError: for what is no sequence of columns.
+        ValueError: for no column.
+
     Example:
         >>> import pandas
         >>> table = pandas.DataFrame({"size": [1.0, None, 3.0], "colour": ["red", "blue", "red"]})

@@ -25,6 +25,10 @@ class LayeredGraph:
             left-ordered form; empty where there is no hidden layer.
         visible: number of visible units.
 
+    Raises:
+        TypeError: for connections that are no sequence of tensors.
+        ValueError: for fewer than one visible unit.
+
     >>> import torch
     >>> graph = LayeredGraph((torch.ones(3, 2),), visible=3)
     >>> [len(layer.T) for layer in graph.connections]
@@ -87,7 +91,11 @@ class CascadingIndianBuffet:
 
     @typed()
     def layer(self, units: int) -> IndianBuffet:
-        """Return the distribution of the connections of ``units`` ≥ 1 units to the layer above."""
+        """Return the distribution of the connections of ``units`` ≥ 1 units to the layer above.
+
+        Raises:
+            ValueError: for fewer than one unit.
+        """
         return IndianBuffet(self.mass, self.concentration, size("units", units))
 
     # Draws --------------------------------------------------------------------------------
@@ -174,13 +182,21 @@ class CascadingIndianBuffet:
 
     @typed()
     def expected_widths(self, layers: int) -> Tensor:
-        """Mean width of the visible and the first ``layers`` hidden layers, ``[layers + 1]``."""
+        """Mean width of the visible and the first ``layers`` hidden layers, ``[layers + 1]``.
+
+        Raises:
+            ValueError: for layers out of 0…100,000.
+        """
         probabilities = self._distributions(layers)
         return probabilities @ torch.arange(probabilities.shape[1], dtype=torch.float64)
 
     @typed()
     def absorption(self, layers: int) -> Tensor:
-        """P(layer m is empty) for m = 0…``layers``, ``[layers + 1]``."""
+        """P(layer m is empty) for m = 0…``layers``, ``[layers + 1]``.
+
+        Raises:
+            ValueError: for layers out of 0…100,000.
+        """
         return self._distributions(layers)[:, 0]
 
     def expected_depth(self) -> Tensor:

@@ -23,6 +23,10 @@ class ConcreteGate(BinaryConcrete):
         temperature: τ > 0, a number or a tensor.
         logits: ln α.
 
+    Raises:
+        TypeError: naming an argument of another type.
+        ValueError: for a temperature that is not positive.
+
     >>> import torch
     >>> gate = ConcreteGate(0.05, logits=torch.zeros(1000))
     >>> bool(gate.log_prob(gate.rsample()).isfinite().all())

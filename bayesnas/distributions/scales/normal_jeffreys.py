@@ -33,6 +33,9 @@ class NormalJeffreys(TorchDistribution):
     Shapes:
         batch ``()``, or as expanded; event ``()``.
 
+    Raises:
+        TypeError: naming an argument of another type.
+
     >>> import torch
     >>> from torch.distributions import Normal, kl_divergence
     >>> kl_divergence(Normal(1.0, 1.0), NormalJeffreys())

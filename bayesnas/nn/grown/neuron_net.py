@@ -64,7 +64,12 @@ class NeuronNet(nn.Module):
     @classmethod
     @typed()
     def of(cls, graph: NeuronGraph, weight: float = 1.0) -> NeuronNet:
-        """The network of a graph, all weights of one value."""
+        """The network of a graph, all weights of one value.
+
+        Raises:
+            TypeError: for what is no graph of neurons.
+            ValueError: for a weight that is not finite.
+        """
         return cls(**graph.to_dict(), weight=weight)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -59,6 +59,9 @@ class Ticket(Pruned):
         Args:
             signed_constant: whether each is its sign times the standard deviation of its layer at
                 the rewinding point (Zhou et al. 2019).
+
+        Raises:
+            TypeError: for what is neither True nor False.
         """
         signed = flag("signed_constant", signed_constant)
         net = copy.deepcopy(self.start)
