@@ -87,7 +87,7 @@ class Inputs:
         return [(f"x[{key!r}]", leaf) for key, leaf in zip(keys, self.leaves, strict=True)]
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Inputs:
-        """What a function makes of every tensor.
+        """What a function makes of every tensor, each ``[n, ...]``.
 
         Raises:
             TypeError: for what can't be called.

@@ -26,6 +26,7 @@ class CSVLogger(Logger):
     Raises:
         FileExistsError: the file is there, and ``append`` is false.
         ValueError: with ``append``, the file is no such table.
+        TypeError: naming an argument of another type.
 
     >>> logger = CSVLogger("a.csv")
     >>> logger.log({"test/nll": 0.25}, step=100)

@@ -22,6 +22,7 @@ class TensorBoardLogger(Logger):
 
     Raises:
         ImportError: tensorboard is not installed.
+        TypeError: for what is no path.
 
     >>> with TensorBoardLogger("logs") as logger:
     ...     logger.log({"test/nll": 0.25}, step=100)

@@ -150,7 +150,7 @@ def kl_weighted(
 
     Args:
         fn: ``model.model`` or ``model.guide``; wrap both alike.
-        kl_weight: λ ≥ 0.
+        kl_weight: λ ≥ 0, a number or a tensor ``[]``.
         data_scale: N / B where minibatches of B out of N examples are seen.
         follows_batch: tells the sites that it scales; by default observed ones and those in the
             data plate.

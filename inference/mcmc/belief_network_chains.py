@@ -60,7 +60,7 @@ class BeliefPosterior:
         return np.array(padded, dtype=np.int64)
 
     def width_probabilities(self, layer: int = 1) -> Doubles:
-        """P(width of a hidden layer = 0, 1, …) over all draws.
+        """P(width of a hidden layer = 0, 1, …) over all draws, ``[largest width + 1]``.
 
         Raises:
             ValueError: for a layer below 1.

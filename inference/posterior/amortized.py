@@ -142,6 +142,7 @@ class AmortizedPosterior(KLWeightPath):
 
         Raises:
             ValueError: for a fit over λ alone, or over a range of λ without 1.
+            TypeError: naming data that are no part of a data set and no pair.
 
         References:
             MacKay, *Bayesian interpolation*, 1992.

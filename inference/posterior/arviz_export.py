@@ -69,6 +69,7 @@ class ArvizExport(BasePosterior):
 
         Raises:
             ValueError: for a name in ``var_names``, ``dims`` or ``coords`` that the tree has not.
+            TypeError: naming data that are no part of a data set and no pair.
         """
         draws = draw_count("draws", draws, 1)
         prior_draws = draw_count("prior_draws", prior_draws, 0)
@@ -159,6 +160,7 @@ class ArvizExport(BasePosterior):
 
         Raises:
             ValueError: for a model with latents of every example, or a guide that is a point.
+            TypeError: naming data that are no part of a data set and no pair.
 
         References:
             Vehtari, Simpson, Gelman, Yao, Gabry, *Pareto smoothed importance sampling*, 2024.
@@ -198,6 +200,7 @@ class ArvizExport(BasePosterior):
 
         Raises:
             ValueError: for a model with latents of every example, or a guide that is a point.
+            TypeError: naming data that are no part of a data set and no pair.
 
         >>> import torch, bayesnas as bn
         >>> model = bn.models.GaussianNet(bn.nn.mlp([2, 3, 1]), likelihood="gaussian")

@@ -143,6 +143,7 @@ class BasePosterior:
         Raises:
             FileExistsError: if the folder holds a run.
             OSError: where it can't be written.
+            TypeError: for what is no path.
         """
         RunFolder.open(path, self.run).finish(self.records(), self.example)
 

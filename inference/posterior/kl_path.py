@@ -122,6 +122,7 @@ class KLWeightPath(BasePosterior, abc.ABC):
         Raises:
             ValueError: for λ that don't end at 1, a model with latents of every example, or one
                 that changes along λ.
+            TypeError: naming data that are no part of a data set and no pair.
         """
         draws, seed = draw_count("draws", draws), seed_number("seed", seed)
         path = self._kl_weights_down_to_one() if kl_weights is None else kl_weights
@@ -162,6 +163,7 @@ class KLWeightPath(BasePosterior, abc.ABC):
 
         Raises:
             ValueError: for a λ that :meth:`at` does not take, or none.
+            TypeError: naming data that are no part of a data set and no pair.
         """
         draws = draw_count("draws", draws, 0)
         _check_any(kl_weights)

@@ -109,6 +109,7 @@ class Posterior(Predictive):
 
         Raises:
             ValueError: for another ``per``, or a range that is none.
+            TypeError: naming data that are no part of a data set and no pair.
         """
         draws = draw_count("draws", draws)
         choice("per", per, get_args(PriorScales))
@@ -152,6 +153,7 @@ class Posterior(Predictive):
 
         Raises:
             ValueError: where the method does not take the model; the message names one that does.
+            TypeError: naming data that are no part of a data set and no pair.
 
         >>> import torch, bayesnas as bn
         >>> model = bn.models.GaussianNet(bn.nn.mlp([2, 1]), likelihood="gaussian", noise_scale=1)

@@ -248,6 +248,13 @@ def _monotone(model: LatentStructureNet, knots: int) -> dict[str, ParameterMap]:
 class ClippedSGD(torch.optim.SGD):
     """Stochastic gradient descent on gradients of a norm of at most ``clip_norm``.
 
+    Args:
+        params: parameters of any shape.
+        lr: learning rate.
+        clip_norm: of the gradients of all of them together.
+        momentum: as of SGD.
+        weight_decay: as of SGD.
+
     Raises:
         ValueError: naming a rate or a norm that is not positive.
 

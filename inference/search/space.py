@@ -28,6 +28,7 @@ class SearchSpace(Mapping[str, Variable]):
 
     Raises:
         ValueError: naming the variable, for no variables or a condition that can't hold.
+        TypeError: naming what is no variable.
 
     >>> from bayesnas.inference.search import Categorical, Integer, When
     >>> space = SearchSpace(

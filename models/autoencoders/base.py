@@ -114,6 +114,7 @@ class Autoencoder(BayesianModel):
 
         Raises:
             ValueError: n is not a whole number ≥ 1, or an index is out of range.
+            TypeError: for what is no mapping.
         """
         z = self.prior_latents(draw_count("n", n), generator)
         if fixed is not None and not isinstance(fixed, Mapping):

@@ -82,6 +82,7 @@ class BayesianCompressionNet(GroupedWeights):
 
     Raises:
         ValueError: naming the argument, what came and what was expected.
+        TypeError: for ``stochastic`` that says of no layer whether it is.
 
     References:
         Louizos, Ullrich, Welling, *Bayesian compression for deep learning*, NIPS 2017.

@@ -153,6 +153,11 @@ class GroupedWeights(NetModel):
 
         :func:`~bayesnas.models.compression.threshold_sweep.knee` of it is the threshold to take.
 
+        Args:
+            x: inputs ``[n, ...]`` of the validation data.
+            y: their targets ``[n]`` or ``[n, k]``.
+            thresholds: as :func:`sweep_groups` takes them.
+
         Raises:
             TypeError: naming an argument of another type.
             ValueError: as :func:`sweep_groups`.

@@ -70,6 +70,7 @@ class GaussianNet(NetModel):
 
     Raises:
         ValueError: naming the argument, what came and what was expected.
+        TypeError: for ``stochastic`` that says of no layer whether it is.
 
     Attributes:
         conditional: whether prior and posterior of the weights depend on a structure.
@@ -151,7 +152,7 @@ class GaussianNet(NetModel):
             pyro.sample(site, self.posterior(site))
 
     def _check_site(self, site: str) -> None:
-        if site not in self.layers.shapes:
+        if not isinstance(site, str) or site not in self.layers.shapes:
             choice("site", site, self.layers.shapes)
 
     def prior(self, site: str) -> GaussianWeights:

@@ -196,7 +196,7 @@ class SpikeAndSlabNet(SlabScaleModel):
         return self.variational[f"{group.site}.logits"]
 
     def prior(self, site: str, gates: Mapping[str, Tensor]) -> GaussianWeights:
-        """Prior of one weight tensor given the gates.
+        """Prior of one weight tensor given the gates by site, whose shapes broadcast to its own.
 
         Raises:
             ValueError: for a site that is none.
@@ -212,7 +212,7 @@ class SpikeAndSlabNet(SlabScaleModel):
         return GaussianWeights(scale.new_zeros(()), scale, shape=shape, keep=keep)
 
     def posterior(self, site: str, gates: Mapping[str, Tensor]) -> GaussianWeights:
-        """Guide of one weight tensor given the gates.
+        """Guide of one weight tensor given the gates by site, whose shapes broadcast to its own.
 
         Raises:
             ValueError: for a site that is none.

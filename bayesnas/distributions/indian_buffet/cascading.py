@@ -66,8 +66,8 @@ class CascadingIndianBuffet:
     in which 0 absorbs: with probability one a layer is empty at last, and the network ends.
 
     Args:
-        mass: α > 0, mean number of parents of a unit.
-        concentration: β > 0; the smaller, the more parents are shared.
+        mass: α > 0, mean number of parents of a unit, a number or a tensor ``[]``.
+        concentration: β > 0, likewise; the smaller, the more parents are shared.
         width: K⁰ ≥ 1, number of visible units.
 
     Raises:
@@ -110,6 +110,7 @@ class CascadingIndianBuffet:
 
         Raises:
             RuntimeError: ``max_layers`` hidden layers are not empty.
+            ValueError: for a limit out of 1…100,000.
         """
         max_layers = whole_number("max_layers", max_layers, 1, _MOST_LAYERS)
         connections: list[Tensor] = []
@@ -129,6 +130,7 @@ class CascadingIndianBuffet:
 
         Raises:
             RuntimeError: as :meth:`sample`.
+            ValueError: naming a number out of range.
         """
         max_layers = whole_number("max_layers", max_layers, 1, _MOST_LAYERS)
         widths = [torch.full((draw_count("draws", draws),), self.width)]
@@ -143,7 +145,7 @@ class CascadingIndianBuffet:
 
     @typed()
     def log_prob(self, graph: LayeredGraph | Sequence[Tensor]) -> Tensor:
-        """Ln probability of a network, each layer up to the order of its dishes.
+        """Ln probability of a network, ``[]``, each layer up to the order of its dishes.
 
         Raises:
             ValueError: where layers don't fit each other, or a unit of a hidden layer has no

@@ -160,7 +160,7 @@ class IndianBuffet(TorchDistribution):
 
     @typed()
     def expected_dishes_taken_by(self, count: int) -> Tensor:
-        """Mean number of dishes with exactly ``count`` customers, which is Poisson.
+        """Mean number of dishes with exactly ``count`` customers, which is Poisson; ``[]``.
 
         αβ · C(N, m) · B(m, N − m + β).
 

@@ -21,7 +21,10 @@ class ConcreteGate(BinaryConcrete):
 
     Args:
         temperature: τ > 0, a number or a tensor.
-        logits: ln α.
+        logits: ln α; broadcast with τ.
+
+    Shapes:
+        batch ``broadcast(τ, logits)``; event ``()``.
 
     Raises:
         TypeError: naming an argument of another type.

@@ -122,7 +122,7 @@ class GaussianWeights(Unbatched):
         return entropy.sum()
 
     def divergence(self, other: GaussianWeights) -> Tensor:
-        """KL divergence to another Gaussian over the same tensor, of the entries kept here.
+        """KL divergence to another Gaussian over the same tensor, of the entries kept here; ``[]``.
 
         Raises:
             TypeError: for another kind of distribution.

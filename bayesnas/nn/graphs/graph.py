@@ -32,7 +32,7 @@ class Graph(nn.Module):
     r"""An acyclic graph (V, E), primitives on every edge, an aggregation at every vertex.
 
     .. math::
-        f_v(x) = \mathrm{agg}_v \{\textstyle\sum_k \gamma^{jv}_k\, g^{jv}_k(f_j(x)) : (j, v) \in
+        f_v(x) = \mathrm{agg}_v \{ \sum_k \gamma^{jv}_k\, g^{jv}_k(f_j(x)) : (j, v) \in
             E\}, \qquad f_0(x) = x
 
     The structure parameters γ come in with every call, so a prior, a guide or an optimiser of
@@ -58,6 +58,7 @@ class Graph(nn.Module):
     Raises:
         ValueError: for a cycle, several inputs or outputs, an edge without primitives, shapes
             that disagree, or an unknown aggregation, naming the edge or vertex.
+        TypeError: for edges that are no mapping from pairs of vertices.
 
     References:
         Bakhteev, Strijov, *Comprehensive analysis of gradient-based hyperparameter optimization

@@ -37,6 +37,7 @@ class NeuronGraph:
     Raises:
         ValueError: naming the argument: an unknown activation, a connection of a vertex that is not
             there, into an input or out of an output, one that comes twice, or a cycle.
+        TypeError: naming what is no sequence.
 
     References:
         Gaier, Ha, *Weight agnostic neural networks*, NeurIPS 2019.

@@ -30,6 +30,7 @@ class NeuronNet(nn.Module):
 
     Raises:
         ValueError: naming the argument, as :class:`NeuronGraph`.
+        TypeError: naming what is no sequence.
 
     >>> net = NeuronNet(1, 1, ["absolute"], [(0, 3), (3, 2), (1, 2)], weight=2.0)
     >>> net(torch.tensor([[-3.0]])).tolist()  # 2 |2 · -3| + 2

@@ -62,7 +62,7 @@ class VariationalParameters(nn.Module):
     @torch.no_grad()
     @typed()
     def assign(self, name: str, value: Tensor) -> None:
-        """Overwrite a parameter in place, on its own device.
+        """Overwrite a parameter in place, on its own device, with a value of its shape.
 
         Raises:
             TypeError: naming an argument of another type.

@@ -88,6 +88,7 @@ class Ticket(Pruned):
 
         Raises:
             ValueError: for another kind, or data that the network does not take.
+            TypeError: naming data that are no part of a data set and no pair.
         """
         choice("kind", kind, get_args(Control))
         seed, where = seed_number("seed", seed), resolve_device(device)

@@ -26,7 +26,7 @@ class Table:
 
     Attributes:
         space: the space.
-        columns: by objective, one number a candidate.
+        columns: by objective, one number a candidate, ``[candidates]``.
         about: how the numbers were made, as JSON values.
 
     Raises:

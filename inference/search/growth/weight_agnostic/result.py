@@ -226,6 +226,7 @@ class WeightAgnostic:
 
         Raises:
             OSError: naming the path, where it can't be written.
+            TypeError: for what is no path.
         """
         write_json(path_of("path", path), self.to_dict())
 
