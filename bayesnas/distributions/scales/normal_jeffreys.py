@@ -75,7 +75,8 @@ def normal_jeffreys_kl(loc: Tensor, scale: Tensor) -> Tensor:
     With :math:`u = \mu^2 / 2\sigma^2 = 1 / 2\alpha` it is
 
     .. math::
-        F(u) = \tfrac{1}{2} \left(\sum_j \mathrm{Pois}(j; u)\, \psi(j + \tfrac{1}{2}) + \gamma\right) + \ln 2
+        F(u) = \tfrac{1}{2} \left(\sum_j \mathrm{Pois}(j; u)\, \psi(j + \tfrac{1}{2})
+             + \gamma\right) + \ln 2
              = \int_0^\infty 1 - e^{-u / \cosh^2 t}\, dt,
         \qquad F'(u) = \mathrm{Dawson}(\sqrt u) / \sqrt u,
 
