@@ -151,7 +151,9 @@ def write_formula(translator: HTML5Translator, node: nodes.math | nodes.math_blo
         logging.getLogger(__name__).warning("%s: %s", error, node.astext(), location=where)
         raise nodes.SkipNode from error
     if is_block:
-        formula = f"{translator.starttag(node, 'div', CLASS='math')}{formula}</div>"
+        # Not of the class "math", which the theme aligns as MathJax wants it.
+        tag = translator.starttag(node, "div", style="overflow: auto hidden; margin: 1rem 0")
+        formula = f"{tag}{formula}</div>"
     translator.body.append(formula)
     raise nodes.SkipNode
 
