@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from docutils import nodes
+from docutils.utils.math import MathError, latex2mathml
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.util import logging
+from sphinx.writers.html5 import HTML5Translator
 
 TOP = Path(__file__).resolve().parent.parent
 PUBLIC = (
@@ -71,6 +73,7 @@ toc_object_entries_show_parents = "hide"
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 
+html_math_renderer = "mathml"  # which browsers show by themselves, also without a network
 html_theme = "pydata_sphinx_theme"
 html_title = "bayesnas"
 html_show_sourcelink = False
@@ -138,8 +141,26 @@ def _object(name: str) -> int | None:
         return None
 
 
+def write_formula(translator: HTML5Translator, node: nodes.math | nodes.math_block) -> None:
+    """Write a formula of a line or of its own as MathML, or warn of what has no translation."""
+    is_block = isinstance(node, nodes.math_block)
+    try:
+        formula = latex2mathml.tex2mathml(node.astext().strip(), as_block=is_block)
+    except MathError as error:
+        where = (translator.builder.current_docname, node.line)
+        logging.getLogger(__name__).warning("%s: %s", error, node.astext(), location=where)
+        raise nodes.SkipNode from error
+    if is_block:
+        # Not of the class "math", which the theme aligns as MathJax wants it.
+        tag = translator.starttag(node, "div", style="overflow: auto hidden; margin: 1rem 0")
+        formula = f"{tag}{formula}</div>"
+    translator.body.append(formula)
+    raise nodes.SkipNode
+
+
 def setup(app: Sphinx) -> None:
     """Connect the functions above."""
+    app.add_html_math_renderer("mathml", (write_formula, None), (write_formula, None))
     app.connect("autodoc-skip-member", skip_members_of_others)
     app.connect("doctree-read", link_to_pages)
     app.connect("env-check-consistency", warn_of_missing_names)

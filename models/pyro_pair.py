@@ -51,6 +51,10 @@ class PyroPair(BayesianModel):
         target: the observed site of which predictions are made; needed where there are several
             and none is called ``"y"``.
 
+    Raises:
+        TypeError: naming a function that can't be called with (x, y), and an ELBO without
+            ``differentiable_loss``.
+
     >>> import pyro, torch, bayesnas as bn, pyro.distributions as dist
     >>> def model(x, y=None):
     ...     w = pyro.sample("w", dist.Normal(0.0, 1.0))

@@ -112,7 +112,11 @@ class Split:
 
     @typed()
     def to(self, device: torch.device | str) -> Split:
-        """The same part with x and y on another device."""
+        """The same part with x and y on another device.
+
+        Raises:
+            ValueError: for a device that there is none of.
+        """
         place = device_of(device)
         return dataclasses.replace(self, x=self.x.to(place), y=self.y.to(place))
 
@@ -123,14 +127,23 @@ class Split:
 
     @typed()
     def first(self, count: int) -> Split:
-        """The first rows."""
+        """The first rows.
+
+        Raises:
+            ValueError: for a count below 1.
+        """
         count = whole_number("count", count)
         info = dataclasses.replace(self.info, n=min(count, len(self)))
         return Split(self.x[:count], self.y[:count], info)
 
     @typed()
     def rows(self, index: Tensor) -> Split:
-        """Some rows, in the order of ``index``, whole numbers ``[m]``."""
+        """Some rows, in the order of ``index``, whole numbers ``[m]``.
+
+        Raises:
+            TypeError: for an index that is no tensor.
+            IndexError: for a row that there is none of.
+        """
         info = dataclasses.replace(self.info, n=len(index))
         return Split(self.x[index], self.y[index], info)
 
@@ -234,6 +247,9 @@ class DataSet(Generic[PartT]):
         train: what is fitted to.
         validation: what early stopping looks at; None where there is no such part.
         test: what results are reported on; None where there is no such part.
+
+    Raises:
+        TypeError: naming an argument of another type.
 
     Example:
         >>> import bayesnas.data

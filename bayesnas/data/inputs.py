@@ -87,7 +87,11 @@ class Inputs:
         return [(f"x[{key!r}]", leaf) for key, leaf in zip(keys, self.leaves, strict=True)]
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Inputs:
-        """What a function makes of every tensor."""
+        """What a function makes of every tensor, each ``[n, ...]``.
+
+        Raises:
+            TypeError: for what can't be called.
+        """
         each = checks.function("function", function)
         return self.like([each(leaf) for leaf in self.leaves])
 
@@ -99,7 +103,11 @@ class Inputs:
 
     @typed()
     def to(self, device: torch.device | str) -> Inputs:
-        """All tensors on another device."""
+        """All tensors on another device.
+
+        Raises:
+            ValueError: for a device that there is none of.
+        """
         place = device_of(device)
         return self.map(lambda leaf: leaf.to(place))
 
@@ -108,7 +116,11 @@ class Inputs:
         return self.to("cpu")
 
     def call(self, function: Callable[..., Made]) -> Made:
-        """Call a function with the tensors, by place or by name."""
+        """Call a function with the tensors, by place or by name.
+
+        Raises:
+            TypeError: for what can't be called.
+        """
         if not callable(function):
             checks.function("function", function)
         if self.names is None:

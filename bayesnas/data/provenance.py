@@ -28,6 +28,10 @@ class DataSource:
         drop: columns of a table that were left out.
         streamed: whether it was `load_streamed` that was told.
 
+    Raises:
+        TypeError: naming an argument of another type.
+        ValueError: naming a fraction outside [0, 1), or a seed below 0.
+
     Example:
         >>> import bayesnas.data
         >>> source = bayesnas.data.load("digits", test=0.3).info.source

@@ -61,6 +61,9 @@ class Standardisation:
             x: inputs `[n, d, ...]`.
             y: targets `[n]` or `[n, k]`; None leaves targets as they are.
             weights: how much every row counts, `[n]`; None: all alike.
+
+        Raises:
+            TypeError: naming an argument of another type.
         """
         x_mean, x_scale = _moments(x, weights)
         return cls(x_mean, x_scale) if y is None else cls(x_mean, x_scale, *_moments(y, weights))
@@ -91,6 +94,9 @@ class Standardisation:
 
         Args:
             y: targets in their own units, `[..., n]` or `[..., n, k]`.
+
+        Raises:
+            TypeError: for targets that are no tensor.
         """
         if self.y_mean is None or self.y_scale is None:
             return y
@@ -103,6 +109,9 @@ class Standardisation:
 
         Args:
             y: standardised targets, `[..., n]` or `[..., n, k]`.
+
+        Raises:
+            TypeError: for targets that are no tensor.
         """
         if self.y_mean is None or self.y_scale is None:
             return y

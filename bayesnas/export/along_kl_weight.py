@@ -37,6 +37,9 @@ def along_kl_weight(trees: Sequence[xarray.DataTree]) -> xarray.DataTree:
         a tree in which every group that depends on λ has a dimension ``kl_weight`` after chain
         and draw; the other groups (data, the history of the fit) are those of the first tree.
 
+    Raises:
+        TypeError: for what is no sequence of trees.
+
     >>> import torch, bayesnas as bn
     >>> from bayesnas.export import along_kl_weight
     >>> data = (torch.ones(8, 2), torch.arange(8) % 2)

@@ -119,6 +119,7 @@ def pareto_k(log_weights: Array, values: Array | None = None) -> float:
     Raises:
         ValueError: if `log_weights` is not one-dimensional, has fewer than 30 draws, holds NaN
             or +inf, or nothing but −inf; if `values` are others than one finite number a draw.
+        TypeError: for what is no array of numbers.
 
     References:
         Vehtari, Simpson, Gelman, Yao, Gabry (2024), Pareto smoothed importance sampling, Journal

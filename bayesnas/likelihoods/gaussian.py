@@ -27,6 +27,9 @@ class Gaussian(Likelihood):
         noise_scale: standard deviation of the noise in units of y, or None to learn it
             (it starts at 1).
 
+    Raises:
+        ValueError: for a noise scale that is not positive.
+
     >>> import torch
     >>> Gaussian(noise_scale=2.0)(torch.zeros(3)).stddev
     tensor([2., 2., 2.])

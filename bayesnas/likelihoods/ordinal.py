@@ -16,7 +16,7 @@ from bayesnas.likelihoods.base import Likelihood, flat
 class Ordinal(Likelihood):
     r"""Ordered levels y ∈ {0…C−1} by cumulative logits, f of shape ``[n]`` or ``[n, 1]``.
 
-    .. math:: P(y \le j \mid f) = \sigma(c_j - f), \qquad c_0 < \dots < c_{C-2}
+    .. math:: P(y \le j \mid f) = \sigma(c_j - f), \qquad c_0 < \ldots < c_{C-2}
 
     the proportional odds model. The cut points c are learned by maximum likelihood, c₀ and the
     logarithms of the gaps between them; they start where f = 0 makes all levels alike.

@@ -40,6 +40,10 @@ class Logger:
         validate_every: measure it each so many steps.
         draws: of the weights behind these metrics; 0: the posterior means.
 
+    Raises:
+        ValueError: naming a number out of range.
+        TypeError: for validation data that are no part of a data set and no pair.
+
     >>> import bayesnas as bn
     >>> from bayesnas.loggers import CSVLogger
     >>> issubclass(CSVLogger, Logger)
@@ -84,7 +88,11 @@ class Logger:
         return {name: value for name, value in metrics.items() if name not in _OF_A_SAMPLE}
 
     def log(self, values: Mapping[str, float], step: int, chain: int = 0) -> None:
-        """Write numbers by name, of one step of one chain; also for metrics of your own."""
+        """Write numbers by name, of one step of one chain; also for metrics of your own.
+
+        Raises:
+            TypeError: where a subclass does not define it.
+        """
         raise TypeError(f"{type(self).__name__} does not define log(values, step, chain)")
 
     def close(self) -> None:

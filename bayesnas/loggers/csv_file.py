@@ -26,6 +26,7 @@ class CSVLogger(Logger):
     Raises:
         FileExistsError: the file is there, and ``append`` is false.
         ValueError: with ``append``, the file is no such table.
+        TypeError: naming an argument of another type.
 
     >>> logger = CSVLogger("a.csv")
     >>> logger.log({"test/nll": 0.25}, step=100)
@@ -49,7 +50,12 @@ class CSVLogger(Logger):
 
     @typed()
     def log(self, values: Mapping[str, float], step: int, chain: int = 0) -> None:
-        """Write a row for each number; they are there at once, also for a fit that is killed."""
+        """Write a row for each number; they are there at once, also for a fit that is killed.
+
+        Raises:
+            TypeError: for what is no mapping.
+            ValueError: for a step or a chain below 0.
+        """
         step, chain = place_of(step, chain)
         with self.path.open("a", newline="", encoding="utf-8") as file:
             rows = csv.writer(file, lineterminator="\n")

@@ -22,6 +22,7 @@ def logger_of(word: str, *, append: bool = False, **options: Any) -> Logger:
     Raises:
         ValueError: for another kind, or a kind without its place.
         ImportError: the package that it needs is not installed.
+        TypeError: naming an argument of another type.
 
     >>> logger_of("csv:course.csv").path.name
     'course.csv'

@@ -22,6 +22,7 @@ class TensorBoardLogger(Logger):
 
     Raises:
         ImportError: tensorboard is not installed.
+        TypeError: for what is no path.
 
     >>> with TensorBoardLogger("logs") as logger:
     ...     logger.log({"test/nll": 0.25}, step=100)
@@ -41,7 +42,12 @@ class TensorBoardLogger(Logger):
 
     @typed()
     def log(self, values: Mapping[str, float], step: int, chain: int = 0) -> None:
-        """Write a scalar for each number."""
+        """Write a scalar for each number.
+
+        Raises:
+            TypeError: for what is no mapping.
+            ValueError: for a step or a chain below 0.
+        """
         step, chain = place_of(step, chain)
         if chain not in self._writers:
             self._writers[chain] = self._make(str(self.path / f"chain{chain}"))

@@ -24,6 +24,9 @@ def multiply_adds(net: nn.Module, x: Tensor) -> int:
         net: the network; it runs once in evaluation mode.
         x: inputs ``[n, ...]``.
 
+    Raises:
+        TypeError: naming an argument of another type.
+
     >>> multiply_adds(nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3)), torch.ones(2, 4))
     56
     """
@@ -61,6 +64,10 @@ def latencies(
         repeats: rounds that count.
         warm_up: rounds before them, in which memory is allocated and kernels are chosen.
         clock: seconds from some point in time.
+
+    Raises:
+        TypeError: naming an argument of another type.
+        ValueError: naming a number of repeats out of range.
 
     >>> nets = {"narrow": nn.Linear(64, 8), "wide": nn.Linear(64, 800)}
     >>> list(latencies(nets, torch.ones(1, 64), repeats=5))

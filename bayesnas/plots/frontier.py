@@ -101,6 +101,9 @@ def frontier_figure(
 
     The figure belongs to no window; ``figure.savefig(path)`` writes it.
 
+    Raises:
+        TypeError: naming an argument of another type.
+
     >>> import xarray as xr
     >>> measures = {"accuracy": ("kl_weight", [0.9, 0.8]), "parameters": ("kl_weight", [80, 20])}
     >>> len(frontier_figure(xr.Dataset(measures, {"kl_weight": [0.1, 1.0]})).axes)

@@ -82,6 +82,9 @@ def report_figure(findings: Findings) -> Figure:
 
     The figure belongs to no window and no ``pyplot`` state; ``figure.savefig(path)`` writes it.
 
+    Raises:
+        TypeError: for what are no findings.
+
     >>> import bayesnas as bn
     >>> data = bn.data.load("digits")
     >>> model = bn.models.GaussianNet(bn.nn.mlp([64, 10]))

@@ -126,6 +126,10 @@ def measure(post: Posterior, data: DataSet, *, draws: int = 32) -> Findings:
             on its validation part, or else on its training part.
         draws: draws of the weights for the metrics; 0: posterior means.
 
+    Raises:
+        TypeError: naming an argument of another type.
+        ValueError: for a negative number of draws, or data that don't fit the model.
+
     >>> import bayesnas as bn
     >>> data = bn.data.load("digits")
     >>> post = bn.fit(bn.models.GaussianNet(bn.nn.mlp([64, 20, 10])), data.train, steps=20)

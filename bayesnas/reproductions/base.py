@@ -88,6 +88,10 @@ class Request:
         device: where to fit.
         progress: show bars.
         say: is told what is done next.
+
+    Raises:
+        TypeError: naming an argument of another type.
+        ValueError: for fewer than one seed, or a device that there is none of.
     """
 
     out: Path
@@ -114,6 +118,9 @@ class Reproduction:
         title: what is reproduced.
         reference: authors, year and title of the source.
         run: does it.
+
+    Raises:
+        TypeError: naming an argument of another type.
     """
 
     title: str

@@ -155,6 +155,10 @@ class BayesianStructureClassifier(ClassifierMixin, StructureEstimator):  # type:
 
         Returns:
             ``[n, classes]``, in the order of ``classes_``.
+
+        Raises:
+            NotFittedError: before ``fit``.
+            ValueError: for inputs that are not those of the fit.
         """
         parts = []
         for rows in self._parts(X):
@@ -163,7 +167,12 @@ class BayesianStructureClassifier(ClassifierMixin, StructureEstimator):  # type:
         return np.concatenate(parts)
 
     def predict(self, X: Any) -> Array:  # noqa: N803
-        """The likeliest class of every row, ``[n]`` labels as ``fit`` got them."""
+        """The likeliest class of every row, ``[n]`` labels as ``fit`` got them.
+
+        Raises:
+            NotFittedError: before ``fit``.
+            ValueError: for inputs that are not those of the fit.
+        """
         probabilities = self.predict_proba(X)
         labels: Array = self.classes_[probabilities.argmax(1)]
         return labels

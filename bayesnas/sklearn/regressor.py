@@ -106,6 +106,11 @@ class BayesianStructureRegressor(RegressorMixin, StructureEstimator):  # type: i
 
         Returns:
             ``[n]``, or ``[n, k]``, as y was in ``fit``; or a pair of them.
+
+        Raises:
+            NotFittedError: before ``fit``.
+            ValueError: for inputs that are not those of the fit.
+            TypeError: for ``return_std`` that is neither True nor False.
         """
         return_std = flag("return_std", return_std)
         parts = [

@@ -52,7 +52,7 @@ def hypergradient(
         seed: of the draws.
 
     Returns:
-        a tensor for each parameter in h, by name.
+        a tensor for each parameter in h, by name and of its shape.
 
     Raises:
         ValueError, TypeError: naming the argument.

@@ -29,7 +29,7 @@ _FAR = 10.0  # from where a log or logit starts: no fit comes much further
 class HyperTerms:
     r"""R(h), a function of a model whose hyperparameters are h.
 
-    .. math:: R(h) = c\, \bigl[ \log p(h) - \textstyle\sum_{p'} \lambda_{p'}\,
+    .. math:: R(h) = c\, \bigl[ \log p(h) - \sum_{p'} \lambda_{p'}\,
         KL(p(\Gamma | h) \,\|\, p') \bigr]
 
     A divergence is in closed form where torch has one registered, else the mean of log p − log p'

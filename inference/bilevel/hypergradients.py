@@ -96,6 +96,9 @@ class Unrolled(Hypergradient):
         steps: K ≥ 1.
         lr: η; None for the learning rate of the lower level at that moment.
 
+    Raises:
+        ValueError: naming a number out of range.
+
     References:
         Maclaurin, Duvenaud, Adams, *Gradient-based hyperparameter optimization through
         reversible learning*, 2015; Liu, Simonyan, Yang 2019.
@@ -154,6 +157,9 @@ class Implicit(Hypergradient):
         steps: products with the Hessian, at least one for ``"cg"``.
         damping: δ ≥ 0.
         lr: η of the series; None for the learning rate of the lower level at that moment.
+
+    Raises:
+        ValueError: naming an unknown solver, or a number out of range.
 
     References:
         Pedregosa, *Hyperparameter optimization with approximate gradient*, 2016 (conjugate

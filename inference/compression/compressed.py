@@ -76,6 +76,10 @@ class Compressed:
         """Write the network, :meth:`in_data_units`, to a file of few bytes; its size.
 
         See :func:`bayesnas.encode`.
+
+        Raises:
+            TypeError: for what is no path.
+            OSError: where nothing can be written.
         """
         return encode(self.in_data_units(), path)
 

@@ -22,8 +22,8 @@ class Distributed:
     Process r of K takes :math:`b_r` of the B rows of every batch, and the gradient that moves the
     parameters of all is
 
-    .. math:: \sum_r \frac{b_r}{B} \nabla \Big( \frac{N}{b_r} \sum_{i \in r} \log p(y_i | x_i, w)
-        - \lambda\, KL(q \| p) \Big),
+    .. math:: \sum_r \frac{b_r}{B} \nabla \left( \frac{N}{b_r} \sum_{i \in r} \log p(y_i | x_i, w)
+        - \lambda\, KL(q \| p) \right),
 
     whose weights add up to one: N/B is exact for uneven shares too, and the KL counts once.
 

@@ -56,6 +56,7 @@ def cross_validate(
 
     Raises:
         ValueError: naming an argument that does not fit.
+        TypeError: naming data that are no part of a data set and no pair.
 
     References:
         Stone, *Cross-validatory choice and assessment of statistical predictions*, 1974.

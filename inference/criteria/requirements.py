@@ -72,6 +72,7 @@ def requirements(
 
     Raises:
         ValueError: naming the argument that does not fit.
+        TypeError: naming data that are no part of a data set and no pair.
 
     References:
         Bakhteev, Strijov, *Comprehensive analysis of gradient-based hyperparameter optimization

@@ -123,6 +123,10 @@ def keeps_optimum(
     Returns:
         a boolean for each of the metaparameters.
 
+    Raises:
+        TypeError: naming an argument of another type.
+        ValueError: for a tolerance that is not positive.
+
     >>> def loss(theta, strength):
     ...     return (theta - 1).square().sum() + strength * theta.square().sum()
     >>> keeps_optimum(loss, torch.tensor([1.0]), [0.0, 0.5]).tolist()

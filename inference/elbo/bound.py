@@ -60,7 +60,11 @@ class BoundTerms:
         return torch.stack([term.detach().to(terms[0].device) for term in terms])
 
     def bound(self, kl_weight: float | Tensor, likelihood_weight: float = 1.0) -> Tensor:
-        """𝓛 = μ E_q log p(y | w) − λ KL(q ‖ p) + R(h), to be maximised; μ is 1 but in Q."""
+        """𝓛 = μ E_q log p(y | w) − λ KL(q ‖ p) + R(h), ``[]``, to be maximised; μ is 1 but in Q.
+
+        Raises:
+            ValueError: naming a weight that is negative or not finite.
+        """
         if not isinstance(kl_weight, Tensor) and not (type(kl_weight) is float and kl_weight >= 0):
             non_negative("kl_weight", kl_weight)  # not entered in a step
         log_lik = self.expected_log_lik()
@@ -98,6 +102,7 @@ def bound_terms(
     Raises:
         ValueError: where gradients are wanted and a latent site of the guide is not
             reparameterised, or where model and guide do not sample the same latent sites.
+        TypeError: naming rows that are no tensor.
 
     >>> import torch, bayesnas as bn
     >>> net = bn.models.GaussianNet(bn.nn.mlp([4, 8, 3]))

@@ -150,11 +150,15 @@ def kl_weighted(
 
     Args:
         fn: ``model.model`` or ``model.guide``; wrap both alike.
-        kl_weight: λ ≥ 0.
+        kl_weight: λ ≥ 0, a number or a tensor ``[]``.
         data_scale: N / B where minibatches of B out of N examples are seen.
         follows_batch: tells the sites that it scales; by default observed ones and those in the
             data plate.
         summed_out: names of enumerated sites that only the model samples; λ leaves them alone.
+
+    Raises:
+        TypeError: naming an argument of another type.
+        ValueError: for a negative KL weight, or a scale that is not positive.
 
     >>> import pyro, torch, bayesnas as bn
     >>> pyro.clear_param_store()

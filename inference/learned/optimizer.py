@@ -45,6 +45,7 @@ class LearnedOptimizer:
     Raises:
         TypeError: for what is no rule; and, where it is called, for parameters that are not
             floating-point numbers.
+        ValueError: for a learning rate, where it is called, that is not positive.
 
     References:
         Andrychowicz et al., *Learning to learn by gradient descent by gradient descent*, 2016.
@@ -81,6 +82,7 @@ class LearnedOptimizer:
 
         Raises:
             TypeError: where one is complex or of whole numbers.
+            ValueError: for ``lr`` that is not positive.
         """
         words = f"{self.rule.kind} {self.rule.fingerprint()}"
         return LearnedSteps(parameters, self.rule, self.lr if lr is None else lr, weights=words)

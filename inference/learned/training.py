@@ -79,6 +79,7 @@ def learn_optimizer(
     Raises:
         ValueError: naming the argument; for an ``unroll`` longer than ``steps``, and for a task
             whose loss has no gradient by its parameters.
+        TypeError: for a rule that is no ``UpdateRule``.
 
     References:
         Andrychowicz et al., *Learning to learn by gradient descent by gradient descent*, 2016;

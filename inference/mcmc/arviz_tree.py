@@ -34,6 +34,11 @@ def mcmc_tree(
         observed_data: what was conditioned on.
         attrs: written on every group.
 
+    Raises:
+        TypeError: naming an argument of another type.
+        ValueError: for draws without the dimensions of chain and draw, or whose other dimensions
+            ``dims`` does not name.
+
     >>> import numpy as np
     >>> tree = mcmc_tree({"width": np.ones((2, 5, 3))}, {"width": ("layer",)})
     >>> dict(tree.posterior["width"].sizes)

@@ -49,6 +49,9 @@ class BeliefPosterior:
 
         Args:
             layers: how many; by default as many as the deepest draw has, at least one.
+
+        Raises:
+            ValueError: for fewer than one layer.
         """
         by_chain = [[network.widths[1:] for network in chain] for chain in self.draws]
         most = max(1, max(len(widths) for chain in by_chain for widths in chain))
@@ -57,7 +60,11 @@ class BeliefPosterior:
         return np.array(padded, dtype=np.int64)
 
     def width_probabilities(self, layer: int = 1) -> Doubles:
-        """P(width of a hidden layer = 0, 1, …) over all draws."""
+        """P(width of a hidden layer = 0, 1, …) over all draws, ``[largest width + 1]``.
+
+        Raises:
+            ValueError: for a layer below 1.
+        """
         layer = whole_number("layer", layer, 1)
         counts = np.bincount(self.widths(layer)[:, :, layer - 1].ravel())
         probabilities: Doubles = counts / counts.sum()

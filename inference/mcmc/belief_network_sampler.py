@@ -37,6 +37,9 @@ class BeliefNetworkSampler:
     Attributes:
         power: τ, with p(visible | rest) to the power of τ in its place; 1 but while warming up.
 
+    Raises:
+        TypeError: naming an argument of another type.
+
     References:
         Adams, Wallach, Ghahramani 2010; Murray, Adams, MacKay, *Elliptical slice sampling*, 2010.
 
@@ -58,7 +61,11 @@ class BeliefNetworkSampler:
 
     @typed()
     def sweep(self, network: Network) -> Network:
-        """Every move once."""
+        """Every move once.
+
+        Raises:
+            TypeError: for what is no network.
+        """
         # Units have no order, so those of a layer are visited in an order drawn at random. Moves
         # of a unit change the layers above alone, new ones among them, which come next.
         index = 0

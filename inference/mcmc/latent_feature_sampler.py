@@ -139,7 +139,11 @@ class LatentFeatureSampler:
 
     @typed()
     def sweep(self, state: LatentFeatureState) -> LatentFeatureState:
-        """Every z, then the scales and the mass that are not fixed."""
+        """Every z, then the scales and the mass that are not fixed.
+
+        Raises:
+            TypeError: for what is no state.
+        """
         z = state.z
         for n in range(len(self.x)):
             z = self._row(replace(state, z=z), n)
@@ -211,7 +215,11 @@ class LatentFeatureSampler:
 
     @typed()
     def features(self, state: LatentFeatureState) -> Doubles:
-        """Draw A given Z and the scales, ``[K, D]``."""
+        """Draw A given Z and the scales, ``[K, D]``.
+
+        Raises:
+            TypeError: for what is no state.
+        """
         mean, factor = features_given(state.z, self.x, state.noise_scale, state.feature_scale)
         noise = self.rng.standard_normal(mean.shape)
         drawn: Doubles = mean + np.linalg.solve(factor.T, noise)
@@ -219,7 +227,11 @@ class LatentFeatureSampler:
 
     @typed()
     def log_joint(self, state: LatentFeatureState) -> float:
-        """Ln p(X, [Z] | σ_x, σ_A, α)."""
+        """Ln p(X, [Z] | σ_x, σ_A, α).
+
+        Raises:
+            TypeError: for what is no state.
+        """
         buffet = IndianBuffet(state.mass, self.concentration, len(self.x))
         prior = float(buffet.log_prob(torch.from_numpy(state.z)))
         return prior + log_evidence(self.x, state.z, state.noise_scale, state.feature_scale)

@@ -142,6 +142,7 @@ class AmortizedPosterior(KLWeightPath):
 
         Raises:
             ValueError: for a fit over λ alone, or over a range of λ without 1.
+            TypeError: naming data that are no part of a data set and no pair.
 
         References:
             MacKay, *Bayesian interpolation*, 1992.
@@ -176,12 +177,20 @@ class AmortizedPosterior(KLWeightPath):
 
     @typed()
     def chain(self, index: int) -> Self:
-        """Return the fit of one chain alone."""
+        """Return the fit of one chain alone.
+
+        Raises:
+            ValueError: for an index that no chain has.
+        """
         return self._with_given(super().chain(index))
 
     @typed()
     def to(self, device: str | torch.device) -> Self:
-        """Return a copy on another device."""
+        """Return a copy on another device.
+
+        Raises:
+            ValueError: for a device that there is none of.
+        """
         return self._with_given(super().to(device))
 
     def history(self) -> xr.Dataset:

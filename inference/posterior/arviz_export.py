@@ -69,6 +69,7 @@ class ArvizExport(BasePosterior):
 
         Raises:
             ValueError: for a name in ``var_names``, ``dims`` or ``coords`` that the tree has not.
+            TypeError: naming data that are no part of a data set and no pair.
         """
         draws = draw_count("draws", draws, 1)
         prior_draws = draw_count("prior_draws", prior_draws, 0)
@@ -94,7 +95,12 @@ class ArvizExport(BasePosterior):
 
     @typed(unchecked=("data", "tree"))
     def to_inference_data(self, draws: int = 500, data: Data | None = None, **options: Any) -> Any:
-        """Export as ``arviz.InferenceData`` (ArviZ 0.23); arguments of :meth:`to_arviz`."""
+        """Export as ``arviz.InferenceData`` (ArviZ 0.23); arguments of :meth:`to_arviz`.
+
+        Raises:
+            ValueError: as :meth:`to_arviz`.
+            ImportError: under ArviZ 1.x, which has no ``InferenceData``.
+        """
         from bayesnas.export.datatree import to_inference_data
 
         return to_inference_data(self.to_arviz(draws, data, **options))
@@ -113,6 +119,10 @@ class ArvizExport(BasePosterior):
             kl_weight: λ of the target; that of the fit by default. 1 asks how far the fit is
                 from the Bayesian posterior.
             seed: of the draws.
+
+        Raises:
+            TypeError: naming data that are no part of a data set and no pair.
+            ValueError: naming rows that don't fit the model, draws, a seed or λ out of range.
         """
         target = self.kl_weight if kl_weight is None else kl_weight
         check_kl_weight(target)
@@ -150,6 +160,7 @@ class ArvizExport(BasePosterior):
 
         Raises:
             ValueError: for a model with latents of every example, or a guide that is a point.
+            TypeError: naming data that are no part of a data set and no pair.
 
         References:
             Vehtari, Simpson, Gelman, Yao, Gabry, *Pareto smoothed importance sampling*, 2024.
@@ -189,6 +200,7 @@ class ArvizExport(BasePosterior):
 
         Raises:
             ValueError: for a model with latents of every example, or a guide that is a point.
+            TypeError: naming data that are no part of a data set and no pair.
 
         >>> import torch, bayesnas as bn
         >>> model = bn.models.GaussianNet(bn.nn.mlp([2, 3, 1]), likelihood="gaussian")

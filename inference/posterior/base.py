@@ -101,14 +101,22 @@ class BasePosterior:
 
     @typed()
     def chain(self, index: int) -> Self:
-        """Return the posterior of one chain alone."""
+        """Return the posterior of one chain alone.
+
+        Raises:
+            ValueError: for an index that no chain has.
+        """
         if not is_whole(index) or not 0 <= index < self.chains:
             raise ValueError(f"index must be in 0…{self.chains - 1}, got {shown(index)}")
         return type(self)(self.run, [self._chains[index]], self.example)
 
     @typed()
     def to(self, device: str | torch.device) -> Self:
-        """Return a copy on another device."""
+        """Return a copy on another device.
+
+        Raises:
+            ValueError: for a device that there is none of.
+        """
         where = resolve_device(device)
         return type(self).restore(self.run, self.records(), self.example, where)
 
@@ -135,6 +143,7 @@ class BasePosterior:
         Raises:
             FileExistsError: if the folder holds a run.
             OSError: where it can't be written.
+            TypeError: for what is no path.
         """
         RunFolder.open(path, self.run).finish(self.records(), self.example)
 

@@ -59,7 +59,12 @@ class KLWeightPath(BasePosterior, abc.ABC):
 
     @typed()
     def architecture(self, kl_weight: float) -> nn.Module:
-        """The discrete network at one KL weight; see ``Posterior.architecture``."""
+        """The discrete network at one KL weight; see ``Posterior.architecture``.
+
+        Raises:
+            ValueError: for a KL weight outside the fitted range.
+            TypeError: for a model without architectures.
+        """
         return self.at(kl_weight).architecture()
 
     @typed(unchecked=("data",))
@@ -71,7 +76,14 @@ class KLWeightPath(BasePosterior, abc.ABC):
         start: Start = "scratch",
         **options: Unpack[FitOptions],
     ) -> Posterior:
-        """Train the discrete network at one KL weight by itself; see ``Posterior.retrain``."""
+        """Train the discrete network at one KL weight by itself; see ``Posterior.retrain``.
+
+        Raises:
+            ValueError: naming a KL weight outside the fitted range, an unknown start, or data and
+                options that ``bayesnas.fit`` does not take.
+            TypeError: naming data that are no part of a data set and no pair; for a model without
+                architectures.
+        """
         return self.at(kl_weight).retrain(data, start=start, **options)
 
     @abc.abstractmethod
@@ -110,6 +122,7 @@ class KLWeightPath(BasePosterior, abc.ABC):
         Raises:
             ValueError: for λ that don't end at 1, a model with latents of every example, or one
                 that changes along λ.
+            TypeError: naming data that are no part of a data set and no pair.
         """
         draws, seed = draw_count("draws", draws), seed_number("seed", seed)
         path = self._kl_weights_down_to_one() if kl_weights is None else kl_weights
@@ -150,6 +163,7 @@ class KLWeightPath(BasePosterior, abc.ABC):
 
         Raises:
             ValueError: for a λ that :meth:`at` does not take, or none.
+            TypeError: naming data that are no part of a data set and no pair.
         """
         draws = draw_count("draws", draws, 0)
         _check_any(kl_weights)
@@ -193,6 +207,11 @@ class KLWeightPath(BasePosterior, abc.ABC):
             seed: of the draws.
             metaparameters: values of every other metaparameter of the fit, by name; each gives a
                 dim after ``kl_weight``.
+
+        Raises:
+            ValueError: naming KL weights that are none or outside the fitted range, and arguments
+                that ``Posterior.to_arviz`` does not take.
+            TypeError: naming data that are no part of a data set and no pair.
         """
         from bayesnas.export.along_kl_weight import along_kl_weight
 
@@ -217,7 +236,12 @@ class KLWeightPath(BasePosterior, abc.ABC):
         data: Data | None = None,
         **options: Any,
     ) -> Any:
-        """Export as ``arviz.InferenceData`` (ArviZ 0.23); arguments of :meth:`to_arviz`."""
+        """Export as ``arviz.InferenceData`` (ArviZ 0.23); arguments of :meth:`to_arviz`.
+
+        Raises:
+            ValueError: as :meth:`to_arviz`.
+            ImportError: under ArviZ 1.x, which has no ``InferenceData``.
+        """
         from bayesnas.export.datatree import to_inference_data
 
         return to_inference_data(self.to_arviz(kl_weights, draws, data, **options))

@@ -67,7 +67,11 @@ class Posteriors(KLWeightPath):
 
     @typed()
     def chain(self, index: int) -> Self:
-        """Return the fits of one restart, at every KL weight."""
+        """Return the fits of one restart, at every KL weight.
+
+        Raises:
+            ValueError: for an index that no restart has.
+        """
         posteriors = [self.at(kl_weight).chain(index) for kl_weight in self.kl_weights]
         chains = [chain for post in posteriors for chain in post._chains]
         return type(self)(self.run, chains, self.example)

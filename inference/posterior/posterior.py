@@ -60,6 +60,10 @@ class Posterior(Predictive):
             ``expected_log_lik`` as sums over all rows of ``data`` and all weights;
             ``elbo_error``, a Monte Carlo standard error of ``elbo``. All in nats. Rows that the
             model masks count in none of them.
+
+        Raises:
+            TypeError: naming data that are no part of a data set and no pair.
+            ValueError: naming rows that don't fit the model, draws or a seed out of range.
         """
         draws = draw_count("draws", draws, 0)
         # What examples share is that of the training data, where a few rows don't say it.
@@ -105,6 +109,7 @@ class Posterior(Predictive):
 
         Raises:
             ValueError: for another ``per``, or a range that is none.
+            TypeError: naming data that are no part of a data set and no pair.
         """
         draws = draw_count("draws", draws)
         choice("per", per, get_args(PriorScales))
@@ -148,6 +153,7 @@ class Posterior(Predictive):
 
         Raises:
             ValueError: where the method does not take the model; the message names one that does.
+            TypeError: naming data that are no part of a data set and no pair.
 
         >>> import torch, bayesnas as bn
         >>> model = bn.models.GaussianNet(bn.nn.mlp([2, 1]), likelihood="gaussian", noise_scale=1)

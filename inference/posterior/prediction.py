@@ -43,6 +43,10 @@ class Predictive(Prunable):
         Returns:
             class probabilities ``[draws, n, classes]``, P(y = 1) ``[draws, n]`` (or ``[draws, n,
             k]``) for a Bernoulli likelihood, or conditional means for one of a regression.
+
+        Raises:
+            ValueError: naming inputs of another shape or type than those of the fit, draws or a
+                seed out of range.
         """
         draws = draw_count("draws", draws, 1)
         model = self.model.eval()
@@ -212,6 +216,10 @@ class Predictive(Prunable):
             the probability that a row of ``outside`` is less sure than one of ``inside``, ties
             counting one half: 0.5 tells nothing, 1 tells all apart.
 
+        Raises:
+            ValueError: naming rows of another shape or type than those of the fit, a score that
+                does not go with the task, fewer than two draws.
+
         >>> import torch, bayesnas as bn
         >>> x = torch.randn(60, 2)
         >>> model = bn.models.ArdRegression(2, noise_scale=0.1)
@@ -234,7 +242,11 @@ class Predictive(Prunable):
 
     @typed()
     def sample(self, draws: int = 100, *, seed: int = 0) -> dict[str, Tensor]:
-        """Draw the latent sites: ``[draws, ...]`` by site."""
+        """Draw the latent sites: ``[draws, ...]`` by site.
+
+        Raises:
+            ValueError: for draws or a seed out of range.
+        """
         latents = posterior_draws(self.model, self.example[0], draw_count("draws", draws), seed)
         drawn = [each.values for each in latents]
         return {site: torch.stack([values[site] for values in drawn]) for site in drawn[0]}

@@ -155,6 +155,11 @@ class Prunable(ArvizExport):
 
         Returns:
             variables over dims ``(by, fraction)``.
+
+        Raises:
+            TypeError: naming data that are no part of a data set and no pair.
+            ValueError: for no fraction or criterion, a fraction outside [0, 1], an unknown
+                criterion, one that needs training data where there are none.
         """
         if not len(by) or not len(fractions):
             raise ValueError(

@@ -14,6 +14,16 @@ from bayesnas.checks import positive
 class ClippedSGD(torch.optim.SGD):
     """Stochastic gradient descent on gradients of a norm of at most ``clip_norm``.
 
+    Args:
+        params: parameters of any shape.
+        lr: learning rate.
+        clip_norm: of the gradients of all of them together.
+        momentum: as of SGD.
+        weight_decay: as of SGD.
+
+    Raises:
+        ValueError: naming a rate or a norm that is not positive.
+
     >>> weight = nn.Parameter(torch.zeros(2))
     >>> weight.grad = torch.tensor([30.0, 40.0])
     >>> ClippedSGD([weight], lr=1.0, clip_norm=5.0).step()

@@ -70,6 +70,11 @@ def darts(
     Returns:
         a posterior; ``post.model.architecture()`` is the network it found.
 
+    Raises:
+        TypeError: naming an argument of another type.
+        ValueError: naming a number out of range, an unknown hypergradient, data and options that
+            ``bayesnas.fit`` does not take.
+
     References:
         Liu, Simonyan, Yang, *DARTS: differentiable architecture search*, 2019.
 
@@ -116,6 +121,11 @@ def gumbel_darts(
         temperature: of the first and the last step.
         sample: γ drawn once a ``"batch"`` or for every ``"example"``.
         options: of ``bayesnas.fit``.
+
+    Raises:
+        TypeError: naming an argument of another type.
+        ValueError: naming a number out of range, an unknown hypergradient, data and options that
+            ``bayesnas.fit`` does not take.
 
     References:
         Xie, Zheng, Liu, Lin, *SNAS: stochastic neural architecture search*, 2019.
@@ -177,6 +187,11 @@ def darts_cc(
         sample: γ drawn once a ``"batch"`` or for every ``"example"``.
         options: of ``bayesnas.fit``.
 
+    Raises:
+        TypeError: naming an argument of another type.
+        ValueError: naming a number out of range, an unknown hypergradient, data and options that
+            ``bayesnas.fit`` does not take.
+
     References:
         Yakovlev, Grebenkova, Bakhteev, Strijov, *Neural architecture search with structure
         complexity control*, 2022.
@@ -203,6 +218,9 @@ def darts_cc(
 @typed()
 def classifier(graph: Graph) -> list[str]:
     """Beginnings of the names of the parameters on edges to the output, in a model of a graph.
+
+    Raises:
+        TypeError: for what is no graph.
 
     >>> import bayesnas as bn
     >>> classifier(bn.nn.cells(["normal"], channels=2, nodes=1, image=8))

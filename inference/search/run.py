@@ -95,6 +95,7 @@ def search(
             nearest names), a study of another space, or Optuna that is not installed.
         FileExistsError: there is a study of that name, and ``resume`` is False.
         StorageError: the storage can't be written.
+        TypeError: for a strategy that is neither a name nor what asks and tells.
 
     References:
         Akiba, Sano, Yanase, Ohta, Koyama, *Optuna: a next-generation hyperparameter optimization

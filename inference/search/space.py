@@ -28,6 +28,7 @@ class SearchSpace(Mapping[str, Variable]):
 
     Raises:
         ValueError: naming the variable, for no variables or a condition that can't hold.
+        TypeError: naming what is no variable.
 
     >>> from bayesnas.inference.search import Categorical, Integer, When
     >>> space = SearchSpace(
@@ -98,7 +99,11 @@ class SearchSpace(Mapping[str, Variable]):
         return hash(self.fingerprint)
 
     def is_active(self, name: str, candidate: Mapping[str, Value]) -> bool:
-        """Whether a candidate has the variable, by what it has of the earlier ones."""
+        """Whether a candidate has the variable, by what it has of the earlier ones.
+
+        Raises:
+            ValueError: for a name that no variable has.
+        """
         if not isinstance(name, str) or name not in self._variables:
             raise ValueError(f"name must be one of {list(self._variables)}, got {shown(name)}")
         condition = self._variables[name].when
@@ -128,7 +133,11 @@ class SearchSpace(Mapping[str, Variable]):
 
     @typed()
     def sample(self, generator: np.random.Generator) -> Candidate:
-        """A candidate, each variable drawn on its own."""
+        """A candidate, each variable drawn on its own.
+
+        Raises:
+            TypeError: for what is no generator of NumPy's.
+        """
         candidate: Candidate = {}
         for name, variable in self._variables.items():
             if self.is_active(name, candidate):
@@ -200,6 +209,10 @@ class SearchSpace(Mapping[str, Variable]):
     def from_dict(cls, spec: Mapping[str, Mapping[str, Any]]) -> SearchSpace:
         """The space that :meth:`to_dict` described.
 
+        Raises:
+            TypeError: for what is no mapping.
+            ValueError: naming a variable that is not described as :meth:`to_dict` does.
+
         >>> from bayesnas.inference.search import LogReal
         >>> space = SearchSpace({"scale": LogReal(0.1, 10.0)})
         >>> SearchSpace.from_dict(space.to_dict()) == space
@@ -231,6 +244,10 @@ class SearchSpace(Mapping[str, Variable]):
 @typed(unchecked=("candidate",))
 def architecture(graph: Graph, candidate: Mapping[str, Value]) -> dict[Edge, str]:
     """A candidate of :meth:`SearchSpace.of_graph` as the choice that ``graph.discrete`` takes.
+
+    Raises:
+        TypeError: for what is no graph or no mapping.
+        ValueError: for a candidate that is none of the graph's space.
 
     >>> import torch
     >>> layers = {"wide": torch.nn.Linear(2, 1), "narrow": torch.nn.Linear(2, 1, bias=False)}

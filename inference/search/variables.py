@@ -32,6 +32,9 @@ class When:
         name: of the other variable, which comes earlier in the space.
         values: of which it must have one.
 
+    Raises:
+        ValueError: for no name, no value, and values that JSON does not hold.
+
     >>> When("depth", (2, 3)).holds({"depth": 1})
     False
     """
@@ -48,7 +51,11 @@ class When:
             )
 
     def holds(self, candidate: Mapping[str, Value]) -> bool:
-        """Whether a candidate, as far as it is known, has the variable."""
+        """Whether a candidate, as far as it is known, has the variable.
+
+        Raises:
+            TypeError: for what is no mapping.
+        """
         instance("candidate", candidate, Mapping, "mapping by name")
         return self.name in candidate and candidate[self.name] in self.values
 
@@ -98,6 +105,9 @@ class Categorical(Variable):
         choices: the values, all different.
         when: see :class:`When`.
 
+    Raises:
+        ValueError: for no choice, equal ones, and values that JSON does not hold.
+
     >>> Categorical(("relu", "tanh")).values
     ('relu', 'tanh')
     """
@@ -123,12 +133,20 @@ class Categorical(Variable):
 
     @typed()
     def sample(self, generator: np.random.Generator) -> Value:
-        """A choice, all equally likely."""
+        """A choice, all equally likely.
+
+        Raises:
+            TypeError: for what is no generator of NumPy's.
+        """
         return self.choices[int(generator.integers(len(self.choices)))]
 
     @typed()
     def checked(self, name: str, value: object) -> Value:
-        """The choice; see the class above."""
+        """The choice; see the class above.
+
+        Raises:
+            ValueError: for a value that is none of the choices.
+        """
         plain = value.item() if isinstance(value, np.generic) else value
         for choice in self.choices:
             if plain == choice and isinstance(plain, bool) == isinstance(choice, bool):
@@ -145,6 +163,9 @@ class Integer(Variable):
         low: the smallest.
         high: the largest.
         when: see :class:`When`.
+
+    Raises:
+        ValueError: naming an end that is no whole number, or an empty range.
 
     >>> Integer(1, 3).values
     (1, 2, 3)
@@ -167,12 +188,20 @@ class Integer(Variable):
 
     @typed()
     def sample(self, generator: np.random.Generator) -> Value:
-        """A number, all equally likely."""
+        """A number, all equally likely.
+
+        Raises:
+            TypeError: for what is no generator of NumPy's.
+        """
         return int(generator.integers(self.low, self.high + 1))
 
     @typed()
     def checked(self, name: str, value: object) -> Value:
-        """The number as an int."""
+        """The number as an int.
+
+        Raises:
+            ValueError: for a value that is no whole number of the range.
+        """
         if not is_whole(value):
             raise ValueError(f"{name} must be a whole number, got {shown(value)}")
         return whole_number(name, value, self.low, self.high)
@@ -187,6 +216,9 @@ class Real(Variable):
         low: the smallest.
         high: the largest.
         when: see :class:`When`.
+
+    Raises:
+        ValueError: naming an end that is not finite, or an empty range.
 
     >>> Real(0.0, 1.0).checked("rate", 0.5)
     0.5
@@ -207,12 +239,20 @@ class Real(Variable):
 
     @typed()
     def sample(self, generator: np.random.Generator) -> Value:
-        """A number, drawn uniformly."""
+        """A number, drawn uniformly.
+
+        Raises:
+            TypeError: for what is no generator of NumPy's.
+        """
         return float(generator.uniform(self.low, self.high))
 
     @typed()
     def checked(self, name: str, value: object) -> Value:
-        """The number as a float."""
+        """The number as a float.
+
+        Raises:
+            ValueError: for a value that is no number of the range.
+        """
         if not is_number(value) or not self.low <= value <= self.high:
             raise ValueError(
                 f"{name} must be a number from {self.low} to {self.high}, got {shown(value)}"
@@ -230,6 +270,9 @@ class LogReal(Real):
         high: the largest.
         when: see :class:`When`.
 
+    Raises:
+        ValueError: naming an end that is not positive, or an empty range.
+
     >>> value = LogReal(1e-3, 1e3).sample(np.random.default_rng(0))
     >>> 1e-3 <= value <= 1e3
     True
@@ -243,7 +286,11 @@ class LogReal(Real):
 
     @typed()
     def sample(self, generator: np.random.Generator) -> Value:
-        """A number, drawn log-uniformly."""
+        """A number, drawn log-uniformly.
+
+        Raises:
+            TypeError: for what is no generator of NumPy's.
+        """
         drawn = math.exp(generator.uniform(math.log(self.low), math.log(self.high)))
         return min(max(drawn, self.low), self.high)
 

@@ -247,7 +247,12 @@ class ArdVae(Autoencoder):
     @torch.no_grad()
     @typed()
     def encode(self, x: Tensor) -> Tensor:
-        """E[z | x] at the mean of γ, ``[n, L]``."""
+        """E[z | x] at the mean of γ, ``[n, L]``.
+
+        Raises:
+            TypeError: for examples that are no tensor.
+            ValueError: for examples of another shape than those of the model.
+        """
         mean: Tensor = self.latent_posterior(self.examples(x), self.scales()).mean
         return mean
 
@@ -278,7 +283,12 @@ class ArdVae(Autoencoder):
 
     @torch.no_grad()
     def determined(self, x: Tensor) -> Tensor:
-        """1 − Var(z_l | x) / Var(z_l) at the mean of γ, averaged over ``x``; ``[L]`` in [0, 1]."""
+        """1 − Var(z_l | x) / Var(z_l) at the mean of γ, averaged over ``x``; ``[L]`` in [0, 1].
+
+        Raises:
+            TypeError: for examples that are no tensor.
+            ValueError: for examples of another shape than those of the model.
+        """
         return 1 - self.latent_posterior(self.examples(x), self.scales()).variance.mean(0)
 
     def structure(self) -> xr.Dataset:

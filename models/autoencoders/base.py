@@ -81,12 +81,21 @@ class Autoencoder(BayesianModel):
     @torch.no_grad()
     @typed()
     def decode_latents(self, z: Tensor) -> Tensor:
-        """E[x | z] at the means of everything else, ``[n, *shape]``."""
+        """E[x | z] at the means of everything else, ``[n, *shape]``.
+
+        Raises:
+            TypeError: for latents that are no tensor.
+        """
         return self.mean_of_latents(z)
 
     @typed()
     def reconstruct(self, x: Tensor) -> Tensor:
-        """E[x | z] at z = E[z | x], ``[n, *shape]``."""
+        """E[x | z] at z = E[z | x], ``[n, *shape]``.
+
+        Raises:
+            TypeError: for examples that are no tensor.
+            ValueError: for examples of another shape than those of the model.
+        """
         return self.decode_latents(self.encode(x))
 
     @typed(unchecked=("fixed",))
@@ -105,6 +114,7 @@ class Autoencoder(BayesianModel):
 
         Raises:
             ValueError: n is not a whole number ≥ 1, or an index is out of range.
+            TypeError: for what is no mapping.
         """
         z = self.prior_latents(draw_count("n", n), generator)
         if fixed is not None and not isinstance(fixed, Mapping):
@@ -146,7 +156,12 @@ class Autoencoder(BayesianModel):
 
     @typed()
     def measures(self, x: Tensor) -> xr.Dataset:
-        """How relevant each latent dimension is, by three measures; see ``active_units``."""
+        """How relevant each latent dimension is, by three measures; see ``active_units``.
+
+        Raises:
+            TypeError: for examples that are no tensor.
+            ValueError: for examples of another shape than those of the model.
+        """
         return active_units.measures(self, x)
 
     @typed()
@@ -157,6 +172,11 @@ class Autoencoder(BayesianModel):
             x: examples ``[n, *shape]``.
             by: ``"gamma"``, ``"variance"`` or ``"sensitivity"``; see
                 :func:`bayesnas.models.autoencoders.active_units.active`.
+
+        Raises:
+            TypeError: for examples that are no tensor.
+            ValueError: for examples of another shape than those of the model, or an unknown
+                measure.
         """
         return active_units.active(self, x, by)
 

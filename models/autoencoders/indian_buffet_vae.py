@@ -215,6 +215,11 @@ class IndianBuffetVae(Autoencoder):
             draws: of ν, z and a, averaged over.
             relaxed: which model.
             seed: of the draws; torch's random state is left as it was.
+
+        Raises:
+            TypeError: naming an argument of another type.
+            ValueError: for examples of another shape than those of the model, draws or a seed out
+                of range.
         """
         return bound(self, self.examples(x), draws, relaxed=relaxed, seed=seed)
 
@@ -248,13 +253,23 @@ class IndianBuffetVae(Autoencoder):
     @torch.no_grad()
     @typed()
     def activity(self, x: Tensor) -> Tensor:
-        """q(z_nk = 1 | x_n) at the mean of π, ``[n, K]``."""
+        """q(z_nk = 1 | x_n) at the mean of π, ``[n, K]``.
+
+        Raises:
+            TypeError: for examples that are no tensor.
+            ValueError: for examples of another shape than those of the model.
+        """
         evidence, *_ = self.networks.encode(self.examples(x))
         return self.gate_logits(evidence, self.scales().logit()).sigmoid()
 
     @torch.no_grad()
     def encode(self, x: Tensor) -> Tensor:
-        """E[z ⊙ a | x] of binary z, or E[z | x] without factors, at the mean of π; ``[n, K]``."""
+        """E[z ⊙ a | x] of binary z, or E[z | x] without factors, at the mean of π; ``[n, K]``.
+
+        Raises:
+            TypeError: for examples that are no tensor.
+            ValueError: for examples of another shape than those of the model.
+        """
         activity = self.activity(x)
         if not self.factors:
             return activity

@@ -82,6 +82,7 @@ class BayesianCompressionNet(GroupedWeights):
 
     Raises:
         ValueError: naming the argument, what came and what was expected.
+        TypeError: for ``stochastic`` that says of no layer whether it is.
 
     References:
         Louizos, Ullrich, Welling, *Bayesian compression for deep learning*, NIPS 2017.
@@ -184,7 +185,11 @@ class BayesianCompressionNet(GroupedWeights):
         return self.keep_groups[name] if like.ndim else None
 
     def prior(self, site: str) -> GaussianWeights:
-        """Prior N(0, 1) of one tensor w̃."""
+        """Prior N(0, 1) of one tensor w̃.
+
+        Raises:
+            ValueError: for a site that is none.
+        """
         choice("site", site, self.layers.shapes)
         one = torch.ones_like(self.variational[f"{site}.loc"][..., :1]).flatten()[0]
         return GaussianWeights(
@@ -192,7 +197,11 @@ class BayesianCompressionNet(GroupedWeights):
         )
 
     def posterior(self, site: str) -> GaussianWeights:
-        """Guide of one tensor w̃."""
+        """Guide of one tensor w̃.
+
+        Raises:
+            ValueError: for a site that is none.
+        """
         choice("site", site, self.layers.shapes)
         log_scale = self.variational[f"{site}.log_scale"]
         bound = self._max_scale[self.layers.layer_index[site]]
@@ -207,7 +216,12 @@ class BayesianCompressionNet(GroupedWeights):
 
     @typed()
     def scale_posterior(self, name: str, variable: str) -> GroupScales:
-        """Guide of one of a layer's scale variables."""
+        """Guide of one of a layer's scale variables.
+
+        Raises:
+            TypeError: naming an argument of another type.
+            KeyError: for a layer or a variable that there is none of.
+        """
         site = dotted(name, variable)
         loc, log_scale = self.variational[f"{site}.loc"], self.variational[f"{site}.log_scale"]
         # A group without any data would drift to infinity, where its KL is flat.

@@ -152,6 +152,15 @@ class GroupedWeights(NetModel):
         """Loss on validation data as more groups go; see :func:`sweep_groups`.
 
         :func:`~bayesnas.models.compression.threshold_sweep.knee` of it is the threshold to take.
+
+        Args:
+            x: inputs ``[n, ...]`` of the validation data.
+            y: their targets ``[n]`` or ``[n, k]``.
+            thresholds: as :func:`sweep_groups` takes them.
+
+        Raises:
+            TypeError: naming an argument of another type.
+            ValueError: as :func:`sweep_groups`.
         """
         return sweep_groups(self, x, y, thresholds)
 

@@ -109,6 +109,10 @@ def knee(sweep: xr.Dataset) -> float:
         sweep: what :func:`sweep_groups` gives, on data that nothing was trained or will be
             tested on; without ``nll_error`` the loss alone decides.
 
+    Raises:
+        TypeError: for what is no data set of xarray's.
+        KeyError: for one without the variables of a sweep.
+
     >>> import xarray as xr
     >>> loss = ("threshold", [0.020, 0.018, 0.019, 0.050])
     >>> sweep = xr.Dataset({"loss": loss, "loss_error": ("threshold", [0.002] * 4),

@@ -70,6 +70,7 @@ class GaussianNet(NetModel):
 
     Raises:
         ValueError: naming the argument, what came and what was expected.
+        TypeError: for ``stochastic`` that says of no layer whether it is.
 
     Attributes:
         conditional: whether prior and posterior of the weights depend on a structure.
@@ -151,11 +152,15 @@ class GaussianNet(NetModel):
             pyro.sample(site, self.posterior(site))
 
     def _check_site(self, site: str) -> None:
-        if site not in self.layers.shapes:
+        if not isinstance(site, str) or site not in self.layers.shapes:
             choice("site", site, self.layers.shapes)
 
     def prior(self, site: str) -> GaussianWeights:
-        """Prior of one weight tensor."""
+        """Prior of one weight tensor.
+
+        Raises:
+            ValueError: for a site that is none.
+        """
         self._check_site(site)
         scale = self._log_prior_scale(site).exp()
         return GaussianWeights(
@@ -187,7 +192,11 @@ class GaussianNet(NetModel):
             super().set_metaparameter(name, value)
 
     def posterior(self, site: str) -> GaussianWeights:
-        """Guide of one weight tensor."""
+        """Guide of one weight tensor.
+
+        Raises:
+            ValueError: for a site that is none.
+        """
         self._check_site(site)
         return GaussianWeights(
             self.variational[f"{site}.loc"],

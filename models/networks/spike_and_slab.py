@@ -196,7 +196,12 @@ class SpikeAndSlabNet(SlabScaleModel):
         return self.variational[f"{group.site}.logits"]
 
     def prior(self, site: str, gates: Mapping[str, Tensor]) -> GaussianWeights:
-        """Prior of one weight tensor given the gates."""
+        """Prior of one weight tensor given the gates by site, whose shapes broadcast to its own.
+
+        Raises:
+            ValueError: for a site that is none.
+            TypeError: for gates that are no mapping.
+        """
         choice("site", site, self.layers.shapes)
         instance("gates", gates, Mapping, "mapping by site")
         scale = self.log_slab_scale[self.layers.layer_index[site]].exp()
@@ -207,7 +212,12 @@ class SpikeAndSlabNet(SlabScaleModel):
         return GaussianWeights(scale.new_zeros(()), scale, shape=shape, keep=keep)
 
     def posterior(self, site: str, gates: Mapping[str, Tensor]) -> GaussianWeights:
-        """Guide of one weight tensor given the gates."""
+        """Guide of one weight tensor given the gates by site, whose shapes broadcast to its own.
+
+        Raises:
+            ValueError: for a site that is none.
+            TypeError: for gates that are no mapping.
+        """
         choice("site", site, self.layers.shapes)
         instance("gates", gates, Mapping, "mapping by site")
         loc, log_scale = (self.variational[f"{site}.{name}"] for name in ("loc", "log_scale"))

@@ -74,6 +74,7 @@ class SupermaskNet(NetModel):
 
     Raises:
         ValueError: naming the argument, what came and what was expected.
+        TypeError: for ``stochastic`` that says of no layer whether it is.
 
     References:
         Zhou, Lan, Liu, Yosinski, *Deconstructing lottery tickets: zeros, signs, and the

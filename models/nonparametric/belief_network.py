@@ -156,7 +156,11 @@ class BeliefNetwork:
 
     @typed()
     def precision_prior(self, layer: int) -> GammaPrior:
-        """Prior of ν in a layer."""
+        """Prior of ν in a layer.
+
+        Raises:
+            ValueError: for a layer below 0.
+        """
         is_hidden = whole_number("layer", layer, 0) > 0
         return self._hidden_precision if is_hidden else self._visible_precision
 
@@ -169,6 +173,10 @@ class BeliefNetwork:
         Args:
             n: number of examples, 0 for the network alone.
             rng: random state.
+
+        Raises:
+            ValueError: for a negative number of examples.
+            TypeError: for what is no generator of NumPy's.
         """
         n = whole_number("n", n, 0)
         with torch.random.fork_rng(devices=[]):
@@ -222,7 +230,11 @@ class BeliefNetwork:
 
     @typed()
     def sample_visible(self, network: Network, rng: np.random.Generator) -> Doubles:
-        """Draw the visible units' logits given all the rest, ``[n, visible]``."""
+        """Draw the visible units' logits given all the rest, ``[n, visible]``.
+
+        Raises:
+            TypeError: naming an argument of another type.
+        """
         noise = rng.standard_normal(network.layers[0].logits.shape)
         return network.means(0) + noise / np.sqrt(network.layers[0].precision)
 
@@ -235,6 +247,9 @@ class BeliefNetwork:
         The units of a layer are labelled in an order drawn at random, so a buffet of J customers
         and K dishes, of which dish k has m_k customers, has the probability
         (αβ)^K / K! · exp(−α Σ_j β/(j+β−1)) · ∏_k B(m_k, J − m_k + β).
+
+        Raises:
+            TypeError: for what is no network.
         """
         from scipy import stats  # half a second, which every import of the package would pay
 
@@ -260,7 +275,12 @@ class BeliefNetwork:
 
     @typed()
     def log_likelihood(self, network: Network, layer: int = 0) -> Doubles:
-        """Ln p of the logits of a layer given the one above, ``[n, units]``."""
+        """Ln p of the logits of a layer given the one above, ``[n, units]``.
+
+        Raises:
+            TypeError: for what is no network.
+            ValueError: for a layer that there is none of.
+        """
         from scipy import stats
 
         layer = whole_number("layer", layer, 0, len(network.layers) - 1)

@@ -235,19 +235,34 @@ class LatentFeatures(BayesianModel):
     @torch.no_grad()
     @typed()
     def activity(self, x: Tensor) -> Tensor:
-        """q(z_nk = 1 | x_n) at the mean of π, ``[n, K]``."""
+        """q(z_nk = 1 | x_n) at the mean of π, ``[n, K]``.
+
+        Raises:
+            TypeError: for examples that are no tensor.
+            ValueError: for examples of another shape than those of the model.
+        """
         self.check(x, x)
         logits = self.assignment_logits(x.to(self.loc), self.sticks.popularity().logit())
         return logits.sigmoid()
 
     @typed()
     def used(self, x: Tensor) -> Tensor:
-        """Which features an example of ``x`` has with probability above ½, boolean ``[K]``."""
+        """Which features an example of ``x`` has with probability above ½, boolean ``[K]``.
+
+        Raises:
+            TypeError: for examples that are no tensor.
+            ValueError: for examples of another shape than those of the model.
+        """
         return (self.activity(x) > 0.5).any(0)
 
     @typed()
     def reconstruct(self, x: Tensor) -> Tensor:
-        """E[z A | x], ``[n, D]``."""
+        """E[z A | x], ``[n, D]``.
+
+        Raises:
+            TypeError: for examples that are no tensor.
+            ValueError: for examples of another shape than those of the model.
+        """
         return self.activity(x) @ self.loc.detach()
 
     def structure(self) -> xr.Dataset:

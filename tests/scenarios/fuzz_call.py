@@ -41,21 +41,29 @@ class Call:
 
         "named" is an error that names the argument; "bare" another one, from inside.
         """
+        try:
+            error = self.error(argument, value)
+        except Hang:
+            return "hang", ""
+        if error is None:
+            return "accepted", ""
+        said = _said(error)
+        kind = isinstance(error, (TypeError, ValueError, OSError))
+        named = kind and re.search(rf"(?<![a-z]){argument}(?![a-z])", said) is not None
+        return ("named" if named else "bare"), f"{type(error).__name__}: {said[:150]}"
+
+    def error(self, argument: str, value: Any) -> Exception | None:
+        """What the call raises with one argument changed; Hang where it takes too long."""
         state = torch.random.get_rng_state()
         try:
             with limited(), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 self.with_(**{argument: value})
-        except Hang:
-            return "hang", ""
         except Exception as error:
-            said = _said(error)
-            kind = isinstance(error, (TypeError, ValueError, OSError))
-            named = kind and re.search(rf"(?<![a-z]){argument}(?![a-z])", said) is not None
-            return ("named" if named else "bare"), f"{type(error).__name__}: {said[:150]}"
+            return error
         finally:
             torch.random.set_rng_state(state)
-        return "accepted", ""
+        return None
 
 
 def _said(error: Exception) -> str:

@@ -18,8 +18,9 @@ import numpy as np
 import pytest
 import torch
 from fuzz_call import shown
-from fuzz_kinds import POOL
+from fuzz_kinds import POOL, Thing
 from fuzz_objects import MAKERS, Objects
+from fuzz_reference import documented_errors
 from fuzz_surface import bare
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -165,6 +166,29 @@ def test_every_public_callable_is_called(objects, reached):
         if entry.owner is not None and entry.owner not in MAKERS:
             missing.append(f"{entry.name}: no object")
     assert missing == []
+
+
+def undocumented(ways):
+    """Errors of wrong calls that the docstring of what was called does not name."""
+    for way in ways:
+        documented = documented_errors(way.call)
+        for argument, good in way.good.items():
+            error = way.error(argument, Thing()) if documented and not good(Thing()) else None
+            if error is not None and not documented & {
+                each.__name__ for each in type(error).__mro__
+            }:
+                yield f"{way.name}({argument}=a thing): {type(error).__name__}, not {documented}"
+
+
+def test_errors_are_those_of_the_reference(written, monkeypatch, folder):
+    monkeypatch.chdir(folder)
+    assert list(undocumented(written)) == []
+
+
+@pytest.mark.slow
+def test_all_errors_are_those_of_the_reference(objects, reached, monkeypatch):
+    monkeypatch.chdir(objects.folder)
+    assert list(undocumented(found(objects, reached))) == []
 
 
 def test_a_few_hundred_wrong_calls(written, folder, monkeypatch):

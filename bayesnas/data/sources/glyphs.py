@@ -37,6 +37,9 @@ def glyph_images(n: int = 100, *, noise_scale: float = 0.5, seed: int = 0) -> tu
     Returns:
         images ``[n, 36]``, and which glyphs are in them ``[n, 4]``, zeros and ones.
 
+    Raises:
+        ValueError: naming a number out of range.
+
     >>> x, z = glyph_images(3)
     >>> x.shape, z.shape
     (torch.Size([3, 36]), torch.Size([3, 4]))

@@ -115,7 +115,11 @@ class StreamedSplit:
 
     @typed()
     def first(self, count: int) -> Split:
-        """The first rows, in memory, as they are outside of training (seed and epoch 0)."""
+        """The first rows, in memory, as they are outside of training (seed and epoch 0).
+
+        Raises:
+            ValueError: for a count below 1.
+        """
         rows = torch.arange(min(whole_number("count", count), len(self)))
         info = dataclasses.replace(self.info, n=len(rows))
         return Split(*self.read(Wanted(0, 0, rows)), info)
@@ -150,7 +154,11 @@ class StreamedSplit:
 
     @typed()
     def to(self, device: torch.device | str) -> StreamedSplit:
-        """The same part whose batches are brought to another device."""
+        """The same part whose batches are brought to another device.
+
+        Raises:
+            ValueError: for a device that there is none of.
+        """
         return dataclasses.replace(self, device=resolve_device(device))
 
     def formed(self, form: RowForm) -> StreamedSplit:

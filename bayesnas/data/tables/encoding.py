@@ -44,6 +44,10 @@ class TableEncoding:
     Args:
         columns: of the table, in the order of the training data.
 
+    Raises:
+        TypeError: for what is no sequence of columns.
+        ValueError: for no column.
+
     Example:
         >>> import pandas
         >>> table = pandas.DataFrame({"size": [1.0, None, 3.0], "colour": ["red", "blue", "red"]})
@@ -74,6 +78,7 @@ class TableEncoding:
         Raises:
             ValueError: naming the column, for cells of several kinds, a column without values,
                 or one with so many categories that they are names of rows.
+            TypeError: naming what is no table of pandas, or no mapping.
         """
         _check_table(frame)
         kinds = kinds_of(frame) if kinds is None else _checked_kinds(kinds, frame)
@@ -125,6 +130,7 @@ class TableEncoding:
 
         Raises:
             ValueError: a column is missing, or a cell is of another kind than its column.
+            TypeError: for what is no table of pandas.
 
         Warns:
             UnseenCellWarning: for categories, and for missing cells, that training had not.

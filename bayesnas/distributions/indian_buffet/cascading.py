@@ -25,6 +25,10 @@ class LayeredGraph:
             left-ordered form; empty where there is no hidden layer.
         visible: number of visible units.
 
+    Raises:
+        TypeError: for connections that are no sequence of tensors.
+        ValueError: for fewer than one visible unit.
+
     >>> import torch
     >>> graph = LayeredGraph((torch.ones(3, 2),), visible=3)
     >>> [len(layer.T) for layer in graph.connections]
@@ -62,8 +66,8 @@ class CascadingIndianBuffet:
     in which 0 absorbs: with probability one a layer is empty at last, and the network ends.
 
     Args:
-        mass: α > 0, mean number of parents of a unit.
-        concentration: β > 0; the smaller, the more parents are shared.
+        mass: α > 0, mean number of parents of a unit, a number or a tensor ``[]``.
+        concentration: β > 0, likewise; the smaller, the more parents are shared.
         width: K⁰ ≥ 1, number of visible units.
 
     Raises:
@@ -87,7 +91,11 @@ class CascadingIndianBuffet:
 
     @typed()
     def layer(self, units: int) -> IndianBuffet:
-        """Return the distribution of the connections of ``units`` ≥ 1 units to the layer above."""
+        """Return the distribution of the connections of ``units`` ≥ 1 units to the layer above.
+
+        Raises:
+            ValueError: for fewer than one unit.
+        """
         return IndianBuffet(self.mass, self.concentration, size("units", units))
 
     # Draws --------------------------------------------------------------------------------
@@ -102,6 +110,7 @@ class CascadingIndianBuffet:
 
         Raises:
             RuntimeError: ``max_layers`` hidden layers are not empty.
+            ValueError: for a limit out of 1…100,000.
         """
         max_layers = whole_number("max_layers", max_layers, 1, _MOST_LAYERS)
         connections: list[Tensor] = []
@@ -121,6 +130,7 @@ class CascadingIndianBuffet:
 
         Raises:
             RuntimeError: as :meth:`sample`.
+            ValueError: naming a number out of range.
         """
         max_layers = whole_number("max_layers", max_layers, 1, _MOST_LAYERS)
         widths = [torch.full((draw_count("draws", draws),), self.width)]
@@ -135,7 +145,7 @@ class CascadingIndianBuffet:
 
     @typed()
     def log_prob(self, graph: LayeredGraph | Sequence[Tensor]) -> Tensor:
-        """Ln probability of a network, each layer up to the order of its dishes.
+        """Ln probability of a network, ``[]``, each layer up to the order of its dishes.
 
         Raises:
             ValueError: where layers don't fit each other, or a unit of a hidden layer has no
@@ -174,13 +184,21 @@ class CascadingIndianBuffet:
 
     @typed()
     def expected_widths(self, layers: int) -> Tensor:
-        """Mean width of the visible and the first ``layers`` hidden layers, ``[layers + 1]``."""
+        """Mean width of the visible and the first ``layers`` hidden layers, ``[layers + 1]``.
+
+        Raises:
+            ValueError: for layers out of 0…100,000.
+        """
         probabilities = self._distributions(layers)
         return probabilities @ torch.arange(probabilities.shape[1], dtype=torch.float64)
 
     @typed()
     def absorption(self, layers: int) -> Tensor:
-        """P(layer m is empty) for m = 0…``layers``, ``[layers + 1]``."""
+        """P(layer m is empty) for m = 0…``layers``, ``[layers + 1]``.
+
+        Raises:
+            ValueError: for layers out of 0…100,000.
+        """
         return self._distributions(layers)[:, 0]
 
     def expected_depth(self) -> Tensor:

@@ -94,7 +94,12 @@ class BetaBernoulliBuffet(TorchDistribution):
 
     @typed()
     def log_prob_of_class(self, value: Tensor) -> Tensor:
-        """Ln P([Z]): summed over the K! / ∏ K_h! orders of the columns."""
+        """Ln P([Z]): summed over the K! / ∏ K_h! orders of the columns.
+
+        Raises:
+            TypeError: for a value that is no tensor.
+            ValueError: for one that is not binary or not of the event's shape.
+        """
         z, orders = value.double(), math.lgamma(self.dishes + 1)
         everyone = torch.ones_like(z[..., 0, :], dtype=torch.bool)
         return self.log_prob(value) + (orders - log_repetitions(z, everyone)).to(self.mass.dtype)

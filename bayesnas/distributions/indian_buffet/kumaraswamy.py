@@ -35,6 +35,10 @@ class Kumaraswamy(TorchDistribution):
     Shapes:
         batch ``broadcast(a, b)``; event ``()``.
 
+    Raises:
+        TypeError: naming an argument of another type.
+        ValueError: naming a concentration that is not positive.
+
     References:
         Kumaraswamy, 1980; as a guide of stick breaks Nalisnick, Smyth, *Stick-breaking
         variational autoencoders*, 2017.
@@ -92,7 +96,11 @@ class Kumaraswamy(TorchDistribution):
 
     @typed()
     def rsample_log(self, sample_shape: Shape = ()) -> Tensor:
-        """Draw ln x ≤ 0, differentiable in both parameters."""
+        """Draw ln x ≤ 0, differentiable in both parameters.
+
+        Raises:
+            TypeError: for a shape that is no sequence of whole numbers.
+        """
         a, b = self.concentration1, self.concentration0
         shape = self._extended_shape(torch.Size(sample_shape))
         exponential = torch.empty(shape, dtype=a.dtype, device=a.device).exponential_()

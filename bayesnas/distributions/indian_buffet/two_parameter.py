@@ -92,7 +92,11 @@ class IndianBuffet(TorchDistribution):
 
     @typed()
     def sample_left_ordered(self, sample_shape: Shape = ()) -> Tensor:
-        """Draw matrices in left-ordered form, one of each class [Z]; see :func:`left_ordered`."""
+        """Draw matrices in left-ordered form, one of each class [Z]; see :func:`left_ordered`.
+
+        Raises:
+            TypeError: for a shape that is no sequence of whole numbers.
+        """
         return left_ordered(self.sample(sample_shape))
 
     def _sample(self, draws: int) -> Tensor:
@@ -156,7 +160,7 @@ class IndianBuffet(TorchDistribution):
 
     @typed()
     def expected_dishes_taken_by(self, count: int) -> Tensor:
-        """Mean number of dishes with exactly ``count`` customers, which is Poisson.
+        """Mean number of dishes with exactly ``count`` customers, which is Poisson; ``[]``.
 
         αβ · C(N, m) · B(m, N − m + β).
 
@@ -183,6 +187,10 @@ def left_ordered(matrix: Tensor) -> Tensor:
 
     Returns:
         of the same shape; dishes that nobody took stand last.
+
+    Raises:
+        TypeError: for a matrix that is no tensor.
+        ValueError: for one that is not binary.
 
     >>> import torch
     >>> left_ordered(torch.tensor([[0, 1, 1], [1, 0, 1]]))

@@ -21,7 +21,14 @@ class ConcreteGate(BinaryConcrete):
 
     Args:
         temperature: τ > 0, a number or a tensor.
-        logits: ln α.
+        logits: ln α; broadcast with τ.
+
+    Shapes:
+        batch ``broadcast(τ, logits)``; event ``()``.
+
+    Raises:
+        TypeError: naming an argument of another type.
+        ValueError: for a temperature that is not positive.
 
     >>> import torch
     >>> gate = ConcreteGate(0.05, logits=torch.zeros(1000))

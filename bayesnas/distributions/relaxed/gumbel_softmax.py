@@ -25,7 +25,7 @@ class GumbelSoftmax(TorchDistribution):
 
     .. math::
         x = \mathrm{softmax}\left(\frac{\ln\alpha + g}{\tau}\right),\ g_k \sim \mathrm{Gumbel},
-        \qquad P(\arg\max x = k) = \alpha_k / \textstyle\sum_j \alpha_j
+        \qquad P(\arg\max x = k) = \alpha_k / \sum_j \alpha_j
 
     .. math::
         \ln p(x) = \ln\Gamma(K) + (K - 1) \ln\tau + \sum_k (\ln\alpha_k - (\tau + 1) \ln x_k)

@@ -33,7 +33,7 @@ class LogitNormal(TorchDistribution):
     .. math::
         \text{cube:}\quad & x = \sigma(z) \\
         \text{simplex:}\quad & x_k = \sigma(z_k - \ln(K - k)) \prod_{j<k} (1 - \sigma(z_j -
-            \ln(K - j))),\ k = 1..K-1, \qquad x_K = 1 - \textstyle\sum_{k<K} x_k
+            \ln(K - j))),\ k = 1..K-1, \qquad x_K = 1 - \sum_{k<K} x_k
 
     In the cube the coordinates are independent; on the simplex z has one coordinate fewer than x,
     and z = 0 is the centre. The density is with respect to Lebesgue measure, on the simplex that

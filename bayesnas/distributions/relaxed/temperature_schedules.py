@@ -15,6 +15,9 @@ Schedule = Callable[[float], float]
 def constant_temperature(value: float) -> Schedule:
     """The same temperature at every step.
 
+    Raises:
+        ValueError: for a temperature that is not positive.
+
     >>> constant_temperature(0.5)(1000)
     0.5
     """

@@ -6,11 +6,11 @@ Louizos, Ullrich, Welling 2017).
 
 .. math::
     KL(LN(\mu, \sigma^2) \| \Gamma(a, \theta)) &= a \ln\theta + \ln\Gamma(a) - a\mu
-        + e^{\mu + \sigma^2/2}/\theta - \tfrac12 \ln(2\pi e \sigma^2) \\
+        + e^{\mu + \sigma^2/2}/\theta - \tfrac{1}{2} \ln(2\pi e \sigma^2) \\
     KL(LN(\mu, \sigma^2) \| I\Gamma(a, b)) &= -a \ln b + \ln\Gamma(a) + a\mu
-        + b\, e^{-\mu + \sigma^2/2} - \tfrac12 \ln(2\pi e \sigma^2) \\
+        + b\, e^{-\mu + \sigma^2/2} - \tfrac{1}{2} \ln(2\pi e \sigma^2) \\
     KL(LN(\mu, \sigma^2) \| N^+(s)) &= \ln s - \mu + e^{2\mu + 2\sigma^2} / 2s^2
-        - \ln\sigma - \ln 2 - \tfrac12
+        - \ln\sigma - \ln 2 - \tfrac{1}{2}
 
 >>> import torch
 >>> from torch.distributions import Gamma, InverseGamma, LogNormal, kl_divergence

@@ -33,6 +33,9 @@ class NormalJeffreys(TorchDistribution):
     Shapes:
         batch ``()``, or as expanded; event ``()``.
 
+    Raises:
+        TypeError: naming an argument of another type.
+
     >>> import torch
     >>> from torch.distributions import Normal, kl_divergence
     >>> kl_divergence(Normal(1.0, 1.0), NormalJeffreys())
@@ -72,7 +75,8 @@ def normal_jeffreys_kl(loc: Tensor, scale: Tensor) -> Tensor:
     With :math:`u = \mu^2 / 2\sigma^2 = 1 / 2\alpha` it is
 
     .. math::
-        F(u) = \tfrac12 \Big(\sum_j \mathrm{Pois}(j; u)\, \psi(j + \tfrac12) + \gamma\Big) + \ln 2
+        F(u) = \tfrac{1}{2} \left(\sum_j \mathrm{Pois}(j; u)\, \psi(j + \tfrac{1}{2})
+             + \gamma\right) + \ln 2
              = \int_0^\infty 1 - e^{-u / \cosh^2 t}\, dt,
         \qquad F'(u) = \mathrm{Dawson}(\sqrt u) / \sqrt u,
 

@@ -122,11 +122,19 @@ class GaussianWeights(Unbatched):
         return entropy.sum()
 
     def divergence(self, other: GaussianWeights) -> Tensor:
-        """KL divergence to another Gaussian over the same tensor, of the entries kept here."""
+        """KL divergence to another Gaussian over the same tensor, of the entries kept here; ``[]``.
+
+        Raises:
+            TypeError: for another kind of distribution.
+        """
         return self._masked(self.divergences(other).expand(self.event_shape)).sum()
 
     def divergences(self, other: GaussianWeights) -> Tensor:
-        """KL divergence of each entry, also of those removed; broadcasts to the event shape."""
+        """KL divergence of each entry, also of those removed; broadcasts to the event shape.
+
+        Raises:
+            TypeError: for another kind of distribution.
+        """
         if not isinstance(other, GaussianWeights):
             instance("other", other, GaussianWeights)
         return gaussian_divergence(

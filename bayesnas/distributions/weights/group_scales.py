@@ -29,6 +29,9 @@ class GroupScales(Unbatched):
     Shapes:
         event ``base.batch_shape``; batch ``()``.
 
+    Raises:
+        TypeError: naming an argument of another type.
+
     >>> import torch, pyro.distributions as dist
     >>> z = GroupScales(dist.LogNormal(torch.zeros(2), 1.0), keep=torch.tensor([True, False]))
     >>> z.mean

@@ -78,6 +78,7 @@ def from_pyro_svi(
     Raises:
         ValueError: a latent site has no guide, a plate draws some of its rows, no row has a
             likelihood of its own, or names and labels don't fit.
+        TypeError: naming a mapping that is none, and for arguments that the model does not take.
 
     References:
         Bingham et al., *Pyro: deep universal probabilistic programming*, 2019.

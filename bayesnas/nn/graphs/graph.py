@@ -32,7 +32,7 @@ class Graph(nn.Module):
     r"""An acyclic graph (V, E), primitives on every edge, an aggregation at every vertex.
 
     .. math::
-        f_v(x) = \mathrm{agg}_v \{\textstyle\sum_k \gamma^{jv}_k\, g^{jv}_k(f_j(x)) : (j, v) \in
+        f_v(x) = \mathrm{agg}_v \{ \sum_k \gamma^{jv}_k\, g^{jv}_k(f_j(x)) : (j, v) \in
             E\}, \qquad f_0(x) = x
 
     The structure parameters γ come in with every call, so a prior, a guide or an optimiser of
@@ -58,6 +58,7 @@ class Graph(nn.Module):
     Raises:
         ValueError: for a cycle, several inputs or outputs, an edge without primitives, shapes
             that disagree, or an unknown aggregation, naming the edge or vertex.
+        TypeError: for edges that are no mapping from pairs of vertices.
 
     References:
         Bakhteev, Strijov, *Comprehensive analysis of gradient-based hyperparameter optimization
@@ -108,13 +109,22 @@ class Graph(nn.Module):
 
     @typed()
     def primitive(self, edge: tuple[Vertex, Vertex], name: str) -> nn.Module:
-        """One primitive of an edge."""
+        """One primitive of an edge.
+
+        Raises:
+            TypeError: naming an argument of another type.
+            AttributeError: for an edge or a primitive that there is none of.
+        """
         of_edge: nn.Module = self.primitives.get_submodule(edge_name(as_edge(edge)))
         return of_edge.get_submodule(name)
 
     @typed()
     def incoming(self, vertex: str) -> list[Edge]:
-        """The edges that end at a vertex."""
+        """The edges that end at a vertex.
+
+        Raises:
+            TypeError: for a vertex that is no string.
+        """
         return [edge for edge in self.edges if edge[1] == vertex]
 
     def forward(
@@ -196,6 +206,9 @@ class Graph(nn.Module):
         Args:
             rows: examples in a pass.
             repeats: passes timed, after five that are not, see :func:`~bayesnas.nn.latencies`.
+
+        Raises:
+            ValueError: naming a number below 1.
         """
         return latencies(self, self._like_inputs(size("rows", rows)), repeats)
 
@@ -232,6 +245,9 @@ class Graph(nn.Module):
 
         Args:
             probabilities: by edge, ``[K]``.
+
+        Raises:
+            TypeError: for what is no mapping.
         """
         return graph_spec.dot(self, probabilities)
 

@@ -37,6 +37,7 @@ class NeuronGraph:
     Raises:
         ValueError: naming the argument: an unknown activation, a connection of a vertex that is not
             there, into an input or out of an output, one that comes twice, or a cycle.
+        TypeError: naming what is no sequence.
 
     References:
         Gaier, Ha, *Weight agnostic neural networks*, NeurIPS 2019.
@@ -113,14 +114,22 @@ class NeuronGraph:
 
     @typed()
     def activation(self, vertex: int) -> str:
-        """The activation of a neuron; ``"linear"`` of an output."""
+        """The activation of a neuron; ``"linear"`` of an output.
+
+        Raises:
+            ValueError: for a vertex that there is none of.
+        """
         if whole_number("vertex", vertex, 0, self.size - 1) < self.first_hidden:
             return "linear"
         return self.activations[vertex - self.first_hidden]
 
     @typed()
     def reaches(self, start: int, end: int) -> bool:
-        """Whether a path leads from a vertex to another one, or they are the same."""
+        """Whether a path leads from a vertex to another one, or they are the same.
+
+        Raises:
+            ValueError: naming a vertex that there is none of.
+        """
         start = whole_number("start", start, 0, self.size - 1)
         end = whole_number("end", end, 0, self.size - 1)
         seen, waiting = {start}, [start]

@@ -30,6 +30,7 @@ class NeuronNet(nn.Module):
 
     Raises:
         ValueError: naming the argument, as :class:`NeuronGraph`.
+        TypeError: naming what is no sequence.
 
     >>> net = NeuronNet(1, 1, ["absolute"], [(0, 3), (3, 2), (1, 2)], weight=2.0)
     >>> net(torch.tensor([[-3.0]])).tolist()  # 2 |2 · -3| + 2
@@ -64,7 +65,12 @@ class NeuronNet(nn.Module):
     @classmethod
     @typed()
     def of(cls, graph: NeuronGraph, weight: float = 1.0) -> NeuronNet:
-        """The network of a graph, all weights of one value."""
+        """The network of a graph, all weights of one value.
+
+        Raises:
+            TypeError: for what is no graph of neurons.
+            ValueError: for a weight that is not finite.
+        """
         return cls(**graph.to_dict(), weight=weight)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -60,6 +60,10 @@ class SubnetworkSum(nn.Module):
         outputs: k.
         widths: one sequence a subnetwork: the widths of its layers.
 
+    Raises:
+        TypeError: for widths that are no sequence of sequences.
+        ValueError: naming a number below 1.
+
     References:
         Cortes, Gonzalvo, Kuznetsov, Mohri, Yang, *AdaNet: adaptive structural learning of
         artificial neural networks*, ICML 2017.
@@ -83,7 +87,11 @@ class SubnetworkSum(nn.Module):
 
     @typed()
     def parts(self, x: Tensor) -> Tensor:
-        """Outputs of every subnetwork, ``[subnetworks, n, k]``."""
+        """Outputs of every subnetwork, ``[subnetworks, n, k]``.
+
+        Raises:
+            TypeError: for inputs that are no tensor.
+        """
         x = x.flatten(1)
         outputs: list[Tensor] = []
         units: list[list[Tensor]] = []

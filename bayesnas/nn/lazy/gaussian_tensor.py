@@ -49,6 +49,7 @@ class GaussianTensor(LazyTensor):
 
     Raises:
         RuntimeError: if a second layer consumes it: the two would see different weights.
+        TypeError: naming what is no tensor.
 
     >>> import torch
     >>> weight = GaussianTensor(torch.ones(3, 2), torch.zeros(3, 2))

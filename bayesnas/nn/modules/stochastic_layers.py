@@ -40,6 +40,9 @@ def is_linear_or_convolution(name: str, module: nn.Module) -> bool:
 
     The default rule of models with gates or groups, which are inputs and filters of such layers.
 
+    Raises:
+        TypeError: naming an argument of another type.
+
     >>> from torch import nn
     >>> is_linear_or_convolution("fc", nn.Linear(2, 3))
     True
@@ -57,6 +60,9 @@ def has_weights(name: str, module: nn.Module) -> bool:
     embeddings, recurrent layers and cells, and attention, whose joint projection of queries, keys
     and values is its own (``in_proj_weight``). The scales and offsets of normalisation layers are
     point estimates, unless ``stochastic`` names them.
+
+    Raises:
+        TypeError: naming an argument of another type.
 
     >>> from torch import nn
     >>> [has_weights("", layer) for layer in (nn.LSTM(2, 3), nn.Embedding(5, 2), nn.LayerNorm(3))]

@@ -20,6 +20,9 @@ class VariationalParameters(nn.Module):
     Args:
         initial: starting value of every parameter, by dotted name.
 
+    Raises:
+        TypeError: for what is no mapping of names to tensors.
+
     >>> import torch
     >>> parameters = VariationalParameters({"layer1.weight.loc": torch.zeros(2, 3)})
     >>> parameters["layer1.weight.loc"].shape
@@ -59,5 +62,10 @@ class VariationalParameters(nn.Module):
     @torch.no_grad()
     @typed()
     def assign(self, name: str, value: Tensor) -> None:
-        """Overwrite a parameter in place, on its own device."""
+        """Overwrite a parameter in place, on its own device, with a value of its shape.
+
+        Raises:
+            TypeError: naming an argument of another type.
+            KeyError: for a name that no parameter has.
+        """
         self[name].copy_(value)

@@ -30,6 +30,9 @@ def plot_cascade(graph: LayeredGraph, ax: Axes | None = None) -> Axes:
         graph: what to draw.
         ax: axes to draw on.
 
+    Raises:
+        TypeError: naming an argument of another type.
+
     >>> from bayesnas.distributions import CascadingIndianBuffet
     >>> from matplotlib.figure import Figure
     >>> graph = CascadingIndianBuffet(1.0, 1.0, width=10).sample()

@@ -35,6 +35,10 @@ def latents_figure(
     Returns:
         a figure that belongs to no window; ``figure.savefig(path)`` writes it.
 
+    Raises:
+        TypeError: naming an argument of another type.
+        KeyError: for measures without one of the three.
+
     >>> import numpy as np, xarray as xr
     >>> names = ("gamma", "variance", "sensitivity")
     >>> sizes = {name: ("latent", np.array([1.0, 0.5])) for name in names}
@@ -63,6 +67,10 @@ def plot_relevance(measures: xr.Dataset, ax: Axes | None = None) -> Axes:
         measures: what ``model.measures(x)`` gives: ``gamma``, ``variance`` and ``sensitivity``
             over ``latent``.
         ax: axes to draw on.
+
+    Raises:
+        TypeError: naming an argument of another type.
+        KeyError: for measures without one of the three.
 
     >>> import numpy as np, xarray as xr
     >>> from matplotlib.figure import Figure
@@ -102,6 +110,10 @@ def plot_traversals(
         latents: indices of the dimensions, from the top.
         frames: ``[latents, len(TRAVERSED), height, width]``, dark where large.
         ax: axes to draw on.
+
+    Raises:
+        TypeError: naming an argument of another type.
+        ValueError: for frames that have not four dimensions.
 
     >>> import numpy as np
     >>> from matplotlib.figure import Figure

@@ -104,6 +104,10 @@ def measure_page(
 ) -> Page:
     """Measure what a page shows; arguments of :func:`write_html`.
 
+    Raises:
+        TypeError: naming an argument of another type.
+        ValueError: for a negative number of draws, or data that don't fit the model.
+
     >>> import bayesnas as bn
     >>> data = bn.data.load("diabetes", standardise=True)
     >>> post = bn.fit(bn.models.ArdRegression(10), data.train, steps=100, lr=0.03, progress=False)

@@ -50,7 +50,12 @@ class Pruned:
 
     @typed()
     def encode(self, path: str | os.PathLike[str]) -> int:
-        """Write the network to a file of few bytes, see :func:`bayesnas.encode`; its size."""
+        """Write the network to a file of few bytes, see :func:`bayesnas.encode`; its size.
+
+        Raises:
+            TypeError: for what is no path.
+            OSError: where nothing can be written.
+        """
         return encode(self.module, path)
 
     def __repr__(self) -> str:

@@ -59,6 +59,9 @@ class Ticket(Pruned):
         Args:
             signed_constant: whether each is its sign times the standard deviation of its layer at
                 the rewinding point (Zhou et al. 2019).
+
+        Raises:
+            TypeError: for what is neither True nor False.
         """
         signed = flag("signed_constant", signed_constant)
         net = copy.deepcopy(self.start)
@@ -85,6 +88,7 @@ class Ticket(Pruned):
 
         Raises:
             ValueError: for another kind, or data that the network does not take.
+            TypeError: naming data that are no part of a data set and no pair.
         """
         choice("kind", kind, get_args(Control))
         seed, where = seed_number("seed", seed), resolve_device(device)

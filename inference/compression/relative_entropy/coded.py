@@ -62,6 +62,7 @@ class Coded:
         Raises:
             FileExistsError, FileNotFoundError, UndescribableNetError, OSError: as
                 :func:`bayesnas.encode`.
+            TypeError: for what is no path.
         """
         module, code = self._in_data_units()
         return write_network(module, path, code)

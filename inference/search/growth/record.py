@@ -50,6 +50,7 @@ class Grown:
         Raises:
             FileExistsError: the folder has a result; it stays as it is.
             OSError: naming the path, where it can't be written.
+            TypeError: for what is no path.
         """
         place = path_of("folder", folder)
         place.mkdir(parents=True, exist_ok=True)

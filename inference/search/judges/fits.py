@@ -42,6 +42,10 @@ class FitJudge:
         draws: of the weights, behind the measures.
         latency: how the latency of the network is measured; None: it is not.
 
+    Raises:
+        TypeError: naming an argument of another type.
+        ValueError: for a negative number of draws.
+
     >>> import torch, bayesnas as bn
     >>> x, y = torch.randn(40, 2), torch.arange(40) % 2
     >>> def make(candidate):
@@ -88,6 +92,10 @@ class AmortizedJudge:
         judged: rows of the other measures.
         name: of the variable that is λ.
         draws: of the weights.
+
+    Raises:
+        TypeError: naming an argument of another type.
+        ValueError: for a negative number of draws.
 
     >>> import bayesnas as bn
     >>> data = bn.data.load("digits", validation=0.2)

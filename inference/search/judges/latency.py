@@ -27,6 +27,10 @@ class Latency:
         warm_up: passes before them.
         clock: seconds from some point in time.
 
+    Raises:
+        ValueError: naming a number out of range.
+        TypeError: for a clock that can't be called.
+
     >>> import torch
     >>> Latency(repeats=5)(nn.Linear(4, 2), torch.ones(8, 4)) > 0
     True

@@ -42,6 +42,10 @@ class Supernet(nn.Module):
         graph: the copy.
         space: of its architectures, see ``SearchSpace.of_graph``.
 
+    Raises:
+        TypeError: for what is no graph.
+        ValueError: for a graph without mixed edges.
+
     References:
         Guo, Zhang, Mu, Heng, Liu, Wei, Sun, *Single path one-shot neural architecture search with
         uniform sampling*, 2020; Pham, Guan, Zoph, Le, Dean, *Efficient neural architecture search
@@ -105,6 +109,11 @@ class Supernet(nn.Module):
 
         Returns:
             the cross entropy of every step, nats an example.
+
+        Raises:
+            TypeError: naming an argument of another type.
+            ValueError: naming rows that the graph does not take, classes out of range, or a number
+                out of range.
         """
         steps, batch_size = step_count("steps", steps), size("batch_size", batch_size)
         check_classes(self.graph, x, y)
@@ -149,6 +158,10 @@ class Supernet(nn.Module):
             x: inputs ``[n, ...]``; with batch normalisation two or more, or ``calibration``.
             y: classes ``[n]``.
             calibration: inputs ``[m, ...]`` whose means and variances normalise; None for ``x``.
+
+        Raises:
+            TypeError: naming an argument of another type.
+            ValueError: for a candidate that is none of the space.
         """
         self.eval()
         with batch_statistics(self) as norms:
@@ -161,17 +174,30 @@ class Supernet(nn.Module):
 
     @typed()
     def parameters_of(self, candidate: Mapping[str, Value]) -> int:
-        """Number of parameters of an architecture, dead edges included."""
+        """Number of parameters of an architecture, dead edges included.
+
+        Raises:
+            ValueError: for a candidate that is none of the space.
+        """
         return _total(self.graph, self.graph.parameter_counts, self.space.checked(candidate))
 
     @typed()
     def multiply_adds_of(self, candidate: Mapping[str, Value]) -> int:
-        """Multiply–adds an example of an architecture, dead edges included."""
+        """Multiply–adds an example of an architecture, dead edges included.
+
+        Raises:
+            ValueError: for a candidate that is none of the space.
+        """
         return _total(self.graph, self.graph.multiply_adds, self.space.checked(candidate))
 
     @typed()
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the weights, and which graph they are of, as safetensors."""
+        """Write the weights, and which graph they are of, as safetensors.
+
+        Raises:
+            TypeError: for what is no path.
+            OSError: where nothing can be written.
+        """
         write_tensors(
             path_of("path", path), self.graph.state_dict(), {"graph": fingerprint(self.graph)}
         )

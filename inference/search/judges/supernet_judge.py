@@ -27,6 +27,10 @@ class SupernetJudge:
             :meth:`Supernet.measure`; None for ``x``.
         latency: how that of an architecture by itself is measured; None: it is not.
 
+    Raises:
+        TypeError: naming an argument of another type.
+        ValueError: naming rows that the graph does not take, or classes out of range.
+
     >>> import torch
     >>> from torch import nn
     >>> from bayesnas.nn import Graph

@@ -26,8 +26,12 @@ class Table:
 
     Attributes:
         space: the space.
-        columns: by objective, one number a candidate.
+        columns: by objective, one number a candidate, ``[candidates]``.
         about: how the numbers were made, as JSON values.
+
+    Raises:
+        TypeError: naming an argument of another type.
+        ValueError: for a space with conditions, and a column without one number a candidate.
 
     >>> from bayesnas.inference.search import Categorical
     >>> space = SearchSpace({"width": Categorical((8, 16))})
@@ -56,7 +60,11 @@ class Table:
 
     @typed()
     def row(self, candidate: Mapping[str, Value]) -> int:
-        """Its place in the table."""
+        """Its place in the table.
+
+        Raises:
+            ValueError: for a candidate that is none of the space.
+        """
         checked, place = self.space.checked(candidate), 0
         for name, variable in self.space.items():
             choices = variable.values or ()
@@ -74,7 +82,12 @@ class Table:
 
     @typed()
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write space and numbers, compressed."""
+        """Write space and numbers, compressed.
+
+        Raises:
+            TypeError: for what is no path.
+            OSError: where nothing can be written.
+        """
         stream = io.BytesIO()
         head = json.dumps({"space": self.space.to_dict(), "about": dict(self.about)})
         columns = {f"column_{name}": column for name, column in self.columns.items()}

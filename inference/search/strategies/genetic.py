@@ -31,7 +31,7 @@ class Genetic(StringStrategy):
     head of one and the tail of the other, cut at one of L − 1 places, with probability p_c, and
     changes each choice with probability p_m. Parents are the best of a tournament, or drawn with
 
-    .. math:: P(i) = f_i / \textstyle\sum_j f_j, \qquad f_i = s_{\max} - s_i
+    .. math:: P(i) = f_i / \sum_j f_j, \qquad f_i = s_{\max} - s_i
         + \phi (s_{\max} - s_{\min})
 
     Args:

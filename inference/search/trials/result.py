@@ -181,6 +181,9 @@ class SearchResult:
             kind: ``"front"``, ``"history"``, ``"importance"``, ``"parallel"`` or
                 ``"hypervolume"``.
             options: of Optuna's function.
+
+        Raises:
+            ValueError: for an unknown kind, or fewer than two complete trials.
         """
         if len(self.complete) < 2:
             raise ValueError(f"a plot needs two complete trials, got {len(self.complete)}")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import bayesnas as bn
-from bayesnas.checks import draw_count, fraction_in
+from bayesnas.checks import draw_count, fraction_in, whole_number
 from bayesnas.cli.arguments.shared import data_options_given
 from bayesnas.cli.loading import at_kl_weight, open_run
 from bayesnas.cli.metrics import metrics_table
@@ -19,11 +19,15 @@ from bayesnas.inference import Posterior
 from bayesnas.report.findings import parts_of
 
 _PARETO_DRAWS = 200
+_SIMULATED_DRAWS, _SIMULATED_ROWS = 100, 100
+_LEVEL = 0.05  # of a shift, over the number of predictions
 
 
 def run(args: argparse.Namespace) -> Outcome:
     """Measure and print."""
     fraction_in("level", args.level, "(0, 1)")
+    if args.simulations is not None:
+        whole_number("simulations", args.simulations, 10)
     if args.data is not None and Path(args.data).suffix in (".csv", ".npz"):
         post, parts = _new_rows(args)
     else:
@@ -32,6 +36,7 @@ def run(args: argparse.Namespace) -> Outcome:
     metrics = {name: _measured(post, part, args) for name, part in parts.items()}
     outside = None if args.out_of_distribution is None else _told_apart(post, parts, args)
     pareto = _pareto_k(post, parts, args) if args.pareto_k else None
+    simulated = None if args.simulations is None else _simulated(post, parts, args)
     sizes = ", ".join(f"{len(part):,} rows of {name}" for name, part in parts.items())
     content = {
         "run": str(args.run_folder),
@@ -42,6 +47,7 @@ def run(args: argparse.Namespace) -> Outcome:
         "metrics": metrics,
         "out_of_distribution": outside,
         "pareto_k": pareto,
+        "simulations": simulated,
     }
     lines = [f"{post.model.describe()}, λ = {post.kl_weight:g}: {sizes}"]
     lines.append(metrics_table(post, metrics))
@@ -50,6 +56,8 @@ def run(args: argparse.Namespace) -> Outcome:
         lines.append(f"AUROC out of distribution: {auroc}")
     if pareto is not None:
         lines.append(_pareto_k_text(pareto))
+    if simulated is not None:
+        lines.append(_simulated_text(simulated))
     return Outcome("\n".join(lines), content)
 
 
@@ -91,6 +99,45 @@ def _pareto_k_text(reliability: dict[str, Any]) -> str:
             f"{of_rows['large']:,} of them above {GOOD_K}"
         )
     return "; ".join(lines)
+
+
+def _simulated(
+    post: Posterior, parts: dict[str, Split], args: argparse.Namespace
+) -> dict[str, Any]:
+    """VSBC of predictions of the last of the parts, by fits as the run was made."""
+    if "train" not in parts:
+        raise ValueError("--simulations needs the training data of the run, got --data of new rows")
+    settings = post.settings
+    if post.model.reconstructs or settings.bilevel or settings.objective:
+        raise ValueError(
+            "--simulations needs a run that predicts targets and has the bound alone for its "
+            f"objective, got {post.model.describe()}: use bayesnas.vsbc"
+        )
+    name, part = list(parts.items())[-1]
+    rows = part.first(_SIMULATED_ROWS)
+    options = ("steps", "batch_size", "lr", "schedule", "clip", "kl_warmup", "precision")
+    found = bn.vsbc(
+        post.model, parts["train"], simulations=args.simulations, rows=rows.x, var_names=[],
+        draws=max(args.draws, _SIMULATED_DRAWS), kl_weight=post.kl_weight, device=args.device,
+        progress=not args.quiet, **{option: getattr(settings, option) for option in options},
+    )  # fmt: skip
+    table = found.table()
+    return {
+        "simulations": args.simulations,
+        "part": name,
+        "rows": len(rows),
+        "predictions": len(table),
+        "spread": float(table["spread"].mean()),
+        "shifted": int((table["symmetry"] * len(table) < _LEVEL).sum()),
+    }
+
+
+def _simulated_text(found: dict[str, Any]) -> str:
+    return (
+        f"{found['simulations']} fits to simulated data: spread {found['spread']:.2f} of "
+        f"{found['predictions']:,} predictions of {found['part']} (1 of an exact posterior, more "
+        f"of one too narrow), {found['shifted']:,} of them shifted"
+    )
 
 
 def _told_apart(

@@ -19,6 +19,7 @@ bayesnas evaluate runs/a
 bayesnas evaluate runs/a --data new.csv
 bayesnas evaluate runs/a --out-of-distribution others.csv
 bayesnas evaluate runs/a --pareto-k
+bayesnas evaluate runs/a --simulations 50
 """
 
 
@@ -50,5 +51,11 @@ def add_parser(commands: Commands) -> None:
         "--pareto-k",
         action="store_true",
         help="k̂ of the guide: of all weights, of every layer, and of the predictions",
+    )
+    parser.add_argument(
+        "--simulations",
+        type=int,
+        metavar="N",
+        help="make N such fits to simulated data, 10 or more: are predictions where the truth is?",
     )
     add_run_options(parser)

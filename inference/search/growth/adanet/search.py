@@ -127,6 +127,7 @@ def adanet(
 
     Raises:
         ValueError: naming an argument out of range, or data that are not labelled rows.
+        TypeError: naming data that are no part of a data set and no pair.
 
     References:
         Cortes, Gonzalvo, Kuznetsov, Mohri, Yang, *AdaNet: adaptive structural learning of

@@ -40,6 +40,7 @@ class HiddenNeurons:
 
     Raises:
         ValueError: naming an argument out of range or that is no such data.
+        TypeError: naming data that are no part of a data set and no pair.
 
     >>> x = torch.linspace(-2, 2, 40)[:, None]
     >>> elements = HiddenNeurons((x, x.sin()), (x, x.sin()), candidates=2, steps=20)

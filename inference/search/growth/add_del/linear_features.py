@@ -38,6 +38,7 @@ class LinearFeatures:
 
     Raises:
         ValueError: naming the argument that is no regression data.
+        TypeError: naming data that are no part of a data set and no pair.
 
     >>> x = torch.tensor([[0.0, 1.0], [1.0, 1.0], [2.0, 0.0], [3.0, 5.0]])
     >>> elements = LinearFeatures((x, 2 * x[:, 0] + 1), (x, 2 * x[:, 0] + 1))

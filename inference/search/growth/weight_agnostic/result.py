@@ -87,6 +87,9 @@ class WeightAgnostic:
         Args:
             weight: the value that they share at the start; None: the one of :attr:`weights` with
                 the best training performance.
+
+        Raises:
+            ValueError: for a weight that is not finite.
         """
         if weight is None:
             place = self.front.index(self.graph)
@@ -100,6 +103,10 @@ class WeightAgnostic:
         Args:
             data: labelled rows.
             prior: of the weight, a ``Uniform`` or a ``Normal``; by default uniform on [−2, 2].
+
+        Raises:
+            TypeError: naming an argument of another type.
+            ValueError: naming rows that the graph does not take.
         """
         rows = self._rows("data", data)
         return weight_posterior(self.graph, rows.x, rows.y, prior)
@@ -115,6 +122,10 @@ class WeightAgnostic:
         Returns:
             columns ``connections``, ``neurons``, ``log_evidence`` (nats), ``mean`` and ``std`` of
             the shared weight's posterior.
+
+        Raises:
+            TypeError: naming an argument of another type.
+            ValueError: naming rows that the graph does not take.
         """
         import pandas as pd
 
@@ -148,6 +159,10 @@ class WeightAgnostic:
             lr: learning rate at the start, cosine down to 0.
             batch_size: rows a step.
             seed: of the order of the rows.
+
+        Raises:
+            TypeError: naming an argument of another type.
+            ValueError: naming rows that the graph does not take, or a number out of range.
         """
         rows, seed = self._rows("data", data), seed_number("seed", seed)
         how = Training(
@@ -178,6 +193,10 @@ class WeightAgnostic:
 
         Returns:
             columns ``accuracy`` and ``deviation``, the latter of ``random`` alone.
+
+        Raises:
+            TypeError: naming an argument of another type.
+            ValueError: naming rows that the graph does not take, or a number out of range.
         """
         import pandas as pd
 
@@ -207,6 +226,7 @@ class WeightAgnostic:
 
         Raises:
             OSError: naming the path, where it can't be written.
+            TypeError: for what is no path.
         """
         write_json(path_of("path", path), self.to_dict())
 

@@ -92,6 +92,7 @@ def weight_agnostic(
             ``out`` has a search and ``resume`` is False, or one of other settings or data.
         KeyboardInterrupt: after Ctrl-C with ``out``, once the generation is written; without
             ``out`` a warning says so, and the result is as it stood.
+        TypeError: naming data that are no part of a data set and no pair.
 
     References:
         Gaier, Ha, *Weight agnostic neural networks*, NeurIPS 2019.

@@ -197,6 +197,26 @@ def test_evaluate_gives_the_k_of_a_run(call, call_json, folder):
     assert (code, "--pareto-k needs the training data" in err) == (2, True)
 
 
+def test_evaluate_simulates(call, call_json, folder):
+    words = ("evaluate", folder / "number", "--draws", 2, "--simulations", 10, "--device", "cpu")
+    found = call_json(*words)["simulations"]
+    data, post = bn.data.load(folder / "t.csv", standardise=True), bn.load(folder / "number")
+    options = ("steps", "batch_size", "lr", "schedule")
+    table = bn.vsbc(
+        post.model, data.train, simulations=10, rows=data.test.x[:100], var_names=[], device="cpu",
+        progress=False, **{name: getattr(post.settings, name) for name in options},
+    ).table()  # fmt: skip
+    assert (found["part"], found["predictions"]) == ("test", len(table))
+    assert found["spread"] == pytest.approx(table["spread"].mean(), abs=1e-12)
+    assert found["shifted"] == int((table["symmetry"] * len(table) < 0.05).sum())
+    code, _, err = call("evaluate", folder / "number", "--simulations", 3)
+    assert (code, "--simulations must be a whole number >= 10" in err) == (2, True)
+    code, _, err = call(
+        "evaluate", folder / "number", "--data", folder / "t.csv", "--simulations", 10
+    )
+    assert (code, "--simulations needs the training data" in err) == (2, True)
+
+
 def test_evaluate_needs_targets(call, folder, tmp_path):
     (tmp_path / "bare.csv").write_text("age,dose\n50,0.01\n")
     code, _, err = call("evaluate", folder / "number", "--data", tmp_path / "bare.csv")
