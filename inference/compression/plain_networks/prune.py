@@ -152,6 +152,7 @@ def plain_subject(
     masks: Mapping[str, Tensor],
     l2: float,
     seed: int,
+    examples: int | None = None,
 ) -> Subject:
     """What a criterion may look at in a plain network.
 
@@ -162,12 +163,14 @@ def plain_subject(
         masks: of an earlier pruning.
         l2: of the penalty on the weights.
         seed: of a random order.
+        examples: of the training, where ``sample`` is a part of them; None for its rows.
     """
     penalty = {name: torch.tensor(l2) for name in masks if not is_bias(name)}
+    scale = float(len(sample) if examples is None else examples)
     return Subject(
         {name: net.get_parameter(name).detach() for name in masks},
         masks,
-        loss=SampleLoss(net, likelihood, sample.x, sample.y, penalty),
+        loss=SampleLoss(net, likelihood, sample.x, sample.y, penalty, scale),
         seed=seed,
     )
 
