@@ -34,12 +34,10 @@ def run(request: Request) -> Reproduced:
     """
     settings, data = prepare(request)
     claim(request.out, {**settings.to_dict(), "fingerprint": data.train.fingerprint})
-    by_family = {
-        family.key: [
-            measured(family, start, data, settings, request) for start in range(settings.starts)
-        ]
-        for family in FAMILIES
-    }
+    by_family: dict[str, list[Measured]] = {family.key: [] for family in FAMILIES}
+    for start in range(settings.starts):
+        for family in sorted(FAMILIES, key=lambda each: not each.small):
+            by_family[family.key].append(measured(family, start, data, settings, request))
     comparisons = list(compare(by_family, settings))
     files = _write(request.out, comparisons, by_family, settings)
     words = remarks(by_family, settings)
