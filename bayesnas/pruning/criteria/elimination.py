@@ -98,7 +98,8 @@ def conditional_mean(mean: Tensor, precision: Tensor, removed: Tensor) -> Tensor
 class _Conditioned:
     """A Gaussian given that the groups taken so far are zero.
 
-    Its covariance is ``_covariance`` − ``_pending`` ``_pending``ᵀ over the weights that are left.
+    Its covariance is ``_covariance`` − ``_pending`` ``_pending``ᵀ; ``_blocks`` are its blocks on
+    the diagonal, one a group, always up to date, with ones where a group has fewer members.
     """
 
     def __init__(
@@ -115,13 +116,10 @@ class _Conditioned:
         pairs = self._valid[:, :, None] & self._valid[:, None, :]
         one = torch.eye(groups.shape[1], dtype=torch.bool, device=groups.device)
         self._blocks = torch.where(pairs, self._blocks, (one & ~pairs).to(self._blocks))
-        self._offset = self._mean.new_zeros(len(groups))
+        self._prior_log_det: Tensor | None = None  # of every group's prior covariance
         if prior_precision is not None:
             logs = prior_precision.double()[self._at].log()
-            self._offset = -0.5 * logs.masked_fill(~self._valid, 0.0).sum(1)
-            self._with_prior = True
-        else:
-            self._with_prior = False
+            self._prior_log_det = -logs.masked_fill(~self._valid, 0.0).sum(1)
 
     def remove_next(self) -> tuple[int, float]:
         """Condition on the group with the largest gain; its index and gain."""
@@ -157,8 +155,8 @@ class _Conditioned:
             square = whitened[:, :, 0].square().sum(1)
             log_det = 2 * factor.diagonal(dim1=1, dim2=2).log().sum(1)
         gains = -0.5 * square
-        if self._with_prior:
-            gains = gains + self._offset - 0.5 * log_det
+        if self._prior_log_det is not None:
+            gains = gains + 0.5 * (self._prior_log_det - log_det)
         return gains.masked_fill(~self._there, -torch.inf)
 
     def _update(self) -> None:
@@ -173,7 +171,9 @@ class _Conditioned:
         places = left.cumsum(0) - 1
         self._at = places[self._at].clamp_min(0)[self._there]
         self._valid, self._ids = self._valid[self._there], self._ids[self._there]
-        self._blocks, self._offset = self._blocks[self._there], self._offset[self._there]
+        self._blocks = self._blocks[self._there]
+        if self._prior_log_det is not None:
+            self._prior_log_det = self._prior_log_det[self._there]
         self._there = self._there[self._there]
 
 
@@ -183,6 +183,7 @@ def _factor(precision: Tensor) -> Tensor:
     Raises:
         ValueError: it is not positive definite.
     """
+    factor: Tensor
     factor, failed = torch.linalg.cholesky_ex(precision)
     if int(failed):
         raise ValueError(

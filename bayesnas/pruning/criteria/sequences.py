@@ -79,9 +79,7 @@ def reduction(subject: Subject, groups: Tensor) -> RemovalSequence:
             "kl_weight > 0"
         )
     known = _known(subject, precision, 0.0)
-    order, gains = elimination_order(
-        known.mean, known.precision, known.local(groups), prior[keep]
-    )
+    order, gains = elimination_order(known.mean, known.precision, known.local(groups), prior[keep])
     return known.sequence(groups[order], gains)
 
 
@@ -108,9 +106,7 @@ class _Known:
         return torch.where(groups >= 0, places[groups.clamp_min(0)], -1)
 
     def sequence(self, groups: Tensor, gains: Tensor | None = None) -> RemovalSequence:
-        return RemovalSequence(
-            groups, self.mean, self.precision, self.places, self.total, gains
-        )
+        return RemovalSequence(groups, self.mean, self.precision, self.places, self.total, gains)
 
 
 def _known(subject: Subject, precision: Tensor, damping: float = _DAMPING) -> _Known:

@@ -11,10 +11,10 @@ from torch import nn
 import bayesnas as bn
 from bayesnas.data import DataSet, Split
 from bayesnas.inference import Posterior
-from bayesnas.inference.posterior.chain import FittedChain
 from bayesnas.inference.compression.plain_networks.prune import plain_subject, put_in
 from bayesnas.inference.compression.plain_networks.training import prunable_masks
 from bayesnas.inference.evaluation.model_pruning import ModelPruning
+from bayesnas.inference.posterior.chain import FittedChain
 from bayesnas.likelihoods import Categorical
 from bayesnas.models.base import BayesianModel
 from bayesnas.pruning.criteria.registry import rule_of
@@ -161,7 +161,7 @@ def _of_a_point(
         ]
         if rule_of(by).threshold is not None:
             free = _without(net, plan.at())
-            share = float((free.weight == 0).double().mean())
+            share = float((free.get_parameter("weight") == 0).double().mean())
             again = trained(free, share, settings.retraining_epochs)
             figures.free[by] = [
                 share,
@@ -178,7 +178,7 @@ def _with(post: Posterior, model: BayesianModel) -> Posterior:
     return Posterior(post.run, [chain], post.example)
 
 
-def _without(net: nn.Linear, removed: Removed) -> nn.Linear:
+def _without(net: nn.Module, removed: Removed) -> nn.Module:
     smaller = copy.deepcopy(net)
     put_in(smaller, removed)
     return smaller
