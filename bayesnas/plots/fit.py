@@ -29,12 +29,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 BLUE, ORANGE, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
-SKY, AMBER, BLACK, GREY = "#56B4E9", "#E69F00", "#000000", "#8C8C8C"
+SKY, AMBER, BLACK, GREY, RED = "#56B4E9", "#E69F00", "#000000", "#8C8C8C", "#A50026"
 
 _LAYER_COLOURS = (BLUE, ORANGE, GREEN, PURPLE, SKY, AMBER)
 CRITERION_STYLES = {  # label, colour, marker, line
     "density": (r"relative density $\rho$", BLUE, "o", "-"),
     "evidence": (r"evidence $\Delta F$", SKY, "D", "-"),
+    "reduction": ("model reduction", RED, "*", "-"),
     "magnitude": (r"magnitude $|\mu|$", GREEN, "^", "-."),
     "obd": ("Optimal Brain Damage", PURPLE, "v", "-"),
     "fisher": ("empirical Fisher", AMBER, "<", "-."),

@@ -62,23 +62,27 @@ class Prunable(ArvizExport):
             fraction: share of all weights (biases included, unless they stay) removed, over all
                 layers together; of groups as few go as remove at least so many.
             threshold: removes where ρ = exp(−μ²/2σ²) ≥ threshold; by magnitude, where
-                ``|μ| ≤ threshold``; by evidence, where ΔF ≥ threshold nats, 0 by default;
-                by OBD and Fisher, where the loss rises by ≤ threshold nats an example; by group,
-                where the score of ``model.group_scores()`` is ≥ threshold.
+                ``|μ| ≤ threshold``; by evidence, where ΔF ≥ threshold nats, 0 by default; by
+                reduction, as long as ΔF of the next removal is; by OBD and Fisher, where the loss
+                rises by ≤ threshold nats an example; by group, where the score of
+                ``model.group_scores()`` is ≥ threshold.
             validation: held-out data, on which the smallest network is chosen whose loss is within
                 one standard error of the lowest (Breiman et al. 1984); the loss is the share of
                 errors or the mean squared error. Of groups the log loss stays near its lowest, too
                 (``bayesnas.models.knee``).
             by: what goes first (docs/pruning.md has the formulas): ``"density"`` ρ, ``"evidence"``
-                ΔF, ``"magnitude"`` ``|μ|``, ``"obd"`` ½hμ² (Optimal Brain Damage), ``"fisher"``,
-                ``"obs"`` (Optimal Brain Surgeon), ``"relevance"``, ``"random"``, the baseline, or
-                ``"group"``: whole input units and filters of a ``BayesianCompressionNet`` by their
-                scales, and with them the units that nothing reads any more.
+                ΔF of each alone, ``"reduction"`` ΔF one after another by the whole covariance of
+                the Laplace posterior (Bayesian model reduction), ``"magnitude"`` ``|μ|``, ``"obd"``
+                ½hμ² (Optimal Brain Damage), ``"fisher"``, ``"obs"`` (Optimal Brain Surgeon),
+                ``"relevance"``, ``"random"``, the baseline, or ``"group"``: whole input units and
+        filters of a ``BayesianCompressionNet`` by their scales, and with them the units
+        that nothing reads any more.
             groups: remove whole input units of linear layers and filters of convolutions, by the
                 scores of their weights added up; by magnitude, by their norm.
             biases: whether biases may go.
-            training: the training data, for ``"obd"``, ``"fisher"``, ``"obs"`` and
-                ``"relevance"``, which look at the loss.
+            training: the training data, for ``"obd"``, ``"fisher"``, ``"obs"``, ``"reduction"``
+                and ``"relevance"``, which look at the loss. The last three give the weights that
+                stay the means that the Laplace posterior has without the others.
             seed: of the random order.
 
         Returns:

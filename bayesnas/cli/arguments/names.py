@@ -62,11 +62,12 @@ CHOICES: dict[str, tuple[str, ...]] = {
 PRUNING_RULES = {
     "density": "relative density of the posterior at 0, |μ|/σ",
     "evidence": "rise of the evidence without the weight",
+    "reduction": "the same by all covariances, one after another, the weights that stay moved",
     "magnitude": "|w|",
     "obd": "½ h w², h on the diagonal of the Gauss–Newton matrix",
     "fisher": "½ h w², h on the diagonal of the empirical Fisher matrix",
     "obs": "w²/2[H⁻¹], the weights that stay moved",
-    "relevance": "share in the collinear directions of the posterior",
+    "relevance": "share in the collinear directions of the posterior, the weights that stay moved",
     "random": "a random order",
 }
 """Titles of the criteria of pruning by name."""

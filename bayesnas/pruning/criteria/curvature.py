@@ -33,6 +33,8 @@ class SampleLoss:
         x: inputs ``[n, ...]``.
         y: targets ``[n, ...]``.
         penalty: a >= 0 by parameter name, numbers or tensors that broadcast; 0 where missing.
+        precision_scale: what a curvature is multiplied with to give the precision of the Laplace
+            posterior, N/λ; None for the number of rows of ``x``.
     """
 
     net: nn.Module
@@ -40,6 +42,7 @@ class SampleLoss:
     x: Tensor
     y: Tensor
     penalty: Mapping[str, Tensor] = field(default_factory=dict)
+    precision_scale: float | None = None
 
 
 def curvature_diagonal(

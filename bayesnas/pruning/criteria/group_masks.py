@@ -72,15 +72,22 @@ def group_masks(
     else:
         assert fraction is not None
         stay = _by_fraction(grouped, axes, already, fraction)
-    for site, kept in stay.items():
-        if bool(already[site].any()) and not bool((kept & (grouped[site] < torch.inf)).any()):
-            raise EmptiedLayerError(f"all groups of {site!r} would be removed; remove less")
     masks = dict(already)
     for site, axis in axes.items():
         shape = [1] * already[site].ndim
         shape[axis] = -1
         masks[site] = already[site] & stay[site].reshape(shape)
+    check_groups_left(axes, already, masks)
     return masks
+
+
+def check_groups_left(
+    axes: Axes, before: Mapping[str, Tensor], after: Mapping[str, Tensor]
+) -> None:
+    """Raise EmptiedLayerError where a layer that had weights has none left."""
+    for site in axes:
+        if bool(before[site].any()) and not bool(after[site].any()):
+            raise EmptiedLayerError(f"all groups of {site!r} would be removed; remove less")
 
 
 def group_rule(by: Criterion) -> Group:

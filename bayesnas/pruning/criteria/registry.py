@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,18 +14,30 @@ from bayesnas.checks import choice
 from bayesnas.pruning.criteria.curvature import curvature_diagonal
 from bayesnas.pruning.criteria.evidence import evidence_gain
 from bayesnas.pruning.criteria.relative_density import log_relative_density
-from bayesnas.pruning.criteria.relevance import relevance_order
+from bayesnas.pruning.criteria.sequences import (
+    RemovalSequence,
+    reduction,
+    relevance,
+    surgery,
+)
 from bayesnas.pruning.criteria.subject import Subject
-from bayesnas.pruning.criteria.surgeon import surgeon
 from bayesnas.words import did_you_mean
 
 Criterion = Literal[
-    "density", "evidence", "magnitude", "obd", "fisher", "obs", "relevance", "random"
+    "density",
+    "evidence",
+    "reduction",
+    "magnitude",
+    "obd",
+    "fisher",
+    "obs",
+    "relevance",
+    "random",
 ]
 Removal = Literal[Criterion, "group"]
 """Single weights by a criterion, or whole groups by the scales of a model that has them."""
 Scores = dict[str, Tensor]
-Group = Literal["sum", "norm", "first"]
+Group = Literal["sum", "norm", "first", "joint"]
 
 
 @dataclass(frozen=True)
@@ -35,22 +47,29 @@ class Rule:
     Attributes:
         title: what it says of a weight, in a few words.
         reference: authors and year.
-        scores: of every weight, by site, float64; the larger, the earlier it goes.
+        scores: of every weight, by site, float64; the larger, the earlier it goes; or
+        sequence: groups of weights, given as flat places ``[groups, members]``, in the order in
+            which they go one after another, those that stay moved.
         limit: the score that a threshold in the criterion's own units stands for; weights at or
             above it go. None where a score is an order alone.
         threshold: that is taken where no amount is given; None where there is none.
         group: the score of a group of weights from those of its members: their ``"sum"``, minus
-            their ``"norm"``, or that of the ``"first"``; None where groups have none.
-        moves: whether the weights that stay are moved.
+            their ``"norm"``, or that of the ``"first"``; ``"joint"`` where a sequence removes them
+            at once; None where groups have none.
     """
 
     title: str
     reference: str
-    scores: Callable[[Subject], Scores]
+    scores: Callable[[Subject], Scores] | None = None
+    sequence: Callable[[Subject, Tensor], RemovalSequence] | None = None
     limit: Callable[[float], float] | None = None
     threshold: float | None = None
     group: Group | None = "sum"
-    moves: bool = False
+
+    @property
+    def moves(self) -> bool:
+        """Whether the weights that stay are moved."""
+        return self.sequence is not None
 
 
 def rule_of(by: object) -> Rule:
@@ -63,28 +82,6 @@ def rule_of(by: object) -> Rule:
     'LeCun, Denker, Solla 1990'
     """
     return RULES[choice("by", by, list(RULES), did_you_mean(by, RULES))]
-
-
-def surgery(subject: Subject, removable: Mapping[str, Tensor], count: int) -> tuple[Scores, Scores]:
-    """So many removals by Optimal Brain Surgeon.
-
-    Args:
-        subject: the weights.
-        removable: boolean, by site.
-        count: how many go.
-
-    Returns:
-        scores, above 0 and falling in the order of removal, −1 for what stays; and the weights
-        after it; both by site.
-    """
-    keep, weights = _flat(subject.keep, subject), _flat(subject.locs, subject).double()
-    matrix = subject.curvature("obs")[keep][:, keep]
-    free = (_flat(removable, subject) & keep)[keep]
-    order, left = surgeon(weights[keep], _damped(matrix), free, min(count, int(free.sum())))
-    places = keep.nonzero().flatten()
-    moved = torch.zeros_like(weights)
-    moved[places] = left
-    return _order(subject, places[order]), _split(moved, subject)
 
 
 def _density(subject: Subject) -> Scores:
@@ -111,18 +108,6 @@ def _damage(kind: Literal["ggn", "fisher"], by: str) -> Callable[[Subject], Scor
     return scores
 
 
-def _surgery(subject: Subject) -> Scores:
-    everything = {site: torch.ones_like(mask) for site, mask in subject.keep.items()}
-    return surgery(subject, everything, sum(mask.numel() for mask in everything.values()))[0]
-
-
-def _relevance(subject: Subject) -> Scores:
-    keep = _flat(subject.keep, subject)
-    matrix = _damped(subject.curvature("relevance")[keep][:, keep])
-    order = relevance_order(matrix, torch.ones_like(matrix[0], dtype=torch.bool))
-    return _order(subject, keep.nonzero().flatten()[order])
-
-
 def _random(subject: Subject) -> Scores:
     """A permutation over all sites, drawn in the order of their names."""
     total = sum(loc.numel() for loc in subject.locs.values())
@@ -131,32 +116,6 @@ def _random(subject: Subject) -> Scores:
     pieces = ranks.split([subject.locs[name].numel() for name in names])
     drawn = dict(zip(names, pieces, strict=True))
     return {s: drawn[s].reshape(loc.shape).to(loc.device) for s, loc in subject.locs.items()}
-
-
-_DAMPING = 1e-8  # of the mean curvature; Hassibi and Stork take 1e-8 to 1e-4
-
-
-def _damped(matrix: Tensor) -> Tensor:
-    matrix.diagonal().add_(_DAMPING * matrix.diagonal().mean())
-    return matrix
-
-
-def _flat(values: Mapping[str, Tensor], subject: Subject) -> Tensor:
-    return torch.cat([values[site].detach().flatten() for site in subject.locs])
-
-
-def _split(values: Tensor, subject: Subject) -> Scores:
-    pieces = values.split([loc.numel() for loc in subject.locs.values()])
-    shaped = zip(subject.locs.items(), pieces, strict=True)
-    return {site: piece.reshape(loc.shape) for (site, loc), piece in shaped}
-
-
-def _order(subject: Subject, order: Tensor) -> Scores:
-    """Scores above 0 that fall along an order of flat places; −1 for those not in it."""
-    total = sum(loc.numel() for loc in subject.locs.values())
-    scores = torch.full((total,), -1.0, dtype=torch.float64, device=order.device)
-    scores[order] = torch.arange(len(order), 0, -1, device=order.device).double()
-    return _split(scores, subject)
 
 
 def _at_least_zero(what: str) -> Callable[[float], float]:
@@ -184,41 +143,51 @@ _SALIENCY = _at_least_zero("a rise of the loss")
 
 RULES: dict[str, Rule] = {
     "density": Rule(
-        "relative density of the posterior at 0, |μ|/σ", "Graves 2011", _density, _density_limit
+        "relative density of the posterior at 0, |μ|/σ",
+        "Graves 2011",
+        scores=_density,
+        limit=_density_limit,
     ),
     "evidence": Rule(
         "rise of the evidence without the weight",
         "Friston, Penny 2011; Wright, Igel, Selvan 2024",
-        _evidence,
-        _nats,
+        scores=_evidence,
+        limit=_nats,
         threshold=0.0,
     ),
+    "reduction": Rule(
+        "the same by all covariances, one after another, the weights that stay moved",
+        "Friston, Penny 2011",
+        sequence=reduction,
+        limit=_nats,
+        threshold=0.0,
+        group="joint",
+    ),
     "magnitude": Rule(
-        "|w|", "Han et al. 2015", _magnitude, _at_least_zero("a |mean|"), group="norm"
+        "|w|", "Han et al. 2015", _magnitude, limit=_at_least_zero("a |mean|"), group="norm"
     ),
     "obd": Rule(
         "½ h w², h on the diagonal of the Gauss–Newton matrix",
         "LeCun, Denker, Solla 1990",
-        _damage("ggn", "obd"),
-        _SALIENCY,
+        scores=_damage("ggn", "obd"),
+        limit=_SALIENCY,
     ),
     "fisher": Rule(
         "½ h w², h on the diagonal of the empirical Fisher matrix",
         "Theis et al. 2018",
-        _damage("fisher", "fisher"),
-        _SALIENCY,
+        scores=_damage("fisher", "fisher"),
+        limit=_SALIENCY,
     ),
     "obs": Rule(
         "w²/2[H⁻¹], the weights that stay moved",
         "Hassibi, Stork 1992",
-        _surgery,
-        group=None,
-        moves=True,
+        sequence=surgery,
+        group="joint",
     ),
     "relevance": Rule(
-        "share in the collinear directions of the posterior",
+        "share in the collinear directions of the posterior, the weights that stay moved",
         "Grabovoy, Bakhteev, Strijov 2019",
-        _relevance,
+        sequence=relevance,
         group=None,
     ),
     "random": Rule("a random order", "", _random, group="first"),

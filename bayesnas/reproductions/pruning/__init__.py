@@ -34,12 +34,10 @@ def run(request: Request) -> Reproduced:
     """
     settings, data = prepare(request)
     claim(request.out, {**settings.to_dict(), "fingerprint": data.train.fingerprint})
-    by_family = {
-        family.key: [
-            measured(family, start, data, settings, request) for start in range(settings.starts)
-        ]
-        for family in FAMILIES
-    }
+    by_family: dict[str, list[Measured]] = {family.key: [] for family in FAMILIES}
+    for start in range(settings.starts):
+        for family in sorted(FAMILIES, key=lambda each: not each.small):
+            by_family[family.key].append(measured(family, start, data, settings, request))
     comparisons = list(compare(by_family, settings))
     files = _write(request.out, comparisons, by_family, settings)
     words = remarks(by_family, settings)
@@ -54,7 +52,7 @@ def compare(by_family: ByFamily, settings: Settings) -> Iterator[Comparison]:
     for quantity, retrained in (("accuracy", False), ("accuracy, trained again", True)):
         for family in FAMILIES:
             starts = by_family[family.key]
-            for by in family.criteria:
+            for by in family.rows:
                 labels = {"net": family.title, "removed first by": by}
                 if not retrained:
                     whole = tuple(each.whole for each in starts)
@@ -65,10 +63,10 @@ def compare(by_family: ByFamily, settings: Settings) -> Iterator[Comparison]:
                     )
                     removed = {**labels, "removed": f"{100 * fraction:g} %"}
                     yield Comparison(removed, quantity, None, ours)
-            if starts[0].free:
-                share = sum(each.free[0] for each in starts) / len(starts)
-                ours = tuple(each.free[1 + retrained] for each in starts)
-                labels = {"net": family.title, "removed first by": f"ΔF > 0: {share:.3f}"}
+            for by in starts[0].free:
+                share = sum(each.free[by][0] for each in starts) / len(starts)
+                ours = tuple(each.free[by][1 + retrained] for each in starts)
+                labels = {"net": family.title, "removed first by": f"{by}, ΔF > 0: {share:.3f}"}
                 yield Comparison({**labels, "removed": "by itself"}, quantity, None, ours)
 
 
@@ -80,7 +78,8 @@ def remarks(by_family: ByFamily, settings: Settings) -> list[str]:
         f"{settings.data}, {settings.examples:,} training examples, {starts}; "
         f"{settings.epochs} epochs of Adam, {settings.retraining_epochs} after weights are "
         f"removed; L1 {settings.l1:g}, L2 {settings.l2:g} an example; λ = 1, prior scale learned; "
-        f"curvatures of {settings.curvature_examples:,} examples.",
+        f"curvatures of {settings.curvature_examples:,} examples. In rounds: "
+        f"{100 * settings.round_share:g} % of the weights at a time, an epoch after each.",
         "Accuracy of the test part; shares are of the weights, biases stay.",
         "Mean accuracies not above those of a random order: " + (", ".join(below) or "none") + ".",
     ]
@@ -94,7 +93,7 @@ def _not_above_random(by_family: ByFamily, settings: Settings) -> Iterator[str]:
                     sum(getattr(each, stage)[by][index] for each in by_family[family.key])
                     for index in range(len(settings.fractions))
                 ]
-                for by in family.criteria
+                for by in family.rows
             }
             for by, values in means.items():
                 for fraction, value, chance in zip(
@@ -120,7 +119,7 @@ def _write(
         }
         for family in FAMILIES
         for start, each in enumerate(by_family[family.key])
-        for by in family.criteria
+        for by in family.rows
         for index, fraction in enumerate(settings.fractions)
     ]
     write_atomically(files["pruning.csv"], rows_as_csv(rows).encode())

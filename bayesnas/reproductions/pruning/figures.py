@@ -10,6 +10,7 @@ import numpy as np
 from bayesnas.plots.axes import percent
 from bayesnas.plots.fit import CRITERION_STYLES
 from bayesnas.reproductions.pruning.measure import Measured
+from bayesnas.reproductions.pruning.settings import IN_ROUNDS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -62,7 +63,9 @@ def _lines(
 
 
 def _plot(ax: Axes, by: str, shares: Sequence[float], curves: np.ndarray) -> None:
-    label, colour, marker, line = CRITERION_STYLES[by]
+    label, colour, marker, line = CRITERION_STYLES[by.removesuffix(IN_ROUNDS)]
+    if by.endswith(IN_ROUNDS):
+        label, line = f"{label}, in rounds", ":"
     ax.plot(
         shares,
         curves.mean(0),
@@ -71,6 +74,6 @@ def _plot(ax: Axes, by: str, shares: Sequence[float], curves: np.ndarray) -> Non
         markersize=4,
         linestyle=line,
         label=label,
-        fillstyle="none" if by == "magnitude" else "full",
+        fillstyle="none" if "magnitude" in by else "full",
     )
     ax.fill_between(shares, curves.min(0), curves.max(0), color=colour, alpha=0.2, linewidth=0)

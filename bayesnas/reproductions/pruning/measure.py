@@ -13,11 +13,15 @@ from bayesnas.data import DataSet, Split
 from bayesnas.inference import Posterior
 from bayesnas.inference.compression.plain_networks.prune import plain_subject, put_in
 from bayesnas.inference.compression.plain_networks.training import prunable_masks
+from bayesnas.inference.evaluation.model_pruning import ModelPruning
+from bayesnas.inference.posterior.chain import FittedChain
 from bayesnas.likelihoods import Categorical
-from bayesnas.pruning.criteria.removal import RemovalPlan
+from bayesnas.models.base import BayesianModel
+from bayesnas.pruning.criteria.registry import rule_of
+from bayesnas.pruning.criteria.removal import RemovalPlan, Removed
 from bayesnas.reproductions.accuracies import accuracy
 from bayesnas.reproductions.base import Request
-from bayesnas.reproductions.pruning.settings import Family, Settings, pooled
+from bayesnas.reproductions.pruning.settings import Family, Settings, in_rounds, pooled
 from bayesnas.tensor_files import read_json, write_json
 
 
@@ -29,14 +33,14 @@ class Measured:
         whole: with all weights.
         pruned: by criterion, one for every share removed.
         retrained: the same after training what is left.
-        free: with the weights removed by ΔF > 0 alone: the share removed, the accuracy, and that
-            after training; empty where there is no posterior.
+        free: by criterion, with the weights removed by ΔF > 0 alone: the share removed, the
+            accuracy, and that after training; empty where there is no evidence.
     """
 
     whole: float
     pruned: dict[str, list[float]] = field(default_factory=dict)
     retrained: dict[str, list[float]] = field(default_factory=dict)
-    free: list[float] = field(default_factory=list)
+    free: dict[str, list[float]] = field(default_factory=dict)
 
 
 def measured(
@@ -78,23 +82,42 @@ def _of_a_posterior(
         progress=request.progress,
     )
 
-    def retrained(smaller: Posterior) -> float:
-        again = smaller.refine(
-            train, epochs=settings.retraining_epochs, seed=seed, progress=request.progress
-        )
-        return again.evaluate(test, draws=0)["accuracy"]
+    def refined(smaller: Posterior, epochs: int) -> Posterior:
+        return smaller.refine(train, epochs=epochs, seed=seed, progress=request.progress)
 
-    figures = Measured(post.evaluate(test, draws=0)["accuracy"])
+    def tested(smaller: Posterior) -> float:
+        return smaller.evaluate(test, draws=0)["accuracy"]
+
+    def retrained(smaller: Posterior) -> float:
+        return tested(refined(smaller, settings.retraining_epochs))
+
+    figures = Measured(tested(post))
+    curvature = train.first(settings.curvature_examples)
     for by in family.criteria:
-        smaller = [
-            post.prune(by=by, fraction=fraction, biases=False, seed=seed)
-            for fraction in settings.fractions
-        ]
-        figures.pruned[by] = [each.evaluate(test, draws=0)["accuracy"] for each in smaller]
+        pruning = ModelPruning(
+            post.model,
+            by,
+            seed=seed,
+            training=(curvature.x, curvature.y),
+            examples=len(train),
+            biases=False,
+        )
+        smaller = [_with(post, pruning.at(fraction)) for fraction in settings.fractions]
+        figures.pruned[by] = [tested(each) for each in smaller]
         figures.retrained[by] = [retrained(each) for each in smaller]
-    free = post.prune(by="evidence", biases=False)
-    kept = float(free.model.keep_masks()["weight"].double().mean())
-    figures.free.extend([1 - kept, free.evaluate(test, draws=0)["accuracy"], retrained(free)])
+        if rule_of(by).threshold is not None:
+            free = _with(post, pruning.at())
+            kept = float(free.model.keep_masks()["weight"].double().mean())
+            figures.free[by] = [1 - kept, tested(free), retrained(free)]
+    for by in family.rounds:
+        name, current = in_rounds(by), post
+        figures.pruned[name], figures.retrained[name] = [], []
+        for share in settings.round_shares:
+            current = current.prune(by=by, fraction=share, biases=False)
+            if share in settings.fractions:
+                figures.pruned[name].append(tested(current))
+                figures.retrained[name].append(retrained(current))
+            current = refined(current, 1)
     return figures
 
 
@@ -127,21 +150,37 @@ def _of_a_point(
     net = trained(start_net, 0.0, settings.epochs)
     figures = Measured(accuracy(net, test.x, test.y))
     sample = train.first(settings.curvature_examples)
-    subject = plain_subject(net, Categorical(), sample, prunable_masks(net), l2, seed)
+    subject = plain_subject(net, Categorical(), sample, prunable_masks(net), l2, seed, len(train))
     for by in family.criteria:
         plan = RemovalPlan(subject, by, biases=False)
-        smaller = [_without(net, plan, fraction) for fraction in settings.fractions]
+        smaller = [_without(net, plan.at(fraction)) for fraction in settings.fractions]
         figures.pruned[by] = [accuracy(each, test.x, test.y) for each in smaller]
         figures.retrained[by] = [
             accuracy(trained(each, fraction, settings.retraining_epochs), test.x, test.y)
             for each, fraction in zip(smaller, settings.fractions, strict=True)
         ]
+        if rule_of(by).threshold is not None:
+            free = _without(net, plan.at())
+            share = float((free.get_parameter("weight") == 0).double().mean())
+            again = trained(free, share, settings.retraining_epochs)
+            figures.free[by] = [
+                share,
+                accuracy(free, test.x, test.y),
+                accuracy(again, test.x, test.y),
+            ]
     return figures
 
 
-def _without(net: nn.Module, plan: RemovalPlan, fraction: float) -> nn.Module:
+def _with(post: Posterior, model: BayesianModel) -> Posterior:
+    """A posterior of one chain with another model in it."""
+    record = post.records()[0]
+    chain = FittedChain(model, record.history, record.validation_nll)
+    return Posterior(post.run, [chain], post.example)
+
+
+def _without(net: nn.Module, removed: Removed) -> nn.Module:
     smaller = copy.deepcopy(net)
-    put_in(smaller, plan.at(fraction))
+    put_in(smaller, removed)
     return smaller
 
 

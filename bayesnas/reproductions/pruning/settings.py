@@ -14,6 +14,8 @@ from bayesnas.reproductions.base import Request
 from bayesnas.reproductions.small_data import small_data
 
 Kind = Literal["l2", "l1", "variational"]
+IN_ROUNDS = " in rounds"
+"""Follows the name of a criterion by which weights are removed in rounds."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,7 @@ class Family:
         title: in a few words.
         kind: maximum likelihood with a penalty, or a variational posterior.
         criteria: compared with one another; ``"random"`` is the baseline.
+        rounds: of these, removed in rounds as well, with training between them.
         small: whether images are averaged over squares, so that whole matrices over all weights
             can be taken.
     """
@@ -34,17 +37,44 @@ class Family:
     kind: Kind
     criteria: tuple[Criterion, ...]
     small: bool = False
+    rounds: tuple[Criterion, ...] = ()
+
+    @property
+    def rows(self) -> tuple[str, ...]:
+        """Names of all that is compared."""
+        return (*self.criteria, *(in_rounds(by) for by in self.rounds))
+
+
+def in_rounds(by: Criterion) -> str:
+    """Name of a criterion by which weights are removed in rounds.
+
+    >>> in_rounds("evidence")
+    'evidence in rounds'
+    """
+    return by + IN_ROUNDS
 
 
 _OF_A_POINT: tuple[Criterion, ...] = ("magnitude", "obd", "fisher", "random")
 _OF_A_POSTERIOR: tuple[Criterion, ...] = ("density", "evidence", "magnitude", "random")
+_IN_ROUNDS: tuple[Criterion, ...] = ("evidence", "magnitude")
 FAMILIES = (
     Family("l2", "L2", "l2", _OF_A_POINT),
     Family("l1", "L1", "l1", _OF_A_POINT),
-    Family("variational", "variational", "variational", _OF_A_POSTERIOR),
-    Family("small-l2", "L2, small images", "l2", (*_OF_A_POINT, "obs", "relevance"), small=True),
+    Family("variational", "variational", "variational", _OF_A_POSTERIOR, rounds=_IN_ROUNDS),
     Family(
-        "small-variational", "variational, small images", "variational", _OF_A_POSTERIOR, small=True
+        "small-l2",
+        "L2, small images",
+        "l2",
+        (*_OF_A_POINT, "obs", "reduction", "relevance"),
+        small=True,
+    ),
+    Family(
+        "small-variational",
+        "variational, small images",
+        "variational",
+        (*_OF_A_POSTERIOR, "reduction"),
+        small=True,
+        rounds=_IN_ROUNDS,
     ),
 )
 """The rows of the table."""
@@ -62,6 +92,7 @@ class Settings:
         epochs: of training.
         retraining_epochs: of training again once weights are removed.
         fractions: shares of the weights removed.
+        round_share: of all weights, that one round removes; an epoch of training follows it.
         pooling: sides of the squares over which whole and small images are averaged.
         lr: learning rate at the start, cosine down to 0, throughout.
         batch_size: examples in a batch.
@@ -78,6 +109,7 @@ class Settings:
     retraining_epochs: int
     fractions: tuple[float, ...]
     pooling: tuple[int, int]
+    round_share: float = 0.05
     lr: float = 1e-2
     batch_size: int = 256
     l1: float = 3e-5
@@ -86,13 +118,21 @@ class Settings:
 
     def to_dict(self) -> dict[str, Any]:
         """All settings and the families, as JSON values."""
-        families = {family.key: list(family.criteria) for family in FAMILIES}
+        families = {family.key: list(family.rows) for family in FAMILIES}
         return {
             **asdict(self),
             "fractions": list(self.fractions),
             "pooling": list(self.pooling),
             "families": families,
         }
+
+    @property
+    def round_shares(self) -> list[float]:
+        """Shares that are removed after each round, rising; those of the figures are among them."""
+        last = max(self.fractions)
+        steps = [step * self.round_share for step in range(1, round(last / self.round_share) + 1)]
+        between = {round(step, 6) for step in steps if step < last}
+        return sorted(between | set(self.fractions))
 
     def side(self, family: Family) -> int:
         """Side of the squares over which the images of a family are averaged."""
@@ -113,7 +153,7 @@ def prepare(request: Request) -> tuple[Settings, DataSet]:
     data = small_data(request.root)
     starts = 1 if request.seeds is None else request.seeds
     pooling = (2, 4) if data.name == "mnist" else (1, 2)
-    return Settings(data.name, len(data.train), 1000, starts, 5, 2, (0.5, 0.9), pooling), data
+    return Settings(data.name, len(data.train), 1000, starts, 5, 2, (0.5, 0.9), pooling, 0.1), data
 
 
 def pooled(split: Split, side: int) -> Split:

@@ -72,12 +72,14 @@ def prune(
         data: training data: a part of a data set, or a pair ``(x, y)``.
         by: what goes first, the least: ``"magnitude"``; ``"obd"`` (Optimal Brain Damage), ½hw² with
             h on the diagonal of the Gauss–Newton matrix, ``"fisher"`` with the empirical Fisher's;
-            ``"obs"`` (Optimal Brain Surgeon), which also moves what stays; ``"relevance"``;
-            ``"random"``.
+            ``"obs"`` (Optimal Brain Surgeon), ``"reduction"`` (Bayesian model reduction of the
+            Laplace posterior, ``l2`` the precision of its prior over the number of examples) and
+            ``"relevance"``, which also move what stays; ``"random"``.
         fraction: share of the weights removed, over all layers together; of groups as few go as
             remove at least so many.
         threshold: removes by value instead, in every round: where ``|w| ≤ threshold``, or where the
-            loss rises by ≤ threshold nats an example.
+            loss rises by ≤ threshold nats an example; by reduction, as long as the evidence rises
+            by ≥ threshold nats, 0 where no amount is given.
         groups: remove whole input units of linear layers and filters of convolutions.
         biases: whether biases may go too, and count in the share.
         rounds: R.
@@ -97,8 +99,9 @@ def prune(
 
     Raises:
         ValueError: for none or both of ``fraction`` and ``threshold``, one out of range, an unknown
-            criterion (with the nearest names), too many weights for ``"obs"`` or ``"relevance"``,
-            or where a layer would lose all its groups.
+            criterion (with the nearest names), too many weights for one that moves what stays,
+            ``"reduction"`` of weights without a penalty, or where a layer would lose all its
+            groups.
         TypeError: for a criterion that needs a posterior, or a module without weights.
 
     References:
@@ -111,9 +114,11 @@ def prune(
     >>> small
     Pruned(Sequential: 740 of 1,480 weights)
     """
-    rule_of(by)
+    rule = rule_of(by)
     if fraction is not None:
         fraction = fraction_in("fraction", fraction)
+    elif threshold is None:
+        threshold = rule.threshold
     check_amount(fraction, threshold)
     if threshold is not None:
         score_at(threshold, by)
@@ -152,6 +157,7 @@ def plain_subject(
     masks: Mapping[str, Tensor],
     l2: float,
     seed: int,
+    examples: int | None = None,
 ) -> Subject:
     """What a criterion may look at in a plain network.
 
@@ -162,12 +168,14 @@ def plain_subject(
         masks: of an earlier pruning.
         l2: of the penalty on the weights.
         seed: of a random order.
+        examples: of the training, where ``sample`` is a part of them; None for its rows.
     """
     penalty = {name: torch.tensor(l2) for name in masks if not is_bias(name)}
+    scale = float(len(sample) if examples is None else examples)
     return Subject(
         {name: net.get_parameter(name).detach() for name in masks},
         masks,
-        loss=SampleLoss(net, likelihood, sample.x, sample.y, penalty),
+        loss=SampleLoss(net, likelihood, sample.x, sample.y, penalty, scale),
         seed=seed,
     )
 

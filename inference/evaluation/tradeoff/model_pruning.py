@@ -26,6 +26,7 @@ class ModelPruning:
         seed: of a random order.
         training: inputs and targets that the loss is taken on, for criteria that look at it.
         kl_weight: λ of the fit, by which the prior weighs in the curvature.
+        examples: N of the fit, where ``training`` is a part of its data; None for its rows.
         groups: whether whole input units and filters go.
         biases: whether biases may go.
 
@@ -41,6 +42,7 @@ class ModelPruning:
         seed: int = 0,
         training: tuple[AnyInputs, Tensor] | None = None,
         kl_weight: float = 1.0,
+        examples: int | None = None,
         groups: bool = False,
         biases: bool = True,
     ) -> None:
@@ -55,7 +57,7 @@ class ModelPruning:
             keep=model.keep_masks(),
             scales={site: scale for site, (_, scale) in posteriors.items()},
             prior_scales=model.weight_prior_scales(),
-            loss=None if training is None else _loss(model, *training, kl_weight),
+            loss=None if training is None else _loss(model, *training, kl_weight, examples),
             seed=seed,
             owner=f"a {type(model).__name__}",
         )
@@ -73,7 +75,9 @@ class ModelPruning:
         return smaller
 
 
-def _loss(model: BayesianModel, x: AnyInputs, y: Tensor, kl_weight: float) -> SampleLoss:
+def _loss(
+    model: BayesianModel, x: AnyInputs, y: Tensor, kl_weight: float, examples: int | None
+) -> SampleLoss:
     """Minus the log joint density of a network, over the number of examples."""
     network = _network(model)
     if not isinstance(x, Tensor):
@@ -81,13 +85,15 @@ def _loss(model: BayesianModel, x: AnyInputs, y: Tensor, kl_weight: float) -> Sa
             "training must have one tensor of inputs for a criterion that looks at the loss, "
             f"got {len(x)}"
         )
+    size = len(x) if examples is None else examples
     penalty = {
-        site: kl_weight / (len(x) * scale.double().square())
+        site: kl_weight / (size * scale.double().square())
         for site, scale in model.weight_prior_scales().items()
     }
     with torch.no_grad():
         net = network.plain_module().to(x.device).eval()
-    return SampleLoss(net, network.likelihood, x, y, penalty)
+    scale = size / kl_weight if kl_weight > 0 else None
+    return SampleLoss(net, network.likelihood, x, y, penalty, scale)
 
 
 def _network(model: BayesianModel) -> NetModel:

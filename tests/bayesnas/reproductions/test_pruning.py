@@ -41,8 +41,8 @@ def done(tmp_path_factory):
 def test_there_is_a_figure_for_every_criterion_and_share(done):
     reproduced, out, said = done
     assert len(said) == 2 * len(FAMILIES)
-    criteria = sum(len(family.criteria) for family in FAMILIES)
-    assert len(reproduced.comparisons) == criteria * (3 + 2) + 2 * 2  # and ΔF > 0 of two posteriors
+    criteria = sum(len(family.rows) for family in FAMILIES)
+    assert len(reproduced.comparisons) == criteria * (3 + 2) + 2 * 4  # and ΔF > 0 of four
     for comparison in reproduced.comparisons:
         assert len(comparison.ours) == 2
         assert all(0 <= value <= 1 for value in comparison.ours)
@@ -94,7 +94,7 @@ def test_what_is_no_better_than_chance_is_said():
     settings = Settings("digits", 400, 100, 1, 2, 1, FRACTIONS, (2, 4))
     by_family = {}
     for family in FAMILIES:
-        curves = {by: [0.9, 0.8] for by in family.criteria} | {"random": [0.5, 0.3]}
+        curves = {by: [0.9, 0.8] for by in family.rows} | {"random": [0.5, 0.3]}
         by_family[family.key] = [Measured(0.95, curves, dict(curves))]
     assert pruning.remarks(by_family, settings)[-1].endswith("random order: none.")
     by_family["l1"][0].pruned["obd"] = [0.9, 0.3]

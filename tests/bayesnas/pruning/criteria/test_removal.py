@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import pytest
@@ -62,7 +63,7 @@ def test_what_is_gone_stays_gone_and_counts(by):
     assert gone(RemovalPlan(a_subject(first), by).at(0.2).masks) == gone(first)
 
 
-@pytest.mark.parametrize("by", [name for name, rule in RULES.items() if rule.limit is not None])
+@pytest.mark.parametrize("by", [n for n, rule in RULES.items() if rule.limit and rule.scores])
 def test_a_threshold_is_the_score_of_the_last_to_go(by):
     """What goes by a share goes by a threshold between its scores and the others'."""
     subject = a_subject()
@@ -83,17 +84,44 @@ def test_the_evidence_has_a_threshold_of_its_own():
         RemovalPlan(subject, "obd").at()
 
 
-def test_only_the_surgeon_moves_weights_and_not_those_gone():
+def test_what_stays_is_moved_by_some_and_what_is_gone_is_not():
     first = RemovalPlan(a_subject(), "random").at(0.4).masks
     for by in RULES:
-        moved = RemovalPlan(a_subject(first), by).at(0.6).moved
-        assert (moved is not None) == (by == "obs")
-    assert moved is None  # of the last one, a random order
-    removed = RemovalPlan(a_subject(first), "obs", biases=False).at(0.6)
-    assert all(
-        bool((removed.moved[site][~mask] == 0).all()) for site, mask in removed.masks.items()
-    )
-    assert not torch.equal(removed.moved["0.bias"], a_subject().locs["0.bias"])
+        removed = RemovalPlan(a_subject(first), by, biases=False).at(0.6)
+        assert (removed.moved is not None) == (by in {"obs", "reduction", "relevance"})
+        for site, mask in removed.masks.items() if removed.moved else ():
+            assert bool((removed.moved[site][~mask] == 0).all())
+        if removed.moved:
+            assert not torch.equal(removed.moved["0.bias"], a_subject().locs["0.bias"])
+
+
+def test_a_reduction_goes_on_as_long_as_the_evidence_rises():
+    """To the set at which no other weight has a gain, by the exact ratio of densities."""
+    subject = a_subject()
+    precision, prior = subject.laplace("reduction")
+    torch.testing.assert_close(prior, torch.full((23,), 20 * 0.1, dtype=torch.float64))
+    mean, covariance = subject.flat(subject.locs), torch.linalg.inv(precision)
+
+    def log_ratio(gone):
+        if not bool(gone.any()):
+            return 0.0
+        at = gone.nonzero().flatten()
+        q = torch.distributions.MultivariateNormal(mean[at], covariance[at][:, at])
+        p = torch.distributions.Normal(torch.zeros(len(at)).double(), prior[at].rsqrt())
+        zero = torch.zeros(len(at)).double()
+        return float(q.log_prob(zero) - p.log_prob(zero).sum())
+
+    first = RemovalPlan(subject, "reduction").at(1 / 23).masks
+    largest = log_ratio(~subject.flat(first))
+    for threshold in (None, 0.5 * largest, largest + 0.01):
+        removed = RemovalPlan(subject, "reduction").at(threshold=threshold)
+        gone = ~subject.flat(removed.masks)
+        assert bool(gone.any()) == (largest >= (threshold or 0.0))
+        here = log_ratio(gone)
+        for place in (~gone).nonzero().flatten():
+            more = gone.clone()
+            more[place] = True
+            assert log_ratio(more) - here < (threshold or 0.0)
 
 
 # Groups -----------------------------------------------------------------------------------------
@@ -136,10 +164,30 @@ def test_a_layer_keeps_a_group(amount):
         plan.at(**amount)
 
 
-@pytest.mark.parametrize("by", ["obs", "relevance"])
-def test_groups_have_no_order_by(by):
-    with pytest.raises(ValueError, match=f"groups must be False for by='{by}'"):
-        RemovalPlan(a_subject(), by, axes=group_axes(a_net()))
+def test_groups_have_no_order_by_relevance():
+    with pytest.raises(ValueError, match="groups must be False for by='relevance'"):
+        RemovalPlan(a_subject(), "relevance", axes=group_axes(a_net()))
+
+
+def test_groups_are_reduced_by_their_joint_evidence():
+    """The first to go is the one with the largest ratio of densities at zero."""
+    subject = a_subject()
+    precision, prior = subject.laplace("reduction")
+    mean, covariance = subject.flat(subject.locs), torch.linalg.inv(precision)
+    ratios = {}
+    for site, offset, columns in (("0.weight", 0, 4), ("2.weight", 15, 3)):
+        rows = 12 // columns if site == "0.weight" else 2
+        for column in range(columns):
+            at = offset + torch.arange(rows) * columns + column
+            q = torch.distributions.MultivariateNormal(mean[at], covariance[at][:, at])
+            p = torch.distributions.Normal(torch.zeros(rows).double(), prior[at].rsqrt())
+            zero = torch.zeros(rows).double()
+            ratios[site, column] = float(q.log_prob(zero) - p.log_prob(zero).sum())
+    site, column = max(ratios, key=ratios.get)
+    plan = RemovalPlan(subject, "reduction", axes=group_axes(a_net()), biases=False)
+    masks = plan.at(0.05).masks
+    assert not bool(masks[site][:, column].any())
+    assert gone(masks) == masks[site].shape[0]
 
 
 # What is refused --------------------------------------------------------------------------------
@@ -156,7 +204,7 @@ def test_the_evidence_needs_a_gaussian_prior():
         RemovalPlan(a_subject(prior_scales={}), "evidence").at(0.5)
 
 
-@pytest.mark.parametrize("by", ["obd", "fisher", "obs", "relevance"])
+@pytest.mark.parametrize("by", ["obd", "fisher", "obs", "reduction", "relevance"])
 def test_criteria_of_the_loss_need_data_and_parameters(by):
     with pytest.raises(ValueError, match=f"by='{by}' looks at the loss on the training data"):
         RemovalPlan(a_subject(loss=None), by).at(0.5)
@@ -166,7 +214,16 @@ def test_criteria_of_the_loss_need_data_and_parameters(by):
         RemovalPlan(a_subject(loss=other), by).at(0.5)
 
 
-@pytest.mark.parametrize("by", ["obs", "relevance"])
+def test_a_reduction_needs_a_prior_on_what_goes():
+    subject = a_subject()
+    penalty = {name: torch.tensor(0.1) for name in subject.locs if name != "0.bias"}
+    loss = dataclasses.replace(subject.loss, penalty=penalty)
+    with pytest.raises(ValueError, match="by='reduction' needs a Gaussian prior .* with 3 without"):
+        RemovalPlan(a_subject(loss=loss), "reduction").at(0.5)
+    assert RemovalPlan(a_subject(loss=loss), "reduction", biases=False).at(0.5).moved
+
+
+@pytest.mark.parametrize("by", ["obs", "reduction", "relevance"])
 def test_whole_matrices_are_for_few_weights(by, monkeypatch):
     monkeypatch.setattr(subject_module, "MOST_WEIGHTS", 22)
     with pytest.raises(ValueError, match=f"by='{by}' takes a matrix .* at most 22 of them, got 23"):

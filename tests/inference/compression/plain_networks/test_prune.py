@@ -161,5 +161,5 @@ def test_bad_arguments_are_named(options, error, message, digits, trained):
 def test_a_module_without_weights_and_too_large_a_one_are_named(digits):
     with pytest.raises(TypeError, match="module must have trainable parameters of two dims"):
         bn.prune(nn.LayerNorm(64), digits, fraction=0.5, **QUIET)
-    with pytest.raises(ValueError, match="for at most 4,096 of them, got 7,510: by='obd' takes"):
-        bn.prune(bn.nn.mlp([64, 100, 10]), digits, by="obs", fraction=0.5, **QUIET)
+    with pytest.raises(ValueError, match="for at most 8,192 of them, got 9,010: by='obd' takes"):
+        bn.prune(bn.nn.mlp([64, 120, 10]), digits, by="obs", fraction=0.5, **QUIET)
