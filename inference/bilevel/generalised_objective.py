@@ -166,8 +166,9 @@ class GeneralisedObjective:
             return None
         level = self.upper
         if level is None:
-            pace = {"start": _START, "every": _EVERY, "lr": lr * _EVERY / 2}
-            level = Bilevel("implicit", **pace, **defaults)
+            level = Bilevel(
+                "implicit", start=_START, every=_EVERY, lr=lr * _EVERY / 2, **defaults
+            )
         return dataclasses.replace(
             level,
             parameters=names if level.parameters is None else level.parameters,

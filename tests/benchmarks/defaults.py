@@ -14,7 +14,7 @@ the test part, at seed 0: log loss, error in per cent (classes) or root mean squ
 in standard deviations), expected calibration error or the share of targets in their central 90 %
 intervals, share of weights that are left at a density of 0.99, of compression nets by groups, as
 validation rows choose. "gap" is what a fit twice as long gains in the bound of the training part,
-in nats an example; "says" whether the default fit said that it had not converged. Steps are traced,
+in nats an example, "shorter" one of an eighth of the steps; "says" whether the default fit said that it had not converged. Steps are traced,
 not compiled: the same numbers, to rounding.
 """
 
@@ -186,7 +186,7 @@ def print_table(name: str, cells: Cells) -> None:
         default = fits["default"]
         gap = f"{fits['longer']['bound'] - default['bound']:.3f}" if "longer" in fits else ""
         print(row(title, "default", default, gap))
-        tried = {fit: value for fit, value in fits.items() if fit != "longer"}
+        tried = {fit: value for fit, value in fits.items() if fit not in LENGTHS}
         if len(tried) > 1:
             best = min(tried, key=lambda fit: float(tried[fit]["validation_nll"]))
             print(row("", f"tuned: {best}", tried[best], ""))

@@ -1,11 +1,11 @@
 """Does a λ chosen on held-out rows, or a temperature, predict other rows better than λ = 1?
 
-.venv/bin/python tests/benchmarks/kl_weight_choice.py                 # the table of docs/defaults.md
+.venv/bin/python tests/benchmarks/kl_weight_choice.py              # the table of docs/defaults.md
 .venv/bin/python tests/benchmarks/kl_weight_choice.py --data wine
 
-A GaussianNet of 100 hidden units at six λ, each fitted by itself, written out without bayesnas (see
+A GaussianNet of 100 hidden units at six λ, each fitted alone, written out without bayesnas (see
 prior_scales.py), 1,500 steps of Adam in batches of 64 (images: the first rows, 800 steps). The
-training part is cut into fifths; one is chosen by, the next judged by, and the rest fitted on, three
+training part is cut into fifths; one is chosen by, the next judged by, the others fitted on, three
 times (images: once). Nothing is seen of a test part. Figures of the judged rows of all turns:
 
 - λ = 1, and two constants;

@@ -175,8 +175,8 @@ def _add_training_options(parser: argparse.ArgumentParser) -> None:
         default="auto",
         metavar="λ",
         help="0: maximum likelihood; A,B,C: a fit at each; LOW:HIGH: one fit for every λ of that "
-        "range; validation: that of 0.03:1 that predicts the --validation part as well as the best, "
-        "nearest to 1 (auto: 1, of bayesian-compression 0.1 from 1,000 rows on)",
+        "range; validation: the λ of 0.03:1 that predicts the --validation part as well as the "
+        "best, nearest to 1 (auto: 1, of bayesian-compression 0.1 from 1,000 rows on)",
     )
     group.add_argument(
         "--metaparameters",
