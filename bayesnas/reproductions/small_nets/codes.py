@@ -112,9 +112,38 @@ class Codes:
 
 def with_its_inputs(fitted: Fitted) -> nn.Module:
     """The means of a stage as a plain net that takes all inputs and reads those that are left."""
-    net = fitted.posterior.compact()
+    net = reading_what_it_needs(fitted.posterior.compact())
     if fitted.inputs is None:
         return net
     layers = dict(net.named_children())
     named = OrderedDict(inputs=SelectInputs(fitted.inputs.tolist()), **layers)
     return nn.Sequential(named).eval()
+
+
+def reading_what_it_needs(net: nn.Module) -> nn.Module:
+    """The same net without the columns of zeros of its linear layers.
+
+    They are places of a filter's map of which others are read. As weights of a posterior they
+    would be coded, and be no zeros in the file.
+
+    Args:
+        net: a ``Sequential``; it stays as it is.
+
+    >>> net = nn.Sequential(nn.Flatten(), nn.Linear(4, 3))
+    >>> _ = net[1].weight.detach()[:, [0, 3]].zero_()
+    >>> smaller = reading_what_it_needs(net)
+    >>> smaller.get_submodule("1_inputs").indices, smaller.get_submodule("1").weight.shape
+    ([1, 2], torch.Size([3, 2]))
+    """
+    named: OrderedDict[str, nn.Module] = OrderedDict()
+    for name, layer in net.named_children():
+        read = layer.weight.any(0).nonzero().flatten() if isinstance(layer, nn.Linear) else None
+        if read is None or len(read) == layer.weight.shape[1]:
+            named[name] = layer
+            continue
+        smaller = nn.Linear(len(read), layer.out_features).to(layer.weight)
+        smaller.weight = nn.Parameter(layer.weight.detach()[:, read])
+        smaller.bias = layer.bias
+        named[f"{name}_inputs"] = SelectInputs(read.tolist())
+        named[name] = smaller
+    return nn.Sequential(named).train(net.training)
