@@ -16,6 +16,7 @@ from bayesnas.coding.relative_entropy import MOST_BITS, chosen_candidate
 from bayesnas.coding.weight_code import Layout, WeightCode, block_values
 from bayesnas.inference.compression.plain_networks.training import MOST_EPOCHS
 from bayesnas.inference.compression.relative_entropy.coded import Coded
+from bayesnas.inference.compression.relative_entropy.prior_scales import round_prior, use_best_prior
 from bayesnas.inference.compression.relative_entropy.steering import SteeredPosterior, Steering
 from bayesnas.inference.config.inputs import Data, checked_tensors
 from bayesnas.inference.posterior.posterior import Posterior
@@ -119,6 +120,7 @@ def code(
     )
     seed, where = seed_number("seed", seed), resolve_device(device)
     model = _coded_model(posterior)
+    use_best_prior(model)
     sample = checked_tensors(model, data, "data")
     masks = {site: mask.cpu() for site, mask in model.keep_masks().items()}
     blocks = _block_count(model, posterior, masks, size, bits, seed)
@@ -134,7 +136,7 @@ def code(
         steered = SteeredPosterior(model.to(where), layout, sample.to(where), how)
         steered.use_budget()
         steered.train(epochs * a_pass)
-        _round_prior(model)
+        round_prior(model)
         for index, group in enumerate(
             tqdm(groups, desc="code", disable=None if flag("progress", progress) else True)
         ):
@@ -195,15 +197,6 @@ def _block_count(
         )
     count = 8 * (size - least + -(-bits // 8)) // bits
     return min(count, one.layout.weights)
-
-
-@torch.no_grad()
-def _round_prior(model: GaussianNet) -> None:
-    """Give the prior scales the numbers of half precision that a file says, and keep them."""
-    log_scale = model.log_prior_scale
-    assert isinstance(log_scale, Tensor)
-    log_scale.copy_(log_scale.exp().half().to(log_scale).log())
-    log_scale.requires_grad_(False)
 
 
 def _half(scales: dict[str, float]) -> dict[str, float]:

@@ -142,10 +142,10 @@ class SteeredPosterior:
             q = self._model.posterior(site)
             loc = torch.where(free[site], q.loc, fixed[site])
             scale = q.scale * free[site]
-            local = q.local and loc.ndim <= _MATRIX
-            weights[site] = (
-                GaussianTensor(loc, scale) if local else loc + scale * torch.randn_like(loc)
-            )
+            if q.local and loc.ndim <= _MATRIX:
+                weights[site] = GaussianTensor(loc, scale)
+            else:
+                weights[site] = loc + scale * torch.randn_like(loc)
         return weights
 
     @torch.no_grad()
