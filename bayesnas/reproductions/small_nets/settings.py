@@ -73,7 +73,7 @@ WHOLE = (
     SmallNet(
         "lenet-300-100",
         replace(LENET_300_100, groups=LENET_300_100.groups[:3], weights=()),
-        Coding((5000, 9000), 1.0, 6, 10, 20, 16, 40, 2e-3),
+        Coding((9000,), 1.0, 4, 8, 16, 16, 40, 2e-3),
         published.LENET_300_100,
         {9000: 1.3},
         ("horseshoe",),
