@@ -52,7 +52,8 @@ def code(
     Relative-entropy coding: a sample of q costs about KL(q ‖ p) bits where writer and reader share
     draws of p (:func:`~bayesnas.coding.relative_entropy.chosen_candidate`). The weights are put in
     a random order and cut into as many blocks as the size allows; each is sent as an index of
-    ``block_bits`` bits. First the posterior is trained on, with a KL weight λ_b for every block
+    ``block_bits`` bits. Learned prior scales begin where they make the KL least. First the
+    posterior is trained on, with a KL weight λ_b for every block
     that steers its KL to the bits it has; one with fewer begins where its deviations alone would
     use them (:func:`~bayesnas.inference.compression.relative_entropy.tempering.tempered`). Then
     blocks are coded, in ``rounds`` groups, and the weights that are not coded yet are trained on

@@ -105,6 +105,22 @@ def test_blocks_use_their_budget_before_the_first_step(digits, post):
     assert torch.equal(now.loc, of_fit.loc)
 
 
+def test_coding_begins_at_the_prior_scales_of_the_least_kl(digits, post):
+    """Of a layer: the mean square of its weights under the posterior, kept ones alone."""
+    pruned = post.prune(by="density", fraction=0.3)
+    no_steps = SHORT | {"epochs": 0, "coding_epochs": 0}
+    scales = bn.code(pruned, digits, **no_steps).code.scales
+    for layer in ("layer1", "layer2"):
+        squares = []
+        for site in (f"{layer}.weight", f"{layer}.bias"):
+            loc, scale = pruned.model.weight_posteriors()[site]
+            squares.append((loc**2 + scale**2)[pruned.model.keep_masks()[site]])
+            assert scales[site] == scales[f"{layer}.weight"]
+        expected = float(torch.cat(squares).mean().sqrt())
+        assert scales[f"{layer}.weight"] == pytest.approx(expected, rel=1e-3)  # half precision
+        assert abs(float(post.model.weight_prior_scales()[f"{layer}.weight"]) / expected - 1) > 0.01
+
+
 def test_a_kernel_is_one_draw_a_batch_and_a_matrix_one_an_example():
     """Moments of outputs that are linear in a kernel are those of its posterior."""
     torch.manual_seed(0)
