@@ -72,7 +72,7 @@ def code(
         epochs: passes over the sample before the first block is coded.
         coding_epochs: passes over it from the first to the last.
         rounds: groups of blocks.
-        lr: learning rate of Adam.
+        lr: learning rate of Adam; it falls to a tenth from the first block to the last.
         batch_size: examples in a batch.
         kl_weight: λ of which the posterior is the optimum; None for that of the fit, 1 where it
             is 0.
@@ -142,6 +142,7 @@ def code(
             tqdm(groups, desc="code", disable=None if flag("progress", progress) else True)
         ):
             if index:
+                steered.slow_down(index / len(groups))
                 steered.train(coding_epochs * a_pass // max(len(groups) - 1, 1))
             with torch.no_grad():
                 kl += float(steered.block_kl()[torch.from_numpy(group)].sum())

@@ -121,6 +121,20 @@ def test_coding_begins_at_the_prior_scales_of_the_least_kl(digits, post):
         assert abs(float(post.model.weight_prior_scales()[f"{layer}.weight"]) / expected - 1) > 0.01
 
 
+def test_steps_become_smaller_down_to_a_tenth(digits, post):
+    """The first step of Adam moves every parameter by its learning rate, whatever the gradient."""
+    masks = {s: torch.ones(shape).bool() for s, shape in post.model.layers.shapes.items()}
+    for share, factor in ((0.0, 1.0), (0.5, 0.55), (1.0, 0.1)):
+        model = copy.deepcopy(post.model)
+        before = model.log_prior_scale.detach().clone()
+        how = Steering(10.0, 1.0, lr=1e-2, batch_size=100)
+        steered = SteeredPosterior(model, Layout(masks, 0, 60), digits, how)
+        steered.slow_down(share)
+        steered.train(1)
+        moved = (model.log_prior_scale.detach() - before).abs()
+        torch.testing.assert_close(moved, torch.full_like(moved, factor * 1e-2), rtol=1e-2, atol=0)
+
+
 def test_a_kernel_is_one_draw_a_batch_and_a_matrix_one_an_example():
     """Moments of outputs that are linear in a kernel are those of its posterior."""
     torch.manual_seed(0)
