@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 import bayesnas as bn
 from bayesnas.data import Split
@@ -139,13 +139,17 @@ def reading_what_it_needs(net: nn.Module) -> nn.Module:
     """
     named: OrderedDict[str, nn.Module] = OrderedDict()
     for name, layer in net.named_children():
-        read = layer.weight.any(0).nonzero().flatten() if isinstance(layer, nn.Linear) else None
-        if read is None or len(read) == layer.weight.shape[1]:
+        if isinstance(layer, nn.Linear) and not bool(layer.weight.any(0).all()):
+            read = layer.weight.any(0).nonzero().flatten()
+            named[f"{name}_inputs"] = SelectInputs(read.tolist())
+            named[name] = _of_inputs(layer, read)
+        else:
             named[name] = layer
-            continue
-        smaller = nn.Linear(len(read), layer.out_features).to(layer.weight)
-        smaller.weight = nn.Parameter(layer.weight.detach()[:, read])
-        smaller.bias = layer.bias
-        named[f"{name}_inputs"] = SelectInputs(read.tolist())
-        named[name] = smaller
     return nn.Sequential(named).train(net.training)
+
+
+def _of_inputs(layer: nn.Linear, inputs: Tensor) -> nn.Linear:
+    smaller = nn.Linear(len(inputs), layer.out_features).to(layer.weight)
+    smaller.weight = nn.Parameter(layer.weight.detach()[:, inputs])
+    smaller.bias = layer.bias
+    return smaller
