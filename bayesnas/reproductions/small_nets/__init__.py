@@ -10,7 +10,6 @@ from bayesnas.files import write_atomically
 from bayesnas.report.figure import write_figure
 from bayesnas.report.tables import rows_as_csv
 from bayesnas.reproductions.base import Comparison, Reproduced, Reproduction, Request, claim
-from bayesnas.reproductions.bayesian_compression.settings import PRIORS
 from bayesnas.reproductions.small_nets import published
 from bayesnas.reproductions.small_nets.codes import Codes
 from bayesnas.reproductions.small_nets.figures import frontier_figure
@@ -77,7 +76,7 @@ def _remarks(points: Sequence[Point], small: SmallNet) -> Iterator[str]:
     if small.published:
         yield f"Published: {'; '.join(map(str, small.published))}."
     for size, goal in small.goals.items():
-        for prior in PRIORS:
+        for prior in small.priors:
             errors = [p.error for p in mine if p.prior == prior and p.done == _coded(size)]
             mean = fmean(errors)
             said = "met" if mean <= goal else f"missed by {mean - goal:.2f} points"
@@ -94,7 +93,7 @@ def _points(small: SmallNet, starts: int, request: Request) -> Iterator[Point]:
     assert data.test is not None
     title = small.recipe.title
     for seed in range(starts):
-        for prior in PRIORS:
+        for prior in small.priors:
             for done, path in Codes(small, prior, seed, data.train, request).files():
                 reached = point(path, title, prior, seed, done, data.test)
                 request.say(

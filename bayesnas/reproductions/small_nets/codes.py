@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 import bayesnas as bn
 from bayesnas.data import Split
 from bayesnas.inference import Posterior
+from bayesnas.inference.compression.relative_entropy.prior_scales import use_best_prior
 from bayesnas.nn import SelectInputs
 from bayesnas.reproductions.base import Request
 from bayesnas.reproductions.bayesian_compression.fits import COMPILE, Fitted, Start
@@ -85,6 +86,7 @@ class Codes:
         model = bn.models.GaussianNet(
             net, prior_scale="learned", initial_loc="net", initial_scale=INITIAL_SCALE
         )
+        use_best_prior(model)
         with warnings.catch_warnings():
             warnings.simplefilter("error", InterruptedFitWarning)  # half a fit is no result
             posterior = bn.fit(
@@ -112,9 +114,42 @@ class Codes:
 
 def with_its_inputs(fitted: Fitted) -> nn.Module:
     """The means of a stage as a plain net that takes all inputs and reads those that are left."""
-    net = fitted.posterior.compact()
+    net = reading_what_it_needs(fitted.posterior.compact())
     if fitted.inputs is None:
         return net
     layers = dict(net.named_children())
     named = OrderedDict(inputs=SelectInputs(fitted.inputs.tolist()), **layers)
     return nn.Sequential(named).eval()
+
+
+def reading_what_it_needs(net: nn.Module) -> nn.Module:
+    """The same net without the columns of zeros of its linear layers.
+
+    They are places of a filter's map of which others are read. As weights of a posterior they
+    would be coded, and be no zeros in the file.
+
+    Args:
+        net: a ``Sequential``; it stays as it is.
+
+    >>> net = nn.Sequential(nn.Flatten(), nn.Linear(4, 3))
+    >>> net[1].weight.data[:, [0, 3]] = 0
+    >>> smaller = reading_what_it_needs(net)
+    >>> smaller[1].indices, smaller[2].weight.shape
+    ([1, 2], torch.Size([3, 2]))
+    """
+    named: OrderedDict[str, nn.Module] = OrderedDict()
+    for name, layer in net.named_children():
+        if isinstance(layer, nn.Linear) and not bool(layer.weight.any(0).all()):
+            read = layer.weight.any(0).nonzero().flatten()
+            named[f"{name}_inputs"] = SelectInputs(read.tolist())
+            named[name] = _of_inputs(layer, read)
+        else:
+            named[name] = layer
+    return nn.Sequential(named).train(net.training)
+
+
+def _of_inputs(layer: nn.Linear, inputs: Tensor) -> nn.Linear:
+    smaller = nn.Linear(len(inputs), layer.out_features).to(layer.weight)
+    smaller.weight = nn.Parameter(layer.weight.detach()[:, inputs])
+    smaller.bias = layer.bias
+    return smaller

@@ -30,7 +30,8 @@ def frontier_figure(points: Sequence[Point], nets: Sequence[SmallNet]) -> Figure
 
 def plot_net(points: Sequence[Point], small: SmallNet, ax: Axes) -> Axes:
     """One panel: the abscissa is logarithmic, small files to the right."""
-    for prior, (colour, marker) in _STYLE.items():
+    for prior in small.priors:
+        colour, marker = _STYLE[prior]
         of_prior = [p for p in points if p.prior == prior]
         ax.plot(
             [p.size for p in of_prior], [p.error for p in of_prior],

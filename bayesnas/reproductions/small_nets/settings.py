@@ -9,6 +9,7 @@ from bayesnas.inference.compression.plain_networks.pretraining import Pretrainin
 from bayesnas.reproductions.bayesian_compression.settings import (
     LENET_5,
     LENET_300_100,
+    PRIORS,
     QUICK,
     Recipe,
     Stage,
@@ -52,6 +53,7 @@ class SmallNet:
         coding: how what is left is coded.
         published: rows of other methods.
         goals: what was set out to reach: error in per cent by bytes.
+        priors: of the scales of groups, each a way of its own.
     """
 
     key: str
@@ -59,39 +61,40 @@ class SmallNet:
     coding: Coding
     published: tuple[Row, ...]
     goals: dict[int, float]
+    priors: tuple[str, ...] = PRIORS
 
     def to_dict(self) -> dict[str, Any]:
         """All that decides the numbers, as JSON values."""
         coding = asdict(self.coding) | {"sizes": list(self.coding.sizes)}
-        return {**self.recipe.to_dict(), "coding": coding}
+        return {**self.recipe.to_dict(), "coding": coding, "priors": list(self.priors)}
 
 
 WHOLE = (
     SmallNet(
         "lenet-300-100",
         replace(LENET_300_100, groups=LENET_300_100.groups[:3], weights=()),
-        Coding((5000, 9000), 1.0, 6, 10, 20, 16, 40, 2e-3),
+        Coding((9000,), 1.0, 4, 8, 16, 16, 40, 2e-3),
         published.LENET_300_100,
         {9000: 1.3},
+        ("horseshoe",),
     ),
     SmallNet(
         "lenet-5",
         replace(
             LENET_5,
             pretraining=Pretraining(5, 2e-3, (0.0, 0.0, 0.2, 0.3)),
-            first=Stage(1.0, 0.05, 1, 3e-3),
+            first=Stage(1.0, 0.1, 1, 5e-3),
             groups=(
-                Stage(1.0, 0.1, 1, 5e-3),
                 Stage(0.4, 0.05, 1, 5e-3),
-                Stage(0.15, 0.05, 2, 5e-3),
+                Stage(0.15, 0.05, 1, 5e-3),
                 Stage(0.06, 0.05, 2, 5e-3),
-                Stage(0.03, 0.05, 3, 5e-3),
             ),
             weights=(),
         ),
-        Coding((1600, 3000), 1.0, 5, 8, 16, 16, 40, 2e-3),
+        Coding((1600, 3000), 1.0, 3, 5, 11, 16, 40, 2e-3),
         published.LENET_5,
         {1600: 1.0, 3000: 0.75},
+        ("horseshoe",),
     ),
 )
 SMALL = (

@@ -16,6 +16,7 @@ from bayesnas.coding.relative_entropy import MOST_BITS, chosen_candidate
 from bayesnas.coding.weight_code import Layout, WeightCode, block_values
 from bayesnas.inference.compression.plain_networks.training import MOST_EPOCHS
 from bayesnas.inference.compression.relative_entropy.coded import Coded
+from bayesnas.inference.compression.relative_entropy.prior_scales import round_prior, use_best_prior
 from bayesnas.inference.compression.relative_entropy.steering import SteeredPosterior, Steering
 from bayesnas.inference.config.inputs import Data, checked_tensors
 from bayesnas.inference.posterior.posterior import Posterior
@@ -51,7 +52,8 @@ def code(
     Relative-entropy coding: a sample of q costs about KL(q ‖ p) bits where writer and reader share
     draws of p (:func:`~bayesnas.coding.relative_entropy.chosen_candidate`). The weights are put in
     a random order and cut into as many blocks as the size allows; each is sent as an index of
-    ``block_bits`` bits. First the posterior is trained on, with a KL weight λ_b for every block
+    ``block_bits`` bits. Learned prior scales begin where they make the KL least. First the
+    posterior is trained on, with a KL weight λ_b for every block
     that steers its KL to the bits it has; one with fewer begins where its deviations alone would
     use them (:func:`~bayesnas.inference.compression.relative_entropy.tempering.tempered`). Then
     blocks are coded, in ``rounds`` groups, and the weights that are not coded yet are trained on
@@ -70,7 +72,7 @@ def code(
         epochs: passes over the sample before the first block is coded.
         coding_epochs: passes over it from the first to the last.
         rounds: groups of blocks.
-        lr: learning rate of Adam.
+        lr: learning rate of Adam; it falls to a tenth from the first block to the last.
         batch_size: examples in a batch.
         kl_weight: λ of which the posterior is the optimum; None for that of the fit, 1 where it
             is 0.
@@ -119,6 +121,7 @@ def code(
     )
     seed, where = seed_number("seed", seed), resolve_device(device)
     model = _coded_model(posterior)
+    use_best_prior(model)
     sample = checked_tensors(model, data, "data")
     masks = {site: mask.cpu() for site, mask in model.keep_masks().items()}
     blocks = _block_count(model, posterior, masks, size, bits, seed)
@@ -134,11 +137,12 @@ def code(
         steered = SteeredPosterior(model.to(where), layout, sample.to(where), how)
         steered.use_budget()
         steered.train(epochs * a_pass)
-        _round_prior(model)
+        round_prior(model)
         for index, group in enumerate(
             tqdm(groups, desc="code", disable=None if flag("progress", progress) else True)
         ):
             if index:
+                steered.slow_down(index / len(groups))
                 steered.train(coding_epochs * a_pass // max(len(groups) - 1, 1))
             with torch.no_grad():
                 kl += float(steered.block_kl()[torch.from_numpy(group)].sum())
@@ -195,15 +199,6 @@ def _block_count(
         )
     count = 8 * (size - least + -(-bits // 8)) // bits
     return min(count, one.layout.weights)
-
-
-@torch.no_grad()
-def _round_prior(model: GaussianNet) -> None:
-    """Give the prior scales the numbers of half precision that a file says, and keep them."""
-    log_scale = model.log_prior_scale
-    assert isinstance(log_scale, Tensor)
-    log_scale.copy_(log_scale.exp().half().to(log_scale).log())
-    log_scale.requires_grad_(False)
 
 
 def _half(scales: dict[str, float]) -> dict[str, float]:

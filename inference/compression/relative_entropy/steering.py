@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -18,6 +19,8 @@ from bayesnas.models.networks.gaussian import GaussianNet
 from bayesnas.nn.lazy.gaussian_tensor import GaussianTensor
 
 Floats = npt.NDArray[np.float64]
+_MATRIX = 2  # dims
+_LEAST_RATE = 0.1  # over the first
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,15 @@ class SteeredPosterior:
             self._step(self._sample.x[rows], self._sample.y[rows])
         self._model.eval()
 
+    def slow_down(self, share: float) -> None:
+        """Take smaller steps: by a cosine from the learning rate, at 0, to a tenth of it, at 1.
+
+        What is fixed last has nothing after it that could make up for noise of the steps.
+        """
+        factor = _LEAST_RATE + (1 - _LEAST_RATE) * (1 + math.cos(math.pi * share)) / 2
+        for group in self._optimizer.param_groups:
+            group["lr"] = self._how.lr * factor
+
     def block_kl(self) -> Tensor:
         """KL of every block in nats, ``[blocks]``; 0 of those that are fixed."""
         posteriors = {s: self._model.posterior(s) for s in self._layout.masks}
@@ -127,6 +139,26 @@ class SteeredPosterior:
             self._numbers({s: scales[s].expand(m.shape) for s, m in self._layout.masks.items()}),
         )
 
+    def weights(self) -> dict[str, Tensor]:
+        """Weights of a pass, by site, those that are fixed at their values.
+
+        Matrices wait for a layer that integrates them out. A kernel is one draw for the batch, as
+        it is one in the file: noise at every place of its maps is that of another model, and was
+        more than half of the time of a step.
+        """
+        fixed = self._layout.shaped(self._fixed)
+        free = self._layout.shaped(self._free)
+        weights: dict[str, Tensor] = {}
+        for site in self._layout.masks:
+            q = self._model.posterior(site)
+            loc = torch.where(free[site], q.loc, fixed[site])
+            scale = q.scale * free[site]
+            if q.local and loc.ndim <= _MATRIX:
+                weights[site] = GaussianTensor(loc, scale)
+            else:
+                weights[site] = loc + scale * torch.randn_like(loc)
+        return weights
+
     @torch.no_grad()
     def fix(self, places: npt.NDArray[np.int64], values: Tensor) -> None:
         """Give coded weights their final values, ``[places]``."""
@@ -140,7 +172,7 @@ class SteeredPosterior:
 
     def _step(self, x: Tensor, y: Tensor) -> None:
         self._optimizer.zero_grad()
-        output = network_outputs(self._model.net, self._weights(), x)
+        output = network_outputs(self._model.net, self.weights(), x)
         likelihood = self._model.likelihood
         log_lik = likelihood(output).log_prob(likelihood.observed(y, output)).sum() / len(x)
         kl = self.block_kl()
@@ -149,19 +181,6 @@ class SteeredPosterior:
         self._optimizer.step()
         over = (kl.detach() / self._how.budget - 1).clamp(-1, 1)
         self._log_weights += self._how.rate * self._how.lr * over
-
-    def _weights(self) -> dict[str, Tensor]:
-        fixed = self._layout.shaped(self._fixed)
-        free = self._layout.shaped(self._free)
-        weights: dict[str, Tensor] = {}
-        for site in self._layout.masks:
-            q = self._model.posterior(site)
-            loc = torch.where(free[site], q.loc, fixed[site])
-            scale = q.scale * free[site]
-            weights[site] = (
-                GaussianTensor(loc, scale) if q.local else loc + scale * torch.randn_like(loc)
-            )
-        return weights
 
 
 def _endless(count: int, batch_size: int, device: torch.device) -> Iterator[Tensor]:

@@ -94,6 +94,21 @@ def test_a_file_of_fewer_inputs_takes_all(done):
     assert images(torch.zeros(2, 1, 8, 8)).shape == (2, 10)
 
 
+def test_places_of_maps_that_nothing_reads_are_left_out_and_outputs_stay():
+    torch.manual_seed(0)
+    net = bn.nn.convnet((3, 4), (8,), image=8, kernel=3, pool=1).eval()
+    with torch.no_grad():
+        net.layer1.weight[:, 5::3] = 0
+        net.layer2.weight[:, 2] = 0
+    smaller = codes.reading_what_it_needs(net)
+    x = torch.randn(20, 1, 8, 8)
+    torch.testing.assert_close(smaller(x), net(x))
+    assert smaller.layer1.in_features == int(net.layer1.weight.any(0).sum()) < 64
+    assert smaller.layer2.weight.shape == (10, 7)
+    assert all(layer.weight.any(0).all() for layer in (smaller.layer1, smaller.layer2))
+    assert net.layer1.in_features == 64
+
+
 def test_goals_and_published_nets_are_told(done):
     reproduced, out, _ = done
     text = " ".join(reproduced.remarks)

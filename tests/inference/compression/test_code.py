@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections import OrderedDict
 
 import pytest
 import torch
@@ -13,6 +14,8 @@ import bayesnas as bn
 from bayesnas.coding.weight_code import Layout
 from bayesnas.inference.compression.relative_entropy.steering import SteeredPosterior, Steering
 from bayesnas.inference.compression.relative_entropy.tempering import tempered
+from bayesnas.inference.config.inputs import checked_tensors
+from bayesnas.models.networks.base import network_outputs
 
 QUIET = {"device": "cpu", "progress": False}
 SHORT = {"size": 600, "block_bits": 6, "epochs": 2, "coding_epochs": 2, "rounds": 3, **QUIET}
@@ -100,6 +103,63 @@ def test_blocks_use_their_budget_before_the_first_step(digits, post):
     of_fit, now = post.model.posterior("layer1.weight"), model.posterior("layer1.weight")
     assert torch.equal(now.scale[3], of_fit.scale[3])  # of no block
     assert torch.equal(now.loc, of_fit.loc)
+
+
+def test_coding_begins_at_the_prior_scales_of_the_least_kl(digits, post):
+    """Of a layer: the mean square of its weights under the posterior, kept ones alone."""
+    pruned = post.prune(by="density", fraction=0.3)
+    no_steps = SHORT | {"epochs": 0, "coding_epochs": 0}
+    scales = bn.code(pruned, digits, **no_steps).code.scales
+    for layer in ("layer1", "layer2"):
+        squares = []
+        for site in (f"{layer}.weight", f"{layer}.bias"):
+            loc, scale = pruned.model.weight_posteriors()[site]
+            squares.append((loc**2 + scale**2)[pruned.model.keep_masks()[site]])
+            assert scales[site] == scales[f"{layer}.weight"]
+        expected = float(torch.cat(squares).mean().sqrt())
+        assert scales[f"{layer}.weight"] == pytest.approx(expected, rel=1e-3)  # half precision
+        assert abs(float(post.model.weight_prior_scales()[f"{layer}.weight"]) / expected - 1) > 0.01
+
+
+def test_steps_become_smaller_down_to_a_tenth(digits, post):
+    """The first step of Adam moves every parameter by its learning rate, whatever the gradient."""
+    masks = {s: torch.ones(shape).bool() for s, shape in post.model.layers.shapes.items()}
+    for share, factor in ((0.0, 1.0), (0.5, 0.55), (1.0, 0.1)):
+        model = copy.deepcopy(post.model)
+        before = model.log_prior_scale.detach().clone()
+        how = Steering(10.0, 1.0, lr=1e-2, batch_size=100)
+        steered = SteeredPosterior(model, Layout(masks, 0, 60), digits, how)
+        steered.slow_down(share)
+        steered.train(1)
+        moved = (model.log_prior_scale.detach() - before).abs()
+        torch.testing.assert_close(moved, torch.full_like(moved, factor * 1e-2), rtol=1e-2, atol=0)
+
+
+def test_a_kernel_is_one_draw_a_batch_and_a_matrix_one_an_example():
+    """Moments of outputs that are linear in a kernel are those of its posterior."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(8, 3))
+    model = bn.models.GaussianNet(net.double(), initial_loc="net", initial_scale=0.3)
+    x = torch.randn(1, 1, 4, 4, dtype=torch.float64).expand(6, -1, -1, -1)
+    layout = Layout(model.keep_masks(), 0, 4)
+    sample = checked_tensors(model, (x, torch.arange(6) % 3), "data")
+    steered = SteeredPosterior(model, layout, sample, Steering(1.0, 1.0, 1e-2, 6))
+    kernels = nn.Sequential(OrderedDict(list(model.net.named_children())[:1]))
+
+    def drawn(net, sites):
+        with torch.no_grad():
+            weights = steered.weights()
+            return network_outputs(net, {site: weights[site] for site in sites}, x)
+
+    maps = torch.stack([drawn(kernels, ["0.weight", "0.bias"]) for _ in range(4000)])
+    assert torch.equal(maps, maps[:, :1].expand_as(maps))
+    assert not torch.equal(*drawn(model.net, steered.weights())[:2])  # the matrix has two
+    mean = model.plain_module()[0](x[:1])[0]
+    patches = nn.functional.unfold(x[:1], 3).square().sum(1).reshape(2, 2)
+    variance = 0.3**2 * (patches + 1)
+    deviation = ((maps[:, 0].mean(0) - mean) / (variance / 4000).sqrt()).abs().max()
+    assert deviation < 5.5  # 8 outputs: beyond with a probability of 3e-7
+    assert (maps[:, 0].var(0) / variance - 1).abs().max() < 0.15  # 6.7 of its deviations
 
 
 def test_another_candidate_is_another_network(digits, post):
