@@ -16,11 +16,7 @@ FOLDERS = ("bayesnas", "models", "inference")
 ORDER = """
 files scalars
 checks memory words
-<<<<<<< HEAD
-densities untrusted_files
-=======
-densities log_beta reading
->>>>>>> w-hostile
+densities log_beta untrusted_files
 typed runtime tensor_files
 export likelihoods
 nn.torch_private
@@ -51,7 +47,6 @@ inference.bilevel
 inference.steps inference.learned
 inference.training
 inference.posterior
-inference.kl_weight_choice
 inference.fit inference.mcmc
 inference.compression inference.criteria
 inference.search.variables

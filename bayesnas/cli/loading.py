@@ -12,7 +12,7 @@ from bayesnas.cli.arguments.shared import data_options_given
 from bayesnas.cli.output import note
 from bayesnas.data import DataSet, StreamedSplit
 from bayesnas.inference import AmortizedPosterior, Posterior, Posteriors
-from bayesnas.inference.posterior.kl_path import KLWeightPath
+from bayesnas.inference.posterior.kl_weights.kl_path import KLWeightPath
 
 AnyDataSet = DataSet[Any]
 """In memory, or streamed."""

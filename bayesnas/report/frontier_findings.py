@@ -9,7 +9,7 @@ from bayesnas.data import DataSet, Split
 from bayesnas.inference import Posterior
 from bayesnas.inference.config.inputs import split_of
 from bayesnas.inference.evaluation.tradeoff.frontier import SUPERFLUOUS_DENSITY, frontier
-from bayesnas.inference.posterior.kl_path import KLWeightPath
+from bayesnas.inference.posterior.kl_weights.kl_path import KLWeightPath
 from bayesnas.nn.hypernetworks.intervals import LogInterval
 from bayesnas.report.findings import judged_part
 

@@ -166,9 +166,7 @@ class GeneralisedObjective:
             return None
         level = self.upper
         if level is None:
-            level = Bilevel(
-                "implicit", start=_START, every=_EVERY, lr=lr * _EVERY / 2, **defaults
-            )
+            level = Bilevel("implicit", start=_START, every=_EVERY, lr=lr * _EVERY / 2, **defaults)
         return dataclasses.replace(
             level,
             parameters=names if level.parameters is None else level.parameters,

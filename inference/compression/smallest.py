@@ -11,8 +11,8 @@ from bayesnas.checks import naming, non_negative
 from bayesnas.inference.compression.compressed import Compressed, weight_count
 from bayesnas.inference.compression.one_standard_error import largest_good_loss, smallest_good
 from bayesnas.inference.config.inputs import Data
-from bayesnas.inference.posterior.kl_path import KLWeightPath
-from bayesnas.inference.posterior.kl_weight_list import Posteriors
+from bayesnas.inference.posterior.kl_weights.kl_path import KLWeightPath
+from bayesnas.inference.posterior.kl_weights.kl_weight_list import Posteriors
 from bayesnas.inference.posterior.posterior import Posterior
 from bayesnas.models.base import BayesianModel
 from bayesnas.models.compression.grouped_weights import GroupedWeights

@@ -16,7 +16,7 @@ from bayesnas.export.arviz_version import arviz, has_inference_data
 from bayesnas.inference.config.inputs import Data, checked_tensors
 from bayesnas.inference.evidence.estimate import EvidenceMethod
 from bayesnas.inference.evidence.result import Evidence
-from bayesnas.inference.posterior.kl_path import KLWeightPath
+from bayesnas.inference.posterior.kl_weights.kl_path import KLWeightPath
 from bayesnas.inference.posterior.posterior import Posterior
 from bayesnas.typed import typed
 

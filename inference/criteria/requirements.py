@@ -14,7 +14,7 @@ import numpy.typing as npt
 from bayesnas.checks import draw_count, non_negative, positive, seed_number, shown
 from bayesnas.inference.config.inputs import Data, split_of
 from bayesnas.inference.criteria.structures import structure_divergence
-from bayesnas.inference.posterior.kl_path import KLWeightPath
+from bayesnas.inference.posterior.kl_weights.kl_path import KLWeightPath
 from bayesnas.inference.posterior.posterior import Posterior
 from bayesnas.typed import typed
 

@@ -18,7 +18,7 @@ from bayesnas.inference.config.settings import check_kl_weight
 from bayesnas.inference.evidence.choice import Choice, most_evident
 from bayesnas.inference.evidence.estimate import EvidenceMethod
 from bayesnas.inference.evidence.result import Evidence
-from bayesnas.inference.posterior.kl_path import KLWeightPath
+from bayesnas.inference.posterior.kl_weights.kl_path import KLWeightPath
 from bayesnas.inference.posterior.posterior import Posterior
 from bayesnas.typed import typed
 

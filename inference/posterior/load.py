@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from bayesnas.inference.posterior.amortized import AmortizedPosterior
-from bayesnas.inference.posterior.kl_weight_list import Posteriors
+from bayesnas.inference.posterior.kl_weights.kl_weight_list import Posteriors
 from bayesnas.inference.posterior.posterior import Posterior
 from bayesnas.inference.runs.chain_record import ChainRecord
 from bayesnas.inference.runs.description import RunDescription

@@ -188,7 +188,7 @@ def test_errors_are_those_of_the_reference(written, monkeypatch, folder):
 @pytest.mark.slow
 def test_all_errors_are_those_of_the_reference(objects, reached, monkeypatch):
     monkeypatch.chdir(objects.folder)
-    assert list(undocumented(found(objects, reached))) == []
+    assert list(undocumented(outcomes(objects, reached))) == []
 
 
 def test_a_few_hundred_wrong_calls(written, folder, monkeypatch):

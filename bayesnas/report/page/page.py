@@ -11,7 +11,7 @@ from bayesnas.checks import draw_count
 from bayesnas.data import DataSet
 from bayesnas.files import check_place, path_of, write_atomically
 from bayesnas.inference import Posterior, Posteriors
-from bayesnas.inference.posterior.kl_path import KLWeightPath
+from bayesnas.inference.posterior.kl_weights.kl_path import KLWeightPath
 from bayesnas.report.figure import caption
 from bayesnas.report.findings import Findings, measure
 from bayesnas.report.frontier_findings import kl_weight_grid, measure_frontier, rows_of

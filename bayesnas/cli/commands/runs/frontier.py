@@ -17,7 +17,7 @@ from bayesnas.cli.output import Outcome
 from bayesnas.data import DataSet
 from bayesnas.files import check_plain, write_atomically
 from bayesnas.inference import Posterior, Posteriors
-from bayesnas.inference.posterior.kl_path import KLWeightPath
+from bayesnas.inference.posterior.kl_weights.kl_path import KLWeightPath
 from bayesnas.plots.frontier import frontier_figure
 from bayesnas.report.figure import check_picture_path, write_figure
 from bayesnas.report.frontier_findings import kl_weight_grid, measure_frontier, rows_of

@@ -18,8 +18,8 @@ from bayesnas.files import path_of
 from bayesnas.inference.config.inputs import Data
 from bayesnas.inference.evaluation.metrics import row_losses
 from bayesnas.inference.posterior.amortized import AmortizedPosterior
-from bayesnas.inference.posterior.kl_path import KLWeightPath
-from bayesnas.inference.posterior.kl_weight_list import Posteriors
+from bayesnas.inference.posterior.kl_weights.kl_path import KLWeightPath
+from bayesnas.inference.posterior.kl_weights.kl_weight_list import Posteriors
 from bayesnas.inference.posterior.load import posterior_of
 from bayesnas.inference.posterior.posterior import Posterior
 from bayesnas.inference.runs.run_folder import RUN

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Self
 
 from bayesnas.inference.config.settings import check_kl_weight
-from bayesnas.inference.posterior.kl_path import KLWeightPath
+from bayesnas.inference.posterior.kl_weights.kl_path import KLWeightPath
 from bayesnas.inference.posterior.posterior import Posterior
 from bayesnas.typed import typed
 

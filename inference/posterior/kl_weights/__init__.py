@@ -1,0 +1,1 @@
+"""Posteriors at several KL weights, and the choice of one."""
