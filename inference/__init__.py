@@ -23,10 +23,10 @@ from bayesnas.inference.elbo.messengers import kl_weighted
 from bayesnas.inference.elbo.nonfinite import NonFiniteLossError
 from bayesnas.inference.evidence.result import Evidence
 from bayesnas.inference.fit import fit
-from bayesnas.inference.kl_weight_choice import choose_kl_weight
 from bayesnas.inference.learned.optimizer import LearnedOptimizer
 from bayesnas.inference.learned.training import learn_optimizer
 from bayesnas.inference.posterior.amortized import AmortizedPosterior
+from bayesnas.inference.posterior.choosing.kl_weight import choose_kl_weight
 from bayesnas.inference.posterior.kl_weight_list import Posteriors
 from bayesnas.inference.posterior.load import load
 from bayesnas.inference.posterior.posterior import Posterior

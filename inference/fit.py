@@ -17,8 +17,8 @@ from bayesnas.inference.config.inputs import Data
 from bayesnas.inference.config.optimizer import OptimizerFactory
 from bayesnas.inference.config.schedules import Schedule
 from bayesnas.inference.config.settings import Batched
-from bayesnas.inference.kl_weight_choice import fit_by_validation
 from bayesnas.inference.posterior.amortized import AmortizedPosterior
+from bayesnas.inference.posterior.choosing.kl_weight import fit_by_validation
 from bayesnas.inference.posterior.kl_weight_list import Posteriors
 from bayesnas.inference.posterior.load import posterior_of
 from bayesnas.inference.posterior.posterior import Posterior

@@ -46,7 +46,6 @@ inference.bilevel
 inference.steps inference.learned
 inference.training
 inference.posterior
-inference.kl_weight_choice
 inference.fit inference.mcmc
 inference.compression inference.criteria
 inference.search.variables

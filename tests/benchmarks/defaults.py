@@ -13,9 +13,10 @@ learning rate and a third, a prior or slab scale of 0.3. All figures but those o
 the test part, at seed 0: log loss, error in per cent (classes) or root mean squared error (numbers,
 in standard deviations), expected calibration error or the share of targets in their central 90 %
 intervals, share of weights that are left at a density of 0.99, of compression nets by groups, as
-validation rows choose. "gap" is what a fit twice as long gains in the bound of the training part,
-in nats an example, "shorter" one of an eighth of the steps; "says" whether the default fit said that it had not converged. Steps are traced,
-not compiled: the same numbers, to rounding.
+validation rows choose, of regressions the share of features in the model. "gap" is what a fit twice
+as long gains in the bound of the training part, in nats an example; "says" whether the fit said that
+it had not converged. "shorter" fits, of an eighth of the steps, have no row: they are there to see
+whether they say so. Steps are traced, not compiled: the same numbers, to rounding.
 """
 
 from __future__ import annotations

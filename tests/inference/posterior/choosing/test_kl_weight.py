@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import bayesnas as bn
-from bayesnas.inference.kl_weight_choice import nearest_to_one
+from bayesnas.inference.posterior.choosing.kl_weight import nearest_to_one
 
 SHORT = {"steps": 6, "lr": 0.02, "seed": 4}
 
