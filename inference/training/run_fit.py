@@ -205,7 +205,7 @@ def _weights(
     return weights
 
 
-def _told(kl_weight: KLWeight, default: float) -> float | Sequence[float] | LogUniform:
+def _told(kl_weight: KLWeight, default: float) -> object:
     return default if isinstance(kl_weight, str) and kl_weight == "auto" else kl_weight
 
 
