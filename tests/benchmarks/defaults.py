@@ -13,9 +13,11 @@ learning rate and a third, a prior or slab scale of 0.3. All figures but those o
 the test part, at seed 0: log loss, error in per cent (classes) or root mean squared error (numbers,
 in standard deviations), expected calibration error or the share of targets in their central 90 %
 intervals, share of weights that are left at a density of 0.99, of compression nets by groups, as
-validation rows choose. "gap" is what a fit twice as long gains in the bound of the training part,
-in nats an example, "shorter" one of an eighth of the steps; "says" whether the default fit said
-that it had not converged. Steps are traced, not compiled: the same numbers, to rounding.
+validation rows choose, of regressions the share of features in the model. "gap" is what a fit twice
+as long gains in the bound of the training part, in nats an example; "says" whether the fit said
+that it had not converged. "shorter" fits, of an eighth of the steps, have no row: they show whether
+such fits say so. "by validation" has λ chosen by the fit itself, kl_weight="validation". Steps are
+traced, not compiled: the same numbers, to rounding.
 """
 
 from __future__ import annotations
@@ -40,7 +42,7 @@ from bayesnas.models import BayesianModel
 from bayesnas.report.findings import steps_taken
 
 NAMES = ("wine", "breast-cancer", "diabetes", "digits", "mnist", "fashion-mnist")
-KINDS = ("default", "weights", "shorter", "longer", "tuned")
+KINDS = ("default", "weights", "validation", "shorter", "longer", "tuned")
 IMAGES = {"mnist": 10_000, "fashion-mnist": 3_615}  # rows to fit on and to choose by
 KL_WEIGHTS = (1.0, 0.3, 0.1)
 LENGTHS = {"shorter": 1 / 8, "longer": 2.0}  # in lengths of the default fit
@@ -61,6 +63,8 @@ class Study:
         """Name, arguments of the model and of the fit, of every fit of a kind."""
         if kind == "default":
             yield "default", {}, {}
+        elif kind == "validation":
+            yield kind, {}, {"kl_weight": "validation"}
         elif kind in LENGTHS:
             yield kind, {}, {"steps": round(LENGTHS[kind] * default["steps"])}
         elif kind == "weights":
@@ -122,6 +126,8 @@ def fitted(study: Study, kind: str, data: DataSet, cells: Cells) -> None:
         if any(there_is.startswith(name) for there_is in there):
             continue
         model = study.make(**options)
+        if kind == "validation":
+            how["validation"] = data.validation
         post = bn.fit(model, data.train, compile="trace", progress=False, **how)
         title = f"{study.data} | {study.title}"
         if isinstance(post, bn.Posterior):
@@ -186,10 +192,14 @@ def print_table(name: str, cells: Cells) -> None:
         default = fits["default"]
         gap = f"{fits['longer']['bound'] - default['bound']:.3f}" if "longer" in fits else ""
         print(row(title, "default", default, gap))
-        tried = {fit: value for fit, value in fits.items() if fit not in LENGTHS}
+        others = ("validation", *LENGTHS)
+        tried = {fit: value for fit, value in fits.items() if fit not in others}
         if len(tried) > 1:
             best = min(tried, key=lambda fit: float(tried[fit]["validation_nll"]))
             print(row("", f"tuned: {best}", tried[best], ""))
+        if "validation" in fits:
+            chosen = fits["validation"]
+            print(row("", f"by validation: λ {chosen['kl_weight']:.2g}", chosen, ""))
 
 
 def print_choices(cells: Cells) -> None:

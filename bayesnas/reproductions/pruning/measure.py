@@ -13,7 +13,7 @@ from bayesnas.data import DataSet, Split
 from bayesnas.inference import Posterior
 from bayesnas.inference.compression.plain_networks.prune import plain_subject, put_in
 from bayesnas.inference.compression.plain_networks.training import prunable_masks
-from bayesnas.inference.evaluation.model_pruning import ModelPruning
+from bayesnas.inference.evaluation.tradeoff.model_pruning import ModelPruning
 from bayesnas.inference.posterior.chain import FittedChain
 from bayesnas.likelihoods import Categorical
 from bayesnas.models.base import BayesianModel
