@@ -105,6 +105,19 @@ def test_fit_refuses_what_does_not_go_together(call, words, message):
     assert len(err.splitlines()) == 1
 
 
+def test_fit_saves_the_posterior_that_held_out_rows_choose(call, tmp_path):
+    out = tmp_path / "run"
+    words = [*FIT, "--steps", 4, "--kl-weight", "validation"]
+    code, text, err = call(*words)
+    assert (code, text) == (2, "")
+    assert "kl_weight validation needs rows to choose on" in err
+    code, text, _ = call(*words, "--validation", "0.2", "--out", out)
+    assert code == 0
+    kl_weight = bn.load(out).kl_weight
+    assert f"λ = {kl_weight:g}," in text
+    assert bn.load(out / "range").at(kl_weight).kl_weight == kl_weight
+
+
 @pytest.mark.parametrize("text", ["3:1", "0:1", "1:1", "a:b", "1:2:3", "1:inf", "1:nan", "x"])
 def test_a_range_must_be_one(capsys, text):
     with pytest.raises(SystemExit) as stop:
