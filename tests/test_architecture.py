@@ -49,6 +49,7 @@ inference.training
 inference.posterior
 inference.fit inference.mcmc
 inference.compression inference.criteria
+inference.search.conditions
 inference.search.variables
 inference.search.space
 inference.search.strategy

@@ -8,7 +8,7 @@ Example:
 """
 
 from bayesnas.data.catalogue import available, load
-from bayesnas.data.dataset import DataSet, Split
+from bayesnas.data.dataset import DataSet
 from bayesnas.data.info import DataInfo
 from bayesnas.data.inputs import Inputs
 from bayesnas.data.provenance import DataSource
@@ -16,6 +16,7 @@ from bayesnas.data.sources.arrays import from_arrays
 from bayesnas.data.sources.glyphs import glyph_images
 from bayesnas.data.sources.load_folder import load_streamed
 from bayesnas.data.sources.new_rows import read_rows
+from bayesnas.data.split import Split
 from bayesnas.data.standardisation import Standardisation
 from bayesnas.data.streams.from_dataset import from_dataset
 from bayesnas.data.streams.streamed_split import StreamedSplit

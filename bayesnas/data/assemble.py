@@ -12,10 +12,11 @@ import torch
 from torch import Tensor
 
 from bayesnas.data.checks import as_labels, as_several_labels, check_finite, check_rows, infer_task
-from bayesnas.data.dataset import DataSet, Split
+from bayesnas.data.dataset import DataSet
 from bayesnas.data.holdout import check_fractions, check_seed, hold_out
 from bayesnas.data.info import DataInfo, Part, Task, check_task
 from bayesnas.data.inputs import AnyInputs, named_inputs
+from bayesnas.data.split import Split
 from bayesnas.data.standardisation import Standardisation
 from bayesnas.data.tables.cells import Kind
 from bayesnas.data.tables.encoding import TableEncoding

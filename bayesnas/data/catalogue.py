@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bayesnas.checks import fraction_in
 from bayesnas.data.assemble import Raw, assemble
-from bayesnas.data.dataset import DataSet, Split
+from bayesnas.data.dataset import DataSet
 from bayesnas.data.info import Task
 from bayesnas.data.provenance import DataSource
 from bayesnas.data.sources import sklearn_sets as embedded
@@ -17,6 +17,7 @@ from bayesnas.data.sources import torchvision_sets as images
 from bayesnas.data.sources.csv_npz import read_csv, read_npz
 from bayesnas.data.sources.data_root import data_root
 from bayesnas.data.sources.load_folder import read_folder
+from bayesnas.data.split import Split
 from bayesnas.typed import typed
 from bayesnas.words import check_options_of_files, data_file
 

@@ -1,6 +1,7 @@
 """Search over structures and hyperparameters: differentiable, or by trials of candidates."""
 
 from bayesnas.inference.search.clipped_sgd import ClippedSGD
+from bayesnas.inference.search.conditions import When
 from bayesnas.inference.search.differentiable import (
     STRUCTURE_LR,
     TEMPERATURES,
@@ -27,7 +28,7 @@ from bayesnas.inference.search.space import Candidate, SearchSpace, architecture
 from bayesnas.inference.search.strategy import Strategy, StrategyFactory
 from bayesnas.inference.search.trials.result import SearchResult, SearchTrial
 from bayesnas.inference.search.trials.storage import StorageError
-from bayesnas.inference.search.variables import Categorical, Integer, LogReal, Real, When
+from bayesnas.inference.search.variables import Categorical, Integer, LogReal, Real
 
 __all__ = [
     "STRATEGIES",

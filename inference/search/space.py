@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from bayesnas.checks import instance, shown
-from bayesnas.inference.search.variables import Categorical, Value, Variable, variable_of
+from bayesnas.inference.search.conditions import Value
+from bayesnas.inference.search.variables import Categorical, Variable, variable_of
 from bayesnas.nn.graphs.graph import Graph
 from bayesnas.nn.graphs.topology import Edge, edge_name
 from bayesnas.typed import typed

@@ -9,8 +9,8 @@ from typing import Protocol, TypeGuard, runtime_checkable
 import numpy as np
 
 from bayesnas.checks import seed_number
+from bayesnas.inference.search.conditions import Value
 from bayesnas.inference.search.space import Candidate, SearchSpace
-from bayesnas.inference.search.variables import Value
 
 
 @runtime_checkable

@@ -11,53 +11,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from bayesnas.checks import finite, instance, positive, shown, whole_number
+from bayesnas.checks import finite, positive, shown, whole_number
+from bayesnas.inference.search.conditions import Value, When, is_value
 from bayesnas.scalars import is_number, is_whole
 from bayesnas.typed import typed
 
 _MOST_VALUES = 1_000_000  # of an integer, to be listed
 _WIDEST = sys.float_info.max
 _LARGEST = 2**53  # up to which whole numbers are exact where a storage holds doubles
-
-Value = str | int | float | bool | None
-"""One entry of a candidate; what JSON and every storage of trials can hold."""
-
-
-@typed()
-@dataclass(frozen=True)
-class When:
-    """The condition of a variable: it is there where another one has one of some values.
-
-    Attributes:
-        name: of the other variable, which comes earlier in the space.
-        values: of which it must have one.
-
-    Raises:
-        ValueError: for no name, no value, and values that JSON does not hold.
-
-    >>> When("depth", (2, 3)).holds({"depth": 1})
-    False
-    """
-
-    name: str
-    values: tuple[Value, ...]
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "values", tuple(self.values))
-        if not self.name or not self.values or not all(map(_is_value, self.values)):
-            raise ValueError(
-                "name and values of a condition must be a variable and one value of it or more, "
-                f"got {shown((self.name, self.values))}"
-            )
-
-    def holds(self, candidate: Mapping[str, Value]) -> bool:
-        """Whether a candidate, as far as it is known, has the variable.
-
-        Raises:
-            TypeError: for what is no mapping.
-        """
-        instance("candidate", candidate, Mapping, "mapping by name")
-        return self.name in candidate and candidate[self.name] in self.values
 
 
 @dataclass(frozen=True)
@@ -117,7 +78,7 @@ class Categorical(Variable):
 
     def __post_init__(self) -> None:
         choices = tuple(self.choices) if isinstance(self.choices, (list, tuple)) else ()
-        odd = [choice for choice in choices if not _is_value(choice)]
+        odd = [choice for choice in choices if not is_value(choice)]
         # 1, 1.0 and True are equal, and would be one and the same cell of a table of trials.
         if not choices or odd or len(set(choices)) < len(choices):
             raise ValueError(
@@ -293,13 +254,6 @@ class LogReal(Real):
         """
         drawn = math.exp(generator.uniform(math.log(self.low), math.log(self.high)))
         return min(max(drawn, self.low), self.high)
-
-
-def _is_value(value: object) -> bool:
-    """Whether JSON holds it, and it equals itself."""
-    if isinstance(value, float):
-        return math.isfinite(value)
-    return value is None or isinstance(value, (str, int))
 
 
 KINDS: dict[str, type[Variable]] = {cls.kind: cls for cls in (Categorical, Integer, Real, LogReal)}

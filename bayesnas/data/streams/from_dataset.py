@@ -15,9 +15,9 @@ from torch.utils.data import IterableDataset
 from bayesnas.checks import size, whole_number
 from bayesnas.data.checks import check_rows, infer_task
 from bayesnas.data.conversion import as_inputs, as_target_tensor
-from bayesnas.data.dataset import Split
 from bayesnas.data.info import DataInfo, Part, Task, check_task
 from bayesnas.data.inputs import AnyInputs, leaves_of
+from bayesnas.data.split import Split
 from bayesnas.data.streams.file_rows import FileRows
 from bayesnas.data.streams.sources import (
     IterableRows,

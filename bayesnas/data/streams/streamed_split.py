@@ -11,10 +11,10 @@ from torch import Tensor
 
 from bayesnas.checks import whole_number
 from bayesnas.data.checks import check_all_finite, typed_inputs, typed_targets
-from bayesnas.data.dataset import Split
 from bayesnas.data.info import DataInfo, Task
 from bayesnas.data.inputs import AnyInputs
 from bayesnas.data.row_weights import RowWeights
+from bayesnas.data.split import Split
 from bayesnas.data.streams.chosen_rows import OwnTargets
 from bayesnas.data.streams.reading_ahead import Wanted, read_ahead
 from bayesnas.data.streams.sources import Source

@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from bayesnas.inference.search.conditions import Value
 from bayesnas.inference.search.judges.batch_statistics import batch_statistics
 from bayesnas.inference.search.judges.supernet import Supernet
-from bayesnas.inference.search.variables import Value
 from bayesnas.nn.graphs.topology import AGGREGATIONS, Edge, edge_name
 
 _KEPT = 64  # values of vertices and edges; neighbours in the order share all but the latest

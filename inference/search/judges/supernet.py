@@ -16,9 +16,9 @@ from tqdm import tqdm
 
 from bayesnas.checks import positive, seed_number, size, step_count
 from bayesnas.files import path_of
+from bayesnas.inference.search.conditions import Value
 from bayesnas.inference.search.judges.batch_statistics import batch_statistics
 from bayesnas.inference.search.space import SearchSpace
-from bayesnas.inference.search.variables import Value
 from bayesnas.nn.graphs.darts_operations import Zero
 from bayesnas.nn.graphs.graph import Graph
 from bayesnas.nn.graphs.topology import AGGREGATIONS, Edge, edge_name

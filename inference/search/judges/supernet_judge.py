@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from bayesnas.inference.search.conditions import Value
 from bayesnas.inference.search.judges.latency import Latency
 from bayesnas.inference.search.judges.supernet import Supernet, check_classes
 from bayesnas.inference.search.space import network_of
-from bayesnas.inference.search.variables import Value
 from bayesnas.typed import typed
 
 

@@ -13,8 +13,8 @@ import numpy as np
 from bayesnas.checks import choice
 from bayesnas.data.sources.csv_npz import read_arrays
 from bayesnas.files import path_of, write_atomically
+from bayesnas.inference.search.conditions import Value
 from bayesnas.inference.search.space import SearchSpace
-from bayesnas.inference.search.variables import Value
 from bayesnas.typed import typed
 from bayesnas.untrusted_files import untrusted_file
 

@@ -9,10 +9,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from bayesnas.checks import fraction_in, non_negative, positive, shown, size
+from bayesnas.inference.search.conditions import Value
 from bayesnas.inference.search.space import Candidate, SearchSpace
 from bayesnas.inference.search.strategies.genetic_operators import Numbers, Strings
 from bayesnas.inference.search.strategies.strings import ABSENT, StringStrategy
-from bayesnas.inference.search.variables import Value
 from bayesnas.typed import typed
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from bayesnas.checks import fraction_in, non_negative, positive, size
+from bayesnas.inference.search.conditions import Value
 from bayesnas.inference.search.space import SearchSpace
 from bayesnas.inference.search.strategies.genetic_operators import Strings
 from bayesnas.inference.search.strategies.policies import IndependentPolicy
@@ -19,7 +20,6 @@ from bayesnas.inference.search.strategies.policy_gradients import (
     surrogate,
 )
 from bayesnas.inference.search.strategies.strings import StringStrategy
-from bayesnas.inference.search.variables import Value
 from bayesnas.typed import typed
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from bayesnas.checks import fraction_in, non_negative, positive, size, step_count
+from bayesnas.inference.search.conditions import Value
 from bayesnas.inference.search.space import SearchSpace
 from bayesnas.inference.search.strategies.genetic_operators import Strings
 from bayesnas.inference.search.strategies.policies import Controller
@@ -20,7 +21,6 @@ from bayesnas.inference.search.strategies.policy_gradients import (
     surrogate,
 )
 from bayesnas.inference.search.strategies.strings import StringStrategy
-from bayesnas.inference.search.variables import Value
 from bayesnas.runtime.random_state import derived_seed
 from bayesnas.typed import typed
 

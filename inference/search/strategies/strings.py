@@ -9,10 +9,10 @@ from typing import ClassVar
 import numpy as np
 
 from bayesnas.checks import seed_number, shown
+from bayesnas.inference.search.conditions import Value
 from bayesnas.inference.search.space import Candidate, SearchSpace
 from bayesnas.inference.search.strategies.genetic_operators import Strings
 from bayesnas.inference.search.strategy import ask_generator, single_score
-from bayesnas.inference.search.variables import Value
 
 ABSENT = -1
 """Position at a variable whose condition does not hold."""

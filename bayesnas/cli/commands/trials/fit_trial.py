@@ -19,8 +19,9 @@ from bayesnas.cli.make_model import model_of
 from bayesnas.data.streams.streamed_split import AnySplit
 from bayesnas.inference import Posterior
 from bayesnas.inference.search import Categorical, Integer, Latency, LogReal, Real, SearchSpace
+from bayesnas.inference.search.conditions import Value
 from bayesnas.inference.search.judges.fits import folder_name, measures
-from bayesnas.inference.search.variables import Value, Variable
+from bayesnas.inference.search.variables import Variable
 
 _KINDS = {"linear": Real, "log": LogReal}
 _OF_A_MACHINE = ("--device", "--root", "--workers")  # another one may join the study

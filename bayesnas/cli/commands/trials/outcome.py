@@ -24,11 +24,12 @@ from bayesnas.inference.search import (
     SearchSpace,
     SearchTrial,
 )
+from bayesnas.inference.search.conditions import Value
 from bayesnas.inference.search.judges.fits import folder_name
 from bayesnas.inference.search.trials.result import result_of
 from bayesnas.inference.search.trials.storage import Storage
 from bayesnas.inference.search.trials.study import open_study
-from bayesnas.inference.search.variables import Value, Variable
+from bayesnas.inference.search.variables import Variable
 from bayesnas.report.figure import write_figure
 from bayesnas.report.tables import table
 
