@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyro
 import pyro.distributions as dist
@@ -244,16 +244,9 @@ class ArdVae(Autoencoder):
         mean: Tensor = self.relevance.posterior().mean
         return mean
 
-    @torch.no_grad()
-    @typed()
-    def encode(self, x: Tensor) -> Tensor:
-        """E[z | x] at the mean of γ, ``[n, L]``.
-
-        Raises:
-            TypeError: for examples that are no tensor.
-            ValueError: for examples of another shape than those of the model.
-        """
-        mean: Tensor = self.latent_posterior(self.examples(x), self.scales()).mean
+    def _code_of(self, examples: Tensor) -> Tensor:
+        """E[z | x] at the mean of γ, ``[n, L]``."""
+        mean: Tensor = self.latent_posterior(examples, self.scales()).mean
         return mean
 
     def mean_of_latents(self, z: Tensor) -> Tensor:
@@ -286,8 +279,7 @@ class ArdVae(Autoencoder):
         """1 − Var(z_l | x) / Var(z_l) at the mean of γ, averaged over ``x``; ``[L]`` in [0, 1].
 
         Raises:
-            TypeError: for examples that are no tensor.
-            ValueError: for examples of another shape than those of the model.
+            ValueError, TypeError: for examples that are none of the model.
         """
         return 1 - self.latent_posterior(self.examples(x), self.scales()).variance.mean(0)
 
@@ -304,7 +296,3 @@ class ArdVae(Autoencoder):
             {"inclusion": ("latent", determined.clamp(0.0, 1.0).cpu().numpy())},
             attrs={"quantity": "1 − posterior / prior variance of z, near 0 where it is unused"},
         )
-
-    def config(self) -> dict[str, Any]:
-        """Constructor arguments as JSON values."""
-        return dict(self._config)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class Autoencoder(BayesianModel):
     """A model of x with L latent variables of every example, which can encode and decode.
 
-    A subclass sets the attributes and defines :meth:`encode`, :meth:`scales`,
+    A subclass sets the attributes and defines ``_code_of``, :meth:`scales`,
     :meth:`mean_of_latents` and :meth:`included`.
 
     Attributes:
@@ -41,12 +41,17 @@ class Autoencoder(BayesianModel):
     shape: tuple[int, ...]
     latents: int
     observation: Observation
+    _config: dict[str, Any]
     range_warmup: ClassVar[float] = 0.0
     range_map: ClassVar[str] = "piecewise"
 
     def fit_defaults(self, examples: int) -> FitDefaults:
         """Over a range of λ a warm-up and a map that keep dimensions open."""
         return FitDefaults(range_warmup=self.range_warmup, amortize=self.range_map)
+
+    def config(self) -> dict[str, Any]:
+        """Constructor arguments as JSON values."""
+        return dict(self._config)
 
     def check(self, x: Tensor, y: Tensor, classes: int | None = None) -> None:
         """Examples of the model's shape, targets alike, pixels in [0, 1] for a Bernoulli."""
@@ -62,9 +67,20 @@ class Autoencoder(BayesianModel):
         self.observation.check("x", tensor("x", x))
         return x.to(next(self.parameters()))
 
+    @torch.no_grad()
+    @typed()
     def encode(self, x: Tensor) -> Tensor:
-        """E[z | x], ``[n, L]``."""
-        raise TypeError(f"{type(self).__name__} does not define encode(x)")
+        """E[z | x] at the means of what examples share, ``[n, L]``.
+
+        Raises:
+            TypeError: for examples that are no tensor.
+            ValueError: for examples of another shape than those of the model.
+        """
+        return self._code_of(self.examples(x))
+
+    def _code_of(self, examples: Tensor) -> Tensor:
+        """:meth:`encode` of what :meth:`examples` gives."""
+        raise TypeError(f"{type(self).__name__} does not define _code_of(examples)")
 
     def scales(self) -> Tensor:
         """Mean scale γ of every latent dimension, ``[L]``."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyro
 import pyro.distributions as dist
@@ -139,8 +139,6 @@ class IndianBuffetVae(Autoencoder):
         self.sticks = StickBreaking(latents, mass)
         self._reset_networks()
 
-    # Density ------------------------------------------------------------------------------
-
     def model(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """Sample ν, z, a and the data; returns their mean or logits, ``[n, *shape]``."""
         self.register_with_pyro()
@@ -217,13 +215,9 @@ class IndianBuffetVae(Autoencoder):
             seed: of the draws; torch's random state is left as it was.
 
         Raises:
-            TypeError: naming an argument of another type.
-            ValueError: for examples of another shape than those of the model, draws or a seed out
-                of range.
+            ValueError, TypeError: for examples of another shape, draws or a seed out of range.
         """
         return bound(self, self.examples(x), draws, relaxed=relaxed, seed=seed)
-
-    # Start --------------------------------------------------------------------------------
 
     @torch.no_grad()
     def reset(self) -> None:
@@ -256,24 +250,17 @@ class IndianBuffetVae(Autoencoder):
         """q(z_nk = 1 | x_n) at the mean of π, ``[n, K]``.
 
         Raises:
-            TypeError: for examples that are no tensor.
-            ValueError: for examples of another shape than those of the model.
+            ValueError, TypeError: for examples that are none of the model.
         """
         evidence, *_ = self.networks.encode(self.examples(x))
         return self.gate_logits(evidence, self.scales().logit()).sigmoid()
 
-    @torch.no_grad()
-    def encode(self, x: Tensor) -> Tensor:
-        """E[z ⊙ a | x] of binary z, or E[z | x] without factors, at the mean of π; ``[n, K]``.
-
-        Raises:
-            TypeError: for examples that are no tensor.
-            ValueError: for examples of another shape than those of the model.
-        """
-        activity = self.activity(x)
+    def _code_of(self, examples: Tensor) -> Tensor:
+        """E[z ⊙ a | x] of binary z, or E[z | x] without factors, at the mean of π; ``[n, K]``."""
+        activity = self.activity(examples)
         if not self.factors:
             return activity
-        _, *parts = self.networks.encode(self.examples(x))
+        _, *parts = self.networks.encode(examples)
         mean: Tensor = self.factor_posterior(parts, torch.ones_like(activity)).mean
         return activity * mean
 
@@ -293,8 +280,6 @@ class IndianBuffetVae(Autoencoder):
         mass = float(self.sticks.mass)
         return mass * (mass / (1 + mass)) ** self.latents
 
-    # Reading ------------------------------------------------------------------------------
-
     def site_dims(self) -> dict[str, tuple[str, ...]]:
         """The dim ``feature``."""
         return {STICKS: ("feature",)}
@@ -308,7 +293,3 @@ class IndianBuffetVae(Autoencoder):
             {"inclusion": ("feature", popularity)},
             attrs={"quantity": "posterior mean of the probability that an example has a feature"},
         )
-
-    def config(self) -> dict[str, Any]:
-        """Constructor arguments as JSON values."""
-        return dict(self._config)

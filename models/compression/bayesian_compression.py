@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import pyro
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bayesnas.checks import choice, positive
@@ -17,6 +16,7 @@ from bayesnas.distributions import GaussianWeights, GroupScales
 from bayesnas.distributions.gaussian_divergence import positive_exp
 from bayesnas.likelihoods import AnyLikelihood, make_likelihood
 from bayesnas.models.compression.grouped_weights import GroupedWeights
+from bayesnas.models.compression.scale_bounds import bounded, layer_bounds
 from bayesnas.models.compression.scale_priors import (
     GroupPrior,
     HorseshoeScales,
@@ -128,7 +128,7 @@ class BayesianCompressionNet(GroupedWeights):
         self.groups: dict[str, Groups] = untied
         self.scale_prior = _scale_prior(prior, self.global_scale)
         self._picked = picked_layers(rule, self.layers.names, self.net)
-        self._max_scale = _layer_bounds(max_scale, self.layers.names)
+        self._max_scale = layer_bounds(max_scale, self.layers.names)
         self._create_posterior()
 
     def _create_posterior(self) -> None:
@@ -206,7 +206,7 @@ class BayesianCompressionNet(GroupedWeights):
         log_scale = self.variational[f"{site}.log_scale"]
         bound = self._max_scale[self.layers.layer_index[site]]
         if bound is not None:
-            log_scale = _bounded(log_scale, math.log(bound))
+            log_scale = bounded(log_scale, math.log(bound))
         return GaussianWeights(
             self.variational[f"{site}.loc"],
             log_scale=log_scale,
@@ -225,7 +225,7 @@ class BayesianCompressionNet(GroupedWeights):
         site = dotted(name, variable)
         loc, log_scale = self.variational[f"{site}.loc"], self.variational[f"{site}.log_scale"]
         # A group without any data would drift to infinity, where its KL is flat.
-        scale = positive_exp(_bounded(log_scale, _LARGEST_LOG_SCALE))
+        scale = positive_exp(bounded(log_scale, _LARGEST_LOG_SCALE))
         base = self.scale_prior.guide(variable, loc, scale)
         return GroupScales(base, self._kept(name, loc), local=self.estimator == "local")
 
@@ -282,27 +282,7 @@ class BayesianCompressionNet(GroupedWeights):
         return f"{type(self).__name__} ({self.scale_prior.name})"
 
 
-def _bounded(value: Tensor, upper: float) -> Tensor:
-    """A smooth minimum of the two, so that it can come back from the bound."""
-    return value - F.softplus(value - upper)
-
-
 def _scale_prior(prior: str, global_scale: float) -> GroupPrior:
     if prior == "horseshoe":
         return HorseshoeScales(global_scale)
     return NormalJeffreysScales() if prior == "normal-jeffreys" else TruncatedLogUniformScales()
-
-
-def _layer_bounds(
-    max_scale: float | Mapping[str, float] | None, layers: Sequence[str]
-) -> list[float | None]:
-    """Upper bound of the posterior scales of every layer."""
-    if not isinstance(max_scale, Mapping):
-        if max_scale is not None:
-            max_scale = positive("max_scale", max_scale)
-        return [max_scale] * len(layers)
-    unknown = sorted(set(max_scale) - set(layers))
-    if unknown:
-        raise ValueError(f"max_scale must name layers out of {list(layers)}, got {unknown}")
-    bounds = {name: positive("max_scale", bound) for name, bound in max_scale.items()}
-    return [bounds.get(name) for name in layers]

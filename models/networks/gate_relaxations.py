@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 
 import torch
+from pyro.distributions import TorchDistribution
 from torch import Tensor, nn
 
 from bayesnas.checks import choice, positive, probability
 from bayesnas.distributions import BinaryConcrete, HardConcrete
 from bayesnas.distributions.relaxed.hard_concrete import logits_of_active
+from bayesnas.nn.modules.gate_groups import GateGroup
+from bayesnas.nn.modules.keep_masks import KeepMasks
 
 RELAXATIONS = ("hard-concrete", "binary-concrete")
 
@@ -34,6 +37,15 @@ class RelaxedGates:
         """Check the arguments; see the class."""
         self.shuts = choice("relaxation", relaxation, RELAXATIONS) == "hard-concrete"
         self.temperature = positive("temperature", temperature)
+
+    def event(
+        self, gates: TorchDistribution, group: GateGroup, keep: KeepMasks
+    ) -> TorchDistribution:
+        """The gates of a layer as one event; those without weights are out of the KL."""
+        if any(keep[site] is not None for site in group.views):
+            gates = gates.mask(group.any_kept(keep.masks()))
+        event: TorchDistribution = gates.to_event(len(group.shape))
+        return event
 
     def distribution(self, logits: Tensor) -> GateDistribution:
         """Return the distribution with location ln α = ``logits``."""

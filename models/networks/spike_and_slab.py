@@ -40,14 +40,12 @@ class SpikeAndSlabNet(SlabScaleModel):
         z_g \sim p(z; \pi), \qquad w_i \mid z \sim N(0, s^2)\ \text{if}\ z_{g(i)} > 0,
         \ \text{else}\ \delta_0, \qquad y \sim p(y \mid f(x; z \odot w))
 
-    A gate that is shut takes its weights out of the network and out of the KL divergence. What
-    a gate is drawn from, in prior and guide, is a relaxed Bernoulli variable:
+    A gate that is shut takes its weights out of the network and out of the KL divergence. What a
+    gate is drawn from, in prior and guide, is a relaxed Bernoulli variable:
 
-    - ``"hard-concrete"`` is exactly 0 (or 1) with positive probability, so gates do shut; π is
-      the prior P(z > 0). Gates whose test-time value is 0 are 0 in ``plain_module()``, and
-      ``compact()`` takes what they shut off out of the module.
-    - ``"binary-concrete"`` comes near 0 and 1 without reaching them; π is the prior P(z > ½).
-      Remove small gates by ``prune``.
+    - ``"hard-concrete"`` is 0 (or 1) with positive probability, so gates do shut; π is P(z > 0).
+      Gates that are 0 at test time are 0 in ``plain_module()``, and gone from ``compact()``.
+    - ``"binary-concrete"`` comes near 0 and 1; π is P(z > ½). Remove small gates by ``prune``.
 
     Args:
         net: the network; it is copied and never changed.
@@ -140,8 +138,6 @@ class SpikeAndSlabNet(SlabScaleModel):
         self.variational = VariationalParameters(initial)
         self.keep = KeepMasks(self.layers.shapes)
 
-    # Density ------------------------------------------------------------------------------
-
     def model(self, x: Any, y: Tensor | None = None) -> Tensor:
         """Sample z ~ p(z), w ~ p(w | z) and y ~ p(y | f(x; z ⊙ w)); returns the outputs."""
         self.register_with_pyro()
@@ -164,16 +160,10 @@ class SpikeAndSlabNet(SlabScaleModel):
         """Gates in [0, 1] by weight site, each broadcastable to its weights."""
         gates: dict[str, Tensor] = {}
         for group in self.groups:
-            gate = self.gates.gate(pyro.sample(group.site, self._event(group, of_group(group))))
+            event = self.gates.event(of_group(group), group, self.keep)
+            gate = self.gates.gate(pyro.sample(group.site, event))
             gates |= {site: gate.reshape(view) for site, view in group.views.items()}
         return gates
-
-    def _event(self, group: GateGroup, gates: TorchDistribution) -> TorchDistribution:
-        """A layer's gates as one event; gates without weights are out of the KL."""
-        if any(self.keep[site] is not None for site in group.views):
-            gates = gates.mask(group.any_kept(self.keep.masks()))
-        event: TorchDistribution = gates.to_event(len(group.shape))
-        return event
 
     def gate_prior(self, group: GateGroup) -> GateDistribution:
         """Prior of a layer's gates."""
@@ -199,8 +189,7 @@ class SpikeAndSlabNet(SlabScaleModel):
         """Prior of one weight tensor given the gates by site, whose shapes broadcast to its own.
 
         Raises:
-            ValueError: for a site that is none.
-            TypeError: for gates that are no mapping.
+            ValueError, TypeError: for a site that is none, or gates that are no mapping.
         """
         choice("site", site, self.layers.shapes)
         instance("gates", gates, Mapping, "mapping by site")
@@ -215,8 +204,7 @@ class SpikeAndSlabNet(SlabScaleModel):
         """Guide of one weight tensor given the gates by site, whose shapes broadcast to its own.
 
         Raises:
-            ValueError: for a site that is none.
-            TypeError: for gates that are no mapping.
+            ValueError, TypeError: for a site that is none, or gates that are no mapping.
         """
         choice("site", site, self.layers.shapes)
         instance("gates", gates, Mapping, "mapping by site")

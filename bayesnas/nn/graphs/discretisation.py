@@ -62,7 +62,24 @@ def _names(graph: GraphLike, edge: Edge, choice: Choice | None) -> tuple[str, ..
     return tuple(str(name) for name in names)
 
 
-def living_edges(graph: GraphLike) -> tuple[Edge, ...]:
+def living_primitives(graph: GraphLike) -> Chosen:
+    """Copies of the primitives of all edges that the value of a graph depends on.
+
+    Raises:
+        ValueError: for a graph with mixed edges.
+    """
+    if graph.mixed:
+        raise ValueError(
+            f"a graph must have one primitive on every edge, got several on {len(graph.mixed)} "
+            "of them: make a choice first, graph.discrete(...)"
+        )
+    return {
+        edge: {name: copy.deepcopy(graph.primitive(edge, name)) for name in graph.names[edge]}
+        for edge in _living_edges(graph)
+    }
+
+
+def _living_edges(graph: GraphLike) -> tuple[Edge, ...]:
     """The edges of a graph without mixed ones that its value depends on.
 
     An edge that is :class:`~bayesnas.nn.graphs.darts_operations.Zero` adds nothing to a sum and is

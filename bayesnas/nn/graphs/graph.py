@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +11,7 @@ from torch import Tensor, nn
 from bayesnas.checks import shown, size
 from bayesnas.nn.graphs import serialisation as graph_spec
 from bayesnas.nn.graphs.costs import latencies, measure, size_of
-from bayesnas.nn.graphs.discretisation import Choice, chosen, living_edges
+from bayesnas.nn.graphs.discretisation import Choice, chosen, living_primitives
 from bayesnas.nn.graphs.topology import (
     AGGREGATIONS,
     Edge,
@@ -273,17 +272,7 @@ class Graph(nn.Module):
         Raises:
             ValueError: for a graph with mixed edges: make a choice first, :meth:`discrete`.
         """
-        if self.mixed:
-            raise ValueError(
-                f"a graph must have one primitive on every edge, got several on {len(self.mixed)} "
-                "of them: make a choice first, graph.discrete(...)"
-            )
-        return self._with(
-            {
-                edge: {name: copy.deepcopy(self.primitive(edge, name)) for name in self.names[edge]}
-                for edge in living_edges(self)
-            }
-        )
+        return self._with(living_primitives(self))
 
     @property
     def parameter_count(self) -> int:

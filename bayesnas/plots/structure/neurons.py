@@ -1,12 +1,4 @@
-"""A graph of single neurons, from the inputs on the left to the outputs on the right.
-
->>> from bayesnas.nn import NeuronGraph
->>> from matplotlib.figure import Figure
->>> graph = NeuronGraph(2, 1, ["tanh"], [(0, 4), (1, 4), (4, 3)])
->>> axes = plot_neurons(graph, ax=Figure().subplots())
->>> [text.get_text() for text in axes.get_legend().get_texts()]
-['input', 'output', 'tanh']
-"""
+"""A graph of single neurons, from the inputs on the left to the outputs on the right."""
 
 from __future__ import annotations
 
@@ -35,6 +27,16 @@ def plot_neurons(graph: NeuronGraph, ax: Axes | None = None) -> Axes:
     Args:
         graph: the graph.
         ax: axes to draw on.
+
+    Raises:
+        TypeError: for what is no graph of neurons.
+
+    >>> from bayesnas.nn import NeuronGraph
+    >>> from matplotlib.figure import Figure
+    >>> graph = NeuronGraph(2, 1, ["tanh"], [(0, 4), (1, 4), (4, 3)])
+    >>> axes = plot_neurons(graph, ax=Figure().subplots())
+    >>> [text.get_text() for text in axes.get_legend().get_texts()]
+    ['input', 'output', 'tanh']
     """
     from matplotlib import colormaps
     from matplotlib.collections import LineCollection
