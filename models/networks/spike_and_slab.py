@@ -18,7 +18,7 @@ from bayesnas.distributions.weights.gated_weights import GatedWeights
 from bayesnas.likelihoods import AnyLikelihood, make_likelihood
 from bayesnas.models.networks.base import network_outputs, observe
 from bayesnas.models.networks.gate_relaxations import GateDistribution, GatePrior, RelaxedGates
-from bayesnas.models.networks.slab_scale import SlabScaleModel
+from bayesnas.models.networks.slabs import SlabModel
 from bayesnas.nn import VariationalParameters
 from bayesnas.nn.graphs.net_spec import describe_net
 from bayesnas.nn.modules.gate_groups import GateGroup, gate_groups
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 @typed()
-class SpikeAndSlabNet(SlabScaleModel):
+class SpikeAndSlabNet(SlabModel):
     r"""A network with gates: weights, neurons or filters are in it with some probability.
 
     .. math::
@@ -132,10 +132,7 @@ class SpikeAndSlabNet(SlabScaleModel):
         self.create_slab_scale(slab_scale)
         dtype = self.layers.dtype
         initial = {f"{g.site}.logits": torch.zeros(g.shape, dtype=dtype) for g in self.groups}
-        for site, weight in self.layers.initial.items():
-            initial[f"{site}.loc"] = weight
-            initial[f"{site}.log_scale"] = torch.full_like(weight, self._initial_log_scale)
-        self.variational = VariationalParameters(initial)
+        self.variational = VariationalParameters(initial | self._initial_slabs())
         self.keep = KeepMasks(self.layers.shapes)
 
     def model(self, x: Any, y: Tensor | None = None) -> Tensor:
@@ -176,7 +173,7 @@ class SpikeAndSlabNet(SlabScaleModel):
     def prior_parameters(self) -> tuple[str, ...]:
         """The logits of the gates and the log slab scales, where they are trained."""
         names = () if self.gate_prior_logits.logits is None else ("gate_prior_logits",)
-        return (*names, "log_slab_scale") if self._config["slab_scale"] == "learned" else names
+        return (*names, *super().prior_parameters())
 
     def gate_posterior(self, group: GateGroup) -> GateDistribution:
         """Guide of a layer's gates."""
@@ -216,9 +213,6 @@ class SpikeAndSlabNet(SlabScaleModel):
         prob, keep = self._inclusion(site), self.keep[site]
         return GatedWeights(loc, None, is_open, prob, keep, local, log_scale)
 
-    def _gaussian(self, site: str) -> tuple[Tensor, Tensor]:
-        return self.variational[f"{site}.loc"], self.variational[f"{site}.log_scale"].exp()
-
     def _inclusion(self, site: str) -> Tensor:
         """Gate probabilities of a weight site, broadcastable to it."""
         group = self._gate_of[site]
@@ -226,11 +220,7 @@ class SpikeAndSlabNet(SlabScaleModel):
 
     def reset(self) -> None:
         """Open the gates, draw the initial means (unless ``initial_loc="net"``)."""
-        if self._config["initial_loc"] == "random":
-            self.redraw_means()
-        for site, shape in self.layers.shapes.items():
-            log_scale = torch.full(shape, self._initial_log_scale, dtype=self.dtype)
-            self.variational.assign(f"{site}.log_scale", log_scale)
+        self._reset_slabs()
         start = self.gates.location(self._config["initial_inclusion"])
         for group in self.groups:
             logits = start + 0.01 * torch.randn(group.shape, dtype=self.dtype)
@@ -259,7 +249,7 @@ class SpikeAndSlabNet(SlabScaleModel):
         """Mean and standard deviation of every weight as a spike and slab, by site."""
         moments = {}
         for site in self.layers.shapes:
-            loc, scale = (value.detach() for value in self._gaussian(site))
+            loc, scale = (value.detach() for value in self._slab(site))
             if site in self._gate_of:
                 weight = SpikeAndSlab(self._inclusion(site).detach(), loc, scale)
                 loc, scale = weight.mean, weight.variance.sqrt()
@@ -279,7 +269,7 @@ class SpikeAndSlabNet(SlabScaleModel):
     @torch.no_grad()
     def plain_module(self) -> nn.Module:
         """A copy of the network with gate times posterior mean as ordinary parameters."""
-        values = {site: self._gaussian(site)[0].detach().clone() for site in self.layers.shapes}
+        values = {site: self._slab(site)[0].detach().clone() for site in self.layers.shapes}
         for group in self.groups:
             point = self.gates.point(self._logits(group))
             for site, view in group.views.items():

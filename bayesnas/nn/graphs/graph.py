@@ -22,6 +22,7 @@ from bayesnas.nn.graphs.topology import (
     edge_name,
     named_primitives,
     ordered_vertices,
+    weighted_sum,
 )
 from bayesnas.typed import typed
 
@@ -159,15 +160,7 @@ class Graph(nn.Module):
     def _edge_value(self, edge: Edge, x: Tensor, gamma: Tensor | None) -> Tensor:
         """Σ_k γ_k g_k(x) of an edge."""
         outputs: list[Tensor] = [self.primitive(edge, name)(x) for name in self.names[edge]]
-        if gamma is None:
-            return outputs[0]
-        # [n, 1, 1, 1] weighs examples, [] the batch.
-        ones = (1,) * (outputs[0].ndim - 1) if gamma.ndim > 1 else ()
-        shares = [share.reshape(share.shape + ones) for share in gamma.unbind(-1)]
-        total = shares[0] * outputs[0]
-        for share, output in zip(shares[1:], outputs[1:], strict=True):
-            total = total + share * output
-        return total
+        return outputs[0] if gamma is None else weighted_sum(outputs, gamma)
 
     def _weights(
         self, x: Tensor, gamma: Mapping[tuple[Vertex, Vertex], Tensor] | None, check: bool

@@ -1,4 +1,4 @@
-"""Vertices, edges and aggregations of a graph: their names, their order, their checks."""
+"""Vertices, edges and aggregations of a graph: names, order, sums and checks."""
 
 from __future__ import annotations
 
@@ -20,6 +20,22 @@ AGGREGATIONS: dict[str, Callable[[list[Tensor]], Tensor]] = {
     "concat": lambda values: torch.cat(values, 1),
 }
 """What a vertex makes of the values that arrive: ``concat`` along the channels."""
+
+
+def weighted_sum(outputs: Sequence[Tensor], gamma: Tensor) -> Tensor:
+    """Σ_k γ_k g_k of an edge's K outputs ``[n, ...]``; γ ``[K]``, or ``[n, K]``, one an example.
+
+    >>> weighted_sum([torch.ones(2, 1), torch.zeros(2, 1)], torch.tensor([[0.2, 0.8], [1.0, 0.0]]))
+    tensor([[0.2000],
+            [1.0000]])
+    """
+    # [n, 1, 1, 1] weighs examples, [] the batch.
+    ones = (1,) * (outputs[0].ndim - 1) if gamma.ndim > 1 else ()
+    shares = [share.reshape(share.shape + ones) for share in gamma.unbind(-1)]
+    total = shares[0] * outputs[0]
+    for share, output in zip(shares[1:], outputs[1:], strict=True):
+        total = total + share * output
+    return total
 
 
 class GraphLike(Protocol):
