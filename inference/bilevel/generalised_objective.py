@@ -19,7 +19,7 @@ from bayesnas.models.base import BayesianModel
 from bayesnas.typed import typed
 
 _START = 0.2  # by then θ is near its optimum, which implicit hypergradients take it to be at
-_EVERY = 8  # ten products with the Hessian cost as much as ten steps of θ
+_EVERY = 10  # ten products with the Hessian cost as much as ten steps of θ
 
 
 @typed(unchecked=("structure_weights", "structure_priors", "hyperprior", "upper"))
@@ -58,8 +58,8 @@ class GeneralisedObjective:
             and log scales), by the beginning of their names.
         upper: how h is trained: a :class:`~bayesnas.Bilevel` without a KL weight of its own. None
             for one joint step where that is possible, else for implicit hypergradients, one in
-            eight steps of θ from the fifth part of the steps on, with schedule and optimiser of the
-            fit and four times its learning rate: half of it a step of θ, so that θ keeps up with h.
+            ten steps of θ from the fifth part of the steps on, with schedule and optimiser of the
+            fit and five times its learning rate: half of it a step of θ, so that θ keeps up with h.
 
     Raises:
         ValueError, TypeError: naming the option.

@@ -81,8 +81,8 @@ def objectives(name: str) -> dict[str, GeneralisedObjective | None]:
         "implicit, 10 products": GeneralisedObjective(
             kl_weight_upper=0.5, upper=bn.Bilevel(Implicit(steps=10), lr=1e-3), **away
         ),
-        "the default, implicit in one step of eight": GeneralisedObjective(
-            kl_weight_upper=0.5, upper=bn.Bilevel(Implicit(), lr=1e-3, every=8), **away
+        "the default, implicit in one step of ten": GeneralisedObjective(
+            kl_weight_upper=0.5, upper=bn.Bilevel(Implicit(), lr=1e-3, every=10), **away
         ),
     }
 
