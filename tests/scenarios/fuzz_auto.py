@@ -184,6 +184,8 @@ def special(o: Objects) -> dict[str, dict[str, Any]]:
         "inference.AmortizedPosterior.architecture": {"kl_weight": 1.0},
         "inference.AmortizedPosterior.retrain": {"kl_weight": 1.0, "data": o.pair, **QUICK},
         "inference.Ticket.control": {"data": o.pair, "kind": "random", "device": "cpu"},
+        "inference.choose_kl_weight": {
+            "posts": o.of(bn.inference.AmortizedPosterior), "validation": o.pair, "draws": 1},
         "inference.hypergradient": {
             "model": o.of(m.GaussianNet), "data": o.pair, "validation": o.pair,
             "parameters": ["variational.layer1"]},

@@ -400,7 +400,10 @@ def test_the_compact_net_predicts_like_the_pruned_run(call, run, tmp_path, suffi
     [
         ([], "fraction or threshold must be given"),
         (["--fraction", "2"], "--fraction must be in [0, 1], got 2.0"),
-        (["--fraction", "0.5", "--by", "obs", "--groups"], "--groups must be False for --by='obs'"),
+        (
+            ["--fraction", "0.5", "--by", "relevance", "--groups"],
+            "--groups must be False for --by='relevance'",
+        ),
         (["--threshold", "2"], "threshold must be in [0, 1]"),
         (["--fraction", "0.5", "--compact", "net.pkl"], "--compact must end in .safetensors"),
         (["--fraction", "0.5", "--compact", "there.pt2"], "there.pt2 is there already"),

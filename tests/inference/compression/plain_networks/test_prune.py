@@ -144,7 +144,7 @@ def test_norms_and_frozen_weights_stay():
         ({"fraction": 0.5, "by": "fishers"}, ValueError, "got 'fishers'; did you mean 'fisher'"),
         ({"fraction": 0.5, "by": "density"}, TypeError, "by='density' needs a posterior"),
         ({"fraction": 0.5, "by": "evidence"}, TypeError, "by='evidence' needs a posterior"),
-        ({"fraction": 0.5, "by": "obs", "groups": True}, ValueError, "groups must be False"),
+        ({"fraction": 0.5, "by": "relevance", "groups": True}, ValueError, "groups must be False"),
         ({"fraction": 0.5, "rounds": 0}, ValueError, "rounds must be a whole number from 1"),
         ({"fraction": 0.5, "epochs": -1}, ValueError, "epochs must be a whole number from 0"),
         ({"fraction": 0.5, "l1": -1.0}, ValueError, "l1 must be a finite number >= 0"),
