@@ -26,7 +26,7 @@ import math
 
 import torch
 from defaults import NAMES, loaded
-from prior_scales import Nets
+from prior_scales import Folds, Nets
 from torch import Tensor
 
 KL_WEIGHTS = (1.0, 0.55, 0.3, 0.17, 0.1, 0.03)
@@ -38,7 +38,7 @@ TEMPERATURES = torch.logspace(-1, 1, 81)
 INTERVAL = 1.6449  # standard deviations to either side of 90 %
 
 
-class Turns:
+class Turns(Folds):
     """Rows to fit on, to choose by and to judge by (``held``: both, one after the other)."""
 
     def __init__(self, name: str) -> None:
