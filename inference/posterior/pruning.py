@@ -56,7 +56,8 @@ class Prunable(ArvizExport):
         """Remove weights: those with the largest relative density at zero first (Graves 2011).
 
         Removed weights are exactly zero in means and draws, and leave the KL. What is already
-        removed stays so: groups can go first, then single weights. Give one of:
+        removed stays so: groups can go first, then single weights. Give ``fraction``,
+        ``threshold`` or ``validation``.
 
         Args:
             fraction: share of all weights (biases included, unless they stay) removed, over all
@@ -75,8 +76,8 @@ class Prunable(ArvizExport):
                 the Laplace posterior (Bayesian model reduction), ``"magnitude"`` ``|μ|``, ``"obd"``
                 ½hμ² (Optimal Brain Damage), ``"fisher"``, ``"obs"`` (Optimal Brain Surgeon),
                 ``"relevance"``, ``"random"``, the baseline, or ``"group"``: whole input units and
-        filters of a ``BayesianCompressionNet`` by their scales, and with them the units
-        that nothing reads any more.
+                filters of a ``BayesianCompressionNet`` by their scales, and with them the units
+                that nothing reads any more.
             groups: remove whole input units of linear layers and filters of convolutions, by the
                 scores of their weights added up; by magnitude, by their norm.
             biases: whether biases may go.
