@@ -149,9 +149,11 @@ def loo_scores(
         sites = post.sample(1)
         smallest = min(sites, key=lambda site: sites[site].numel())  # none of them is read
         best = post.chain(post.best)
-        scores[name] = elpd_data(
-            best.to_arviz(draws, samples[name], var_names=[smallest], seed=seed)
-        )
+        tree = best.to_arviz(draws, samples[name], var_names=[smallest], seed=seed)
+        with warnings.catch_warnings():
+            # The column "warning" of the table says it of which model, under every ArviZ.
+            warnings.filterwarnings("ignore", "Estimated shape parameter", UserWarning)
+            scores[name] = elpd_data(tree)
     return scores
 
 
