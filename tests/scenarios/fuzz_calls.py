@@ -390,7 +390,10 @@ def calls(folder) -> list[Call]:
             d.LogUniform,
             {"low": 0.1, "high": 10.0},
             {
-                "low": lambda v: parameter(0.0)(v) and bool((torch.as_tensor(v) < 10).all()),
+                "low": lambda v: (
+                    parameter(0.0)(v)
+                    and bool((v < 10).all() if isinstance(v, torch.Tensor) else v < 10)
+                ),
                 "high": parameter(0.1),
                 "validate_args": validate,
             },
