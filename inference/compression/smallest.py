@@ -12,7 +12,7 @@ from bayesnas.inference.compression.compressed import Compressed, weight_count
 from bayesnas.inference.compression.one_standard_error import largest_good_loss, smallest_good
 from bayesnas.inference.config.inputs import Data
 from bayesnas.inference.posterior.kl_weights.kl_path import KLWeightPath
-from bayesnas.inference.posterior.kl_weights.kl_weight_list import Posteriors
+from bayesnas.inference.posterior.kl_weights.kl_weight_list import kl_weights_to_choose_from
 from bayesnas.inference.posterior.posterior import Posterior
 from bayesnas.models.base import BayesianModel
 from bayesnas.models.compression.grouped_weights import GroupedWeights
@@ -22,8 +22,6 @@ from bayesnas.typed import typed
 
 if TYPE_CHECKING:
     import xarray as xr
-
-_GRID = 9  # KL weights of a range
 
 
 @typed(unchecked=("validation",))
@@ -91,15 +89,7 @@ def _posteriors(
             raise ValueError(f"kl_weights goes with a fit of many, got one at {post.kl_weight:g}")
         yield post
         return
-    if kl_weights is not None and not len(kl_weights):
-        raise ValueError("kl_weights must hold at least one KL weight, got none")
-    if kl_weights is None and isinstance(post, Posteriors):
-        kl_weights = post.kl_weights
-    elif kl_weights is None:
-        span = post.settings.amortization
-        assert span is not None
-        kl_weights = [span.span.value(index / (_GRID - 1)) for index in range(_GRID)]
-    yield from map(post.at, kl_weights)
+    yield from map(post.at, kl_weights_to_choose_from(post, kl_weights))
 
 
 def _check_network(model: BayesianModel) -> None:

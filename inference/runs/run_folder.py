@@ -6,6 +6,7 @@ import contextlib
 import copy
 import hashlib
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -82,10 +83,7 @@ class RunFolder:
         if not files:
             return cls(path, run, None)
         if not resume:
-            raise FileExistsError(
-                f"out: {path} already holds a run ({', '.join(files)}); "
-                "give another folder, or resume=True to go on with it"
-            )
+            raise run_is_there(path, files)
         if RUN not in files:
             raise FileNotFoundError(f"out: {path} holds {', '.join(files)} but no {RUN}")
         content = read_json(path / RUN)
@@ -152,6 +150,24 @@ class RunFolder:
                 if new:
                     self.path.rmdir()
             raise
+
+
+def run_is_there(folder: Path, files: Sequence[str]) -> FileExistsError:
+    """The error of a new run for a folder that holds files of another."""
+    return FileExistsError(
+        f"out: {folder} already holds a run ({', '.join(files)}); "
+        "give another folder, or resume=True to go on with it"
+    )
+
+
+def warn_not_saved(error: OSError, more: str = "") -> None:
+    """Warn, where who called the caller's caller stands, that a fit is in memory alone."""
+    warnings.warn(
+        f"the fit is done but not saved: {error}. The posterior is returned all the same "
+        f"(post.save(folder) writes it){more}",
+        RuntimeWarning,
+        stacklevel=5,
+    )
 
 
 def read_run(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import logging
-import warnings
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -23,7 +22,7 @@ from bayesnas.inference.config.settings import FitSettings, make_settings
 from bayesnas.inference.optim.optimizers import stated_lr
 from bayesnas.inference.runs.chain_record import ChainRecord
 from bayesnas.inference.runs.description import RunDescription, state_hash
-from bayesnas.inference.runs.run_folder import Example
+from bayesnas.inference.runs.run_folder import Example, warn_not_saved
 from bayesnas.inference.training.convergence import unconverged
 from bayesnas.inference.training.fit_options import FitArguments, KLWeight
 from bayesnas.inference.training.levels import (
@@ -280,9 +279,4 @@ def _save_result(
     except OSError as error:
         if not processes.is_first:
             return
-        warnings.warn(
-            f"the fit is done but not saved: {error}. The posterior is returned all the same "
-            "(post.save(folder) writes it), and resume=True goes on from the last checkpoint",
-            RuntimeWarning,
-            stacklevel=4,
-        )
+        warn_not_saved(error, ", and resume=True goes on from the last checkpoint")

@@ -25,8 +25,8 @@ import argparse
 import math
 
 import torch
-from defaults import NAMES, loaded
-from prior_scales import Folds, Nets
+from defaults import NAMES
+from prior_scales import Folds, Nets, rows_of
 from torch import Tensor
 
 KL_WEIGHTS = (1.0, 0.55, 0.3, 0.17, 0.1, 0.03)
@@ -42,10 +42,7 @@ class Turns(Folds):
     """Rows to fit on, to choose by and to judge by (``held``: both, one after the other)."""
 
     def __init__(self, name: str) -> None:
-        data = loaded(name)
-        parts = [part for part in (data.train, data.validation) if part is not None]
-        x = torch.cat([part.x.float().flatten(1) for part in parts])
-        y = torch.cat([part.y for part in parts])
+        x, y = rows_of(name)
         _, self.count, most = FITS.get(name, USUAL)
         self.fifth = min(len(x), most) // FIFTHS
         rows = torch.randperm(len(x) if len(x) < most else most)[: FIFTHS * self.fifth]
@@ -53,10 +50,7 @@ class Turns(Folds):
         turned = [fifths.roll(-turn, 0).flatten() for turn in range(self.count)]
         held = [order[: 2 * self.fifth] for order in turned]
         rest = [order[2 * self.fifth :] for order in turned]
-        self.numbers = y.is_floating_point()
-        self.outputs = 1 if self.numbers else int(y.max()) + 1
-        self.x, self.y = (torch.stack([part[r] for r in rest]) for part in (x, y))
-        self.held_x, self.held_y = (torch.stack([part[r] for r in held]) for part in (x, y))
+        self.take(x, y, rest, held)
 
 
 class NetsAlongKLWeight(Nets):

@@ -50,19 +50,28 @@ class Folds:
     """Rows to fit on and rows to judge by, ``[folds, rows, ...]``."""
 
     def __init__(self, name: str) -> None:
-        data = loaded(name)
-        parts = [part for part in (data.train, data.validation) if part is not None]
-        x = torch.cat([part.x.float().flatten(1) for part in parts])
-        y = torch.cat([part.y for part in parts])
+        x, y = rows_of(name)
         _, self.count, most = FITS.get(name, USUAL)
         rows = torch.randperm(min(len(x), most))
         held = len(rows) // 5
         cuts = [slice(i * held, (i + 1) * held) for i in range(self.count)]
         rest = [torch.cat([rows[: cut.start], rows[cut.stop :]]) for cut in cuts]
+        self.take(x, y, rest, [rows[cut] for cut in cuts])
+
+    def take(self, x: Tensor, y: Tensor, rest: list[Tensor], held: list[Tensor]) -> None:
+        """Keep rows to fit on and to judge by, by their places in all rows."""
         self.numbers = y.is_floating_point()
         self.outputs = 1 if self.numbers else int(y.max()) + 1
         self.x, self.y = (torch.stack([part[r] for r in rest]) for part in (x, y))
-        self.held_x, self.held_y = (torch.stack([part[rows[c]] for c in cuts]) for part in (x, y))
+        self.held_x, self.held_y = (torch.stack([part[h] for h in held]) for part in (x, y))
+
+
+def rows_of(name: str) -> tuple[Tensor, Tensor]:
+    """All rows of a data set but those of its test part."""
+    data = loaded(name)
+    parts = [part for part in (data.train, data.validation) if part is not None]
+    x = torch.cat([part.x.float().flatten(1) for part in parts])
+    return x, torch.cat([part.y for part in parts])
 
 
 class Nets:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import logging
 import math
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,10 +18,10 @@ from bayesnas.inference.config.inputs import Data
 from bayesnas.inference.evaluation.metrics import row_losses
 from bayesnas.inference.posterior.amortized import AmortizedPosterior
 from bayesnas.inference.posterior.kl_weights.kl_path import KLWeightPath
-from bayesnas.inference.posterior.kl_weights.kl_weight_list import Posteriors
+from bayesnas.inference.posterior.kl_weights.kl_weight_list import kl_weights_to_choose_from
 from bayesnas.inference.posterior.load import posterior_of
 from bayesnas.inference.posterior.posterior import Posterior
-from bayesnas.inference.runs.run_folder import RUN
+from bayesnas.inference.runs.run_folder import RUN, run_is_there, warn_not_saved
 from bayesnas.inference.training.fit_options import FitArguments
 from bayesnas.inference.training.run_fit import run_fit
 from bayesnas.models.base import BayesianModel
@@ -37,7 +36,6 @@ RANGE_FOLDER = "range"
 """Where such a fit keeps the one over the whole range, below its own folder."""
 
 _LOG = logging.getLogger("bayesnas")
-_GRID = 9  # KL weights of a range
 
 
 @typed(unchecked=("validation",))
@@ -93,7 +91,7 @@ def choose_kl_weight(
     """
     tolerance, seed = non_negative("tolerance", tolerance), seed_number("seed", seed)
     draws = draw_count("draws", draws)
-    from_these = _kl_weights(posts, kl_weights)
+    from_these = kl_weights_to_choose_from(posts, kl_weights)
     fits = [posts.at(float(kl_weight)) for kl_weight in from_these]
     sample = posts._sample(validation)
     losses = torch.stack(
@@ -130,18 +128,6 @@ def _from_one(kl_weight: float) -> float:
     return abs(math.log(kl_weight)) if kl_weight else math.inf
 
 
-def _kl_weights(posts: KLWeightPath, kl_weights: Sequence[float] | None) -> Sequence[float]:
-    if kl_weights is not None and not len(kl_weights):
-        raise ValueError("kl_weights must hold at least one KL weight, got none")
-    if kl_weights is not None:
-        return kl_weights
-    if isinstance(posts, Posteriors):
-        return posts.kl_weights
-    span = posts.settings.amortization
-    assert span is not None
-    return [span.span.value(index / (_GRID - 1)) for index in range(_GRID)]
-
-
 def fit_by_validation(model: BayesianModel, data: Data, arguments: FitArguments) -> Posterior:
     """Fit along :data:`ALONG`, and choose on ``arguments.validation``; see ``bayesnas.fit``.
 
@@ -158,10 +144,7 @@ def fit_by_validation(model: BayesianModel, data: Data, arguments: FitArguments)
             )
     folder = None if out is None else path_of("out", out)
     if folder is not None and not arguments.resume and (folder / RUN).exists():
-        raise FileExistsError(
-            f"out: {folder} already holds a run ({RUN}); give another folder, or resume=True to "
-            "go on with it"
-        )
+        raise run_is_there(folder, [RUN])
     along = dataclasses.replace(
         arguments,
         kl_weight=ALONG,
@@ -188,9 +171,4 @@ def _save(post: Posterior, folder: Path) -> None:
     try:
         post.save(folder)
     except OSError as error:
-        warnings.warn(
-            f"the fit is done but not saved: {error}. The posterior is returned all the same "
-            "(post.save(folder) writes it)",
-            RuntimeWarning,
-            stacklevel=4,
-        )
+        warn_not_saved(error)

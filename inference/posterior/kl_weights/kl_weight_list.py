@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Self
 
 from bayesnas.inference.config.settings import check_kl_weight
 from bayesnas.inference.posterior.kl_weights.kl_path import KLWeightPath
 from bayesnas.inference.posterior.posterior import Posterior
 from bayesnas.typed import typed
+
+_GRID = 9  # KL weights of a range
 
 
 class Posteriors(KLWeightPath):
@@ -83,3 +85,22 @@ class Posteriors(KLWeightPath):
     def __iter__(self) -> Iterator[Posterior]:
         """The posterior at every KL weight."""
         return (self.at(kl_weight) for kl_weight in self.kl_weights)
+
+
+def kl_weights_to_choose_from(
+    posts: KLWeightPath, kl_weights: Sequence[float] | None = None
+) -> Sequence[float]:
+    """Those given; else those that were fitted, or nine over a range.
+
+    Raises:
+        ValueError: for none.
+    """
+    if kl_weights is not None and not len(kl_weights):
+        raise ValueError("kl_weights must hold at least one KL weight, got none")
+    if kl_weights is not None:
+        return kl_weights
+    if isinstance(posts, Posteriors):
+        return posts.kl_weights
+    amortization = posts.settings.amortization
+    assert amortization is not None
+    return [amortization.span.value(index / (_GRID - 1)) for index in range(_GRID)]

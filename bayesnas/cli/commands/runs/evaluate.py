@@ -116,12 +116,12 @@ def _simulated(
     name, part = list(parts.items())[-1]
     rows = part.first(_SIMULATED_ROWS)
     options = ("steps", "batch_size", "lr", "schedule", "clip", "kl_warmup", "precision")
-    found = bn.vsbc(
+    calibration = bn.vsbc(
         post.model, parts["train"], simulations=args.simulations, rows=rows.x, var_names=[],
         draws=max(args.draws, _SIMULATED_DRAWS), kl_weight=post.kl_weight, device=args.device,
         progress=not args.quiet, **{option: getattr(settings, option) for option in options},
     )  # fmt: skip
-    table = found.table()
+    table = calibration.table()
     return {
         "simulations": args.simulations,
         "part": name,
@@ -132,11 +132,11 @@ def _simulated(
     }
 
 
-def _simulated_text(found: dict[str, Any]) -> str:
+def _simulated_text(simulated: dict[str, Any]) -> str:
     return (
-        f"{found['simulations']} fits to simulated data: spread {found['spread']:.2f} of "
-        f"{found['predictions']:,} predictions of {found['part']} (1 of an exact posterior, more "
-        f"of one too narrow), {found['shifted']:,} of them shifted"
+        f"{simulated['simulations']} fits to simulated data: spread {simulated['spread']:.2f} of "
+        f"{simulated['predictions']:,} predictions of {simulated['part']} (1 of an exact "
+        f"posterior, more of one too narrow), {simulated['shifted']:,} of them shifted"
     )
 
 
